@@ -1,0 +1,25 @@
+# The two commands of the README; each installs what it needs into .venv once.
+.PHONY: demo test setup check recipes
+
+# What the demo and the tests need of the machine: no GPU, no key, no network after the install.
+export HF_HUB_OFFLINE ?= 1
+export HF_DATASETS_OFFLINE ?= 1
+
+demo: setup
+	.venv/bin/codefavor demo $(ARGS)
+
+test: setup
+	.venv/bin/python -m pytest $(ARGS)
+
+setup:
+	@scripts/install.sh
+
+# Lint, types and rendered files, as continuous integration checks them.
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/codefavor recipes render --check
+
+recipes: setup
+	.venv/bin/codefavor recipes render

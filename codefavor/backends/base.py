@@ -1,0 +1,275 @@
+"""What a model server is to this project: one request in, one response out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import orjson
+
+from codefavor.errors import BackendError, ConfigError
+from codefavor.records import Row
+
+Message = Mapping[str, str]
+Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
+
+ROLES = ("system", "user", "assistant")
+# Answers that end otherwise are "other:<what the server said>".
+FINISH_REASONS = ("stop", "length", "filtered")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model answers. `temperature` 0 means greedy: no randomness at all.
+
+    `n` answers are asked for at once; `max_tokens` bounds each (reasoning included).
+    `seed` makes a repetition give the same answers where the backend can. `logprobs` is the
+    number of most likely tokens reported at each position (0: only the chosen token; None:
+    nothing). `json_schema` makes the answer a JSON text of that schema.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    n: int = 1
+    seed: int | None = None
+    logprobs: int | None = None
+    json_schema: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ConfigError(
+                f"temperature must be at least 0 and top_p in (0, 1]; found "
+                f"{self.temperature} and {self.top_p}"
+            )
+        if self.max_tokens < 1 or self.n < 1:
+            raise ConfigError(
+                f"max_tokens and n must be at least 1; found {self.max_tokens} and {self.n}"
+            )
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether asking again is meant to give the same answer."""
+        return self.temperature == 0 or self.seed is not None
+
+    def to_row(self) -> Row:
+        """The plain JSON form, without the fields that say nothing."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a model. The answer ends before the first of the `stop` strings."""
+
+    messages: Sequence[Message]
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_messages(self.messages)
+
+    def to_row(self) -> Row:
+        """The plain JSON form, which request keys and batch files are made of."""
+        return {
+            "messages": [dict(message) for message in self.messages],
+            "sampling": self.sampling.to_row(),
+            "stop": list(self.stop),
+        }
+
+    @property
+    def n_input_bytes(self) -> int:
+        """UTF-8 bytes of all messages: an upper bound of their tokens for byte-level models."""
+        return sum(len(message["content"].encode("utf-8", "replace")) for message in self.messages)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the server counted them; `cached_tokens` are the cheaper part of the input."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+    def to_row(self) -> Row:
+        """The plain JSON form."""
+        return dataclasses.asdict(self)
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A chosen token, its natural log-probability, and those of the likeliest tokens there."""
+
+    token: str
+    logprob: float
+    top: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer. `samples` holds all n answers in order, the first being this one's text.
+
+    `finish_reason`: stop (ended by itself or at a stop string), length (hit `max_tokens`),
+    filtered (withheld by the server's policy; `text` may be empty), or other:<word>.
+    `usage` counts all samples. `reasoning` is what a reasoning model thought, if it is shown.
+    `hold_s` is for how long the server wants no further request (its rate-limit headers).
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    usage: Usage = field(default_factory=Usage)
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    reasoning: str = ""
+    samples: tuple[Response, ...] = ()
+    hold_s: float = 0.0
+
+    def answers(self) -> tuple[Response, ...]:
+        """All n answers; the response itself where only one was asked for."""
+        return self.samples or (self,)
+
+    def to_row(self) -> Row:
+        """The plain JSON form that caches keep; `from_row` restores it exactly."""
+        row: Row = {"text": self.text, "finish_reason": self.finish_reason}
+        row["usage"] = self.usage.to_row()
+        if self.reasoning:
+            row["reasoning"] = self.reasoning
+        if self.logprobs is not None:
+            row["logprobs"] = [[t.token, t.logprob, dict(t.top)] for t in self.logprobs]
+        if self.samples:
+            row["samples"] = [sample.to_row() for sample in self.samples]
+        return row
+
+    @classmethod
+    def from_row(cls, row: Row) -> Response:
+        """The response of `to_row`."""
+        logprobs = row.get("logprobs")
+        return cls(
+            text=row["text"],
+            finish_reason=row["finish_reason"],
+            usage=Usage(**row["usage"]),
+            logprobs=None if logprobs is None else tuple(TokenLogprob(*t) for t in logprobs),
+            reasoning=row.get("reasoning", ""),
+            samples=tuple(cls.from_row(sample) for sample in row.get("samples", ())),
+        )
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that answers requests.
+
+    `name` is the kind ("openai"), `model` the id the server knows; neither is derived from the
+    other. `identity` holds everything that changes answers and so belongs into cache keys and
+    manifests. `features` are the parts of a request it can honour: the others it refuses.
+    `start_concurrency` is how many requests to begin with, None for as many as allowed.
+    """
+
+    name: str
+    model: str
+    features: frozenset[Feature]
+    start_concurrency: int | None
+
+    @property
+    def identity(self) -> Row: ...
+
+    async def generate(self, request: Request) -> Response:
+        """Answer one request. Raises BackendError, which says whether asking again can help."""
+        ...
+
+    async def release(self) -> None:
+        """Close what belongs to this event loop; a later request opens it again."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything, processes too; the backend is not used again."""
+        ...
+
+
+class BaseBackend:
+    """Shared by the shipped backends: identity, refusal of what one cannot do, closing."""
+
+    name: ClassVar[str] = ""
+    features: frozenset[Feature] = frozenset()
+    start_concurrency: int | None = 16
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    @property
+    def identity(self) -> Row:
+        """Backend and model; a subclass adds what else changes its answers."""
+        return {"backend": self.name, "model": self.model}
+
+    def check(self, request: Request) -> None:
+        """Raise BackendError (`unsupported`) if the request asks for what this one cannot do."""
+        sampling = request.sampling
+        wanted: dict[Feature, bool] = {
+            "n": sampling.n > 1,
+            "seed": sampling.seed is not None,
+            "logprobs": sampling.logprobs is not None,
+            "json_schema": sampling.json_schema is not None,
+            "stop": bool(request.stop),
+            "system": any(m["role"] == "system" and m["content"] for m in request.messages),
+            "prefill": request.messages[-1]["role"] == "assistant",
+        }
+        for feature, is_wanted in wanted.items():
+            if is_wanted and feature not in self.features:
+                raise unsupported(self.name, self.model, feature, self.features)
+
+    async def generate(self, request: Request) -> Response:
+        raise NotImplementedError
+
+    async def release(self) -> None:
+        """Nothing belongs to the event loop."""
+
+    async def close(self) -> None:
+        """Release everything."""
+        await self.release()
+
+
+def unsupported(
+    name: str, model: str, feature: str, features: frozenset[Feature] = frozenset()
+) -> BackendError:
+    """The error for a request that a backend cannot honour as asked."""
+    known = f"; it knows {', '.join(sorted(features))}" if features else ""
+    return BackendError(
+        f"the backend {name!r} cannot honour {feature!r} for {model!r}{known}",
+        retryable=False,
+        reason="unsupported",
+    )
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raise ConfigError unless these are chat messages: system first if at all, user last.
+
+    An assistant message may stand last too: the model then continues it, where a backend can.
+    """
+    if not messages:
+        raise ConfigError("a request needs at least one message")
+    for index, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES or not isinstance(content, str):
+            raise ConfigError(
+                f"message {index} must be {{'role': one of {', '.join(ROLES)}, 'content': text}}; "
+                f"found {dict(message)!r}"
+            )
+        if role == "system" and index > 0:
+            raise ConfigError(f"message {index}: only the first message may be the system's")
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """(the text before the earliest stop string, whether there was one)."""
+    positions = [found for s in stop if s and (found := text.find(s)) >= 0]
+    return (text[: min(positions)], True) if positions else (text, False)
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The one JSON form of a value as bytes: sorted keys, no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

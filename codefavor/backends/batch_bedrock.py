@@ -1,0 +1,151 @@
+"""Bedrock's model invocation jobs: requests and answers in S3, within a day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from codefavor.backends.base import Request, Response
+from codefavor.backends.bedrock import (
+    call,
+    converse_payload,
+    error_of,
+    make_client,
+    make_session,
+    response_of,
+)
+from codefavor.backends.http import decode_object
+from codefavor.errors import BackendError, ConfigError
+
+_FINAL = frozenset({"Completed", "PartiallyCompleted", "Stopped", "Expired"})
+
+
+class BedrockBatchService:
+    """Invocation jobs with Converse input. `s3_uri` is a folder for both input and output;
+    `job_role_arn` is the role that the service reads and writes it with."""
+
+    # The service's default quotas; it also wants at least 100 records a job.
+    max_requests = 50_000
+    max_bytes = 190_000_000
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        s3_uri: str,
+        job_role_arn: str,
+        region: str | None = None,
+        profile: str | None = None,
+        role_arn: str | None = None,
+        endpoint_url: str | None = None,
+        s3_endpoint_url: str | None = None,
+    ) -> None:
+        if not s3_uri.startswith("s3://"):
+            raise ConfigError(f"s3_uri must be s3://bucket/folder; found {s3_uri!r}")
+        self._model, self._role = model, job_role_arn
+        self._bucket, _, prefix = s3_uri[len("s3://") :].partition("/")
+        self._prefix = prefix.strip("/")
+        session = make_session(region, profile, role_arn)
+        self._bedrock = make_client(session, "bedrock", endpoint_url, threads=4, timeout_s=120)
+        self._s3 = make_client(session, "s3", s3_endpoint_url, threads=4, timeout_s=600)
+        self._folder: Path | None = None
+
+    def line(self, key: str, request: Request) -> bytes:
+        """One record, named by its key."""
+        body = converse_payload(self._model, request)
+        body.pop("modelId")
+        return orjson.dumps({"recordId": key, "modelInput": body})
+
+    async def submit(self, file: Path, token: str) -> str:
+        """Upload and start. The token makes a second start the same job."""
+        name = f"codefavor-{token}"
+        source = self._key(f"{name}/input.jsonl")
+        await self._in_thread(self._s3.upload_file, str(file), self._bucket, source)
+        reply = await self._in_thread(
+            self._bedrock.create_model_invocation_job,
+            jobName=name,
+            clientRequestToken=token,
+            roleArn=self._role,
+            modelId=self._model,
+            modelInvocationType="Converse",
+            inputDataConfig={"s3InputDataConfig": {"s3Uri": f"s3://{self._bucket}/{source}"}},
+            outputDataConfig={
+                "s3OutputDataConfig": {
+                    "s3Uri": f"s3://{self._bucket}/{self._key(name + '/output/')}"
+                }
+            },
+        )
+        return str(reply["jobArn"])
+
+    async def status(self, job: str) -> tuple[Literal["running", "done", "failed"], str]:
+        """How the job is, with the service's message."""
+        reply = await self._job(job)
+        words = f"{reply['status']} {reply.get('message', '')}".strip()
+        if reply["status"] == "Failed":
+            return "failed", words
+        return ("done" if reply["status"] in _FINAL else "running"), words
+
+    async def collect(self, job: str, folder: Path) -> None:
+        """Fetch every output file of the job."""
+        self._folder = folder
+        reply = await self._job(job)
+        uri = reply["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
+        prefix = uri[len(f"s3://{self._bucket}/") :]
+        listing = await self._in_thread(
+            self._s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix
+        )
+        with open(folder / _result_name(job), "wb") as out:
+            for item in listing.get("Contents", []):
+                if item["Key"].endswith(".jsonl.out"):
+                    found = await self._in_thread(
+                        self._s3.get_object, Bucket=self._bucket, Key=item["Key"]
+                    )
+                    out.write(found["Body"].read().rstrip(b"\n") + b"\n")
+
+    def results(
+        self, job: str, requests: Mapping[str, Request]
+    ) -> Iterator[tuple[str, Response | BackendError]]:
+        """The answers and errors that `collect` fetched; their order is not that of the input."""
+        assert self._folder is not None, "collect comes first"
+        with open(self._folder / _result_name(job), "rb") as handle:
+            for line in handle:
+                if not line.strip():
+                    continue
+                row = decode_object(line)
+                request = requests.get(row.get("recordId", ""))
+                if request is not None:
+                    yield row["recordId"], _outcome_of(row, request)
+
+    async def _job(self, job: str) -> Mapping[str, Any]:
+        return await self._in_thread(self._bedrock.get_model_invocation_job, jobIdentifier=job)
+
+    async def _in_thread(self, function: Any, *args: Any, **options: Any) -> Mapping[str, Any]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, lambda: call(lambda: function(*args, **options)))
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+
+def _result_name(job: str) -> str:
+    return job.rsplit("/", 1)[-1] + ".results"
+
+
+def _outcome_of(row: Mapping[str, Any], request: Request) -> Response | BackendError:
+    if "modelOutput" in row:
+        try:
+            return response_of(row["modelOutput"], request)
+        except BackendError as error:
+            return error
+    error = row.get("error") or {}
+    status = int(error.get("errorCode") or 500)
+    return error_of(
+        {
+            "Error": {"Code": str(status), "Message": str(error.get("errorMessage", ""))},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+    )

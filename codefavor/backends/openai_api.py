@@ -1,0 +1,126 @@
+"""Any server that speaks OpenAI's HTTP interface: OpenAI, vLLM, DeepSeek, llama.cpp, Azure."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from codefavor.backends.base import BaseBackend, Feature, Request, Response
+from codefavor.backends.http import HttpClient
+from codefavor.backends.openai_wire import Mode, TokenParameter, payload_of, response_of
+from codefavor.errors import BackendError, ConfigError
+from codefavor.records import Row
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class OpenAIBackend(BaseBackend):
+    """Chat or plain completions over HTTP.
+
+    Without `base_url` and `api_key` it reads OPENAI_BASE_URL and OPENAI_API_KEY; a server other
+    than OpenAI's own may do without a key. `headers` are added to each request (Azure:
+    {"api-key": ...}). `mode` "completion" sends the one user message as a bare prompt.
+    Reasoning models of OpenAI take `token_parameter` "max_completion_tokens"; a server that
+    says so itself is believed. `omit` names parameters the server refuses, such as
+    temperature; `extra` adds fields of its own to each request; `features` says what the
+    server can do where that differs from OpenAI's (a server without `n` is then asked n times).
+    """
+
+    name: ClassVar[str] = "openai"
+    features: frozenset[Feature] = frozenset(
+        {"n", "seed", "logprobs", "json_schema", "stop", "system"}
+    )
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        mode: Mode = "chat",
+        token_parameter: TokenParameter = "max_tokens",
+        omit: Sequence[str] = (),
+        extra: Mapping[str, Any] | None = None,
+        timeout_s: float = 600.0,
+        features: Iterable[Feature] | None = None,
+    ) -> None:
+        super().__init__(model)
+        if features is not None:
+            self.features = frozenset(features)
+        url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        key = api_key or os.environ.get("OPENAI_API_KEY")
+        if key is None and url.startswith("https://api.openai.com") and not headers:
+            raise ConfigError(
+                "the backend 'openai' needs a key: set OPENAI_API_KEY (or give --base-url for a "
+                "server of your own)"
+            )
+        if mode not in ("chat", "completion"):
+            raise ConfigError(f"mode must be chat or completion; found {mode!r}")
+        self._mode: Mode = mode
+        self._token_parameter: TokenParameter = token_parameter
+        self._omit = tuple(omit)
+        self._extra = dict(extra or {})
+        auth = {"Authorization": f"Bearer {key}"} if key else {}
+        self.client = HttpClient(url, {**auth, **(headers or {})}, timeout_s=timeout_s)
+
+    @property
+    def identity(self) -> Row:
+        """The endpoint stays out: where a model runs does not change what it is asked."""
+        row: Row = {"backend": self.name, "model": self.model}
+        if self._mode != "chat":
+            row["mode"] = self._mode
+        if self._omit:
+            row["omit"] = sorted(self._omit)
+        if self._extra:
+            row["extra"] = self._extra
+        return row
+
+    def payload(self, request: Request, extra: Mapping[str, Any] | None = None) -> Row:
+        """The JSON body for a request, as `generate` and batch files send it."""
+        self.check(request)
+        return payload_of(
+            self.model,
+            request,
+            mode=self._mode,
+            token_parameter=self._token_parameter,
+            omit=self._omit,
+            extra={**self._extra, **(extra or {})},
+        )
+
+    @property
+    def path(self) -> str:
+        """Where requests go, below the base URL."""
+        return "/chat/completions" if self._mode == "chat" else "/completions"
+
+    async def generate(
+        self, request: Request, *, extra: Mapping[str, Any] | None = None
+    ) -> Response:
+        """The server's answer; `extra` fields go with this request only. Raises BackendError."""
+        parameter = self._token_parameter
+        try:
+            reply = await self.client.post(self.path, self.payload(request, extra))
+        except BackendError as error:
+            if error.reason == "filtered":
+                return Response("", "filtered")
+            if not _asks_for_newer_name(error, parameter):
+                raise
+            self._token_parameter = "max_completion_tokens"
+            reply = await self.client.post(self.path, self.payload(request, extra))
+        response = response_of(reply.body, request)
+        if reply.hold_s:
+            return dataclasses.replace(response, hold_s=reply.hold_s)
+        return response
+
+    async def release(self) -> None:
+        """Close the connections."""
+        await self.client.close()
+
+
+def _asks_for_newer_name(error: BackendError, parameter: TokenParameter) -> bool:
+    """Whether the server itself asks for `max_completion_tokens` instead of `max_tokens`."""
+    is_named = "max_completion_tokens" in str(error) and "max_tokens" in str(error)
+    is_refusal = error.reason in ("unsupported", "bad_request")
+    return is_named and is_refusal and parameter == "max_tokens"

@@ -1,0 +1,123 @@
+"""The `codefavor` command: one verb a file, each imported only when it is called."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from codefavor import __version__
+from codefavor.errors import CodefavorError
+
+VERBS = {
+    "demo": "The whole walk: problems, pairs, training, evaluation, report.",
+    "doctor": "What this machine can do, and how to get what is missing.",
+    "synthesise": "Ask a model for drafts and preference data.",
+    "score": "Run completions against the tests of their problems.",
+    "pair": "Make, balance, split and check preference pairs.",
+    "convert": "Preference pairs to the rows that a recipe trains on.",
+    "recipes": "List, show, render and check training recipes.",
+    "train": "Train a recipe with Axolotl.",
+    "evaluate": "Measure judges and models.",
+    "report": "Write HTML reports.",
+    "sandbox": "Prove the isolation of the sandbox.",
+}
+
+
+class LazyVerbs(TyperGroup):
+    """A command group that imports a verb's file only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        if ctx.resilient_parsing or _wants_overview():
+            return click.Command(cmd_name, short_help=VERBS[cmd_name])
+        module = importlib.import_module(f"codefavor.cli.{cmd_name}")
+        if hasattr(module, "app"):
+            group = typer.main.get_group(module.app)
+            group.name = cmd_name
+            return group
+        single = typer.Typer(add_completion=False)
+        single.command(cmd_name)(module.command)
+        return typer.main.get_command(single)
+
+
+def _wants_overview() -> bool:
+    """Whether only the list of verbs is shown, which needs their one-line helps alone."""
+    words = [word for word in sys.argv[1:] if word not in ("--help", "-v", "--verbose")]
+    return not words
+
+
+app = typer.Typer(
+    cls=LazyVerbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Code preference: make the data, train the judge, measure both.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what the library does, on stderr.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Code preference: make the data, train the judge, measure both."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    if not verbose:
+        # Ours are the progress lines; these two warn at every import of things nobody asked for.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        for noisy in ("torchao", "torch.utils._pytree"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def main() -> None:
+    """Run the command; every error made on purpose is one line on stderr and exit code 2."""
+    try:
+        app()
+    except CodefavorError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from here", code=130)
+    except OSError as error:
+        fail(describe_os_error(error))
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system refused, and for which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}no space left on the device; free some, then run the same command again"
+    return f"{where}{error.strerror or error}"
+
+
+def fail(message: str, code: int = 2) -> None:
+    """Print one error on stderr and leave with a code that is not 0."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""`codefavor pair`: make, balance, split and check preference pairs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_programs
+from codefavor.errors import DataError
+from codefavor.pairs.balance import balance_by_length
+from codefavor.pairs.by_score import pair_by_execution
+from codefavor.pairs.contamination import leak_check
+from codefavor.records import Preference, Row, read_records, read_rows, write_rows
+from codefavor.sources.problems import load_problems
+
+app = typer.Typer(help="Make, balance, split and check preference pairs.")
+
+Problems = Annotated[str, typer.Option("--problems", help="starter, humaneval, ... or a JSONL.")]
+Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
+
+
+def _data_dir() -> Path | None:
+    folder = os.environ.get("CODEFAVOR_DATA")
+    return Path(folder) if folder else None
+
+
+@app.command()
+def mutants(
+    out: Annotated[Path, typer.Option(help="Folder for programs.jsonl and the pairs by split.")],
+    problems: Problems = "starter",
+    candidates: Annotated[int, typer.Option(help="Wrong programs tried a level, problem.")] = 9,
+    per_problem: Annotated[int, typer.Option(help="Pairs kept a level and problem.")] = 1,
+    seed: Seed = 0,
+    sandbox_level: Annotated[str, typer.Option(help="Least isolation.")] = "L2",
+) -> None:
+    """Verified mutants, with no model: levelled, balanced and split pairs. Resumable."""
+    settings = DataSettings(
+        problems=problems,
+        candidates=candidates,
+        train_pairs=per_problem,
+        judged_pairs=per_problem,
+        seed=seed,
+        workers=os.cpu_count() or 1,
+        sandbox_level=sandbox_level,
+    )
+    loaded = load_problems(problems, data_dir=_data_dir())
+    journal = out / "programs.jsonl"
+    typer.echo(run_programs(loaded, settings, journal), err=True)
+    typer.echo(make_pairs(loaded, [journal], settings, out), err=True)
+    _print_table(balance_rows(out))
+
+
+@app.command()
+def tests(
+    scored: Annotated[Path, typer.Argument(help="Scored completions (`codefavor score`).")],
+    out: Annotated[Path, typer.Option(help="JSONL of pairs to write.")],
+    problems: Problems = "starter",
+    per_problem: Annotated[int, typer.Option(help="Pairs kept a problem.")] = 4,
+    balance: Annotated[bool, typer.Option(help="Balance lengths between the two sides.")] = True,
+    seed: Seed = 0,
+) -> None:
+    """Completions of a model that pass against completions that fail."""
+    loaded = {p.id: p for p in load_problems(problems, data_dir=_data_dir())}
+    rows = [_scored_row(row, where, set(loaded)) for where, row in read_rows(scored)]
+    pairing = pair_by_execution(loaded, rows, seed=seed)
+    pairs = pairing.pairs
+    if balance:
+        pairs = balance_by_length(
+            pairs, per_problem=per_problem, group_of=lambda pair: pair.level, seed=seed
+        )
+    write_rows(out, (pair.to_row() for pair in pairs))
+    for reason, n in pairing.reasons.most_common():
+        typer.echo(f"{n:6} {reason}", err=True)
+    typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+
+
+@app.command()
+def check(
+    train: Annotated[Path, typer.Argument(help="JSONL of pairs that are trained on.")],
+    held_out: Annotated[Path, typer.Argument(help="JSONL of pairs that are judged.")],
+) -> None:
+    """Fail if anything held out leaks into training: id, near-duplicate or n-gram."""
+    report = leak_check(read_records(train, Preference), read_records(held_out, Preference))
+    typer.echo(report.detail())
+
+
+def _scored_row(row: Row, where: str, known: set[str]) -> Row:
+    # A journal of `codefavor score` holds the scored row inside its record.
+    inner = row["row"] if row.get("status") == "ok" else row
+    for name in ("problem_id", "code", "execution"):
+        if not isinstance(inner, dict) or name not in inner:
+            raise DataError(f"{where}: a scored completion needs the field {name!r}")
+    if inner["problem_id"] not in known:
+        raise DataError(f"{where}: unknown problem {inner['problem_id']!r}; see --problems")
+    return {"level": "samples", "kind": "completion", **inner}
+
+
+def _print_table(rows: list[Row]) -> None:
+    for row in rows:
+        typer.echo(
+            f"{row['split']:<6} {row['level']:<8} {row['n']:5} pairs of {row['n_problems']} "
+            f"problems; 'shorter' is right in {row['shorter']:.1%}"
+        )

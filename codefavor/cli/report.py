@@ -1,0 +1,52 @@
+"""`codefavor report`: HTML pages that need no network, from a demo's numbers or preference rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codefavor.errors import DataError
+from codefavor.evaluation.report import render_data_report, render_demo_report
+from codefavor.records import Preference, read_records, write_text
+
+app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
+
+Out = Annotated[Path, typer.Option("--out", help="HTML file to write (whole or not at all).")]
+
+
+@app.command()
+def demo(
+    report: Annotated[Path, typer.Argument(help="The report.json of a demo run.")], out: Out
+) -> None:
+    """The result of a demo run: accuracy, data, training, and the browser of pairs."""
+    _write(out, render_demo_report(_read_object(report)))
+
+
+@app.command()
+def data(
+    pairs: Annotated[Path, typer.Argument(help="JSONL of preference rows.")],
+    out: Out,
+    title: Annotated[str, typer.Option(help="Heading; by default the name of the file.")] = "",
+) -> None:
+    """A browser of any preference rows, with both programs side by side."""
+    _write(out, render_data_report(read_records(pairs, Preference), title or pairs.name))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def _write(out: Path, page: str) -> None:
+    write_text(out, [page])
+    typer.echo(str(out))

@@ -1,0 +1,84 @@
+"""`codefavor score`: run completions against the tests of their problems."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.engine import Context, TerminalProgress
+from codefavor.engine.output import run_to_file
+from codefavor.errors import DataError
+from codefavor.records import file_sha256, read_rows
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.by_tests import (
+    as_json,
+    join_with_problems,
+    problems_sha256,
+    score_completions,
+    summarize,
+)
+from codefavor.sources.problems import load_problems
+
+
+def command(  # noqa: PLR0917 (typer reads the parameters by name)
+    completions: Annotated[
+        Path, typer.Argument(help="JSONL of completions, or EvalPlus samples.jsonl.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="JSONL to write: completion and execution.")],
+    problems: Annotated[
+        str, typer.Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")
+    ] = "starter",
+    workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0,
+    cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
+    wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
+    memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
+    level: Annotated[str, typer.Option(help="Least isolation accepted: L3, L2, L1.")] = "L2",
+    in_process: Annotated[
+        bool,
+        typer.Option(
+            help="Tests in the program's process: faster, and a hostile program can forge "
+            "its verdict. Results are marked in_process."
+        ),
+    ] = False,
+    retry_errors: Annotated[
+        bool, typer.Option(help="Run again what ended as an error of the sandbox.")
+    ] = False,
+) -> None:
+    """Score a file of completions; the same command after a kill goes on where it was."""
+    if not completions.is_file():
+        raise DataError(f"{completions}: no such file")
+    limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
+    known = {problem.id: problem for problem in load_problems(problems, data_dir=_data_dir())}
+    rows = list(join_with_problems(completions, known))
+    n_workers = workers or os.cpu_count() or 1
+    with SandboxPool(n_workers, required_level=level, allow_in_process=in_process) as pool:
+        manifest = {
+            "step": "score",
+            "completions_sha256": file_sha256(completions),
+            "problems_sha256": problems_sha256(known.values()),
+            "limits": asdict(limits),
+            "sandbox_level": pool.level,
+            "in_process": in_process,
+        }
+        counts = run_to_file(
+            score_completions(limits, in_process=in_process),
+            rows,
+            out,
+            manifest=manifest,
+            context=Context(sandbox=pool),
+            concurrency=2 * n_workers,
+            progress=TerminalProgress(),
+            retry_errors=retry_errors,
+            label="score",
+        )
+    summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
+    typer.echo(as_json({**summary, "n_error": counts.n_error, "out": str(out)}))
+
+
+def _data_dir() -> Path | None:
+    folder = os.environ.get("CODEFAVOR_DATA")
+    return Path(folder) if folder else None

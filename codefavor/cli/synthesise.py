@@ -1,0 +1,119 @@
+"""`codefavor synthesise`: ask a model for completions and preference data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.backends import Sampling
+from codefavor.cli import engine_options as flags
+from codefavor.engine import Context
+from codefavor.engine.output import run_to_file
+from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.errors import ConfigError
+from codefavor.records import Problem, Row
+from codefavor.sources.problems import load_problems
+from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
+
+app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts and preference data.")
+
+
+@app.callback()
+def _main() -> None:
+    """Ask a model for drafts and preference data."""
+
+
+@app.command()
+def drafts(  # noqa: PLR0917 (typer reads the parameters by name)
+    out: Annotated[Path, typer.Option("--out", help="JSONL of completions to write.")],
+    backend: flags.BackendFlag,
+    problems: Annotated[
+        str, typer.Option(help="A known set (starter, humaneval, mbpp, ...) or a JSONL file.")
+    ] = "starter",
+    n: Annotated[int, typer.Option(help="Drafts per problem.")] = 4,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token always.")] = 0.8,
+    top_p: Annotated[
+        float, typer.Option(help="Share of the probability that is drawn from.")
+    ] = 0.95,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of one draft.")] = 512,
+    seed: Annotated[int, typer.Option(help="Draws follow from it and the problem.")] = 0,
+    options: flags.BackendOptions = None,
+    concurrency: flags.Concurrency = 64,
+    requests_per_min: flags.RequestsPerMin = None,
+    input_tokens_per_min: flags.InputTokensPerMin = None,
+    output_tokens_per_min: flags.OutputTokensPerMin = None,
+    budget_usd: flags.BudgetUsd = None,
+    budget_tokens: flags.BudgetTokens = None,
+    prices: flags.Prices = None,
+    cache: flags.Cache = None,
+    no_cache: flags.NoCache = False,
+    retry_errors: flags.RetryErrors = False,
+    max_error_rate: flags.MaxErrorRate = 0.5,
+    limit: flags.Limit = None,
+    sample: flags.Sample = None,
+    dry_run: flags.DryRun = False,
+) -> None:
+    """Several answers of a model to each problem, for `codefavor score` to test."""
+    engine = flags.EngineFlags(
+        backend,
+        backend_options=options,
+        concurrency=concurrency,
+        requests_per_min=requests_per_min,
+        input_tokens_per_min=input_tokens_per_min,
+        output_tokens_per_min=output_tokens_per_min,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        prices=prices,
+        cache=cache,
+        no_cache=no_cache,
+        retry_errors=retry_errors,
+        max_error_rate=max_error_rate,
+    )
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
+    rows = choose_rows(load_problems(problems), limit=limit, sample=sample, seed=seed)
+    write_drafts(rows, out, engine=engine, sampling=sampling, seed=seed, dry_run=dry_run)
+
+
+def choose_rows(
+    problems: Iterable[Problem], *, limit: int | None, sample: int | None, seed: int
+) -> list[Row]:
+    """The problem rows that `--limit` and `--sample` leave."""
+    rows: Iterable[Row] = (problem.to_row() for problem in problems)
+    if sample is not None:
+        rows = sample_rows(rows, sample, seed)
+    return list(first_rows(rows, limit))
+
+
+def write_drafts(
+    rows: list[Row],
+    out: Path,
+    *,
+    engine: flags.EngineFlags,
+    sampling: Sampling,
+    seed: int,
+    dry_run: bool,
+) -> None:
+    """Ask for the drafts of these problems and write them, or show what that would cost."""
+    if not rows:
+        raise ConfigError("no problems are left to ask about; check --limit and --sample")
+    backend = engine.make_backend()
+    step = make_drafts_step(sampling)
+    if dry_run:
+        flags.show_forecast(forecast(step, rows, Context(backend, seed=seed)))
+        return
+    context = engine.make_context(backend, out, seed)
+    with engine.closing(context):
+        counts = run_to_file(
+            step,
+            rows,
+            out,
+            manifest=drafts_manifest(backend, sampling, seed),
+            expand=completions_of,
+            context=context,
+            label="drafts",
+            **engine.run_options(),
+        )
+    typer.echo(f"{flags.summary(counts)} -> {out}")

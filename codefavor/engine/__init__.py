@@ -1,0 +1,31 @@
+"""The engine: applies a step to rows, asks any model, loses nothing, stops at the budget."""
+
+from __future__ import annotations
+
+from codefavor.engine.answers import AnswerStore
+from codefavor.engine.ask import RunStopped
+from codefavor.engine.budget import Budget
+from codefavor.engine.context import Context, derived_seed
+from codefavor.engine.limits import Limits
+from codefavor.engine.prices import Price, PriceTable
+from codefavor.engine.progress import NoProgress, Progress, TerminalProgress
+from codefavor.engine.runner import Counts, Step, StopRule, run, run_sync
+
+__all__ = [
+    "AnswerStore",
+    "Budget",
+    "Context",
+    "Counts",
+    "Limits",
+    "NoProgress",
+    "Price",
+    "PriceTable",
+    "Progress",
+    "RunStopped",
+    "Step",
+    "StopRule",
+    "TerminalProgress",
+    "derived_seed",
+    "run",
+    "run_sync",
+]

@@ -1,0 +1,183 @@
+"""A stop on cost: money and tokens that are reserved before a request and settled after it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from codefavor.backends.base import Request, Usage
+from codefavor.engine.prices import Price
+from codefavor.errors import BudgetError, ConfigError, JournalError
+
+# Tokens per byte of text before a run has seen any: real text has 0.2 to 0.4.
+_FIRST_TOKENS_PER_BYTE = 0.5
+# Chat templates add a few tokens around each message.
+_TOKENS_PER_MESSAGE = 8
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a run may spend, over all its resumed parts. None means: no such cap."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.usd is not None and self.usd < 0) or (self.tokens is not None and self.tokens < 0):
+            raise ConfigError("a budget must not be negative")
+
+
+class Ledger:
+    """What a run has spent, kept in a small file beside its journal.
+
+    Each received answer adds a line at once, so a killed run continues with the right sum.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.usage = Usage()
+        self.usd = 0.0
+        self._file: int | None = None
+        if path is not None:
+            self._file = self._open(path)
+
+    def add(self, usage: Usage, usd: float) -> None:
+        """Record one paid answer."""
+        self.usage += usage
+        self.usd += usd
+        if self._file is not None:
+            line = f"{usage.input_tokens} {usage.output_tokens} {usage.cached_tokens} {usd!r}\n"
+            os.write(self._file, line.encode("ascii"))
+
+    def sync(self) -> None:
+        """Return when the sums are on the disk."""
+        if self._file is not None:
+            os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Sync and close; a second call does nothing."""
+        if self._file is not None:
+            os.fdatasync(self._file)
+            os.close(self._file)
+            self._file = None
+
+    def _open(self, path: Path) -> int:
+        try:
+            text = path.read_text(encoding="ascii") if path.exists() else ""
+            for line in text.split("\n")[:-1]:
+                n_input, n_output, n_cached, usd = line.split(" ")
+                self.usage += Usage(int(n_input), int(n_output), int(n_cached))
+                self.usd += float(usd)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.ftruncate(handle, text.rfind("\n") + 1)
+        except (OSError, ValueError) as error:
+            raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
+        return handle
+
+
+class Forecast:
+    """Upper estimates of a request's tokens, from what the run has seen so far."""
+
+    def __init__(self) -> None:
+        self._ratio = _FIRST_TOKENS_PER_BYTE
+
+    def tokens(self, request: Request) -> Usage:
+        """Likely at most so many: input by the densest text seen, output by `max_tokens`."""
+        n_input = int(request.n_input_bytes * self._ratio) + 1
+        n_input += _TOKENS_PER_MESSAGE * len(request.messages)
+        return Usage(n_input, request.sampling.max_tokens * request.sampling.n)
+
+    def learn(self, request: Request, usage: Usage) -> None:
+        """Adapt to the real ratio: up at once, down slowly, with a tenth of margin."""
+        n_bytes = request.n_input_bytes
+        if n_bytes >= 200 and usage.input_tokens:
+            seen = 1.1 * usage.input_tokens / n_bytes
+            self._ratio = seen if seen > self._ratio else self._ratio * 0.98 + seen * 0.02
+
+
+class Reservation:
+    """Money and tokens set aside for one request in flight."""
+
+    __slots__ = ("tokens", "usd")
+
+    def __init__(self, tokens: int, usd: float) -> None:
+        self.tokens = tokens
+        self.usd = usd
+
+
+class Purse:
+    """Keeps spent plus reserved below the budget; a request that does not fit waits or fails."""
+
+    def __init__(self, budget: Budget, price: Price | None, ledger: Ledger) -> None:
+        self._budget = budget
+        self._price = price
+        self.ledger = ledger
+        self._reserved_usd = 0.0
+        self._reserved_tokens = 0
+        self._n_reserved = 0
+        self._changed = asyncio.Event()
+        self.is_price_known = price is not None
+
+    async def reserve(self, forecast: Usage) -> Reservation:
+        """Set the forecast aside. While it does not fit, wait for requests in flight to settle.
+
+        Raises BudgetError when nothing is in flight any more and it still does not fit.
+        """
+        usd = self._price.cost_usd(forecast) if self._price else 0.0
+        tokens = forecast.input_tokens + forecast.output_tokens
+        while not self._fits(tokens, usd):
+            if self._n_reserved == 0:
+                raise self._spent_error(tokens, usd)
+            self._changed.clear()
+            await self._changed.wait()
+        self._n_reserved += 1
+        self._reserved_usd += usd
+        self._reserved_tokens += tokens
+        return Reservation(tokens, usd)
+
+    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
+        """Replace a reservation by what was really used; None if no answer came."""
+        self._n_reserved -= 1
+        self._reserved_usd -= reservation.usd
+        self._reserved_tokens -= reservation.tokens
+        if usage is not None:
+            self.ledger.add(usage, self._price.cost_usd(usage) if self._price else 0.0)
+        self._changed.set()
+
+    def _fits(self, tokens: int, usd: float) -> bool:
+        spent = self.ledger.usage
+        total = spent.input_tokens + spent.output_tokens + self._reserved_tokens + tokens
+        if self._budget.tokens is not None and total > self._budget.tokens:
+            return False
+        total_usd = self.ledger.usd + self._reserved_usd + usd
+        return self._budget.usd is None or total_usd <= self._budget.usd
+
+    def _spent_error(self, tokens: int, usd: float) -> BudgetError:
+        spent = self.ledger.usage.input_tokens + self.ledger.usage.output_tokens
+        caps = []
+        if self._budget.usd is not None:
+            caps.append(
+                f"${self.ledger.usd:.4f} of ${self._budget.usd:.4f} (the next request may "
+                f"cost up to ${usd:.4f})"
+            )
+        if self._budget.tokens is not None:
+            caps.append(
+                f"{spent} of {self._budget.tokens} tokens (the next request may take up to "
+                f"{tokens})"
+            )
+        return BudgetError(
+            f"the budget is spent: {' and '.join(caps)}; what is done is kept, raise the budget "
+            "and run the same command to continue"
+        )
+
+
+def purse_for(budget: Budget | None, price: Price | None, spec: str, ledger: Ledger) -> Purse:
+    """The purse of a run. Raises ConfigError for a budget in money without a known price."""
+    if budget is not None and budget.usd is not None and price is None:
+        raise ConfigError(
+            f"a budget in dollars needs the price of {spec}, which is in no price table; give it "
+            'in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars per '
+            "million tokens), or use a budget in tokens"
+        )
+    return Purse(budget or Budget(), price, ledger)

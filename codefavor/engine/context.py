@@ -1,0 +1,145 @@
+"""What a step may use: a model, a sandbox, and randomness that belongs to its row."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from codefavor.backends.base import Backend, Message, Request, Response, Sampling
+from codefavor.engine.answers import AnswerStore
+from codefavor.engine.ask import Asker
+from codefavor.engine.budget import Budget, Ledger, purse_for
+from codefavor.engine.clock import Clock, SystemClock
+from codefavor.engine.limits import Limits
+from codefavor.engine.prices import PriceTable
+from codefavor.errors import ConfigError, Rejected
+from codefavor.records import content_id
+
+if TYPE_CHECKING:
+    from codefavor.sandbox import SandboxPool
+
+DEFAULT_ACCEPT = ("stop", "length")
+
+
+class Asks(Protocol):
+    """What answers the questions of a step: the network, a batch file, a forecast."""
+
+    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+        """The answer to the question that this row asks as its n-th."""
+        ...
+
+
+@dataclass
+class Context:
+    """What a step may use. The runner hands each row its own copy.
+
+    `answers` keeps what was paid for; without it, a row that is interrupted between two of its
+    questions asks the first one again. `prices` None means the shipped table.
+    """
+
+    backend: Backend | None = None
+    sandbox: SandboxPool | None = None
+    seed: int = 0
+    answers: AnswerStore | None = None
+    prices: PriceTable | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    row_id: str = ""
+    _asker: Asks | None = field(default=None, repr=False)
+    _n_asked: int = field(default=0, repr=False)
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        *,
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+        accept: Sequence[str] = DEFAULT_ACCEPT,
+    ) -> Response:
+        """The model's answer, with the store, caps, budget and retries of the run applied.
+
+        Raises Rejected (`empty_answer`, `filtered_answer`, `truncated_answer`, `other_answer`)
+        for an answer whose finish reason is not in `accept`, or without any text.
+        """
+        request = Request(messages, sampling or Sampling(), tuple(stop))
+        response = await self._ask(request)
+        problems = [_problem(answer, accept) for answer in response.answers()]
+        if all(problems):
+            raise Rejected(problems[0], f"finish reason {response.finish_reason}")
+        return response
+
+    async def samples(
+        self, messages: Sequence[Message], *, sampling: Sampling, stop: Sequence[str] = ()
+    ) -> tuple[Response, ...]:
+        """`sampling.n` answers, whatever their finish reasons; one request where that is possible.
+
+        A backend that answers once per request is asked n times, with seeds of their own.
+        """
+        if self.backend is not None and (sampling.n == 1 or "n" in self.backend.features):
+            return (await self._ask(Request(messages, sampling, tuple(stop)))).answers()
+        answers = []
+        for index in range(sampling.n):
+            seed = None if sampling.seed is None else derived_seed(sampling.seed, str(index))
+            one = dataclasses.replace(sampling, n=1, seed=seed)
+            answers.append(await self._ask(Request(messages, one, tuple(stop))))
+        return tuple(answers)
+
+    def rng(self, row_id: str) -> random.Random:
+        """A generator that depends on the run's seed and the row alone, never on order."""
+        return random.Random(derived_seed(self.seed, row_id))
+
+    def for_row(self, row_id: str) -> Context:
+        """A copy that counts the questions of one row."""
+        row_context = copy.copy(self)
+        row_context.row_id = row_id
+        row_context._n_asked = 0
+        return row_context
+
+    def with_asker(self, asker: Asks | None) -> Context:
+        """A copy that asks through the given asker."""
+        return dataclasses.replace(self, _asker=asker)
+
+    def make_asker(
+        self, *, limits: Limits | None, budget: Budget | None, ledger: Ledger, max_concurrency: int
+    ) -> Asker | None:
+        """The asker of one run; None without a backend."""
+        if self.backend is None:
+            return None
+        prices = self.prices or PriceTable.load()
+        price = prices.price(self.backend.name, self.backend.model)
+        spec = f"{self.backend.name}:{self.backend.model}"
+        return Asker(
+            self.backend,
+            limits=limits or Limits(),
+            purse=purse_for(budget, price, spec, ledger),
+            answers=self.answers,
+            clock=self.clock,
+            rng=random.Random(self.seed),
+            max_concurrency=max_concurrency,
+        )
+
+    async def _ask(self, request: Request) -> Response:
+        if self._asker is None:
+            self._asker = self.make_asker(
+                limits=None, budget=None, ledger=Ledger(), max_concurrency=64
+            )
+        if self._asker is None:
+            raise ConfigError("this step asks a model, and no backend was given")
+        occurrence, self._n_asked = self._n_asked, self._n_asked + 1
+        return await self._asker.ask(request, self.row_id, occurrence)
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """A seed below 2^31 that depends on both, the same on every machine and version."""
+    return int(content_id(seed, name)[:8], 16) & 0x7FFFFFFF
+
+
+def _problem(answer: Response, accept: Sequence[str]) -> str:
+    """Why an answer cannot be used; "" if it can."""
+    names = {"filtered": "filtered_answer", "length": "truncated_answer", "stop": "empty_answer"}
+    if answer.finish_reason not in accept:
+        return names.get(answer.finish_reason, "other_answer")
+    return "" if answer.text.strip() else "empty_answer"

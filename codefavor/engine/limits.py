@@ -1,0 +1,215 @@
+"""How fast a server may be asked: fixed caps per minute, and a concurrency found by trying."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from codefavor.engine.clock import Clock
+from codefavor.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps of one run. None means: no cap of that kind.
+
+    In no span of 60 seconds are more requests sent, or more tokens asked for, than the caps
+    say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
+    bounds how often one request is sent. A server that wants a pause longer than
+    `max_retry_after_s` ends the request as an error instead.
+    """
+
+    requests_per_min: int | None = None
+    input_tokens_per_min: int | None = None
+    output_tokens_per_min: int | None = None
+    max_attempts: int = 8
+    backoff_s: float = 0.5
+    max_backoff_s: float = 60.0
+    max_retry_after_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        for name in ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1; found {value}")
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts must be at least 1; found {self.max_attempts}")
+
+
+class _Taken:
+    """One amount taken at one time; the amount may be corrected later."""
+
+    __slots__ = ("amount", "at")
+
+    def __init__(self, at: float, amount: float) -> None:
+        self.at = at
+        self.amount = amount
+
+
+class MinuteCap:
+    """A hard cap on an amount in any 60 seconds, spread evenly with bursts of about a second.
+
+    What was taken in the last minute is remembered exactly: the usual token bucket alone lets
+    its burst through on top of the cap. An amount above the cap may go when nothing else did.
+    """
+
+    def __init__(self, cap: int, clock: Clock) -> None:
+        self.cap = cap
+        self._clock = clock
+        self._taken: deque[_Taken] = deque()
+        self._used = 0.0
+        self._even_time = clock.monotonic() - 1.0
+
+    def wait_s(self, amount: float) -> float:
+        """Seconds until `amount` may be taken; 0 if now."""
+        now = self._clock.monotonic()
+        self._forget(now)
+        wait = max(0.0, self._even_time - now)
+        excess = self._used + min(amount, self.cap) - self.cap
+        for taken in self._taken:
+            if excess <= 0:
+                break
+            excess -= taken.amount
+            wait = max(wait, taken.at + 60.0 - now)
+        return wait
+
+    def take(self, amount: float) -> _Taken:
+        """Take the amount; hand the result to `correct` once the real amount is known."""
+        now = self._clock.monotonic()
+        taken = _Taken(now, amount)
+        self._taken.append(taken)
+        self._used += amount
+        self._even_time = max(self._even_time, now - 1.0) + amount * 60.0 / self.cap
+        return taken
+
+    def correct(self, taken: _Taken, amount: float) -> None:
+        """Say what was really used instead of the amount taken."""
+        change = amount - taken.amount
+        self._even_time += change * 60.0 / self.cap
+        if taken.at > self._clock.monotonic() - 60.0:
+            self._used += change
+            taken.amount = amount
+
+    def _forget(self, now: float) -> None:
+        while self._taken and self._taken[0].at <= now - 60.0:
+            self._used -= self._taken.popleft().amount
+
+
+class AdaptiveGate:
+    """How many requests may be in flight: grows while all goes well, shrinks when told.
+
+    Until the first sign of overload each success adds one (doubling per round trip); after
+    it, a whole round of successes adds one. Overload multiplies the width by 0.7, at most
+    once for requests that were in flight together. A hold lets nothing start for a while.
+    """
+
+    def __init__(self, cap: int, clock: Clock, *, start: int | None = None) -> None:
+        self.cap = cap
+        self.width = float(min(cap, start or cap))
+        self.in_flight = 0
+        self._clock = clock
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._slow_start = True
+        self._round = 0
+        self._held_until = clock.monotonic()
+
+    async def enter(self) -> int:
+        """Wait for a place; returns the round number to hand to `overloaded`."""
+        while self._waiting or self.in_flight >= int(self.width):
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self.in_flight -= 1
+                    self._wake()
+                raise
+            return self._round
+        self.in_flight += 1
+        return self._round
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.in_flight -= 1
+        self._wake()
+
+    def succeeded(self) -> None:
+        """Widen: one per success at first, one per round of successes later."""
+        if self.width < self.cap:
+            step = 1.0 if self._slow_start else 1.0 / self.width
+            self.width = min(float(self.cap), self.width + step)
+            self._wake()
+
+    def overloaded(self, started_in_round: int) -> None:
+        """Narrow, unless the request started before the last narrowing."""
+        self._slow_start = False
+        if started_in_round == self._round:
+            self._round += 1
+            self.width = max(1.0, self.width * 0.7)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing start for this long."""
+        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def held_s(self) -> float:
+        """Seconds until a request may start again; 0 if now."""
+        return max(0.0, self._held_until - self._clock.monotonic())
+
+    def open_wide(self) -> None:
+        """Let everyone in who waits: the run is ending and nothing more will be sent."""
+        self.width = float(sys.maxsize)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting and self.in_flight < int(self.width):
+            place = self._waiting.popleft()
+            if not place.done():
+                # The place is taken here, so that nobody overtakes the one who is woken.
+                self.in_flight += 1
+                place.set_result(None)
+
+
+class Pass:
+    """Permission to send one request; says later how many tokens it really took."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self, taken: list[tuple[MinuteCap, _Taken, str]]) -> None:
+        self._taken = taken
+
+    def settle(self, input_tokens: int, output_tokens: int) -> None:
+        """Replace the forecast amounts by the real ones."""
+        real = {"input": input_tokens, "output": output_tokens}
+        for cap, taken, kind in self._taken:
+            if kind in real:
+                cap.correct(taken, real[kind])
+
+
+class Pacer:
+    """All caps of one run together."""
+
+    def __init__(
+        self, limits: Limits, clock: Clock, sleep: Callable[[float], Awaitable[None]] | None = None
+    ) -> None:
+        self._sleep = sleep or clock.sleep
+        wanted = {
+            "requests": limits.requests_per_min,
+            "input": limits.input_tokens_per_min,
+            "output": limits.output_tokens_per_min,
+        }
+        self._caps = [(kind, MinuteCap(cap, clock)) for kind, cap in wanted.items() if cap]
+        self._turn = asyncio.Lock()
+
+    async def take(self, input_tokens: float, output_tokens: float) -> Pass:
+        """Return when a request of this forecast size may be sent, in the order of asking."""
+        if not self._caps:
+            return Pass([])
+        amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
+        async with self._turn:
+            while (wait := max(cap.wait_s(amounts[kind]) for kind, cap in self._caps)) > 0:
+                await self._sleep(wait)
+            return Pass([(cap, cap.take(amounts[kind]), kind) for kind, cap in self._caps])

@@ -1,0 +1,53 @@
+"""From a journal to the file that the next command reads: whole or not at all, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from codefavor.engine.runner import Counts, Step, run_sync
+from codefavor.journal import Journal, ok_positions, read_record_at
+from codefavor.records import Row, write_rows
+
+Expand = Callable[[Row], Iterator[Row]]
+
+
+def journal_of(out: Path) -> Path:
+    """The journal of the run whose result is `out`."""
+    return out.with_name(out.name + ".journal")
+
+
+def run_to_file(
+    step: Step,
+    rows: Any,
+    out: Path,
+    *,
+    manifest: Mapping[str, Any],
+    expand: Expand | None = None,
+    **options: Any,
+) -> Counts:
+    """Run a step over rows with the journal of `out`, then write `out` from what ended ok.
+
+    `options` go to the runner. The rows of `out` are sorted by the id of their input row, so
+    the file does not depend on which answers came first; `expand` makes several of each.
+    """
+    with Journal.open(journal_of(out), manifest) as journal:
+        counts = run_sync(step, rows, journal, **options)
+        write_results(journal.path, out, expand)
+    return counts
+
+
+def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int:
+    """Write what ended ok as JSONL, sorted by id; returns the number of rows."""
+
+    def results() -> Iterator[Row]:
+        with open(journal, "rb") as handle:
+            for _, position in sorted(ok_positions(journal)):
+                row = read_record_at(handle, position)["row"]
+                if expand is None:
+                    yield row
+                else:
+                    yield from expand(row)
+
+    return write_rows(out, results())

@@ -1,0 +1,135 @@
+"""How far a run is: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+
+class Progress(Protocol):
+    """Told by the runner how far it is."""
+
+    def start(self, label: str, total: int | None) -> None:
+        """A run begins; `total` rows, or None if that is not known."""
+        ...
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        """`n` more rows have ended; `fields` are the sums to show beside."""
+        ...
+
+    def finish(self) -> None:
+        """The run is over, however it ended."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def start(self, label: str, total: int | None) -> None:
+        """Nothing."""
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+class TerminalProgress:
+    """One line that rewrites itself on a terminal, else a line at most every `every_s`."""
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        every_s: float = 5.0,
+        is_terminal: bool | None = None,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._is_terminal = self._stream.isatty() if is_terminal is None else is_terminal
+        self._every_s = 0.1 if self._is_terminal else every_s
+        self._bar: Any = None
+        self._task: Any = None
+        self._label, self._done = "", 0
+        self._total: int | None = None
+        self._fields: dict[str, Any] = {}
+        self._started = self._shown = 0.0
+
+    def start(self, label: str, total: int | None) -> None:
+        """Begin a new bar or line."""
+        self._label, self._total, self._done, self._fields = label, total, 0, {}
+        self._started = self._shown = time.monotonic()
+        if self._is_terminal:
+            self._start_bar()
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        """Count, and show it if the last time is long enough ago."""
+        self._done += n
+        self._fields.update(fields)
+        now = time.monotonic()
+        if now - self._shown >= self._every_s:
+            self._shown = now
+            self._show()
+
+    def finish(self) -> None:
+        """Show the final state."""
+        self._show()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def line(self, now: float) -> str:
+        """The plain line, such as `drafts 120/500 24% eta 31s`."""
+        parts = [self._label, f"{self._done}/{'?' if self._total is None else self._total}"]
+        if self._total:
+            parts.append(f"{100 * self._done // self._total}%")
+            if 0 < self._done < self._total:
+                remaining = (now - self._started) * (self._total - self._done) / self._done
+                parts.append(f"eta {duration(remaining)}")
+        if self._done == self._total:
+            parts.append(f"in {duration(now - self._started)}")
+        return " ".join([*parts, *self._field_texts()])
+
+    def _field_texts(self) -> list[str]:
+        texts = []
+        for name, value in self._fields.items():
+            if name == "usd":
+                texts.append("cost unknown" if value is None else f"${value:.4f}")
+            elif name == "tokens":
+                texts.append(f"{value} tokens")
+            else:
+                texts.append(f"{name} {value}")
+        return texts
+
+    def _show(self) -> None:
+        if self._bar is None:
+            print(self.line(time.monotonic()), file=self._stream, flush=True)
+            return
+        self._bar.update(self._task, completed=self._done, fields=" ".join(self._field_texts()))
+
+    def _start_bar(self) -> None:
+        from rich import progress as rich_progress
+        from rich.console import Console
+
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TaskProgressColumn(),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[fields]}"),
+            console=Console(file=self._stream),
+        )
+        self._task = self._bar.add_task(self._label, total=self._total, fields="")
+        self._bar.start()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 31s, 4m10s, 3h05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,85 @@
+"""Every error this package raises on purpose.
+
+    CodefavorError
+    ├── ConfigError           a setting, flag or recipe is wrong; nothing was started
+    ├── DataError             a file or row is wrong; the message names file and line
+    ├── MissingPackageError   an optional package is not installed; the message names the extra
+    ├── JournalError          an output is locked, or was made under other settings
+    ├── BackendError          a model server failed (retryable or not); never an answer
+    ├── SandboxError          the sandbox failed; never "the program failed"
+    ├── BudgetError           the money or token budget is spent
+    ├── TrainingError         the launched training process failed
+    └── Rejected              a step drops its row for a stated reason (counted, not a failure)
+"""
+
+from __future__ import annotations
+
+
+class CodefavorError(Exception):
+    """Base of all errors raised on purpose. The text is written for the user."""
+
+
+class ConfigError(CodefavorError):
+    """A setting, flag or recipe is wrong; raised before any work starts."""
+
+
+class DataError(CodefavorError):
+    """A file or a row cannot be used; the message names the file and the line."""
+
+
+class MissingPackageError(CodefavorError):
+    """An optional package is missing; the message names the extra to install."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'codefavor[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+class JournalError(CodefavorError):
+    """An output file is in use by another run, or was made under other settings."""
+
+
+class BackendError(CodefavorError):
+    """A model server failed; says whether asking again can help.
+
+    `retry_after_s` is the server's own wish in seconds, None when it stated none.
+    `reason` is a short stable name for counting (`rate_limited`, `bad_request`, ...).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool,
+        retry_after_s: float | None = None,
+        reason: str = "backend_error",
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.reason = reason
+
+
+class SandboxError(CodefavorError):
+    """The sandbox itself failed; says nothing about the program it was to run."""
+
+
+class BudgetError(CodefavorError):
+    """The budget of a run is spent; raise it to continue from where the run stopped."""
+
+
+class TrainingError(CodefavorError):
+    """The launched training process failed; the message ends with the tail of its log."""
+
+
+class Rejected(CodefavorError):
+    """Raised by a step to drop its row; `reason` is counted and kept in the journal."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,126 @@
+"""One judge on one benchmark as one JSON file: what was asked, of what, and what came out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import DataError
+from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
+from codefavor.evaluation.metrics import score
+from codefavor.judges.llm import reread
+from codefavor.records import Row, Verdict, canonical_json, content_id, write_text
+
+FORMAT = "codefavor-result-1"
+_PACKAGES = ("codefavor", "torch", "transformers", "peft", "openai", "numpy", "scipy")
+
+
+def result_of(
+    records: Sequence[Row],
+    items: Sequence[Row],
+    *,
+    benchmark: str,
+    judge: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    style_records: Sequence[Row] | None = None,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+) -> Row:
+    """Everything that a leaderboard needs of one run; pure.
+
+    `judge` and `settings` say what was run. `style_records` are the n-gram classifier's
+    verdicts, for style control.
+    """
+    by_id = {item["id"]: item for item in items}
+    known = [record for record in records if _record_id(record) in by_id]
+    options: dict[str, Any] = {"seed": seed, "n_resamples": n_resamples}
+    trivial = trivial_records(items)
+    row: Row = {
+        "format": FORMAT,
+        "benchmark": benchmark,
+        "judge": dict(judge),
+        "settings": dict(settings),
+        "items_sha256": items_sha256(items),
+        "versions": versions(),
+        "seed": seed,
+        "metrics": score(known, by_id, **options).to_row(),
+        "trivial": {name: score(rows, by_id, **options).to_row() for name, rows in trivial.items()},
+    }
+    is_judged = any(record.get("status", "ok") == "ok" for record in known)
+    if is_judged:
+        best, gain = gain_over_best(known, trivial, **options)
+        row["best_trivial"] = {"name": best, **gain.to_row()}
+        row["length_controlled"] = controlled_accuracy(
+            known, trivial["shorter"], "shorter", **options
+        ).to_row()
+        if style_records is not None:
+            row["style_controlled"] = controlled_accuracy(
+                known, style_records, "n-gram", **options
+            ).to_row()
+    if any(item.get("defect") for item in items):
+        sound = {key: item for key, item in by_id.items() if not item.get("defect")}
+        rest = [record for record in known if _record_id(record) in sound]
+        row["without_defects"] = score(rest, sound, **options).to_row()
+    return row
+
+
+def rescore(records: Iterable[Row], mode: str) -> list[Row]:
+    """The records with every stored reply read again by today's parser; asks nobody."""
+    return [_reread_record(record, mode) for record in records]
+
+
+def _reread_record(record: Row, mode: str) -> Row:
+    row = record.get("row") if "status" in record else record
+    if not row or "verdicts" not in row:
+        return record
+    verdicts = {
+        order: reread(Verdict.from_row(one), mode).to_row()
+        for order, one in row["verdicts"].items()
+    }
+    reread_row = {**row, "verdicts": verdicts}
+    return {**record, "row": reread_row} if "status" in record else reread_row
+
+
+def items_sha256(items: Sequence[Row]) -> str:
+    """The hash of the judged pairs, in any order."""
+    return content_id(*sorted(canonical_json(item) for item in items))
+
+
+def versions() -> Row:
+    """The versions of Python and of the packages that a number may depend on."""
+    found: Row = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_result(path: Path, result: Row) -> None:
+    """Write a result file, whole or not at all."""
+    write_text(path, [json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n"])
+
+
+def read_result(path: Path) -> Row:
+    """A result file; raises DataError for anything else."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(result, dict) or result.get("format") != FORMAT:
+        raise DataError(
+            f"{path}: not a result of `codefavor evaluate` (expected a JSON object whose "
+            f"'format' is {FORMAT!r})"
+        )
+    return result
+
+
+def _record_id(record: Row) -> str:
+    return str(record["id"])

@@ -1,0 +1,285 @@
+"""Intervals, paired tests and calibration, with every source of randomness seeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codefavor.records import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Resampled weights are drawn in blocks, so that memory stays small for many clusters.
+_BLOCK = 500
+# With this many clusters or fewer, all sign patterns are tried: the test is exact.
+_EXACT_CLUSTERS = 16
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval; `low` and `high` are not-a-number for fewer than two clusters."""
+
+    mean: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside the interval (False where there is none)."""
+        return self.low > 0 or self.high < 0
+
+    def to_row(self) -> Row:
+        """Plain JSON; null where there is no interval."""
+        return {
+            "mean": none_if_nan(self.mean),
+            "low": none_if_nan(self.low),
+            "high": none_if_nan(self.high),
+            "level": self.level,
+        }
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better system A is than system B on the same items.
+
+    `interval` is of the mean difference of scores; `n_only_a` and `n_only_b` count the items
+    that only one system gets right, which `p_mcnemar` (exact, two-sided) compares;
+    `p_permutation` is the two-sided sign-flip test by cluster.
+    """
+
+    n: int
+    n_clusters: int
+    interval: Interval
+    n_only_a: int
+    n_only_b: int
+    p_mcnemar: float
+    p_permutation: float
+
+    def to_row(self) -> Row:
+        """Plain JSON."""
+        return {
+            "n": self.n,
+            "n_clusters": self.n_clusters,
+            "gain": self.interval.to_row(),
+            "n_only_a": self.n_only_a,
+            "n_only_b": self.n_only_b,
+            "p_mcnemar": self.p_mcnemar,
+            "p_permutation": self.p_permutation,
+        }
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability plot: forecasts in [low, high), their mean and the outcome's."""
+
+    low: float
+    high: float
+    n: int
+    mean_forecast: float
+    mean_outcome: float
+
+    def to_row(self) -> Row:
+        """Plain JSON; the means are null in an empty bin."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+            "mean_forecast": none_if_nan(self.mean_forecast),
+            "mean_outcome": none_if_nan(self.mean_outcome),
+        }
+
+
+def none_if_nan(value: float) -> float | None:
+    """The value, None for not-a-number (which JSON does not have)."""
+    return None if math.isnan(value) else value
+
+
+def cluster_bootstrap_interval(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of all values with a bootstrap interval that resamples whole clusters.
+
+    Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3: the
+    expanded percentile interval, whose tails are widened by the t quantile and the factor
+    sqrt(k / (k - 1)) for k clusters (the plain percentile interval is too narrow for small k).
+    Raises ValueError for no values or lengths that differ.
+    """
+    import numpy as np  # noqa: PLC0415
+    from scipy import stats  # noqa: PLC0415
+
+    sums, counts = cluster_sums(values, clusters)
+    mean = float(sums.sum() / counts.sum())
+    k = len(sums)
+    if k < 2:
+        return Interval(mean, math.nan, math.nan, level)
+    rng = np.random.default_rng(seed)
+    means = np.empty(n_resamples)
+    for start in range(0, n_resamples, _BLOCK):
+        size = min(_BLOCK, n_resamples - start)
+        drawn = rng.integers(0, k, size=(size, k))
+        means[start : start + size] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    wider = math.sqrt(k / (k - 1)) * float(stats.t.ppf((1 - level) / 2, k - 1))
+    tail = float(stats.norm.cdf(wider))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high), level)
+
+
+def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
+    """The sum and the count of the values of each cluster, in order of first appearance."""
+    import numpy as np  # noqa: PLC0415
+
+    if not values or len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values with {len(clusters)} clusters")
+    numbers: dict[Hashable, int] = {}
+    index = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    sums = np.bincount(index, weights=np.asarray(values, dtype=float))
+    return np.asarray(sums, dtype=np.float64), np.bincount(index).astype(np.float64)
+
+
+def paired_cluster_bootstrap(
+    scores_a: Sequence[float],
+    scores_b: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of A minus B, item by item, with an interval that resamples whole clusters."""
+    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    return cluster_bootstrap_interval(
+        differences, clusters, seed=seed, n_resamples=n_resamples, level=level
+    )
+
+
+def compare_scores(
+    scores_a: Sequence[float],
+    scores_b: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+) -> Gain:
+    """Gain of A over B on the same items; an item counts as right where its score is above 1/2."""
+    pairs = list(zip(scores_a, scores_b, strict=True))
+    n_only_a = sum(a > 0.5 >= b for a, b in pairs)
+    n_only_b = sum(b > 0.5 >= a for a, b in pairs)
+    return Gain(
+        n=len(pairs),
+        n_clusters=len(set(clusters)),
+        interval=paired_cluster_bootstrap(
+            scores_a, scores_b, clusters, seed=seed, n_resamples=n_resamples
+        ),
+        n_only_a=n_only_a,
+        n_only_b=n_only_b,
+        p_mcnemar=mcnemar(n_only_a, n_only_b),
+        p_permutation=permutation_test(
+            [a - b for a, b in pairs], clusters, seed=seed, n_permutations=n_resamples
+        ),
+    )
+
+
+def mcnemar(b: int, c: int) -> float:
+    """Exact two-sided p of McNemar's test; `b` and `c` count the two kinds of disagreement."""
+    from scipy import stats  # noqa: PLC0415
+
+    return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)
+
+
+def permutation_test(
+    differences: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    n_permutations: int = 10_000,
+) -> float:
+    """Two-sided p that the mean difference is zero, by flipping the sign of whole clusters.
+
+    All sign patterns are tried for 16 clusters or fewer; otherwise random ones are drawn, and p
+    counts the observed pattern among them (it is never 0).
+    """
+    import numpy as np  # noqa: PLC0415
+
+    sums, _ = cluster_sums(differences, clusters)
+    k = len(sums)
+    observed = abs(sums.sum()) * (1 - 1e-12)
+    if k <= _EXACT_CLUSTERS:
+        patterns = (np.arange(2**k)[:, None] >> np.arange(k)) & 1
+        return float(np.mean(np.abs((1 - 2 * patterns) @ sums) >= observed))
+    rng = np.random.default_rng(seed)
+    n_extreme = 1
+    for start in range(0, n_permutations, _BLOCK):
+        size = min(_BLOCK, n_permutations - start)
+        signs = rng.integers(0, 2, size=(size, k)) * 2 - 1
+        n_extreme += int(np.sum(np.abs(signs @ sums) >= observed))
+    return n_extreme / (n_permutations + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values that control the family-wise error rate, in the order given.
+
+    Source: Holm 1979.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def reliability_bins(
+    forecasts: Sequence[float], outcomes: Sequence[float], *, n_bins: int = 10
+) -> list[Bin]:
+    """Bins of equal width over [0, 1]; a forecast of exactly 1 falls into the last."""
+    grouped: list[list[tuple[float, float]]] = [[] for _ in range(n_bins)]
+    for forecast, outcome in zip(forecasts, outcomes, strict=True):
+        if not 0 <= forecast <= 1:
+            raise ValueError(f"{forecast} is not a probability")
+        grouped[min(int(forecast * n_bins), n_bins - 1)].append((forecast, outcome))
+    return [
+        Bin(
+            low=number / n_bins,
+            high=(number + 1) / n_bins,
+            n=len(members),
+            mean_forecast=_mean([forecast for forecast, _ in members]),
+            mean_outcome=_mean([outcome for _, outcome in members]),
+        )
+        for number, members in enumerate(grouped)
+    ]
+
+
+def expected_calibration_error(
+    forecasts: Sequence[float], outcomes: Sequence[float], *, n_bins: int = 10
+) -> float:
+    """The mean distance between forecast and outcome over bins of equal width, by their size.
+
+    Source: Naeini et al. 2015. Not-a-number for no forecasts.
+    """
+    if not forecasts:
+        return math.nan
+    bins = reliability_bins(forecasts, outcomes, n_bins=n_bins)
+    gaps = (one.n * abs(one.mean_forecast - one.mean_outcome) for one in bins if one.n)
+    return sum(gaps) / len(forecasts)
+
+
+def brier(forecasts: Sequence[float], outcomes: Sequence[float]) -> float:
+    """The mean squared distance of forecast and outcome; not-a-number for no forecasts."""
+    return _mean([(f - o) ** 2 for f, o in zip(forecasts, outcomes, strict=True)])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

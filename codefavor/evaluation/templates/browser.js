@@ -1,0 +1,175 @@
+"use strict";
+// The browser of pairs. All text of the data is set as text nodes, never parsed as HTML.
+(function () {
+  var source = document.getElementById("pairs-data");
+  var list = document.getElementById("list");
+  if (!source || !list) return;
+  var data = JSON.parse(source.textContent);
+  var form = document.getElementById("filters");
+  var detail = document.getElementById("detail");
+  var shown = [];
+  var current = null;
+
+  function make(tag, className, text) {
+    var node = document.createElement(tag);
+    if (className) node.className = className;
+    if (text !== undefined && text !== null) node.appendChild(document.createTextNode(text));
+    return node;
+  }
+  function words(text) { return String(text).replace(/_/g, " "); }
+  function verdict(item, system) {
+    var found = item.verdicts && system !== null ? item.verdicts[system] : null;
+    return found ? found.score : null;
+  }
+  function whole(item) {
+    if (!item.search) {
+      var codes = item.lines.map(function (row) {
+        return row.map(function (side) { return side ? side.map(function (run) { return run[0]; }).join("") : ""; }).join("\n");
+      });
+      item.search = [item.id, item.problem_id, item.instruction, item.kind, item.rejected_outcome, item.failed_assert, item.error]
+        .concat(codes).join("\n").toLowerCase();
+    }
+    return item.search;
+  }
+  var tests = {
+    "trained-wrong": function (t) { return t === 0; },
+    "lost": function (t, b) { return t === 0 && b === 1; },
+    "won": function (t, b) { return t === 1 && b !== null && b < 1; },
+    "base-right": function (t, b) { return b === 1; },
+    "undecided": function (t) { return t !== null && t > 0 && t < 1; }
+  };
+  function field(name) { return form.elements[name] ? form.elements[name].value : ""; }
+  function matches(item) {
+    var test = tests[field("verdict")];
+    if (test && !test(verdict(item, data.trained), verdict(item, data.against))) return false;
+    if (field("level") && item.level !== field("level")) return false;
+    if (field("topic") && item.topic !== field("topic")) return false;
+    return field("text").toLowerCase().split(/\s+/).every(function (word) { return whole(item).indexOf(word) >= 0; });
+  }
+  function sign(score) {
+    return score === 1 ? "✓ right" : score === 0 ? "✗ wrong" : score === null || score === undefined ? "– no answer" : "≈ undecided";
+  }
+  function tone(score) { return score === 1 ? "right" : score === 0 ? "wrong" : ""; }
+
+  function drawList() {
+    shown = data.items.filter(matches);
+    list.textContent = "";
+    var part = document.createDocumentFragment();
+    shown.forEach(function (item) {
+      var row = make("li");
+      var button = make("button");
+      button.type = "button";
+      button.appendChild(make("span", "name", item.problem_id || item.id.slice(0, 16)));
+      var meta = make("span", "meta");
+      meta.appendChild(make("span", "", [item.level, item.kind].filter(Boolean).map(words).join(" · ")));
+      if (data.trained !== null) {
+        var score = verdict(item, data.trained);
+        meta.appendChild(make("span", tone(score), sign(score)));
+      }
+      button.appendChild(meta);
+      button.addEventListener("click", function () { select(item, true); });
+      item.button = button;
+      row.appendChild(button);
+      part.appendChild(row);
+    });
+    list.appendChild(part);
+    document.getElementById("count").textContent = shown.length + " of " + data.items.length + " pairs";
+    if (shown.indexOf(current) < 0) select(shown[0] || null, false);
+    else mark();
+  }
+  function mark() {
+    shown.forEach(function (item) { item.button.setAttribute("aria-current", item === current ? "true" : "false"); });
+  }
+  function side(item, index, name, title, note) {
+    var box = make("section", "side " + name);
+    var head = make("h4", "", title);
+    head.appendChild(make("span", "", note));
+    box.appendChild(head);
+    var code = make("pre", "code");
+    code.tabIndex = 0;
+    code.setAttribute("aria-label", title + " program");
+    var lines = make("span", "lines");
+    var number = 0;
+    item.lines.forEach(function (row) {
+      var runs = row[index];
+      var line = make("span", "line-row");
+      if (!runs) { line.className += " filler"; lines.appendChild(line); return; }
+      number += 1;
+      var differs = runs.some(function (run) { return run[1]; }) || !row[1 - index] || row[1 - index].some(function (run) { return run[1]; });
+      if (differs) line.className += " differs";
+      line.appendChild(make("span", "no", number));
+      runs.forEach(function (run) { line.appendChild(run[1] ? make("mark", "", run[0]) : document.createTextNode(run[0])); });
+      lines.appendChild(line);
+    });
+    code.appendChild(lines);
+    box.appendChild(code);
+    return box;
+  }
+  function failure(item) {
+    var box = make("div", "failure");
+    [["Failing assert", item.failed_assert], ["What happened", item.error === item.failed_assert ? "" : item.error]].forEach(function (pair) {
+      if (!pair[1]) return;
+      box.appendChild(make("b", "", pair[0]));
+      box.appendChild(make("pre", "", pair[1]));
+    });
+    return box;
+  }
+  function verdicts(item) {
+    var row = make("ul", "verdicts");
+    data.systems.forEach(function (system) {
+      var found = (item.verdicts || {})[system];
+      var score = found ? found.score : null;
+      var text = system + " " + sign(score);
+      if (found && found.p !== null && found.p !== undefined) text += " (" + Math.round(100 * found.p) + "% for chosen)";
+      var focus = system === data.trained || system === data.against ? " focus" : "";
+      row.appendChild(make("li", tone(score) + focus, text));
+    });
+    return row;
+  }
+  function run(text) { return text ? text + " asserts" : "not run"; }
+  function select(item, byReader) {
+    current = item;
+    detail.textContent = "";
+    mark();
+    if (!item) { detail.appendChild(make("p", "note", "No pair matches these filters.")); return; }
+    detail.appendChild(make("h3", "", item.problem_id || item.id));
+    detail.appendChild(make("p", "meta", [item.level, item.topic, item.difficulty, words(item.kind || ""), item.id.slice(0, 12)].filter(Boolean).join(" · ")));
+    detail.appendChild(make("p", "instruction", item.instruction));
+    if (data.systems.length) detail.appendChild(verdicts(item));
+    var sides = make("div", "sides");
+    sides.appendChild(side(item, 0, "chosen", "✓ Chosen", run(item.chosen_run)));
+    var outcome = item.rejected_outcome ? words(item.rejected_outcome) + ", " : "";
+    sides.appendChild(side(item, 1, "rejected", "✗ Rejected", outcome + run(item.rejected_run)));
+    detail.appendChild(sides);
+    detail.appendChild(failure(item));
+    detail.scrollTop = 0;
+    if (byReader) {
+      item.button.scrollIntoView({ block: "nearest" });
+      try { history.replaceState(null, "", "#pair=" + encodeURIComponent(item.id)); } catch (e) { /* file:// in some browsers */ }
+    }
+  }
+  function options(name) {
+    var seen = {};
+    data.items.forEach(function (item) { if (item[name]) seen[item[name]] = (seen[item[name]] || 0) + 1; });
+    Object.keys(seen).sort().forEach(function (value) {
+      var option = make("option", "", value + " (" + seen[value] + ")");
+      option.value = value;
+      form.elements[name].appendChild(option);
+    });
+  }
+  options("level");
+  options("topic");
+  form.addEventListener("input", drawList);
+  form.addEventListener("submit", function (event) { event.preventDefault(); });
+  document.addEventListener("keydown", function (event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    var step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+    var next = shown[shown.indexOf(current) + step];
+    if (step && next) { event.preventDefault(); select(next, true); }
+  });
+  var asked = decodeURIComponent((location.hash.match(/^#pair=(.*)$/) || ["", ""])[1]);
+  drawList();
+  data.items.forEach(function (item) {
+    if (asked && item.id === asked) { select(item, true); document.getElementById("pairs").scrollIntoView(); }
+  });
+})();

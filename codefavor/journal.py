@@ -1,0 +1,285 @@
+"""Append-only results of a run: one JSON record a row, safe against being killed at any byte."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from codefavor.errors import DataError, JournalError
+from codefavor.idset import id_digest
+from codefavor.journal_file import (
+    STATUSES,
+    cut_and_repair,
+    decode,
+    encode,
+    scan_journal,
+    sync_folder,
+)
+from codefavor.records import Row, write_text
+
+_locked_here: set[str] = set()
+
+
+class Journal:
+    """An append-only JSONL of records `{"id", "status", "reason", "row", ...}`.
+
+    Each id has one record that counts: an `error` may be followed by the record of a later
+    attempt, which then replaces it. Use it as a context manager.
+    """
+
+    def __init__(self, path: Path, sync_every_s: float, lock: int) -> None:
+        """Use `Journal.open`."""
+        self.path = path
+        self._lock = lock
+        self._sync_every_s = sync_every_s
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._sync_error: OSError | None = None
+        scan = cut_and_repair(path)
+        self._done, self._errors = scan.done, set(scan.errors)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._end = os.fstat(self._file).st_size
+        sync_folder(path.parent)
+        self._syncer = threading.Thread(target=self._sync_loop, name="journal-sync", daemon=True)
+        self._syncer.start()
+
+    @classmethod
+    def open(cls, path: Path, manifest: Mapping[str, Any], *, sync_every_s: float = 1.0) -> Journal:
+        """Open or create the journal of a run with these settings.
+
+        Raises JournalError when another run holds it, when the settings differ from those in
+        `<name>.manifest.json`, or when the folder cannot be written.
+        """
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = _take_lock(path)
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be written ({error.strerror})") from error
+        try:
+            _check_manifest(path, manifest)
+            return cls(path, sync_every_s, lock)
+        except OSError as error:
+            _release_lock(path, lock)
+            raise JournalError(f"{path}: cannot be written ({error.strerror})") from error
+        except BaseException:
+            _release_lock(path, lock)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def done_ids(self) -> Container[str]:
+        """The ids that have ended (ok, rejected or error), kept up to date by `append`."""
+        return self._done
+
+    def is_error(self, row_id: str) -> bool:
+        """Whether the record that counts for this id is an error."""
+        return bool(self._errors) and id_digest(row_id.encode("utf-8", "replace")) in self._errors
+
+    def append(self, record: Row) -> None:
+        """Hand one record to the operating system; it is on the disk within `sync_every_s`.
+
+        After it returns, a killed process no longer loses the record. Raises JournalError when
+        the disk is full or fails (the file keeps only whole records), and ValueError for a
+        second record of an id that did not end as an error.
+        """
+        if self._sync_error is not None:
+            raise JournalError(
+                f"{self.path}: syncing failed ({self._sync_error})"
+            ) from self._sync_error
+        row_id, status = record["id"], record["status"]
+        if status not in STATUSES:
+            raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
+        digest = id_digest(row_id.encode("utf-8", "replace"))
+        if not self._done.add(row_id) and digest not in self._errors:
+            raise ValueError(f"{self.path}: a second record for the id {row_id!r}")
+        self._write(encode(record))
+        if status == "error":
+            self._errors.add(digest)
+        else:
+            self._errors.discard(digest)
+        self._dirty.set()
+
+    def records(self) -> Iterator[Row]:
+        """The record that counts for each id, in the order of writing."""
+        return read_journal(self.path)
+
+    def sync(self) -> None:
+        """Return when everything appended so far is on the disk."""
+        os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Sync, close and unlock; a second call does nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._dirty.set()
+        self._syncer.join()
+        try:
+            os.fdatasync(self._file)
+        finally:
+            os.close(self._file)
+            _release_lock(self.path, self._lock)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            raise JournalError(
+                f"{self.path}: cannot write ({error.strerror}); free some space and run the same "
+                "command again, nothing that was recorded is lost"
+            ) from error
+        self._end += len(line)
+
+    def _sync_loop(self) -> None:
+        while not self._closing.is_set():
+            self._dirty.wait()
+            self._closing.wait(self._sync_every_s)
+            self._dirty.clear()
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self._sync_error = error
+                return
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the settings of the journal at `path` are kept."""
+    return path.with_name(path.name + ".manifest.json")
+
+
+def read_journal(path: Path) -> Iterator[Row]:
+    """The record that counts for each id; a torn last line is ignored.
+
+    Raises DataError for a missing file and for an unreadable line before the last one.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    scan = scan_journal(path)
+    if scan.damaged:
+        raise DataError(
+            f"{path}: {len(scan.damaged)} unreadable lines, the first at byte "
+            f"{scan.damaged[0][0]}; run the command that wrote it again, it repairs the file"
+        )
+    with open(path, "rb") as handle:
+        offset = 0
+        for line in handle:
+            start, offset = offset, offset + len(line)
+            if offset <= scan.good_end and start not in scan.superseded:
+                yield decode(line)
+
+
+def ok_positions(path: Path) -> Iterator[tuple[str, int]]:
+    """(id, byte offset) of every record that ended ok: enough to read them in another order."""
+    scan = scan_journal(path)
+    with open(path, "rb") as handle:
+        offset = 0
+        for line in handle:
+            start, offset = offset, offset + len(line)
+            if offset <= scan.good_end and start not in scan.superseded:
+                record = decode(line)
+                if record["status"] == "ok":
+                    yield record["id"], start
+
+
+def read_record_at(handle: BinaryIO, position: int) -> Row:
+    """The record that starts at this byte of an open journal."""
+    handle.seek(position)
+    return decode(handle.readline())
+
+
+def ok_rows(path: Path) -> Iterator[Row]:
+    """The "row" of every record that ended ok."""
+    return (record["row"] for record in read_journal(path) if record["status"] == "ok")
+
+
+def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    wanted = json.loads(json.dumps(manifest))
+    file = manifest_path(path)
+    if not file.exists():
+        if path.exists() and path.stat().st_size:
+            raise JournalError(
+                f"{path}: has results but no {file.name}, so nobody can say under which settings "
+                "they were made; choose another output or move the file away"
+            )
+        write_text(file, [json.dumps(wanted, indent=2, sort_keys=True) + "\n"])
+        return
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JournalError(f"{file}: not valid JSON ({error})") from error
+    difference = _first_difference(found, wanted, "")
+    if difference is not None:
+        key, old, new = difference
+        raise JournalError(
+            f"{path}: was made with {key} = {old}, this run has {key} = {new}; use the old "
+            "setting to continue it, or another output for a new run"
+        )
+
+
+def _first_difference(old: Any, new: Any, key: str) -> tuple[str, str, str] | None:
+    """(dotted key, old value, new value) of the first difference in sorted order, else None."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            dotted = f"{key}.{name}" if key else name
+            if name not in old or name not in new:
+                return dotted, _short(old.get(name)), _short(new.get(name))
+            found = _first_difference(old[name], new[name], dotted)
+            if found is not None:
+                return found
+        return None
+    return None if old == new else (key, _short(old), _short(new))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _take_lock(path: Path) -> int:
+    """Lock `<name>.lock` for this process; the lock ends with the process, however that ends."""
+    real = str(path.resolve())
+    if real in _locked_here:
+        # Without opening the file: closing any handle of it would drop this process's lock.
+        raise _in_use(path, "this one")
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        # A POSIX lock, not flock: forked children, which may outlive a killed run, do not hold it.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise _in_use(path, owner) from error
+    _locked_here.add(real)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _in_use(path: Path, owner: str) -> JournalError:
+    return JournalError(
+        f"{path}: in use by another run (process {owner}); wait for it or choose another output"
+    )
+
+
+def _release_lock(path: Path, lock: int) -> None:
+    os.close(lock)
+    _locked_here.discard(str(path.resolve()))

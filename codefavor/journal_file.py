@@ -1,0 +1,140 @@
+"""The bytes of a journal: writing a record, finding what a file holds, repairing what was torn."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import orjson
+
+from codefavor.idset import IdSet, id_digest
+from codefavor.records import Row
+
+logger = logging.getLogger(__name__)
+
+STATUSES = ("ok", "rejected", "error")
+_PREFIX = b'{"id":"'
+_AFTER_ID = b',"status":"'
+_VERIFIED_TAIL_BYTES = 64 << 20
+
+
+class Scan(NamedTuple):
+    """What one pass over a journal found; `damaged` holds (offset, length) of unreadable lines."""
+
+    done: IdSet
+    errors: dict[bytes, int]
+    superseded: set[int]
+    damaged: list[tuple[int, int]]
+    good_end: int
+
+
+def encode(record: Row) -> bytes:
+    """The line of a record, id and status first, so that a scan need not parse it."""
+    ordered = {"id": record["id"], "status": record["status"], **record}
+    try:
+        return orjson.dumps(ordered, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        # orjson refuses integers above 64 bits and lone surrogates, which models do produce.
+        return (json.dumps(ordered, separators=(",", ":")) + "\n").encode("ascii")
+
+
+def decode(line: bytes) -> Row:
+    """The record of a line. Raises ValueError for anything but JSON."""
+    try:
+        row: Row = orjson.loads(line)
+    except ValueError:
+        row = json.loads(line)
+    return row
+
+
+def _quick_parse(line: bytes) -> tuple[bytes, bool] | None:
+    """(id, is an error) of a line as `encode` writes it; None means: parse it in full."""
+    if not line.startswith(_PREFIX) or not line.endswith(b"}\n"):
+        return None
+    end = line.find(b'"', len(_PREFIX))
+    status = end + 1 + len(_AFTER_ID)
+    row_id = line[len(_PREFIX) : end]
+    if b"\\" in row_id or line[end + 1 : status] != _AFTER_ID:
+        return None
+    return row_id, line.startswith(b"error", status)
+
+
+def _full_parse(line: bytes) -> tuple[bytes, bool] | None:
+    """(id, is an error) of any readable record; None if it is none."""
+    try:
+        record = decode(line)
+        if not line.endswith(b"\n") or record["status"] not in STATUSES:
+            return None
+        return record["id"].encode("utf-8", "replace"), record["status"] == "error"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def scan_journal(path: Path) -> Scan:
+    """Read every line once; only the tail, which a power cut may have torn, is parsed in full."""
+    scan = Scan(IdSet(), {}, set(), [], 0)
+    if not path.exists():
+        return scan
+    good_end = 0
+    with open(path, "rb", buffering=1 << 20) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        good_end = _scan_lines(handle, size - _VERIFIED_TAIL_BYTES, scan)
+    damaged = [item for item in scan.damaged if item[0] < good_end]
+    return scan._replace(good_end=good_end, damaged=damaged)
+
+
+def _scan_lines(handle: BinaryIO, verify_from: int, scan: Scan) -> int:
+    offset = good_end = 0
+    for line in handle:
+        start, offset = offset, offset + len(line)
+        parsed = _quick_parse(line) if start < verify_from else None
+        parsed = parsed or _full_parse(line)
+        if parsed is None:
+            if line.endswith(b"\n"):
+                scan.damaged.append((start, len(line)))
+            continue
+        row_id, is_error = parsed
+        good_end = offset
+        if not scan.done.add_bytes(row_id):
+            earlier = scan.errors.pop(id_digest(row_id), None)
+            # Another than an error cannot be replaced: the record that came first counts.
+            scan.superseded.add(start if earlier is None else earlier)
+        if is_error:
+            scan.errors[id_digest(row_id)] = start
+    return good_end
+
+
+def cut_and_repair(path: Path) -> Scan:
+    """Leave only whole records: cut a torn tail, move unreadable lines to `<name>.damaged`."""
+    scan = scan_journal(path)
+    if path.exists() and scan.good_end < path.stat().st_size:
+        with open(path, "r+b") as handle:
+            handle.truncate(scan.good_end)
+            os.fsync(handle.fileno())
+    if not scan.damaged:
+        return scan
+    logger.warning("%s: %d unreadable lines; their rows run again", path, len(scan.damaged))
+    damaged = {start for start, _ in scan.damaged}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = path.with_name(path.name + ".damaged")
+    with open(path, "rb") as source, open(partial, "wb") as kept, open(aside, "ab") as lost:
+        offset = 0
+        for line in source:
+            (lost if offset in damaged else kept).write(line)
+            offset += len(line)
+        kept.flush()
+        os.fsync(kept.fileno())
+    partial.replace(path)
+    return scan_journal(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, which syncing the file itself does not."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Judges: which of two programs is better?"""

@@ -1,0 +1,125 @@
+"""Several judges as one: all of them weighed together, or the costly ones only on doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from codefavor.errors import ConfigError
+from codefavor.judges.base import Judge, bind
+from codefavor.records import Comparison, Verdict, canonical_json
+
+
+class Jury:
+    """All judges vote; the weighted share of A decides.
+
+    With `by_probability` a judge that states `p_a` gives A that share of its weight; otherwise
+    a vote for A gives all of it. Ties count one half, and "undecided" abstains: a jury of only
+    abstentions is undecided. `p_a` is the share.
+    """
+
+    def __init__(
+        self,
+        judges: Sequence[Judge],
+        *,
+        weights: Sequence[float] | None = None,
+        by_probability: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if not judges:
+            raise ConfigError("a jury needs at least one judge")
+        self._weights = list(weights) if weights is not None else [1.0] * len(judges)
+        if len(self._weights) != len(judges) or min(self._weights) < 0 or not sum(self._weights):
+            raise ConfigError(
+                f"{len(judges)} judges need as many weights, none negative and not all zero; "
+                f"found {self._weights}"
+            )
+        self._judges = list(judges)
+        self._by_probability = by_probability
+        self.name = name or f"jury ({', '.join(judge.name for judge in judges)})"
+
+    def with_context(self, context: object) -> Jury:
+        """The same jury, its judges bound to a runner's context."""
+        return Jury(
+            [bind(judge, context) for judge in self._judges],
+            weights=self._weights,
+            by_probability=self._by_probability,
+            name=self.name,
+        )
+
+    async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """One verdict for each comparison; all judges are asked at once."""
+        answers = await asyncio.gather(*(judge.compare(comparisons) for judge in self._judges))
+        return [self._weigh(list(votes)) for votes in zip(*answers, strict=True)]
+
+    def _weigh(self, votes: Sequence[Verdict]) -> Verdict:
+        raw = canonical_json([{"choice": vote.choice, "p_a": vote.p_a} for vote in votes])
+        counted = [
+            (weight, self._share(vote))
+            for weight, vote in zip(self._weights, votes, strict=True)
+            if vote.choice != "undecided" and weight > 0
+        ]
+        if not counted:
+            return Verdict("undecided", None, raw)
+        total = sum(weight for weight, _ in counted)
+        p_a = sum(weight * share for weight, share in counted) / total
+        if abs(p_a - 0.5) < 1e-12:
+            return Verdict("tie", 0.5, raw)
+        return Verdict("A" if p_a > 0.5 else "B", p_a, raw)
+
+    def _share(self, vote: Verdict) -> float:
+        if self._by_probability and vote.p_a is not None:
+            return vote.p_a
+        return {"A": 1.0, "B": 0.0}.get(vote.choice, 0.5)
+
+
+class Cascade:
+    """Judges from cheap to costly; the next one is asked only where the last one doubts.
+
+    A judge doubts where it says tie or undecided, or where its probability for its choice is
+    below `min_confidence`. The last judge's verdict stands. `asked` counts the comparisons
+    each judge was asked.
+    """
+
+    def __init__(
+        self, judges: Sequence[Judge], *, min_confidence: float = 0.8, name: str | None = None
+    ) -> None:
+        if not judges:
+            raise ConfigError("a cascade needs at least one judge")
+        if not 0.5 <= min_confidence <= 1:
+            raise ConfigError(f"min_confidence must be in [0.5, 1]; found {min_confidence}")
+        self._judges = list(judges)
+        self._min_confidence = min_confidence
+        self.asked = [0] * len(judges)
+        self.name = name or f"cascade ({', '.join(judge.name for judge in judges)})"
+
+    def with_context(self, context: object) -> Cascade:
+        """The same cascade (and the same counts), its judges bound to a runner's context."""
+        bound = Cascade(
+            [bind(judge, context) for judge in self._judges],
+            min_confidence=self._min_confidence,
+            name=self.name,
+        )
+        bound.asked = self.asked
+        return bound
+
+    async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """One verdict for each comparison, by the first judge that is sure of it."""
+        verdicts: dict[int, Verdict] = {}
+        open_ones = list(range(len(comparisons)))
+        for number, judge in enumerate(self._judges):
+            if not open_ones:
+                break
+            self.asked[number] += len(open_ones)
+            answers = await judge.compare([comparisons[index] for index in open_ones])
+            verdicts.update(zip(open_ones, answers, strict=True))
+            open_ones = [index for index in open_ones if self._is_doubtful(verdicts[index])]
+        return [verdicts[index] for index in range(len(comparisons))]
+
+    def _is_doubtful(self, verdict: Verdict) -> bool:
+        if verdict.choice in ("tie", "undecided"):
+            return True
+        if verdict.p_a is None:
+            return False
+        confidence = verdict.p_a if verdict.choice == "A" else 1 - verdict.p_a
+        return confidence < self._min_confidence

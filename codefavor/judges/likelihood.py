@@ -1,0 +1,170 @@
+"""Which of two programs does a model find likelier, given the instruction and the criteria?"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from codefavor.backends.local import load_model
+from codefavor.errors import BackendError, ConfigError
+from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
+from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.scorer import CompletionScore, SequenceScorer
+from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
+from codefavor.records import Comparison, canonical_json
+
+Reduction = Literal["mean", "sum", "implicit_mean", "implicit_sum"]
+# DPO's implicit reward is beta times the sum; 0.1 is the beta of our recipes.
+_SCALES: dict[str, float] = {"implicit_sum": 0.1}
+_MEMO_SIZE = 100_000
+
+
+class Text(NamedTuple):
+    """One program as the answer to one question: what is scored once and remembered."""
+
+    instruction: str
+    criteria: str
+    code: str
+
+
+class LikelihoodJudge(BatchJudge):
+    """The log-probability of each program as the assistant's answer decides.
+
+    Only the answer counts, its end of turn included. `reduction` is "mean" (per token), "sum",
+    or "implicit_mean"/"implicit_sum": policy minus reference. The reference is the same model
+    with its adapter disabled, or the model at `reference_path` for a policy without adapter.
+    `p_a` is the logistic of `scale` times the difference (default 1, implicit_sum 0.1). The
+    order of the two programs plays no part, so there is no position bias.
+    """
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        adapter: Path | str | None = None,
+        reduction: Reduction = "mean",
+        *,
+        reference_path: Path | str | None = None,
+        scale: float | None = None,
+        language: str = "python",
+        system: SystemTurn = "empty",
+        dtype: str = "auto",
+        device: str | None = None,
+        token_budget: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        if reduction not in get_args(Reduction):
+            known = ", ".join(get_args(Reduction))
+            raise ConfigError(f"unknown reduction {reduction!r}; known: {known}")
+        self.name = name or f"likelihood ({reduction})"
+        self.reduction = reduction
+        self.scale = _SCALES.get(reduction, 1.0) if scale is None else scale
+        self._language = language
+        self._system = system
+        self._memo: OrderedDict[Text, tuple[CompletionScore, CompletionScore | None]] = (
+            OrderedDict()
+        )
+        loaded = load_model(
+            Path(model_path),
+            adapter=None if adapter is None else Path(adapter),
+            dtype=dtype,
+            device=device,
+        )
+        self._tokens = ChatTokens(loaded.tokenizer)
+        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self._reference: SequenceScorer | None = None
+        if self.is_implicit:
+            self._reference = self._scorer
+            if reference_path is not None:
+                reference = load_model(Path(reference_path), dtype=dtype, device=device)
+                self._reference = SequenceScorer(reference.model, token_budget=token_budget)
+            elif not hasattr(loaded.model, "disable_adapter"):
+                raise ConfigError(
+                    f"{reduction} compares a policy with its reference: give the policy as an "
+                    "adapter, or the reference model's folder as reference_path"
+                )
+
+    @property
+    def is_implicit(self) -> bool:
+        """Whether scores are policy minus reference."""
+        return self.reduction.startswith("implicit")
+
+    def with_reduction(self, reduction: Reduction, name: str | None = None) -> LikelihoodJudge:
+        """The same model and what it has scored so far, read by another reduction.
+
+        Raises ConfigError for an implicit reduction where no reference was scored.
+        """
+        if reduction.startswith("implicit") and self._reference is None:
+            raise ConfigError(f"{reduction} needs a judge that was made with a reference")
+        other = copy.copy(self)
+        BatchJudge.__init__(other)
+        other.reduction = reduction
+        other.scale = _SCALES.get(reduction, 1.0)
+        other.name = name or f"likelihood ({reduction})"
+        return other
+
+    def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
+        """A verdict for each comparison; each distinct text is scored once."""
+        texts = {
+            Text(one.instruction, one.criteria, code): None
+            for one in comparisons
+            for code in (one.code_a, one.code_b)
+        }
+        errors = self._score_new([text for text in texts if text not in self._memo])
+        return [self._verdict(comparison, errors) for comparison in comparisons]
+
+    def _verdict(self, comparison: Comparison, errors: dict[Text, BackendError]) -> Answer:
+        texts = [
+            Text(comparison.instruction, comparison.criteria, code)
+            for code in (comparison.code_a, comparison.code_b)
+        ]
+        for text in texts:
+            if text in errors:
+                return errors[text]
+        score_a, score_b = (self._reduce(*self._memo[text]) for text in texts)
+        raw = canonical_json({"score_a": round(score_a, 6), "score_b": round(score_b, 6)})
+        return verdict_by_scores(score_a, score_b, scale=self.scale, raw=raw)
+
+    def _reduce(self, policy: CompletionScore, reference: CompletionScore | None) -> float:
+        total = policy.total
+        if self.is_implicit and reference is not None:
+            total -= reference.total
+        return total / policy.n_tokens if self.reduction.endswith("mean") else total
+
+    def _score_new(self, texts: Sequence[Text]) -> dict[Text, BackendError]:
+        """Score texts into the memo; returns the errors of those that cannot be scored."""
+        errors: dict[Text, BackendError] = {}
+        items: dict[Text, tuple[list[int], list[int]]] = {}
+        for text in texts:
+            messages = solution_messages(text.instruction, text.criteria, system=self._system)
+            answer = solution_text(text.code, self._language)
+            prompt, completion = self._tokens.completion_ids(messages, answer)
+            try:
+                self._scorer.check_length(len(prompt) + len(completion))
+            except BackendError as error:
+                errors[text] = error
+            else:
+                items[text] = (prompt, completion)
+        pairs = list(items.values())
+        policy = self._scorer.completion_logprobs(pairs)
+        references = self._score_reference(pairs)
+        for text, score, reference in zip(items, policy, references, strict=True):
+            self._memo[text] = (score, reference)
+        # Texts of this very batch must stay, however small the memo is.
+        while len(self._memo) > max(_MEMO_SIZE, len(texts)):
+            self._memo.popitem(last=False)
+        return errors
+
+    def _score_reference(
+        self, pairs: Sequence[tuple[list[int], list[int]]]
+    ) -> Sequence[CompletionScore | None]:
+        if self._reference is None:
+            return [None] * len(pairs)
+        model: Any = self._scorer.model
+        disabled = model.disable_adapter() if self._reference is self._scorer else nullcontext()
+        with disabled:
+            return self._reference.completion_logprobs(pairs)

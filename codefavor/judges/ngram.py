@@ -1,0 +1,82 @@
+"""What style alone gives away: a character n-gram classifier that never sees the instruction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codefavor.errors import ConfigError, DataError, MissingPackageError
+from codefavor.records import Comparison, Row, Verdict
+
+
+class NgramJudge:
+    """Logistic regression on counts of character 1- to 4-grams, cross-validated by problem.
+
+    `items` are labelled pairs (input rows of the pairs benchmark). Each pair is judged by a
+    model that was fitted on the other folds, and all pairs of one problem are in one fold. It
+    is supervised on the benchmark itself: a measure of how much style leaks the label, not a
+    judge to use.
+    """
+
+    def __init__(self, items: Sequence[Row], *, n_folds: int = 10, seed: int = 0) -> None:
+        try:
+            import sklearn  # noqa: F401, PLC0415
+        except ImportError as error:
+            raise MissingPackageError("scikit-learn", "analysis", "the n-gram baseline") from error
+        self.name = f"n-gram ({n_folds}-fold)"
+        self._items = {item["id"]: item for item in items}
+        self._fold_of = _folds(items, n_folds, seed)
+        self._models: dict[int, tuple[Any, Any]] = {}
+
+    async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """One verdict for each comparison, whose id must be that of an item."""
+        return [self._compare_one(comparison) for comparison in comparisons]
+
+    def _compare_one(self, comparison: Comparison) -> Verdict:
+        if comparison.id not in self._fold_of:
+            raise DataError(f"the n-gram baseline was not given the pair {comparison.id!r}")
+        vectorizer, model = self._model(self._fold_of[comparison.id])
+        rows = vectorizer.transform([comparison.code_a, comparison.code_b])
+        margin = float(model.decision_function(rows[0] - rows[1])[0])
+        p_a = 1 / (1 + math.exp(-max(-700.0, min(700.0, margin))))
+        if margin == 0:
+            return Verdict("tie", 0.5)
+        return Verdict("A" if margin > 0 else "B", p_a)
+
+    def _model(self, fold: int) -> tuple[Any, Any]:
+        """Vectorizer and classifier fitted on all pairs outside the fold."""
+        if fold not in self._models:
+            from scipy import sparse  # noqa: PLC0415
+            from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
+            from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+            chosen = [i["chosen"] for i in self._items.values() if self._fold_of[i["id"]] != fold]
+            rejected = [
+                i["rejected"] for i in self._items.values() if self._fold_of[i["id"]] != fold
+            ]
+            vectorizer = TfidfVectorizer(
+                analyzer="char", ngram_range=(1, 4), min_df=2, lowercase=False, sublinear_tf=True
+            )
+            vectorizer.fit([*chosen, *rejected])
+            difference = vectorizer.transform(chosen) - vectorizer.transform(rejected)
+            # Both signs of every pair and no intercept: the model cannot prefer a position.
+            model = LogisticRegression(C=100.0, max_iter=1000, fit_intercept=False)
+            labels = [1] * len(chosen) + [0] * len(rejected)
+            model.fit(sparse.vstack([difference, -difference]), labels)
+            self._models[fold] = (vectorizer, model)
+        return self._models[fold]
+
+
+def _folds(items: Sequence[Row], n_folds: int, seed: int) -> Mapping[str, int]:
+    """The fold of each item by id; problems are dealt out in a seeded order."""
+    import random  # noqa: PLC0415
+
+    problems = sorted({item["problem_id"] for item in items})
+    if n_folds < 2 or len(problems) < n_folds:
+        raise ConfigError(
+            f"{n_folds} folds need at least two folds and as many problems; found {len(problems)}"
+        )
+    random.Random(seed).shuffle(problems)
+    fold_of_problem = {problem: index % n_folds for index, problem in enumerate(problems)}
+    return {item["id"]: fold_of_problem[item["problem_id"]] for item in items}

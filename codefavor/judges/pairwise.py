@@ -1,0 +1,75 @@
+"""A/B judges: one forward pass, and the logits of the two label tokens decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from codefavor.backends.local import load_model
+from codefavor.errors import BackendError
+from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
+from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.scorer import SequenceScorer
+from codefavor.prompts.chat import SystemTurn, comparison_messages
+from codefavor.records import Comparison, canonical_json
+
+LABELS = ("A", "B")
+_PROBE = Comparison(instruction="Add two numbers.", code_a="a + b", code_b="a - b")
+
+
+class PairwiseJudge(BatchJudge):
+    """Asks a model for one letter and compares the logits of "A" and "B" at its first token.
+
+    `p_a` is the softmax over the two. Equal logits are a tie (in low precision they happen).
+    Both labels must be single tokens behind the prompt, which is checked.
+    """
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        adapter: Path | str | None = None,
+        *,
+        language: str = "python",
+        system: SystemTurn = "empty",
+        dtype: str = "auto",
+        device: str | None = None,
+        token_budget: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name or "pairwise A/B"
+        self._language = language
+        self._system = system
+        loaded = load_model(
+            Path(model_path),
+            adapter=None if adapter is None else Path(adapter),
+            dtype=dtype,
+            device=device,
+        )
+        self._tokens = ChatTokens(loaded.tokenizer)
+        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        prompt = self._tokens.prompt_text(self._messages(_PROBE))
+        self._label_ids = [self._tokens.single_token(label, prompt) for label in LABELS]
+
+    def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
+        """A verdict for each comparison; equal prompts are computed once."""
+        prompts = [tuple(self._tokens.prompt_ids(self._messages(one))) for one in comparisons]
+        errors: dict[tuple[int, ...], BackendError] = {}
+        for prompt in dict.fromkeys(prompts):
+            try:
+                self._scorer.check_length(len(prompt) + 1)
+            except BackendError as error:
+                errors[prompt] = error
+        distinct = [prompt for prompt in dict.fromkeys(prompts) if prompt not in errors]
+        logits = dict(
+            zip(distinct, self._scorer.last_logits(distinct, self._label_ids), strict=True)
+        )
+        return [errors[one] if one in errors else _verdict(*logits[one]) for one in prompts]
+
+    def _messages(self, comparison: Comparison) -> list[dict[str, str]]:
+        return comparison_messages(comparison, language=self._language, system=self._system)
+
+
+def _verdict(logit_a: float, logit_b: float) -> Answer:
+    raw = canonical_json({"logit_a": round(logit_a, 6), "logit_b": round(logit_b, 6)})
+    return verdict_by_scores(logit_a, logit_b, raw=raw)

@@ -1,0 +1,1 @@
+"""From scored programs to balanced, split and checked preference pairs."""

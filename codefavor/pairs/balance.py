@@ -1,0 +1,93 @@
+"""Choose pairs so that length does not give the label away.
+
+"The shorter program wins" must be worth nothing: within each group the chosen side is longer
+as often as it is shorter. Equal lengths are neutral.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from codefavor.records import Preference, content_id
+
+
+def length_sign(pair: Preference) -> int:
+    """+1 if the rejected program is longer in characters, -1 if shorter, 0 if equal."""
+    difference = len(pair.rejected) - len(pair.chosen)
+    return (difference > 0) - (difference < 0)
+
+
+def shorter_accuracy(pairs: Sequence[Preference]) -> float:
+    """Share in [0, 1] that "the shorter one is better" gets right; a tie counts one half.
+
+    0.5 for no pairs at all.
+    """
+    if not pairs:
+        return 0.5
+    return 0.5 + sum(length_sign(pair) for pair in pairs) / (2 * len(pairs))
+
+
+def balance_by_length(
+    pairs: Sequence[Preference],
+    *,
+    per_problem: int,
+    group_of: Callable[[Preference], str],
+    seed: int = 0,
+) -> list[Preference]:
+    """At most `per_problem` pairs a problem and group, lengths balanced within each group.
+
+    Problems that offer only one sign are served first; the others then even the sum out. Where
+    a group cannot be balanced, the surplus is dropped until its sum is at most 1. A pure function
+    of the pairs, whatever their order, and the seed.
+    """
+    groups: dict[str, list[Preference]] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.id):
+        groups.setdefault(group_of(pair), []).append(pair)
+    chosen: list[Preference] = []
+    for name in sorted(groups):
+        chosen += _balance_group(groups[name], per_problem, random.Random(content_id(seed, name)))
+    return chosen
+
+
+def _balance_group(
+    pairs: Sequence[Preference], per_problem: int, rng: random.Random
+) -> list[Preference]:
+    pools: dict[str, dict[int, list[Preference]]] = {}
+    for pair in pairs:
+        pool = pools.setdefault(pair.problem_id or pair.id, {-1: [], 0: [], 1: []})
+        pool[length_sign(pair)].append(pair)
+    for pool in pools.values():
+        for same_sign in pool.values():
+            rng.shuffle(same_sign)
+    order = sorted(pools)
+    rng.shuffle(order)
+    order.sort(key=lambda problem: sum(bool(pools[problem][sign]) for sign in (-1, 1)))
+    chosen: list[Preference] = []
+    balance = 0
+    for _ in range(per_problem):
+        for problem in order:
+            pair = _take(pools[problem], balance)
+            if pair is not None:
+                balance += length_sign(pair)
+                chosen.append(pair)
+    return _without_surplus(chosen, balance)
+
+
+def _take(pool: dict[int, list[Preference]], balance: int) -> Preference | None:
+    wanted = [-1, 0, 1] if balance > 0 else [1, 0, -1] if balance < 0 else [0, 1, -1]
+    for sign in wanted:
+        if pool[sign]:
+            return pool[sign].pop()
+    return None
+
+
+def _without_surplus(chosen: list[Preference], balance: int) -> list[Preference]:
+    kept: list[Preference] = []
+    for pair in reversed(chosen):
+        sign = length_sign(pair)
+        if abs(balance) > 1 and sign == (balance > 0) - (balance < 0):
+            balance -= sign
+        else:
+            kept.append(pair)
+    return kept[::-1]

@@ -1,0 +1,91 @@
+"""The one place that turns an instruction and code into chat messages, for training and judging."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from codefavor.records import Comparison
+
+Messages = list[dict[str, str]]
+SystemTurn = Literal["empty", "none"]
+
+# Every judge and every training row must show a model exactly the same text, or the trained
+# model is asked about something else than it was trained on. So these are short, fixed
+# strings: rows are cut at a few hundred tokens and each word here is paid for in every row.
+_CRITERIA = "\n\nCriteria: {criteria}"
+_COMPARISON = (
+    "Which of two programs better follows the instruction{by_criteria}?\n\n"
+    "Instruction:\n{instruction}\n\n"
+    "Program A:\n{code_a}\n\n"
+    "Program B:\n{code_b}\n\n"
+    "{criteria}"
+    "{answer}"
+)
+_ANSWER_LETTER = "Answer with one letter, A or B."
+_ANSWER_REASONED = (
+    "First compare the two programs in a few sentences, calling them Program A and Program B. "
+    "Then end with one line, either [RESULT] A or [RESULT] B."
+)
+
+
+def system_turn(system: SystemTurn = "empty") -> Messages:
+    """The messages before the user's turn.
+
+    "empty": an empty system message, so that no chat template inserts its own default one.
+    "none": no system message, for templates that refuse the role (Gemma) or that merge it into
+    the user's turn (Mistral).
+    """
+    if system == "empty":
+        return [{"role": "system", "content": ""}]
+    return []
+
+
+def solution_messages(
+    instruction: str, criteria: str = "", *, system: SystemTurn = "empty"
+) -> Messages:
+    """The question that a solution answers: the instruction, then the criteria if there are any."""
+    content = instruction.strip()
+    if criteria.strip():
+        content += _CRITERIA.format(criteria=criteria.strip())
+    return [*system_turn(system), {"role": "user", "content": content}]
+
+
+def solution_text(code: str, language: str = "python") -> str:
+    """A solution as the assistant writes it: one fenced block, no blank lines around the code.
+
+    The fence is longer than any run of backticks in the code, so that no code can close it.
+    """
+    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    body = code.strip("\n").rstrip()
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def comparison_messages(
+    comparison: Comparison,
+    *,
+    language: str = "python",
+    system: SystemTurn = "empty",
+    reasoned: bool = False,
+) -> Messages:
+    """The question of a pairwise judge, which asks for one letter.
+
+    With `reasoned` it asks for a short comparison that ends with `[RESULT] A` or `[RESULT] B`.
+    """
+    criteria = comparison.criteria.strip()
+    content = _COMPARISON.format(
+        by_criteria=" by the criteria" if criteria else "",
+        instruction=comparison.instruction.strip(),
+        code_a=solution_text(comparison.code_a, language),
+        code_b=solution_text(comparison.code_b, language),
+        criteria=f"Criteria: {criteria}\n\n" if criteria else "",
+        answer=_ANSWER_REASONED if reasoned else _ANSWER_LETTER,
+    )
+    return [*system_turn(system), {"role": "user", "content": content}]
+
+
+def assistant_turn(content: str) -> Mapping[str, str]:
+    """The assistant's message with this text."""
+    return {"role": "assistant", "content": content}

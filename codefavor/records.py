@@ -1,0 +1,252 @@
+"""The rows that everything on disk consists of, and their content ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from codefavor.errors import DataError
+
+Row = dict[str, Any]
+Choice = Literal["A", "B", "tie", "undecided"]
+R = TypeVar("R", bound="Record")
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, plain UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_id(*parts: Any) -> str:
+    """64 hex digits: the sha256 of the canonical JSON of the parts."""
+    return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """64 hex digits: the sha256 of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base of all rows: plain JSON on disk, a frozen dataclass in memory."""
+
+    @classmethod
+    def from_row(cls: type[R], row: Mapping[str, Any], where: str = "row") -> R:
+        """The record of a row; keys it does not know are ignored.
+
+        Raises DataError, which names `where` (say, file and line), for a missing or null
+        required field and for a field that is not of its plain JSON type.
+        """
+        values: dict[str, Any] = {}
+        for item in dataclasses.fields(cls):
+            required = (
+                item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+            )
+            value = row.get(item.name)
+            if value is None:
+                if required:
+                    raise DataError(
+                        f"{where}: {cls.__name__} needs the field {item.name!r}; "
+                        f"found only {', '.join(sorted(row)) or 'no fields'}"
+                    )
+                continue
+            if item.type == "str" and not isinstance(value, str):
+                raise DataError(
+                    f"{where}: {item.name!r} of {cls.__name__} must be a string, "
+                    f"found {type(value).__name__}"
+                )
+            values[item.name] = value
+        return cls(**values)
+
+    def to_row(self) -> Row:
+        """The plain JSON form, with every field, in the order of declaration."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Problem(Record):
+    """A programming task with executable tests.
+
+    `tests` is source text that is run after the program: asserts at module level, a
+    HumanEval `check(candidate)` with its call, or a unittest or pytest module. `prompt` is
+    code that a completion continues ("" where the instruction stands alone).
+    """
+
+    id: str
+    instruction: str
+    tests: str
+    entry_point: str
+    reference: str = ""
+    source: str = ""
+    license: str = ""
+    language: str = "python"
+    topic: str = ""
+    difficulty: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Completion(Record):
+    """One program for one problem: `code` is what was parsed out of `raw`.
+
+    `usage` counts tokens (`input_tokens`, `output_tokens`); `finish_reason` is the backend's.
+    """
+
+    id: str
+    problem_id: str
+    code: str
+    raw: str = ""
+    model: str = ""
+    sampling: Row = field(default_factory=dict)
+    usage: Row = field(default_factory=dict)
+    finish_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Execution(Record):
+    """What one test run showed.
+
+    `outcome` is a name of `sandbox.outcome.OUTCOMES`; `passed` of `total` asserts held;
+    `error` says what went wrong first (exception, or the failing assert with its values).
+    `trust` is who could influence the verdict (split, weak, in_process), `level` the proven
+    isolation ("L0" to "L3"). `asserts` holds the result of each assert in order.
+    """
+
+    outcome: str
+    passed: int = 0
+    total: int = 0
+    error: str = ""
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    trust: str = "split"
+    level: str = ""
+    failed_assert: str = ""
+    asserts: tuple[bool, ...] = ()
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether every test held; the only meaning of "passes" in this project."""
+        return self.outcome == "passed"
+
+
+@dataclass(frozen=True)
+class Preference(Record):
+    """Two programs for one instruction, and why one is better.
+
+    `evidence` holds what the label rests on ({"chosen": Execution row, "rejected": ...} for
+    test runs). `level` is easy, medium, hard or samples; "" where levels do not apply.
+    """
+
+    id: str
+    instruction: str
+    chosen: str
+    rejected: str
+    criteria: str = ""
+    feedback: str = ""
+    evidence: Row = field(default_factory=dict)
+    source: str = ""
+    level: str = ""
+    problem_id: str = ""
+    language: str = "python"
+    license: str = ""
+    meta: Row = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """One question to a judge: which of two programs is better by the criteria?"""
+
+    instruction: str
+    code_a: str
+    code_b: str
+    criteria: str = ""
+    id: str = ""
+
+    def swap(self) -> Comparison:
+        """The same question with the two programs exchanged (same id)."""
+        return dataclasses.replace(self, code_a=self.code_b, code_b=self.code_a)
+
+
+@dataclass(frozen=True)
+class Verdict(Record):
+    """A judge's answer. `p_a` in [0, 1] is its probability for A, None if it has none."""
+
+    choice: Choice
+    p_a: float | None = None
+    raw: str = ""
+
+    def swap(self) -> Verdict:
+        """The same answer, read for the exchanged comparison."""
+        flipped: dict[Choice, Choice] = {"A": "B", "B": "A", "tie": "tie", "undecided": "undecided"}
+        p_a = None if self.p_a is None else 1.0 - self.p_a
+        return dataclasses.replace(self, choice=flipped[self.choice], p_a=p_a)
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Each row of a JSONL file (or .jsonl.gz) as ("file:line", row); blank lines are skipped.
+
+    Raises DataError for a missing file, a line that is not a JSON object, or no rows at all.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    opener = gzip.open if path.suffix == ".gz" else open
+    empty = True
+    with opener(path, "rt", encoding="utf-8") as handle:
+        for number, line in enumerate(handle, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{where}: not valid JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+            empty = False
+            yield where, row
+    if empty:
+        raise DataError(f"{path}: the file has no rows")
+
+
+def read_records(path: Path, kind: type[R]) -> list[R]:
+    """All records of a JSONL file; a bad row raises DataError with its file and line."""
+    return [kind.from_row(row, where) for where, row in read_rows(path)]
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write a JSONL file whole or not at all; returns the number of rows.
+
+    The rows go to a temporary file beside it, which is synced and renamed over `path`.
+    """
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return write_text(path, lines)
+
+
+def write_text(path: Path, parts: Iterable[str]) -> int:
+    """Write a text file whole or not at all; returns the number of parts written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    count = 0
+    try:
+        with open(partial, "w", encoding="utf-8") as handle:
+            for part in parts:
+                handle.write(part)
+                count += 1
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count

@@ -1,0 +1,102 @@
+"""From what the processes did to an Execution: pure functions."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from codefavor.records import Execution
+from codefavor.sandbox.outcome import Limits
+from codefavor.sandbox.worker import Report
+
+_STOPPED = {
+    "wall": ("timeout", "the wall time ran out"),
+    "cpu": ("timeout", "the CPU time ran out"),
+    "output": ("output_limit", "the program wrote more than {output_bytes} bytes"),
+    "files": ("output_limit", "the program filled its work directory"),
+}
+
+
+def conclude(report: Report, limits: Limits, level: str, trust: str) -> Execution:
+    """The result of one run. Passed only with a whole verdict in which every check held."""
+    facts, verdict = report.facts, report.verdict
+    stopped = "output" if report.output_bytes > limits.output_bytes else facts["stopped"]
+    if stopped:
+        outcome, error = _STOPPED[stopped]
+        error = error.format(output_bytes=limits.output_bytes)
+    elif verdict is None or facts["tests_status"] != 0:
+        outcome, error = _without_verdict(facts)
+    elif verdict["outcome"] in ("gone", "bad_frame"):
+        outcome, error = _explain_death(facts, limits, verdict)
+    else:
+        outcome, error = str(verdict["outcome"]), str(verdict.get("error", ""))
+    return _execution(report, outcome, error, level, trust)
+
+
+def _execution(report: Report, outcome: str, error: str, level: str, trust: str) -> Execution:
+    verdict = report.verdict or {}
+    checks = _checks(verdict.get("checks", [])) or report.progress
+    if outcome == "passed" and not (checks and all(checks) and verdict["passed"] == len(checks)):
+        outcome, error = "test_error", "the verdict does not add up"
+    if trust == "split" and verdict.get("weak"):
+        trust = "weak"
+    total = max(int(verdict.get("total", 0)), len(checks))
+    return Execution(
+        outcome=outcome,
+        passed=sum(checks),
+        total=total,
+        error=error[:4000],
+        seconds=round(float(report.facts["seconds"]), 6),
+        peak_bytes=int(report.facts["peak_bytes"]),
+        trust=trust,
+        level=level,
+        failed_assert=str(verdict.get("failed_assert", "")),
+        asserts=tuple(checks),
+    )
+
+
+def _checks(runs: Any) -> list[bool]:
+    checks: list[bool] = []
+    held = True
+    for length in runs:
+        checks += [held] * int(length)
+        held = not held
+    return checks
+
+
+def _without_verdict(facts: dict[str, Any]) -> tuple[str, str]:
+    status = facts["tests_status"]
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number in (signal.SIGXCPU, signal.SIGKILL):
+            return "timeout", "the tests used up their CPU time"
+        return "test_error", f"the tests' process died ({_signal_name(number)})"
+    return "test_error", f"the tests' process ended without a verdict (exit {status >> 8})"
+
+
+def _explain_death(
+    facts: dict[str, Any], limits: Limits, verdict: dict[str, Any]
+) -> tuple[str, str]:
+    status = facts["program_status"]
+    if verdict["outcome"] == "bad_frame":
+        text = str(verdict.get("error", ""))
+        return ("output_limit" if "the limit is" in text else "runtime_error"), text
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGSYS:
+            return "sandbox_violation", "the program made a forbidden system call"
+        if number in (signal.SIGXCPU, signal.SIGKILL) and facts["program_cpu"] >= limits.cpu_s:
+            return "timeout", "the CPU time ran out"
+        if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+            if facts["peak_bytes"] > limits.memory_bytes * 0.9:
+                return "memory", f"out of memory ({_signal_name(number)})"
+        return "runtime_error", f"the program died ({_signal_name(number)})"
+    return "runtime_error", f"the program ended (exit {status >> 8}) before its tests did"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,163 @@
+"""Rewrites the tests so that every assert is counted and a failing one shows its values.
+
+A soft assert (at module level or directly in a test function) is recorded and the tests go on;
+inside `try`, `with`, classes and helpers an assert raises as usual, because something around
+it may be waiting for the exception.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+RECORDER = "__codefavor_recorder__"
+FILE_NAME = "<tests>"
+
+
+class AssertSite(NamedTuple):
+    """Where an assert stands; `is_guarded` means an exception in it may be swallowed."""
+
+    lineno: int
+    source: str
+    is_guarded: bool
+    counts: bool
+
+
+class Instrumented(NamedTuple):
+    """A rewritten module: its tree, its asserts, and the class names its tests construct."""
+
+    tree: ast.Module
+    sites: list[AssertSite]
+    declared: frozenset[str]
+    calls_check: bool
+    imports: frozenset[str]
+
+
+def is_test_name(name: str) -> bool:
+    """Whether a function is run as a test of its own."""
+    return name.startswith("test") or name == "check"
+
+
+def instrument(source: str, entry_point: str) -> Instrumented:
+    """Parse and rewrite the tests; raises SyntaxError or ValueError if they do not parse."""
+    tree = ast.parse(source, FILE_NAME)
+    rewriter = _Rewriter()
+    tree.body = rewriter.statements(tree.body, soft=True, guarded=False)
+    ast.fix_missing_locations(tree)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    names.update(
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+    names.add(entry_point)
+    declared = frozenset(name for name in names if name.lstrip("_")[:1].isupper())
+    imports = frozenset(_imported(tree))
+    return Instrumented(tree, rewriter.sites, declared, _calls_check(tree), imports)
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _calls_check(tree: ast.Module) -> bool:
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id == "check":
+                    return True
+    return False
+
+
+class _Rewriter:
+    def __init__(self) -> None:
+        self.sites: list[AssertSite] = []
+
+    def statements(self, body: list[ast.stmt], *, soft: bool, guarded: bool) -> list[ast.stmt]:
+        return [self.statement(item, soft=soft, guarded=guarded) for item in body]
+
+    def statement(self, node: ast.stmt, *, soft: bool, guarded: bool) -> ast.stmt:
+        if isinstance(node, ast.Assert):
+            return self._assert(node, soft=soft, guarded=guarded)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            test = is_test_name(node.name)
+            node.body = self.statements(node.body, soft=test, guarded=not test)
+        elif isinstance(node, ast.ClassDef):
+            node.body = self.statements(node.body, soft=False, guarded=True)
+        elif isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
+            self._try(node)  # type: ignore[arg-type]
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            node.body = self.statements(node.body, soft=False, guarded=True)
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.If):
+            node.body = self.statements(node.body, soft=soft, guarded=guarded)
+            node.orelse = self.statements(node.orelse, soft=soft, guarded=guarded)
+        elif isinstance(node, ast.Match):
+            for case in node.cases:
+                case.body = self.statements(case.body, soft=soft, guarded=guarded)
+        return node
+
+    def _try(self, node: ast.Try) -> None:
+        expects = _fails_if_reached(node.body) or _fails_if_reached(node.orelse)
+        for part in ("body", "orelse", "finalbody"):
+            setattr(node, part, self.statements(getattr(node, part), soft=False, guarded=True))
+        for handler in node.handlers:
+            handler.body = self.statements(handler.body, soft=False, guarded=True)
+            if expects:
+                self.sites.append(AssertSite(node.lineno, "an exception is expected", True, True))
+                call = _call("expected", ast.Constant(len(self.sites) - 1))
+                handler.body.insert(0, ast.copy_location(ast.Expr(call), handler))
+
+    def _assert(self, node: ast.Assert, *, soft: bool, guarded: bool) -> ast.stmt:
+        number = len(self.sites)
+        constant = isinstance(node.test, ast.Constant)
+        source = ast.unparse(node.test)[:500]
+        self.sites.append(AssertSite(node.lineno, source, guarded, not constant))
+        begin = _call("begin", ast.Constant(number))
+        test = node.test
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            name = ast.Constant(type(test.ops[0]).__name__)
+            check = _call("compare", begin, name, test.left, test.comparators[0])
+        elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            check = _call("falsity", begin, test.operand)
+        else:
+            check = _call("truth", begin, test)
+        message = node.msg if node.msg is not None else ast.Constant(None)
+        failed = _call("failed", ast.Constant(number), message)
+        hard: ast.stmt = ast.Expr(ast.BoolOp(ast.Or(), [check, failed]))
+        if soft:
+            caught = ast.Expr(_call("caught", ast.Constant(number)))
+            base = ast.Attribute(ast.Name(RECORDER, ast.Load()), "everything", ast.Load())
+            handler = ast.ExceptHandler(base, None, [caught])
+            hard = ast.Try([hard], [handler], [], [])
+        return ast.copy_location(hard, node)
+
+
+def _call(method: str, *arguments: ast.expr) -> ast.Call:
+    function = ast.Attribute(ast.Name(RECORDER, ast.Load()), method, ast.Load())
+    return ast.Call(function, list(arguments), [])
+
+
+def _fails_if_reached(body: list[ast.stmt]) -> bool:
+    """Whether a block ends the test where it should not have been reached."""
+    for node in body:
+        if isinstance(node, ast.Assert):
+            if isinstance(node.test, ast.Constant) and not node.test.value:
+                return True
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if isinstance(raised, ast.Name) and raised.id == "AssertionError":
+                return True
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            function = node.value.func
+            if isinstance(function, ast.Attribute) and function.attr == "fail":
+                return True
+    return False

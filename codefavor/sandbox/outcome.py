@@ -1,0 +1,60 @@
+"""What a test run can end as, and the limits it runs under."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from codefavor.errors import ConfigError
+
+OUTCOMES: dict[str, str] = {
+    "passed": "every test held",
+    "wrong_output": "a test compared the program's answer and found another value",
+    "runtime_error": "the program raised an exception or died",
+    "syntax_error": "the program does not parse",
+    "import_error": "the program imports something that is not there",
+    "timeout": "the limit of CPU time or wall time was reached",
+    "memory": "the limit of memory was reached",
+    "output_limit": "the program wrote or returned more than the limit",
+    "sandbox_violation": "the program tried what the jail forbids",
+    "test_error": "the tests themselves are at fault, or test nothing",
+    "no_code": "there is no program",
+    "infra_error": "the sandbox failed, also after a retry; says nothing about the program",
+}
+
+TRUST_LEVELS = ("split", "weak", "in_process")
+LEVELS = ("L0", "L1", "L2", "L3")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use.
+
+    `cpu_s` counts CPU seconds of the program and of its tests each; `wall_s` is generous on
+    purpose, so that a busy machine does not turn correct programs into timeouts.
+    `memory_bytes` is what the program may map on top of the bare interpreter. `output_bytes`
+    bounds stdout and stderr together, `reply_bytes` one value handed to the tests.
+    """
+
+    cpu_s: float = 5.0
+    wall_s: float = 20.0
+    memory_bytes: int = 1 << 30
+    output_bytes: int = 4 << 20
+    file_bytes: int = 16 << 20
+    reply_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("cpu_s", 0.01, 86_400.0),
+            ("wall_s", 0.01, 864_000.0),
+            ("memory_bytes", 16 << 20, 1 << 46),
+            ("output_bytes", 0, 1 << 40),
+            ("file_bytes", 0, 1 << 40),
+            ("reply_bytes", 1 << 10, 1 << 31),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or not low <= value <= high:
+                raise ConfigError(f"limit {name}={value!r} makes no sense; use {low} to {high}")
+            if name.endswith("bytes") and not isinstance(value, int):
+                raise ConfigError(f"limit {name}={value!r} must be a whole number of bytes")

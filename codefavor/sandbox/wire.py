@@ -1,0 +1,86 @@
+"""Frames of JSON over a socket: a length, then text. Nothing in a frame is ever executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+_HEADER = 4
+_encode = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), check_circular=False
+).encode
+_decode = json.JSONDecoder().decode
+
+
+class PeerGone(BaseException):
+    """The other process closed the channel or died. Tests must not be able to swallow it."""
+
+
+class BadFrame(BaseException):
+    """The other process sent what the protocol does not know."""
+
+
+class FrameTooLarge(Exception):
+    """A value does not fit into one frame."""
+
+
+def with_room(action: Callable[[A], B], argument: A) -> B:
+    """Call; if the program's own recursion limit is too low for it, once more with a higher."""
+    try:
+        return action(argument)
+    except RecursionError:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, 20_000))
+        try:
+            return action(argument)
+        finally:
+            sys.setrecursionlimit(limit)
+
+
+class Channel:
+    """One end of a socket pair; frames of at most `limit` bytes in either direction."""
+
+    def __init__(self, fd: int, limit: int) -> None:
+        self.fd = fd
+        self.limit = limit
+
+    def send(self, frame: object) -> None:
+        """Send one frame; raises FrameTooLarge before a byte of it was sent."""
+        # surrogatepass: a lone surrogate is a legal Python string and has to arrive unchanged.
+        data = with_room(_encode, frame).encode("utf-8", "surrogatepass")
+        if len(data) > self.limit:
+            raise FrameTooLarge(f"a value of {len(data)} bytes; the limit is {self.limit}")
+        view = memoryview(len(data).to_bytes(_HEADER, "big") + data)
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+        except OSError as error:
+            raise PeerGone(str(error)) from None
+
+    def receive(self) -> object:
+        """The next frame; raises PeerGone at the end, BadFrame for anything malformed."""
+        size = int.from_bytes(self._read(_HEADER), "big")
+        if size > self.limit:
+            raise BadFrame(f"a frame of {size} bytes; the limit is {self.limit}")
+        try:
+            return with_room(_decode, self._read(size).decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError) as error:
+            raise BadFrame(f"not a frame: {type(error).__name__}") from None
+
+    def _read(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            try:
+                part = os.read(self.fd, min(size, 1 << 20))
+            except OSError as error:
+                raise PeerGone(str(error)) from None
+            if not part:
+                raise PeerGone("the channel was closed")
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,328 @@
+"""The pool's end of one zygote: start it, hand it jobs, read verdicts, end it for sure."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import SandboxError
+from codefavor.sandbox.outcome import Limits
+
+_BOOT = (
+    "import sys, types\n"
+    "for name, path in (('codefavor', sys.argv[2]), ('codefavor.sandbox', sys.argv[2] + '/sandbox')):\n"
+    "    module = sys.modules[name] = types.ModuleType(name)\n"
+    "    module.__path__ = [path]\n"
+    "from codefavor.sandbox.zygote import main\n"
+    "main()\n"
+)
+_PACKAGE = Path(__file__).resolve().parent.parent
+_START_S = 60.0
+_GRACE_S = 5.0
+_MOST_VERDICT = 1 << 20
+_THREADS = 64
+_STANDARD = ("typing", "math", "re", "collections", "itertools", "functools", "heapq", "bisect",
+             "string", "datetime", "random", "copy", "operator")  # fmt: skip
+FLAVOURS: dict[str, tuple[str, ...]] = {
+    "lean": _STANDARD,
+    "numpy": (*_STANDARD, "numpy"),
+    "heavy": (*_STANDARD, "numpy", "pandas", "scipy"),
+}
+
+
+@dataclass
+class Report:
+    """What the zygote and the tests' process said about one job."""
+
+    facts: dict[str, Any]
+    verdict: dict[str, Any] | None
+    progress: list[bool] = field(default_factory=list)
+    output_bytes: int = 0
+
+
+class WorkerGone(SandboxError):
+    """The zygote died or does not answer; it has to be replaced."""
+
+
+class JailRefused(SandboxError):
+    """This system refuses a part of the jail."""
+
+
+class Worker:
+    """One zygote of one flavour, in the jail of one level."""
+
+    def __init__(self, flavour: str, level: str, *, without: tuple[str, ...] = ()) -> None:
+        self.flavour, self.level = flavour, level
+        self.n_runs = 0
+        self.facts: dict[str, Any] = {}
+        self.start_bytes = 0
+        self._own_bytes = 0
+        self._work = tempfile.mkdtemp(prefix="codefavor-") if level != "L3" else ""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._process = self._spawn(theirs)
+        finally:
+            theirs.close()
+        try:
+            self._introduce(without)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- starting and ending --------------------------------------------------------------
+
+    def _spawn(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        fd = control.fileno()
+        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(fd)]
+        return subprocess.Popen(
+            [*command, str(_PACKAGE)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            env=_environment(),
+            cwd="/",
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+
+    def _introduce(self, without: tuple[str, ...]) -> None:
+        config = {
+            "level": self.level,
+            "is_root": os.geteuid() == 0,
+            "readable": readable_paths(),
+            "site": site_paths(),
+            "preload": FLAVOURS[self.flavour],
+            "work": self._make_work(),
+            "without": list(without),
+        }
+        self._send(json.dumps(config).encode(), [])
+        deadline = time.monotonic() + _START_S
+        while True:
+            message = self._receive(deadline)
+            if message.get("ask") == "map":
+                self._map_ids()
+                self._send(b"done", [])
+                continue
+            if "error" in message:
+                raise JailRefused(f"level {self.level}: {message['error']}")
+            self.facts = message["facts"]
+            return
+
+    def _make_work(self) -> str:
+        if not self._work:
+            return ""
+        os.chmod(self._work, 0o711)
+        path = os.path.join(self._work, "work")
+        os.mkdir(path)
+        return path
+
+    def _map_ids(self) -> None:
+        """As root: give the jail ids of its own, so that limits per user count and hold."""
+        for name in ("uid_map", "gid_map"):
+            first = _spare_ids(f"/proc/self/{name}", self._process.pid)
+            try:
+                fd = os.open(f"/proc/{self._process.pid}/{name}", os.O_WRONLY)
+            except OSError as error:
+                raise JailRefused(f"level {self.level}: {name}: {error.strerror}") from error
+            try:
+                os.write(fd, f"0 {first} 4".encode())
+            except OSError as error:
+                raise JailRefused(f"level {self.level}: {name}: {error.strerror}") from error
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Kill the zygote and everything under it; free its directory."""
+        self._control.close()
+        try:
+            self._process.send_signal(signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        self._log.close()
+        if self._work:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def is_worn(self, most_runs: int, most_growth: int) -> bool:
+        """Whether the zygote has served long enough or has grown."""
+        return self.n_runs >= most_runs or self._own_bytes > self.start_bytes + most_growth
+
+    # -- jobs -----------------------------------------------------------------------------
+
+    def run(self, code: str, tests: str, entry_point: str, limits: Limits, mode: str) -> Report:
+        """Run one job; raises WorkerGone if the zygote fails."""
+        output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        verdict_read, verdict_write = os.pipe2(os.O_CLOEXEC)
+        fds = [output_read, output_write, verdict_read, verdict_write]
+        try:
+            # Only this end may not block; the program's end has to.
+            os.set_blocking(output_write, True)
+            source = json.dumps({"tests": tests, "entry_point": entry_point})
+            fds.append(code_fd := _memory_file(code))
+            fds.append(tests_fd := _memory_file(source))
+            job = _job_of(limits, mode)
+            self._send(json.dumps(job).encode(), [code_fd, tests_fd, output_write, verdict_write])
+            os.close(output_write)
+            os.close(verdict_write)
+            fds.remove(output_write)
+            fds.remove(verdict_write)
+            facts, n_output = self._follow(output_read, limits)
+            verdict, progress = _read_verdict(verdict_read)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self.n_runs += 1
+        self._own_bytes = facts.get("own_bytes", 0)
+        self.start_bytes = self.start_bytes or self._own_bytes
+        if "infra" in facts or "stale" in facts:
+            raise WorkerGone(facts.get("infra") or facts.get("stale"))
+        return Report(facts, verdict, progress, n_output)
+
+    def _follow(self, output: int, limits: Limits) -> tuple[dict[str, Any], int]:
+        deadline = time.monotonic() + limits.wall_s + _GRACE_S
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(output, select.POLLIN)
+        n_output, told = 0, False
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WorkerGone("the zygote did not end a job in time")
+            events = dict(poller.poll(int(left * 1000) + 1))
+            if output in events:
+                part = _read_some(output)
+                n_output += len(part)
+                if not part:
+                    poller.unregister(output)
+                if n_output > limits.output_bytes and not told:
+                    told = True
+                    self._send(b"K", [])
+            if self._control.fileno() in events:
+                facts = self._receive(deadline)
+                while part := _read_some(output):
+                    n_output += len(part)
+                return facts, n_output
+
+    def _send(self, data: bytes, fds: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [data], fds)
+        except OSError as error:
+            raise WorkerGone(f"the zygote is gone: {error.strerror}{self._tail()}") from error
+
+    def _receive(self, deadline: float) -> dict[str, Any]:
+        self._control.settimeout(max(deadline - time.monotonic(), 0.01))
+        try:
+            data = self._control.recv(1 << 20)
+        except OSError as error:
+            raise WorkerGone(f"the zygote does not answer: {error}") from error
+        finally:
+            self._control.settimeout(None)
+        if not data:
+            raise WorkerGone(f"the zygote died{self._tail()}")
+        message: dict[str, Any] = json.loads(data)
+        return message
+
+    def _tail(self) -> str:
+        self._log.seek(0)
+        text = self._log.read()[-2000:].decode("utf-8", "replace").strip()
+        return f"; it said: {text.splitlines()[-1]}" if text else ""
+
+
+def _job_of(limits: Limits, mode: str) -> dict[str, Any]:
+    return {
+        "cpu_s": limits.cpu_s,
+        "wall_s": limits.wall_s,
+        "memory_bytes": limits.memory_bytes,
+        "file_bytes": limits.file_bytes,
+        "reply_bytes": limits.reply_bytes,
+        "threads": _THREADS,
+        "cores": os.cpu_count() or 1,
+        "mode": mode,
+    }
+
+
+def _environment() -> dict[str, str]:
+    """The whole environment of the zygote: nothing of the caller's but library paths."""
+    threads = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "RAYON")
+    names = {f"{name}_NUM_THREADS": "1" for name in threads}
+    names.update(LANG="C.UTF-8", PYTHONHASHSEED="0", TZ="UTC", PATH="/usr/bin:/bin")
+    if "LD_LIBRARY_PATH" in os.environ:
+        names["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return names
+
+
+def site_paths() -> list[str]:
+    """Where installed packages lie, with symbolic links resolved."""
+    found = {os.path.realpath(sysconfig.get_path(name)): None for name in ("purelib", "platlib")}
+    return [path for path in found if os.path.isdir(path)]
+
+
+def readable_paths() -> list[str]:
+    """The only paths a program may read: interpreter, libraries, packages, time zones."""
+    base = sys.base_prefix
+    wanted = [
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(os.path.join(base, name) for name in ("lib", "lib64")),
+        "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache",
+    ]  # fmt: skip
+    found: list[str] = []
+    for path in sorted({os.path.realpath(path) for path in wanted if os.path.exists(path)}):
+        if not any(path == other or path.startswith(other + "/") for other in found):
+            found.append(path)
+    return found
+
+
+def _spare_ids(path: str, pid: int) -> int:
+    """The first of four ids that nobody uses, among those this system lets us hand out."""
+    with open(path, encoding="ascii") as handle:
+        ranges = [tuple(map(int, line.split())) for line in handle if line.strip()]
+    start, _, length = max(ranges, key=lambda item: item[2])
+    top = min(start + length, 1 << 31)
+    if top - start < 8:
+        raise JailRefused("the user namespace of this container has no spare ids")
+    span = min((top - start) // 8, 4096)
+    return top - 4 - 4 * (pid % span)
+
+
+def _memory_file(text: str) -> int:
+    fd = os.memfd_create("job", os.MFD_CLOEXEC)
+    view = memoryview(text.encode("utf-8", "surrogatepass"))
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd
+
+
+def _read_some(fd: int) -> bytes:
+    try:
+        return os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
+def _read_verdict(fd: int) -> tuple[dict[str, Any] | None, list[bool]]:
+    """(verdict or None, checks that were reported before it); all writers are dead by now."""
+    data = b""
+    while len(data) < _MOST_VERDICT and (part := os.read(fd, 1 << 16)):
+        data += part
+    head, _, tail = data.partition(b"\n")
+    progress = [byte == 0x2B for byte in head]
+    if not tail.endswith(b"\n") or tail.count(b"\n") != 1:
+        return None, progress
+    try:
+        verdict = json.loads(tail)
+    except ValueError:
+        return None, progress
+    return (verdict if isinstance(verdict, dict) else None), progress

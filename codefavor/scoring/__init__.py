@@ -1,0 +1,1 @@
+"""What a program is worth, measured: test runs, mutants, static checks."""

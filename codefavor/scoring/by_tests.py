@@ -1,0 +1,116 @@
+"""Scoring completions by running the tests of their problems: a step for the runner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codefavor.errors import ConfigError, DataError, SandboxError
+from codefavor.records import Completion, Problem, Row, content_id, read_rows
+from codefavor.sandbox import Limits
+
+if TYPE_CHECKING:
+    from codefavor.engine.context import Context
+    from codefavor.engine.runner import Step
+
+
+def score_completions(limits: Limits | None = None, *, in_process: bool = False) -> Step:
+    """A step from {"id", "completion", "problem"} to the completion's row with "execution".
+
+    A sandbox that fails even after its retries ends the row as an error: that is never a
+    statement about the program.
+    """
+
+    async def step(row: Row, context: Context) -> Row:
+        if context.sandbox is None:
+            raise ConfigError("scoring by tests needs a sandbox in the context")
+        problem, completion = row["problem"], row["completion"]
+        execution = await context.sandbox.run_async(
+            completion["code"],
+            problem["tests"],
+            limits,
+            entry_point=problem.get("entry_point", ""),
+            in_process=in_process,
+        )
+        if execution.outcome == "infra_error":
+            raise SandboxError(execution.error)
+        return {**completion, "execution": execution.to_row()}
+
+    return step
+
+
+def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[Row]:
+    """The step's rows for a file of completions, or of EvalPlus samples.
+
+    A sample is {"task_id", "solution"} (a whole program) or {"task_id", "completion"} (what
+    continues the problem's prompt). Raises DataError, naming file and line, for a row of
+    neither kind or of an unknown problem.
+    """
+    seen: dict[str, int] = {}
+    for where, row in read_rows(path):
+        completion = _completion_of(row, where, problems)
+        # The same text may be sampled twice; each sample stays a row of its own.
+        count = seen[completion.id] = seen.get(completion.id, -1) + 1
+        row_id = completion.id if not count else content_id(completion.id, count)
+        problem = problems[completion.problem_id]
+        yield {
+            "id": row_id,
+            "completion": {**row, **completion.to_row(), "id": row_id},
+            "problem": {"tests": problem.tests, "entry_point": problem.entry_point},
+        }
+
+
+def _completion_of(row: Row, where: str, problems: Mapping[str, Problem]) -> Completion:
+    name = row.get("problem_id", row.get("task_id"))
+    if not isinstance(name, str):
+        raise DataError(
+            f"{where}: neither a completion (problem_id, code) nor an EvalPlus sample "
+            f"(task_id, solution or completion); found only {', '.join(sorted(row))}"
+        )
+    if name not in problems:
+        known = ", ".join(list(problems)[:3])
+        raise DataError(f"{where}: no problem {name!r} in the given problems (they have {known}…)")
+    if "code" in row:
+        return Completion.from_row({"id": content_id(name, row["code"]), **row}, where)
+    code = _sample_code(row, where, problems[name])
+    return Completion(id=content_id(name, code), problem_id=name, code=code)
+
+
+def _sample_code(row: Row, where: str, problem: Problem) -> str:
+    for field in ("solution", "completion"):
+        text = row.get(field)
+        if isinstance(text, str):
+            return text if field == "solution" else problem.prompt + text
+    raise DataError(f"{where}: an EvalPlus sample needs the text 'solution' or 'completion'")
+
+
+def problems_sha256(problems: Iterable[Problem]) -> str:
+    """One digest of all the tests, for the manifest: other tests are another run."""
+    return content_id([[problem.id, problem.tests, problem.entry_point] for problem in problems])
+
+
+def summarize(rows: Iterable[Row]) -> dict[str, Any]:
+    """Counts by outcome, trust and level of scored rows, and the share that passed."""
+    outcomes: dict[str, int] = {}
+    trusts: dict[str, int] = {}
+    levels: dict[str, int] = {}
+    for row in rows:
+        execution = row["execution"]
+        for counts, key in ((outcomes, "outcome"), (trusts, "trust"), (levels, "level")):
+            counts[execution[key]] = counts.get(execution[key], 0) + 1
+    n = sum(outcomes.values())
+    return {
+        "n": n,
+        "n_passed": outcomes.get("passed", 0),
+        "share_passed": outcomes.get("passed", 0) / n if n else 0.0,
+        "outcomes": dict(sorted(outcomes.items(), key=lambda item: -item[1])),
+        "trust": trusts,
+        "levels": levels,
+    }
+
+
+def as_json(summary: Mapping[str, Any]) -> str:
+    """A summary as text for people and programs."""
+    return json.dumps(summary, indent=2)

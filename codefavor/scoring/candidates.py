@@ -1,0 +1,118 @@
+"""Programs to be tested for a problem: its solution and, by level, wrong ones of the same author.
+
+easy: the solution of another problem under this problem's name, or a hollow program.
+medium: a coarse mutant. hard: a one-operator mutant. All of them go through one printer.
+Which of them are really wrong is decided by the problem's tests, not here.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from codefavor.records import Problem, Row, content_id
+from codefavor.scoring.mutants import mutants_of, print_code
+
+
+class Candidate(NamedTuple):
+    """A program for a problem, with how it was made (`kind`) and the level of its mistake."""
+
+    problem_id: str
+    code: str
+    kind: str
+    level: str
+
+    def to_row(self) -> Row:
+        """The plain JSON form; its id is the content's."""
+        return {
+            "id": content_id(self.problem_id, self.code),
+            "problem_id": self.problem_id,
+            "code": self.code,
+            "kind": self.kind,
+            "level": self.level,
+        }
+
+
+def candidates_of(
+    problem: Problem, others: Sequence[Problem], *, per_level: int, seed: int
+) -> list[Candidate]:
+    """The printed reference first (level "reference"), then up to `per_level` a level.
+
+    Distinct programs only. `others` lend the wrong solutions of the easy level; those nearest
+    in length are taken, as many longer as shorter. The same arguments give the same list.
+    """
+    reference = print_code(problem.reference)
+    rng = random.Random(content_id(seed, problem.id))
+    found = [Candidate(problem.id, reference, "reference", "reference")]
+    seen = {reference}
+    for candidate in [
+        *_easy(problem, reference, others, per_level, rng),
+        *_mutants(problem, reference, per_level, rng),
+    ]:
+        if candidate.code not in seen:
+            seen.add(candidate.code)
+            found.append(candidate)
+    return found
+
+
+def _easy(
+    problem: Problem, reference: str, others: Sequence[Problem], per_level: int, rng: random.Random
+) -> list[Candidate]:
+    foreign = []
+    for other in others:
+        if other.id != problem.id:
+            code = _renamed(print_code(other.reference), other.entry_point, problem.entry_point)
+            foreign.append(Candidate(problem.id, code, "other_problem", "easy"))
+    rng.shuffle(foreign)
+    foreign.sort(key=lambda c: abs(len(c.code) - len(reference)))
+    longer = [c for c in foreign if len(c.code) > len(reference)]
+    shorter = [c for c in foreign if len(c.code) < len(reference)]
+    hollow = hollow_of(reference, problem.entry_point)
+    half = max(1, (per_level - 1) // 2)
+    return [*longer[:half], *shorter[:half], Candidate(problem.id, hollow, "hollow", "easy")]
+
+
+def _mutants(
+    problem: Problem, reference: str, per_level: int, rng: random.Random
+) -> list[Candidate]:
+    mutants = mutants_of(reference)
+    chosen = []
+    for level in ("medium", "hard"):
+        # Longer and shorter mutants in turn, so that the later choice of pairs can balance them.
+        pool = [m for m in mutants if m.level == level]
+        rng.shuffle(pool)
+        longer = [m for m in pool if len(m.code) > len(reference)]
+        shorter = [m for m in pool if len(m.code) < len(reference)]
+        same = [m for m in pool if len(m.code) == len(reference)]
+        third = max(1, per_level // 3)
+        picked = [*longer[:third], *shorter[:third], *same[:third]]
+        rest = [*longer[third:], *shorter[third:], *same[third:]]
+        picked += rest[: max(0, per_level - len(picked))]
+        chosen += [Candidate(problem.id, m.code, m.operator, level) for m in picked]
+    return chosen
+
+
+def hollow_of(code: str, entry_point: str) -> str:
+    """The same program with an entry point that looks at nothing: it returns its first argument.
+
+    A function without arguments returns None.
+    """
+    tree = ast.parse(code)
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == entry_point:
+            names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+            value = ast.Name(id=names[0], ctx=ast.Load()) if names else ast.Constant(value=None)
+            node.body = [ast.Return(value=value)]
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _renamed(code: str, old: str, new: str) -> str:
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == old:
+            node.name = new
+        elif isinstance(node, ast.Name) and node.id == old:
+            node.id = new
+    return ast.unparse(tree)

@@ -1,0 +1,1 @@
+"""Where problems and commits come from."""

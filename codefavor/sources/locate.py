@@ -1,0 +1,88 @@
+"""Finding the rows of a published benchmark: a data folder first, then the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codefavor.errors import DataError, MissingPackageError
+from codefavor.records import Row, read_rows
+
+DATA_VARIABLE = "CODEFAVOR_DATA"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where one benchmark lies.
+
+    `file` is its path inside the data folder, `hub` the name of the dataset on the Hub,
+    `config` its configuration ("" for the only one), `splits` the splits read in order.
+    """
+
+    name: str
+    file: str
+    hub: str
+    license: str
+    config: str = ""
+    splits: tuple[str, ...] = ("test",)
+
+
+def locate_rows(location: Location, data_dir: Path | None) -> list[tuple[str, Row]]:
+    """Each row as ("where it stands", row): from `data_dir` if it is given, else from the Hub.
+
+    Raises DataError, saying every way to get the data, when neither has it.
+    """
+    if data_dir is None:
+        return _hub_rows(location)
+    path = data_dir / location.file
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. {how_to_get(location)}")
+    return list(_json_rows(path) if path.suffix == ".json" else read_rows(path))
+
+
+def how_to_get(location: Location) -> str:
+    """One sentence that says how a user brings this benchmark here."""
+    return (
+        f"To get {location.name}, set {DATA_VARIABLE} to a folder that holds {location.file}, or "
+        f"unset it on a machine that reaches the Hugging Face Hub ({location.hub}; "
+        f"pip install 'codefavor[hub]')"
+    )
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """The objects of a file that is one JSON array, each named by its place in the array."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path}: expected a JSON array with at least one row")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: item {number} is not an object")
+        yield f"{path}: item {number}", row
+
+
+def _hub_rows(location: Location) -> list[tuple[str, Row]]:
+    try:
+        # By name: type checkers take the folder `datasets/` of a clone for the package.
+        load_dataset = importlib.import_module("datasets").load_dataset
+    except ImportError as error:
+        raise MissingPackageError("datasets", "hub", f"{location.name} from the Hub") from error
+    rows: list[tuple[str, Row]] = []
+    for split in location.splits:
+        try:
+            table = load_dataset(location.hub, location.config or None, split=split)
+        # The client raises its own, requests' and the standard library's errors, by version.
+        except Exception as error:
+            raise DataError(
+                f"{location.name}: the Hub gave nothing ({type(error).__name__}: {error}). "
+                f"{how_to_get(location)}"
+            ) from error
+        rows += [
+            (f"{location.hub}[{split}]:{number}", dict(row)) for number, row in enumerate(table)
+        ]
+    return rows

@@ -1,0 +1,196 @@
+"""Problems with executable tests: the starter set, four published benchmarks, or your own file.
+
+Source: starter (this repository, Apache-2.0); HumanEval (Chen et al. 2021, MIT); MBPP (Austin
+et al. 2021, CC-BY-4.0); HumanEval+ and MBPP+ (Liu et al. 2023, EvalPlus, Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import DataError
+from codefavor.records import Problem, Row, read_records
+from codefavor.sources.evalplus import evalplus_tests
+from codefavor.sources.locate import Location, locate_rows
+
+LOCATIONS: dict[str, Location] = {
+    "humaneval": Location(
+        "HumanEval", "humaneval/HumanEval.jsonl.gz", "openai/openai_humaneval", "MIT"
+    ),
+    "humaneval+": Location(
+        "HumanEval+",
+        "humanevalplus/HumanEvalPlus.jsonl.gz",
+        "evalplus/humanevalplus",
+        "Apache-2.0",
+    ),
+    "mbpp": Location(
+        "MBPP",
+        "mbpp/mbpp.jsonl",
+        "google-research-datasets/mbpp",
+        "CC-BY-4.0",
+        config="full",
+        splits=("train", "validation", "test", "prompt"),
+    ),
+    "mbpp-sanitized": Location(
+        "sanitized MBPP",
+        "mbpp_sanitized/sanitized-mbpp.json",
+        "google-research-datasets/mbpp",
+        "CC-BY-4.0",
+        config="sanitized",
+        splits=("train", "validation", "test", "prompt"),
+    ),
+    "mbpp+": Location(
+        "MBPP+", "mbppplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", "Apache-2.0 and CC-BY-4.0"
+    ),
+}
+NAMES = ("starter", *LOCATIONS)
+
+
+def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]:
+    """The problems of a named set (`NAMES`) or of a JSONL file of your own, in file order.
+
+    `data_dir` is the folder with the published benchmarks; without it they are asked of the
+    Hub. Raises DataError for an unknown name, a missing or empty file, a bad row (file and
+    line named) or an id that occurs twice.
+    """
+    if source == "starter":
+        problems = read_records(starter_path(), Problem)
+    elif source in LOCATIONS:
+        make = _MAKERS[source]
+        location = LOCATIONS[source]
+        problems = [make(row, where, location) for where, row in locate_rows(location, data_dir)]
+    elif Path(source).is_file() or Path(source).suffix in {".jsonl", ".gz"}:
+        problems = read_records(Path(source), Problem)
+    else:
+        raise DataError(
+            f"unknown problem set {source!r}: no such file, and the known sets are "
+            f"{', '.join(NAMES)}"
+        )
+    return _with_unique_ids(problems, source)
+
+
+def starter_path() -> Path:
+    """The starter problems of this clone, or those shipped inside the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    relative = Path("datasets", "starter", "problems.jsonl")
+    candidates = (package.parent / relative, package / "_shipped" / relative)
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError(
+        f"the starter problems are missing; looked for {' and '.join(map(str, candidates))}"
+    )
+
+
+def _with_unique_ids(problems: list[Problem], source: str) -> list[Problem]:
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise DataError(
+                f"{source}: the problem id {problem.id!r} occurs twice; ids name problems"
+            )
+        seen.add(problem.id)
+    return problems
+
+
+def _field(row: Row, name: str, where: str) -> Any:
+    value = row.get(name)
+    if value is None:
+        raise DataError(
+            f"{where}: the field {name!r} is missing; found only {', '.join(sorted(row))}"
+        )
+    return value
+
+
+def _humaneval(row: Row, where: str, location: Location) -> Problem:
+    prompt, entry_point = _field(row, "prompt", where), _field(row, "entry_point", where)
+    if "base_input" in row:
+        tests = evalplus_tests(row, where, _joined_reference(row, where))
+    else:
+        tests = f"{_field(row, 'test', where).strip()}\n\ncheck({entry_point})\n"
+    return Problem(
+        id=_field(row, "task_id", where),
+        instruction=f"Complete this Python function:\n\n{prompt.strip()}\n",
+        tests=tests,
+        entry_point=entry_point,
+        reference=_joined_reference(row, where),
+        source=location.name,
+        license=location.license,
+        prompt=prompt,
+    )
+
+
+def _joined_reference(row: Row, where: str) -> str:
+    """The whole program: HumanEval's solution is the body that continues its prompt."""
+    return str(_field(row, "prompt", where)) + str(_field(row, "canonical_solution", where))
+
+
+def _mbpp(row: Row, where: str, location: Location) -> Problem:
+    task_id = _field(row, "task_id", where)
+    # The full set says `text` and `test_setup_code`, the sanitized one `prompt` and `test_imports`.
+    text = str(row.get("text") or _field(row, "prompt", where)).strip()
+    code = str(_field(row, "code", where)).replace("\r\n", "\n")
+    asserts = [line.strip().replace("\r\n", "\n") for line in _field(row, "test_list", where)]
+    setup = [str(row.get("test_setup_code") or "").strip(), *row.get("test_imports", [])]
+    return Problem(
+        id=f"Mbpp/{task_id}",
+        instruction=f"{text}\nFor example, this holds: {asserts[0]}",
+        tests="\n".join([line for line in setup if line] + asserts) + "\n",
+        entry_point=_called_name(code, asserts, where),
+        reference=code,
+        source=location.name,
+        license=location.license,
+    )
+
+
+def _called_name(code: str, asserts: list[str], where: str) -> str:
+    """The function of `code` that the asserts call (MBPP does not name it elsewhere)."""
+    defined = {
+        node.name
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    for node in ast.walk(ast.parse("\n".join(asserts))):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in defined
+        ):
+            return node.func.id
+    raise DataError(f"{where}: the tests call none of the functions {', '.join(sorted(defined))}")
+
+
+def _mbpp_plus(row: Row, where: str, location: Location) -> Problem:
+    if "base_input" not in row:
+        return _mbpp_plus_of_the_hub(row, where, location)
+    text = textwrap.dedent(_field(row, "prompt", where)).strip().strip("'\"").strip()
+    reference = str(_field(row, "canonical_solution", where)).strip() + "\n"
+    asserts = [line for line in _field(row, "assertion", where).splitlines() if line.strip()]
+    return Problem(
+        id=_field(row, "task_id", where),
+        instruction=f"{text}\nFor example, this holds: {asserts[0]}",
+        tests=evalplus_tests(row, where, reference),
+        entry_point=_field(row, "entry_point", where),
+        reference=reference,
+        source=location.name,
+        license=location.license,
+    )
+
+
+def _mbpp_plus_of_the_hub(row: Row, where: str, location: Location) -> Problem:
+    """The Hub's form has MBPP's columns and one finished `test` module with the plus inputs."""
+    problem = _mbpp(row, where, location)
+    return Problem(**{**problem.to_row(), "tests": str(_field(row, "test", where))})
+
+
+_MAKERS: dict[str, Callable[[Row, str, Location], Problem]] = {
+    "humaneval": _humaneval,
+    "humaneval+": _humaneval,
+    "mbpp": _mbpp,
+    "mbpp-sanitized": _mbpp,
+    "mbpp+": _mbpp_plus,
+}

@@ -1,0 +1,107 @@
+"""Drafts: several answers of a model to each problem, to be scored by its tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from codefavor.backends.base import Backend, Response, Sampling
+from codefavor.engine.context import Context, derived_seed
+from codefavor.engine.runner import Step
+from codefavor.prompts import prompt_sha256, render
+from codefavor.records import Completion, Problem, Row, content_id
+from codefavor.text import extract_code
+
+STEP_NAME = "drafts"
+
+
+def make_drafts_step(sampling: Sampling) -> Step:
+    """A step from a problem row to `{"id", "completions": [...]}` with `sampling.n` drafts.
+
+    The draws depend on the run's seed, the problem and `n` only. A backend that can continue
+    an answer begins it with the code fence, which keeps small models from talking first.
+    """
+
+    async def draft(row: Row, context: Context) -> Row:
+        problem = Problem.from_row(row, f"problem {row['id']}")
+        fence = f"```{problem.language}" if _can_prefill(context.backend) else ""
+        messages = drafts_messages(problem, fence)
+        seeded = dataclasses.replace(sampling, seed=_seed(context, problem, sampling.n))
+        answers = await context.samples(messages, sampling=seeded, stop=("\n```",) if fence else ())
+        model = _spec(context.backend)
+        completions = [
+            _completion(problem, answer, index, model=model, sampling=seeded, fence=fence)
+            for index, answer in enumerate(answers)
+        ]
+        return {"id": problem.id, "completions": [c.to_row() for c in completions]}
+
+    return draft
+
+
+def drafts_messages(problem: Problem, fence: str = "") -> list[dict[str, str]]:
+    """The question for one problem; with `fence` the answer already begins with it.
+
+    The empty system message keeps chat templates from adding one of their own.
+    """
+    question = render(
+        "drafts",
+        instruction=problem.instruction.strip(),
+        entry_point=problem.entry_point,
+        language=problem.language,
+        prompt=problem.prompt.rstrip(),
+    )
+    messages = [{"role": "system", "content": ""}, {"role": "user", "content": question}]
+    return [*messages, {"role": "assistant", "content": fence}] if fence else messages
+
+
+def drafts_manifest(backend: Backend, sampling: Sampling, seed: int) -> Row:
+    """The settings that a journal of drafts is bound to."""
+    return {
+        "step": STEP_NAME,
+        "backend": backend.identity,
+        "sampling": sampling.to_row(),
+        "seed": seed,
+        "prompt_sha256": prompt_sha256("drafts"),
+    }
+
+
+def completions_of(row: Row) -> Iterator[Row]:
+    """The completion rows in one result of the step."""
+    yield from row["completions"]
+
+
+def _completion(
+    problem: Problem, answer: Response, index: int, *, model: str, sampling: Sampling, fence: str
+) -> Completion:
+    settings = {**sampling.to_row(), "index": index}
+    raw = fence + answer.text
+    code = extract_code(raw, problem.language)
+    if problem.prompt and code and not _defines(code, problem.entry_point):
+        # The model wrote only what follows the given beginning.
+        code = problem.prompt + code
+    return Completion(
+        id=content_id("draft", problem.id, model, settings, raw),
+        problem_id=problem.id,
+        code=code,
+        raw=raw,
+        model=model,
+        sampling=settings,
+        usage=answer.usage.to_row(),
+        finish_reason=answer.finish_reason,
+    )
+
+
+def _defines(code: str, entry_point: str) -> bool:
+    return not entry_point or f"def {entry_point}(" in code or f"class {entry_point}" in code
+
+
+def _can_prefill(backend: Backend | None) -> bool:
+    return backend is not None and "prefill" in backend.features
+
+
+def _spec(backend: Backend | None) -> str:
+    return f"{backend.name}:{backend.model}" if backend else ""
+
+
+def _seed(context: Context, problem: Problem, n: int) -> int:
+    return derived_seed(context.seed, f"{problem.id}/{n}")

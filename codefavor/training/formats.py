@@ -1,0 +1,329 @@
+"""Preferences and problems as the exact rows that one Axolotl dataset type reads."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codefavor.errors import ConfigError, Rejected
+from codefavor.prompts.chat import (
+    SystemTurn,
+    assistant_turn,
+    comparison_messages,
+    solution_messages,
+    solution_text,
+)
+from codefavor.records import Comparison, Preference, Problem, Row, content_id
+
+Order = Literal["both", "random"]
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """How rows are written.
+
+    `order`: "both" writes each pairwise question twice, once with either code first; "random"
+    writes it once, the order drawn from `seed` and the pair's id. `system` is explained in
+    `prompts.chat.system_turn`; formats whose Axolotl type cannot carry an empty system message
+    write none (the recipe's chat template supplies the same text).
+    """
+
+    order: Order = "both"
+    seed: int = 0
+    system: SystemTurn = "empty"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One training format: what it reads, the Axolotl `type`s that read it, and the function."""
+
+    name: str
+    reads: type[Preference] | type[Problem]
+    axolotl_types: tuple[str, ...]
+    columns: tuple[str, ...]
+    function: Callable[[Any, FormatOptions], list[Row]]
+
+    def __call__(
+        self, record: Preference | Problem, options: FormatOptions | None = None
+    ) -> list[Row]:
+        """The rows of one record, each with an `id`; raises Rejected if it can give none."""
+        return self.function(record, options or FormatOptions())
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The rows of a whole set, and what became of every record that gave none.
+
+    `n_duplicates` counts rows dropped because an equal row was there before.
+    """
+
+    rows: tuple[Row, ...]
+    n_records: int
+    n_duplicates: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+def convert(
+    records: Iterable[Preference] | Iterable[Problem],
+    name: str,
+    options: FormatOptions | None = None,
+    *,
+    keep_repeats: bool = False,
+) -> Conversion:
+    """All rows of a set in one format, each row once, in the order of the records.
+
+    `keep_repeats` keeps a row that stands again, as the stages of a curriculum repeat theirs.
+    KTO rows are shuffled by the seed: its KL term pairs every completion with the prompt of its
+    neighbour, so neighbours must not be the two completions of one prompt.
+    """
+    form = get_format(name)
+    chosen_options = options or FormatOptions()
+    if keep_repeats and name == "kto":
+        raise ConfigError("KTO rows are shuffled; a curriculum has no meaning for them")
+    seen: set[str] = set()
+    rows: list[Row] = []
+    rejected: Counter[str] = Counter()
+    n_records = n_rows = 0
+    for record in records:
+        n_records += 1
+        try:
+            new_rows = form(record, chosen_options)
+        except Rejected as reason:
+            rejected[reason.reason] += 1
+            continue
+        n_rows += len(new_rows)
+        for row in new_rows:
+            if keep_repeats or row["id"] not in seen:
+                rows.append(row)
+            seen.add(row["id"])
+    if name == "kto":
+        random.Random(chosen_options.seed).shuffle(rows)
+    return Conversion(tuple(rows), n_records, n_rows - len(rows), dict(rejected))
+
+
+def get_format(name: str) -> Format:
+    """The format of this name; raises ConfigError that lists the known ones."""
+    if name not in FORMATS:
+        raise ConfigError(f"unknown training format {name!r}; known: {', '.join(sorted(FORMATS))}")
+    return FORMATS[name]
+
+
+def _row(name: str, **columns: Any) -> Row:
+    return {"id": content_id(name, columns), **columns}
+
+
+def _check_sides(preference: Preference) -> None:
+    for side in ("chosen", "rejected"):
+        if not getattr(preference, side).strip():
+            raise Rejected(f"empty_{side}", preference.id)
+    if preference.chosen.strip() == preference.rejected.strip():
+        raise Rejected("equal_sides", preference.id)
+
+
+def _question(preference: Preference, options: FormatOptions) -> list[dict[str, str]]:
+    return solution_messages(preference.instruction, preference.criteria, system=options.system)
+
+
+def _user_text(preference: Preference) -> str:
+    return solution_messages(preference.instruction, preference.criteria, system="none")[0][
+        "content"
+    ]
+
+
+def _both_texts(preference: Preference) -> tuple[str, str]:
+    _check_sides(preference)
+    language = preference.language
+    return (
+        solution_text(preference.chosen, language),
+        solution_text(preference.rejected, language),
+    )
+
+
+def _orders(preference: Preference, options: FormatOptions) -> list[Literal["A", "B"]]:
+    """The letters under which the chosen code is shown, one per row to write."""
+    if options.order == "both":
+        return ["A", "B"]
+    rng = random.Random(f"{options.seed}:{preference.id}")
+    return [rng.choice(("A", "B"))]
+
+
+def _comparison(preference: Preference, letter: Literal["A", "B"]) -> Comparison:
+    comparison = Comparison(
+        instruction=preference.instruction,
+        code_a=preference.chosen,
+        code_b=preference.rejected,
+        criteria=preference.criteria,
+    )
+    return comparison if letter == "A" else comparison.swap()
+
+
+def to_pairwise(preference: Preference, options: FormatOptions) -> list[Row]:
+    """The A/B question and its letter; only the letter and the end of turn are trained on."""
+    _check_sides(preference)
+    rows = []
+    for letter in _orders(preference, options):
+        question = comparison_messages(
+            _comparison(preference, letter), language=preference.language, system=options.system
+        )
+        rows.append(_row("pairwise", messages=[*question, assistant_turn(letter)]))
+    return rows
+
+
+# The words by which feedback may name the two codes; everything else is left as written.
+_CHOSEN_NAMES = re.compile(
+    r"\[(?:CHOSEN|IMPROVED_CODE|ATTEMPT_2)\]|\b(?:the )?(?:chosen|improved) (?:code|program)\b",
+    re.IGNORECASE,
+)
+_REJECTED_NAMES = re.compile(
+    r"\[(?:REJECTED|NAIVE_CODE|ATTEMPT_1)\]"
+    r"|\b(?:the )?(?:rejected|naive|original) (?:code|program)\b|\b(?:the )?initial attempt\b",
+    re.IGNORECASE,
+)
+
+
+def _reasoning(preference: Preference, chosen_letter: Literal["A", "B"]) -> str:
+    """The feedback with both codes called by their letters.
+
+    Pairs labelled by test runs have no written feedback: theirs states what the runs showed.
+    """
+    chosen = f"Program {chosen_letter}"
+    rejected = f"Program {'B' if chosen_letter == 'A' else 'A'}"
+    if preference.feedback.strip():
+        text = _CHOSEN_NAMES.sub(chosen, preference.feedback.strip())
+        return _REJECTED_NAMES.sub(rejected, text)
+    runs = preference.evidence
+    failed, passed = runs.get("rejected") or {}, runs.get("chosen") or {}
+    if not failed.get("outcome") or passed.get("outcome") != "passed":
+        raise Rejected("no_feedback", preference.id)
+    detail = failed.get("failed_assert") or failed.get("error") or failed["outcome"]
+    return (
+        f"{rejected} does not do what is asked: {str(detail).strip()}. "
+        f"{chosen} passes all {passed.get('total', 0)} of its tests."
+    )
+
+
+def to_pairwise_cot(preference: Preference, options: FormatOptions) -> list[Row]:
+    """The A/B question answered by reasoning and then the letter."""
+    _check_sides(preference)
+    rows = []
+    for letter in _orders(preference, options):
+        question = comparison_messages(
+            _comparison(preference, letter),
+            language=preference.language,
+            system=options.system,
+            reasoned=True,
+        )
+        answer = f"{_reasoning(preference, letter)}\n[RESULT] {letter}"
+        rows.append(_row("pairwise_cot", messages=[*question, assistant_turn(answer)]))
+    return rows
+
+
+def to_sft(preference: Preference, options: FormatOptions) -> list[Row]:
+    """The instruction answered by the chosen code."""
+    chosen, _ = _both_texts(preference)
+    return [_row("sft", messages=[*_question(preference, options), assistant_turn(chosen)])]
+
+
+def to_dpo(preference: Preference, options: FormatOptions) -> list[Row]:
+    """One question with its two answers (DPO and its losses, SimPO, DPOP)."""
+    chosen, rejected = _both_texts(preference)
+    return [
+        _row(
+            "dpo",
+            messages=_question(preference, options),
+            chosen=assistant_turn(chosen),
+            rejected=assistant_turn(rejected),
+        )
+    ]
+
+
+def to_kto(preference: Preference, options: FormatOptions) -> list[Row]:
+    """Two rows, one answer each, with a label; the recipe writes the turns around them."""
+    chosen, rejected = _both_texts(preference)
+    prompt = _user_text(preference)
+    return [
+        _row("kto", prompt=prompt, completion=chosen, label=True),
+        _row("kto", prompt=prompt, completion=rejected, label=False),
+    ]
+
+
+def to_orpo(preference: Preference, options: FormatOptions) -> list[Row]:
+    """Two whole conversations that share their question."""
+    chosen, rejected = _both_texts(preference)
+    user = {"role": "user", "content": _user_text(preference)}
+    return [
+        _row(
+            "orpo",
+            chosen=[user, assistant_turn(chosen)],
+            rejected=[user, assistant_turn(rejected)],
+        )
+    ]
+
+
+def to_reward(preference: Preference, options: FormatOptions) -> list[Row]:
+    """One question with two answers for a Bradley-Terry model.
+
+    Axolotl's reader fails without the column `system`, and leaves the turn out when it is "".
+    """
+    chosen, rejected = _both_texts(preference)
+    return [
+        _row("reward", system="", input=_user_text(preference), chosen=chosen, rejected=rejected)
+    ]
+
+
+def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
+    """A question and the tests by which the reward judges what the model samples."""
+    if not problem.tests.strip():
+        raise Rejected("no_tests", problem.id)
+    question = solution_messages(problem.instruction, system=options.system)
+    return [
+        _row(
+            "grpo",
+            prompt=question,
+            tests=problem.tests,
+            entry_point=problem.entry_point,
+        )
+    ]
+
+
+FORMATS: dict[str, Format] = {
+    form.name: form
+    for form in (
+        Format("pairwise", Preference, ("chat_template",), ("messages",), to_pairwise),
+        Format("pairwise_cot", Preference, ("chat_template",), ("messages",), to_pairwise_cot),
+        Format("sft", Preference, ("chat_template",), ("messages",), to_sft),
+        Format(
+            "dpo",
+            Preference,
+            ("chat_template.default", "chat_template"),
+            ("messages", "chosen", "rejected"),
+            to_dpo,
+        ),
+        Format(
+            "kto",
+            Preference,
+            ("user_defined", "chatml.prompt_pairs", "llama3.prompt_pairs"),
+            ("prompt", "completion", "label"),
+            to_kto,
+        ),
+        Format("orpo", Preference, ("chat_template.argilla",), ("chosen", "rejected"), to_orpo),
+        Format(
+            "reward",
+            Preference,
+            ("bradley_terry.chat_template",),
+            ("system", "input", "chosen", "rejected"),
+            to_reward,
+        ),
+        Format(
+            "grpo",
+            Problem,
+            ("codefavor.training.rewards.keep_prompt",),
+            ("prompt", "tests", "entry_point"),
+            to_grpo,
+        ),
+    )
+}

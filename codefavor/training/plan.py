@@ -1,0 +1,224 @@
+"""What a launch will do: configuration, inputs, command and environment, decided beforehand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row, content_id, file_sha256
+from codefavor.training.recipes import load_yaml, merge
+
+PLUGIN = "codefavor.training.plugins.RunPlugin"
+_LOCAL_PREFIXES = ("outputs/", "datasets/", "./", "../", "/")
+_DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a launch will do, all of it decided before anything starts.
+
+    `config` is the recipe with the overrides; `data` maps each local data file to its sha256.
+    `fingerprint` names everything that decides the result.
+    """
+
+    recipe: Path
+    config: Row
+    overrides: Row
+    folder: Path
+    data: Mapping[str, str]
+    fingerprint: str
+    gpus: int
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the trained weights, the log, the metrics and the run card go."""
+        return self.folder / str(self.config["output_dir"])
+
+
+def plan_training(
+    recipe: Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+    folder: Path | None = None,
+    gpus: int | None = None,
+) -> TrainingPlan:
+    """The plan of a launch; raises ConfigError for anything that is missing or cannot work here.
+
+    `overrides` are Axolotl keys (`trl__beta` reaches into a mapping). `data` replaces the path
+    of the recipe's only data set. `folder` is where relative paths start (default: here).
+    `gpus` defaults to what this machine has; 0 is a CPU run.
+    """
+    config = load_yaml(recipe)
+    wanted = dict(overrides or {})
+    where = (folder or Path.cwd()).resolve()
+    n_gpus = count_gpus() if gpus is None else gpus
+    if data is not None:
+        entries = config.get("datasets") or []
+        if len(entries) != 1:
+            raise ConfigError(f"{recipe}: has {len(entries)} data sets; cannot replace 'the' one")
+        wanted["datasets"] = [{**entries[0], "path": str(data)}]
+    config = apply_overrides(config, wanted)
+    for key in ("base_model", "output_dir", "datasets"):
+        if not config.get(key):
+            raise ConfigError(f"{recipe}: the key {key!r} is missing or empty")
+    if n_gpus == 0:
+        check_cpu(recipe, config)
+    files = _data_files(recipe, config, where)
+    hashes = {str(path): file_sha256(path) for path in files}
+    model = _model_identity(recipe, str(config["base_model"]), where)
+    fingerprint = content_id(config, sorted(hashes.values()), model)
+    return TrainingPlan(recipe.resolve(), config, wanted, where, hashes, fingerprint, n_gpus)
+
+
+def is_local_path(path: str, folder: Path) -> bool:
+    """Whether a path of a recipe means a file or folder here, not a name on the Hub."""
+    return path.startswith(_LOCAL_PREFIXES) or (folder / path).exists()
+
+
+def _data_files(recipe: Path, config: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Every local data file of a recipe; raises ConfigError for one that is missing or empty."""
+    files = []
+    for entry in [*(config.get("datasets") or []), *(config.get("test_datasets") or [])]:
+        path = str(entry.get("path") or "")
+        names = entry.get("data_files") or []
+        if names:
+            found = [folder / name for name in ([names] if isinstance(names, str) else names)]
+        elif is_local_path(path, folder) or path.endswith(_DATA_SUFFIXES):
+            found = [folder / path]
+        else:
+            continue
+        for file in found:
+            if not file.exists():
+                raise ConfigError(
+                    f"{recipe}: the data set {file} does not exist; {_needs(recipe, 'convert')}"
+                )
+            files += sorted(file.rglob("*.*")) if file.is_dir() else [file]
+    for file in files:
+        if file.stat().st_size == 0:
+            raise ConfigError(f"{recipe}: the data set {file} is empty")
+    return files
+
+
+def _model_identity(recipe: Path, base_model: str, folder: Path) -> Any:
+    """What tells one base model from another: its name, and sizes and configuration if local."""
+    if not is_local_path(base_model, folder):
+        return base_model
+    path = folder / base_model
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            f"{recipe}: the model folder {path} has no config.json; {_needs(recipe, 'prepare')}"
+        )
+    sizes = [(file.name, file.stat().st_size) for file in sorted(path.glob("*.safetensors"))]
+    return [file_sha256(path / "config.json"), sizes]
+
+
+def _needs(recipe: Path, word: str) -> str:
+    """What the recipe's header names as the producer of a missing input."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    commands = [line[len("# Needs:") :].strip() for line in lines if line.startswith("# Needs:")]
+    fitting = [command for command in commands if word in command] or commands
+    return f"make it with: {fitting[0]}" if fitting else "make it first"
+
+
+def check_cpu(recipe: Path, config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a recipe that cannot run without a GPU, and say what to do."""
+    reasons = []
+    if config.get("bf16", "auto") or config.get("fp16") or config.get("tf32"):
+        reasons.append("half precision (bf16, fp16 or tf32 is not false)")
+    if config.get("load_in_4bit") or config.get("load_in_8bit"):
+        reasons.append("quantised weights")
+    if "8bit" in str(config.get("optimizer", "")) or "fused" in str(config.get("optimizer", "")):
+        reasons.append(f"the optimizer {config['optimizer']}")
+    if "flash" in str(config.get("attn_implementation", "")) or config.get("flash_attention"):
+        reasons.append("flash attention")
+    if config.get("deepspeed") or config.get("fsdp_config"):
+        reasons.append("deepspeed or FSDP")
+    kernels = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel")
+    is_auto = config.get("adapter") == "lora" and not config.get("rl")
+    if is_auto and any(config.get(key) is not False for key in kernels):
+        reasons.append("Axolotl's LoRA kernels (on unless set to false)")
+    if reasons:
+        raise ConfigError(
+            f"{recipe}: this machine has no GPU, and the recipe asks for {', '.join(reasons)}; "
+            "launch it with `--layer hardware/any` to run it on the CPU"
+        )
+
+
+def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Row:
+    """The configuration as Axolotl sees it after `--key=value`; `a__b` reaches into a mapping."""
+    merged = dict(config)
+    for key, value in overrides.items():
+        parent, _, child = key.partition("__")
+        merged = merge(merged, {parent: {child: value}} if child else {key: value})
+    return merged
+
+
+def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) -> tuple[str, ...]:
+    """The command line: accelerate, Axolotl's own entry, the recipe, and the overrides."""
+    data_version = content_id(sorted(plan.data.values()))[:12]
+    own: Row = {
+        "dataset_prepared_path": f"{plan.config['output_dir']}/prepared/{data_version}",
+    }
+    plugins = plan.config.get("plugins") or []
+    if PLUGIN not in plugins:
+        own["plugins"] = [*plugins, PLUGIN]
+    flags = [f"--{key}={fire_literal(value)}" for key, value in {**plan.overrides, **own}.items()]
+    beside = Path(sys.executable).parent / "accelerate"
+    accelerate = str(beside) if beside.is_file() else "accelerate"
+    machine = ["--num_processes", str(max(1, plan.gpus)), "--num_machines", "1"]
+    precision = "bf16" if plan.gpus and plan.config.get("bf16") else "no"
+    machine += ["--mixed_precision", precision, "--dynamo_backend", "no"]
+    if plan.gpus == 0:
+        machine.insert(0, "--cpu")
+    train = ["-m", "axolotl.cli.train", str(plan.recipe)]
+    return (accelerate, "launch", *machine, *accelerate_args, *train, *flags)
+
+
+def fire_literal(value: Any) -> str:
+    """A value as python-fire (Axolotl's parser) reads it back unchanged."""
+    return repr(value)
+
+
+def training_environment(plan: TrainingPlan) -> dict[str, str]:
+    """The environment of the training process; what the caller set wins over our defaults."""
+    package_root = str(Path(__file__).resolve().parent.parent.parent)
+    search = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    defaults = {
+        "AXOLOTL_DO_NOT_TRACK": "1",  # else a wait of 10 s and a call home at each start
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONHASHSEED": "0",
+        # Spinning OpenMP threads make steps three times slower on a machine that is busy.
+        "OMP_WAIT_POLICY": "passive",
+    }
+    forced = {
+        "PYTHONPATH": os.pathsep.join(search),
+        "PYTHONUNBUFFERED": "1",
+        "CODEFAVOR_WATCH_STDIN": "1",
+    }
+    if (plan.folder / str(plan.config["base_model"])).is_dir() and plan.data:
+        defaults |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    if plan.gpus == 0:
+        # accelerate would count physical cores, and sets one thread where hyper-threads are two.
+        defaults["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
+        forced |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    return {**defaults, **os.environ, **forced}
+
+
+def count_gpus() -> int:
+    """How many accelerators torch can use here; asks torch only where a device file exists."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd")):
+        return 0
+    question = "import torch; print(torch.cuda.device_count())"
+    answer = subprocess.run(
+        [sys.executable, "-c", question], capture_output=True, text=True, check=False
+    )
+    return int(answer.stdout.strip() or 0) if answer.returncode == 0 else 0

@@ -1,0 +1,143 @@
+"""What runs inside Axolotl's process; imported by Axolotl alone, named in `plugins:`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from axolotl.integrations.base import BasePlugin
+from transformers import TrainerCallback, set_seed
+
+from codefavor.records import Row
+
+# Set by our launcher: its end of the pipe closes when it dies, by whatever signal.
+WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
+METRICS_FILE = "metrics.jsonl"
+
+
+class RunPlugin(BasePlugin):  # type: ignore[misc]
+    """Seeds the adapter, and appends every log of the trainer to `<output_dir>/metrics.jsonl`.
+
+    Under our launcher it also ends the whole process group when the launcher is gone, so that
+    a killed command leaves no training behind that would write beside the next one.
+    """
+
+    def register(self, cfg: Any) -> None:
+        """Called before the configuration is validated: the earliest moment to start watching."""
+        if os.environ.get(WATCH_VARIABLE) == "1":
+            threading.Thread(target=_end_with_launcher, daemon=True).start()
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights."""
+        set_seed(int(cfg.seed if cfg.seed is not None else 42))
+
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        """The callback that writes the metrics of the main process."""
+        return [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
+
+
+class DPOPPlugin(BasePlugin):  # type: ignore[misc]
+    """Carries `dpop_lambda` and `dpop_form` from the recipe to the DPOP trainer.
+
+    It must import no trainer: that would fix the trainer's arguments before ours are added.
+    """
+
+    def get_input_args(self) -> str:
+        """The schema of the two keys."""
+        return "codefavor.training.plugin_args.DPOPArgs"
+
+    def get_training_args_mixin(self) -> str:
+        """The fields that the trainer's arguments get."""
+        return "codefavor.training.plugin_args.DPOPTrainingArgs"
+
+    def get_training_args(self, cfg: Any) -> Row:
+        """Their values in this recipe."""
+        return {"dpop_lambda": cfg.dpop_lambda, "dpop_form": cfg.dpop_form}
+
+
+class CurriculumPlugin(BasePlugin):  # type: ignore[misc]
+    """Trains on the rows in the order of the data file: `curriculum_order: true`.
+
+    Axolotl's own `curriculum_sampling` does so for supervised training and is ignored under
+    `rl:`; here it is the samplers of the preference trainers that are told.
+    """
+
+    def get_input_args(self) -> str:
+        """The schema of the key."""
+        return "codefavor.training.plugin_args.CurriculumArgs"
+
+    def get_training_args(self, cfg: Any) -> Row:
+        """What tells the trainer's sampler to keep the order."""
+        if not cfg.curriculum_order:
+            return {}
+        if cfg.shuffle_merged_datasets is not False:
+            raise ValueError("curriculum_order needs shuffle_merged_datasets: false")
+        if cfg.rl in {"grpo", "gdpo"}:
+            return {"shuffle_dataset": False}
+        return {"train_sampling_strategy": "sequential"}
+
+
+class MetricsCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """One JSON line per log: step, max_steps, epoch, time (Unix seconds) and every number.
+
+    A number that is not finite is written as null and named in `not_finite`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Marks the first step of this launch (above 0 after a resume)."""
+        self._write(state, {"event": "begin"})
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Row | None = None, **kwargs: Any
+    ) -> None:
+        """Writes the numbers of one log."""
+        self._write(state, finite_numbers(logs or {}))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Marks that every step was made."""
+        self._write(state, {"event": "end"})
+
+    def _write(self, state: Any, values: Row) -> None:
+        if not state.is_world_process_zero:
+            return
+        row = {
+            "step": state.global_step,
+            "max_steps": state.max_steps,
+            "time": round(time.time(), 3),
+            **values,
+        }
+        with open(self.path, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+
+def finite_numbers(logs: Row) -> Row:
+    """The numbers among the logged values; the names of those not finite under `not_finite`."""
+    row: Row = {}
+    broken = []
+    for name, value in logs.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        row[name] = number if math.isfinite(number) else None
+        if not math.isfinite(number):
+            broken.append(name)
+    if broken:
+        row["not_finite"] = broken
+    return row
+
+
+def _end_with_launcher() -> None:
+    # Not sys.stdin: its lock, held by a waiting thread, aborts the interpreter at its end.
+    while os.read(0, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,0 +1,219 @@
+"""What a recipe really trains on, token by token, as Axolotl and its trainers read the rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError, DataError, MissingPackageError
+from codefavor.records import Row, read_rows
+from codefavor.training.check import method_of, quiet
+
+IGNORED_LABEL = -100
+_PAIR_METHODS = ("dpo", "ipo", "simpo", "orpo")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of tokens as text, and whether the loss is taken on them."""
+
+    text: str
+    is_trained: bool
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One token sequence of a row: `part` is chosen, rejected, or "" where there is only one."""
+
+    where: str
+    part: str
+    input_ids: tuple[int, ...]
+    is_trained: tuple[bool, ...]
+
+    @property
+    def n_trained(self) -> int:
+        """How many tokens the loss is taken on."""
+        return sum(self.is_trained)
+
+
+@dataclass(frozen=True)
+class TokenBudget:
+    """Lengths of all sequences of a data set in tokens; `too_long` names those above the limit."""
+
+    limit: int
+    n_sequences: int
+    n_tokens: int
+    n_trained: int
+    mean: float
+    p95: int
+    longest: int
+    too_long: tuple[str, ...]
+
+
+def token_budget(sequences: Sequence[TokenRow], limit: int) -> TokenBudget:
+    """The lengths of all sequences against `sequence_len`."""
+    if not sequences:
+        raise DataError("the data set has no rows")
+    lengths = sorted(len(one.input_ids) for one in sequences)
+    return TokenBudget(
+        limit=limit,
+        n_sequences=len(lengths),
+        n_tokens=sum(lengths),
+        n_trained=sum(one.n_trained for one in sequences),
+        mean=statistics.fmean(lengths),
+        p95=lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))],
+        longest=lengths[-1],
+        too_long=tuple(
+            f"{one.where} {one.part}".strip() for one in sequences if len(one.input_ids) > limit
+        ),
+    )
+
+
+class Preview:
+    """Reads a recipe's rows with Axolotl's own strategies and the recipe's tokenizer."""
+
+    def __init__(self, config: Mapping[str, Any], folder: Path | None = None) -> None:
+        os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
+        self.config = dict(config)
+        self.method = method_of(config)
+        self.folder = folder or Path.cwd()
+        try:
+            with quiet():
+                from axolotl.utils.dict import DictDefault  # noqa: PLC0415
+                from transformers import AutoTokenizer  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingPackageError("axolotl", "train", "a preview of tokens") from error
+        base_model = str(config["base_model"])
+        local = self.folder / base_model
+        source = str(local) if local.is_dir() else base_model
+        self._cfg = DictDefault(json.loads(json.dumps(self.config)))
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
+        special = {
+            key: value
+            for key, value in (config.get("special_tokens") or {}).items()
+            if isinstance(value, str)
+        }
+        self.tokenizer.add_special_tokens(special)
+        if not (self.tokenizer.chat_template or config.get("chat_template_jinja")):
+            raise ConfigError(f"the tokenizer of {source} has no chat template")
+
+    def sequences(self, limit: int | None = None) -> Iterator[TokenRow]:
+        """Every token sequence of the data sets; of the first `limit` rows, if given."""
+        for index, entry in enumerate(self.config.get("datasets") or []):
+            read = self._reader(index, entry)
+            for number, (where, row) in enumerate(read_rows(self.folder / entry["path"])):
+                if limit is not None and number >= limit:
+                    break
+                for part, ids, trained in read(row):
+                    yield TokenRow(where, part, tuple(ids), tuple(trained))
+
+    def spans(self, sequence: TokenRow) -> list[Span]:
+        """The sequence as text, cut where training starts or stops."""
+        spans = []
+        pairs = zip(sequence.is_trained, sequence.input_ids, strict=True)
+        for is_trained, group in groupby(pairs, key=lambda pair: pair[0]):
+            ids = [token for _, token in group]
+            text = self.tokenizer.decode(ids, skip_special_tokens=False)
+            spans.append(Span(str(text), is_trained))
+        return spans
+
+    def single_token_errors(self, labels: Sequence[str] = ("A", "B")) -> list[str]:
+        """Labels that the tokenizer splits, as they stand at the start of the answer."""
+        prompt = "<turn>\n"
+        before = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        return [
+            f"the label {label!r} is {n} tokens"
+            for label in labels
+            if (n := len(self._ids(prompt + label)) - len(before)) != 1
+        ]
+
+    def _reader(self, index: int, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
+        if self.method in {"sft", "reward"}:
+            return self._supervised_reader(entry)
+        if self.method in {"grpo", "gdpo"}:
+            return self._prompt_reader
+        return self._preference_reader(index, entry)
+
+    def _supervised_reader(self, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
+        """Axolotl's own tokenised rows: labels for supervised rows, whole rows for rewards."""
+        name = str(entry["type"])
+        with quiet():
+            if self.method == "reward":
+                from axolotl.prompt_strategies.bradley_terry import load  # noqa: PLC0415
+
+                name = name.removeprefix("bradley_terry.")
+            else:
+                from axolotl.prompt_strategies import load  # noqa: PLC0415
+            strategy = load(name, self.tokenizer, self._cfg, type(self._cfg)(entry))
+        if strategy is None:
+            raise ConfigError(f"Axolotl has no reader for the data set type {name!r}")
+
+        def read(row: Row) -> list[tuple[str, Any, Any]]:
+            with quiet():
+                done = strategy.tokenize_prompt(dict(row))
+            if self.method == "reward":
+                return [
+                    (part, done[f"{part}_ids"], [True] * len(done[f"{part}_ids"]))
+                    for part in ("chosen", "rejected")
+                ]
+            trained = [label != IGNORED_LABEL for label in done["labels"]]
+            return [("", done["input_ids"], trained)]
+
+        return read
+
+    def _preference_reader(
+        self, index: int, entry: Row
+    ) -> Callable[[Row], list[tuple[str, Any, Any]]]:
+        """Prompt and completions as texts from Axolotl, then cut at the prompt as TRL does."""
+        kind = entry["type"]
+        name = "user_defined.default" if isinstance(kind, dict) else str(kind)
+        module = {"kto": "kto", "orpo": "orpo"}.get(self.method, "dpo")
+        with quiet():
+            from importlib import import_module  # noqa: PLC0415
+
+            load = import_module(f"axolotl.prompt_strategies.{module}").load
+            transform = load(name, self._cfg, dataset_idx=index)
+        if transform is None:
+            raise ConfigError(f"Axolotl has no reader for the data set type {name!r}")
+        function = transform[0] if isinstance(transform, tuple) else transform
+
+        def read(row: Row) -> list[tuple[str, Any, Any]]:
+            extra = {} if self.method == "kto" else {"tokenizer": self.tokenizer}
+            texts = function(dict(row), **extra)
+            if self.method == "kto":
+                part = "desirable" if texts["label"] else "undesirable"
+                return [self._cut(part, texts["prompt"], texts["completion"])]
+            return [
+                self._cut(part, texts["prompt"], texts[part]) for part in ("chosen", "rejected")
+            ]
+
+        return read
+
+    def _prompt_reader(self, row: Row) -> list[tuple[str, Any, Any]]:
+        """GRPO trains on what the model samples; a row holds only the prompt."""
+        text = self.tokenizer.apply_chat_template(
+            row["prompt"],
+            tokenize=False,
+            add_generation_prompt=True,
+            chat_template=self.config.get("chat_template_jinja"),
+        )
+        ids = self._ids(str(text))
+        return [("prompt", ids, [False] * len(ids))]
+
+    def _cut(self, part: str, prompt: str, completion: str) -> tuple[str, Any, Any]:
+        end = str(self.tokenizer.eos_token or "")
+        if not completion.endswith(end):
+            completion += end
+        prompt_ids, ids = self._ids(prompt), self._ids(prompt + completion)
+        n_prompt = len(prompt_ids)
+        return part, ids, [position >= n_prompt for position in range(len(ids))]
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids

@@ -1,0 +1,366 @@
+"""Recipes: layers and a matrix become complete Axolotl YAML files; pure apart from reading."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row, canonical_json
+
+RENDERED_BY = (
+    "# Rendered by `codefavor recipes render`: edit recipes/layers and matrix.yaml instead."
+)
+_LIST_WIDTH = 60
+
+
+@dataclass(frozen=True)
+class MatrixLine:
+    """One recipe of the matrix. `set` is merged over the layers; `gpus` 0 means any machine."""
+
+    name: str
+    purpose: str
+    layers: tuple[str, ...]
+    gpus: int = 0
+    set: Row = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """The path of the rendered recipe below the folder of recipes."""
+        return f"{self.name}.yaml"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete recipe: the Axolotl configuration, and what its header tells a reader.
+
+    `origins` names for every top-level key the layer that set it last ("matrix" for `set`),
+    `comments` the comment lines that stand above it there.
+    """
+
+    line: MatrixLine
+    config: Row
+    header: Row
+    origins: Mapping[str, str]
+    titles: Mapping[str, str]
+    comments: Mapping[str, tuple[str, ...]]
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits of the configuration's content: what a recorded result belongs to."""
+        return config_digest(self.config)
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """12 hex digits of a configuration's content, whatever its order and comments."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12]
+
+
+def find_recipes() -> Path:
+    """The folder of recipes: `recipes/` where the command runs, else the one that came with us."""
+    here = Path.cwd() / "recipes"
+    package = Path(__file__).resolve().parent.parent
+    for folder in (here, package.parent / "recipes", package / "_shipped" / "recipes"):
+        if (folder / "matrix.yaml").is_file():
+            return folder
+    raise ConfigError(f"no folder of recipes: no matrix.yaml in {here} nor beside the package")
+
+
+def load_yaml(path: Path) -> Row:
+    """A YAML file that must hold a mapping with string keys, each of them once."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: expected a mapping, found {type(value).__name__}")
+    return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A key that stands twice is an error, and 1e-4 is a number (as in YAML 1.2)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key!r} stands twice")
+            seen.add(key)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read_matrix(root: Path) -> dict[str, MatrixLine]:
+    """Every line of the matrix by name, in the order of the file, grids written out.
+
+    A line with `grid: {model: [a, b]}` stands for one line per combination; `{model}` in its
+    name, purpose, layers and settings is replaced.
+    """
+    lines = {}
+    path = root / "matrix.yaml"
+    for pattern, value in load_yaml(path).items():
+        if not isinstance(value, dict) or not isinstance(value.get("layers"), list):
+            raise ConfigError(f"{path}: {pattern}: needs a list of layers")
+        unknown = set(value) - {"purpose", "layers", "gpus", "set", "grid"}
+        if unknown:
+            raise ConfigError(f"{path}: {pattern}: unknown {sorted(unknown)}")
+        axes = value.get("grid") or {}
+        for choice in itertools.product(*axes.values()):
+            names = dict(zip(axes, choice, strict=True))
+            line = _matrix_line(pattern.format(**names), value, names)
+            if line.name in lines:
+                raise ConfigError(f"{path}: {line.name} stands twice")
+            lines[line.name] = line
+    return lines
+
+
+def _matrix_line(name: str, value: Row, names: Mapping[str, str]) -> MatrixLine:
+    return MatrixLine(
+        name=name,
+        purpose=str(value.get("purpose", "")).format(**names),
+        layers=tuple(layer.format(**names) for layer in value["layers"]),
+        gpus=int(value.get("gpus", 0)),
+        set=dict(value.get("set") or {}),
+    )
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Row:
+    """`over` on top of `base`: mappings are merged deep, all else is replaced, null removes."""
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def build(line: MatrixLine, root: Path) -> Recipe:
+    """The complete recipe of a matrix line; output folders follow from its name."""
+    config: Row = {}
+    header: Row = {}
+    origins: dict[str, str] = {}
+    titles: dict[str, str] = {}
+    comments: dict[str, tuple[str, ...]] = {}
+    for layer in flatten_layers(line.layers, root):
+        path = root / "layers" / f"{layer}.yaml"
+        content = load_yaml(path)
+        content.pop("include", None)
+        titles[layer], layer_comments = _read_comments(path)
+        header = _merge_header(header, content.pop("header", {}))
+        config = merge(config, content)
+        for key in content:
+            origins[key] = layer
+            comments[key] = layer_comments.get(key, ())
+    config = merge(config, line.set)
+    origins.update(dict.fromkeys(line.set, "matrix"))
+    for entry in config.get("datasets", []):
+        entry["path"] = entry["path"].format(**_data_words(header))
+    slug = line.name.replace("/", "-")
+    defaults = {
+        "output_dir": f"outputs/train/{slug}",
+        "dataset_prepared_path": f"outputs/train/{slug}/prepared",
+    }
+    for key, value in defaults.items():
+        if key not in config:
+            config[key] = value
+            origins[key] = "paths"
+    titles |= {"matrix": "this recipe's own line of the matrix", "paths": "where it writes"}
+    return Recipe(line, config, header, origins, titles, comments)
+
+
+def flatten_layers(layers: Sequence[str], root: Path) -> list[str]:
+    """The layers in order of merging; what a layer includes comes before it."""
+    flat: list[str] = []
+    for layer in layers:
+        included = load_yaml(root / "layers" / f"{layer}.yaml").get("include") or []
+        flat += [*flatten_layers(included, root), layer]
+    return flat
+
+
+def _data_words(header: Row) -> dict[str, str]:
+    """What `{system}` and `{variant}` mean in a data layer, by the model's kind of template."""
+    if header.get("system", "empty") == "none":
+        return {"system": " --system none", "variant": "-no-system"}
+    return {"system": "", "variant": ""}
+
+
+def _merge_header(base: Row, over: Mapping[str, Any]) -> Row:
+    """Headers are merged like layers, but their lists are joined."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, list):
+            merged[key] = [*merged.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read_comments(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """What a layer is (its first line), and the comments above each of its top-level keys."""
+    first, *rest = path.read_text(encoding="utf-8").splitlines()
+    if not first.startswith("# "):
+        raise ConfigError(f"{path}: the first line must be a comment that says what the layer is")
+    comments: dict[str, tuple[str, ...]] = {}
+    above: list[str] = []
+    for line in rest:
+        if line.startswith("#"):
+            above.append(line)
+        elif match := re.match(r"(\w+):", line):
+            inline = re.search(r"\s# .*", line)
+            comments[match[1]] = (*above, *([inline[0].strip()] if inline else []))
+            above = []
+    return first[2:].strip(), comments
+
+
+def global_batch(config: Mapping[str, Any], gpus: int) -> int:
+    """Rows (pairs, for preference methods) of one optimiser step over all processes."""
+    micro = int(config.get("micro_batch_size") or 1)
+    accumulation = int(config.get("gradient_accumulation_steps") or 1)
+    return micro * accumulation * max(1, gpus)
+
+
+def launch_line(recipe_path: str, gpus: int) -> str:
+    """The bare command that runs a recipe, without any help of ours."""
+    processes = f" --num_processes {gpus}" if gpus else ""
+    return f"accelerate launch{processes} -m axolotl.cli.train {recipe_path}"
+
+
+def render(recipe: Recipe, measured: str = "not run") -> str:
+    """The text of a complete recipe: its header, then the keys grouped by layer."""
+    parts = [*_header_lines(recipe, measured), ""]
+    for group in recipe.titles:
+        keys = {key: value for key, value in recipe.config.items() if recipe.origins[key] == group}
+        if not keys:
+            continue
+        parts.append(f"# {group}: {recipe.titles[group]}")
+        for key, value in keys.items():
+            parts += recipe.comments.get(key, ())
+            parts.append(dump({key: value}).rstrip("\n"))
+        parts.append("")
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def dump(config: Mapping[str, Any]) -> str:
+    """A mapping as YAML, in its own order, multi-line texts readable."""
+    return str(
+        yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists on one line; templates as blocks, other texts with line ends in quotes."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    is_plain = all(isinstance(item, (str, int, float, bool)) for item in value)
+    is_short = is_plain and sum(len(str(item)) + 2 for item in value) < _LIST_WIDTH
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=is_short)
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    style = None
+    if "\n" in value:
+        style = "|" if "{%" in value else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
+
+
+def _header_lines(recipe: Recipe, measured: str) -> list[str]:
+    line, config = recipe.line, recipe.config
+    path = f"recipes/{line.file_name}"
+    micro = int(config.get("micro_batch_size") or 1)
+    accumulation = int(config.get("gradient_accumulation_steps") or 1)
+    processes = max(1, line.gpus)
+    where = f"{line.gpus} GPU(s)" if line.gpus else "one process, on a CPU or any one GPU"
+    lines = [
+        RENDERED_BY,
+        f"# Purpose:  {line.purpose}",
+        f"# Layers:   {' + '.join(line.layers)}",
+        f"# Runs on:  {where}; batch {global_batch(config, line.gpus)} = "
+        f"{micro} (micro) x {accumulation} (accumulated) x {processes} (processes)",
+    ]
+    for command in recipe.header.get("produce", []):
+        words = {"recipe": path, **_data_words(recipe.header)}
+        lines.append(f"# Needs:    {command.format(**words)}")
+    for note in recipe.header.get("notes", []):
+        lines += [f"# {text}" for text in textwrap.wrap(f"Note:     {note}", 96)]
+    lines += [
+        f"# Launch:   {launch_line(path, line.gpus)}",
+        f"#      or   codefavor train {path}   (checks, live curves, resume, run card)",
+        "# Paths are relative to the folder of the launch. Axolotl keys its prepared data by path,",
+        "# not by content: a bare launch after the data changed needs an empty output_dir.",
+        f"# Measured: {measured}",
+    ]
+    return lines
+
+
+def rendered_files(root: Path) -> dict[str, str]:
+    """The text of every rendered recipe, by file name below the folder of recipes."""
+    results = load_yaml(root / "results.yaml") if (root / "results.yaml").is_file() else {}
+    files = {}
+    for line in read_matrix(root).values():
+        recipe = build(line, root)
+        files[line.file_name] = render(recipe, measured_text(recipe, results))
+    return files
+
+
+def measured_text(recipe: Recipe, results: Mapping[str, Any]) -> str:
+    """What was measured with exactly this configuration, or "not run"."""
+    entries = results.get(recipe.line.name) or {}
+    texts = [
+        f"{machine}: {entry['text']}"
+        for machine, entry in sorted(entries.items())
+        if entry.get("digest") == recipe.digest
+    ]
+    return "; ".join(texts) or "not run"
+
+
+def stale_files(root: Path) -> dict[str, str]:
+    """The unified diff of every rendered recipe that is not what the layers give.
+
+    Also names rendered files that no line of the matrix gives any more.
+    """
+    expected = rendered_files(root)
+    stale = {}
+    for name, text in expected.items():
+        path = root / name
+        found = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if found != text:
+            stale[name] = "".join(
+                difflib.unified_diff(
+                    found.splitlines(True), text.splitlines(True), f"{name} (found)", name
+                )
+            )
+    for path in sorted(root.glob("*/*.yaml")):
+        name = path.relative_to(root).as_posix()
+        is_rendered = path.read_text(encoding="utf-8").startswith(RENDERED_BY)
+        if is_rendered and name not in expected:
+            stale[name] = f"{name}: no line of the matrix gives this file; delete it\n"
+    return stale

@@ -1,0 +1,114 @@
+"""Rewards for GRPO that run the sampled programs in the sandbox; named by path in a recipe.
+
+Each takes what the trainer samples and the columns of the data set (`convert --format grpo`),
+and returns one number per completion.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from codefavor.errors import SandboxError
+from codefavor.records import Execution, Row
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.text import extract_code
+
+Completions = Sequence[Any]
+# A sampled program of an untrained model often loops for ever: it gets little time.
+_LIMITS = Limits(cpu_s=3.0, wall_s=10.0)
+
+
+def keep_prompt(
+    cfg: Any, *args: Any, **kwargs: Any
+) -> tuple[Callable[[Row], Row], dict[str, list[str]]]:
+    """The data set's `type`: the prompt stays a conversation, the tests stay as columns."""
+
+    def transform(row: Row, tokenizer: Any = None) -> Row:
+        return {"prompt": row["prompt"]}
+
+    return transform, {"remove_columns": ["id"]}
+
+
+def passes_tests(completions: Completions, **columns: Any) -> list[float]:
+    """1.0 where the program passes every test of its problem, else 0.0."""
+    return [1.0 if result.is_pass else 0.0 for result in _executions(completions, columns)]
+
+
+def fraction_passed(completions: Completions, **columns: Any) -> list[float]:
+    """The share in [0, 1] of the problem's asserts that hold; 0.0 where none was reached."""
+    results = _executions(completions, columns)
+    return [result.passed / result.total if result.total else 0.0 for result in results]
+
+
+def is_runnable(completions: Completions, **columns: Any) -> list[float]:
+    """1.0 where the reply holds a program that the tests could call, whatever they then show."""
+    unusable = {"syntax_error", "no_code", "import_error"}
+    results = _executions(completions, columns)
+    return [0.0 if result.outcome in unusable else 1.0 for result in results]
+
+
+def reply_text(completion: Any) -> str:
+    """The text of a completion: a string, or the last message of a conversation."""
+    if isinstance(completion, str):
+        return completion
+    return str(completion[-1]["content"]) if completion else ""
+
+
+class _Runner:
+    """The sandbox of this process; the last batch is kept, as several rewards ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: SandboxPool | None = None
+        self._last: tuple[list[tuple[str, str, str]], list[Execution]] = ([], [])
+
+    def run(self, jobs: list[tuple[str, str, str]]) -> list[Execution]:
+        """One execution per (code, tests, entry point), in order."""
+        with self._lock:
+            if self._last[0] != jobs:
+                self._last = (jobs, self._run(jobs))
+            return self._last[1]
+
+    def _run(self, jobs: list[tuple[str, str, str]]) -> list[Execution]:
+        if self._pool is None:
+            self._pool = SandboxPool(workers=_worker_count()).__enter__()
+            atexit.register(self.close)
+        pool = self._pool
+
+        def run_one(job: tuple[str, str, str]) -> Execution:
+            code, tests, entry_point = job
+            if not code.strip():
+                return Execution(outcome="no_code")
+            return pool.run(code, tests, _LIMITS, entry_point=entry_point)
+
+        with ThreadPoolExecutor(_worker_count()) as threads:
+            results = list(threads.map(run_one, jobs))
+        for result in results:
+            if result.outcome == "infra_error":
+                # A reward of 0 here would teach the model that a correct program is wrong.
+                raise SandboxError(f"a reward could not be computed: {result.error}")
+        return results
+
+    def close(self) -> None:
+        """End the sandbox's processes."""
+        if self._pool is not None:
+            self._pool.__exit__(None, None, None)
+            self._pool = None
+
+
+_runner = _Runner()
+
+
+def _worker_count() -> int:
+    return max(1, min(8, len(os.sched_getaffinity(0))))
+
+
+def _executions(completions: Completions, columns: Row) -> list[Execution]:
+    codes = [extract_code(reply_text(completion)) for completion in completions]
+    jobs = list(zip(codes, columns["tests"], columns["entry_point"], strict=True))
+    return _runner.run(jobs)

@@ -1,0 +1,82 @@
+"""What a run leaves to read: its card (`run.json`) and its logged metrics (`metrics.jsonl`)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row, write_text
+from codefavor.training.plan import TrainingPlan
+from codefavor.training.recipes import config_digest, load_yaml
+
+RUN_CARD = "run.json"
+METRICS_FILE = "metrics.jsonl"
+
+
+def new_card(plan: TrainingPlan, command: Sequence[str]) -> Row:
+    """The run card before the run: what is trained on what, by which command and versions."""
+    return {
+        "status": "running",
+        "fingerprint": plan.fingerprint,
+        "recipe": str(plan.recipe),
+        "recipe_digest": config_digest(load_yaml(plan.recipe)),
+        "config": plan.config,
+        "data": dict(plan.data),
+        "command": list(command),
+        "gpus": plan.gpus,
+        "python": sys.version.split()[0],
+    }
+
+
+def read_card(plan: TrainingPlan) -> Row:
+    """The card of an earlier launch of this same run, {} if the folder holds none."""
+    path = plan.output_dir / RUN_CARD
+    if not path.is_file():
+        if any(plan.output_dir.glob("checkpoint-*")):
+            raise ConfigError(
+                f"{plan.output_dir}: holds checkpoints of a run that has no {RUN_CARD}; empty the "
+                "folder (--fresh) or train into another one (--set output_dir=...)"
+            )
+        return {}
+    card: Row = json.loads(path.read_text(encoding="utf-8"))
+    if card.get("fingerprint") == plan.fingerprint:
+        return card
+    old = card.get("config", {})
+    keys = sorted(key for key in {*old, *plan.config} if old.get(key) != plan.config.get(key))
+    raise ConfigError(
+        f"{plan.output_dir}: holds another run; different: {', '.join(keys) or 'data or model'}. "
+        "Empty the folder (--fresh) or train into another one (--set output_dir=...)"
+    )
+
+
+def write_card(output_dir: Path, card: Row) -> None:
+    write_text(output_dir / RUN_CARD, [json.dumps(card, indent=1, ensure_ascii=False) + "\n"])
+
+
+def read_metrics(output_dir: Path) -> list[Row]:
+    """The logs of a run in order of step; of a step logged twice (after a resume), the last."""
+    by_step: dict[tuple[int, bool], Row] = {}
+    for row in iter_metrics(output_dir / METRICS_FILE):
+        if "event" not in row:
+            # The summary at the end ("train_runtime", ...) shares its step with the last log.
+            by_step[(int(row["step"]), "train_runtime" in row)] = row
+    return [by_step[key] for key in sorted(by_step)]
+
+
+def iter_metrics(path: Path) -> Iterator[Row]:
+    """Every whole line of a metrics file; a last line that is still being written is left out."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def last_values(metrics: Sequence[Row]) -> Row:
+    """The last logged value of every metric."""
+    values: Row = {}
+    for row in metrics:
+        values.update(row)
+    return values

@@ -1,0 +1,121 @@
+"""Caps hold in every minute, and concurrency follows what the server can take."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from codefavor.engine.limits import AdaptiveGate, Limits, MinuteCap, Pacer
+from codefavor.errors import ConfigError
+from tests.kit.clock import VirtualClock
+
+
+def most_in_a_minute(events: list[tuple[float, float]]) -> float:
+    """The largest sum of amounts in any window [t, t + 60) that begins at an event."""
+    return max(
+        sum(amount for when, amount in events if start <= when < start + 60.0)
+        for start, _ in events
+    )
+
+
+@pytest.mark.parametrize("cap", [1, 7, 60, 600])
+async def test_no_minute_has_more_requests_than_the_cap(cap: int) -> None:
+    clock = VirtualClock()
+    pacer = Pacer(Limits(requests_per_min=cap), clock)
+    events = []
+    for _ in range(3 * cap + 2):
+        await pacer.take(10, 10)
+        events.append((clock.now, 1.0))
+    assert most_in_a_minute(events) <= cap
+    # And it is used: three minutes and a bit are enough for three caps.
+    assert events[-1][0] - events[0][0] <= 60.0 * (3 * cap + 2) / cap + 1
+
+
+async def test_tokens_in_any_minute_stay_below_the_caps_whatever_the_sizes() -> None:
+    clock, rng = VirtualClock(), random.Random(2)
+    pacer = Pacer(Limits(input_tokens_per_min=10_000, output_tokens_per_min=5_000), clock)
+    inputs, outputs = [], []
+    for _ in range(150):
+        n_input, n_output = rng.choice([50, 400, 3000]), rng.choice([10, 900])
+        await pacer.take(n_input, n_output)
+        inputs.append((clock.now, n_input))
+        outputs.append((clock.now, n_output))
+    assert most_in_a_minute(inputs) <= 10_000
+    assert most_in_a_minute(outputs) <= 5_000
+
+
+async def test_tokens_that_were_not_used_are_given_back() -> None:
+    clock = VirtualClock()
+    pacer = Pacer(Limits(output_tokens_per_min=1000), clock)
+    start = clock.now
+    for _ in range(50):
+        permission = await pacer.take(0, 100)
+        permission.settle(0, 10)
+    # 50 x 10 real tokens fit into half a minute although 50 x 100 were asked for.
+    assert clock.now - start < 61
+
+
+def test_a_clock_that_stands_still_never_lets_more_through() -> None:
+    cap = MinuteCap(10, VirtualClock())
+    taken = 0
+    while cap.wait_s(1) == 0 and taken < 100:
+        cap.take(1)
+        taken += 1
+    assert 1 <= taken <= 10
+
+
+async def test_concurrency_grows_to_the_cap_while_all_goes_well() -> None:
+    gate = AdaptiveGate(64, VirtualClock(), start=4)
+    for _ in range(60):
+        round_number = await gate.enter()
+        gate.leave()
+        gate.succeeded()
+    assert gate.width == 64
+    assert round_number == 0
+
+
+async def test_overload_narrows_once_for_requests_in_flight_together() -> None:
+    gate = AdaptiveGate(100, VirtualClock())
+    rounds = [await gate.enter() for _ in range(100)]
+    for round_number in rounds:
+        gate.overloaded(round_number)
+        gate.leave()
+    assert gate.width == pytest.approx(70.0)
+    again = await gate.enter()
+    gate.overloaded(again)
+    assert gate.width == pytest.approx(49.0)
+    for _ in range(49):
+        gate.succeeded()
+    # A round of successes adds one, not 49.
+    assert gate.width == pytest.approx(50.0, abs=0.1)
+
+
+async def test_never_more_than_the_width_are_inside_and_cancelled_waiters_lose_no_place() -> None:
+    gate = AdaptiveGate(3, VirtualClock())
+    inside = worst = 0
+
+    async def work() -> None:
+        nonlocal inside, worst
+        await gate.enter()
+        try:
+            inside += 1
+            worst = max(worst, inside)
+            await asyncio.sleep(0.001)
+            inside -= 1
+        finally:
+            gate.leave()
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(40)]
+    await asyncio.sleep(0.002)
+    for task in tasks[10:25]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert worst == 3
+    assert gate.in_flight == 0
+
+
+def test_a_cap_below_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="requests_per_min"):
+        Limits(requests_per_min=0)

@@ -1,0 +1,99 @@
+"""Looking before asking: samples, the forecast, prices and progress lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from codefavor.backends import FakeBackend, Sampling, Usage
+from codefavor.engine import Context, Price, PriceTable, TerminalProgress
+from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine.progress import duration
+from codefavor.errors import ConfigError
+from codefavor.records import Row
+
+
+def rows(n: int) -> list[Row]:
+    return [{"id": str(i), "q": "x" * 400} for i in range(n)]
+
+
+async def step(row: Row, context: Context) -> Row:
+    message = {"role": "user", "content": row["q"]}
+    await context.ask([message], sampling=Sampling(max_tokens=50))
+    raise AssertionError("a forecast must stop at the first question")
+
+
+def test_a_forecast_sends_nothing_and_counts_every_row() -> None:
+    backend = FakeBackend()
+    prices = PriceTable({"fake:echo": Price(1.0, 1.0)})
+    found = forecast(step, rows(1000), Context(backend, prices=prices))
+    assert backend.requests == []
+    assert (found.n_rows, found.n_requests, len(found.prompts)) == (1000, 1000, 3)
+    assert found.output_tokens_at_most == 50_000
+    assert 50_000 < found.input_tokens < 400_000
+    assert "x" * 400 in found.prompts[0]
+
+
+def test_a_sample_is_the_same_for_a_seed_and_keeps_the_order() -> None:
+    first = sample_rows(iter(rows(1000)), 20, seed=1)
+    assert first == sample_rows(rows(1000), 20, seed=1)
+    assert first != sample_rows(rows(1000), 20, seed=2)
+    numbers = [int(row["id"]) for row in first]
+    assert numbers == sorted(set(numbers))
+    assert max(numbers) > 500
+    assert [row["id"] for row in first_rows(rows(9), 2)] == ["0", "1"]
+
+
+def test_own_prices_lie_on_top_of_the_table_and_unknown_ones_stay_unknown(tmp_path: Path) -> None:
+    own = tmp_path / "prices.json"
+    own.write_text(json.dumps({"prices": {"openai:mine": {"input": 3.0, "output": 5.0}}}))
+    table = PriceTable.load(own)
+    mine, shipped = table.price("openai", "mine"), table.price("openai", "gpt-4o-mini")
+    assert mine is not None
+    assert mine.cost_usd(Usage(1_000_000, 1_000_000)) == 8.0
+    assert shipped is not None
+    assert table.price("openai", "never-heard-of") is None
+    assert table.as_of
+    assert table.source
+
+
+def test_cached_input_is_cheaper() -> None:
+    price = Price(2.0, 8.0, cached=0.5)
+    assert price.cost_usd(Usage(1_000_000, 0, 400_000)) == pytest.approx(0.6 * 2 + 0.4 * 0.5)
+
+
+def test_a_price_file_of_another_form_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"openai:x": 3}')
+    with pytest.raises(ConfigError, match="not a price file"):
+        PriceTable.load(tmp_path / "p.json")
+
+
+def test_progress_without_a_terminal_is_plain_lines() -> None:
+    stream = io.StringIO()
+    progress = TerminalProgress(stream, every_s=0.0)
+    progress.start("drafts", 4)
+    progress.advance(1, usd=0.5)
+    progress.advance(3, usd=None)
+    progress.finish()
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("drafts 1/4 25% eta ")
+    assert lines[0].endswith("$0.5000")
+    assert lines[-1].startswith("drafts 4/4 100% in ")
+    assert "cost unknown" in lines[-1]
+
+
+def test_progress_on_a_terminal_draws_a_bar() -> None:
+    stream = io.StringIO()
+    progress = TerminalProgress(stream, is_terminal=True)
+    progress.start("drafts", 4)
+    progress.advance(4, tokens=12)
+    progress.finish()
+    assert "drafts" in stream.getvalue()
+    assert "4/4" in stream.getvalue()
+
+
+def test_durations_read_like_people_say_them() -> None:
+    assert [duration(s) for s in (3.4, 250, 11_100)] == ["3s", "4m10s", "3h05m"]

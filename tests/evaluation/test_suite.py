@@ -1,0 +1,214 @@
+"""`codefavor evaluate` from a file of pairs to a result file, with a fake chat model."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from math import exp
+
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.backends.base import Response, TokenLogprob
+from codefavor.backends.fake import FakeBackend
+from codefavor.cli.evaluate import app
+from codefavor.engine.context import Context
+from codefavor.errors import BackendError, CodefavorError, DataError, JournalError
+from codefavor.evaluation.judge_options import JudgeOptions
+from codefavor.evaluation.metrics import score
+from codefavor.evaluation.pairs_benchmark import evaluate, items_of
+from codefavor.evaluation.results import read_result, rescore
+from codefavor.evaluation.suite import Task, rescore_task, result_path, run_task
+from codefavor.journal import Journal, read_journal
+from codefavor.judges.llm import LlmJudge, verdict_of_logprobs
+from codefavor.records import Preference, write_rows
+
+PAIRS = [
+    Preference(
+        id=f"p{i}",
+        instruction=f"Return {i}.",
+        chosen=f"def f():\n    return {i}  # {'long' * (i % 3)}",
+        rejected=f"def f():\n    return {i} + 1",
+        problem_id=f"problem-{i // 2}",
+        level="easy" if i % 2 else "hard",
+    )
+    for i in range(12)
+]
+
+
+def answer_rightly(request):
+    """The reply of a model that knows: the program without "+ 1" is right."""
+    text = request.messages[-1]["content"]
+    program_a = text.split("Program A:")[1].split("Program B:")[0]
+    return json.dumps({"feedback": "", "winner": "B" if "+ 1" in program_a else "A"})
+
+
+def always_a(request):
+    return "[RESULT] A"
+
+
+@pytest.fixture
+def pairs_file(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    write_rows(path, [pair.to_row() for pair in PAIRS])
+    return path
+
+
+def options(function="answer_rightly", **more):
+    return JudgeOptions(model_type="fake", model_id=f"{__name__}:{function}", **more)
+
+
+def run(task, judge_options, out):
+    return run_task(task, judge_options, out, make_context=lambda backend: Context(backend=backend))
+
+
+def test_a_judge_that_knows_scores_100_and_gains_over_the_trivial(pairs_file, tmp_path):
+    out = tmp_path / "r.json"
+    result, counts = run(Task("pairs", data=pairs_file), options(), out)
+    assert (counts.n_ok, counts.n_error) == (12, 0)
+    assert result["metrics"]["overall"]["accuracy"] == 1
+    assert result["metrics"]["overall"]["consistency"] == 1
+    assert set(result["metrics"]["by_level"]) == {"easy", "hard"}
+    assert result["best_trivial"]["gain"]["mean"] > 0
+    assert read_result(out) == result
+
+
+def test_a_judge_that_always_says_a_has_50_percent_and_full_position_bias(pairs_file, tmp_path):
+    result, _ = run(Task("pairs", data=pairs_file), options("always_a"), tmp_path / "r.json")
+    overall = result["metrics"]["overall"]
+    assert (overall["accuracy"], overall["consistency"], overall["position_bias"]) == (0.5, 0, 1)
+
+
+def test_an_evaluation_goes_on_where_it_was_and_asks_nothing_twice(pairs_file, tmp_path):
+    out = tmp_path / "r.json"
+    run(Task("pairs", data=pairs_file), options(), out)
+    _, counts = run(Task("pairs", data=pairs_file), options(), out)
+    assert (counts.n_resumed, counts.n_ok, counts.n_requests) == (12, 0, 0)
+
+
+def test_other_settings_do_not_resume(pairs_file, tmp_path):
+    out = tmp_path / "r.json"
+    run(Task("pairs", data=pairs_file), options(), out)
+    with pytest.raises(JournalError, match="orders"):
+        run(Task("pairs", data=pairs_file, orders="one"), options(), out)
+
+
+def test_rescore_recomputes_from_stored_replies_alone(pairs_file, tmp_path):
+    out = tmp_path / "r.json"
+    task = Task("pairs", data=pairs_file)
+    result, _ = run(task, options("always_a"), out)
+    out.unlink()
+    assert rescore_task(task, options("always_a"), out)["metrics"] == result["metrics"]
+    # A stored reply that reads differently today changes the numbers.
+    journal = out.with_suffix(".jsonl")
+    records = list(read_journal(journal))
+    for record in records:
+        record["row"]["verdicts"]["chosen_first"]["raw"] = "[RESULT] B"
+    assert score(rescore(records, "reasoned")).overall.accuracy == 0
+
+
+def test_rescore_without_stored_replies_says_what_to_do(pairs_file, tmp_path):
+    with pytest.raises(DataError, match="without --rescore"):
+        rescore_task(Task("pairs", data=pairs_file), options(), tmp_path / "none.json")
+
+
+async def test_a_failed_call_is_an_error_and_never_undecided(tmp_path):
+    def fail_on_two(request):
+        if "Return 2." in request.messages[-1]["content"]:
+            raise BackendError("no", retryable=False, reason="bad_request")
+        return answer_rightly(request)
+
+    backend = FakeBackend("fails", function=fail_on_two)
+    items = items_of(PAIRS)
+    with Journal.open(tmp_path / "j.jsonl", {}) as journal:
+        counts = await evaluate(LlmJudge(backend), items, journal, context=Context(backend))
+    found = score(read_journal(tmp_path / "j.jsonl"), {item["id"]: item for item in items})
+    assert (counts.n_ok, counts.n_error, counts.reasons) == (11, 1, {"bad_request": 1})
+    assert (found.overall.n, found.overall.n_error, found.overall.n_undecided) == (12, 1, 0)
+    assert found.overall.accuracy == 1
+    assert found.overall.accuracy_errors_wrong == pytest.approx(11 / 12)
+    assert found.by_level["hard"].n_error == 1
+
+
+def test_logprobs_of_the_labels_decide():
+    top = {"A": -1.0, " A": -2.0, "B": -1.2, "The": -3.0}
+    response = Response("A", logprobs=(TokenLogprob("A", -1.0, top),))
+    verdict = verdict_of_logprobs(response)
+    mass_a = exp(-1.0) + exp(-2.0)
+    assert verdict.choice == "A"
+    assert verdict.p_a == pytest.approx(mass_a / (mass_a + exp(-1.2)))
+    nothing = Response("x", logprobs=(TokenLogprob("x", -0.1, {"x": -0.1, "y": -3.0}),))
+    assert verdict_of_logprobs(nothing).choice == "undecided"
+
+
+def test_the_command_prints_a_table_and_names_the_result(pairs_file, tmp_path):
+    found = CliRunner().invoke(
+        app,
+        [
+            *shlex.split("pairs --model-type length-bias --model-id shorter --data"),
+            *(str(pairs_file), "--out", str(tmp_path / "out")),
+        ],
+    )
+    assert found.exit_code == 0, found.output
+    assert "easy" in found.stdout
+    result = tmp_path / "out" / "pairs.length-bias-shorter.json"
+    assert str(result) in found.stdout
+    assert read_result(result)["benchmark"] == "pairs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model-type", "gpt"], "known: anthropic"),
+        (["--model-type", "random", "--protocol", "ours"], "both-orders, paper"),
+        (["--model-type", "random", "--data", "/nowhere.jsonl"], "no such file"),
+        (["--model-type", "random"], "--data FILE"),
+        (["--model-type", "length-bias"], "shorter or longer"),
+        (["--model-type", "likelihood"], "needs --model-id"),
+    ],
+)
+def test_bad_input_is_one_error(arguments, message, pairs_file, tmp_path):
+    is_given = "--data" in message or "--data" in arguments
+    data = [] if is_given else ["--data", str(pairs_file)]
+    found = CliRunner().invoke(app, ["pairs", *data, *arguments, "--out", str(tmp_path)])
+    assert isinstance(found.exception, CodefavorError)
+    assert message in str(found.exception)
+
+
+def test_a_pair_without_a_field_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    write_rows(path, [PAIRS[0].to_row(), {"id": "x", "instruction": "i", "chosen": "a"}])
+    with pytest.raises(DataError, match=r"pairs.jsonl:2.*'rejected'"):
+        run(Task("pairs", data=path), options(), tmp_path / "r.json")
+
+
+def test_the_result_path_tells_judges_apart(tmp_path):
+    task = Task("pairs")
+    names = {
+        result_path(tmp_path, task, one).name
+        for one in (
+            JudgeOptions("likelihood", "/models/smol", reduction="sum"),
+            JudgeOptions("likelihood", "/models/smol", reduction="mean"),
+            JudgeOptions("pair-rm", "/models/smol"),
+            JudgeOptions("openai", "org/gpt-4o"),
+        )
+    }
+    assert names == {
+        "pairs.likelihood-smol-sum.json",
+        "pairs.likelihood-smol-mean.json",
+        "pairs.pair-rm-smol.json",
+        "pairs.openai-gpt-4o.json",
+    }
+
+
+def test_an_attacked_run_states_the_drop_against_the_run_before_it(pairs_file, tmp_path):
+    length = JudgeOptions("length-bias", "longer")
+    base = Task("pairs", data=pairs_file)
+    attacked = Task("pairs", data=pairs_file, attack="praise", attack_side="rejected")
+    for task in (base, attacked):
+        result, _ = run_task(task, length, result_path(tmp_path, task, length))
+    found = result["robustness"]
+    # Whoever likes the longer program takes the praised one: every pair is lost.
+    assert found["accuracy_after"] == 0
+    assert found["n"] == 12
+    assert found["accuracy_before"] > 0

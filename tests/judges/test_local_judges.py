@@ -1,0 +1,260 @@
+"""Local judges give what a slow and simple reading of the model gives."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.errors import BackendError, ConfigError
+from codefavor.judges.base import in_both_orders
+from codefavor.judges.likelihood import LikelihoodJudge
+from codefavor.judges.pairwise import PairwiseJudge
+from codefavor.judges.scalar import ScalarJudge
+from codefavor.prompts.chat import comparison_messages, solution_messages, solution_text
+from codefavor.records import Comparison
+
+from .conftest import make_model, make_tokenizer, tiny_config
+
+torch = pytest.importorskip("torch")
+
+COMPARISONS = [
+    Comparison(
+        "Add a and b.", "def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b"
+    ),
+    Comparison(
+        "Add a and b.", "def add(a, b):\n    return a + b", "def add(a, b):\n    pass", "Fast."
+    ),
+    Comparison("Negate x.", "def neg(x):\n    return -x", "neg = lambda x: -x" * 9),
+]
+
+
+def slow_logprob(model: Any, comparison: Comparison, code: str) -> tuple[float, int]:
+    """Full logits of one text at a time; the text is written out by hand from the template."""
+    tokenizer = make_tokenizer()
+    criteria = f"\n\nCriteria: {comparison.criteria}" if comparison.criteria else ""
+    prompt = (
+        "<|im_start|>system\n<|im_end|>\n"
+        f"<|im_start|>user\n{comparison.instruction}{criteria}<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert solution_messages(comparison.instruction, comparison.criteria)[0]["content"] == ""
+    before = tokenizer(prompt)["input_ids"]
+    after = tokenizer(f"```python\n{code}\n```<|im_end|>")["input_ids"]
+    with torch.inference_mode():
+        logits = model(torch.tensor([before + after])).logits[0].double()
+    logprobs = logits.log_softmax(-1)
+    steps = range(len(after))
+    return sum(logprobs[len(before) - 1 + i, after[i]].item() for i in steps), len(after)
+
+
+def load(folder: Path, adapter: Path | None = None) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return PeftModel.from_pretrained(model, adapter).eval() if adapter else model
+
+
+def scores_of(raw: str) -> tuple[float, float]:
+    values = json.loads(raw)
+    return values["score_a"], values["score_b"]
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+async def test_likelihood_equals_one_text_at_a_time(tiny_llama, reduction):
+    judge = LikelihoodJudge(tiny_llama, reduction=reduction, device="cpu")
+    model = load(tiny_llama)
+    verdicts = await judge.compare(COMPARISONS)
+    for comparison, verdict in zip(COMPARISONS, verdicts, strict=True):
+        for code, found in zip(
+            (comparison.code_a, comparison.code_b), scores_of(verdict.raw), strict=True
+        ):
+            total, n_tokens = slow_logprob(model, comparison, code)
+            expected = total / n_tokens if reduction == "mean" else total
+            assert found == pytest.approx(expected, abs=2e-4)
+        score_a, score_b = scores_of(verdict.raw)
+        assert verdict.choice == ("A" if score_a > score_b else "B")
+        assert verdict.p_a == pytest.approx(1 / (1 + math.exp(score_b - score_a)), abs=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["implicit_sum", "implicit_mean"])
+async def test_implicit_reward_is_policy_minus_reference(tiny_llama, tiny_adapter, reduction):
+    judge = LikelihoodJudge(tiny_llama, tiny_adapter, reduction, device="cpu")
+    policy, reference = load(tiny_llama, tiny_adapter), load(tiny_llama)
+    comparison = COMPARISONS[0]
+    (verdict,) = await judge.compare([comparison])
+    for code, found in zip(
+        (comparison.code_a, comparison.code_b), scores_of(verdict.raw), strict=True
+    ):
+        total, n_tokens = slow_logprob(policy, comparison, code)
+        difference = total - slow_logprob(reference, comparison, code)[0]
+        assert abs(difference) > 1e-2, "the adapter must matter, or the test shows nothing"
+        expected = difference / n_tokens if reduction == "implicit_mean" else difference
+        assert found == pytest.approx(expected, abs=5e-4)
+
+
+async def test_a_separate_reference_model_gives_the_same_implicit_reward(tiny_llama, tiny_adapter):
+    by_adapter = LikelihoodJudge(tiny_llama, tiny_adapter, "implicit_sum", device="cpu")
+    by_model = LikelihoodJudge(
+        tiny_llama, tiny_adapter, "implicit_sum", reference_path=tiny_llama, device="cpu"
+    )
+    first, second = await by_adapter.compare(COMPARISONS), await by_model.compare(COMPARISONS)
+    for one, other in zip(first, second, strict=True):
+        assert scores_of(one.raw) == pytest.approx(scores_of(other.raw), abs=1e-4)
+
+
+def test_implicit_reward_without_a_reference_is_refused(tiny_llama):
+    with pytest.raises(ConfigError, match="reference"):
+        LikelihoodJudge(tiny_llama, reduction="implicit_sum", device="cpu")
+
+
+def test_an_unknown_reduction_lists_the_known_ones(tiny_llama):
+    with pytest.raises(ConfigError, match="implicit_mean"):
+        LikelihoodJudge(tiny_llama, reduction="average")  # type: ignore[arg-type]
+
+
+async def test_likelihood_has_no_position_bias_and_scores_each_text_once(tiny_llama):
+    judge = LikelihoodJudge(tiny_llama, device="cpu")
+    verdicts = await judge.compare(COMPARISONS)
+    n_computed = judge._scorer.n_computed_tokens
+    swapped = await judge.compare([comparison.swap() for comparison in COMPARISONS])
+    assert judge._scorer.n_computed_tokens == n_computed
+    for verdict, other in zip(verdicts, swapped, strict=True):
+        assert other.choice == verdict.swap().choice
+        assert other.p_a == pytest.approx(1 - verdict.p_a)
+
+
+async def test_texts_that_begin_alike_share_their_beginning(tiny_llama):
+    judge = LikelihoodJudge(tiny_llama, device="cpu")
+    pair = COMPARISONS[0]
+    await judge.compare([pair])
+    tokenizer = make_tokenizer()
+    prompt = tokenizer.apply_chat_template(
+        solution_messages(pair.instruction), tokenize=False, add_generation_prompt=True
+    )
+    whole = [
+        len(tokenizer(prompt + solution_text(code) + "<|im_end|>")["input_ids"])
+        for code in (pair.code_a, pair.code_b)
+    ]
+    # The two codes differ in one character near their end.
+    assert judge._scorer.n_computed_tokens < 0.6 * sum(whole)
+
+
+async def test_another_reduction_of_the_same_model_computes_nothing_again(tiny_llama, tiny_adapter):
+    judge = LikelihoodJudge(tiny_llama, tiny_adapter, "implicit_sum", device="cpu")
+    await judge.compare(COMPARISONS)
+    n_computed = judge._scorer.n_computed_tokens
+    found = await judge.with_reduction("mean").compare(COMPARISONS)
+    fresh = await LikelihoodJudge(tiny_llama, tiny_adapter, "mean", device="cpu").compare(
+        COMPARISONS
+    )
+    assert [one.raw for one in found] == [one.raw for one in fresh]
+    assert judge._scorer.n_computed_tokens == n_computed
+    with pytest.raises(ConfigError, match="with a reference"):
+        LikelihoodJudge(tiny_llama, device="cpu").with_reduction("implicit_sum")
+
+
+async def test_equal_codes_tie(tiny_llama):
+    code = COMPARISONS[0].code_a
+    (verdict,) = await LikelihoodJudge(tiny_llama, device="cpu").compare(
+        [Comparison("Add.", code, code)]
+    )
+    assert (verdict.choice, verdict.p_a) == ("tie", 0.5)
+
+
+async def test_a_text_too_long_fails_alone(tiny_llama):
+    judge = LikelihoodJudge(tiny_llama, device="cpu")
+    long = Comparison("Add.", "x = 1\n" * 2000, "x = 2")
+    with pytest.raises(BackendError, match="2048") as caught:
+        await judge.compare([COMPARISONS[0], long])
+    assert caught.value.reason == "too_long"
+    assert (await judge.compare([COMPARISONS[0]]))[0].choice in ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("MistralConfig", {"sliding_window": 16}),
+        ("Gemma2Config", {"sliding_window": 16, "final_logit_softcapping": 5.0}),
+        ("Qwen2Config", {}),
+    ],
+    ids=["sliding window", "soft cap", "qwen2"],
+)
+async def test_other_architectures_are_scored_as_they_are(tmp_path, kind, options):
+    folder = make_model(tmp_path, tiny_config(kind, **options))
+    judge = LikelihoodJudge(folder, reduction="sum", device="cpu")
+    model = load(folder)
+    verdicts = await judge.compare(COMPARISONS)
+    for comparison, verdict in zip(COMPARISONS, verdicts, strict=True):
+        expected = slow_logprob(model, comparison, comparison.code_a)[0]
+        assert scores_of(verdict.raw)[0] == pytest.approx(expected, abs=1e-3)
+
+
+async def test_pairwise_reads_the_labels_logits_after_the_prompt(tiny_llama):
+    judge = PairwiseJudge(tiny_llama, device="cpu")
+    tokenizer, model = make_tokenizer(), load(tiny_llama)
+    label_a, label_b = (tokenizer(label)["input_ids"] for label in "AB")
+    both = [*COMPARISONS, *(comparison.swap() for comparison in COMPARISONS)]
+    for comparison, verdict in zip(both, await judge.compare(both), strict=True):
+        ids = tokenizer.apply_chat_template(
+            comparison_messages(comparison), add_generation_prompt=True, return_dict=False
+        )
+        with torch.inference_mode():
+            logits = model(torch.tensor([ids])).logits[0, -1]
+        margin = (logits[label_a[0]] - logits[label_b[0]]).item()
+        assert verdict.choice == ("A" if margin > 0 else "B")
+        assert verdict.p_a == pytest.approx(1 / (1 + math.exp(-margin)), abs=1e-4)
+
+
+async def test_both_orders_turn_a_biased_judge_into_ties(tiny_llama):
+    judge = PairwiseJudge(tiny_llama, device="cpu")
+    verdicts = await in_both_orders(judge).compare(COMPARISONS)
+    first = await judge.compare(COMPARISONS)
+    second = await judge.compare([comparison.swap() for comparison in COMPARISONS])
+    for merged, one, other in zip(verdicts, first, second, strict=True):
+        same = one.choice == other.swap().choice
+        assert merged.choice == (one.choice if same else "tie")
+        assert merged.p_a == pytest.approx((one.p_a + 1 - other.p_a) / 2)
+
+
+def test_a_label_of_two_tokens_is_refused(tiny_llama, monkeypatch):
+    monkeypatch.setattr("codefavor.judges.pairwise.LABELS", ("A", "BB"))
+    with pytest.raises(ConfigError, match="not a single token"):
+        PairwiseJudge(tiny_llama, device="cpu")
+
+
+async def test_scalar_reward_is_the_models_output_for_the_whole_conversation(tmp_path):
+    kind = "AutoModelForSequenceClassification"
+    folder = make_model(tmp_path, tiny_config(num_labels=1), kind)
+    judge = ScalarJudge(folder, device="cpu")
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = make_tokenizer()
+    for comparison, verdict in zip(COMPARISONS, await judge.compare(COMPARISONS), strict=True):
+        rewards = []
+        for code in (comparison.code_a, comparison.code_b):
+            messages = [
+                *solution_messages(comparison.instruction, comparison.criteria, system="none"),
+                {"role": "assistant", "content": solution_text(code)},
+            ]
+            ids = tokenizer.apply_chat_template(messages, return_dict=False)
+            with torch.inference_mode():
+                rewards.append(model(torch.tensor([ids])).logits[0, 0].item())
+        found = json.loads(verdict.raw)
+        assert [found["reward_a"], found["reward_b"]] == pytest.approx(rewards, abs=1e-4)
+
+
+def test_a_model_without_a_reward_head_is_refused(tiny_llama):
+    with pytest.raises(ConfigError, match="no reward head"):
+        ScalarJudge(tiny_llama, device="cpu")
+
+
+def test_a_tokenizer_without_a_template_is_refused(tmp_path):
+    folder = make_model(tmp_path, tiny_config())
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    with pytest.raises(ConfigError, match="chat template"):
+        LikelihoodJudge(folder, device="cpu")

@@ -1,0 +1,42 @@
+from codefavor.records import Problem
+from codefavor.scoring.candidates import candidates_of, hollow_of
+
+
+def problem(name: str, body: str) -> Problem:
+    return Problem(f"p/{name}", "do it", f"assert {name}([1]) == 1", name, reference=body)
+
+
+FIRST = problem("first", "def first(xs):\n    if not xs:\n        return 0\n    return xs[0] + 1 - 1")
+OTHERS = [
+    FIRST,
+    problem("last", "def last(xs):\n    return xs[-1]"),
+    problem("span", "def span(xs):\n    low = min(xs)\n    high = max(xs)\n    return high - low + 0"),
+    problem("depth", "def depth(xs):\n    return 1 + depth(xs[1:]) if xs else 0"),
+]
+
+
+def test_the_reference_comes_first_and_every_level_is_there():
+    found = candidates_of(FIRST, OTHERS, per_level=5, seed=0)
+    assert found[0].level == "reference"
+    assert {c.level for c in found} == {"reference", "easy", "medium", "hard"}
+    assert len({c.code for c in found}) == len(found)
+
+
+def test_another_problems_solution_takes_this_problems_name():
+    found = candidates_of(FIRST, OTHERS, per_level=9, seed=0)
+    foreign = [c.code for c in found if c.kind == "other_problem"]
+    assert foreign
+    for code in foreign:
+        assert code.startswith("def first(")
+        assert "depth(" not in code  # the recursive call is renamed too
+
+
+def test_a_hollow_program_returns_its_first_argument():
+    assert hollow_of(FIRST.reference, "first") == "def first(xs):\n    return xs"
+    assert hollow_of("def f():\n    return 3", "f") == "def f():\n    return None"
+
+
+def test_the_same_seed_gives_the_same_programs_in_any_order_of_lenders():
+    once = candidates_of(FIRST, OTHERS, per_level=4, seed=7)
+    again = candidates_of(FIRST, OTHERS, per_level=4, seed=7)
+    assert once == again

@@ -1,0 +1,97 @@
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codefavor.errors import DataError
+from codefavor.scoring.mutants import mutants_of, print_code
+
+TOTAL = """
+def total(values, limit):
+    # sums what is small
+    result = 0
+    for value in values:
+        if value <= limit:
+            result += value
+    return result
+"""
+
+
+def by_operator(code: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for mutant in mutants_of(code):
+        found.setdefault(mutant.operator, []).append(mutant.code)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("compare_lt", "if value < limit:"),
+        ("arithmetic_sub", "result -= value"),
+        ("condition_negated", "if not value <= limit:"),
+        ("loop_skips_first", "for value in values[1:]:"),
+        ("loop_skips_last", "for value in values[:-1]:"),
+        ("early_return", "            result += value\n        return result\n"),
+        ("statement_doubled", "result += value\n            result += value"),
+    ],
+)
+def test_an_operator_makes_its_mistake(operator, expected):
+    assert any(expected in code for code in by_operator(TOTAL)[operator])
+
+
+def test_a_hard_mutant_differs_in_one_line_only():
+    printed = print_code(TOTAL).splitlines()
+    for mutant in mutants_of(TOTAL):
+        if mutant.level == "hard":
+            lines = mutant.code.splitlines()
+            assert len(lines) == len(printed)
+            assert sum(a != b for a, b in zip(lines, printed, strict=True)) == 1
+
+
+def test_mutants_are_distinct_and_none_is_the_original():
+    codes = [mutant.code for mutant in mutants_of(TOTAL)]
+    assert len(codes) == len(set(codes)) > 10
+    assert print_code(TOTAL) not in codes
+
+
+def test_both_sides_come_from_one_printer():
+    for mutant in mutants_of(TOTAL):
+        assert print_code(mutant.code) == mutant.code
+        assert "#" not in mutant.code
+
+
+def test_some_mutants_are_longer_and_some_are_shorter():
+    length = len(print_code(TOTAL))
+    for level in ("medium", "hard"):
+        signs = {(len(m.code) > length) - (len(m.code) < length) for m in mutants_of(TOTAL)}
+        assert {-1, 1} <= signs, level
+
+
+def test_code_that_does_not_parse_is_refused():
+    with pytest.raises(DataError, match="does not parse"):
+        mutants_of("def f(:")
+
+
+def test_a_seed_only_changes_the_order():
+    plain, first, second = mutants_of(TOTAL), mutants_of(TOTAL, seed=1), mutants_of(TOTAL, seed=1)
+    assert first == second != plain
+    assert sorted(m.code for m in first) == sorted(m.code for m in plain)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+EXPRESSIONS = st.recursive(
+    NAMES | st.integers(-9, 9).map(str),
+    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "<", "and", "%"]), inner).map(
+        lambda parts: f"({' '.join(parts)})"
+    ),
+    max_leaves=8,
+)
+
+
+@given(EXPRESSIONS, EXPRESSIONS)
+def test_every_mutant_of_any_program_parses(condition, value):
+    code = f"def f(a, b, c):\n    if {condition}:\n        a = {value}\n    return a"
+    for mutant in mutants_of(code):
+        ast.parse(mutant.code)

@@ -1,0 +1,102 @@
+"""Drafts: one row a problem, n completions with ids by content and draws of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage
+from codefavor.engine import Context
+from codefavor.engine.output import run_to_file
+from codefavor.records import Problem, Row
+from codefavor.synthesis.drafts import (
+    completions_of,
+    drafts_manifest,
+    drafts_messages,
+    make_drafts_step,
+)
+
+PROBLEM = Problem("p1", "Add `a` and `b`.", "assert add(1, 2) == 3", "add")
+SAMPLING = Sampling(temperature=0.8, n=3, max_tokens=50)
+
+
+def answer(request: Request) -> Response:
+    text = f"\nx = {request.sampling.seed}"
+    return Response(text, "length", Usage(10, 5))
+
+
+def test_the_prompt_is_what_people_reviewed() -> None:
+    assert drafts_messages(PROBLEM, "```python") == [
+        {"role": "system", "content": ""},
+        {
+            "role": "user",
+            "content": "Add `a` and `b`.\n\nAnswer with one python code block that holds the "
+            "complete code and defines `add`, nothing else.",
+        },
+        {"role": "assistant", "content": "```python"},
+    ]
+
+
+def test_a_given_beginning_is_part_of_the_prompt() -> None:
+    problem = Problem("p", "Do it.", "t", "f", prompt="def f(x):\n    ...\n")
+    assert drafts_messages(problem)[-1]["content"].endswith(
+        "\n\nComplete this code:\n```python\ndef f(x):\n    ...\n```"
+    )
+
+
+async def test_drafts_keep_raw_text_code_and_why_they_ended() -> None:
+    row = await make_drafts_step(SAMPLING)(PROBLEM.to_row(), Context(FakeBackend(function=answer)))
+    drafts = list(completions_of(row))
+    assert len(drafts) == 3
+    assert len({draft["id"] for draft in drafts}) == 3
+    seed = drafts[0]["sampling"]["seed"]
+    assert drafts[0]["raw"] == f"```python\nx = {seed}"
+    assert drafts[0]["code"] == f"x = {seed}\n"
+    assert drafts[0]["finish_reason"] == "length"
+
+
+async def test_draws_depend_on_seed_problem_and_n_only() -> None:
+    async def seed_of(run_seed: int, name: str, n: int) -> int:
+        backend = FakeBackend(function=answer)
+        row = Problem(name, "i", "t", "e").to_row()
+        await make_drafts_step(Sampling(n=n))(row, Context(backend, seed=run_seed))
+        found = backend.requests[0].sampling.seed
+        assert found is not None
+        return found
+
+    base = await seed_of(0, "p", 2)
+    assert base == await seed_of(0, "p", 2)
+    assert (
+        len({base, await seed_of(1, "p", 2), await seed_of(0, "q", 2), await seed_of(0, "p", 3)})
+        == 4
+    )
+
+
+async def test_a_backend_without_n_is_asked_n_times_with_different_seeds() -> None:
+    backend = FakeBackend(function=answer)
+    backend.features = frozenset({"seed"})
+    row = await make_drafts_step(SAMPLING)(PROBLEM.to_row(), Context(backend))
+    assert len({request.sampling.seed for request in backend.requests}) == 3
+    assert all(request.sampling.n == 1 for request in backend.requests)
+    assert all(request.messages[-1]["role"] == "user" for request in backend.requests)
+    assert len(row["completions"]) == 3
+
+
+def test_the_file_is_the_same_whatever_the_order_of_the_answers(tmp_path: Path) -> None:
+    problems: list[Row] = [Problem(f"p{i}", f"task {i}", "t", "e").to_row() for i in range(9)]
+    texts = []
+    for name, rows in (("a", problems), ("b", problems[::-1])):
+        backend = FakeBackend(function=answer)
+        counts = run_to_file(
+            make_drafts_step(SAMPLING),
+            rows,
+            tmp_path / name,
+            manifest=drafts_manifest(backend, SAMPLING, 0),
+            expand=completions_of,
+            context=Context(backend),
+        )
+        assert counts.n_ok == 9
+        texts.append((tmp_path / name).read_text())
+    assert texts[0] == texts[1]
+    assert len(texts[0].splitlines()) == 27
+    assert json.loads(texts[0].splitlines()[0])["problem_id"] == "p0"

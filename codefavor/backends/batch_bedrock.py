@@ -51,6 +51,10 @@ class BedrockBatchService:
         self._prefix = prefix.strip("/")
         session = make_session(region, profile, role_arn)
         self._bedrock = make_client(session, "bedrock", endpoint_url, threads=4, timeout_s=120)
+        # Releases of boto3 before the Converse type refuse the field as an argument.
+        self._bedrock.meta.events.register(
+            "before-call.bedrock.CreateModelInvocationJob", _ask_for_converse
+        )
         self._s3 = make_client(session, "s3", s3_endpoint_url, threads=4, timeout_s=600)
         self._folder: Path | None = None
 
@@ -71,7 +75,6 @@ class BedrockBatchService:
             clientRequestToken=token,
             roleArn=self._role,
             modelId=self._model,
-            modelInvocationType="Converse",
             inputDataConfig={"s3InputDataConfig": {"s3Uri": f"s3://{self._bucket}/{source}"}},
             outputDataConfig={
                 "s3OutputDataConfig": {
@@ -131,6 +134,12 @@ class BedrockBatchService:
         return f"{self._prefix}/{name}" if self._prefix else name
 
 
+def _ask_for_converse(params: dict[str, Any], **_: Any) -> None:
+    params["body"] = orjson.dumps(
+        {**orjson.loads(params["body"]), "modelInvocationType": "Converse"}
+    )
+
+
 def _result_name(job: str) -> str:
     return job.rsplit("/", 1)[-1] + ".results"
 
@@ -141,11 +150,11 @@ def _outcome_of(row: Mapping[str, Any], request: Request) -> Response | BackendE
             return response_of(row["modelOutput"], request)
         except BackendError as error:
             return error
-    error = row.get("error") or {}
-    status = int(error.get("errorCode") or 500)
+    problem = row.get("error") or {}
+    status = int(problem.get("errorCode") or 500)
     return error_of(
         {
-            "Error": {"Code": str(status), "Message": str(error.get("errorMessage", ""))},
+            "Error": {"Code": str(status), "Message": str(problem.get("errorMessage", ""))},
             "ResponseMetadata": {"HTTPStatusCode": status},
         }
     )

@@ -18,7 +18,6 @@ from codefavor.errors import DataError
 from codefavor.journal import Journal, ok_rows
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.pairs.by_score import pair_by_execution
-from codefavor.scoring.candidates import Candidate, candidates_of
 from codefavor.pairs.contamination import (
     MAX_INSTRUCTION,
     Contamination,
@@ -40,6 +39,7 @@ from codefavor.records import (
 )
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import score_completions
+from codefavor.scoring.candidates import Candidate, candidates_of
 from codefavor.scoring.mutants import print_code
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
@@ -60,12 +60,12 @@ class DataSettings:
 
     problems: str = "starter"
     n_problems: int | None = None
-    candidates: int = 9
+    candidates: int = 4
     train_pairs: int = 1
     judged_pairs: int = 1
     drafts: int = 4
-    drafted: int = 96
-    draft_tokens: int = 160
+    drafted: int = 48
+    draft_tokens: int = 128
     seed: int = 0
     workers: int = 2
     sandbox_level: str = "L2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.likelihood import LikelihoodJudge, Reduction
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.scalar import ScalarJudge
-from codefavor.records import Row, content_id, file_sha256, write_rows
+from codefavor.records import Row, content_id, file_sha256, read_rows, write_rows
 from codefavor.training.formats import FormatOptions, convert, get_format
 from codefavor.training.launch import launch
-from codefavor.training.recipes import load_yaml
+from codefavor.training.recipes import global_batch, load_yaml
 
 # The recipe's method -> the data format it trains on, and how its result is read as a judge.
 # Chosen on the dev split; see docs/demo.md.
@@ -48,7 +49,7 @@ class JudgeSettings:
 
     recipe: Path
     split: str = "test"
-    max_rows: int | None = None
+    max_rows: int | None = 240
     prompted: int = 84
     bench_tasks: int = 12
     seed: int = 0
@@ -96,11 +97,11 @@ def train(workspace: Workspace, settings: JudgeSettings, data: Path, model: Path
     """`accelerate launch -m axolotl.cli.train` with this run's paths and seed."""
     output = workspace.path("train")
     progress = TerminalProgress()
-    progress.start(f"train {settings.recipe.stem}", None)
+    progress.start(f"train {settings.recipe.stem}", _steps(settings.recipe, data))
 
     def on_metrics(row: Row) -> None:
-        fields = {key: row[key] for key in ("loss", "rewards/margins") if key in row}
-        progress.advance(1, **fields)
+        if "loss" in row:
+            progress.advance(1, loss=f"{row['loss']:.3f}")
 
     try:
         result = launch(
@@ -119,6 +120,13 @@ def train(workspace: Workspace, settings: JudgeSettings, data: Path, model: Path
     finally:
         progress.finish()
     return f"{len(result.metrics)} logged steps, {result.seconds:.0f} s in the training process"
+
+
+def _steps(recipe: Path, data: Path) -> int:
+    """How many optimiser steps one process takes over the rows."""
+    config = load_yaml(recipe)
+    n_rows = sum(1 for _ in read_rows(data))
+    return math.ceil(n_rows / global_batch(config, 1)) * int(config.get("num_epochs", 1))
 
 
 def trained_judge(recipe: Path, model: Path, output: Path) -> Judge:

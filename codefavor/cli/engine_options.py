@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from codefavor.backends import Backend, make_backend
+from codefavor.backends.batch import make_batch_service
 from codefavor.engine import (
     AnswerStore,
     Budget,
@@ -21,11 +22,14 @@ from codefavor.engine import (
     Counts,
     Limits,
     PriceTable,
+    Step,
     StopRule,
     TerminalProgress,
 )
+from codefavor.engine.output import batch_to_file, run_to_file
 from codefavor.engine.plan import Forecasted
 from codefavor.errors import ConfigError
+from codefavor.records import Row
 
 BackendFlag = Annotated[
     str, typer.Option("--backend", help="kind:model, such as openai:gpt-4o-mini or embedded:")
@@ -50,6 +54,16 @@ RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Run again wha
 Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
 Sample = Annotated[int | None, typer.Option(help="Only so many rows, drawn by the seed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing: prompts and forecast.")]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Through the batch interface: cheaper, within a day.")
+]
+BatchOptions = Annotated[
+    list[str] | None,
+    typer.Option("--batch-set", help="An option of the batch service as name=value."),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Submit or collect what is ready, then return.")
+]
 MaxErrorRate = Annotated[float, typer.Option(help="Stop when more of the recent rows fail.")]
 
 
@@ -70,6 +84,28 @@ class EngineFlags:
     no_cache: bool = False
     retry_errors: bool = False
     max_error_rate: float = 0.5
+    batch: bool = False
+    batch_options: list[str] | None = None
+    no_wait: bool = False
+
+    def run_to_file(self, step: Step, rows: list[Row], out: Path, **options: Any) -> Counts:
+        """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
+        if not self.batch:
+            return run_to_file(step, rows, out, **options, **self.run_options())
+        context: Context = options["context"]
+        assert context.backend is not None
+        service = make_batch_service(context.backend, **parse_options(self.batch_options or []))
+        options.pop("label", None)
+        return batch_to_file(
+            step,
+            rows,
+            out,
+            service,
+            wait=not self.no_wait,
+            budget=self.run_options()["budget"],
+            retry_errors=self.retry_errors,
+            **options,
+        )
 
     def make_backend(self) -> Backend:
         """The backend with its options."""
@@ -136,6 +172,8 @@ def summary(counts: Counts) -> str:
     ]
     if counts.n_resumed:
         parts.append(f"{counts.n_resumed} had ended before")
+    if counts.n_pending:
+        parts.append(f"{counts.n_pending} wait for their batch (run the same command again)")
     if counts.n_duplicates:
         parts.append(f"{counts.n_duplicates} repeated ids")
     if counts.reasons:

@@ -124,7 +124,7 @@ def judge(  # noqa: PLR0917 (typer reads the parameters by name)
         benchmark=str(ctx.info_name),
         data=data,
         data_dir=_data_dir(),
-        aspects=tuple(one.strip() for one in aspects.split(",") if one.strip()),
+        aspects=_names(aspects),
         protocol=cast("Protocol", _one_of("--protocol", protocol, get_args(Protocol))),
         orders=cast("Orders | None", _one_of("--orders", orders, get_args(Orders))),
         comments=cast("CommentRule | None", _one_of("--comments", comments, get_args(CommentRule))),
@@ -134,11 +134,10 @@ def judge(  # noqa: PLR0917 (typer reads the parameters by name)
         attack=attack,
         attack_side=cast("Side", _one_of("--attack-side", attack_side, get_args(Side))),
     )
-    paths = {"adapter": adapter, "reference": reference}
-    style = {"reduction": reduction, "mode": mode, "name": name, "device": device}
-    sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    chosen: dict[str, Any] = {**paths, **style, **sampling}
-    options = JudgeOptions(model_type, model_id, model_url, **chosen)
+    weights: dict[str, Any] = {"adapter": adapter, "reference": reference, "device": device}
+    asking = {"reduction": reduction, "mode": mode, "max_tokens": max_tokens}
+    weights |= asking | {"temperature": temperature, "seed": seed, "name": name}
+    options = JudgeOptions(model_type, model_id, model_url, **weights)
     flags = EngineFlags("", backend_options, concurrency, budget_usd=budget_usd)
     flags = replace(flags, retry_errors=retry_errors)
     if rescore:
@@ -220,6 +219,10 @@ def show(result: Row) -> None:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def _data_dir() -> Path | None:

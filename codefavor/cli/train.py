@@ -1,7 +1,9 @@
-"""`codefavor train`: check, launch, follow and resume one recipe."""
+"""`codefavor train`: check, estimate, launch, follow and resume one recipe."""
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,14 +11,19 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from codefavor.cli.recipe_tools import estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
 from codefavor.errors import ConfigError
 from codefavor.records import Row
-from codefavor.training.launch import launch
+from codefavor.training.launch import TrainingRun, launch
+from codefavor.training.plan import TrainingPlan, plan_training, training_command
 from codefavor.training.recipes import find_recipes, load_yaml
+from codefavor.training.signs import sick_signs
+
+_SHOWN = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy", "reward")
 
 
-def command(  # noqa: PLR0917 (typer reads the parameters by name)
+def command(
     recipe: Annotated[str, typer.Argument(help="A recipe's name or the path of its file.")],
     settings: Annotated[
         list[str] | None,
@@ -29,19 +36,60 @@ def command(  # noqa: PLR0917 (typer reads the parameters by name)
     data: Annotated[Path | None, typer.Option(help="Train on this file instead.")] = None,
     gpus: Annotated[int | None, typer.Option(help="0 for the CPU; default: all there are.")] = None,
     fresh: Annotated[bool, typer.Option(help="Empty the output folder first.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Check the recipe and estimate it before the launch.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the command and start nothing.")
+    ] = False,
 ) -> None:
     """Train a recipe to its end; the same command after a kill goes on where it was."""
+    path = resolve(recipe)
     overrides = read_overrides(settings or [], layer or [])
+    plan = plan_training(path, overrides=overrides, data=data, gpus=gpus)
+    if dry_run:
+        typer.echo(shlex.join(training_command(plan)))
+        return
+    if check:
+        check_before(path, plan)
+    followed: list[Row] = []
     run = launch(
-        resolve(recipe),
+        path,
         overrides=overrides,
         data=data,
         gpus=gpus,
         fresh=fresh,
-        on_metrics=print_metrics,
+        on_metrics=lambda row: follow(followed, row),
     )
+    typer.echo(describe(run))
+
+
+def check_before(path: Path, plan: TrainingPlan) -> None:
+    """Fail on what `recipes check` finds or what does not fit, before anything is allocated."""
+    # A process of its own: the schema's imports would stay in memory beside the training.
+    program = "import sys; from codefavor.cli.recipes import app; app(sys.argv[1:])"
+    checked = subprocess.run(
+        [sys.executable, "-c", program, "check", str(path), "--gpus", str(plan.gpus)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if checked.returncode != 0:
+        found = checked.stdout.strip() or checked.stderr.strip()[-2000:]
+        raise ConfigError(f"the recipe did not pass its check (--no-check to try it):\n{found}")
+    try:
+        found_estimate, basis = estimate_recipe(path, plan.config, gpus=plan.gpus)
+    except ConfigError as error:
+        print(f"no estimate: {error}", file=sys.stderr)
+        return
+    show_estimate(found_estimate, basis)
+
+
+def describe(run: TrainingRun) -> str:
+    """What a finished run has to say, its sick signs included."""
     state = "was finished before" if run.is_reused else "finished"
-    typer.echo(f"{state}: {run.output_dir} ({run.seconds:.0f} s)")
+    signs = "".join(f"\nwarning: {sign}" for sign in sick_signs(run.metrics))
+    return f"{state}: {run.output_dir} ({run.seconds:.0f} s){signs}"
 
 
 def read_overrides(settings: list[str], layers: list[str]) -> Row:
@@ -56,7 +104,8 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
                 for file in (root / "layers").rglob("*.yaml")
             )
             raise ConfigError(f"no layer {name!r}; known: {', '.join(known)}")
-        overrides |= {key: value for key, value in load_yaml(path).items() if key != "header"}
+        content = load_yaml(path)
+        overrides |= {key: content[key] for key in content if key not in {"header", "include"}}
     for setting in settings:
         key, is_there, text = setting.partition("=")
         if not is_there or not key.isidentifier():
@@ -66,11 +115,17 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
     return overrides
 
 
-def print_metrics(row: Row) -> None:
-    """One line per log on stderr."""
+def follow(followed: list[Row], row: Row) -> None:
+    """One line per log on stderr, and every sick sign once, as soon as it shows."""
     if row.get("event") == "begin":
         print(f"step {row['step']}/{row['max_steps']}: begins", file=sys.stderr)
-    elif "loss" in row:
-        shown = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy")
-        values = " ".join(f"{name} {row[name]:.4g}" for name in shown if row.get(name) is not None)
+    if "event" in row:
+        return
+    before = {sign.partition("(")[0] for sign in sick_signs(followed)}
+    followed.append(row)
+    if "loss" in row:
+        values = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if row.get(name) is not None)
         print(f"step {row['step']}/{row['max_steps']}: {values}", file=sys.stderr)
+    for sign in sick_signs(followed):
+        if sign.partition("(")[0] not in before:
+            print(f"warning: {sign}", file=sys.stderr)

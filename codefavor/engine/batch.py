@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from codefavor.backends.base import Backend, Request, Response
+from codefavor.backends.base import Backend, Request, Response, Sampling
 from codefavor.engine.answers import AnswerStore, answer_key
 from codefavor.engine.ask import RowPending, RunStopped
 from codefavor.engine.budget import Budget, Forecast, Ledger
@@ -179,6 +179,10 @@ class BatchRun:
                 logger.info("batch job %s: %s", job.id, words)
                 if status == "running":
                     continue
+                if status == "failed":
+                    job.is_collected = True
+                    self._save_state()
+                    raise RunStopped(f"the batch service refused job {job.id}: {words}")
                 await self._service.collect(job.id, self.folder)
                 self._take_results(job, ledger, words)
                 job.is_collected = True
@@ -328,6 +332,4 @@ class _Writer:
 
 def request_of(row: Row) -> Request:
     """The request of `Request.to_row`."""
-    from codefavor.backends.base import Sampling
-
     return Request(row["messages"], Sampling(**row["sampling"]), tuple(row["stop"]))

@@ -48,7 +48,10 @@ class Ledger:
         self.usd += usd
         if self._file is not None:
             line = f"{usage.input_tokens} {usage.output_tokens} {usage.cached_tokens} {usd!r}\n"
-            os.write(self._file, line.encode("ascii"))
+            try:
+                os.write(self._file, line.encode("ascii"))
+            except OSError as error:
+                raise JournalError(f"the record of costs cannot be written ({error})") from error
 
     def sync(self) -> None:
         """Return when the sums are on the disk."""

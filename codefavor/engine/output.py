@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codefavor.engine.batch import BatchRun, BatchService
 from codefavor.engine.runner import Counts, Step, run_sync
 from codefavor.journal import Journal, ok_positions, read_record_at
 from codefavor.records import Row, write_rows
@@ -35,6 +37,26 @@ def run_to_file(
     with Journal.open(journal_of(out), manifest) as journal:
         counts = run_sync(step, rows, journal, **options)
         write_results(journal.path, out, expand)
+    return counts
+
+
+def batch_to_file(
+    step: Step,
+    rows: Sequence[Row],
+    out: Path,
+    service: BatchService,
+    *,
+    manifest: Mapping[str, Any],
+    expand: Expand | None = None,
+    wait: bool = True,
+    **options: Any,
+) -> Counts:
+    """`run_to_file` in batch mode; `out` is written once no row waits for a batch any more."""
+    with Journal.open(journal_of(out), manifest) as journal:
+        batch = BatchRun(step, lambda: rows, journal, service, **options)
+        counts = asyncio.run(batch.run(wait=wait))
+        if not counts.n_pending:
+            write_results(journal.path, out, expand)
     return counts
 
 

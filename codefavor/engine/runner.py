@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from codefavor.engine.ask import Asker, RunEnding, RunStopped, RowPending, describe_reasons
+from codefavor.engine.ask import Asker, RowPending, RunEnding, RunStopped, describe_reasons
 from codefavor.engine.budget import Budget, Ledger
 from codefavor.engine.context import Asks, Context
 from codefavor.engine.limits import Limits
@@ -51,12 +51,12 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Counts:
-    """How the rows of one call ended: n = ok + rejected + error + resumed + duplicates.
+    """How the rows of one call ended: n is the sum of the next six.
 
-    `n_resumed` rows had ended in an earlier call; `n_duplicates` repeat an id of this input.
-    `n_pending` rows wait for a batch. `reasons` counts rejections and errors. `n_requests` were sent, `n_from_store`
-    answered without sending; tokens and dollars are those of all calls on this journal
-    (`usd` None: the price is unknown).
+    `n_resumed` rows had ended in an earlier call; `n_duplicates` repeat an id of this input;
+    `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
+    `n_requests` were sent, `n_from_store` answered without sending; tokens and dollars are
+    those of all calls on this journal (`usd` None: the price is unknown).
     """
 
     n: int = 0
@@ -156,12 +156,23 @@ def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) 
     finally:
         if in_main_thread:
             loop.remove_signal_handler(signal.SIGINT)
+        _cancel_all(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
     if interrupted.is_set():
         raise KeyboardInterrupt
     return counts
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a step left waiting (a judge's batcher serves for as long as its loop lives)."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        # Of nothing, gather would make a future of another loop than this one.
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -245,7 +245,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> list[Markup]:
             if row.get(key) is not None
         ]
         if line:
-            x_axis = nice_axis([p.x for p in line], "training step")
+            x_axis = nice_axis([p.x for p in line], "training step", is_whole=True)
             y_axis = nice_axis([p.y for p in line], label)
             series = [Series(label, "trained", line)]
             found.append(charts.plot(f"Training {label} by step", series, x_axis, y_axis))

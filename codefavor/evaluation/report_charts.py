@@ -65,13 +65,16 @@ def points(gain: float | None, digits: int = 1) -> str:
     return text.replace("-", "−")
 
 
-def nice_axis(values: Sequence[float], label: str, *, n_ticks: int = 5) -> Axis:
-    """An axis over the values with round ticks; a single value gets room on both sides."""
+def nice_axis(
+    values: Sequence[float], label: str, *, n_ticks: int = 5, is_whole: bool = False
+) -> Axis:
+    """An axis over the values with round (or whole) ticks; a single value gets room around it."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / max(1, n_ticks - 1)
+    rough = max(rough, 1.0) if is_whole else rough
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -16,6 +16,8 @@ from codefavor.records import Execution, Preference, Row
 Run = tuple[str, bool]
 # A row of the comparison: the left line and the right line, None where a side has no line.
 Pair = tuple[list[Run] | None, list[Run] | None]
+# Below this likeness two lines are other lines, not one line changed.
+_ALIKE = 0.6
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -43,7 +45,7 @@ def _compare_line(old: str | None, new: str | None) -> Pair:
         )
     a, b = _TOKEN.findall(old), _TOKEN.findall(new)
     matcher = difflib.SequenceMatcher(a=a, b=b, autojunk=False)
-    if matcher.ratio() < 0.3:
+    if matcher.ratio() < _ALIKE:
         return [(old, True)], [(new, True)]
     left: list[Run] = []
     right: list[Run] = []

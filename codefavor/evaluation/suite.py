@@ -156,6 +156,11 @@ def run_task(
             **dict(run_options or {}),
         )
     result = _finish(task, items, list(read_journal(journal_path)), described, out)
+    result["usage"] = {
+        "input_tokens": counts.input_tokens,
+        "output_tokens": counts.output_tokens,
+        "usd": counts.usd if backend is not None else None,
+    }
     base = result_path(out.parent, replace(task, attack=""), options).with_suffix(".jsonl")
     if task.attack and base.is_file():
         found = robustness(
@@ -165,7 +170,7 @@ def run_task(
             side=task.attack_side,
         )
         result["robustness"] = found.to_row()
-        write_result(out, result)
+    write_result(out, result)
     return result, counts
 
 

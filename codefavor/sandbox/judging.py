@@ -219,7 +219,7 @@ class JudgeBridge(NamingBridge):
 
     def _against_plain(self, method: str, this: Any, other: Any) -> Any:
         plain = self._plain_of(this)
-        if plain is not None and _is_plain(other):
+        if plain is not None and not self.is_remote(plain) and _is_plain(other):
             if method == "__contains__":
                 return other in plain
             return _ORDER[method](plain, other)
@@ -260,7 +260,7 @@ class JudgeBridge(NamingBridge):
         if not special & {"__bool__", "__len__"}:
             return True
         plain = self._plain_of(this)
-        if plain is not None and not self._is_declared(this):
+        if plain is not None and not self.is_remote(plain) and not self._is_declared(this):
             return bool(plain)
         if not self._is_declared(this):
             raise TypeError("a truth value is not asked of an object of the program")

@@ -271,6 +271,7 @@ class NamingBridge(Bridge):
             kind = RuntimeError
         error = _build_error(self.replace_error(kind), arguments)
         self.texts[id(error)] = text
+        BaseException.__setattr__(error, "codefavor_text", text)
         if kind not in self.classes.values() and type(attributes) is dict:
             for name, value in attributes.items():
                 if name in _ERROR_ATTRIBUTES and type(value) in ATOMS:

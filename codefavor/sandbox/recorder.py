@@ -149,6 +149,19 @@ def _show(value: Any, *, plain: bool = False) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
+def text_of(error: BaseException) -> str:
+    """The text of an exception; that of the program's own as the program's process gave it."""
+    text = vars(error).get("codefavor_text")
+    if type(text) is str:
+        return text
+    try:
+        return str(error)
+    except (PeerGone, BadFrame):
+        raise
+    except BaseException:  # a test's own exception may have a broken __str__
+        return ""
+
+
 def describe_error(error: BaseException) -> str:
     """One line: the exception's class and text, with its line in the program if known."""
     if isinstance(error, CheckFailed):
@@ -159,12 +172,7 @@ def describe_error(error: BaseException) -> str:
         "CandidateExit": "SystemExit",
         "CandidateInterrupt": "KeyboardInterrupt",
     }.get(name, name)
-    try:
-        text = str(error)
-    except (PeerGone, BadFrame):
-        raise
-    except BaseException:  # a test's own exception may have a broken __str__
-        text = ""
+    text = text_of(error)
     line = getattr(error, "codefavor_line", None) if "codefavor_line" in vars(error) else None
     where = f" (line {line} of the program)" if type(line) is int else ""
     text = text if len(text) <= 2 * _LONGEST else text[: 2 * _LONGEST] + "..."

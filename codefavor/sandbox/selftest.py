@@ -15,7 +15,6 @@ from codefavor.sandbox.conclude import conclude
 from codefavor.sandbox.outcome import LEVELS, Limits
 from codefavor.sandbox.worker import JailRefused, Worker, WorkerGone
 
-_VARIABLE = "CODEFAVOR_CANARY"
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_bytes=256 << 20, file_bytes=1 << 20)
 
 # Every probe returns what it got hold of; the tests, outside, expect "" everywhere.
@@ -115,12 +114,13 @@ def prove(required: str, highest: str = "L3", flavour: str = "lean") -> tuple[Wo
         raise SandboxError(_no_linux())
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
-        try:
-            worker = Worker(flavour, level)
-        except JailRefused as error:
-            reasons.append(str(error))
-            continue
-        failures = _try_out(worker)
+        with _Variable() as variable:
+            try:
+                worker = Worker(flavour, level)
+            except JailRefused as error:
+                reasons.append(str(error))
+                continue
+            failures = _try_out(worker, variable)
         reached = _level_of(worker.level, failures)
         reasons += [f"level {level}: {failure}" for failure in failures.values()]
         if LEVELS.index(reached) >= LEVELS.index(required):
@@ -139,7 +139,7 @@ def _level_of(built: str, failures: dict[str, str]) -> str:
     return min([built, *levels])
 
 
-def _try_out(worker: Worker) -> dict[str, str]:
+def _try_out(worker: Worker, variable: str) -> dict[str, str]:
     """What a probing program got hold of: {probe: what that means}."""
     token = secrets.token_hex(8)
     with tempfile.NamedTemporaryFile("w", prefix="canary-") as canary, _Listener() as listener:
@@ -151,19 +151,16 @@ def _try_out(worker: Worker) -> dict[str, str]:
             "connect": str(listener.port),
             "send_datagram": str(listener.port),
             "signal_parent": str(os.getpid()),
-            "read_variable": repr(_VARIABLE),
+            "read_variable": repr(variable),
         }
         tests = "\n".join(
             f"assert {name}({arguments.get(name, '')}) == ''" for name in _LAYERS_NEEDED
         )
-        os.environ[_VARIABLE] = token
         try:
             report = worker.run(_PROBE, tests, "", _LIMITS, "split")
         except WorkerGone as error:
             worker.close()
             raise SandboxError(f"the sandbox failed its self-test: {error}") from error
-        finally:
-            del os.environ[_VARIABLE]
         result = conclude(report, _LIMITS, worker.level, "split")
         was_touched = listener.was_reached() or os.path.getsize(canary.name) != len(token)
     if len(result.asserts) != len(_LAYERS_NEEDED):
@@ -176,6 +173,18 @@ def _try_out(worker: Worker) -> dict[str, str]:
     if was_touched:
         failures["connect"] = "a canary outside the jail was reached"
     return failures
+
+
+class _Variable:
+    """A variable of our environment that nothing in a jail may see."""
+
+    def __enter__(self) -> str:
+        self._name = f"CODEFAVOR_CANARY_{secrets.token_hex(8)}"
+        os.environ[self._name] = "seen"
+        return self._name
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.pop(self._name, None)
 
 
 class _Listener:

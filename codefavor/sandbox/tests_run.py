@@ -15,7 +15,7 @@ from codefavor.sandbox.extended import freeze_types
 from codefavor.sandbox.instrument import FILE_NAME, RECORDER, Instrumented, instrument
 from codefavor.sandbox.judging import CandidateAssertion, CandidateExit, JudgeBridge
 from codefavor.sandbox.mirror import Mirror
-from codefavor.sandbox.recorder import CheckFailed, Recorder, describe_error
+from codefavor.sandbox.recorder import CheckFailed, Recorder, describe_error, text_of
 from codefavor.sandbox.styles import ImportOfProgram, MissingEntryPoint, run_test_functions
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
@@ -118,6 +118,8 @@ def run_tests_process(
     except BadFrame as error:
         message = f"the program's answer was no answer ({error})"
         verdict.values.update(outcome="bad_frame", error=message)
+    except BaseException as error:  # nothing may end this process without its reason
+        verdict.values.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         verdict.write(recorder, bridge)
         os._exit(0)
@@ -192,7 +194,7 @@ def _full(error: BaseException, recorder: Recorder | None = None) -> str:
 
 def _detail(error: BaseException) -> str:
     """What kind of mistake the message shows: a missing name, or an API used wrongly."""
-    text = str(error) if not isinstance(error, CheckFailed) else ""
+    text = text_of(error) if not isinstance(error, CheckFailed) else ""
     if isinstance(error, NameError):
         return "missing name"
     if isinstance(error, AttributeError) and "has no attribute" in text:
@@ -216,7 +218,7 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "memory"
     if isinstance(error, PermissionError):
         return "sandbox_violation"
-    if loading and isinstance(error, ValueError) and "null bytes" in str(error):
+    if loading and isinstance(error, ValueError) and "null bytes" in text_of(error):
         return "syntax_error"
     if type(error).__name__ == "FrameTooLarge":
         return "output_limit"

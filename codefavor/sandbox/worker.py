@@ -259,6 +259,8 @@ def _environment() -> dict[str, str]:
     threads = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "RAYON")
     names = {f"{name}_NUM_THREADS": "1" for name in threads}
     names.update(LANG="C.UTF-8", PYTHONHASHSEED="0", TZ="UTC", PATH="/usr/bin:/bin")
+    # An arena for every thread would reserve 64 MiB each and use up the memory limit.
+    names["MALLOC_ARENA_MAX"] = "1"
     if "LD_LIBRARY_PATH" in os.environ:
         names["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return names

@@ -60,18 +60,19 @@ def candidates_of(
 def _easy(
     problem: Problem, reference: str, others: Sequence[Problem], per_level: int, rng: random.Random
 ) -> list[Candidate]:
-    foreign = []
-    for other in others:
-        if other.id != problem.id:
-            code = _renamed(print_code(other.reference), other.entry_point, problem.entry_point)
-            foreign.append(Candidate(problem.id, code, "other_problem", "easy"))
-    rng.shuffle(foreign)
-    foreign.sort(key=lambda c: abs(len(c.code) - len(reference)))
-    longer = [c for c in foreign if len(c.code) > len(reference)]
-    shorter = [c for c in foreign if len(c.code) < len(reference)]
-    hollow = hollow_of(reference, problem.entry_point)
     half = max(1, (per_level - 1) // 2)
-    return [*longer[:half], *shorter[:half], Candidate(problem.id, hollow, "hollow", "easy")]
+    lenders = [other for other in others if other.id != problem.id]
+    rng.shuffle(lenders)
+    lenders.sort(key=lambda other: abs(len(other.reference) - len(reference)))
+    longer: list[Candidate] = []
+    shorter: list[Candidate] = []
+    for other in lenders:
+        side = longer if len(other.reference) > len(reference) else shorter
+        if len(side) < half:
+            code = _renamed(other.reference, other.entry_point, problem.entry_point)
+            side.append(Candidate(problem.id, code, "other_problem", "easy"))
+    hollow = hollow_of(reference, problem.entry_point)
+    return [*longer, *shorter, Candidate(problem.id, hollow, "hollow", "easy")]
 
 
 def _mutants(

@@ -24,7 +24,7 @@ from codefavor.errors import MissingPackageError
 from codefavor.records import Row
 from codefavor.training.formats import FORMATS
 from codefavor.training.plan import is_local_path
-from codefavor.training.recipes import load_yaml
+from codefavor.training.recipes import load_yaml, method_of
 
 Severity = Literal["error", "warning"]
 # What the schema is told of a machine that is not here: an 8-GPU node of today.
@@ -51,15 +51,6 @@ class Finding:
 
     severity: Severity
     message: str
-
-
-def method_of(config: Mapping[str, Any]) -> str:
-    """The method of a configuration: the value of `rl`, else reward, process_reward or sft."""
-    if config.get("rl"):
-        return str(config["rl"])
-    if config.get("reward_model"):
-        return "reward"
-    return "process_reward" if config.get("process_reward_model") else "sft"
 
 
 class RecipeChecker:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError
-from codefavor.training.check import method_of
+from codefavor.training.recipes import method_of
 
 GIB = 1 << 30
 # Two sequences per row: both are in memory at once, and each costs its FLOPs.
@@ -148,6 +148,8 @@ def memory_per_gpu(
     weights = shape.parameters * weight_word / (shards if zero == 3 else 1)
     if config.get("adapter"):
         weights += trainable * 4.0
+    if "offload" in str(config.get("deepspeed", "")):
+        state = 0.0  # the optimizer's state and step are in the machine's own memory
     is_paired = method_of(config) in _PAIRED
     rows = int(config.get("micro_batch_size") or 1) * (2 if is_paired else 1)
     tokens = rows * longest

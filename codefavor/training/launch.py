@@ -26,12 +26,14 @@ from codefavor.training.plan import (
 )
 from codefavor.training.runcard import (
     METRICS_FILE,
+    first_values,
     last_values,
     new_card,
     read_card,
     read_metrics,
     write_card,
 )
+from codefavor.training.signs import sick_signs
 
 _POLL_S = 0.25
 _TAIL_LINES = 40
@@ -119,7 +121,8 @@ def _launch_locked(
         )
     _check_result(plan, log)
     metrics = tuple(read_metrics(output_dir))
-    finished = {"status": "finished", "seconds": round(seconds, 1), "last": last_values(metrics)}
+    finished = {"status": "finished", "seconds": round(seconds, 1), "first": first_values(metrics)}
+    finished |= {"last": last_values(metrics), "signs": sick_signs(metrics)}
     write_card(output_dir, {**card, **finished})
     return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, False, is_resumed)
 

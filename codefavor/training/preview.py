@@ -13,7 +13,8 @@ from typing import Any
 
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.records import Row, read_rows
-from codefavor.training.check import method_of, quiet
+from codefavor.training.check import quiet
+from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100
 _PAIR_METHODS = ("dpo", "ipo", "simpo", "orpo")

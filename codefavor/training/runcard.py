@@ -74,6 +74,14 @@ def iter_metrics(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
+def first_values(metrics: Sequence[Row]) -> Row:
+    """The first logged value of every metric."""
+    values: Row = {}
+    for row in metrics:
+        values = {**row, **values}
+    return values
+
+
 def last_values(metrics: Sequence[Row]) -> Row:
     """The last logged value of every metric."""
     values: Row = {}

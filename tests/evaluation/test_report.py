@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from tests.evaluation.synthetic_report import make_report
 
 from codefavor.errors import DataError
 from codefavor.evaluation.report import render_data_report, render_demo_report
 from codefavor.evaluation.report_items import compare_lines, item_of, script_json
 from codefavor.records import Execution, Preference
+from tests.evaluation.synthetic_report import make_report
 
 ATTACK = "x = '</script><script>alert(1)</script><img src=y onerror=alert(2)>' # <!-- \u2028 &lt;"
 

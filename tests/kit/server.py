@@ -148,9 +148,13 @@ class _Connection(asyncio.Protocol):
             transport.close()
         elif reply.fault == "drip":
             transport.write(data[:-5])
-            asyncio.get_running_loop().call_later(self._server.drip_s, transport.write, data[-5:])
+            asyncio.get_running_loop().call_later(self._server.drip_s, self._write, data[-5:])
         else:
             transport.write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
 
 def _spoiled(reply: Reply) -> tuple[int, dict[str, str], bytes]:

@@ -63,7 +63,7 @@ def test_a_renamed_program_is_a_leak() -> None:
 
 
 def test_ten_words_in_common_are_a_leak_and_nine_are_not() -> None:
-    words = "the ferry leaves when all of the cars are aboard".split()
+    words = ["the", "ferry", "leaves", "when", "all", "of", "the", "cars", "are", "aboard"]
     head = "Return the number of sailings a harbour master has to write down, given that "
     tail = "For a list of bookings by minute decide in which order lorries go first if "
     train = problem("a", head + " ".join(words))

@@ -1,7 +1,7 @@
 import ast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codefavor.errors import DataError
@@ -90,6 +90,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(EXPRESSIONS, EXPRESSIONS)
 def test_every_mutant_of_any_program_parses(condition, value):
     code = f"def f(a, b, c):\n    if {condition}:\n        a = {value}\n    return a"

@@ -96,7 +96,7 @@ def test_starter_references_pass_their_own_tests(starter: list[Problem], pool: S
 
 
 def test_an_unknown_set_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match="unknown problem set 'humanevil'.*starter, humaneval"):
+    with pytest.raises(DataError, match=r"unknown problem set 'humanevil'.*starter, humaneval"):
         load_problems("humanevil")
 
 
@@ -128,7 +128,7 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, rows: list[Any], mess
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none.jsonl: no such file"):
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
         load_problems(str(tmp_path / "none.jsonl"))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from codefavor.training.estimate import (
     CARDS,
+    GIB,
     ModelShape,
     estimate,
     memory_per_gpu,
@@ -13,6 +17,9 @@ from codefavor.training.estimate import (
     shape_of_size,
     trainable_parameters,
 )
+from codefavor.training.recipes import build, read_matrix
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 # SmolLM2-135M: 134,515,008 weights by the safetensors file.
 SMOLLM2 = {
@@ -110,3 +117,28 @@ def test_steps_and_dollars_by_hand():
     seconds = 2 * 1000 * 500 * 6e9 / (989e12 * 0.35 * 8)
     assert found.hours * 3600 == pytest.approx(seconds)
     assert found.usd == pytest.approx(seconds / 3600 * 8 * 2.70)
+
+
+def test_every_gpu_recipe_fits_the_machine_that_its_folder_names():
+    cards = {"24": "rtx4090", "80": "a100-80", "141": "h200"}
+    too_large = []
+    for name, line in read_matrix(RECIPES).items():
+        folder = re.match(r"gpu\dx(\d+)|paper|seeds", name)
+        if folder is None:
+            continue
+        config = build(line, RECIPES).config
+        card = cards[folder[1] or "80"]
+        title = build(line, RECIPES).titles[next(one for one in line.layers if "model/" in one)]
+        size = float(re.search(r"([\d.]+) billion", title)[1]) * 1e9
+        found = estimate(
+            config,
+            shape_of_size(size),
+            CARDS[card],
+            gpus=line.gpus,
+            rows=100,
+            tokens_per_row=1000,
+            longest=int(config["sequence_len"]),
+        )
+        if not found.fits:
+            too_large.append((name, round(found.memory_bytes / GIB, 1)))
+    assert too_large == []

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from codefavor.errors import ConfigError
-from codefavor.training import recipes
+from codefavor.training import recipe_table, recipes
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def test_committed_recipes_are_up_to_date():
-    assert recipes.stale_files(ROOT) == {}
+    assert recipe_table.stale_files(ROOT) == {}
 
 
 def test_every_rendered_recipe_is_complete_and_plain_yaml():
@@ -87,8 +87,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_grid_includes_and_placeholders(root: Path):
-    files = recipes.rendered_files(root)
-    assert sorted(files) == ["m/x-r.yaml", "m/y-r.yaml"]
+    files = recipe_table.rendered_files(root)
+    assert sorted(files) == ["README.md", "m/x-r.yaml", "m/y-r.yaml"]
     text = files["m/x-r.yaml"]
     assert yaml.safe_load(text) == {
         "nested": {"x": 1},
@@ -105,20 +105,44 @@ def test_grid_includes_and_placeholders(root: Path):
 def test_a_result_counts_only_for_the_configuration_it_was_measured_with(root: Path):
     recipe = recipes.build(recipes.read_matrix(root)["m/x-r"], root)
     entry = {"cpu": {"digest": recipe.digest, "text": "loss 1 -> 0"}}
-    assert recipes.measured_text(recipe, {"m/x-r": entry}) == "cpu: loss 1 -> 0"
+    assert recipe_table.measured_text(recipe, {"m/x-r": entry}) == "CPU: loss 1 -> 0"
     entry["cpu"]["digest"] = "000000000000"
-    assert recipes.measured_text(recipe, {"m/x-r": entry}) == "not run"
+    assert recipe_table.measured_text(recipe, {"m/x-r": entry}) == "not run"
+
+
+def test_the_table_marks_only_what_was_recorded(root: Path):
+    recipe = recipes.build(recipes.read_matrix(root)["m/x-r"], root)
+    results = recipe_table.with_entry({}, "m/x-r", "check", recipe.digest, "axolotl 0")
+    results = recipe_table.with_entry(results, "m/y-r", "cpu", "000000000000", "loss 1 -> 0")
+    (root / "results.yaml").write_text(recipes.dump(results))
+    lines = recipe_table.rendered_files(root)["README.md"].splitlines()
+    assert lines[-2].endswith("| axolotl 0 |  |  |")
+    assert lines[-1].endswith("|  |  |  |")
+
+
+def test_a_run_card_becomes_an_entry_only_when_the_run_finished():
+    card = {
+        "status": "finished",
+        "gpus": 0,
+        "seconds": 41.6,
+        "first": {"loss": 0.6931, "rewards/margins": 0.0},
+        "last": {"step": 6, "loss": 0.41, "rewards/margins": 0.68},
+    }
+    expected = ("cpu", "6 steps, loss 0.693 -> 0.41, margins 0 -> 0.68, 42 s")
+    assert recipe_table.run_entry(card) == expected
+    with pytest.raises(ConfigError, match="not finished"):
+        recipe_table.run_entry({**card, "status": "running"})
 
 
 def test_stale_and_orphaned_files_are_named(root: Path):
-    for name, text in recipes.rendered_files(root).items():
+    for name, text in recipe_table.rendered_files(root).items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
-    assert recipes.stale_files(root) == {}
+    assert recipe_table.stale_files(root) == {}
     edited = root / "m" / "x-r.yaml"
     edited.write_text(edited.read_text().replace("b: 3", "b: 4"))
     (root / "m" / "gone.yaml").write_text(recipes.RENDERED_BY + "\na: 1\n")
-    stale = recipes.stale_files(root)
+    stale = recipe_table.stale_files(root)
     assert sorted(stale) == ["m/gone.yaml", "m/x-r.yaml"]
     assert "-b: 4" in stale["m/x-r.yaml"]
 
@@ -139,4 +163,4 @@ def test_an_unknown_key_of_the_matrix_is_an_error(root: Path):
 def test_a_layer_without_a_title_is_an_error(root: Path):
     (root / "layers" / "one.yaml").write_text("a: 1\n")
     with pytest.raises(ConfigError, match="first line must be a comment"):
-        recipes.rendered_files(root)
+        recipe_table.rendered_files(root)

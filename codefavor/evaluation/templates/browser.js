@@ -80,29 +80,40 @@
   function mark() {
     shown.forEach(function (item) { item.button.setAttribute("aria-current", item === current ? "true" : "false"); });
   }
-  function side(item, index, name, title, note) {
-    var box = make("section", "side " + name);
-    var head = make("h4", "", title);
-    head.appendChild(make("span", "", note));
-    box.appendChild(head);
-    var code = make("pre", "code");
-    code.tabIndex = 0;
-    code.setAttribute("aria-label", title + " program");
-    var lines = make("span", "lines");
-    var number = 0;
-    item.lines.forEach(function (row) {
-      var runs = row[index];
-      var line = make("span", "line-row");
-      if (!runs) { line.className += " filler"; lines.appendChild(line); return; }
-      number += 1;
-      var differs = runs.some(function (run) { return run[1]; }) || !row[1 - index] || row[1 - index].some(function (run) { return run[1]; });
-      if (differs) line.className += " differs";
-      line.appendChild(make("span", "no", number));
-      runs.forEach(function (run) { line.appendChild(run[1] ? make("mark", "", run[0]) : document.createTextNode(run[0])); });
-      lines.appendChild(line);
+  function cell(row, index, number, name) {
+    var runs = row[index];
+    var line = make("div", "line-row " + name);
+    if (!runs) { line.className += " filler"; return line; }
+    var other = row[1 - index];
+    var isChanged = function (run) { return run[1]; };
+    if (!other || runs.some(isChanged) || other.some(isChanged)) line.className += " differs";
+    line.appendChild(make("span", "no", number));
+    var text = make("code");
+    runs.forEach(function (run) {
+      // A line that differs as a whole is barred; marking all of its characters would say nothing.
+      text.appendChild(run[1] && runs.length > 1 ? make("mark", "", run[0]) : document.createTextNode(run[0]));
     });
-    code.appendChild(lines);
-    box.appendChild(code);
+    line.appendChild(text);
+    return line;
+  }
+  function heading(name, title, note) {
+    var head = make("h4", name, title);
+    head.appendChild(make("span", "", note));
+    return head;
+  }
+  // One grid for both programs, so that their lines stay level where long ones wrap.
+  function sides(item) {
+    var box = make("div", "sides");
+    var outcome = item.rejected_outcome ? words(item.rejected_outcome) + ", " : "";
+    box.appendChild(heading("chosen", "✓ Chosen", run(item.chosen_run)));
+    box.appendChild(heading("rejected", "✗ Rejected", outcome + run(item.rejected_run)));
+    var numbers = [0, 0];
+    item.lines.forEach(function (row) {
+      [0, 1].forEach(function (index) {
+        if (row[index]) numbers[index] += 1;
+        box.appendChild(cell(row, index, numbers[index], index ? "rejected" : "chosen"));
+      });
+    });
     return box;
   }
   function failure(item) {
@@ -136,11 +147,7 @@
     detail.appendChild(make("p", "meta", [item.level, item.topic, item.difficulty, words(item.kind || ""), item.id.slice(0, 12)].filter(Boolean).join(" · ")));
     detail.appendChild(make("p", "instruction", item.instruction));
     if (data.systems.length) detail.appendChild(verdicts(item));
-    var sides = make("div", "sides");
-    sides.appendChild(side(item, 0, "chosen", "✓ Chosen", run(item.chosen_run)));
-    var outcome = item.rejected_outcome ? words(item.rejected_outcome) + ", " : "";
-    sides.appendChild(side(item, 1, "rejected", "✗ Rejected", outcome + run(item.rejected_run)));
-    detail.appendChild(sides);
+    detail.appendChild(sides(item));
     detail.appendChild(failure(item));
     detail.scrollTop = 0;
     if (byReader) {

@@ -1,0 +1,145 @@
+"""`codefavor recipes preview | estimate`: what a recipe trains on, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row, read_rows
+from codefavor.training import recipes as engine
+from codefavor.training.estimate import CARDS, GIB, Estimate, estimate, find_shape
+
+# Characters of code and English in one token of today's tokenizers, where none is at hand.
+_CHARACTERS_PER_TOKEN = 3.3
+
+
+def show_preview(config: Row, n_rows: int, *, allow_long: bool) -> None:
+    """Print the tokens of the first rows and the token budget of all of them.
+
+    Raises ConfigError if sequences are longer than the recipe's window, unless allowed.
+    """
+    from codefavor.training.preview import Preview, token_budget  # noqa: PLC0415 (Axolotl)
+
+    reader = Preview(config)
+    console = Console(highlight=False, soft_wrap=True)
+    for sequence in reader.sequences(limit=n_rows):
+        title = f"{sequence.where} {sequence.part}: {len(sequence.input_ids)} tokens"
+        console.rule(title, align="left")
+        text = Text()
+        for span in reader.spans(sequence):
+            if console.is_terminal:
+                text.append(span.text, style="bold green" if span.is_trained else "dim")
+            else:
+                text.append(f"⟦{span.text}⟧" if span.is_trained else span.text)
+        console.print(text)
+    budget = token_budget(list(reader.sequences()), int(config.get("sequence_len") or 0))
+    console.rule(align="left")
+    typer.echo(
+        f"{budget.n_sequences} sequences, {budget.n_tokens} tokens ({budget.n_trained} trained), "
+        f"mean {budget.mean:.0f}, p95 {budget.p95}, longest {budget.longest}, "
+        f"sequence_len {budget.limit}"
+    )
+    for where in budget.too_long:
+        typer.echo(f"above sequence_len: {where}")
+    if budget.too_long and not allow_long:
+        raise ConfigError(
+            f"{len(budget.too_long)} sequence(s) would be cut or dropped; raise sequence_len, "
+            "shorten the rows, or pass --allow-long"
+        )
+
+
+def estimate_recipe(
+    path: Path,
+    config: Row,
+    *,
+    gpus: int,
+    card: str = "",
+    parameters: float | None = None,
+    rows: int | None = None,
+    tokens: float | None = None,
+    usd_per_hour: float | None = None,
+) -> tuple[Estimate, str]:
+    """The estimate of a recipe, and a sentence on what it rests on."""
+    name = card or _default_card(path, gpus)
+    if name not in CARDS:
+        raise ConfigError(f"unknown card {name!r}; known: {', '.join(CARDS)}")
+    size = parameters or _header_parameters(path)
+    shape = find_shape(config, Path.cwd(), size)
+    n_rows, mean, longest, basis = _data_size(config, rows, tokens)
+    found = estimate(
+        config,
+        shape,
+        CARDS[name],
+        gpus=gpus,
+        rows=n_rows,
+        tokens_per_row=mean,
+        longest=longest,
+        usd_per_hour=usd_per_hour,
+    )
+    return found, f"{max(1, gpus)} x {name}, {shape.parameters / 1e9:.3g} billion weights, {basis}"
+
+
+def show_estimate(found: Estimate, basis: str) -> None:
+    """Print an estimate as a table."""
+    table = Table("what", "estimate", title=basis, title_justify="left")
+    table.add_row("trained weights", f"{found.trainable / 1e6:.1f} million")
+    for name, value in found.memory.items():
+        table.add_row(f"  {name}", f"{value / GIB:.2f} GiB")
+    fits = "fits" if found.fits else "DOES NOT FIT"
+    table.add_row("memory of one device", f"{found.memory_bytes / GIB:.1f} GiB: {fits}")
+    table.add_row("steps", str(found.steps))
+    table.add_row("tokens", f"{found.tokens / 1e6:.2f} million")
+    table.add_row(
+        "time", f"{found.hours * 60:.1f} min" if found.hours < 2 else f"{found.hours:.1f} h"
+    )
+    table.add_row("price (assumed per hour)", f"{found.usd:.2f} USD")
+    Console().print(table)
+
+
+def _default_card(path: Path, gpus: int) -> str:
+    if gpus == 0:
+        return "cpu"
+    memory = re.search(r"gpu\dx(\d+)", path.as_posix())
+    return {"24": "rtx4090", "141": "h200"}.get(memory[1] if memory else "", "a100-80")
+
+
+def _header_parameters(path: Path) -> float | None:
+    """The size that the model's layer states in its title, as in "(7.62 billion parameters)"."""
+    found = re.search(r"\(([\d.]+) billion parameters\)", path.read_text(encoding="utf-8"))
+    return float(found[1]) * 1e9 if found else None
+
+
+def _data_size(config: Row, rows: int | None, tokens: float | None) -> tuple[int, float, int, str]:
+    """Rows, mean and longest length in tokens, and where these numbers come from."""
+    method = engine.method_of(config)
+    n_parts = 2 if method in {"dpo", "ipo", "simpo", "orpo", "reward"} else 1
+    if rows is not None and tokens is not None:
+        return rows, tokens * n_parts, int(tokens), f"{rows} rows of {tokens:.0f} tokens (given)"
+    lengths = []
+    for entry in config.get("datasets") or []:
+        path = Path(str(entry.get("path")))
+        if not path.is_file():
+            raise ConfigError(
+                f"{path} is not there yet, so its size is not known; pass --rows and --tokens"
+            )
+        lengths += [_text_length(row) / _CHARACTERS_PER_TOKEN for _, row in read_rows(path)]
+    mean = sum(lengths) / len(lengths)
+    longest = int(max(lengths) / n_parts * 1.2) + 16
+    return len(lengths), mean, longest, f"{len(lengths)} rows of about {mean:.0f} tokens"
+
+
+def _text_length(value: object, key: str = "") -> int:
+    """The characters of every text in a row that reaches the model."""
+    if isinstance(value, str):
+        return 0 if key in {"id", "role", "tests", "entry_point"} else len(value)
+    if isinstance(value, dict):
+        return sum(_text_length(item, name) for name, item in value.items())
+    if isinstance(value, list):
+        return sum(_text_length(item, key) for item in value)
+    return 0

@@ -1,0 +1,68 @@
+"""What servers say about waiting and failing, read exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.backends.http import (
+    decode_object,
+    error_of,
+    hold_of,
+    parse_duration,
+    retry_after_of,
+)
+from codefavor.errors import BackendError
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "20"}, 20.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
+        (
+            {
+                "Retry-After": "Fri, 21 Nov 2025 10:00:30 GMT",
+                "Date": "Fri, 21 Nov 2025 10:00:00 GMT",
+            },
+            30.0,
+        ),
+        ({"Retry-After": "-5"}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+    ids=["seconds", "fraction", "ms", "date", "negative", "words", "none"],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after_of(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("6m0s", 360.0), ("120ms", 0.12), ("1h2m3.5s", 3723.5), ("7", 7.0), ("", 0.0), ("x", 0.0)],
+)
+def test_durations_of_rate_limit_headers(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+def test_only_an_exhausted_limit_asks_for_a_pause() -> None:
+    reset = {"x-ratelimit-reset-requests": "2s", "x-ratelimit-reset-tokens": "5s"}
+    assert hold_of({**reset, "x-ratelimit-remaining-requests": "3"}) == 0.0
+    assert hold_of({**reset, "x-ratelimit-remaining-tokens": "0"}) == 5.0
+
+
+def test_answers_with_lone_surrogates_are_still_answers() -> None:
+    assert decode_object(b'{"a": "x\\ud83dy"}') == {"a": "x\ufffdy"}
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b'{"a": ', b"\xff\xfe"])
+def test_anything_but_json_is_a_retryable_error(content: bytes) -> None:
+    with pytest.raises(BackendError) as caught:
+        decode_object(content)
+    assert (caught.value.reason, caught.value.retryable) == ("bad_json", True)
+
+
+def test_an_error_page_that_is_not_json_is_quoted() -> None:
+    error = error_of(502, {}, b"<h1>Bad gateway</h1>", "http://x")
+    assert "Bad gateway" in str(error)
+    assert (error.reason, error.retryable) == ("server_error", True)

@@ -1,0 +1,165 @@
+"""What belongs to one service alone: AWS roles, safety blocks, logprobs, structured output."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from typing import Any
+
+import pytest
+
+from codefavor.backends import Request, Sampling, TokenLogprob, make_backend
+from codefavor.errors import BackendError, ConfigError
+from tests.kit import wires
+from tests.kit.server import Call, LoopbackServer, Reply
+from tests.kit.wires import Say
+
+ASK = Request([{"role": "user", "content": "x"}])
+
+
+async def test_a_role_is_assumed_and_renewed_before_it_expires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens: list[str] = []
+    n_assumed = 0
+
+    def handle(call: Call) -> Reply:
+        nonlocal n_assumed
+        if b"AssumeRole" in (call.body if isinstance(call.body, bytes) else b""):
+            n_assumed += 1
+            # Within the time in which they are to be renewed already.
+            expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)
+            return Reply(
+                (
+                    "<AssumeRoleResponse xmlns='https://sts.amazonaws.com/doc/2011-06-15/'>"
+                    "<AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId>"
+                    f"<SecretAccessKey>S</SecretAccessKey><SessionToken>T{n_assumed}</SessionToken>"
+                    f"<Expiration>{expiry:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
+                    "</AssumeRoleResult></AssumeRoleResponse>"
+                ).encode()
+            )
+        tokens.append(call.headers["x-amz-security-token"])
+        return wires.write_bedrock(Say("fine"))
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/judge")
+    with LoopbackServer(handle) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+        backend = make_backend("bedrock:m", region="us-east-1", endpoint_url=server.url)
+        for _ in range(3):
+            assert (await backend.generate(ASK)).text == "fine"
+        await backend.close()
+    assert n_assumed >= 3
+    assert len(set(tokens)) >= 2
+
+
+async def test_a_bearer_token_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-me")
+    monkeypatch.delenv("AWS_ROLE_ARN", raising=False)
+    with LoopbackServer(lambda call: wires.write_bedrock(Say("fine"))) as server:
+        backend = make_backend("bedrock:m", region="us-east-1", endpoint_url=server.url)
+        await backend.generate(ASK)
+        await backend.close()
+    assert server.calls[0].headers["authorization"] == "Bearer bearer-me"
+
+
+@pytest.mark.parametrize("kind", ["gemini", "anthropic"])
+def test_a_missing_key_is_one_clear_error(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match=f"{kind.upper()}_API_KEY"):
+        make_backend(f"{kind}:m")
+
+
+def test_a_missing_region_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(ConfigError, match="needs a region"):
+        make_backend("bedrock:m")
+
+
+async def test_a_safety_block_is_one_answer_and_no_retry() -> None:
+    with LoopbackServer(lambda call: wires.write_gemini(Say("", "filtered"))) as server:
+        backend = make_backend("gemini:m", base_url=server.url, api_key="k")
+        response = await asyncio.wait_for(backend.generate(ASK), 60)
+        await backend.close()
+    assert (response.finish_reason, response.text, server.n_calls) == ("filtered", "", 1)
+
+
+def choice(**more: Any) -> Reply:
+    return Reply({"choices": [{"index": 0, "finish_reason": "stop", **more}], "usage": {}})
+
+
+async def ask_openai(reply: Reply, request: Request = ASK, **options: Any) -> tuple[Any, Call]:
+    with LoopbackServer(lambda call: reply) as server:
+        backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k", **options)
+        try:
+            return await backend.generate(request), server.calls[0]
+        finally:
+            await backend.close()
+
+
+async def test_reasoning_is_kept_apart_from_the_answer() -> None:
+    message = {"content": "4", "reasoning_content": "2 + 2"}
+    response, _ = await ask_openai(choice(message=message))
+    assert (response.text, response.reasoning) == ("4", "2 + 2")
+
+
+async def test_a_refusal_is_filtered() -> None:
+    response, _ = await ask_openai(choice(message={"content": None, "refusal": "no"}))
+    assert response.finish_reason == "filtered"
+
+
+async def test_logprobs_of_chat_and_of_completions_look_the_same() -> None:
+    top = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.5}]
+    chat = choice(
+        message={"content": "A"},
+        logprobs={"content": [{"token": "A", "logprob": -0.1, "top_logprobs": top}]},
+    )
+    plain = choice(
+        text="A",
+        logprobs={
+            "tokens": ["A"],
+            "token_logprobs": [-0.1],
+            "top_logprobs": [{"A": -0.1, "B": -2.5}],
+        },
+    )
+    request = Request(ASK.messages, Sampling(logprobs=2, max_tokens=1))
+    expected = (TokenLogprob("A", -0.1, {"A": -0.1, "B": -2.5}),)
+    response, call = await ask_openai(chat, request)
+    assert response.logprobs == expected
+    assert (call.body["logprobs"], call.body["top_logprobs"]) == (True, 2)
+    response, call = await ask_openai(plain, request, mode="completion")
+    assert response.logprobs == expected
+    assert (call.path, call.body["prompt"], call.body["logprobs"]) == ("/v1/completions", "x", 2)
+
+
+async def test_n_answers_come_in_order_and_a_server_that_ignores_n_is_found_out() -> None:
+    choices = [
+        {"index": i, "message": {"content": str(i)}, "finish_reason": "stop"} for i in (1, 0)
+    ]
+    request = Request(ASK.messages, Sampling(n=2))
+    response, call = await ask_openai(Reply({"choices": choices}), request)
+    assert [answer.text for answer in response.answers()] == ["0", "1"]
+    assert call.body["n"] == 2
+    with pytest.raises(BackendError, match="does not honour n"):
+        await ask_openai(choice(message={"content": "one"}), request)
+
+
+async def test_a_schema_is_sent_and_parameters_can_be_left_out_or_added() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    _, call = await ask_openai(
+        choice(message={"content": "{}"}),
+        Request(ASK.messages, Sampling(json_schema=schema)),
+        omit=["temperature"],
+        extra={"top_k": 5},
+        token_parameter="max_completion_tokens",
+        headers={"api-key": "azure"},
+    )
+    assert call.body["response_format"]["json_schema"]["schema"] == schema
+    assert "temperature" not in call.body
+    assert "max_tokens" not in call.body
+    assert (call.body["top_k"], call.body["max_completion_tokens"]) == (5, 1024)
+    assert call.headers["api-key"] == "azure"

@@ -34,7 +34,10 @@ class IdSet(Container[str]):
 
     def add_bytes(self, item: bytes) -> bool:
         """Add an id given as UTF-8; returns whether it was new."""
-        digest = id_digest(item)
+        return self.add_digest(id_digest(item))
+
+    def add_digest(self, digest: bytes) -> bool:
+        """Add an id given as its `id_digest`; returns whether it was new."""
         position, found = self._find(digest)
         if found:
             return False

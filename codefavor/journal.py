@@ -106,7 +106,7 @@ class Journal:
         if status not in STATUSES:
             raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
         digest = id_digest(row_id.encode("utf-8", "replace"))
-        if not self._done.add(row_id) and digest not in self._errors:
+        if not self._done.add_digest(digest) and digest not in self._errors:
             raise ValueError(f"{self.path}: a second record for the id {row_id!r}")
         self._write(encode(record))
         if status == "error":

@@ -230,8 +230,21 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
     The rows go to a temporary file beside it, which is synced and renamed over `path`.
     """
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return write_text(path, lines)
+    return write_text(path, (_line(row) for row in rows))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    line = json.dumps(row, ensure_ascii=False) + "\n"
+    # Half of a surrogate pair, which models do write, has no UTF-8: it stays an escape.
+    return line if _is_utf8(line) else json.dumps(row) + "\n"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_text(path: Path, parts: Iterable[str]) -> int:

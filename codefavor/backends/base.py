@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -56,7 +55,16 @@ class Sampling:
 
     def to_row(self) -> Row:
         """The plain JSON form, without the fields that say nothing."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        # By hand, as in Usage: dataclasses.asdict copies deeply, which costs a tenth of a request.
+        row: Row = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "n": self.n,
+        }
+        optional = {"seed": self.seed, "logprobs": self.logprobs, "json_schema": self.json_schema}
+        row.update((name, value) for name, value in optional.items() if value is not None)
+        return row
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,11 @@ class Usage:
 
     def to_row(self) -> Row:
         """The plain JSON form."""
-        return dataclasses.asdict(self)
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
+        }
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

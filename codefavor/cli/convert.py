@@ -14,7 +14,7 @@ from codefavor.training.formats import FORMATS, FormatOptions, convert, get_form
 from codefavor.training.recipes import load_yaml
 
 
-def command(  # noqa: PLR0917 (typer reads the parameters by name)
+def command(
     inputs: Annotated[
         list[Path],
         typer.Argument(help="JSONL of preferences; for the format grpo, of problems."),

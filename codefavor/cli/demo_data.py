@@ -64,16 +64,16 @@ class DataSettings:
     train_pairs: int = 1
     judged_pairs: int = 1
     drafts: int = 4
-    drafted: int = 48
+    drafted: int = 32
     draft_tokens: int = 128
     seed: int = 0
     workers: int = 2
     sandbox_level: str = "L2"
 
 
-def make_problems(settings: DataSettings, out: Path) -> str:
+def make_problems(settings: DataSettings, out: Path, data_dir: Path | None = None) -> str:
     """Write the problems of this run; a smaller number is a sample by hash, all splits kept."""
-    problems = load_problems(settings.problems)
+    problems = load_problems(settings.problems, data_dir=data_dir)
     problems.sort(key=lambda problem: content_id(settings.seed, "sample", problem.id))
     kept = problems[: settings.n_problems]
     missing = set(SPLITS) - {split_of(problem.id) for problem in kept}
@@ -302,7 +302,10 @@ def prepare_data(workspace: Workspace, settings: DataSettings, benchmarks: Path 
     if source.is_file():
         base["content"] = content_id(source.read_text(encoding="utf-8"))
     workspace.stage(
-        "problems", base, [problems_path], lambda: make_problems(settings, problems_path)
+        "problems",
+        base,
+        [problems_path],
+        lambda: make_problems(settings, problems_path, benchmarks),
     )
     problems = read_records(problems_path, Problem)
     checks = workspace.path("checks.json")

@@ -49,9 +49,9 @@ class JudgeSettings:
 
     recipe: Path
     split: str = "test"
-    max_rows: int | None = 240
+    max_rows: int | None = 180
     prompted: int = 84
-    bench_tasks: int = 12
+    bench_tasks: int = 8
     seed: int = 0
     overrides: tuple[tuple[str, object], ...] = ()
 

@@ -87,7 +87,7 @@ Rescore = Annotated[
 DontWrite = Annotated[bool, typer.Option("--dont-write", help="Keep no files.")]
 
 
-def judge(  # noqa: PLR0917 (typer reads the parameters by name)
+def judge(
     ctx: typer.Context,
     model_type: ModelType,
     model_id: ModelId = "",

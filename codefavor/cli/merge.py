@@ -11,7 +11,7 @@ from codefavor.errors import ConfigError
 from codefavor.training.merge import fold_adapter, merge_adapters, merge_models
 
 
-def command(  # noqa: PLR0917 (typer reads the parameters by name)
+def command(
     folders: Annotated[list[Path], typer.Argument(help="Model folders, or adapter folders.")],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.")],
     method: Annotated[str, typer.Option(help="linear, slerp or ties.")] = "linear",

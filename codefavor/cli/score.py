@@ -24,7 +24,7 @@ from codefavor.scoring.by_tests import (
 from codefavor.sources.problems import load_problems
 
 
-def command(  # noqa: PLR0917 (typer reads the parameters by name)
+def command(
     completions: Annotated[
         Path, typer.Argument(help="JSONL of completions, or EvalPlus samples.jsonl.")
     ],

@@ -26,7 +26,7 @@ def _main() -> None:
 
 
 @app.command()
-def drafts(  # noqa: PLR0917 (typer reads the parameters by name)
+def drafts(
     out: Annotated[Path, typer.Option("--out", help="JSONL of completions to write.")],
     backend: flags.BackendFlag,
     problems: Annotated[

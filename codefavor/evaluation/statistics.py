@@ -116,8 +116,8 @@ def cluster_bootstrap_interval(
     sqrt(k / (k - 1)) for k clusters (the plain percentile interval is too narrow for small k).
     Raises ValueError for no values or lengths that differ.
     """
-    import numpy as np  # noqa: PLC0415
-    from scipy import stats  # noqa: PLC0415
+    import numpy as np
+    from scipy import stats
 
     sums, counts = cluster_sums(values, clusters)
     mean = float(sums.sum() / counts.sum())
@@ -138,7 +138,7 @@ def cluster_bootstrap_interval(
 
 def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
     """The sum and the count of the values of each cluster, in order of first appearance."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     if not values or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values with {len(clusters)} clusters")
@@ -193,7 +193,7 @@ def compare_scores(
 
 def mcnemar(b: int, c: int) -> float:
     """Exact two-sided p of McNemar's test; `b` and `c` count the two kinds of disagreement."""
-    from scipy import stats  # noqa: PLC0415
+    from scipy import stats
 
     return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)
 
@@ -210,7 +210,7 @@ def permutation_test(
     All sign patterns are tried for 16 clusters or fewer; otherwise random ones are drawn, and p
     counts the observed pattern among them (it is never 0).
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     sums, _ = cluster_sums(differences, clusters)
     k = len(sums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -185,8 +186,6 @@ def rescore_task(task: Task, options: JudgeOptions, out: Path) -> Row:
     described: Row = {"name": options.name or out.stem, "kind": options.kind}
     manifest = manifest_path(journal_path)
     if manifest.is_file():
-        import json  # noqa: PLC0415
-
         described = json.loads(manifest.read_text(encoding="utf-8")).get("judge", described)
     records = rescore(read_journal(journal_path), str(described.get("mode", "")))
     return _finish(task, items, records, described, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class NgramJudge:
 
     def __init__(self, items: Sequence[Row], *, n_folds: int = 10, seed: int = 0) -> None:
         try:
-            import sklearn  # noqa: F401, PLC0415
+            import sklearn  # noqa: F401
         except ImportError as error:
             raise MissingPackageError("scikit-learn", "analysis", "the n-gram baseline") from error
         self.name = f"n-gram ({n_folds}-fold)"
@@ -47,9 +48,9 @@ class NgramJudge:
     def _model(self, fold: int) -> tuple[Any, Any]:
         """Vectorizer and classifier fitted on all pairs outside the fold."""
         if fold not in self._models:
-            from scipy import sparse  # noqa: PLC0415
-            from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
-            from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+            from scipy import sparse
+            from sklearn.feature_extraction.text import TfidfVectorizer
+            from sklearn.linear_model import LogisticRegression
 
             chosen = [i["chosen"] for i in self._items.values() if self._fold_of[i["id"]] != fold]
             rejected = [
@@ -70,8 +71,6 @@ class NgramJudge:
 
 def _folds(items: Sequence[Row], n_folds: int, seed: int) -> Mapping[str, int]:
     """The fold of each item by id; problems are dealt out in a seeded order."""
-    import random  # noqa: PLC0415
-
     problems = sorted({item["problem_id"] for item in items})
     if n_folds < 2 or len(problems) < n_folds:
         raise ConfigError(

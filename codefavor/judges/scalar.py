@@ -21,8 +21,8 @@ class ScalarJudge(BatchJudge):
     """The program of higher reward wins; `p_a` is the Bradley-Terry probability.
 
     The reward is the single output of `AutoModelForSequenceClassification` at the last token of
-    the whole conversation. `system` is "none" by default because Axolotl's reward format writes
-    no system turn when it is empty (the template may then insert its own, in training as here).
+    the whole conversation, whose empty system turn Axolotl's reward format writes as well (its
+    column `system` is "").
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class ScalarJudge(BatchJudge):
         adapter: Path | str | None = None,
         *,
         language: str = "python",
-        system: SystemTurn = "none",
+        system: SystemTurn = "empty",
         device: str | None = None,
         token_budget: int | None = None,
         name: str | None = None,
@@ -94,8 +94,8 @@ def load_reward_model(
     adapter: transformers would initialise them at random and only warn.
     """
     try:
-        import torch  # noqa: PLC0415
-        from transformers import (  # noqa: PLC0415
+        import torch
+        from transformers import (
             AutoModelForSequenceClassification,
             AutoTokenizer,
         )
@@ -123,7 +123,7 @@ def load_reward_model(
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
     try:
-        from peft import PeftModel  # noqa: PLC0415
+        from peft import PeftModel
     except ImportError as error:
         raise MissingPackageError("peft", "local", "a judge with an adapter") from error
     return PeftModel.from_pretrained(model, str(adapter))

@@ -44,7 +44,7 @@ class SequenceScorer:
 
     def __init__(self, model: Any, *, token_budget: int | None = None) -> None:
         try:
-            import torch  # noqa: PLC0415
+            import torch
         except ImportError as error:
             raise MissingPackageError(
                 "torch", "local", "a judge that runs a local model"
@@ -192,7 +192,7 @@ class SequenceScorer:
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}
 
     def _tree_mask(self, batch: Sequence[TokenTree], width: int) -> torch.Tensor:
-        import numpy as np  # noqa: PLC0415
+        import numpy as np
 
         seen = np.zeros((len(batch), width, width), dtype=bool)
         # Padding sees itself: a row without any visible token would be not-a-number.

@@ -281,7 +281,7 @@ def _nearest(
 ) -> list[Nearest]:
     """The nearest of `others` for each of ours by the compared (second) texts; empty ones skip."""
     try:
-        from rapidfuzz import fuzz, process  # noqa: PLC0415 (only this function needs it)
+        from rapidfuzz import fuzz, process
     except ImportError as error:
         raise MissingPackageError("rapidfuzz", "analysis", "the contamination check") from error
     mine = [i for i, (_, compared) in enumerate(our_texts) if compared]

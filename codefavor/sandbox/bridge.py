@@ -191,7 +191,7 @@ class Bridge(Codec):
         if not all(type(name) is str for name in names) or len(names) != len(values):
             raise BadFrame("malformed keywords")
         args = [self.decode_whole(item) for item in positional]
-        keywords = dict(zip(names, [self.decode_whole(item) for item in values]))
+        keywords = dict(zip(names, [self.decode_whole(item, strict=False) for item in values]))
         self._apply(sync)
         self._settle()
         return operation, [target, args, keywords], self.scope, outer, capture is True
@@ -211,7 +211,7 @@ class Bridge(Codec):
             value = self.serve(operation, arguments)
         except (PeerGone, BadFrame):
             raise
-        except BaseException as caught:  # whatever a program raises is an answer
+        except BaseException as caught:  # noqa: BLE001  whatever a program raises is an answer
             error = caught
         printed = self.end_capture(started) if capture else ""
         arguments.clear()
@@ -330,27 +330,25 @@ class Bridge(Codec):
             self.learn_class(description)
 
 
-def _snapshot(value: object) -> object:
+def _snapshot(value: Any) -> object:
     # marshal is only written here, never read: it is the fastest exact-type fingerprint.
     try:
         return marshal.dumps(value, 2)
     except ValueError:
         pass
-    items: Iterable[object] = value.items() if isinstance(value, dict) else value  # type: ignore
-    flat = [part for item in items for part in (item if isinstance(value, dict) else (item,))]  # type: ignore
+    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    flat = [part for pair in pairs for part in pair]
     return [(type(part), part) if type(part) in ATOMS else id(part) for part in flat]
 
 
-def _overwrite(target: object, source: object) -> None:
+def _overwrite(target: Any, source: Any) -> None:
     if type(target) is not type(source) or type(target) not in _MUTABLE:
         raise BadFrame("a change of another type")
-    if isinstance(target, list):
-        target[:] = source  # type: ignore[call-overload]
-    elif isinstance(target, bytearray):
-        target[:] = source  # type: ignore[assignment]
-    elif isinstance(target, dict | set):
+    if isinstance(target, list | bytearray):
+        target[:] = source
+    else:
         target.clear()
-        target.update(source)  # type: ignore[arg-type]
+        target.update(source)
 
 
 def module_name(value: object) -> str:

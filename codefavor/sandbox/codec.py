@@ -285,7 +285,7 @@ def _decode_dict(codec: Codec, node: list[object]) -> object:
         values = [codec.decode(item) for item in _items(node[3])]
     if len(keys) != len(values):
         raise BadFrame("a dict with unequal halves")
-    value.update(zip(keys, values))
+    value.update(zip(keys, values, strict=False))
     return value
 
 

@@ -88,9 +88,9 @@ def _explain_death(
             return "sandbox_violation", "the program made a forbidden system call"
         if number in (signal.SIGXCPU, signal.SIGKILL) and facts["program_cpu"] >= limits.cpu_s:
             return "timeout", "the CPU time ran out"
-        if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
-            if facts["peak_bytes"] > limits.memory_bytes * 0.9:
-                return "memory", f"out of memory ({_signal_name(number)})"
+        crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
+        if crashed and facts["peak_bytes"] > limits.memory_bytes * 0.9:
+            return "memory", f"out of memory ({_signal_name(number)})"
         return "runtime_error", f"the program died ({_signal_name(number)})"
     return "runtime_error", f"the program ended (exit {status >> 8}) before its tests did"
 

@@ -26,11 +26,11 @@ def _describe_fraction(value: Any) -> Payload:
     return (value.numerator, value.denominator)
 
 
-def _describe_date(value: Any) -> Payload:
+def _describe_date(value: Any) -> tuple[object, ...]:
     return (value.year, value.month, value.day)
 
 
-def _describe_time(value: Any) -> Payload:
+def _describe_time(value: Any) -> tuple[object, ...]:
     return (value.hour, value.minute, value.second, value.microsecond, value.fold, value.tzinfo)
 
 

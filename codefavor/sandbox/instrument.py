@@ -8,7 +8,6 @@ it may be waiting for the exception.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from typing import NamedTuple
 
 RECORDER = "__codefavor_recorder__"
@@ -19,9 +18,13 @@ class AssertSite(NamedTuple):
     """Where an assert stands; `is_guarded` means an exception in it may be swallowed."""
 
     lineno: int
-    source: str
+    node: ast.expr | None
     is_guarded: bool
-    counts: bool
+
+    @property
+    def source(self) -> str:
+        """The asserted expression; made only when it is shown, because that is slow."""
+        return "an exception is expected" if self.node is None else ast.unparse(self.node)[:500]
 
 
 class Instrumented(NamedTuple):
@@ -45,26 +48,21 @@ def instrument(source: str, entry_point: str) -> Instrumented:
     rewriter = _Rewriter()
     tree.body = rewriter.statements(tree.body, soft=True, guarded=False)
     ast.fix_missing_locations(tree)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    names.update(
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    )
-    names.add(entry_point)
-    declared = frozenset(name for name in names if name.lstrip("_")[:1].isupper())
-    imports = frozenset(_imported(tree))
-    return Instrumented(tree, rewriter.sites, declared, _calls_check(tree), imports)
-
-
-def _imported(tree: ast.Module) -> Iterator[str]:
+    names, imports = {entry_point}, set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.name for alias in node.names)
+            if node.module and not node.level:
+                imports.add(node.module)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imports.update(alias.name for alias in node.names)
+    declared = frozenset(name for name in names if name.lstrip("_")[:1].isupper())
+    calls_check = _calls_check(tree)
+    return Instrumented(tree, rewriter.sites, declared, calls_check, frozenset(imports))
 
 
 def _calls_check(tree: ast.Module) -> bool:
@@ -72,9 +70,8 @@ def _calls_check(tree: ast.Module) -> bool:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             continue
         for node in ast.walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id == "check":
-                    return True
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
+                return True
     return False
 
 
@@ -112,15 +109,13 @@ class _Rewriter:
         for handler in node.handlers:
             handler.body = self.statements(handler.body, soft=False, guarded=True)
             if expects:
-                self.sites.append(AssertSite(node.lineno, "an exception is expected", True, True))
+                self.sites.append(AssertSite(node.lineno, None, True))
                 call = _call("expected", ast.Constant(len(self.sites) - 1))
                 handler.body.insert(0, ast.copy_location(ast.Expr(call), handler))
 
     def _assert(self, node: ast.Assert, *, soft: bool, guarded: bool) -> ast.stmt:
         number = len(self.sites)
-        constant = isinstance(node.test, ast.Constant)
-        source = ast.unparse(node.test)[:500]
-        self.sites.append(AssertSite(node.lineno, source, guarded, not constant))
+        self.sites.append(AssertSite(node.lineno, node.test, guarded))
         begin = _call("begin", ast.Constant(number))
         test = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -149,9 +144,9 @@ def _call(method: str, *arguments: ast.expr) -> ast.Call:
 def _fails_if_reached(body: list[ast.stmt]) -> bool:
     """Whether a block ends the test where it should not have been reached."""
     for node in body:
-        if isinstance(node, ast.Assert):
-            if isinstance(node.test, ast.Constant) and not node.test.value:
-                return True
+        never = isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant)
+        if never and not node.test.value:  # type: ignore[attr-defined]
+            return True
         if isinstance(node, ast.Raise) and node.exc is not None:
             raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             if isinstance(raised, ast.Name) and raised.id == "AssertionError":

@@ -32,7 +32,7 @@ class Jail:
         self.level: str = config["level"]
         self.is_root: bool = config["is_root"]
         self.readable: list[str] = config["readable"]
-        self.work: str = "/tmp" if self.level == "L3" else config["work"]
+        self.work = _free_place(self.readable) if self.level == "L3" else str(config["work"])
         self.machine = platform.machine()
         self.facts: dict[str, Any] = {"layers": []}
         self._without: list[str] = config.get("without", [])
@@ -81,7 +81,7 @@ class Jail:
     def _prepare_namespaces(self) -> None:
         if self.is_root:
             self._uid_of = dict(_ROLE_UIDS)
-        mounts.build_root(self.readable, self.is_root, self.machine)
+        mounts.build_root(self.readable, self.work, self.is_root, self.machine)
         self._mount_work()
         self._self_fd = _move_up(os.pidfd_open(os.getpid()))
         self.facts["layers"] += ["user", "pid", "mount", "net", "ipc", "uts"]
@@ -192,8 +192,16 @@ class Jail:
             limits.append((resource.RLIMIT_NPROC, job["threads"]))
         for kind, value in limits:
             _, hard = resource.getrlimit(kind)
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
             resource.setrlimit(kind, (value, value))
+
+
+def _free_place(readable: list[str]) -> str:
+    """Where the work directory covers nothing that has to be read."""
+    for place in ("/tmp", "/var/tmp"):
+        if not any(path.startswith(place + "/") for path in readable):
+            return place
+    return "/run/work"
 
 
 def _write(path: str, text: str) -> None:

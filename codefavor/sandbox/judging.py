@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from codefavor.sandbox.codec import ATOMS
@@ -82,17 +82,15 @@ class JudgeBridge(NamingBridge):
         if "__contains__" not in special and "__iter__" not in special:
             del found["__contains__"]
         found.update({method: self._arithmetic(method) for method in special & ARITHMETIC})
-        found["__bool__"] = lambda this: self._truth(this)
+        found["__bool__"] = lambda this: self._truth(this)  # noqa: PLW0108
         if live:
             found["__class__"] = property(lambda this: _LIVE_CLASSES[live])
             found.update({method: self._comparison(method) for method in _ORDER})
         if "__next__" in special:
-            found["__next__"] = lambda this: self._step(this)
+            found["__next__"] = lambda this: self._step(this)  # noqa: PLW0108
         return found
 
-    def _value_overrides(
-        self, special: frozenset[str], bases: tuple[type, ...]
-    ) -> dict[str, Any]:
+    def _value_overrides(self, special: frozenset[str], bases: tuple[type, ...]) -> dict[str, Any]:
         base = next(b for b in bases if b is not object)
         found: dict[str, Any] = {"__hash__": base.__hash__}
         found.update({method: self._comparison(method) for method in special & COMPARED})
@@ -138,7 +136,7 @@ class JudgeBridge(NamingBridge):
                 except GeneratorExit:
                     self.ask("call", self.ask_handle(handle, "close"))
                     return returned
-                except BaseException as error:  # thrown in by the tests, passed on as it is
+                except BaseException as error:  # noqa: BLE001  thrown in by the tests, passed on as it is
                     item = self.ask("call", self.ask_handle(handle, "throw"), (error,))
                     continue
                 if sent is None:
@@ -153,7 +151,7 @@ class JudgeBridge(NamingBridge):
     async def _coroutine(self, handle: int) -> Any:
         return self.ask("await", handle)
 
-    def _batches(self, handle: int) -> Iterator[object]:
+    def _batches(self, handle: int) -> Generator[object, None, object]:
         step, size = 0, 1
         while True:
             step += 1
@@ -212,9 +210,8 @@ class JudgeBridge(NamingBridge):
         answer = self.ask("special", self.remote_of[id(this)], (method, other))
         if answer is NotImplemented or type(answer) is not bool:
             return NotImplemented
-        if method == "__eq__" and answer and not (declared and self._is_declared(other)):
-            if not declared and not self._same_state(this, other):
-                return False
+        if method == "__eq__" and answer and not declared:
+            return self._same_state(this, other)
         return answer
 
     def _against_plain(self, method: str, this: Any, other: Any) -> Any:

@@ -91,7 +91,11 @@ def load_filter(program: bytes) -> None:
     text = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(text))
     result = _LIBC.prctl(
-        ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(2), header, ctypes.c_ulong(0), ctypes.c_ulong(0)
+        ctypes.c_int(PR_SET_SECCOMP),
+        ctypes.c_ulong(2),
+        header,
+        ctypes.c_ulong(0),
+        ctypes.c_ulong(0),
     )
     _check(result, "seccomp")
 

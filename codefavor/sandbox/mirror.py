@@ -14,26 +14,101 @@ if TYPE_CHECKING:
     from codefavor.sandbox.bridge import Bridge
 
 READABLE = frozenset(
-    """__name__ __qualname__ __doc__ __dict__ __annotations__ __wrapped__ __dataclass_fields__
-    __members__ __array__ __slots__ __defaults__ __kwdefaults__ __closure__ __version__ __all__
-    __author__ __cause__ __context__ __self__ __func__ __match_args__ __abstractmethods__
-    __total__ __orig_bases__ __parameters__ __args__ __origin__ __notes__ __code__
-    __post_init__ __del__ __file__ __path__""".split()
+    [
+        "__name__",
+        "__qualname__",
+        "__doc__",
+        "__dict__",
+        "__annotations__",
+        "__wrapped__",
+        "__dataclass_fields__",
+        "__members__",
+        "__array__",
+        "__slots__",
+        "__defaults__",
+        "__kwdefaults__",
+        "__closure__",
+        "__version__",
+        "__all__",
+        "__author__",
+        "__cause__",
+        "__context__",
+        "__self__",
+        "__func__",
+        "__match_args__",
+        "__abstractmethods__",
+        "__total__",
+        "__orig_bases__",
+        "__parameters__",
+        "__args__",
+        "__origin__",
+        "__notes__",
+        "__code__",
+        "__post_init__",
+        "__del__",
+        "__file__",
+        "__path__",
+    ]
 )
 # What may always be passed on: the peer learns nothing from these but plain inputs.
 FORWARDED = frozenset(
-    """__len__ __iter__ __next__ __getitem__ __setitem__ __delitem__ __call__ __enter__ __exit__
-    __int__ __float__ __index__ __complex__ __abs__ __neg__ __pos__ __invert__ __round__
-    __trunc__ __floor__ __ceil__ __format__ __reversed__ __bytes__ __length_hint__ __missing__
-    __set_name__ __fspath__ __hash__ __get__ __set__""".split()
+    [
+        "__len__",
+        "__iter__",
+        "__next__",
+        "__getitem__",
+        "__setitem__",
+        "__delitem__",
+        "__call__",
+        "__enter__",
+        "__exit__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "__complex__",
+        "__abs__",
+        "__neg__",
+        "__pos__",
+        "__invert__",
+        "__round__",
+        "__trunc__",
+        "__floor__",
+        "__ceil__",
+        "__format__",
+        "__reversed__",
+        "__bytes__",
+        "__length_hint__",
+        "__missing__",
+        "__set_name__",
+        "__fspath__",
+        "__hash__",
+        "__get__",
+        "__set__",
+    ]
 )
 ARITHMETIC = frozenset(
     f"__{prefix}{name}__"
-    for name in "add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift".split()
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "divmod",
+        "pow",
+        "matmul",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    ]
     for prefix in ("", "r", "i")
 )
-COMPARED = frozenset("__eq__ __ne__ __lt__ __le__ __gt__ __ge__ __contains__".split())
+COMPARED = frozenset(["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contains__"])
 SPECIAL = FORWARDED | ARITHMETIC | COMPARED | {"__bool__", "__str__", "__repr__", "__await__"}
+
 
 class Mirror(type):
     """The metaclass of all mirrors: using the class is using the peer's class."""
@@ -129,7 +204,7 @@ def _identity_hash(self: Any) -> int:
     return object.__hash__(self)
 
 
-def make_mirror(
+def make_mirror(  # noqa: PLR0917
     bridge: Bridge,
     handle: int,
     name: str,

@@ -19,8 +19,8 @@ _KEPT_FLAGS = {
 }
 
 
-def build_root(readable: list[str], is_root: bool, machine: str) -> None:
-    """Replace the root by a read-only one that holds only `readable`, devices and /tmp."""
+def build_root(readable: list[str], work: str, is_root: bool, machine: str) -> None:
+    """Replace the root by a read-only one of `readable`, devices and an empty `work`."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     # Opened now: after the change of uid a closed home directory cannot be passed any more.
     handles = {path: os.open(path, os.O_PATH) for path in readable}
@@ -37,7 +37,7 @@ def build_root(readable: list[str], is_root: bool, machine: str) -> None:
     for path, target in links.items():
         if not os.path.lexists(_NEW_ROOT + path):
             os.symlink(target, _NEW_ROOT + path)
-    os.makedirs(f"{_NEW_ROOT}/tmp", exist_ok=True)
+    os.makedirs(_NEW_ROOT + work, exist_ok=True)
     os.chdir(_NEW_ROOT)
     kernel.pivot_root(machine)
     flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID

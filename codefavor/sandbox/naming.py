@@ -111,7 +111,7 @@ class NamingBridge(Bridge):
         for base in kind.__bases__:
             if base is not object:
                 bases.append(self._reference(base) or ["k", self.class_handle(base)])
-        special = set()
+        special: set[str] = set()
         for ancestor in kind.__mro__[:-1]:
             if ancestor in VALUE_BASES:
                 continue
@@ -178,10 +178,10 @@ class NamingBridge(Bridge):
             raise BadFrame("a handle that is no number")
         known = self.remotes.get(handle)
         if known is None:
-            base = type(plain)
+            base: Any = type(plain)
             if base not in VALUE_BASES or not issubclass(kind, base):
                 raise BadFrame("a value of another type")
-            known = base.__new__(kind, plain)  # type: ignore[call-overload]
+            known = base.__new__(kind, plain)
             self.adopt(handle, known)
         return known
 
@@ -289,21 +289,21 @@ class NamingBridge(Bridge):
         raise error.with_traceback(None)
 
 
-def _reduce(base: type, value: object) -> object:
+def _reduce(base: type, value: Any) -> object:
     if base is tuple:
-        return tuple(tuple.__iter__(value))  # type: ignore[arg-type]
+        return tuple(tuple.__iter__(value))
     if base is frozenset:
-        return frozenset(frozenset.__iter__(value))  # type: ignore[arg-type]
+        return frozenset(frozenset.__iter__(value))
     if base is str:
-        return str.__str__(value) if type(value) is str else "".join(str.__iter__(value))  # type: ignore[arg-type]
+        return "".join(str.__iter__(value))
     if base is bytes:
-        return bytes(bytes.__iter__(value))  # type: ignore[arg-type]
+        return bytes(bytes.__iter__(value))
     if base is int:
-        return int.__index__(value) + 0 if type(value) is int else int.__add__(value, 0)  # type: ignore[arg-type, operator]
+        return int.__add__(value, 0)
     if base is float:
         # adding -0.0 keeps the sign of every zero
-        return float.__add__(value, -0.0)  # type: ignore[arg-type, operator]
-    return complex.__add__(value, -0.0)  # type: ignore[arg-type, operator]
+        return float.__add__(value, -0.0)
+    return complex.__add__(value, -0.0)
 
 
 def _short(value: object) -> object:
@@ -315,7 +315,7 @@ def _short(value: object) -> object:
 def _text_of(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # a program's __str__ may raise anything
+    except Exception:  # noqa: BLE001  a program's __str__ may raise anything
         return ""
     return str.__str__(text)[:_LONGEST_TEXT]
 
@@ -323,11 +323,11 @@ def _text_of(error: BaseException) -> str:
 def _plain_attribute(error: BaseException, name: str) -> Any:
     try:
         value = getattr(error, name, None)
-    except Exception:  # a program's property may raise anything
+    except Exception:  # noqa: BLE001  a program's property may raise anything
         return None
-    return _short(value) if type(value) in ATOMS and type(value) is not int else (
-        value if type(value) is int and abs(value) < 1 << 62 else None
-    )
+    if type(value) not in ATOMS or (type(value) is int and abs(value) >= 1 << 62):
+        return None
+    return _short(value)
 
 
 def _line_of(error: BaseException) -> int | None:

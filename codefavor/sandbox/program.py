@@ -149,10 +149,11 @@ def _batch(target: Any, args: list[Any], _keywords: dict[str, Any]) -> object:
 
 def _base(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
     """The plain value of an instance of a subclass of list, dict, set or bytearray."""
+    if isinstance(target, dict):
+        return dict(dict.items(target))
+    kind: Any
     for kind in LIVE_BASES:
         if isinstance(target, kind):
-            if kind is dict:
-                return dict(dict.items(target))
             return kind(kind.__iter__(target))
     raise TypeError("no plain value")
 

@@ -74,7 +74,7 @@ def raises(expected: Any, *args: Any, match: Any = None, **kwargs: Any) -> Any:
     return info
 
 
-class approx:  # noqa: N801  the name that tests use
+class approx:
     """As pytest.approx, for numbers and sequences and mappings of numbers."""
 
     __array_ufunc__ = None
@@ -163,7 +163,7 @@ class Mark:
         for value in values or ():
             row = value.values if isinstance(value, Param) else value
             single = len(names) == 1 and not isinstance(value, Param)
-            yield dict(zip(names, [row] if single else list(row)))
+            yield dict(zip(names, [row] if single else list(row), strict=False))
 
 
 class _Marks:
@@ -223,7 +223,9 @@ class MonkeyPatch:
             target = sys.modules[path]
         before = getattr(target, name, self._missing)
         self._undo.append(
-            lambda: delattr(target, name) if before is self._missing else setattr(target, name, before)
+            lambda: (
+                delattr(target, name) if before is self._missing else setattr(target, name, before)
+            )
         )
         setattr(target, name, value)
 
@@ -231,7 +233,9 @@ class MonkeyPatch:
         """Set an item."""
         before = target.get(key, self._missing)
         self._undo.append(
-            lambda: target.pop(key, None) if before is self._missing else target.update({key: before})
+            lambda: (
+                target.pop(key, None) if before is self._missing else target.update({key: before})
+            )
         )
         target[key] = value
 
@@ -252,19 +256,17 @@ class Fixtures:
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._known = {
-            value.fixture_name: value
+            vars(value)["fixture_name"]: value
             for value in list(namespace.values())
             if isinstance(value, types.FunctionType) and hasattr(value, "is_pytest_fixture")
         }
         self._values: dict[str, Any] = {}
         self._closers: list[Callable[[], Any]] = []
 
-    def fill(
-        self, function: Any, given: dict[str, Any], *, has_self: bool
-    ) -> dict[str, Any]:
+    def fill(self, function: Any, given: dict[str, Any], *, has_self: bool) -> dict[str, Any]:
         """The keyword arguments of a test function."""
         for name, value in self._known.items():
-            if value.fixture_autouse:
+            if vars(value)["fixture_autouse"]:
                 self._value(name)
         filled = dict(given)
         for name in parameters_of(function)[1 if has_self else 0 :]:

@@ -144,7 +144,7 @@ def _show(value: Any, *, plain: bool = False) -> str:
         text = str(value) if plain else repr(value)
     except (PeerGone, BadFrame):
         raise
-    except BaseException as error:  # a repr may raise anything; the check failed already
+    except BaseException as error:  # noqa: BLE001  a repr may raise anything; the check failed already
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
@@ -158,7 +158,7 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except (PeerGone, BadFrame):
         raise
-    except BaseException:  # a test's own exception may have a broken __str__
+    except BaseException:  # noqa: BLE001  a test's own exception may have a broken __str__
         return ""
 
 

@@ -88,7 +88,6 @@ def _returns_on(values: tuple[int, ...], argument: int) -> list[bytes]:
 
 
 def _special_cases(pid: int) -> dict[str, list[bytes]]:
-    load = lambda argument, high=0: _op(_LD, _ARGS + 8 * argument + 4 * high)
     refuse, allow = _op(_RET, _REFUSE), _op(_RET, _ALLOW)
     return {
         "ioctl": _returns_on(_IOCTLS, 1),
@@ -99,7 +98,7 @@ def _special_cases(pid: int) -> dict[str, list[bytes]]:
         "clone3": [_op(_RET, _ENOSYS)],  # libc then uses clone, whose flags can be seen here
         "openat2": [_op(_RET, _ENOSYS)],
         "clone": [
-            load(0),
+            _op(_LD, _ARGS),
             _op(_AND, _CLONE_THREAD | _CLONE_NEW),
             _op(_JEQ, _CLONE_THREAD, 1, 0),
             refuse,
@@ -107,16 +106,16 @@ def _special_cases(pid: int) -> dict[str, list[bytes]]:
         ],
         # A datagram socket could be sent anywhere; a connected stream pair cannot.
         "socketpair": [
-            load(0),
+            _op(_LD, _ARGS),
             _op(_JEQ, 1, 0, 3),
-            load(1),
+            _op(_LD, _ARGS + 8),
             _op(_AND, 0xF),
             _op(_JEQ, 1, 1, 0),
             refuse,
             allow,
         ],
         # Only the own process; raising a hard limit takes a capability nobody has here.
-        "prlimit64": [load(0), _op(_JEQ, 0, 2, 0), _op(_JEQ, pid, 1, 0), refuse, allow],
+        "prlimit64": [_op(_LD, _ARGS), _op(_JEQ, 0, 2, 0), _op(_JEQ, pid, 1, 0), refuse, allow],
     }
 
 
@@ -184,4 +183,3 @@ def patch_point(machine: str, *, pretend_metadata: bool) -> tuple[bytes, list[in
         places.append(at)
         at = first.find(mark, at + 4)
     return first, places
-

@@ -18,7 +18,7 @@ from codefavor.sandbox.worker import JailRefused, Worker, WorkerGone
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_bytes=256 << 20, file_bytes=1 << 20)
 
 # Every probe returns what it got hold of; the tests, outside, expect "" everywhere.
-_PROBE = '''
+_PROBE = """
 import os, signal, socket
 
 def attempt(action):
@@ -78,7 +78,7 @@ def run_command():
 
 def read_variable(name):
     return os.environ.get(name, "")
-'''
+"""
 
 _LAYERS_NEEDED = {
     "read_file": ("L1", "a file outside the jail could be read"),
@@ -168,7 +168,9 @@ def _try_out(worker: Worker, variable: str) -> dict[str, str]:
         raise SandboxError(f"the sandbox failed its self-test: {result.outcome}: {result.error}")
     names = list(_LAYERS_NEEDED)
     failures = {
-        name: _LAYERS_NEEDED[name][1] for name, held in zip(names, result.asserts) if not held
+        name: _LAYERS_NEEDED[name][1]
+        for name, held in zip(names, result.asserts, strict=False)
+        if not held
     }
     if was_touched:
         failures["connect"] = "a canary outside the jail was reached"
@@ -229,7 +231,9 @@ def remedy(reasons: list[str]) -> str:
             "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
         )
     if _read("/proc/sys/user/max_user_namespaces") == "0":
-        advice.append("user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000")
+        advice.append(
+            "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000"
+        )
     if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
         advice.append("sudo sysctl kernel.unprivileged_userns_clone=1")
     if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):

@@ -28,9 +28,7 @@ class MissingEntryPoint(Exception):
 class ImportOfProgram:
     """Finds `from solution import f`, whatever the module is called: it is the program."""
 
-    def __init__(
-        self, bridge: JudgeBridge, names: frozenset[str], imports: frozenset[str]
-    ) -> None:
+    def __init__(self, bridge: JudgeBridge, names: frozenset[str], imports: frozenset[str]) -> None:
         self._bridge = bridge
         self._names = names
         self._imports = imports
@@ -75,7 +73,6 @@ def run_test_functions(
     plan: Instrumented,
     entry_point: str,
     recorder: Recorder,
-    bridge: JudgeBridge,
 ) -> None:
     """Run what the module only defined: check(candidate), TestCase classes, test functions."""
     check = dict.get(namespace, "check")
@@ -94,9 +91,8 @@ def _is_called(plan: Instrumented, name: str) -> bool:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             continue
         for node in ast.walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id == name:
-                    return True
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
+                return True
     return False
 
 
@@ -114,9 +110,7 @@ def _entry(namespace: dict[str, Any], entry_point: str) -> Any:
         ) from None
 
 
-def _run_class(
-    name: str, kind: type, namespace: dict[str, Any], recorder: Recorder
-) -> None:
+def _run_class(name: str, kind: type, namespace: dict[str, Any], recorder: Recorder) -> None:
     unittest = sys.modules.get("unittest")
     if unittest is not None and issubclass(kind, unittest.TestCase):
         _run_test_case(kind, recorder)
@@ -135,21 +129,21 @@ def _run_test_case(kind: Any, recorder: Recorder) -> None:
     class Watching(unittest.TestResult):
         """Hands every result to the recorder, with its own exception."""
 
-        def addSuccess(self, test: Any) -> None:  # noqa: N802  unittest's name
+        def addSuccess(self, test: Any) -> None:
             recorder.passed()
 
-        def addError(self, test: Any, err: Any) -> None:  # noqa: N802
+        def addError(self, test: Any, err: Any) -> None:
             if isinstance(err[1], PeerGone | BadFrame):
                 raise err[1]
             recorder.fail(err[1])
 
-        addFailure = addError  # noqa: N815
+        addFailure = addError
 
-        def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+        def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
             if err is not None:
                 self.addError(subtest, err)
 
-        def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
+        def addUnexpectedSuccess(self, test: Any) -> None:
             recorder.fail(AssertionError("an expected failure did not come"))
 
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(kind)
@@ -174,7 +168,7 @@ def _run_function(
             raise
         except pytest_shim.Skipped:
             continue
-        except BaseException as error:  # whatever ends a test is its result
+        except BaseException as error:  # noqa: BLE001  whatever ends a test is its result
             recorder.fail(error)
             continue
         finally:

@@ -63,13 +63,13 @@ class Verdict:
         self.fd = progress_fd
         self.values: dict[str, object] = {"stage": "tests", "outcome": "test_error"}
 
-    def write(self, recorder: Recorder, bridge: JudgeBridge) -> None:
+    def write(self, recorder: Recorder, *, is_weak: bool) -> None:
         """Send the verdict; after this the process only ends."""
         held = sum(recorder.checks)
         self.values.update(
             passed=held,
             total=len(recorder.checks),
-            weak=bridge.is_weak,
+            weak=is_weak,
             proven=recorder.is_proven,
             failed_assert=recorder.failed_source[:1000],
             checks=_run_lengths(recorder.checks),
@@ -106,8 +106,7 @@ def run_tests_process(
         plan = instrument(tests, entry_point)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         verdict.values["error"] = f"the tests do not parse: {type(error).__name__}: {error}"[:2000]
-        bridge = JudgeBridge(Channel(channel_fd, reply_bytes), frozenset(), MODULE_NAME)
-        verdict.write(Recorder([], lambda: 0, verdict_fd), bridge)
+        verdict.write(Recorder([], lambda: 0, verdict_fd), is_weak=False)
         os._exit(0)
     bridge = JudgeBridge(Channel(channel_fd, reply_bytes), plan.declared, MODULE_NAME)
     recorder = Recorder(plan.sites, lambda: bridge.n_asked, verdict_fd)
@@ -118,10 +117,10 @@ def run_tests_process(
     except BadFrame as error:
         message = f"the program's answer was no answer ({error})"
         verdict.values.update(outcome="bad_frame", error=message)
-    except BaseException as error:  # nothing may end this process without its reason
+    except BaseException as error:  # noqa: BLE001  nothing may end this process without its reason
         verdict.values.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
-        verdict.write(recorder, bridge)
+        verdict.write(recorder, is_weak=bridge.is_weak)
         os._exit(0)
 
 
@@ -137,32 +136,32 @@ def _judge(
         loaded = bridge.ask("load", 0)
     except (PeerGone, BadFrame):
         raise
-    except BaseException as error:  # whatever a program raises while it loads is its outcome
-        verdict.values.update(stage="load", outcome=label_error(error, True), error=_full(error))
+    except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads is its outcome
+        verdict.values.update(
+            stage="load", outcome=label_error(error, True), error=full_error(error)
+        )
         return
     names, wanted = _read_names(loaded)
     namespace.open(names, wanted)
     module = types.ModuleType(MODULE_NAME)
     sys.modules[MODULE_NAME] = module
     vars(module)["recorder"] = recorder
-    dict.update(
-        namespace, __name__=MODULE_NAME, __builtins__=builtins, **{RECORDER: recorder}
-    )
+    dict.update(namespace, __name__=MODULE_NAME, __builtins__=builtins, **{RECORDER: recorder})
     if "pytest" in plan.imports:
         sys.modules["pytest"] = pytest_shim.make_module()
     sys.meta_path.append(ImportOfProgram(bridge, names, plan.imports))
     try:
         exec(compile(plan.tree, FILE_NAME, "exec", dont_inherit=True), namespace, namespace)
-        run_test_functions(namespace, plan, entry_point, recorder, bridge)
+        run_test_functions(namespace, plan, entry_point, recorder)
     except (PeerGone, BadFrame):
         raise
     except MissingEntryPoint as error:
         verdict.values.update(outcome=error.outcome, error=str(error))
         return
-    except BaseException as error:  # whatever ends the tests early is the result
+    except BaseException as error:  # noqa: BLE001  whatever ends the tests early is the result
         recorder.fail(error)
     bridge.ask("names", 0)  # the last answer: a program that died meanwhile cannot give it
-    _conclude(recorder, verdict)
+    conclude_checks(recorder, verdict)
 
 
 def _read_names(loaded: object) -> tuple[frozenset[str], frozenset[str]]:
@@ -174,17 +173,17 @@ def _read_names(loaded: object) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(loaded[0]), frozenset(loaded[1])
 
 
-def _conclude(recorder: Recorder, verdict: Verdict) -> None:
+def conclude_checks(recorder: Recorder, verdict: Verdict) -> None:
     if recorder.failure is not None:
         outcome = label_error(recorder.failure, False)
-        verdict.values.update(outcome=outcome, error=_full(recorder.failure, recorder))
+        verdict.values.update(outcome=outcome, error=full_error(recorder.failure, recorder))
     elif not recorder.checks:
         verdict.values.update(outcome="test_error", error="the tests contain no check")
     else:
         verdict.values.update(outcome="passed")
 
 
-def _full(error: BaseException, recorder: Recorder | None = None) -> str:
+def full_error(error: BaseException, recorder: Recorder | None = None) -> str:
     text = recorder.failed_text if recorder is not None else describe_error(error)
     if recorder is not None and recorder.failed_source and not isinstance(error, CheckFailed):
         text = f"{text} in {recorder.failed_source[:300]}"

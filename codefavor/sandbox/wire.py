@@ -11,9 +11,7 @@ from typing import TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 _HEADER = 4
-_encode = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), check_circular=False
-).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
 
 

@@ -19,10 +19,12 @@ from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox.outcome import Limits
+import contextlib
 
 _BOOT = (
     "import sys, types\n"
-    "for name, path in (('codefavor', sys.argv[2]), ('codefavor.sandbox', sys.argv[2] + '/sandbox')):\n"
+    "top = sys.argv[2]\n"
+    "for name, path in (('codefavor', top), ('codefavor.sandbox', top + '/sandbox')):\n"
     "    module = sys.modules[name] = types.ModuleType(name)\n"
     "    module.__path__ = [path]\n"
     "from codefavor.sandbox.zygote import main\n"
@@ -68,6 +70,8 @@ class Worker:
         self.n_runs = 0
         self.facts: dict[str, Any] = {}
         self.start_bytes = 0
+        self.cpu_seconds = 0.0
+        self._jobs_cpu = 0.0
         self._own_bytes = 0
         self._work = tempfile.mkdtemp(prefix="codefavor-") if level != "L3" else ""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
@@ -147,10 +151,8 @@ class Worker:
     def close(self) -> None:
         """Kill the zygote and everything under it; free its directory."""
         self._control.close()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._log.close()
         if self._work:
@@ -170,9 +172,11 @@ class Worker:
         try:
             # Only this end may not block; the program's end has to.
             os.set_blocking(output_write, True)
-            source = json.dumps({"tests": tests, "entry_point": entry_point})
+            parts = {"tests": tests, "entry_point": entry_point}
+            if mode == "in_process":
+                parts["code"], code = code, ""
             fds.append(code_fd := _memory_file(code))
-            fds.append(tests_fd := _memory_file(source))
+            fds.append(tests_fd := _memory_file(json.dumps(parts)))
             job = _job_of(limits, mode)
             self._send(json.dumps(job).encode(), [code_fd, tests_fd, output_write, verdict_write])
             os.close(output_write)
@@ -186,6 +190,8 @@ class Worker:
                 os.close(fd)
         self.n_runs += 1
         self._own_bytes = facts.get("own_bytes", 0)
+        self._jobs_cpu += facts.get("program_cpu", 0.0) + facts.get("tests_cpu", 0.0)
+        self.cpu_seconds = self._jobs_cpu + facts.get("own_cpu", 0.0)
         self.start_bytes = self.start_bytes or self._own_bytes
         if "infra" in facts or "stale" in facts:
             raise WorkerGone(facts.get("infra") or facts.get("stale"))

@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any, NamedTuple, NoReturn
 
-from codefavor.sandbox import program, tests_run
+from codefavor.sandbox import in_process, program, tests_run
 from codefavor.sandbox.jail import Jail
 
 CHANNEL_FD = 3
@@ -111,8 +111,12 @@ def _run_job(
     started = time.monotonic()
     try:
         theirs, ours = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
-        tests = _fork(jail, job, "tests", (ours.fileno(), tests_fd, verdict_fd, -1))
-        candidate = _fork(jail, job, "program", (theirs.fileno(), code_fd, -1, output_fd))
+        if job["mode"] == "in_process":
+            fds = (ours.fileno(), tests_fd, verdict_fd, output_fd)
+            tests = candidate = _fork(jail, job, "tests", fds)
+        else:
+            tests = _fork(jail, job, "tests", (ours.fileno(), tests_fd, verdict_fd, -1))
+            candidate = _fork(jail, job, "program", (theirs.fileno(), code_fd, -1, output_fd))
         theirs.close()
         ours.close()
     except OSError as error:
@@ -189,6 +193,8 @@ def _be_program(job: dict[str, Any]) -> NoReturn:
 
 def _be_tests(job: dict[str, Any]) -> NoReturn:
     source = json.loads(_read_all(4))
+    if job["mode"] == "in_process":
+        in_process.run_in_process(source["code"], source["tests"], source["entry_point"], 5)
     tests_run.run_tests_process(
         CHANNEL_FD, 5, source["tests"], source["entry_point"], job["reply_bytes"]
     )
@@ -206,7 +212,7 @@ def _cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def _watch(
+def _watch(  # noqa: PLR0917
     control: Any,
     jail: Jail,
     job: dict[str, Any],
@@ -255,17 +261,22 @@ def _reap(candidate: Child, tests: Child, stopped: str, started: float) -> dict[
     if not died_first:
         signal.pidfd_send_signal(candidate.pidfd, signal.SIGKILL)
     _, program_status, program_usage = os.wait4(candidate.pid, 0)
-    _, tests_status, tests_usage = os.wait4(tests.pid, 0)
     os.close(candidate.pidfd)
-    os.close(tests.pidfd)
+    tests_status, tests_cpu = program_status, 0.0
+    if tests.pid != candidate.pid:
+        _, tests_status, tests_usage = os.wait4(tests.pid, 0)
+        os.close(tests.pidfd)
+        tests_cpu = tests_usage.ru_utime + tests_usage.ru_stime
+    own = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "stopped": stopped,
         "died_first": died_first,
         "program_status": program_status,
         "tests_status": tests_status,
         "program_cpu": program_usage.ru_utime + program_usage.ru_stime,
-        "tests_cpu": tests_usage.ru_utime + tests_usage.ru_stime,
+        "tests_cpu": tests_cpu,
         "peak_bytes": program_usage.ru_maxrss * 1024,
         "seconds": time.monotonic() - started,
-        "own_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "own_bytes": own.ru_maxrss * 1024,
+        "own_cpu": own.ru_utime + own.ru_stime,
     }

@@ -60,10 +60,10 @@ class RecipeChecker:
         os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
         try:
             with quiet():
-                from axolotl.integrations.base import PluginManager  # noqa: PLC0415
-                from axolotl.utils.config import prepare_plugins, validate_config  # noqa: PLC0415
-                from axolotl.utils.dict import DictDefault  # noqa: PLC0415
-                from axolotl.utils.schemas.config import AxolotlInputConfig  # noqa: PLC0415
+                from axolotl.integrations.base import PluginManager
+                from axolotl.utils.config import prepare_plugins, validate_config
+                from axolotl.utils.dict import DictDefault
+                from axolotl.utils.schemas.config import AxolotlInputConfig
         except ModuleNotFoundError as error:
             raise MissingPackageError("axolotl", "train", "checking recipes") from error
         self._plugins = PluginManager
@@ -224,7 +224,7 @@ def loss_errors(config: Mapping[str, Any]) -> Iterator[str]:
 def known_dpo_losses() -> set[str]:
     """The loss names that the installed trainer tells apart, read from its source."""
     with quiet():
-        from trl.trainer.dpo_trainer import DPOTrainer  # noqa: PLC0415
+        from trl.trainer.dpo_trainer import DPOTrainer
 
     return set(re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer)))
 
@@ -309,7 +309,7 @@ def odd_settings(config: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 
 def _torch_version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415
+    from importlib.metadata import version
 
     return version("torch").split("+")[0]
 

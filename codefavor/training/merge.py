@@ -61,7 +61,7 @@ def ties(
         threshold = difference.abs().flatten().kthvalue(difference.numel() - n_kept + 1).values
         kept.append((difference * (difference.abs() >= threshold), weight))
     sign = sum(weight * difference for difference, weight in kept).sign()
-    total = count = 0.0
+    total, count = base.float() * 0.0, base.float() * 0.0
     for difference, weight in kept:
         agrees = (difference.sign() == sign) & (difference != 0)
         total = total + weight * difference * agrees
@@ -149,8 +149,8 @@ def merge_adapters(
 def fold_adapter(base: Path, adapter: Path, out: Path) -> Path:
     """The base model with the adapter's weights added in: a plain model folder."""
     try:
-        from peft import PeftModel  # noqa: PLC0415
-        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingPackageError(error.name or "peft", "local", "folding an adapter") from error
     config = _adapter_config(adapter)
@@ -210,7 +210,7 @@ def _check_same_tensors(
 def _opened(folder: Path) -> Iterator[dict[str, Callable[[], Tensor]]]:
     """A loader for every tensor of a folder; nothing is read before it is called."""
     _import_torch()
-    from safetensors import safe_open  # noqa: PLC0415
+    from safetensors import safe_open
 
     files = sorted(folder.glob("*.safetensors"))
     if (folder / _ADAPTER).is_file():
@@ -283,7 +283,7 @@ def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file
 
     save_file(dict(tensors), path, metadata={"format": "pt"})
 
@@ -305,7 +305,7 @@ def _lora_scale(config: Row) -> float:
 
 def _import_torch() -> Any:
     try:
-        import torch  # noqa: PLC0415
+        import torch
     except ImportError as error:
         raise MissingPackageError("torch", "local", "merging models") from error
     return torch

@@ -86,8 +86,8 @@ class Preview:
         self.folder = folder or Path.cwd()
         try:
             with quiet():
-                from axolotl.utils.dict import DictDefault  # noqa: PLC0415
-                from transformers import AutoTokenizer  # noqa: PLC0415
+                from axolotl.utils.dict import DictDefault
+                from transformers import AutoTokenizer
         except ImportError as error:
             raise MissingPackageError("axolotl", "train", "a preview of tokens") from error
         base_model = str(config["base_model"])
@@ -95,7 +95,7 @@ class Preview:
         source = str(local) if local.is_dir() else base_model
         self._cfg = DictDefault(json.loads(json.dumps(self.config)))
         self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
-        special = {
+        special: dict[str, Any] = {
             key: value
             for key, value in (config.get("special_tokens") or {}).items()
             if isinstance(value, str)
@@ -146,11 +146,11 @@ class Preview:
         name = str(entry["type"])
         with quiet():
             if self.method == "reward":
-                from axolotl.prompt_strategies.bradley_terry import load  # noqa: PLC0415
+                from axolotl.prompt_strategies.bradley_terry import load
 
                 name = name.removeprefix("bradley_terry.")
             else:
-                from axolotl.prompt_strategies import load  # noqa: PLC0415
+                from axolotl.prompt_strategies import load
             strategy = load(name, self.tokenizer, self._cfg, type(self._cfg)(entry))
         if strategy is None:
             raise ConfigError(f"Axolotl has no reader for the data set type {name!r}")
@@ -176,7 +176,7 @@ class Preview:
         name = "user_defined.default" if isinstance(kind, dict) else str(kind)
         module = {"kto": "kto", "orpo": "orpo"}.get(self.method, "dpo")
         with quiet():
-            from importlib import import_module  # noqa: PLC0415
+            from importlib import import_module
 
             load = import_module(f"axolotl.prompt_strategies.{module}").load
             transform = load(name, self._cfg, dataset_idx=index)

@@ -283,7 +283,7 @@ def dump(config: Mapping[str, Any]) -> str:
     )
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc, unused-ignore]
     """Short lists on one line; templates as blocks, other texts with line ends in quotes."""
 
 

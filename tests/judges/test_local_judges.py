@@ -238,7 +238,7 @@ async def test_scalar_reward_is_the_models_output_for_the_whole_conversation(tmp
         rewards = []
         for code in (comparison.code_a, comparison.code_b):
             messages = [
-                *solution_messages(comparison.instruction, comparison.criteria, system="none"),
+                *solution_messages(comparison.instruction, comparison.criteria),
                 {"role": "assistant", "content": solution_text(code)},
             ]
             ids = tokenizer.apply_chat_template(messages, return_dict=False)

@@ -1,0 +1,134 @@
+"""The whole walk, in its small size: what it writes, and that no kill changes it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.axolotl, pytest.mark.integration]
+
+COMMAND = [sys.executable, "-m", "codefavor", "demo", "--size", "smoke", "--seed", "3"]
+
+
+def environment() -> dict[str, str]:
+    # The model and everything else is on this machine; a look-up outside would only wait.
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "run"
+    done = subprocess.run(
+        [*COMMAND, "--out", str(out)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().splitlines()[-1] == str(out / "report.html")
+    return out
+
+
+def test_the_report_shows_every_system_with_its_counts(finished):
+    report = json.loads((finished / "report.json").read_text())
+    names = [system["name"] for system in report["systems"]]
+    assert names[0] == "random"
+    assert names[-1] == "trained"
+    assert len(names) == 7
+    for system in report["systems"]:
+        assert {"n", "n_error", "n_undecided", "accuracy", "low", "high"} <= system.keys()
+        assert system["n_error"] == 0
+    assert report["headline"]["n_pairs"] == len(report["items"])
+    page = (finished / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_no_problem_is_on_two_sides(finished):
+    sides = {}
+    for split in ("train", "dev", "test"):
+        for line in (finished / "pairs" / f"{split}.jsonl").read_text().splitlines():
+            pair = json.loads(line)
+            assert sides.setdefault(pair["problem_id"], split) == split
+
+
+def test_every_pair_carries_its_evidence(finished):
+    for line in (finished / "pairs" / "test.jsonl").read_text().splitlines():
+        pair = json.loads(line)
+        assert pair["evidence"]["chosen"]["outcome"] == "passed"
+        assert pair["evidence"]["rejected"]["outcome"] != "passed"
+        assert pair["evidence"]["rejected"]["trust"] in ("split", "weak")
+
+
+def test_a_second_call_does_nothing_again(finished):
+    stamps = {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()}
+    done = subprocess.run(
+        [*COMMAND, "--out", str(finished)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert "train (done before)" in done.stderr
+    assert {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()} == stamps
+
+
+def test_other_settings_in_the_same_folder_are_refused(finished):
+    command = [*COMMAND, "--out", str(finished)]
+    command[command.index("3")] = "4"
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "seed=3" in done.stderr
+    assert "--fresh" in done.stderr
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_result(finished, tmp_path):
+    out = tmp_path / "run"
+    rng = random.Random(20)
+    for _ in range(5):
+        process = subprocess.Popen(
+            [*COMMAND, "--out", str(out)],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(3, 45))
+        # Only the command itself: what it started must notice and go.
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(
+        [*COMMAND, "--out", str(out)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("pairs/train.jsonl", "pairs/test.jsonl", "data/train.dpo.jsonl"):
+        assert comparable(out / name) == comparable(finished / name), name
+    first, second = (json.loads((f / "report.json").read_text()) for f in (finished, out))
+    assert first["systems"] == second["systems"]
+    assert first["gains"] == second["gains"]
+    losses = [[point["loss"] for point in r["training"]["points"]] for r in (first, second)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def comparable(path: Path) -> list[dict]:
+    """The rows without what a clock measured."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        for run in row.get("evidence", {}).values():
+            run.pop("seconds")
+            run.pop("peak_bytes")
+    return rows

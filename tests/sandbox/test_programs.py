@@ -1,0 +1,159 @@
+"""Honest programs pass, hostile ones do not and leave no trace, at every level."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from codefavor.sandbox import Limits, SandboxPool
+from tests.sandbox.honest import HONEST, Honest
+from tests.sandbox.hostile import HOSTILE, Hostile
+
+HONEST_LIMITS = Limits(cpu_s=20.0, wall_s=120.0)
+HOSTILE_LIMITS = Limits(cpu_s=1.0, wall_s=8.0, memory_bytes=512 << 20)
+SECRET = "the canary sings"
+
+
+@dataclass
+class Surroundings:
+    """What a hostile program would touch."""
+
+    canary: Path
+    listener: socket.socket
+
+    def fill(self, code: str) -> str:
+        """The program with the names of its targets."""
+        return code.format(
+            canary=str(self.canary),
+            port=self.listener.getsockname()[1],
+            pid=os.getpid(),
+            variable="CODEFAVOR_TEST_CANARY",
+        )
+
+    def traces(self) -> list[str]:
+        """What was touched."""
+        found = []
+        if self.canary.read_text() != SECRET or self.canary.stat().st_mode & 0o777 != 0o666:
+            found.append("the canary file was changed")
+        if [path.name for path in self.canary.parent.iterdir()] != [self.canary.name]:
+            found.append("a file was planted")
+        try:
+            link, _ = self.listener.accept()
+            link.close()
+            found.append("somebody connected")
+        except BlockingIOError:
+            pass
+        return found
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    folder.chmod(0o777)
+    canary = folder / "canary"
+    canary.write_text(SECRET)
+    canary.chmod(0o666)
+    monkeypatch.setenv("CODEFAVOR_TEST_CANARY", SECRET)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        yield Surroundings(canary, listener)
+
+
+def _name(case: Honest | Hostile) -> str:
+    return case.name if isinstance(case, Honest) else f"{case.family}: {case.name}"
+
+
+@pytest.mark.parametrize("case", HONEST, ids=_name)
+def test_honest_program_passes(pool: SandboxPool, case: Honest) -> None:
+    if "numpy" in case.code:
+        pytest.importorskip("numpy")
+    result = pool.run(case.code, case.tests, HONEST_LIMITS, entry_point=case.entry_point)
+    assert result.outcome == "passed", result.error
+    assert result.passed == result.total > 0
+    assert result.level == pool.level
+    assert result.trust in ("split", "weak")
+
+
+@pytest.mark.parametrize("case", HOSTILE, ids=_name)
+def test_hostile_program_fails_without_a_trace(
+    pool: SandboxPool, case: Hostile, surroundings: Surroundings
+) -> None:
+    code = surroundings.fill(case.code) if case.family == "reaching out" else case.code
+    before = _children()
+    result = pool.run(code, case.tests, HOSTILE_LIMITS, entry_point="f")
+    assert result.outcome not in ("passed", "infra_error", "test_error"), result
+    if case.outcomes:
+        assert result.outcome in case.outcomes, result.error
+    assert surroundings.traces() == []
+    assert _children() <= before or "numpy" in code
+    follow_up = pool.run(
+        f"def f(x):\n    return x * x  # after {case.name!r}", "assert f(3) == 9", HONEST_LIMITS
+    )
+    assert follow_up.outcome == "passed", follow_up.error
+
+
+def _children() -> set[str]:
+    """Ids of all processes below this one."""
+    listing = subprocess.run(
+        ["ps", "-e", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+    )
+    parents = {}
+    for line in listing.stdout.splitlines():
+        pid, parent, state = line.split()[:3]
+        if not state.startswith("Z"):
+            parents[pid] = parent
+    found = {str(os.getpid())}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        if not more:
+            break
+        found |= more
+    return {pid for pid in found if pid in parents and not _is_ps(pid)}
+
+
+def _is_ps(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "ps"
+    except OSError:
+        return True
+
+
+def test_there_are_at_least_120_hostile_programs() -> None:
+    assert len({(case.name, case.code, case.tests) for case in HOSTILE}) >= 120
+
+
+def test_everything_also_holds_for_a_plain_user(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("this whole suite already runs as a plain user")
+    reachable = subprocess.run(
+        [sys.executable, "-c", "pass"], user=65534, group=65534, extra_groups=[], check=False,
+        capture_output=True, cwd="/",
+    ) if _is_reachable(Path(sys.executable)) else None  # fmt: skip
+    if reachable is None or reachable.returncode != 0:
+        pytest.skip("a plain user cannot start this interpreter (it lies in a closed folder)")
+    here = str(Path(__file__).resolve().parents[2])
+    script = (
+        "import sys; sys.path.insert(0, %r)\n"
+        "from tests.sandbox.plain_user import main\nsys.exit(main())\n" % here
+    )
+    tmp_path.chmod(0o777)
+    done = subprocess.run(
+        [sys.executable, "-c", script], user=65534, group=65534, extra_groups=[], check=False,
+        capture_output=True, text=True, cwd="/", env={"PATH": "/usr/bin:/bin", "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _is_reachable(path: Path) -> bool:
+    """Whether everyone may reach a file, through all its links."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)

@@ -1,0 +1,126 @@
+"""What our plugins do inside Axolotl's process, and the trainer against the slow reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.training.test_losses import BETA, random_batch
+
+pytestmark = pytest.mark.axolotl
+pytest.importorskip("axolotl")
+
+
+def test_numbers_that_are_not_finite_are_named():
+    from codefavor.training.plugins import finite_numbers
+
+    row = finite_numbers({"loss": float("nan"), "a": "1.5", "text": "x", "b": float("inf")})
+    assert row == {"loss": None, "a": 1.5, "b": None, "not_finite": ["loss", "b"]}
+    json.dumps(row, allow_nan=False)
+
+
+def test_metrics_are_written_by_the_main_process_alone(tmp_path: Path):
+    from codefavor.training.plugins import MetricsCallback
+
+    callback = MetricsCallback(tmp_path / "metrics.jsonl")
+    for is_main in (True, False):
+        state = SimpleNamespace(is_world_process_zero=is_main, global_step=3, max_steps=9)
+        callback.on_log(None, state, None, logs={"loss": 0.5})
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["max_steps"], row["loss"]) for row in rows] == [(3, 9, 0.5)]
+
+
+def test_curriculum_order_needs_unshuffled_data():
+    from axolotl.utils.dict import DictDefault
+
+    from codefavor.training.plugins import CurriculumPlugin
+
+    plugin = CurriculumPlugin()
+    kept = {"curriculum_order": True, "shuffle_merged_datasets": False}
+    assert plugin.get_training_args(DictDefault({})) == {}
+    assert plugin.get_training_args(DictDefault({**kept, "rl": "dpo"})) == {
+        "train_sampling_strategy": "sequential"
+    }
+    assert plugin.get_training_args(DictDefault({**kept, "rl": "grpo"})) == {
+        "shuffle_dataset": False
+    }
+    with pytest.raises(ValueError, match="shuffle_merged_datasets"):
+        plugin.get_training_args(DictDefault({"curriculum_order": True, "rl": "dpo"}))
+
+
+@pytest.mark.parametrize("form", ["paper", "additive"])
+def test_the_trainers_loss_equals_the_formula_on_a_real_model(form: str):
+    """The trainer's own path (model, masks, reference model) against float64 by hand."""
+    import math
+    from collections import defaultdict
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from codefavor.training.dpop import DPOPTrainer
+
+    def model(seed: int):
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=11,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+        )
+        made = LlamaForCausalLM(config)
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter.mul_(3.0)
+        return made
+
+    policy, reference = model(1), model(2)
+    rows, prompts, lengths = random_batch(4)
+    ids = torch.tensor(rows)
+    completion = torch.zeros_like(ids)
+    attention = torch.zeros_like(ids)
+    for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
+        completion[row, prompt:length] = 1
+        attention[row, :length] = 1
+    trainer = DPOPTrainer.__new__(DPOPTrainer)
+    trainer.model, trainer.ref_model, trainer.beta = policy, reference, BETA
+    trainer.dpop_lambda, trainer.dpop_form = 5.0, form
+    trainer.args = SimpleNamespace(gradient_checkpointing_kwargs=None)
+    trainer.accelerator = SimpleNamespace(
+        gather=lambda value: value, gather_for_metrics=lambda value: value
+    )
+    trainer._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
+    trainer._total_train_tokens = 0
+    inputs = {"input_ids": ids, "attention_mask": attention, "completion_mask": completion}
+    loss = trainer._compute_loss(policy, inputs, False)
+
+    def logps(network):
+        doubled = network.double()
+        totals = []
+        for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
+            with torch.no_grad():
+                logits = doubled(input_ids=ids[row : row + 1, :length]).logits[0]
+            total = 0.0
+            for position in range(prompt, length):
+                scores = logits[position - 1].tolist()
+                biggest = max(scores)
+                norm = biggest + math.log(sum(math.exp(score - biggest) for score in scores))
+                total += scores[rows[row][position]] - norm
+            totals.append(total)
+        return totals
+
+    ours, theirs = logps(policy), logps(reference)
+    expected = []
+    for pair in range(3):
+        win, lose = ours[pair] - theirs[pair], ours[pair + 3] - theirs[pair + 3]
+        penalty = 5.0 * max(0.0, -win)
+        inside = win - lose - (penalty if form == "paper" else 0.0)
+        value = math.log1p(math.exp(-BETA * inside))
+        expected.append(value + (penalty if form == "additive" else 0.0))
+    assert loss.item() == pytest.approx(sum(expected) / 3, rel=1e-5)
+    assert trainer._metrics["train"]["logps/chosen"][0] == pytest.approx(
+        sum(ours[:3]) / 3, rel=1e-5
+    )

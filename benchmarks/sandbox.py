@@ -82,7 +82,7 @@ def _guarded_run(code: str, problem: Problem, passed: list[str]) -> None:
                 kept[module, name] = getattr(module, name, None)
                 setattr(module, name, None)
         try:
-            exec(f"{code}\n{problem.tests}", {})
+            exec(f"{code}\n{problem.tests}", {})  # noqa: S102  the method itself
             passed.append("passed")
         except BaseException:  # noqa: BLE001  as the method does
             passed.append("failed")
@@ -107,7 +107,9 @@ def human_eval_method(job: Job) -> bool:
 def python_process(job: Job) -> bool:
     """A Python process per program; its exit status decides."""
     source = f"{job.code}\n{job.problem.tests}"
-    done = subprocess.run([sys.executable, "-"], input=source.encode(), capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-"], input=source.encode(), capture_output=True, check=False
+    )
     return done.returncode == 0
 
 

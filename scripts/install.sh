@@ -33,19 +33,19 @@ torch=$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' requirements.txt)
 if ! "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(not m.version('torch').startswith('$torch'))" 2>/dev/null; then
     if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
         echo "install: torch $torch with CUDA (an NVIDIA GPU was found)" >&2
-        pip install -q "torch==$torch"
+        pip install -qq "torch==$torch"
     else
         echo "install: torch $torch for the CPU (no NVIDIA GPU was found)" >&2
         # The CPU build has a name of its own; where no configured index has it, uv knows the
         # index that does; the last resort is the CUDA build, which also runs on a CPU.
-        pip install -q "torch==$torch+cpu" 2>/dev/null ||
-            { pip install -q uv && "$venv/bin/uv" pip install -q --python "$venv/bin/python" --torch-backend cpu "torch==$torch"; } ||
-            { echo "install: no CPU build was found; taking the CUDA build (several GB)" >&2; pip install -q "torch==$torch"; }
+        pip install -qq "torch==$torch+cpu" 2>/dev/null ||
+            { pip install -qq uv && "$venv/bin/uv" pip install -qq --python "$venv/bin/python" --torch-backend cpu "torch==$torch"; } ||
+            { echo "install: no CPU build was found; taking the CUDA build (several GB)" >&2; pip install -qq "torch==$torch"; }
     fi
 fi
 echo "install: everything else in requirements.txt" >&2
-pip install -q -r requirements.txt
-pip install -q --no-deps -e .
+pip install -qq -r requirements.txt
+pip install -qq --no-deps -e .
 pip check >/dev/null || { pip check >&2; echo "error: the installed packages contradict each other" >&2; exit 1; }
 touch "$stamp"
 echo "install: done" >&2

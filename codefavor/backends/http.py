@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -154,9 +156,18 @@ class HttpClient:
                 headers=self._headers,
                 timeout=self._timeout,
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-                trust_env=True,
+                # Not trust_env: it searches the environment and ~/.netrc again for every request.
+                proxy=_proxy_of(self.base_url),
             )
         return self._session
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for this address, None for a direct connection."""
+    parts = urllib.parse.urlsplit(url)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
 
 
 def decode_object(content: bytes) -> dict[str, Any]:

@@ -44,7 +44,10 @@ def command(
     problems: Annotated[
         str, typer.Option(help="starter, another known set, or a JSONL of problems.")
     ] = "starter",
-    seed: Annotated[int, typer.Option(help="Draws programs, pairs and training order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws programs, drafts and pairs.")] = 0,
+    train_seed: Annotated[
+        int | None, typer.Option(help="Draws training rows, order and start; --seed by default.")
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Judge on test, or on dev while you choose settings.")
     ] = "test",
@@ -74,7 +77,13 @@ def command(
     chosen = recipe or find_recipes() / "smollm2-135m" / "simpo.yaml"
     if not chosen.is_file():
         raise ConfigError(f"{chosen}: no such recipe; `codefavor recipes list` shows them")
-    judge = JudgeSettings(recipe=chosen, split=split, seed=seed, **judge_changes)
+    judge = JudgeSettings(
+        recipe=chosen,
+        split=split,
+        seed=seed,
+        train_seed=seed if train_seed is None else train_seed,
+        **judge_changes,
+    )
     if fresh and out.exists():
         shutil.rmtree(out)
     _bind_settings(out, data, judge)

@@ -23,7 +23,7 @@ from codefavor.judges.likelihood import LikelihoodJudge, Reduction
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.scalar import ScalarJudge
 from codefavor.records import Row, content_id, file_sha256, read_rows, write_rows
-from codefavor.training.formats import FormatOptions, convert, get_format
+from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.launch import launch
 from codefavor.training.recipes import global_batch, load_yaml
 
@@ -44,7 +44,8 @@ class JudgeSettings:
 
     `max_rows` caps the training rows (None: all); `prompted` caps the pairs that the untrained
     model is also asked about in words; `bench_tasks` is the number of CodePrefBench tasks an
-    aspect (0: none). `overrides` are Axolotl keys.
+    aspect (0: none). `train_seed` draws the training rows, their order and the adapter's start.
+    `overrides` are Axolotl keys.
     """
 
     recipe: Path
@@ -53,6 +54,7 @@ class JudgeSettings:
     prompted: int = 84
     bench_tasks: int = 8
     seed: int = 0
+    train_seed: int = 0
     overrides: tuple[tuple[str, object], ...] = ()
 
 
@@ -79,13 +81,12 @@ def format_of(recipe: Path) -> str:
 
 
 def make_training_rows(pairs: Path, settings: JudgeSettings, out: Path) -> str:
-    """Convert the training pairs to the rows that the recipe reads, shortest first if capped."""
+    """Convert the training pairs to the rows that the recipe reads; a cap takes them by hash."""
     form = format_of(settings.recipe)
     preferences = sorted(
-        read_pairs(pairs), key=lambda pair: content_id(settings.seed, "order", pair.id)
+        read_pairs(pairs), key=lambda pair: content_id(settings.train_seed, "order", pair.id)
     )
-    options = FormatOptions(seed=settings.seed)
-    get_format(form)
+    options = FormatOptions(seed=settings.train_seed)
     rows = convert(preferences[: settings.max_rows], form, options).rows
     if not rows:
         raise DataError(f"{pairs}: no pair gives a row of the format {form}")
@@ -110,7 +111,7 @@ def train(workspace: Workspace, settings: JudgeSettings, data: Path, model: Path
                 "base_model": str(model.resolve()),
                 "output_dir": str(output.resolve()),
                 "dataset_prepared_path": str((output / "prepared").resolve()),
-                "seed": 42 + settings.seed,
+                "seed": 42 + settings.train_seed,
                 **dict(settings.overrides),
             },
             data=data.resolve(),
@@ -184,7 +185,7 @@ def train_and_judge(
     model = ensure_embedded_model(workspace.path("models"))
     pairs = workspace.path("pairs")
     data = workspace.path("data", f"train.{format_of(settings.recipe)}.jsonl")
-    recipe = {"recipe": file_sha256(settings.recipe), "seed": settings.seed}
+    recipe = {"recipe": file_sha256(settings.recipe), "seed": settings.train_seed}
     workspace.stage(
         "convert",
         {**recipe, "max_rows": settings.max_rows},

@@ -56,6 +56,7 @@ def build_report(
             "recipe": _recipe_name(settings.recipe),
             "split": settings.split,
             "seed": settings.seed,
+            "training seed": settings.train_seed,
             "training rows (at most)": settings.max_rows,
         },
         "versions": {"codefavor": __version__, **_versions()},

@@ -121,7 +121,7 @@ def record(
             raise ConfigError(f"{run}: trained with a recipe that is not (or no longer) of ours")
         metrics = read_metrics(run)
         card |= {"first": first_values(metrics), "last": last_values(metrics)}
-        kind, text = recipe_table.run_entry(card)
+        kind, text = recipe_table.run_entry(card, recipe.config)
         results = recipe_table.with_entry(results, recipe.line.name, kind, recipe.digest, text)
         typer.echo(f"{recipe.line.name}: {kind}: {text}")
     write_text(root / "results.yaml", [engine.dump(results)])

@@ -6,10 +6,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from codefavor.cli.recipe_tools import estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
@@ -17,7 +16,7 @@ from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.training.launch import TrainingRun, launch
 from codefavor.training.plan import TrainingPlan, plan_training, training_command
-from codefavor.training.recipes import find_recipes, load_yaml
+from codefavor.training.recipes import find_recipes, load_yaml, parse_value
 from codefavor.training.signs import sick_signs
 
 _SHOWN = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy", "reward")
@@ -110,8 +109,7 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
         key, is_there, text = setting.partition("=")
         if not is_there or not key.isidentifier():
             raise ConfigError(f"--set {setting!r}: expected key=value")
-        value: Any = yaml.safe_load(text)
-        overrides[key] = value
+        overrides[key] = parse_value(text)
     return overrides
 
 

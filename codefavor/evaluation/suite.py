@@ -99,7 +99,7 @@ def load_task(task: Task) -> list[Row]:
 
 
 def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
-    """The result file of a task and a judge; its journal lies beside it as .jsonl."""
+    """The result file of a task and a judge."""
     name = "-".join(
         part
         for part in (
@@ -115,6 +115,11 @@ def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
     return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', name)}.json"
 
 
+def rows_path(out: Path) -> Path:
+    """The journal of a result file: in the folder `rows` beside it, out of the way of *.json."""
+    return out.parent / "rows" / f"{out.stem}.jsonl"
+
+
 def run_task(
     task: Task,
     options: JudgeOptions,
@@ -125,7 +130,7 @@ def run_task(
     run_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> tuple[Row, Counts]:
-    """Judge all pairs (those not yet in the journal beside `out`) and write the result file.
+    """Judge all pairs (those not yet in its journal) and write the result file.
 
     `make_context` makes the runner's context from a backend (default: a plain one).
     """
@@ -142,7 +147,7 @@ def run_task(
         "items_sha256": items_sha256(items),
         "code_version": __version__,
     }
-    journal_path = out.with_suffix(".jsonl")
+    journal_path = rows_path(out)
     if overwrite:
         for path in (journal_path, manifest_path(journal_path)):
             path.unlink(missing_ok=True)
@@ -162,7 +167,7 @@ def run_task(
         "output_tokens": counts.output_tokens,
         "usd": counts.usd if backend is not None else None,
     }
-    base = result_path(out.parent, replace(task, attack=""), options).with_suffix(".jsonl")
+    base = rows_path(result_path(out.parent, replace(task, attack=""), options))
     if task.attack and base.is_file():
         found = robustness(
             read_journal(base),
@@ -177,7 +182,7 @@ def run_task(
 
 def rescore_task(task: Task, options: JudgeOptions, out: Path) -> Row:
     """Read all stored replies again, recompute every number, write the result; asks nobody."""
-    journal_path = out.with_suffix(".jsonl")
+    journal_path = rows_path(out)
     if not journal_path.is_file():
         raise DataError(
             f"{journal_path}: no stored replies; run the same command without --rescore"

@@ -58,6 +58,9 @@ class Bridge(Codec):
         """Take in a class of the peer."""
         raise NotImplementedError
 
+    def note_made(self, kind: type, made: object) -> None:
+        """A class of the peer was called here; `made` is what it gave."""
+
     def is_capturing(self) -> bool:
         """Whether the text the peer prints while it answers is wanted here."""
         return False
@@ -191,7 +194,7 @@ class Bridge(Codec):
         if not all(type(name) is str for name in names) or len(names) != len(values):
             raise BadFrame("malformed keywords")
         args = [self.decode_whole(item) for item in positional]
-        keywords = dict(zip(names, [self.decode_whole(item, strict=False) for item in values]))
+        keywords = dict(zip(names, map(self.decode_whole, values), strict=True))
         self._apply(sync)
         self._settle()
         return operation, [target, args, keywords], self.scope, outer, capture is True

@@ -48,7 +48,7 @@ def _judge(
     namespace["__builtins__"] = __builtins__
     sys.modules[PROGRAM_NAME] = sys.modules["__main__"] = module
     try:
-        exec(compile(code, PROGRAM_FILE_NAME, "exec", dont_inherit=True), namespace)  # noqa: S102
+        exec(compile(code, PROGRAM_FILE_NAME, "exec", dont_inherit=True), namespace)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its outcome
         outcome = label_error(error, True)
         verdict.values.update(stage="load", outcome=outcome, error=full_error(error))
@@ -59,7 +59,7 @@ def _judge(
         sys.modules["pytest"] = pytest_shim.make_module()
     namespace.update({"__name__": MODULE_NAME, RECORDER: recorder})
     try:
-        exec(compile(plan.tree, FILE_NAME, "exec", dont_inherit=True), namespace)  # noqa: S102
+        exec(compile(plan.tree, FILE_NAME, "exec", dont_inherit=True), namespace)
         run_test_functions(namespace, plan, entry_point, recorder)
     except MissingEntryPoint as error:
         verdict.values.update(outcome=error.outcome, error=str(error))

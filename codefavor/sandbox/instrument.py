@@ -8,6 +8,8 @@ it may be waiting for the exception.
 from __future__ import annotations
 
 import ast
+import builtins
+import sys
 from typing import NamedTuple
 
 RECORDER = "__codefavor_recorder__"
@@ -48,21 +50,33 @@ def instrument(source: str, entry_point: str) -> Instrumented:
     rewriter = _Rewriter()
     tree.body = rewriter.statements(tree.body, soft=True, guarded=False)
     ast.fix_missing_locations(tree)
-    names, imports = {entry_point}, set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            names.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            names.update(alias.name for alias in node.names)
-            if node.module and not node.level:
-                imports.add(node.module)
-        elif isinstance(node, ast.Import):
-            imports.update(alias.name for alias in node.names)
-    declared = frozenset(name for name in names if name.lstrip("_")[:1].isupper())
+    declared, imports = _names(tree)
+    if entry_point[:1].isupper():
+        declared |= {entry_point}
     calls_check = _calls_check(tree)
     return Instrumented(tree, rewriter.sites, declared, calls_check, frozenset(imports))
+
+
+def _names(tree: ast.Module) -> tuple[frozenset[str], set[str]]:
+    """(classes of the program that the tests construct, by the writing; modules imported)."""
+    used: set[str] = set()
+    own: set[str] = set(dir(builtins))
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            used.update((getattr(node.func, "id", ""), getattr(node.func, "attr", "")))
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            own.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            own.add(node.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imports.add(node.module)
+            if node.module.partition(".")[0] in sys.stdlib_module_names:
+                own.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+    wanted = used - own
+    return frozenset(name for name in wanted if name.lstrip("_")[:1].isupper()), imports
 
 
 def _calls_check(tree: ast.Module) -> bool:

@@ -118,7 +118,9 @@ class Mirror(type):
     _special_: frozenset[str]
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls._bridge_.ask("call", cls._handle_, args, kwargs)
+        made = cls._bridge_.ask("call", cls._handle_, args, kwargs)
+        cls._bridge_.note_made(cls, made)
+        return made
 
     def __getattr__(cls, name: str) -> Any:
         _check_readable(name)

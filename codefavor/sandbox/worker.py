@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -19,7 +20,6 @@ from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox.outcome import Limits
-import contextlib
 
 _BOOT = (
     "import sys, types\n"

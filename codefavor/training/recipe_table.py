@@ -78,8 +78,14 @@ def with_entry(results: Mapping[str, Any], name: str, kind: str, digest: str, te
     return dict(sorted({**results, name: own}.items()))
 
 
-def run_entry(card: Mapping[str, Any]) -> tuple[str, str]:
-    """The kind ("cpu" or "gpu") and the text that a finished run card supports."""
+_PLACES = {"base_model", "output_dir", "dataset_prepared_path", "datasets"}
+
+
+def run_entry(card: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, str]:
+    """The kind ("cpu" or "gpu") and the text that a finished run card supports.
+
+    `config` is the recipe's own; settings that the run changed are named, paths are not.
+    """
     if card.get("status") != "finished":
         raise ConfigError(f"the run of {card.get('recipe')} is not finished")
     first, last = card.get("first") or {}, card.get("last") or {}
@@ -88,6 +94,11 @@ def run_entry(card: Mapping[str, Any]) -> tuple[str, str]:
         if name in first and name in last:
             parts.append(f"{name.removeprefix('rewards/')} {first[name]:.3g} -> {last[name]:.3g}")
     parts.append(f"{card['seconds']:.0f} s")
+    ran = card.get("config") or {}
+    keys = sorted({*ran, *config} - _PLACES)
+    changed = [f"{key} {ran.get(key)}" for key in keys if ran.get(key) != config.get(key)]
+    if changed:
+        parts.append(f"run with {', '.join(changed)}")
     return ("gpu" if card.get("gpus") else "cpu"), ", ".join(parts)
 
 

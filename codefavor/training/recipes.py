@@ -113,6 +113,14 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
+def parse_value(text: str) -> Any:
+    """One value as it would stand in a recipe; raises ConfigError for what is not YAML."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{text!r} is not a YAML value: {error}") from error
+
+
 def read_matrix(root: Path) -> dict[str, MatrixLine]:
     """Every line of the matrix by name, in the order of the file, grids written out.
 

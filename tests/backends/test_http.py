@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codefavor.backends.http import (
+    HttpClient,
     decode_object,
     error_of,
     hold_of,
@@ -12,6 +13,7 @@ from codefavor.backends.http import (
     retry_after_of,
 )
 from codefavor.errors import BackendError
+from tests.kit.server import LoopbackServer, Reply
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,17 @@ def test_an_error_page_that_is_not_json_is_quoted() -> None:
     error = error_of(502, {}, b"<h1>Bad gateway</h1>", "http://x")
     assert "Bad gateway" in str(error)
     assert (error.reason, error.retryable) == ("server_error", True)
+
+
+async def test_a_proxy_of_the_environment_is_used_and_loopback_goes_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LoopbackServer(lambda call: Reply({"path": call.path})) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        through = HttpClient("http://models.invalid/v1", {})
+        assert (await through.get("/x")).body == {"path": "http://models.invalid/v1/x"}
+        around = HttpClient(f"{server.url}/v1", {})
+        assert (await around.get("/x")).body == {"path": "/v1/x"}
+        await through.close()
+        await around.close()

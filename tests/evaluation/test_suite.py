@@ -18,7 +18,7 @@ from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import evaluate, items_of
 from codefavor.evaluation.results import read_result, rescore
-from codefavor.evaluation.suite import Task, rescore_task, result_path, run_task
+from codefavor.evaluation.suite import Task, rescore_task, result_path, rows_path, run_task
 from codefavor.journal import Journal, read_journal
 from codefavor.judges.llm import LlmJudge, verdict_of_logprobs
 from codefavor.records import Preference, write_rows
@@ -100,7 +100,7 @@ def test_rescore_recomputes_from_stored_replies_alone(pairs_file, tmp_path):
     out.unlink()
     assert rescore_task(task, options("always_a"), out)["metrics"] == result["metrics"]
     # A stored reply that reads differently today changes the numbers.
-    journal = out.with_suffix(".jsonl")
+    journal = rows_path(out)
     records = list(read_journal(journal))
     for record in records:
         record["row"]["verdicts"]["chosen_first"]["raw"] = "[RESULT] B"

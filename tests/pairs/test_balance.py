@@ -6,9 +6,7 @@ from codefavor.records import Preference
 
 def pair(problem: str, n_chosen: int, n_rejected: int, level: str = "hard") -> Preference:
     name = f"{problem}-{n_chosen}-{n_rejected}"
-    return Preference(
-        name, "i", "c" * n_chosen, "r" * n_rejected, problem_id=problem, level=level
-    )
+    return Preference(name, "i", "c" * n_chosen, "r" * n_rejected, problem_id=problem, level=level)
 
 
 def test_shorter_accuracy_counts_ties_as_half():

@@ -143,8 +143,8 @@ def test_everything_also_holds_for_a_plain_user(tmp_path: Path) -> None:
         pytest.skip("a plain user cannot start this interpreter (it lies in a closed folder)")
     here = str(Path(__file__).resolve().parents[2])
     script = (
-        "import sys; sys.path.insert(0, %r)\n"
-        "from tests.sandbox.plain_user import main\nsys.exit(main())\n" % here
+        f"import sys; sys.path.insert(0, {here!r})\n"
+        "from tests.sandbox.plain_user import main\nsys.exit(main())\n"
     )
     tmp_path.chmod(0o777)
     done = subprocess.run(

@@ -6,11 +6,15 @@ def problem(name: str, body: str) -> Problem:
     return Problem(f"p/{name}", "do it", f"assert {name}([1]) == 1", name, reference=body)
 
 
-FIRST = problem("first", "def first(xs):\n    if not xs:\n        return 0\n    return xs[0] + 1 - 1")
+FIRST = problem(
+    "first", "def first(xs):\n    if not xs:\n        return 0\n    return xs[0] + 1 - 1"
+)
 OTHERS = [
     FIRST,
     problem("last", "def last(xs):\n    return xs[-1]"),
-    problem("span", "def span(xs):\n    low = min(xs)\n    high = max(xs)\n    return high - low + 0"),
+    problem(
+        "span", "def span(xs):\n    low = min(xs)\n    high = max(xs)\n    return high - low + 0"
+    ),
     problem("depth", "def depth(xs):\n    return 1 + depth(xs[1:]) if xs else 0"),
 ]
 

@@ -127,11 +127,12 @@ def test_a_run_card_becomes_an_entry_only_when_the_run_finished():
         "seconds": 41.6,
         "first": {"loss": 0.6931, "rewards/margins": 0.0},
         "last": {"step": 6, "loss": 0.41, "rewards/margins": 0.68},
+        "config": {"max_steps": 6, "seed": 1, "output_dir": "elsewhere"},
     }
-    expected = ("cpu", "6 steps, loss 0.693 -> 0.41, margins 0 -> 0.68, 42 s")
-    assert recipe_table.run_entry(card) == expected
+    text = "6 steps, loss 0.693 -> 0.41, margins 0 -> 0.68, 42 s, run with max_steps 6"
+    assert recipe_table.run_entry(card, {"seed": 1, "output_dir": "here"}) == ("cpu", text)
     with pytest.raises(ConfigError, match="not finished"):
-        recipe_table.run_entry({**card, "status": "running"})
+        recipe_table.run_entry({**card, "status": "running"}, {})
 
 
 def test_stale_and_orphaned_files_are_named(root: Path):

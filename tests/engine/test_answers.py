@@ -1,0 +1,120 @@
+"""Kept answers: exact, shared by processes, there after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codefavor.backends import Request, Response, Sampling, TokenLogprob, Usage
+from codefavor.engine import AnswerStore
+from codefavor.engine.answers import answer_key
+from codefavor.engine.budget import Budget, Forecast, Ledger, Purse
+from codefavor.engine.prices import Price
+from codefavor.errors import BudgetError, JournalError
+
+ASK = Request([{"role": "user", "content": "x"}])
+IDENTITY = {"backend": "openai", "model": "m"}
+
+
+def test_an_answer_comes_back_exactly(tmp_path: Path) -> None:
+    response = Response(
+        "ü\n", "length", Usage(1, 2, 1), (TokenLogprob("a", -0.25, {"b": -1.5}),), "thought"
+    )
+    store = AnswerStore(tmp_path / "a")
+    store.put(b"k", response)
+    store.close()
+    store = AnswerStore(tmp_path / "a")
+    assert store.get(b"k") == response
+    assert store.get(b"other") is None
+    store.close()
+
+
+def test_every_part_of_a_request_is_part_of_its_key() -> None:
+    base = answer_key(IDENTITY, ASK, "r", 0)
+    others = [
+        answer_key({**IDENTITY, "model": "m2"}, ASK, "r", 0),
+        answer_key(IDENTITY, Request([{"role": "user", "content": "y"}]), "r", 0),
+        answer_key(IDENTITY, Request(ASK.messages, Sampling(max_tokens=3)), "r", 0),
+        answer_key(IDENTITY, Request(ASK.messages, Sampling(json_schema={"a": 1})), "r", 0),
+        answer_key(IDENTITY, Request(ASK.messages, stop=("s",)), "r", 0),
+    ]
+    assert len({base, *others}) == 6
+    assert base == answer_key(IDENTITY, ASK, "another row", 5)
+
+
+def test_unseeded_draws_belong_to_their_row_and_occurrence() -> None:
+    drawn = Request(ASK.messages, Sampling(temperature=1.0))
+    keys = {answer_key(IDENTITY, drawn, row, i) for row in ("r", "s") for i in (0, 1)}
+    assert len(keys) == 4
+    seeded = Request(ASK.messages, Sampling(temperature=1.0, seed=4))
+    assert answer_key(IDENTITY, seeded, "r", 0) == answer_key(IDENTITY, seeded, "s", 1)
+
+
+def test_a_put_survives_kill_9_and_two_processes_may_write(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from codefavor.backends import Response\n"
+        "from codefavor.engine import AnswerStore\n"
+        "store = AnswerStore(Path(sys.argv[1]), sync_every_s=1000)\n"
+        "for i in range(200): store.put(f'{sys.argv[2]}{i}'.encode(), Response(str(i)))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    writers = [subprocess.Popen([*command, name], env=dict(os.environ)) for name in "xy"]
+    assert [writer.wait() for writer in writers] == [-signal.SIGKILL] * 2
+    store = AnswerStore(tmp_path / "a")
+    for name in "xy":
+        for i in range(200):
+            kept = store.get(f"{name}{i}".encode())
+            assert kept is not None
+            assert kept.text == str(i)
+    store.close()
+
+
+def test_a_file_that_is_no_store_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("this is not SQLite" * 100)
+    with pytest.raises(JournalError, match="cannot be used to keep answers"):
+        AnswerStore(tmp_path / "a")
+
+
+def test_the_ledger_adds_up_over_kills_and_ignores_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "spent"
+    ledger = Ledger(path)
+    ledger.add(Usage(10, 5, 2), 0.5)
+    ledger.add(Usage(1, 1), 0.25)
+    ledger.close()
+    with open(path, "a") as handle:
+        handle.write("7 7 0 0.")
+    ledger = Ledger(path)
+    assert (ledger.usage, ledger.usd) == (Usage(11, 6, 2), 0.75)
+    ledger.add(Usage(1, 0), 0.0)
+    ledger.close()
+    assert Ledger(path).usage == Usage(12, 6, 2)
+
+
+async def test_what_is_in_flight_counts_against_the_budget() -> None:
+    purse = Purse(Budget(tokens=100), Price(1, 1), Ledger())
+    first = await purse.reserve(Usage(30, 30))
+    second = await purse.reserve(Usage(10, 20))
+    purse.settle(second, Usage(1, 1))
+    third = await purse.reserve(Usage(18, 20))  # 60 in flight + 2 spent + 38 = 100
+    purse.settle(first, None)
+    purse.settle(third, Usage(18, 20))
+    with pytest.raises(BudgetError, match="40 of 100 tokens"):
+        await purse.reserve(Usage(60, 1))
+
+
+def test_the_forecast_follows_the_densest_text_seen() -> None:
+    request = Request([{"role": "user", "content": "x" * 1000}], Sampling(max_tokens=10, n=3))
+    forecast = Forecast()
+    assert forecast.tokens(request) == Usage(509, 30)
+    forecast.learn(request, Usage(900, 0))
+    assert forecast.tokens(request).input_tokens >= 990
+    for _ in range(500):
+        forecast.learn(request, Usage(250, 0))
+    assert 250 < forecast.tokens(request).input_tokens < 320

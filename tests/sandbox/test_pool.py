@@ -1,0 +1,172 @@
+"""What the pool promises beside verdicts: bad input, limits, partial credit, recovery, levels."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from codefavor.errors import ConfigError, SandboxError
+from codefavor.sandbox import OUTCOMES, Limits, SandboxPool
+from codefavor.sandbox.pool import choose_flavour
+from codefavor.sandbox.selftest import _level_of
+from codefavor.sandbox.worker import Worker
+
+PROGRAM = "def f(x):\n    return x * x\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "outcome", "words"),
+    [
+        ("", "assert f(1) == 1", "no_code", "empty"),
+        ("  \n", "assert f(1) == 1", "no_code", "empty"),
+        (b"def f(): 1", "assert f(1) == 1", "no_code", "bytes"),
+        ("def f(x) return", "assert f(1) == 1", "syntax_error", "SyntaxError"),
+        ("x = '\0'", "assert f(1) == 1", "syntax_error", "null"),
+        ("import nothing_of_that_name", "assert f(1) == 1", "import_error", "nothing_of"),
+        (PROGRAM, "assert f(1) ==", "test_error", "do not parse"),
+        (PROGRAM, "", "test_error", "no tests"),
+        (PROGRAM, "x = f(1)", "test_error", "no check"),
+        (PROGRAM, "assert True", "test_error", "vacuous"),
+        (PROGRAM, "try:\n    f(1)\nexcept Exception:\n    pass\nassert 1", "test_error", "vacuous"),
+        (PROGRAM, "assert g(1) == 1", "runtime_error", "missing name"),
+        (PROGRAM, "def check(candidate):\n    assert candidate(1) == 1", "test_error", "entry"),
+        ("def f(x):\n    return [].push(x)", "assert f(1)", "runtime_error", "API misuse"),
+        ("def f(x):\n    return 1 / 0", "assert f(1)", "runtime_error", "line 2"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_bad_input_has_a_clear_outcome(
+    pool: SandboxPool, code: str, tests: str, outcome: str, words: str
+) -> None:
+    result = pool.run(code, tests)
+    assert result.outcome == outcome, result.error
+    assert outcome in OUTCOMES
+    assert words in result.error
+
+
+def test_ten_megabytes_of_code_end(pool: SandboxPool) -> None:
+    code = PROGRAM + "x = 1\n" * 1_700_000
+    result = pool.run(code, "assert f(3) == 10", Limits(cpu_s=10, wall_s=60))
+    assert result.outcome in ("wrong_output", "memory", "timeout")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"cpu_s": 0}, {"cpu_s": -1}, {"wall_s": float("nan")}, {"memory_bytes": 1}, {"cpu_s": "5"},
+     {"wall_s": float("inf")}, {"output_bytes": 1.5}],
+    ids=str,
+)  # fmt: skip
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_partial_credit_and_the_values_of_the_first_failure(pool: SandboxPool) -> None:
+    tests = "assert f(2) == 4\nassert f(3) == 8\nassert f(4) == 16\nassert f(5) == 0"
+    result = pool.run(PROGRAM, tests)
+    assert result.outcome == "wrong_output"
+    assert (result.passed, result.total) == (2, 4)
+    assert result.asserts == (True, False, True, False)
+    assert result.failed_assert == "assert f(3) == 8"
+    assert "9 == 8" in result.error
+
+
+def test_an_object_of_the_program_is_marked_weak(pool: SandboxPool) -> None:
+    code = (
+        "class P:\n    def __init__(self, x):\n        self.x = x\n"
+        "    def __eq__(self, o):\n        return self.x == o.x\n"
+    )
+    assert pool.run(code, "assert P(1) == P(1)").trust == "weak"
+    assert pool.run(code, "assert P(1).x == 1").trust == "split"
+
+
+def test_in_process_only_on_request(pools: dict[str, SandboxPool]) -> None:
+    with pytest.raises(ConfigError, match="allow_in_process"):
+        pools["L2"].run(PROGRAM, "assert f(2) == 4", in_process=True)
+    with SandboxPool(1, allow_in_process=True) as pool:
+        right = pool.run(PROGRAM, "assert f(2) == 4", in_process=True)
+        wrong = pool.run(PROGRAM, "assert f(2) == 5", in_process=True)
+    assert (right.outcome, right.trust) == ("passed", "in_process")
+    assert wrong.outcome == "wrong_output"
+
+
+def test_many_threads_and_async_get_their_own_results(pool: SandboxPool) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        results = list(
+            threads.map(
+                lambda n: pool.run(f"def f(x):\n    return {n}", "assert f(0) % 2 == 0"), range(16)
+            )
+        )
+    assert [result.is_pass for result in results] == [n % 2 == 0 for n in range(16)]
+
+    async def gather() -> list[bool]:
+        runs = [pool.run_async(PROGRAM, f"assert f(3) == {n}") for n in range(8, 11)]
+        return [result.is_pass for result in await asyncio.gather(*runs)]
+
+    assert asyncio.run(gather()) == [False, True, False]
+
+
+def test_a_killed_zygote_is_replaced() -> None:
+    with SandboxPool(1, dedupe=False) as pool:
+        assert pool.run(PROGRAM, "assert f(2) == 4").is_pass
+        worker = pool._every[0].workers["lean"]
+        os.kill(worker._process.pid, signal.SIGKILL)
+        worker._process.wait()
+        assert pool.run(PROGRAM, "assert f(2) == 4").is_pass
+        assert pool._every[0].workers["lean"] is not worker
+
+
+def test_nothing_is_left_when_a_pool_closes() -> None:
+    pool = SandboxPool(2)
+    pool.run(PROGRAM, "assert f(2) == 4")
+    pids = [w._process.pid for slot in pool._every for w in slot.workers.values()]
+    pool.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(SandboxError, match="closed"):
+        pool.run(PROGRAM, "assert f(2) == 4")
+
+
+def test_equal_jobs_run_once() -> None:
+    with SandboxPool(1) as pool:
+        pool.run(PROGRAM, "assert f(2) == 4")
+        runs = pool._every[0].workers["lean"].n_runs
+        pool.run(PROGRAM, "assert f(2) == 4")
+        assert pool._every[0].workers["lean"].n_runs == runs
+
+
+@pytest.mark.parametrize(
+    ("without", "highest"), [("seccomp", "L1"), ("landlock", "L1")], ids=lambda v: v
+)
+def test_a_missing_layer_lowers_the_level_or_refuses(without: str, highest: str) -> None:
+    from codefavor.sandbox import selftest
+
+    try:
+        worker = Worker("lean", "L2", without=(without,))
+    except SandboxError as error:
+        assert "needed" in str(error)
+        return
+    try:
+        failures = selftest._try_out(worker, "NO_SUCH_VARIABLE")
+    finally:
+        worker.close()
+    assert _level_of("L2", failures) <= highest
+
+
+def test_an_unreachable_level_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(SandboxError, match="needs Linux"):
+        SandboxPool(1)
+
+
+@pytest.mark.parametrize(
+    ("code", "flavour"),
+    [("x = 1", "lean"), ("import numpy as np", "numpy"), ("from pandas import Series", "heavy")],
+)
+def test_the_zygote_follows_the_imports(code: str, flavour: str) -> None:
+    assert choose_flavour(code, "assert x") == flavour

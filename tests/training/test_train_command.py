@@ -1,0 +1,57 @@
+"""The commands around training: overrides, names, dry runs, errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codefavor.cli.recipe_tools import estimate_recipe
+from codefavor.cli.recipes import resolve
+from codefavor.cli.train import follow, read_overrides
+from codefavor.errors import ConfigError
+from codefavor.training.recipes import load_yaml
+
+
+def test_settings_are_read_as_yaml_and_win_over_layers():
+    found = read_overrides(["bf16=true", "learning_rate=2e-5", "a__b=[1, x]"], ["hardware/any"])
+    assert found["bf16"] is True
+    assert found["learning_rate"] == 2e-5
+    assert found["a__b"] == [1, "x"]
+    assert found["lora_mlp_kernel"] is False
+    assert "header" not in found
+
+
+@pytest.mark.parametrize("setting", ["bf16", "a.b=1", "=3"])
+def test_a_malformed_setting_is_refused(setting: str):
+    with pytest.raises(ConfigError, match="expected key=value"):
+        read_overrides([setting], [])
+
+
+def test_an_unknown_layer_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"known: .*hardware/any"):
+        read_overrides([], ["hardware/cpu"])
+
+
+def test_an_unknown_recipe_lists_near_names():
+    with pytest.raises(ConfigError, match=r"near: .*smollm2-135m/dpo"):
+        resolve("smollm2/dpo")
+
+
+def test_an_estimate_without_data_says_which_numbers_to_give(tmp_path: Path, monkeypatch):
+    recipe = resolve("gpu1x80/qwen2.5-coder-7b-dpo").resolve()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="pass --rows and --tokens"):
+        estimate_recipe(recipe, load_yaml(recipe), gpus=1)
+    found, basis = estimate_recipe(recipe, load_yaml(recipe), gpus=1, rows=1000, tokens=500)
+    assert "7.62 billion weights" in basis
+    assert found.fits
+
+
+def test_a_sick_sign_is_reported_once_while_following(capsys):
+    rows: list[dict] = []
+    for step in range(20):
+        follow(rows, {"step": step, "max_steps": 20, "loss": 0.5 + 0.05 * step})
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("warning: the loss rises") for line in lines) == 1
+    assert sum(line.startswith("step ") for line in lines) == 20

@@ -1,15 +1,15 @@
 """Every error this package raises on purpose.
 
-    CodefavorError
-    ├── ConfigError           a setting, flag or recipe is wrong; nothing was started
-    ├── DataError             a file or row is wrong; the message names file and line
-    ├── MissingPackageError   an optional package is not installed; the message names the extra
-    ├── JournalError          an output is locked, or was made under other settings
-    ├── BackendError          a model server failed (retryable or not); never an answer
-    ├── SandboxError          the sandbox failed; never "the program failed"
-    ├── BudgetError           the money or token budget is spent
-    ├── TrainingError         the launched training process failed
-    └── Rejected              a step drops its row for a stated reason (counted, not a failure)
+CodefavorError
+├── ConfigError           a setting, flag or recipe is wrong; nothing was started
+├── DataError             a file or row is wrong; the message names file and line
+├── MissingPackageError   an optional package is not installed; the message names the extra
+├── JournalError          an output is locked, or was made under other settings
+├── BackendError          a model server failed (retryable or not); never an answer
+├── SandboxError          the sandbox failed; never "the program failed"
+├── BudgetError           the money or token budget is spent
+├── TrainingError         the launched training process failed
+└── Rejected              a step drops its row for a stated reason (counted, not a failure)
 """
 
 from __future__ import annotations

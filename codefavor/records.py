@@ -259,7 +259,7 @@ def write_text(path: Path, parts: Iterable[str]) -> int:
                 count += 1
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return count

@@ -26,7 +26,7 @@ from codefavor.text import (
         ("~~~python\nx = 1\n~~~", "x = 1\n"),
         ("````python\ns = '''\n```\n'''\n````", "s = '''\n```\n'''\n"),
         ("```bash\npip install x\n```\n```python\nx = 1\n```", "x = 1\n"),
-        ("```python\nf(1)\n```\nor\n```python\ndef f(x):\n  return x\n```", "def f(x):\n  return x\n"),
+        ("```python\nf(1)\n```\n```python\ndef f(x):\n return x\n```", "def f(x):\n return x\n"),
         ("```python\nx = 1\n\n\ny = 2\n```", "x = 1\n\n\ny = 2\n"),
         ("```python\ndef f():\n    return 1", "def f():\n    return 1\n"),
         ("  ```python\n  def f():\n      return 1\n  ```", "def f():\n    return 1\n"),

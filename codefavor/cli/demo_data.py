@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.backends.base import Sampling
-from codefavor.backends.embedded import EmbeddedBackend
+from codefavor.backends.registry import make_backend
 from codefavor.cli.demo_workspace import Workspace
 from codefavor.engine.context import Context
 from codefavor.engine.progress import TerminalProgress
@@ -152,7 +152,7 @@ def make_drafts(
     problems: list[Problem], settings: DataSettings, models: Path, journal_path: Path
 ) -> str:
     """Ask the embedded model for drafts of the problems with the shortest references."""
-    backend = EmbeddedBackend(models)
+    backend = make_backend(f"embedded:{models}")
     sampling = Sampling(
         temperature=0.8, top_p=0.95, max_tokens=settings.draft_tokens, n=settings.drafts
     )

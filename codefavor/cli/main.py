@@ -25,6 +25,7 @@ VERBS = {
     "convert": "Preference pairs to the rows that a recipe trains on.",
     "recipes": "List, show, render and check training recipes.",
     "train": "Train a recipe with Axolotl.",
+    "merge": "Merge adapters and checkpoints.",
     "evaluate": "Measure judges and models.",
     "report": "Write HTML reports.",
     "sandbox": "Prove the isolation of the sandbox.",

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from codefavor.errors import DataError
+from codefavor.evaluation.leaderboard import (
+    entry_of,
+    read_references,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from codefavor.evaluation.leaderboard_page import leaderboard_html
 from codefavor.evaluation.report import render_data_report, render_demo_report
+from codefavor.evaluation.results import read_result
 from codefavor.records import Preference, read_records, write_text
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
@@ -33,6 +42,25 @@ def data(
 ) -> None:
     """A browser of any preference rows, with both programs side by side."""
     _write(out, render_data_report(read_records(pairs, Preference), title or pairs.name))
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[list[Path], typer.Argument(help="Result files of `codefavor evaluate`.")],
+    out: Out,
+    references: Annotated[
+        Path | None, typer.Option(help="CSV of published numbers, shown as such.")
+    ] = None,
+    benchmark: Annotated[str, typer.Option(help="Which benchmark of the CSV.")] = "codeprefbench",
+) -> None:
+    """One page of all judges: table, forest plot, costs, agreement; also .md, .tex and .csv."""
+    found = [read_result(path) for path in results]
+    entries = [entry_of(result) for result in found]
+    if references is not None:
+        entries += read_references(references, benchmark)
+    _write(out, leaderboard_html(entries, {}))
+    for suffix, text in ((".md", to_markdown), (".tex", to_latex), (".csv", to_csv)):
+        _write(out.with_suffix(suffix), text(entries))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

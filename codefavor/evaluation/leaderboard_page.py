@@ -36,7 +36,8 @@ def leaderboard_html(
         _section(
             "Accuracy with intervals",
             _forest(ordered),
-            "95 % intervals resample whole problems. The line marks 50 %: chance.",
+            "95 % intervals resample whole problems; ours are over all pairs, published ones the "
+            "mean of three aspects. The thick line marks 50 %: chance.",
         ),
         _section("Groups", _radar([e for e in ordered if e.kind == "result"]), ""),
         _section("Cost against accuracy", _costs(ordered), "Only judges whose price is known."),
@@ -76,7 +77,7 @@ def _section(title: str, content: str, note: str) -> str:
 
 
 def _sort_value(entry: Entry) -> float:
-    for name in (OVERALL, "average"):
+    for name in ("average", OVERALL):
         if name in entry.cells and entry.cells[name].accuracy is not None:
             return entry.cells[name].accuracy or 0.0
     return 0.0

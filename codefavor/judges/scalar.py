@@ -117,7 +117,9 @@ def load_reward_model(
             f"{model_path} has no reward head ({', '.join(missing)} is not in its weights); "
             "give the adapter that holds it, or a trained reward model"
         )
-    tokenizer = AutoTokenizer.from_pretrained(str(model_path))
+    # The adapter's folder has the chat template that it was trained with, which may be another.
+    has_own = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
+    tokenizer = AutoTokenizer.from_pretrained(str(adapter if has_own else model_path))
     return model.to(target).eval(), tokenizer
 
 

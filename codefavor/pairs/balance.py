@@ -67,10 +67,10 @@ def _balance_group(
     balance = 0
     for _ in range(per_problem):
         for problem in order:
-            pair = _take(pools[problem], balance)
-            if pair is not None:
-                balance += length_sign(pair)
-                chosen.append(pair)
+            taken = _take(pools[problem], balance)
+            if taken is not None:
+                balance += length_sign(taken)
+                chosen.append(taken)
     return _without_surplus(chosen, balance)
 
 

@@ -102,15 +102,22 @@ class JudgeBridge(NamingBridge):
     def _value_overrides(self, special: frozenset[str], bases: tuple[type, ...]) -> dict[str, Any]:
         base = next(b for b in bases if b is not object)
         found: dict[str, Any] = {"__hash__": base.__hash__}
-        found.update({method: self._comparison(method) for method in special & COMPARED})
-        found.update({method: self._arithmetic(method) for method in special & ARITHMETIC})
-        if "__eq__" in found and "__hash__" in special:
-            found.pop("__hash__")
-        hidden = SPECIAL - special - {"__str__", "__repr__", "__format__"}
-        for method in hidden & set(dir(base)):
-            if method not in found:
-                found[method] = getattr(base, method)
+        for method in SPECIAL & set(dir(base)) - {"__str__", "__repr__", "__format__"}:
+            found[method] = getattr(base, method)
+        for method in special & ARITHMETIC:
+            found[method] = self._value_arithmetic(method, found.get(method))
         return found
+
+    def _value_arithmetic(self, method: str, plain: Any) -> Any:
+        """The class's own operator for what the tests constructed, else that of the plain type."""
+        ask = self._arithmetic(method)
+
+        def apply(this: Any, *others: Any) -> Any:
+            if self._is_made(this):
+                return ask(this, *others)
+            return NotImplemented if plain is None else plain(this, *others)
+
+        return apply
 
     def learn_class(self, description: list[object]) -> None:
         """As in Bridge."""

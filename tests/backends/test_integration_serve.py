@@ -22,7 +22,7 @@ from codefavor.synthesis.drafts import make_drafts_step
 
 pytestmark = [pytest.mark.integration, pytest.mark.model]
 
-_READY_WITHIN_S = 300
+_READY_WITHIN_S = 600
 
 
 @pytest.fixture(scope="module")

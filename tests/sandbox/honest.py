@@ -1,6 +1,5 @@
 """Programs that must pass: an executor that fails everything is no sandbox."""
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -5,7 +5,6 @@ None of them solves the task (the square of a number), so every pass is a forged
 caller's process, `{variable}` for a variable of the caller's environment.
 """
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -966,7 +965,8 @@ _CLASSES = [
         "lying objects",
         "named like a builtin",
         "class ValueError:\n    def __eq__(self, o):\n        return True\ndef f(x):\n    return ValueError()\n",
-        tests=SQUARE + "\ntry:\n    f('a')\n    raise ValueError('x')\nexcept ValueError:\n    pass",
+        tests=SQUARE
+        + "\ntry:\n    f('a')\n    raise ValueError('x')\nexcept ValueError:\n    pass",
     ),
     _case(
         "lying objects",

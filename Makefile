@@ -1,5 +1,5 @@
 # The two commands of the README; each installs what it needs into .venv once.
-.PHONY: demo test setup check recipes
+.PHONY: demo test test-all setup check recipes
 
 # What the demo and the tests need of the machine: no GPU, no key, no network after the install.
 export HF_HUB_OFFLINE ?= 1
@@ -9,7 +9,11 @@ demo: setup
 	.venv/bin/codefavor demo $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+# Also what takes minutes a test: a real training of every method, 200 kills, all mutants.
+test-all: setup
+	.venv/bin/python -m pytest -m "not gpu" $(ARGS)
 
 setup:
 	@scripts/install.sh

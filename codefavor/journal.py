@@ -69,6 +69,7 @@ class Journal:
             _release_lock(path, lock)
             raise JournalError(f"{path}: cannot be written ({error.strerror})") from error
         except BaseException:
+            # A journal that could not be opened must not stay locked, whatever stopped it.
             _release_lock(path, lock)
             raise
 

@@ -97,6 +97,7 @@ class Asker:
             future.set_result(response)
             return response
         except BaseException as error:
+            # Whatever it was, those who wait for the same answer must learn of it.
             if isinstance(error, asyncio.CancelledError):
                 future.cancel()
             else:

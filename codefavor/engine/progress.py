@@ -104,7 +104,8 @@ class TerminalProgress:
 
     def _show(self) -> None:
         if self._bar is None:
-            print(self.line(time.monotonic()), file=self._stream, flush=True)
+            self._stream.write(self.line(time.monotonic()) + "\n")
+            self._stream.flush()
             return
         self._bar.update(self._task, completed=self._done, fields=" ".join(self._field_texts()))
 

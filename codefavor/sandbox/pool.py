@@ -242,6 +242,7 @@ class SandboxPool:
                 try:
                     report = worker.run(code, tests, entry_point, limits, mode)
                 except BaseException:
+                    # Whatever ended the run, the state of its worker is unknown: it must not serve.
                     self._discard(slot, flavour)
                     raise
                 return report, conclude(report, limits, self.level, trust)

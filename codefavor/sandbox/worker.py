@@ -83,6 +83,7 @@ class Worker:
         try:
             self._introduce(without)
         except BaseException:
+            # A worker that did not come up must leave no process behind, whatever stopped it.
             self.close()
             raise
 

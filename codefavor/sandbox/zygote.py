@@ -152,6 +152,7 @@ def _confine(jail: Jail, job: dict[str, Any], role: str, fds: tuple[int, int, in
         _arrange(*fds)
         jail.confine(job, role)
     except BaseException as error:
+        # The parent must learn of any trouble here; there is no other way out of this process.
         os.write(_TROUBLE_FD, f"{type(error).__name__}: {error} ".encode()[:500])
         raise
     os.closerange(6 if role == "tests" else 5, 256)

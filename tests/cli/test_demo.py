@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.axolotl, pytest.mark.integration]
+pytestmark = [pytest.mark.axolotl, pytest.mark.integration]
 
 COMMAND = [sys.executable, "-m", "codefavor", "demo", "--size", "smoke", "--seed", "3"]
 

@@ -49,7 +49,6 @@ def test_a_problem_is_well_formed(problem: Problem):
     assert problem.license == "Apache-2.0"
 
 
-@pytest.mark.slow
 def test_the_tests_of_a_problem_kill_its_mutants():
     """A quarter of the problems, chosen by hash: a mutant that survives is listed as equivalent."""
     listed = {row["key"] for row in map(json.loads, EQUIVALENT.read_text().splitlines())}

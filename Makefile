@@ -11,7 +11,7 @@ demo: setup
 test: setup
 	.venv/bin/python -m pytest -m "not slow and not gpu" $(ARGS)
 
-# Also what takes minutes a test: a real training of every method, 200 kills, all mutants.
+# Also what takes minutes a test: a real training of every method, 200 kills.
 test-all: setup
 	.venv/bin/python -m pytest -m "not gpu" $(ARGS)
 

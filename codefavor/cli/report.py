@@ -53,12 +53,12 @@ def leaderboard(
     ] = None,
     benchmark: Annotated[str, typer.Option(help="Which benchmark of the CSV.")] = "codeprefbench",
 ) -> None:
-    """One page of all judges: table, forest plot, costs, agreement; also .md, .tex and .csv."""
+    """One page of all judges: table, forest plot, groups, costs; also as .md, .tex and .csv."""
     found = [read_result(path) for path in results]
     entries = [entry_of(result) for result in found]
     if references is not None:
         entries += read_references(references, benchmark)
-    _write(out, leaderboard_html(entries, {}))
+    _write(out, leaderboard_html(entries))
     for suffix, text in ((".md", to_markdown), (".tex", to_latex), (".csv", to_csv)):
         _write(out.with_suffix(suffix), text(entries))
 

@@ -21,10 +21,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("demo") / "run"
-    done = subprocess.run(
+def run_demo(out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*COMMAND, "--out", str(out)],
         env=environment(),
         capture_output=True,
@@ -32,6 +30,12 @@ def finished(tmp_path_factory) -> Path:
         check=False,
         timeout=1500,
     )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "run"
+    done = run_demo(out)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().splitlines()[-1] == str(out / "report.html")
     return out
@@ -70,14 +74,8 @@ def test_every_pair_carries_its_evidence(finished):
 
 def test_a_second_call_does_nothing_again(finished):
     stamps = {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()}
-    done = subprocess.run(
-        [*COMMAND, "--out", str(finished)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
+    done = run_demo(finished)
+    assert done.returncode == 0
     assert "train (done before)" in done.stderr
     assert {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()} == stamps
 
@@ -106,14 +104,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_result(finished, tmp_pat
         # Only the command itself: what it started must notice and go.
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = subprocess.run(
-        [*COMMAND, "--out", str(out)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1500,
-    )
+    done = run_demo(out)
     assert done.returncode == 0, done.stderr[-3000:]
     for name in ("pairs/train.jsonl", "pairs/test.jsonl", "data/train.dpo.jsonl"):
         assert comparable(out / name) == comparable(finished / name), name

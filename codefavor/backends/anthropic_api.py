@@ -28,7 +28,7 @@ class AnthropicBackend(BaseBackend):
     """
 
     name: ClassVar[str] = "anthropic"
-    features: frozenset[Feature] = frozenset({"stop", "system"})
+    features: frozenset[Feature] = frozenset({"json_schema", "stop", "system"})
 
     def __init__(
         self,
@@ -116,6 +116,9 @@ class AnthropicBackend(BaseBackend):
             payload["system"] = system
         if sampling.top_p < 1:
             extra["top_p"] = sampling.top_p
+        if sampling.json_schema is not None:
+            form = {"type": "json_schema", "schema": dict(sampling.json_schema)}
+            extra["output_config"] = {"format": form}
         if request.stop:
             payload["stop_sequences"] = list(request.stop)
         for name in self._omit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -40,7 +41,11 @@ _STOP_REASONS = {
     "model_context_window_exceeded": "length",
     "guardrail_intervened": "filtered",
     "content_filtered": "filtered",
+    "tool_use": "stop",
 }
+# Every model that knows tools can be made to fill one in; Converse's own `outputConfig` is
+# honoured by few models and unknown to older releases of boto3.
+_SCHEMA_TOOL = "answer"
 
 
 class BedrockBackend(BaseBackend):
@@ -49,11 +54,12 @@ class BedrockBackend(BaseBackend):
     Credentials as boto3 finds them (`profile`, environment, instance role, or a bearer token
     in AWS_BEARER_TOKEN_BEDROCK). With `role_arn`, or AWS_ROLE_ARN, that role is assumed and its
     credentials are renewed before they expire. `region` None takes AWS's own settings.
-    `threads` is how many calls run at once, `omit` names fields a model refuses.
+    `threads` is how many calls run at once, `omit` names fields a model refuses. A JSON schema
+    is asked for as the input of a tool, which the model must be able to use.
     """
 
     name: ClassVar[str] = "bedrock"
-    features: frozenset[Feature] = frozenset({"stop", "system"})
+    features: frozenset[Feature] = frozenset({"json_schema", "stop", "system"})
 
     def __init__(
         self,
@@ -218,6 +224,13 @@ def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -
     # Converse refuses an empty text; an empty system message means none.
     if system and system[0]["text"]:
         payload["system"] = system
+    if sampling.json_schema is not None:
+        schema = {"json": dict(sampling.json_schema)}
+        tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
+        payload["toolConfig"] = {
+            "tools": [{"toolSpec": tool}],
+            "toolChoice": {"tool": {"name": _SCHEMA_TOOL}},
+        }
     return payload
 
 
@@ -226,6 +239,9 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
     try:
         blocks = body["output"]["message"]["content"]
         text = "".join(block.get("text", "") for block in blocks)
+        filled = [block["toolUse"]["input"] for block in blocks if "toolUse" in block]
+        if request.sampling.json_schema is not None and filled:
+            text = json.dumps(filled[0], ensure_ascii=False)
         reasoning = "".join(
             block["reasoningContent"].get("reasoningText", {}).get("text", "")
             for block in blocks

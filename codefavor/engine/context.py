@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from codefavor.backends.base import Backend, Message, Request, Response, Sampling
+from codefavor.backends.base import Backend, Feature, Message, Request, Response, Sampling
 from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import Asker
 from codefavor.engine.budget import Budget, Ledger, purse_for
@@ -78,7 +78,7 @@ class Context:
 
         A backend that answers once per request is asked n times, with seeds of their own.
         """
-        if self.backend is not None and (sampling.n == 1 or "n" in self.backend.features):
+        if sampling.n == 1 or self.can("n"):
             return (await self._ask(Request(messages, sampling, tuple(stop)))).answers()
         answers = []
         for index in range(sampling.n):
@@ -86,6 +86,10 @@ class Context:
             one = dataclasses.replace(sampling, n=1, seed=seed)
             answers.append(await self._ask(Request(messages, one, tuple(stop))))
         return tuple(answers)
+
+    def can(self, feature: Feature) -> bool:
+        """Whether the backend honours this part of a request; what it cannot do it refuses."""
+        return self.backend is not None and feature in self.backend.features
 
     def rng(self, row_id: str) -> random.Random:
         """A generator that depends on the run's seed and the row alone, never on order."""

@@ -24,7 +24,7 @@ def make_drafts_step(sampling: Sampling) -> Step:
 
     async def draft(row: Row, context: Context) -> Row:
         problem = Problem.from_row(row, f"problem {row['id']}")
-        fence = f"```{problem.language}" if _can_prefill(context.backend) else ""
+        fence = f"```{problem.language}" if context.can("prefill") else ""
         messages = drafts_messages(problem, fence)
         seeded = dataclasses.replace(sampling, seed=_seed(context, problem, sampling.n))
         answers = await context.samples(messages, sampling=seeded, stop=("\n```",) if fence else ())
@@ -93,10 +93,6 @@ def _completion(
 
 def _defines(code: str, entry_point: str) -> bool:
     return not entry_point or f"def {entry_point}(" in code or f"class {entry_point}" in code
-
-
-def _can_prefill(backend: Backend | None) -> bool:
-    return backend is not None and "prefill" in backend.features
 
 
 def _spec(backend: Backend | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,7 @@ async def exchange(service: Service, say: Say, request: Request) -> tuple[Respon
 
     def handle(call: Call) -> Reply:
         seen.append(service.read(call))
+        say.seen.append(seen[-1])
         return service.write(say)
 
     with LoopbackServer(handle) as server:
@@ -106,6 +108,22 @@ async def test_text_ends_before_a_stop_string_even_where_the_server_leaves_it(
     request = Request([{"role": "user", "content": "x"}], stop=("[END]",))
     response, _ = await exchange(service, Say("a[END]b", "length"), request)
     assert (response.text, response.finish_reason) == ("a", "stop")
+
+
+@all_services
+async def test_a_schema_arrives_whole_and_the_answer_is_json_text(service: Service) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"grade": {"type": "integer"}, "why": {"type": "string"}},
+        "required": ["grade", "why"],
+        "additionalProperties": False,
+    }
+    messages = [{"role": "user", "content": "grade it"}]
+    request = Request(messages, Sampling(json_schema=schema, max_tokens=50))
+    response, seen = await exchange(service, Say('{"grade": 3, "why": "so ü"}'), request)
+    assert seen.schema == schema
+    assert json.loads(response.text) == {"grade": 3, "why": "so ü"}
+    assert response.finish_reason == "stop"
 
 
 @all_services

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ class Seen:
     max_tokens: int | None
     temperature: float | None
     stop: list[str]
+    schema: Any = None
 
 
 @dataclass
@@ -42,6 +44,7 @@ def read_openai(call: Call) -> Seen:
         call.body.get("max_tokens"),
         call.body.get("temperature"),
         call.body.get("stop") or [],
+        call.body.get("response_format", {}).get("json_schema", {}).get("schema"),
     )
 
 
@@ -66,14 +69,29 @@ def read_bedrock(call: Call) -> Seen:
         body["inferenceConfig"].get("maxTokens"),
         body["inferenceConfig"].get("temperature"),
         body["inferenceConfig"].get("stopSequences", []),
+        _bedrock_schema(body),
     )
+
+
+def _bedrock_schema(body: dict[str, Any]) -> Any:
+    """The schema of the one tool, if the model must use it."""
+    config = body.get("toolConfig")
+    if config is None:
+        return None
+    (tool,) = config["tools"]
+    assert config["toolChoice"] == {"tool": {"name": tool["toolSpec"]["name"]}}
+    return tool["toolSpec"]["inputSchema"]["json"]
 
 
 def write_bedrock(say: Say) -> Reply:
     finish = {"stop": "end_turn", "length": "max_tokens", "filtered": "content_filtered"}
+    block: dict[str, Any] = {"text": say.text}
+    if say.seen and say.seen[-1].schema is not None:
+        filled = {"toolUseId": "t", "name": "answer", "input": json.loads(say.text)}
+        block, finish["stop"] = {"toolUse": filled}, "tool_use"
     return Reply(
         {
-            "output": {"message": {"role": "assistant", "content": [{"text": say.text}]}},
+            "output": {"message": {"role": "assistant", "content": [block]}},
             "stopReason": finish[say.finish],
             "usage": {
                 "inputTokens": say.input_tokens,
@@ -99,6 +117,7 @@ def read_gemini(call: Call) -> Seen:
         config.get("maxOutputTokens"),
         config.get("temperature"),
         config.get("stopSequences", []),
+        config.get("responseJsonSchema"),
     )
 
 
@@ -129,6 +148,7 @@ def read_anthropic(call: Call) -> Seen:
         body.get("max_tokens"),
         body.get("temperature"),
         body.get("stop_sequences", []),
+        body.get("output_config", {}).get("format", {}).get("schema"),
     )
 
 

@@ -14,6 +14,8 @@ CodefavorError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class CodefavorError(Exception):
     """Base of all errors raised on purpose. The text is written for the user."""
@@ -77,9 +79,15 @@ class TrainingError(CodefavorError):
 
 
 class Rejected(CodefavorError):
-    """Raised by a step to drop its row; `reason` is counted and kept in the journal."""
+    """Raised by a step to drop its row; `reason` is counted and kept in the journal.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    `row` is what there was of the row, which the journal keeps too: None for nothing.
+    """
+
+    def __init__(
+        self, reason: str, detail: str = "", row: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.row = row

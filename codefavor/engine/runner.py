@@ -298,7 +298,10 @@ class _Loop:
         try:
             result = await self._step(row, self._context.for_row(row_id))
         except Rejected as error:
-            return _record(row_id, "rejected", error.reason, error.detail)
+            return {
+                **_record(row_id, "rejected", error.reason, error.detail),
+                "row": error.row,
+            }
         except BackendError as error:
             return _record(row_id, "error", error.reason, str(error))
         except SandboxError as error:

@@ -11,6 +11,11 @@ from codefavor.records import Comparison
 Messages = list[dict[str, str]]
 SystemTurn = Literal["empty", "none"]
 
+# Feedback names the two programs by these tags and nothing else, so that a converter can call
+# them Program A and Program B in either order.
+CHOSEN_TAG = "[CHOSEN]"
+REJECTED_TAG = "[REJECTED]"
+
 # Every judge and every training row must show a model exactly the same text, or the trained
 # model is asked about something else than it was trained on. So these are short, fixed
 # strings: rows are cut at a few hundred tokens and each word here is paid for in every row.

@@ -72,6 +72,16 @@ async def test_every_row_ends_once_as_ok_rejected_or_error(tmp_path: Path) -> No
     assert records(tmp_path / "o")["r1"]["detail"] == "because"
 
 
+async def test_a_rejection_keeps_what_there_was_of_its_row(tmp_path: Path) -> None:
+    async def step(row: Row, context: Context) -> Row:
+        raise Rejected("no", row={"said": row["q"]})
+
+    with Journal.open(tmp_path / "o", {}) as journal:
+        await run(step, rows(1), journal, context=Context())
+    record = records(tmp_path / "o")["r0"]
+    assert (record["status"], record["row"]) == ("rejected", {"said": rows(1)[0]["q"]})
+
+
 async def test_resume_skips_finished_rows_and_retry_errors_runs_exactly_the_failed(
     tmp_path: Path,
 ) -> None:

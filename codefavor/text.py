@@ -23,6 +23,20 @@ class Fence(NamedTuple):
     is_closed: bool
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text without their ends: CR LF, CR and LF end one, no other character does.
+
+    (`str.splitlines` also cuts at form feeds and Unicode separators, which strings contain.)
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def opening_fence(line: str) -> str:
+    """The marks of a line that opens a fenced block; "" for any other line."""
+    match = _OPENING.match(line)
+    return match["fence"] if match else ""
+
+
 def parse_fences(text: str) -> list[Fence]:
     """The fenced blocks of a Markdown text, in order, read as CommonMark does.
 
@@ -33,11 +47,11 @@ def parse_fences(text: str) -> list[Fence]:
     fences: list[Fence] = []
     opening: re.Match[str] | None = None
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in lines_of(text):
         if opening is None:
             opening = _OPENING.match(line)
             lines = []
-        elif _closes(line, opening["fence"]):
+        elif is_closing_fence(line, opening["fence"]):
             fences.append(_fence(opening, lines, is_closed=True))
             opening = None
         else:
@@ -47,7 +61,8 @@ def parse_fences(text: str) -> list[Fence]:
     return fences
 
 
-def _closes(line: str, fence: str) -> bool:
+def is_closing_fence(line: str, fence: str) -> bool:
+    """Whether a line ends the block that these marks opened."""
     stripped = line.strip()
     is_indented = len(line) - len(line.lstrip(" ")) > 3
     return not is_indented and len(stripped) >= len(fence) and set(stripped) == {fence[0]}
@@ -82,7 +97,7 @@ def extract_code(text: str, language: str = "python") -> str:
 
 
 def _unfenced_program(text: str) -> str:
-    lines = text.strip("\n").splitlines()
+    lines = lines_of(text.strip("\r\n"))
     start = next((i for i, line in enumerate(lines) if _CODE_START.match(line)), None)
     if start is None:
         return ""
@@ -127,7 +142,7 @@ def parse_sections(text: str, names: Sequence[str]) -> dict[str, str]:
             continue
         if opening is None:
             opening = _OPENING.match(line)
-        elif _closes(line, opening["fence"]):
+        elif is_closing_fence(line, opening["fence"]):
             opening = None
         if current is not None:
             current.append(line)

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
+from codefavor import __version__
 from codefavor.errors import ConfigError, DataError
-from codefavor.records import Preference, Problem, read_records, write_rows
+from codefavor.journal import manifest_path
+from codefavor.records import (
+    Preference,
+    Problem,
+    Row,
+    canonical_json,
+    file_sha256,
+    read_records,
+    write_rows,
+    write_text,
+)
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
-from codefavor.training.formats import FORMATS, FormatOptions, convert, get_format
+from codefavor.training.formats import (
+    FORMATS,
+    Conversion,
+    FormatOptions,
+    convert,
+    get_format,
+)
+from codefavor.training.lengths import Lengths, load_tokenizer, summarise_lengths, token_lengths
 from codefavor.training.recipes import load_yaml
+
+_MAX_LISTED = 20
 
 
 def command(
@@ -35,13 +57,46 @@ def command(
     curriculum: Annotated[
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
     ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Model folder or Hub id: print a table of token lengths.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="The recipe's sequence_len; longer rows are an error.")
+    ] = None,
+    allow_long: Annotated[
+        str, typer.Option(help="Longer rows: 'drop' whole pairs, or 'keep'; both list them.")
+    ] = "",
 ) -> None:
-    """Write the rows of one training format."""
+    """Write the rows of one training format, and beside them a manifest of how they were made."""
+    if max_tokens is not None and tokenizer is None:
+        raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
+    long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
+    options = FormatOptions(
+        order=cast("Literal['both', 'random']", _one_of("--order", order, ("both", "random"))),
+        system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
+        seed=seed,
+    )
+    result = _convert(inputs, format_name, options, curriculum)
+    manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result)
+    rows: Sequence[Row] = result.rows
+    if tokenizer is not None:
+        rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
+        manifest |= measured
+    write_rows(out, rows)
+    write_text(manifest_path(out), [canonical_json(manifest | {"n_rows": len(rows)}) + "\n"])
+    typer.echo(
+        f"{format_name}: {len(rows)} rows from {result.n_records} records "
+        f"({_counts(dict(result.rejected))}, {result.n_duplicates} duplicate rows) -> {out}"
+    )
+
+
+def _convert(
+    inputs: Sequence[Path], format_name: str, options: FormatOptions, curriculum: Path | None
+) -> Conversion:
     form = get_format(format_name)
-    if curriculum is not None and form.reads is Problem:
-        raise ConfigError(f"--curriculum orders preference pairs; {format_name} reads problems")
-    options = FormatOptions(order=_order(order), system=_system(system), seed=seed)
     if form.reads is Problem:
+        if curriculum is not None:
+            raise ConfigError(f"--curriculum orders preference pairs; {format_name} reads problems")
         problems = [record for path in inputs for record in read_records(path, Problem)]
         result = convert(problems, format_name, options)
     else:
@@ -55,11 +110,81 @@ def command(
             f"{', '.join(map(str, inputs))}: none of the {result.n_records} records gives a row "
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
-    write_rows(out, result.rows)
-    typer.echo(
-        f"{format_name}: {len(result.rows)} rows from {result.n_records} records "
-        f"({_counts(dict(result.rejected))}, {result.n_duplicates} duplicate rows) -> {out}"
-    )
+    return result
+
+
+def _manifest(
+    inputs: Sequence[Path], format_name: str, options: FormatOptions, curriculum: Path | None
+) -> Row:
+    return {
+        "codefavor": __version__,
+        "format": format_name,
+        **dataclasses.asdict(options),
+        "curriculum": load_yaml(curriculum) if curriculum else None,
+        "inputs": [{"path": str(path), "sha256": file_sha256(path)} for path in inputs],
+    }
+
+
+def _counted(result: Conversion) -> Row:
+    return {
+        "n_records": result.n_records,
+        "n_duplicates": result.n_duplicates,
+        "rejected": dict(result.rejected),
+    }
+
+
+def _check_lengths(
+    result: Conversion, tokenizer: str, limit: int | None, long_rule: str, out: Path
+) -> tuple[Sequence[Row], Row]:
+    """The rows to write and what was measured, after printing the table.
+
+    Raises DataError if rows are over the limit and no rule says what to do with them.
+    """
+    lengths = token_lengths(result.rows, load_tokenizer(tokenizer))
+    table = summarise_lengths(lengths, limit)
+    _show_table(table, tokenizer)
+    longest: dict[str, int] = {}
+    for record_id, length in zip(result.record_ids, lengths, strict=True):
+        if limit is not None and length > limit:
+            longest[record_id] = max(length, longest.get(record_id, 0))
+    for record_id, length in list(longest.items())[:_MAX_LISTED]:
+        typer.echo(f"over {limit} tokens: {record_id} ({length})", err=True)
+    if len(longest) > _MAX_LISTED:
+        where = f"all in {manifest_path(out)}" if long_rule else "all with --allow-long"
+        typer.echo(f"and {len(longest) - _MAX_LISTED} more ({where})", err=True)
+    if longest and not long_rule:
+        raise DataError(
+            f"{table.n_over} of {table.n} rows, of {len(longest)} records, have more than {limit} "
+            "tokens and a trainer would cut or drop them; raise --max-tokens with the recipe's "
+            "sequence_len, or say --allow-long drop or --allow-long keep"
+        )
+    rows: Sequence[Row] = result.rows
+    if long_rule == "drop" and longest:
+        # With all its rows: half a pair would leave one order more often than the other.
+        kept = zip(result.rows, result.record_ids, strict=True)
+        rows = [row for row, record_id in kept if record_id not in longest]
+        n_dropped = len(result.rows) - len(rows)
+        typer.echo(f"dropped {n_dropped} rows of {len(longest)} records", err=True)
+        if not rows:
+            raise DataError(f"every record has a row of more than {limit} tokens")
+    return rows, {
+        "tokenizer": tokenizer,
+        "lengths": table.to_row(),
+        "allow_long": long_rule,
+        "long": longest,
+    }
+
+
+def _show_table(table: Lengths, tokenizer: str) -> None:
+    names = ("rows", "min", "mean", "median", "p80", "p90", "p95", "max")
+    values = (
+        table.n, table.min, round(table.mean, 1), table.median, table.p80, table.p90, table.p95,
+        table.max,
+    )  # fmt: skip
+    typer.echo(f"tokens a row, by {tokenizer}")
+    typer.echo("".join(f"{name:>9}" for name in names) + (f"{'over':>9}" if table.limit else ""))
+    over = f"{table.n_over:>9}" if table.limit else ""
+    typer.echo("".join(f"{value:>9}" for value in values) + over)
 
 
 def _counts(rejected: dict[str, int]) -> str:
@@ -69,17 +194,7 @@ def _counts(rejected: dict[str, int]) -> str:
     return f"{sum(rejected.values())} rejected: {reasons}"
 
 
-def _order(value: str) -> Literal["both", "random"]:
-    if value == "both":
-        return "both"
-    if value == "random":
-        return "random"
-    raise ConfigError(f"--order is {value!r}; expected both or random")
-
-
-def _system(value: str) -> Literal["empty", "none"]:
-    if value == "empty":
-        return "empty"
-    if value == "none":
-        return "none"
-    raise ConfigError(f"--system is {value!r}; expected empty or none")
+def _one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ConfigError(f"{flag} is {value!r}; expected {' or '.join(filter(None, known))}")
+    return value

@@ -23,6 +23,7 @@ VERBS = {
     "score": "Run completions against the tests of their problems.",
     "pair": "Make, balance, split and check preference pairs.",
     "convert": "Preference pairs to the rows that a recipe trains on.",
+    "card": "A Hugging Face data set folder with its card.",
     "recipes": "List, show, render and check training recipes.",
     "train": "Train a recipe with Axolotl.",
     "merge": "Merge adapters and checkpoints.",

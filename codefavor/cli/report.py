@@ -1,4 +1,4 @@
-"""`codefavor report`: HTML pages that need no network, from a demo's numbers or preference rows."""
+"""`codefavor report`: HTML pages that need no network, from a demo's numbers or rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from codefavor.errors import DataError
+from codefavor.evaluation.data_browser import render_data_report
 from codefavor.evaluation.leaderboard import (
     entry_of,
     read_references,
@@ -17,9 +18,9 @@ from codefavor.evaluation.leaderboard import (
     to_markdown,
 )
 from codefavor.evaluation.leaderboard_page import leaderboard_html
-from codefavor.evaluation.report import render_data_report, render_demo_report
+from codefavor.evaluation.report import render_demo_report
 from codefavor.evaluation.results import read_result
-from codefavor.records import Preference, read_records, write_text
+from codefavor.records import write_text
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 
@@ -36,12 +37,14 @@ def demo(
 
 @app.command()
 def data(
-    pairs: Annotated[Path, typer.Argument(help="JSONL of preference rows.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="JSONL of preference rows, or journals (*.journal).")
+    ],
     out: Out,
-    title: Annotated[str, typer.Option(help="Heading; by default the name of the file.")] = "",
+    title: Annotated[str, typer.Option(help="Heading; by default the names of the files.")] = "",
 ) -> None:
-    """A browser of any preference rows, with both programs side by side."""
-    _write(out, render_data_report(read_records(pairs, Preference), title or pairs.name))
+    """A browser of any rows: filters, search, both programs side by side, what was rejected."""
+    _write(out, render_data_report(files, title or ", ".join(path.name for path in files)))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 from codefavor.backends.base import Backend, Request, Response, Sampling
 from codefavor.engine.answers import AnswerStore, answer_key
 from codefavor.engine.ask import RowPending, RunStopped
-from codefavor.engine.budget import Budget, Forecast, Ledger
+from codefavor.engine.budget import Budget, Forecast, Ledger, ledger_path
 from codefavor.engine.context import Context
 from codefavor.engine.prices import FREE, Price, PriceTable
 from codefavor.engine.runner import Counts, Step, run
@@ -122,7 +122,7 @@ class BatchRun:
         With `wait` False it returns as soon as it would have to wait: run it again later.
         Raises BudgetError when the next requests do not fit into the budget.
         """
-        ledger = Ledger(self._journal.path.with_name(self._journal.path.name + ".spent"))
+        ledger = Ledger(ledger_path(self._journal.path))
         try:
             while True:
                 await self._submit_open_jobs()

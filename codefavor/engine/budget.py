@@ -68,15 +68,39 @@ class Ledger:
     def _open(self, path: Path) -> int:
         try:
             text = path.read_text(encoding="ascii") if path.exists() else ""
-            for line in text.split("\n")[:-1]:
-                n_input, n_output, n_cached, usd = line.split(" ")
-                self.usage += Usage(int(n_input), int(n_output), int(n_cached))
-                self.usd += float(usd)
+            self.usage, self.usd = _sums(text)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.ftruncate(handle, text.rfind("\n") + 1)
         except (OSError, ValueError) as error:
             raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
         return handle
+
+
+def ledger_path(journal: Path) -> Path:
+    """Where the costs of the run with this journal are kept."""
+    return journal.with_name(journal.name + ".spent")
+
+
+def read_spent(journal: Path) -> tuple[Usage, float] | None:
+    """The tokens and US dollars that the run with this journal paid; None if none were kept.
+
+    Raises JournalError for a record of costs that cannot be read.
+    """
+    path = ledger_path(journal)
+    try:
+        return _sums(path.read_text(encoding="ascii")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
+
+
+def _sums(text: str) -> tuple[Usage, float]:
+    usage, total = Usage(), 0.0
+    # What follows the last line break was cut off by a kill.
+    for line in text.split("\n")[:-1]:
+        n_input, n_output, n_cached, usd = line.split(" ")
+        usage += Usage(int(n_input), int(n_output), int(n_cached))
+        total += float(usd)
+    return usage, total
 
 
 class Forecast:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codefavor.engine.ask import Asker, RowPending, RunEnding, RunStopped, describe_reasons
-from codefavor.engine.budget import Budget, Ledger
+from codefavor.engine.budget import Budget, Ledger, ledger_path
 from codefavor.engine.context import Asks, Context
 from codefavor.engine.limits import Limits
 from codefavor.engine.progress import NoProgress, Progress
@@ -102,7 +102,7 @@ async def run(
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
-    ledger = Ledger(journal.path.with_name(journal.path.name + ".spent"))
+    ledger = Ledger(ledger_path(journal.path))
     try:
         asker = None
         if put_aside is None:

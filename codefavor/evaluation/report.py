@@ -1,4 +1,4 @@
-"""Self-contained HTML reports: the demo's result, and a browser of any preference rows.
+"""The self-contained HTML report of a demo run.
 
 A report is one file that needs no network and shows the numbers it is given, never more: a
 value that is None is "not measured". All data is escaped, so a program is shown and never run.
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from codefavor.errors import DataError
 from codefavor.evaluation import report_charts as charts
 from codefavor.evaluation.report_charts import Axis, Point, Series, nice_axis, percent, share_axis
-from codefavor.evaluation.report_items import browser_data, item_of
-from codefavor.records import Preference, Row
+from codefavor.evaluation.report_items import browser_data
+from codefavor.evaluation.report_page import render_page
+from codefavor.records import Row
 
 REQUIRED = ("title", "created", "headline", "systems", "items")
 LEVELS = ("reference", "easy", "medium", "hard", "samples")
@@ -57,7 +57,7 @@ def render_demo_report(report: Mapping[str, Any]) -> str:
     )
     focus = {headline["trained"], headline["against"]}
     by_name = {system["name"]: system for system in systems}
-    return _render(
+    return render_page(
         "demo.html.j2",
         report=report,
         headline=headline,
@@ -74,51 +74,6 @@ def render_demo_report(report: Mapping[str, Any]) -> str:
         browser=browser,
         n_items=len(report["items"]),
     )
-
-
-def render_data_report(preferences: Sequence[Preference], title: str) -> str:
-    """A page that shows preference rows with their counts by level and source."""
-    if not preferences:
-        raise DataError(f"{title}: no preference rows to show")
-    counts: dict[tuple[str, str], int] = {}
-    for item in preferences:
-        key = (item.level or "–", item.source or "–")
-        counts[key] = counts.get(key, 0) + 1
-    return _render(
-        "data.html.j2",
-        title=title,
-        n_pairs=len(preferences),
-        n_problems=len({item.problem_id or item.id for item in preferences}),
-        counts=sorted(counts.items()),
-        browser=_browser([item_of(preference) for preference in preferences]),
-        n_items=len(preferences),
-    )
-
-
-def _render(template: str, **values: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("codefavor.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "points": charts.points,
-        "dash": charts.text_or_dash,
-        "p_value": p_value,
-        "seconds": seconds,
-    }
-    environment.globals["asset"] = lambda name: _asset(environment, name)
-    environment.globals["stacked_bar"] = charts.stacked_bar
-    return environment.get_template(template).render(**values)
-
-
-def _asset(environment: Environment, name: str) -> Markup:
-    """The text of one of our own css or js files; the loader finds it in a wheel too."""
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])
 
 
 def _browser(items: Sequence[Mapping[str, Any]], **names: Any) -> Markup:
@@ -287,19 +242,3 @@ def reliability(systems: Sequence[Mapping[str, Any]]) -> Markup | None:
         Axis(0.0, 1.0, ticks, "share that was right"),
         diagonal=True,
     )
-
-
-def p_value(value: float | None) -> str:
-    """A p-value with its sign of relation: `= 0.031`, `< 0.001`."""
-    if value is None:
-        return charts.NOT_MEASURED
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def seconds(value: float | None) -> str:
-    """A duration as `12.3 s` or `4 min 05 s`."""
-    if value is None:
-        return charts.NOT_MEASURED
-    if value < 60:
-        return f"{value:.1f} s"
-    return f"{int(value) // 60} min {int(value) % 60:02d} s"

@@ -10,8 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from codefavor.records import Execution, Preference, Row
-
 # A run of a line: its text and whether it differs from the other side's line.
 Run = tuple[str, bool]
 # A row of the comparison: the left line and the right line, None where a side has no line.
@@ -56,43 +54,6 @@ def _compare_line(old: str | None, new: str | None) -> Pair:
         if j1 < j2:
             right.append(("".join(b[j1:j2]), differs))
     return left, right
-
-
-def item_of(preference: Preference) -> Row:
-    """A preference as an item of the browser; its runs are those of its evidence."""
-    runs = {
-        side: Execution.from_row(row, f"evidence of {preference.id}")
-        for side, row in preference.evidence.items()
-        if side in {"chosen", "rejected"} and isinstance(row, Mapping) and "outcome" in row
-    }
-    rejected = runs.get("rejected")
-    meta = preference.meta
-    return {
-        "id": preference.id,
-        "problem_id": preference.problem_id,
-        "topic": str(meta.get("topic") or _topic_of(preference.problem_id)),
-        "difficulty": str(meta.get("difficulty") or ""),
-        "level": preference.level,
-        "instruction": preference.instruction,
-        "chosen": preference.chosen,
-        "rejected": preference.rejected,
-        "kind": str(meta.get("rejected_kind") or preference.source),
-        "chosen_run": _run_text(runs.get("chosen")),
-        "rejected_run": _run_text(rejected),
-        "rejected_outcome": rejected.outcome if rejected else None,
-        "failed_assert": rejected.failed_assert if rejected else "",
-        "error": rejected.error if rejected else preference.feedback,
-        "verdicts": {},
-    }
-
-
-def _topic_of(problem_id: str) -> str:
-    parts = problem_id.split("/")
-    return parts[1] if len(parts) == 3 else ""
-
-
-def _run_text(run: Execution | None) -> str | None:
-    return None if run is None else f"{run.passed}/{run.total}"
 
 
 def browser_data(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from codefavor.errors import ConfigError, Rejected
+from codefavor.judges.verdict_parser import parse_verdict
 from codefavor.prompts.chat import (
     SystemTurn,
     assistant_turn,
@@ -18,6 +18,7 @@ from codefavor.prompts.chat import (
     solution_text,
 )
 from codefavor.records import Comparison, Preference, Problem, Row, content_id
+from codefavor.training.feedback import Letter, reasoning
 
 Order = Literal["both", "random"]
 
@@ -58,10 +59,12 @@ class Format:
 class Conversion:
     """The rows of a whole set, and what became of every record that gave none.
 
-    `n_duplicates` counts rows dropped because an equal row was there before.
+    `record_ids` names the record of each row, in the order of the rows. `n_duplicates` counts
+    rows dropped because an equal row was there before.
     """
 
     rows: tuple[Row, ...]
+    record_ids: tuple[str, ...]
     n_records: int
     n_duplicates: int
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -85,7 +88,7 @@ def convert(
     if keep_repeats and name == "kto":
         raise ConfigError("KTO rows are shuffled; a curriculum has no meaning for them")
     seen: set[str] = set()
-    rows: list[Row] = []
+    rows: list[tuple[Row, str]] = []
     rejected: Counter[str] = Counter()
     n_records = n_rows = 0
     for record in records:
@@ -98,11 +101,17 @@ def convert(
         n_rows += len(new_rows)
         for row in new_rows:
             if keep_repeats or row["id"] not in seen:
-                rows.append(row)
+                rows.append((row, record.id))
             seen.add(row["id"])
     if name == "kto":
         random.Random(chosen_options.seed).shuffle(rows)
-    return Conversion(tuple(rows), n_records, n_rows - len(rows), dict(rejected))
+    return Conversion(
+        rows=tuple(row for row, _ in rows),
+        record_ids=tuple(record_id for _, record_id in rows),
+        n_records=n_records,
+        n_duplicates=n_rows - len(rows),
+        rejected=dict(rejected),
+    )
 
 
 def get_format(name: str) -> Format:
@@ -143,7 +152,7 @@ def _both_texts(preference: Preference) -> tuple[str, str]:
     )
 
 
-def _orders(preference: Preference, options: FormatOptions) -> list[Literal["A", "B"]]:
+def _orders(preference: Preference, options: FormatOptions) -> list[Letter]:
     """The letters under which the chosen code is shown, one per row to write."""
     if options.order == "both":
         return ["A", "B"]
@@ -151,7 +160,7 @@ def _orders(preference: Preference, options: FormatOptions) -> list[Literal["A",
     return [rng.choice(("A", "B"))]
 
 
-def _comparison(preference: Preference, letter: Literal["A", "B"]) -> Comparison:
+def _comparison(preference: Preference, letter: Letter) -> Comparison:
     comparison = Comparison(
         instruction=preference.instruction,
         code_a=preference.chosen,
@@ -173,39 +182,6 @@ def to_pairwise(preference: Preference, options: FormatOptions) -> list[Row]:
     return rows
 
 
-# The words by which feedback may name the two codes; everything else is left as written.
-_CHOSEN_NAMES = re.compile(
-    r"\[(?:CHOSEN|IMPROVED_CODE|ATTEMPT_2)\]|\b(?:the )?(?:chosen|improved) (?:code|program)\b",
-    re.IGNORECASE,
-)
-_REJECTED_NAMES = re.compile(
-    r"\[(?:REJECTED|NAIVE_CODE|ATTEMPT_1)\]"
-    r"|\b(?:the )?(?:rejected|naive|original) (?:code|program)\b|\b(?:the )?initial attempt\b",
-    re.IGNORECASE,
-)
-
-
-def _reasoning(preference: Preference, chosen_letter: Literal["A", "B"]) -> str:
-    """The feedback with both codes called by their letters.
-
-    Pairs labelled by test runs have no written feedback: theirs states what the runs showed.
-    """
-    chosen = f"Program {chosen_letter}"
-    rejected = f"Program {'B' if chosen_letter == 'A' else 'A'}"
-    if preference.feedback.strip():
-        text = _CHOSEN_NAMES.sub(chosen, preference.feedback.strip())
-        return _REJECTED_NAMES.sub(rejected, text)
-    runs = preference.evidence
-    failed, passed = runs.get("rejected") or {}, runs.get("chosen") or {}
-    if not failed.get("outcome") or passed.get("outcome") != "passed":
-        raise Rejected("no_feedback", preference.id)
-    detail = failed.get("failed_assert") or failed.get("error") or failed["outcome"]
-    return (
-        f"{rejected} does not do what is asked: {str(detail).strip()}. "
-        f"{chosen} passes all {passed.get('total', 0)} of its tests."
-    )
-
-
 def to_pairwise_cot(preference: Preference, options: FormatOptions) -> list[Row]:
     """The A/B question answered by reasoning and then the letter."""
     _check_sides(preference)
@@ -217,7 +193,10 @@ def to_pairwise_cot(preference: Preference, options: FormatOptions) -> list[Row]
             system=options.system,
             reasoned=True,
         )
-        answer = f"{_reasoning(preference, letter)}\n[RESULT] {letter}"
+        answer = f"{reasoning(preference, letter)}\n[RESULT] {letter}"
+        # What the judge's own parser would not read as this letter must not be trained on.
+        if parse_verdict(answer).choice != letter:
+            raise Rejected("unreadable_answer", preference.id)
         rows.append(_row("pairwise_cot", messages=[*question, assistant_turn(answer)]))
     return rows
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, MissingPackageError
-from codefavor.records import Row
+from codefavor.records import Row, whole_folder
 
 METHODS = ("linear", "slerp", "ties")
 _SHARD_BYTES = 4 << 30
@@ -101,7 +100,7 @@ def merge_models(
                 merged = ties(root[name](), tensors, shares, density)
             return merged.to(tensors[0].dtype).contiguous()
 
-        with _whole_folder(out) as partial:
+        with whole_folder(out) as partial:
             _copy_small_files(folders[0], partial)
             _write_shards(partial, ((name, combine(name)) for name in models[0]))
     return out
@@ -138,7 +137,7 @@ def merge_adapters(
             return linear(tensors, shares).to(tensors[0].dtype).contiguous()
 
         rank = sum(int(config["r"]) for config in configs)
-        with _whole_folder(out) as partial:
+        with whole_folder(out) as partial:
             _copy_small_files(folders[0], partial)
             config = {**configs[0], "r": rank, "lora_alpha": rank, "use_rslora": False}
             (partial / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
@@ -162,7 +161,7 @@ def fold_adapter(base: Path, adapter: Path, out: Path) -> Path:
     folded = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     has_tokenizer = (adapter / "tokenizer_config.json").is_file()
     tokenizer = AutoTokenizer.from_pretrained(adapter if has_tokenizer else base)
-    with _whole_folder(out) as partial:
+    with whole_folder(out) as partial:
         folded.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return out
@@ -228,19 +227,6 @@ def _opened(folder: Path) -> Iterator[dict[str, Callable[[], Tensor]]]:
 
 def _loader(handle: Any, name: str) -> Callable[[], Tensor]:
     return lambda: handle.get_tensor(name)
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A new folder that takes its name only when everything in it was written."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _copy_small_files(source: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ def test_data_shows_any_preference_rows(tmp_path: Path) -> None:
     call("data", source, "--out", out)
     text = out.read_text()
     assert "<h1>pairs.jsonl</h1>" in text
-    assert "1 pairs of 1 problems" in text
+    assert "1 rows." in text
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from codefavor.errors import DataError
-from codefavor.evaluation.report import render_data_report, render_demo_report
-from codefavor.evaluation.report_items import compare_lines, item_of, script_json
-from codefavor.records import Execution, Preference
+from codefavor.evaluation.report import render_demo_report
+from codefavor.evaluation.report_items import compare_lines, script_json
 from tests.evaluation.synthetic_report import make_report
 
 ATTACK = "x = '</script><script>alert(1)</script><img src=y onerror=alert(2)>' # <!-- \u2028 &lt;"
@@ -162,22 +161,3 @@ def test_script_json_round_trips_and_holds_no_markup() -> None:
     assert not set("<>&\u2028\u2029") & set(text)
     text.encode("utf-8")
     assert json.loads(text) == value
-
-
-def test_data_report_shows_evidence_of_each_row() -> None:
-    failed = Execution("wrong_output", passed=3, total=8, failed_assert="assert f(1) == 2")
-    preference = Preference(
-        "id1", "Write f.", "def f(x): return x + 1", "def f(x): return x", level="hard",
-        source="tests", problem_id="starter/lists/f",
-        evidence={"chosen": Execution("passed", 8, 8).to_row(), "rejected": failed.to_row()},
-    )  # fmt: skip
-    item = item_of(preference)
-    assert (item["chosen_run"], item["rejected_run"], item["topic"]) == ("8/8", "3/8", "lists")
-    page = Page(render_data_report([preference], "rows.jsonl"))
-    assert page.pairs()["items"][0]["failed_assert"] == "assert f(1) == 2"
-    assert "1 pairs of 1 problems" in squeeze(page.text)
-
-
-def test_data_report_of_no_rows_is_an_error() -> None:
-    with pytest.raises(DataError, match="no preference rows"):
-        render_data_report([], "rows.jsonl")

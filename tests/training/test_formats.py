@@ -105,7 +105,7 @@ def test_cot_names_the_codes_by_letter_in_either_order():
         instruction="i",
         chosen="a = 1",
         rejected="a = 2",
-        feedback="[NAIVE_CODE] returns 2. The improved code returns 1, unlike the initial attempt.",
+        feedback="[REJECTED] returns 2. The [CHOSEN] returns 1, unlike [REJECTED].",
     )
     first, second = rows_of("pairwise_cot", pair)
     assert first["messages"][-1]["content"] == (
@@ -169,6 +169,20 @@ def test_kto_rows_are_shuffled_so_that_neighbours_rarely_share_a_prompt():
 
 def test_without_system_turn():
     assert rows_of("sft", system="none")[0]["messages"][0]["role"] == "user"
+
+
+def test_rows_name_their_records_so_that_a_pair_is_dropped_whole():
+    other = Preference(**{**PAIR.to_row(), "id": "p2", "instruction": "Halve x."})
+    assert convert([PAIR, other], "pairwise").record_ids == ("p1", "p1", "p2", "p2")
+
+
+@pytest.mark.parametrize("language", ["javascript", "go", "c++"])
+@pytest.mark.parametrize("name", ["pairwise", "dpo", "reward"])
+def test_fences_carry_the_language_of_the_row(name, language):
+    pair = Preference(**{**PAIR.to_row(), "language": language})
+    text = str(rows_of(name, pair)[0])
+    assert text.count(f"```{language}") == 2
+    assert "```python" not in text
 
 
 def test_code_with_backticks_cannot_close_its_fence():

@@ -10,24 +10,15 @@
   var shown = [];
   var current = null;
 
-  function make(tag, className, text) {
-    var node = document.createElement(tag);
-    if (className) node.className = className;
-    if (text !== undefined && text !== null) node.appendChild(document.createTextNode(text));
-    return node;
-  }
-  function words(text) { return String(text).replace(/_/g, " "); }
+  var make = PairView.make, words = PairView.words;
   function verdict(item, system) {
     var found = item.verdicts && system !== null ? item.verdicts[system] : null;
     return found ? found.score : null;
   }
   function whole(item) {
     if (!item.search) {
-      var codes = item.lines.map(function (row) {
-        return row.map(function (side) { return side ? side.map(function (run) { return run[0]; }).join("") : ""; }).join("\n");
-      });
-      item.search = [item.id, item.problem_id, item.instruction, item.kind, item.rejected_outcome, item.failed_assert, item.error]
-        .concat(codes).join("\n").toLowerCase();
+      item.search = [item.id, item.problem_id, item.instruction, item.kind, item.rejected_outcome, item.failed_assert, item.error, PairView.plain(item.lines)]
+        .join("\n").toLowerCase();
     }
     return item.search;
   }
@@ -80,48 +71,14 @@
   function mark() {
     shown.forEach(function (item) { item.button.setAttribute("aria-current", item === current ? "true" : "false"); });
   }
-  function cell(row, index, number, name) {
-    var runs = row[index];
-    var line = make("div", "line-row " + name);
-    if (!runs) { line.className += " filler"; return line; }
-    var other = row[1 - index];
-    var isChanged = function (run) { return run[1]; };
-    if (!other || runs.some(isChanged) || other.some(isChanged)) line.className += " differs";
-    line.appendChild(make("span", "no", number));
-    var text = make("code");
-    runs.forEach(function (run) {
-      // A line that differs as a whole is barred; marking all of its characters would say nothing.
-      text.appendChild(run[1] && runs.length > 1 ? make("mark", "", run[0]) : document.createTextNode(run[0]));
-    });
-    line.appendChild(text);
-    return line;
-  }
-  function heading(name, title, note) {
-    var head = make("h4", name, title);
-    head.appendChild(make("span", "", note));
-    return head;
-  }
-  // One grid for both programs, so that their lines stay level where long ones wrap.
   function sides(item) {
-    var box = make("div", "sides");
     var outcome = item.rejected_outcome ? words(item.rejected_outcome) + ", " : "";
-    box.appendChild(heading("chosen", "✓ Chosen", run(item.chosen_run)));
-    box.appendChild(heading("rejected", "✗ Rejected", outcome + run(item.rejected_run)));
-    var numbers = [0, 0];
-    item.lines.forEach(function (row) {
-      [0, 1].forEach(function (index) {
-        if (row[index]) numbers[index] += 1;
-        box.appendChild(cell(row, index, numbers[index], index ? "rejected" : "chosen"));
-      });
-    });
-    return box;
+    return PairView.sides(item.lines, run(item.chosen_run), outcome + run(item.rejected_run));
   }
   function failure(item) {
     var box = make("div", "failure");
     [["Failing assert", item.failed_assert], ["What happened", item.error === item.failed_assert ? "" : item.error]].forEach(function (pair) {
-      if (!pair[1]) return;
-      box.appendChild(make("b", "", pair[0]));
-      box.appendChild(make("pre", "", pair[1]));
+      if (pair[1]) box.appendChild(PairView.titled(pair[0], pair[1]));
     });
     return box;
   }
@@ -168,11 +125,10 @@
   options("topic");
   form.addEventListener("input", drawList);
   form.addEventListener("submit", function (event) { event.preventDefault(); });
-  document.addEventListener("keydown", function (event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    var step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+  PairView.onStep(function (step) {
     var next = shown[shown.indexOf(current) + step];
-    if (step && next) { event.preventDefault(); select(next, true); }
+    if (next) select(next, true);
+    return next;
   });
   var asked = decodeURIComponent((location.hash.match(/^#pair=(.*)$/) || ["", ""])[1]);
   drawList();

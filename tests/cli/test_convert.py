@@ -1,0 +1,84 @@
+"""`codefavor convert`: the order is stated, lengths are shown, no long row is cut in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.cli import convert as verb
+from codefavor.errors import ConfigError, DataError
+from tests.training.words import save_word_tokenizer
+
+SHORT = {"id": "short", "instruction": "Add.", "chosen": "a + b", "rejected": "a - b"}
+LONG = {**SHORT, "id": "long", "chosen": " ".join(["word"] * 400)}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (SHORT, LONG)))
+    return path
+
+
+def convert(pairs: Path, *words: object, form: str = "pairwise"):
+    import typer
+
+    app = typer.Typer()
+    app.command()(verb.command)
+    out = pairs.with_name("out.jsonl")
+    arguments = [pairs, "--format", form, "--out", out, *words]
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    manifest = json.loads(out.with_name("out.jsonl.manifest.json").read_text())
+    return rows, manifest, result
+
+
+def test_the_manifest_states_order_and_seed(pairs):
+    rows, manifest, _ = convert(pairs, "--order", "random", "--seed", "7")
+    assert len(rows) == 2
+    assert (manifest["order"], manifest["seed"], manifest["format"]) == ("random", 7, "pairwise")
+    rows, manifest, _ = convert(pairs)
+    assert (len(rows), manifest["order"], manifest["n_rows"]) == (4, "both", 4)
+
+
+def test_the_table_of_lengths_is_printed(pairs, tmp_path):
+    folder = save_word_tokenizer(tmp_path / "words")
+    _, manifest, result = convert(pairs, "--tokenizer", folder)
+    head, values = result.stdout.splitlines()[1:3]
+    assert head.split() == ["rows", "min", "mean", "median", "p80", "p90", "p95", "max"]
+    assert values.split()[0] == "4"
+    assert manifest["lengths"]["max"] - manifest["lengths"]["min"] == 400 - 3
+
+
+def test_long_rows_stop_the_conversion_and_are_named(pairs, tmp_path):
+    folder = save_word_tokenizer(tmp_path / "words")
+    with pytest.raises(DataError, match="2 of 4 rows, of 1 records, have more than 300 tokens"):
+        convert(pairs, "--tokenizer", folder, "--max-tokens", "300")
+    assert not pairs.with_name("out.jsonl").exists()
+
+
+@pytest.mark.parametrize(("rule", "n_rows"), [("drop", 2), ("keep", 4)])
+def test_long_rows_are_dropped_or_kept_whole_and_listed(pairs, tmp_path, rule, n_rows):
+    folder = save_word_tokenizer(tmp_path / "words")
+    words = ("--tokenizer", folder, "--max-tokens", "300", "--allow-long", rule)
+    rows, manifest, result = convert(pairs, *words)
+    assert len(rows) == n_rows
+    assert list(manifest["long"]) == ["long"]
+    assert "over 300 tokens: long" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--max-tokens", "5"), "--max-tokens needs --tokenizer"),
+        (("--order", "ab"), "--order is 'ab'; expected both or random"),
+        (("--allow-long", "cut"), "--allow-long is 'cut'; expected drop or keep"),
+    ],
+)
+def test_wrong_settings_are_refused(pairs, words, message):
+    with pytest.raises(ConfigError, match=message):
+        convert(pairs, *words)

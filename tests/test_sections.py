@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from codefavor.languages import parses
 from codefavor.sections import Section, canonical_tags, read_code, read_sections, read_text
-from codefavor.text import is_valid_python
 
 SECTIONS = (
     Section("INSTRUCTION"),
@@ -20,6 +20,11 @@ SECTIONS = (
     Section("FEEDBACK"),
 )
 NAMES = [section.name for section in SECTIONS]
+
+
+def is_python(code: str) -> bool:
+    return parses(code, "python")
+
 
 # Programs that earlier parsers damaged: a first word of letters that a careless strip eats, blank
 # lines that mean something, words that are headers, fences inside strings, other alphabets.
@@ -154,7 +159,7 @@ def inline(style: Style, i: int, name: str, content: str, *, is_code: bool) -> s
 def _read(text: str) -> tuple[dict[str, str], str, str]:
     found = read_sections(text, SECTIONS)
     codes = [
-        read_code(found.get(name, ""), ("python", "py", "python3"), is_valid_python)
+        read_code(found.get(name, ""), ("python", "py", "python3"), is_python)
         for name in ("REJECTED_CODE", "CHOSEN_CODE")
     ]
     return found, codes[0], codes[1]
@@ -202,7 +207,7 @@ def test_prose_around_a_block_is_no_code_and_the_longest_block_is_the_program() 
     content = (
         "Here it is:\n```python\ndef f(x):\n    return x\n```\nUse:\n```python\nf(1)\n```\nDone."
     )
-    assert read_code(content, ("python",), is_valid_python) == "def f(x):\n    return x\n"
+    assert read_code(content, ("python",), is_python) == "def f(x):\n    return x\n"
 
 
 def test_a_block_of_the_language_is_preferred_to_others() -> None:

@@ -1,20 +1,14 @@
-"""Code comes out of model texts whole, and comments out of code without touching the rest."""
+"""Code comes out of model texts whole."""
 
 from __future__ import annotations
-
-import ast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codefavor.text import (
-    extract_code,
-    is_valid_python,
-    parse_fences,
-    parse_sections,
-    strip_comments,
-)
+from codefavor.languages import LANGUAGES
+from codefavor.text import extract_code, parse_fences
+from tests.languages.samples import SAMPLES
 
 
 @pytest.mark.parametrize(
@@ -52,67 +46,66 @@ def test_code_of_another_language_is_taken_by_its_name() -> None:
     assert extract_code("```python\nx=1\n```\n```rust\nfn f() {}\n```", "rust") == "fn f() {}\n"
 
 
+ALIASES = [(name, alias) for name, known in LANGUAGES.items() for alias in known.aliases]
+
+
+@pytest.mark.parametrize(("language", "alias"), ALIASES)
+def test_every_name_of_a_language_opens_its_fence_and_no_other(language: str, alias: str) -> None:
+    code = SAMPLES[language].code.strip("\n") + "\n"
+    other = "python" if language != "python" else "rust"
+    text = f"Sure.\n```{alias.title()}\n{code}```\nDone.\n"
+    assert extract_code(text, language) == code
+    assert extract_code(text, alias) == code
+    assert extract_code(text, other) == ""
+
+
+@pytest.mark.parametrize("language", list(SAMPLES))
+def test_a_program_without_a_fence_is_found_between_sentences(language: str) -> None:
+    code = SAMPLES[language].code
+    text = f"Here is what I wrote.\n\n{code}\n\nThis reads the tide; it's (quite) fast.\n"
+    found = extract_code(text, language)
+    lines = code.splitlines()
+    first = lines.index(found.splitlines()[0])
+    assert found.strip() == "\n".join(lines[first:]).strip()
+    # Comments above the program look like prose that begins with their sign.
+    assert all(line.startswith(("#", "/")) for line in lines[:first])
+
+
+@pytest.mark.parametrize("language", list(SAMPLES))
+def test_an_answer_without_code_has_none(language: str) -> None:
+    assert extract_code("I cannot help with that; ask the harbour master.", language) == ""
+    assert extract_code("", language) == ""
+
+
+NESTED = (
+    'def tide():\n    """Say:\n\n```python\ntide()\n```\n    and more.\n    """\n    return 1\n',
+    "import os\ndoc = '''\n```\nplain\n```\n~~~\n'''\n",
+)
+
+
+@pytest.mark.parametrize("code", NESTED, ids=["docstring", "string"])
+@pytest.mark.parametrize("info", ["python", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_fences_inside_the_code_do_not_end_it(code: str, info: str, end: str) -> None:
+    text = f"Sure:\n\n```{info}\n{code}```\n\nThen run it:\n\n```bash\npython tide.py\n```\n"
+    assert extract_code(text.replace("\n", end)) == code
+
+
+def test_characters_that_only_look_like_line_ends_stay_in_the_code() -> None:
+    code = "s = 'a\x0cb\x1cc\x85d\u2028e'\n"
+    assert extract_code(f"```python\n{code}```") == code
+
+
 @given(st.text(alphabet="ab `~\n\t#'", max_size=80))
 def test_fences_never_lose_or_invent_content(text: str) -> None:
     for fence in parse_fences(text):
-        for line in fence.content.splitlines():
+        for line in fence.content.split("\n"):
             assert line in text
 
 
 @given(st.text(max_size=60))
 def test_a_program_put_into_a_longer_fence_comes_back(code: str) -> None:
-    kept = "\n".join(code.splitlines()).strip("\n")
-    if not kept.strip() or any(c in code for c in "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"):
+    kept = code.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    if not kept.strip():
         return
     assert extract_code(f"````````python\n{kept}\n````````") == kept + "\n"
-
-
-def test_sections_keep_code_with_blank_lines_and_header_like_code() -> None:
-    text = (
-        "[INSTRUCTION] Create it\nwell\n\n[CODE]\n```python\nx = 1\n\n"
-        "[FEEDBACK]\n```\n**[FEEDBACK]**\nA better one\n"
-    )
-    found = parse_sections(text, ["INSTRUCTION", "CODE", "FEEDBACK"])
-    assert found["INSTRUCTION"] == "Create it\nwell"
-    assert found["CODE"] == "```python\nx = 1\n\n[FEEDBACK]\n```"
-    assert found["FEEDBACK"] == "A better one"
-
-
-def test_missing_sections_are_missing_and_the_last_of_two_counts() -> None:
-    found = parse_sections("[A]\none\n[A]\ntwo", ["A", "B"])
-    assert found == {"A": "two"}
-
-
-def test_comments_go_and_everything_else_stays() -> None:
-    code = (
-        "# head\nimport os  # why\n\n\ndef f(x):\n    '''# doc'''\n    # inside\n"
-        "    s = '# not one'\n    return s  # end\n"
-    )
-    assert strip_comments(code) == (
-        "import os\n\n\ndef f(x):\n    '''# doc'''\n    s = '# not one'\n    return s\n"
-    )
-
-
-@pytest.mark.parametrize("code", ["def f(:\n  # x\n", "x = '''\n# open", "if 1:\n x\n  y  # a"])
-def test_code_that_cannot_be_read_is_left_as_it_is(code: str) -> None:
-    assert strip_comments(code) == code
-
-
-def test_c_like_comments_go_and_strings_stay() -> None:
-    code = '// head\nint f() { /* a\nb */ return "//x".size(); } // end\nchar c = \'"\'; // q\n'
-    assert strip_comments(code, "cpp") == ('int f() {\n return "//x".size(); }\nchar c = \'"\';\n')
-
-
-def test_stripping_never_changes_what_python_reads() -> None:
-    code = "x = [1,  # one\n     2]\ny = f'{x}#'  # z\nif x:\n    pass  # p\n"
-    assert ast.dump(ast.parse(strip_comments(code))) == ast.dump(ast.parse(code))
-    assert "# " not in strip_comments(code)
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [("x = 1", True), ("x = ", False), ("\0", False), ("(" * 5000 + ")" * 5000, False)],
-    ids=["good", "bad", "null", "deep"],
-)
-def test_validity(code: str, expected: bool) -> None:
-    assert is_valid_python(code) is expected

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Literal
 
 from codefavor.errors import ConfigError, MissingPackageError
-from codefavor.text import strip_comments
+from codefavor.languages import strip_both
 
 # "removed": ours. "paper": by the published procedure. "kept": the programs as they are.
 CommentRule = Literal["removed", "paper", "kept"]
@@ -22,39 +22,32 @@ def apply_comment_rule(
         return first, second, False
     if rule not in ("removed", "paper"):
         raise ConfigError(f"unknown comment rule {rule!r}; known: removed, paper, kept")
-    strip = _paper_strip if rule == "paper" else _strip
+    strip = _paper_both if rule == "paper" else _strip_both
+    with warnings.catch_warnings():
+        # The programs' invalid escapes warn when parsed; that is nothing the user can mend.
+        warnings.simplefilter("ignore")
+        return strip(first, second, language)
+
+
+def _strip_both(first: str, second: str, language: str) -> tuple[str, str, bool]:
+    """Without comments and docstrings; Python is printed anew, so that layout says nothing."""
+    one, two, is_done = strip_both(first, second, language, docstrings=True)
+    if is_done and language == "python":
+        one, two = ast.unparse(ast.parse(one)), ast.unparse(ast.parse(two))
+    return one, two, is_done
+
+
+def _paper_both(first: str, second: str, language: str) -> tuple[str, str, bool]:
+    if language != "python":
+        return first, second, False
     try:
-        with warnings.catch_warnings():
-            # The programs' invalid escapes warn when parsed; that is nothing the user can mend.
-            warnings.simplefilter("ignore")
-            return strip(first, language), strip(second, language), True
+        return _paper_strip(first), _paper_strip(second), True
     except (SyntaxError, ValueError, RecursionError, AttributeError):
         # AttributeError: the published printer meets syntax that it does not know.
         return first, second, False
 
 
-def _strip(code: str, language: str) -> str:
-    """Without comments and docstrings; Python is printed anew, so that layout says nothing."""
-    if language != "python":
-        return strip_comments(code, language)
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)):
-            rest = [statement for statement in node.body if not _is_text(statement)]
-            is_empty = not rest and not isinstance(node, ast.Module)
-            node.body = [ast.Pass()] if is_empty else rest
-    return ast.unparse(ast.fix_missing_locations(tree))
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
-def _paper_strip(code: str, language: str) -> str:
+def _paper_strip(code: str) -> str:
     """As published: every bare constant goes (of plain functions, classes, modules), then astor.
 
     Kept with its faults, because published numbers depend on them: async functions keep their

@@ -1,0 +1,161 @@
+"""Whether code parses, code without its comments, and code as bare tokens, in every language."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from codefavor.languages import python_code
+from codefavor.languages.table import find_language, get_language
+from codefavor.languages.trees import Parsed, is_comment, leaves, parse, walk
+
+
+def parses(code: str, language: str) -> bool:
+    """Whether the language's reader takes the code: a program, a snippet or one lone method.
+
+    Python is what this interpreter compiles; the others what their tree-sitter grammar reads
+    without an error. Raises ConfigError for an unknown language, MissingPackageError for a
+    grammar that is not installed.
+    """
+    known = get_language(language)
+    if known.name != "python":
+        return parse(code, known) is not None
+    try:
+        python_code.read(code)
+    except python_code.UNREADABLE:
+        return False
+    return True
+
+
+class Stripped(NamedTuple):
+    """Code without comments; or, where it cannot be read, untouched with `is_done` false."""
+
+    code: str
+    is_done: bool
+
+
+def strip_comments(code: str, language: str, *, docstrings: bool = False) -> Stripped:
+    """The code without its comments: lines of nothing else go, all other text stays as it is.
+
+    The result always parses and means what the code meant. Code that does not parse, or whose
+    language is unknown, comes back untouched with `is_done` false: a half-stripped program
+    would show which side of a pair was the broken one. `docstrings` takes Python's statements
+    of only a string as comments. Lines that only a tool reads (a shell's first line, `//go:`)
+    stay. Raises MissingPackageError for a grammar that is not installed.
+    """
+    known = find_language(language)
+    if known is None:
+        return Stripped(code, False)
+    if known.name == "python":
+        stripped = python_code.without_comments(code, docstrings=docstrings)
+        return Stripped(code, False) if stripped is None else Stripped(stripped, True)
+    before = parse(code, known)
+    if before is None:
+        return Stripped(code, False)
+    shorter = _without_comments(before)
+    after = parse(shorter, known, like=before)
+    if after is None or _token_texts(after) != _token_texts(before):
+        return Stripped(code, False)
+    return Stripped(shorter, True)
+
+
+def strip_both(
+    first: str, second: str, language: str, *, docstrings: bool = False
+) -> tuple[str, str, bool]:
+    """Both codes of a pair without comments and True; or both untouched and False."""
+    one = strip_comments(first, language, docstrings=docstrings)
+    two = strip_comments(second, language, docstrings=docstrings)
+    if one.is_done and two.is_done:
+        return one.code, two.code, True
+    return first, second, False
+
+
+def has_comments(code: str, language: str) -> bool:
+    """Whether comments or docstrings can be taken out of the code. False if it does not parse."""
+    stripped = strip_comments(code, language, docstrings=True)
+    return stripped.is_done and stripped.code != code
+
+
+def normalised_tokens(code: str, language: str) -> tuple[str, ...]:
+    """What the code says beyond comments and formatting: equal for two layouts of one program.
+
+    Python also forgets docstrings, quotes and needless parentheses; the others the last comma
+    of a list, and JavaScript and TypeScript their quotes and semicolons. Code that does not
+    parse, or whose language is unknown, is split at white space. Raises MissingPackageError
+    for a grammar that is not installed.
+    """
+    known = find_language(language)
+    found: tuple[str, ...] | None = None
+    if known is not None and known.name == "python":
+        found = python_code.tokens(code)
+    elif known is not None:
+        parsed = parse(code, known)
+        if parsed is not None:
+            found = _without_style(_token_texts(parsed), known.name)
+    return tuple(code.split()) if found is None else found
+
+
+_PUNCTUATION = (b",", b";", b")", b"]")
+_CLOSING = frozenset(")]}")
+_LOOSE = frozenset({"javascript", "typescript"})
+
+
+def _without_style(tokens: list[str], language: str) -> tuple[str, ...]:
+    kept: list[str] = []
+    for token in tokens:
+        if token in _CLOSING and kept and kept[-1] == ",":
+            kept.pop()
+        if language in _LOOSE and token == ";":
+            continue
+        kept.append('"' if token == "'" and language in _LOOSE else token)
+    return tuple(kept)
+
+
+def _token_texts(parsed: Parsed) -> list[str]:
+    texts = (
+        parsed.source[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
+        for node in leaves(parsed)
+        if not is_comment(node)
+    )
+    return [text for text in texts if text]
+
+
+def _without_comments(parsed: Parsed) -> str:
+    """The text without its comments; a comment between two tokens leaves what separates them."""
+    source, position = parsed.source, parsed.start
+    parts: list[bytes] = []
+    touched: set[int] = set()
+    n_breaks = 0
+    for node in walk(parsed.root):
+        start, end = node.start_byte, node.end_byte
+        if not is_comment(node) or start < position or end > parsed.end:
+            continue
+        # Some grammars count the line break as part of a line comment.
+        end -= len(source[start:end]) - len(source[start:end].rstrip(b"\r\n"))
+        kept = source[position:start]
+        if source[end : end + 1] in _PUNCTUATION and kept.rstrip(b" \t")[-1:].strip():
+            kept = kept.rstrip(b" \t")
+        n_breaks += kept.count(b"\n")
+        touched.add(n_breaks)
+        parts.append(kept)
+        position = end
+        if b"\n" in source[start:end]:
+            # A comment of several lines ends the line where a language sees line ends.
+            parts.append(b"\n")
+            n_breaks += 1
+            touched.add(n_breaks)
+        elif not kept[-1:].strip():
+            while source[position : position + 1] in (b" ", b"\t"):
+                position += 1
+        elif source[end : end + 1].strip() and source[end : end + 1] not in _PUNCTUATION:
+            parts.append(b" ")
+    lines = (b"".join(parts) + source[position : parsed.end]).decode().split("\n")
+    return "\n".join(
+        _without_trailing_blanks(line) if index in touched else line
+        for index, line in enumerate(lines)
+        if index not in touched or line.strip() or (index == len(lines) - 1 and not line)
+    )
+
+
+def _without_trailing_blanks(line: str) -> str:
+    ending = "\r" if line.endswith("\r") else ""
+    return line.rstrip() + ending

@@ -1,0 +1,78 @@
+"""Functions and classes are found with their names, spans and surroundings."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.languages import functions_and_classes, language_of_path, parses
+from codefavor.languages.table import LANGUAGES, find_language
+from tests.languages.samples import SAMPLES
+
+
+@pytest.mark.parametrize("language", list(SAMPLES))
+def test_every_unit_has_its_name_its_text_and_parses_alone(language: str) -> None:
+    code = SAMPLES[language].code
+    outline = functions_and_classes(code, language)
+    assert outline is not None
+    assert tuple(unit.name for unit in outline.units) == SAMPLES[language].units
+    for unit in outline.units:
+        span = code[unit.start : unit.end]
+        assert "".join(span.split()) == "".join(unit.text.split())
+        assert parses(unit.text, language), unit
+        assert unit.name.split(".")[-1].split("#")[0].split(":")[0] in unit.head or unit.enclosing
+
+
+def test_a_method_knows_its_class_and_comes_with_decorators_and_without_indentation() -> None:
+    code = (
+        "import os\nfrom a import (\n    b,\n)\n\nclass Gauge(Base):\n    unit = 'cm'\n\n"
+        "    @cached(\n        1)\n    def read(\n        self, x=lambda: {1: 2}\n    ):\n"
+        "        '''é'''\n        return x\n\n    class Inner:\n        def low(self): return 1\n"
+    )
+    outline = functions_and_classes(code, "python")
+    assert outline is not None
+    assert outline.imports == ["import os", "from a import (\n    b,\n)"]
+    gauge, read, inner, low = outline.units
+    assert (gauge.kind, read.kind) == ("class", "function")
+    assert read.name == "Gauge.read"
+    assert read.text.startswith("@cached(\n    1)\ndef read(\n    self, x=lambda: {1: 2}\n):\n")
+    assert read.head == "def read(\n        self, x=lambda: {1: 2}\n    ):"
+    assert read.enclosing == ("class Gauge(Base):",)
+    assert low.name == "Gauge.Inner.low"
+    assert low.enclosing == ("class Gauge(Base):", "class Inner:")
+    assert code[inner.start : inner.end].startswith("class Inner:")
+
+
+def test_comments_directly_above_belong_to_a_function_and_others_do_not() -> None:
+    code = "int a; // beside\n\n// far\n\n/* near */\n// nearer\nint low(void) { return a; }\n"
+    outline = functions_and_classes(code, "c")
+    assert outline is not None
+    assert outline.units[0].text == "/* near */\n// nearer\nint low(void) { return a; }\n"
+
+
+def test_functions_inside_functions_belong_to_the_outer_one() -> None:
+    for language, code in (
+        ("python", "def f():\n    def g():\n        pass\n    return g\n"),
+        ("javascript", "function f() { function g() {} return g }"),
+        ("go", "func f() { g := func() {}; g() }"),
+    ):
+        outline = functions_and_classes(code, language)
+        assert outline is not None
+        assert [unit.name for unit in outline.units] == ["f"]
+
+
+def test_a_file_that_does_not_parse_has_no_outline() -> None:
+    assert functions_and_classes("def f(:\n", "python") is None
+    assert functions_and_classes("func {", "go") is None
+
+
+def test_names_fences_and_endings_lead_to_one_language() -> None:
+    known = {alias: find_language(alias) for alias in ("C++", " py3 ", "golang", "TSX", "c#", "sh")}
+    assert [found.name if found else "" for found in known.values()] == [
+        "cpp", "python", "go", "typescript", "csharp", "shell",
+    ]  # fmt: skip
+    assert language_of_path("src/a.b/Tide.JAVA") == "java"
+    assert [language_of_path(p) for p in ("Makefile", "a.txt", ".py")] == ["", "", ""]
+    aliases = [alias for language in LANGUAGES.values() for alias in language.aliases]
+    endings = [end for language in LANGUAGES.values() for end in language.extensions]
+    assert len(set(aliases)) == len(aliases)
+    assert len(set(endings)) == len(endings)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from codefavor.errors import Rejected
 from codefavor.records import Preference
-from codefavor.text import parse_sections
+from codefavor.text import is_closing_fence, lines_of, opening_fence
 
 Letter = Literal["A", "B"]
 
@@ -24,6 +24,9 @@ def _tag_pattern(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 _CHOSEN = _tag_pattern(CHOSEN_TAGS)
 _REJECTED = _tag_pattern(REJECTED_TAGS)
+_HEADER = re.compile(
+    r"^[ \t]*(?:\*\*)?\[(?P<name>RESULT|FEEDBACK)\](?:\*\*)?:?[ \t]*(?P<rest>.*)$", re.IGNORECASE
+)
 # Letters that were given in some order nobody knows any more.
 _LETTERED = re.compile(r"\[(?:CODE|PROGRAM)_[AB]\]|\b(?:Code|Program) [AB]\b")
 
@@ -37,27 +40,48 @@ def reasoning(preference: Preference, chosen_letter: Letter) -> str:
     chosen = f"Program {chosen_letter}"
     rejected = f"Program {'B' if chosen_letter == 'A' else 'A'}"
     feedback = without_result(preference.feedback)
-    if not feedback:
+    names_them = _CHOSEN.search(feedback) or _REJECTED.search(feedback)
+    if not names_them and _were_run(preference):
+        # Such a feedback is the error of a run: it does not say whose.
         return _what_the_runs_showed(preference, chosen, rejected)
+    if not feedback:
+        raise Rejected("no_feedback", preference.id)
     if _LETTERED.search(feedback):
         raise Rejected("letters_in_feedback", preference.id)
     return _REJECTED.sub(rejected, _CHOSEN.sub(chosen, feedback))
 
 
 def without_result(feedback: str) -> str:
-    """The feedback without the sections that a [RESULT] header begins.
+    """The feedback without the parts that a [RESULT] header begins, and without its own header.
 
     A header stands at the start of a line and outside fenced blocks; a [RESULT] in the middle
     of a sentence is prose.
     """
-    return parse_sections(f"[FEEDBACK]\n{feedback}", ("FEEDBACK", "RESULT"))["FEEDBACK"].strip()
+    kept: list[str] = []
+    is_result = False
+    fence = ""
+    for line in lines_of(feedback):
+        header = _HEADER.match(line) if not fence else None
+        if header:
+            is_result = header["name"].upper() == "RESULT"
+            line = header["rest"]  # noqa: PLW2901
+        elif not fence:
+            fence = opening_fence(line)
+        elif is_closing_fence(line, fence):
+            fence = ""
+        if not is_result:
+            kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def _were_run(preference: Preference) -> bool:
+    failed = preference.evidence.get("rejected") or {}
+    passed = preference.evidence.get("chosen") or {}
+    return bool(failed.get("outcome")) and passed.get("outcome") == "passed"
 
 
 def _what_the_runs_showed(preference: Preference, chosen: str, rejected: str) -> str:
-    failed = preference.evidence.get("rejected") or {}
-    passed = preference.evidence.get("chosen") or {}
-    if not failed.get("outcome") or passed.get("outcome") != "passed":
-        raise Rejected("no_feedback", preference.id)
+    failed, passed = preference.evidence["rejected"], preference.evidence["chosen"]
     detail = failed.get("failed_assert") or failed.get("error") or failed["outcome"]
     return (
         f"{rejected} does not do what is asked: {str(detail).strip()}. "

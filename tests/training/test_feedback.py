@@ -84,3 +84,15 @@ def test_letters_from_elsewhere_are_rejected_because_they_are_wrong_in_one_order
 def test_an_answer_that_the_judge_would_read_otherwise_is_rejected(feedback):
     found = convert([pair(feedback)], "pairwise_cot", FormatOptions())
     assert dict(found.rejected) == {"unreadable_answer": 1}
+
+
+def test_the_error_of_a_run_is_told_of_the_program_that_had_it():
+    runs = {
+        "chosen": {"outcome": "passed", "total": 3},
+        "rejected": {"outcome": "runtime_error", "error": "TypeError: f() takes 1 argument"},
+    }
+    row = {**pair("TypeError: f() takes 1 argument").to_row(), "evidence": runs}
+    assert reasoning(Preference.from_row(row), "A") == (
+        "Program B does not do what is asked: TypeError: f() takes 1 argument. "
+        "Program A passes all 3 of its tests."
+    )

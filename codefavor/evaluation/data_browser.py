@@ -24,7 +24,7 @@ from codefavor.journal import manifest_path, read_journal
 from codefavor.journal_file import STATUSES
 from codefavor.records import Execution, Preference, Row, read_rows
 
-FACETS = ("status", "reason", "source", "criterion", "level", "language", "file")
+FACETS = ("status", "kind", "reason", "source", "criterion", "level", "language", "file")
 BLOCK_ROWS = 64
 # Free-text criteria are as many as the rows; a menu of more than this many helps nobody.
 _MAX_CHOICES = 300
@@ -124,6 +124,7 @@ def _entry_of_pair(row: Row, file: str, where: str, record: Row | None = None) -
     record = record or {}
     facets = {
         "status": str(record.get("status", "")),
+        "kind": str(pair.meta.get("kind") or "pair"),
         "reason": str(record.get("reason", "")),
         "source": pair.source,
         "criterion": str(pair.meta.get("aspect") or pair.criteria),
@@ -152,23 +153,43 @@ def _entry_of_record(record: Row, path: Path, where: str) -> Entry:
     if isinstance(row, dict) and {"instruction", "chosen", "rejected"} <= set(row):
         return _entry_of_pair({"id": record["id"], **row}, path.name, where, record)
     seen = row if isinstance(row, dict) else {}
+    meta = seen.get("meta") or {}
     facets = {
         "status": str(record["status"]),
+        "kind": str(meta.get("kind") or ""),
         "reason": str(record["reason"]),
         "source": str(seen.get("source", "")),
-        "criterion": str((seen.get("meta") or {}).get("aspect") or ""),
+        "criterion": str(meta.get("aspect") or ""),
         "language": str(seen.get("language", "")),
         "file": path.name,
     }
-    shown = {key: value for key, value in seen.items() if key not in _CONVERSATION_KEYS}
+    texts = _texts(seen)
+    shown = {
+        key: value
+        for key, value in seen.items()
+        if key not in {*_CONVERSATION_KEYS, "instruction", *(title for title, _ in texts)}
+    }
+    if "meta" in shown:
+        shown["meta"] = {k: v for k, v in meta.items() if k not in _CONVERSATION_KEYS}
     body = {
         "instruction": str(seen.get("instruction", "")),
         "detail": str(record.get("detail", "")),
+        "texts": texts,
         "raw": json.dumps(shown, indent=2, ensure_ascii=False) if shown else "",
         "conversation": _conversation(seen, record),
     }
     title = _title(str(seen.get("instruction", ""))) or str(seen.get("problem_id") or record["id"])
     return Entry(str(record["id"]), title, facets, body)
+
+
+def _texts(row: Mapping[str, Any]) -> list[list[str]]:
+    """[name, text] of each field of several lines (programs, reflections) and of each draft."""
+    found = [[key, value] for key, value in row.items() if isinstance(value, str) and "\n" in value]
+    drafts = row.get("completions")
+    for number, draft in enumerate(drafts if isinstance(drafts, list) else [], start=1):
+        if isinstance(draft, dict) and draft.get("code"):
+            found.append([f"draft {number}", str(draft["code"])])
+    return found
 
 
 _CONVERSATION_KEYS = ("conversation", "messages")

@@ -95,10 +95,11 @@ def test_a_journal_shows_what_was_rejected_and_what_failed(tmp_path):
 
 
 def test_rows_of_any_other_step_are_shown_as_they_are(tmp_path):
-    made = {"id": "p", "completions": [{"code": "x = 1"}]}
+    made = {"id": "p", "completions": [{"code": "x = 1"}], "reflection": "Good.\nEnough."}
     path = write(tmp_path / "d.journal", {"id": "p", "status": "ok", "reason": "", "row": made})
     _, _, [body] = open_page(render_data_report([path], "d"))
-    assert json.loads(body["raw"]) == made
+    assert body["texts"] == [["reflection", "Good.\nEnough."], ["draft 1", "x = 1"]]
+    assert json.loads(body["raw"]) == {"id": "p", "completions": [{"code": "x = 1"}]}
 
 
 def test_several_files_are_told_apart_and_blocks_keep_the_order(tmp_path):

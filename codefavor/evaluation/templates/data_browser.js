@@ -31,6 +31,7 @@
   function whole(row, item) {
     var parts = [index.rows[row][0], index.rows[row][1], item.instruction, item.criteria, item.feedback, item.detail, item.raw, value(row, "reason")];
     if (item.lines) parts.push(PairView.plain(item.lines));
+    (item.texts || []).forEach(function (pair) { parts.push(pair[1]); });
     (item.conversation || []).forEach(function (turn) { parts.push(turn[1]); });
     return parts.concat((item.facts || []).map(function (fact) { return fact[1]; })).join("\n").toLowerCase();
   }
@@ -122,11 +123,17 @@
     });
     return box;
   }
+  // An object as lines "name: value", so that a run reads like a sentence and not like JSON.
+  function lines(value) {
+    if (value === null || typeof value !== "object") return String(value);
+    if (Array.isArray(value)) return value.map(function (one) { return typeof one === "object" ? JSON.stringify(one) : String(one); }).join(", ");
+    return Object.keys(value).filter(function (key) { return value[key] !== "" && value[key] !== null; }).map(function (key) {
+      var inner = value[key];
+      return words(key) + ": " + (inner !== null && typeof inner === "object" && !Array.isArray(inner) ? JSON.stringify(inner) : lines(inner));
+    }).join("\n");
+  }
   function flat(evidence) {
-    return Object.keys(evidence).map(function (key) {
-      var found = evidence[key];
-      return [key, typeof found === "string" ? found : JSON.stringify(found, null, 1)];
-    });
+    return Object.keys(evidence).map(function (key) { return [key, lines(evidence[key])]; });
   }
   function show(row, item) {
     detail.textContent = "";
@@ -142,7 +149,7 @@
     if (item.criteria) detail.appendChild(make("p", "instruction", "Criteria: " + item.criteria));
     if (item.lines) detail.appendChild(PairView.sides(item.lines, item.notes[0], item.notes[1]));
     if (item.feedback) {
-      var said = make("div", "failure");
+      var said = make("div", "failure said");
       said.appendChild(PairView.titled("Feedback", item.feedback));
       detail.appendChild(said);
     }
@@ -159,8 +166,13 @@
       });
       detail.appendChild(talk);
     }
+    (item.texts || []).forEach(function (pair) {
+      var box = make("div", "failure said");
+      box.appendChild(PairView.titled(words(pair[0]), pair[1]));
+      detail.appendChild(box);
+    });
     if (item.raw) {
-      var raw = folded("The row", true);
+      var raw = folded("The rest of the row", !item.texts.length);
       raw.appendChild(make("pre", "turn", item.raw));
       detail.appendChild(raw);
     }

@@ -19,7 +19,8 @@ class Location:
     """Where one benchmark lies.
 
     `file` is its path inside the data folder, `hub` the name of the dataset on the Hub,
-    `config` its configuration ("" for the only one), `splits` the splits read in order.
+    `config` its configuration ("" for the only one), `splits` the splits read in order,
+    `data_files` a JSONL inside the dataset that is read instead of what its script makes ("").
     """
 
     name: str
@@ -28,6 +29,7 @@ class Location:
     license: str
     config: str = ""
     splits: tuple[str, ...] = ("test",)
+    data_files: str = ""
 
 
 def locate_rows(location: Location, data_dir: Path | None) -> list[tuple[str, Row]]:
@@ -36,7 +38,7 @@ def locate_rows(location: Location, data_dir: Path | None) -> list[tuple[str, Ro
     Raises DataError, saying every way to get the data, when neither has it.
     """
     if data_dir is None:
-        return _hub_rows(location)
+        return list(_hub_rows(location))
     path = data_dir / location.file
     if not path.is_file():
         raise DataError(f"{path}: no such file. {how_to_get(location)}")
@@ -44,7 +46,9 @@ def locate_rows(location: Location, data_dir: Path | None) -> list[tuple[str, Ro
 
 
 def how_to_get(location: Location) -> str:
-    """One sentence that says how a user brings this benchmark here."""
+    """One sentence that says how a user brings this data here."""
+    if not location.file:
+        return "A folder for `datasets` holds parquet, JSON lines or CSV files of one split"
     return (
         f"To get {location.name}, set {DATA_VARIABLE} to a folder that holds {location.file}, or "
         f"unset it on a machine that reaches the Hugging Face Hub ({location.hub}; "
@@ -66,23 +70,33 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path}: item {number}", row
 
 
-def _hub_rows(location: Location) -> list[tuple[str, Row]]:
+def stream_rows(location: Location, data_dir: Path | None) -> Iterator[tuple[str, Row]]:
+    """As `locate_rows`, one row at a time, and from the Hub where the folder lacks the file."""
+    path = data_dir / location.file if data_dir is not None else None
+    if path is not None and path.is_file():
+        yield from read_rows(path)
+    else:
+        yield from _hub_rows(location)
+
+
+def _hub_rows(location: Location) -> Iterator[tuple[str, Row]]:
     try:
         # By name: type checkers take the folder `datasets/` of a clone for the package.
         load_dataset = importlib.import_module("datasets").load_dataset
     except ImportError as error:
         raise MissingPackageError("datasets", "hub", f"{location.name} from the Hub") from error
-    rows: list[tuple[str, Row]] = []
     for split in location.splits:
         try:
-            table = load_dataset(location.hub, location.config or None, split=split)
+            if location.data_files:
+                files = f"hf://datasets/{location.hub}/{location.data_files}"
+                table = load_dataset("json", data_files=files, split=split)
+            else:
+                table = load_dataset(location.hub, location.config or None, split=split)
         # The client raises its own, requests' and the standard library's errors, by version.
         except Exception as error:
             raise DataError(
-                f"{location.name}: the Hub gave nothing ({type(error).__name__}: {error}). "
+                f"{location.name}: {location.hub} gave nothing ({type(error).__name__}: {error}). "
                 f"{how_to_get(location)}"
             ) from error
-        rows += [
-            (f"{location.hub}[{split}]:{number}", dict(row)) for number, row in enumerate(table)
-        ]
-    return rows
+        for number, row in enumerate(table):
+            yield f"{location.hub}[{split}]:{number}", dict(row)

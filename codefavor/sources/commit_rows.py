@@ -1,0 +1,65 @@
+"""One commit as a row, and what is asked of a source of commits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from codefavor.records import Record, content_id
+from codefavor.sources.licences import PERMISSIVE
+
+UnitKind = Literal["file", "function", "class"]
+
+
+@dataclass(frozen=True)
+class Commit(Record):
+    """What one change did to one file, function or class.
+
+    `message` is the commit's, without the people it names. `context` is code around the unit:
+    imports, enclosing classes, heads of what it mentions ("" for whole files). `source` is the
+    data set or repository, `license` its licence as an SPDX name in lower case, `name` the
+    unit's qualified name ("" for files of a data set), `commit` the hash. `id` is the sha256 of
+    language, path, name, message and both codes.
+    """
+
+    id: str
+    language: str
+    path: str
+    message: str
+    old_code: str
+    new_code: str
+    context: str = ""
+    source: str = ""
+    license: str = ""
+    unit: str = "file"
+    name: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class CommitOptions:
+    """What to take from a source of commits.
+
+    `languages` are canonical names, empty for all of the table. `licenses` are SPDX names, empty or
+    "any" for every licence. `units` says whether a repository gives functions and classes or whole
+    files; published data sets always give files. `tests` keeps changes to test files.
+    A commit with more than `max_files` files or `max_units` changed units is left out whole: its
+    message is about more than one row can show. `max_lines` counts one side of a function or
+    class, `max_file_lines` of a whole file that is a row; `max_file_bytes` is what is read.
+    """
+
+    languages: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = PERMISSIVE
+    units: Literal["function", "file"] = "function"
+    tests: bool = False
+    max_files: int = 20
+    max_units: int = 6
+    max_lines: int = 200
+    max_file_lines: int = 500
+    max_file_bytes: int = 200_000
+
+
+def make_commit(**fields: str) -> Commit:
+    """A commit row with its content id."""
+    parts = (fields.get(key, "") for key in ("language", "path", "name", "message"))
+    return Commit(id=content_id(*parts, fields["old_code"], fields["new_code"]), **fields)

@@ -1,0 +1,271 @@
+"""A git history becomes rows: what is a change to one function is kept, all else is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from codefavor.errors import DataError
+from codefavor.sources.commit_rows import Commit, CommitOptions
+from codefavor.sources.commits import load_commits
+from tests.sources.repository import Repo
+
+
+def tide(body: str, extra: str = "") -> str:
+    """A module with one function and a class around it."""
+    return (
+        "import math\nimport os\n\n\ndef round_up(x):\n    return math.ceil(x)\n\n\n"
+        f"class Gauge:\n    unit = 'cm'\n\n    def read(self, u):\n        {body}\n{extra}"
+    )
+
+
+OLD, NEW = "return u", "return round_up(u) + math.pi"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    made = Repo(tmp_path / "sea")
+    made.commit("Add the gauge", {"sea/tide.py": tide(OLD)})
+    return made
+
+
+def mine(repo: Repo, **options: object) -> tuple[list[Commit], Counter[str]]:
+    skipped: Counter[str] = Counter()
+    chosen = CommitOptions(**options)  # type: ignore[arg-type]
+    return list(load_commits(str(repo.folder), options=chosen, skipped=skipped)), skipped
+
+
+def test_a_changed_method_is_one_row_with_its_surroundings_and_nobodys_name(repo: Repo) -> None:
+    message = (
+        "Round readings up\n\nStaff asked for it, see mail of joe@harbour.example.\n\n"
+        "Signed-off-by: Joe Deck <joe@harbour.example>\nCo-authored-by: A B <a@b.example>\n"
+    )
+    sha = repo.commit(message, {"sea/tide.py": tide(NEW)})
+    (row,), skipped = mine(repo)
+    assert (row.language, row.path, row.unit, row.name) == (
+        "python", "sea/tide.py", "function", "Gauge.read",
+    )  # fmt: skip
+    assert row.old_code == f"def read(self, u):\n    {OLD}\n"
+    assert row.new_code == f"def read(self, u):\n    {NEW}\n"
+    assert row.context == "import math\nclass Gauge:\ndef round_up(x):"
+    assert row.message == "Round readings up\n\nStaff asked for it, see mail of."
+    assert (row.license, row.source, row.commit) == ("mit", "sea", sha)
+    assert "Sailor" not in str(row.to_row())
+    assert "harbour.example" not in str(row.to_row())
+    assert skipped == {"file: added": 2}
+
+
+def test_the_same_history_gives_the_same_rows_from_a_clone_too(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    repo.commit("Count from one", {"sea/tide.py": tide(NEW + " + 1")})
+    rows, _ = mine(repo)
+    assert [row.message for row in rows] == ["Count from one", "Round readings up"]
+    url = repo.folder.as_uri()
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        cloned = list(load_commits(url, cache=cache))
+        assert [row.id for row in cloned] == [row.id for row in rows]
+        assert {row.source for row in cloned} == {url}
+    assert len(list(cache.iterdir())) == 1
+    assert [row.id for row in load_commits(str(next(cache.iterdir())))] == [r.id for r in rows]
+
+
+def test_a_class_changed_outside_its_methods_is_one_row(repo: Repo) -> None:
+    changed = tide(NEW).replace("'cm'", "'m'")
+    repo.commit("Measure in metres", {"sea/tide.py": changed})
+    (row,), _ = mine(repo)
+    assert (row.unit, row.name) == ("class", "Gauge")
+    assert "unit = 'm'" in row.new_code
+    assert NEW in row.new_code
+    rows, _ = mine(repo, max_lines=3)  # too long for one row: its method stands for itself
+    assert [row.name for row in rows] == ["Gauge.read"]
+
+
+def test_merges_are_left_out_and_what_they_merge_is_not(repo: Repo) -> None:
+    repo.git("checkout", "-q", "-b", "side")
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    repo.git("checkout", "-q", "main")
+    repo.commit("Add a rule", {"sea/rule.py": "def rule():\n    return 1\n"})
+    repo.git("merge", "-q", "--no-ff", "-m", "Bring both together", "side")
+    repo.commit("Merge pull request #3 from sea/side", {"sea/tide.py": tide(OLD + " + 2")})
+    rows, skipped = mine(repo)
+    assert [row.message for row in rows] == ["Round readings up"]
+    assert skipped["commit: merge"] == 2
+
+
+def test_a_revert_goes_together_with_what_it_reverts(repo: Repo) -> None:
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    repo.git("revert", "--no-edit", "HEAD")
+    repo.commit("Use floor", {"sea/tide.py": tide("return u // 1")})
+    rows, skipped = mine(repo)
+    assert [row.message for row in rows] == ["Use floor"]
+    assert (skipped["commit: revert"], skipped["commit: reverted later"]) == (1, 1)
+
+
+def test_a_revert_that_names_only_a_subject_counts_too(repo: Repo) -> None:
+    repo.commit("Round readings up (#12)", {"sea/tide.py": tide(NEW)})
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW + " + 1")})
+    repo.commit('Revert "Round readings up" (#13)', {"sea/tide.py": tide(NEW)})
+    rows, skipped = mine(repo)
+    assert [row.message for row in rows] == ["Round readings up (#12)"]
+    assert skipped["commit: reverted later"] == 1
+
+
+def test_a_reverted_revert_took_nothing_back(repo: Repo) -> None:
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    repo.git("revert", "--no-edit", "HEAD")
+    repo.git("revert", "--no-edit", "HEAD")
+    rows, skipped = mine(repo)
+    assert [row.message for row in rows] == ["Round readings up"]
+    assert skipped["commit: revert"] == 2
+
+
+def test_renames_are_followed_and_renames_alone_are_no_change(repo: Repo) -> None:
+    repo.git("mv", "sea/tide.py", "sea/gauge.py")
+    repo.commit("Call it gauge")
+    repo.git("mv", "sea/gauge.py", "sea/höhe (cm).py")
+    repo.commit("Round up in a file of another name", {"sea/höhe (cm).py": tide(NEW)})
+    (row,), skipped = mine(repo)
+    assert row.path == "sea/höhe (cm).py"
+    assert row.old_code.endswith(OLD + "\n")
+    assert skipped["file: only renamed or its mode changed"] == 1
+
+
+FILES: dict[str, tuple[str, str | bytes, str | bytes]] = {
+    "vendored": ("vendor/lib/a.py", tide(OLD), tide(NEW)),
+    "generated": ("sea/tide_pb2.py", tide(OLD), tide(NEW)),
+    "generated by its head": ("sea/made.go", "// Code generated by x. DO NOT EDIT.\npackage a\n",
+                              "// Code generated by x. DO NOT EDIT.\npackage b\n"),
+    "generated by attribute": ("schema/a.py", tide(OLD), tide(NEW)),
+    "minified": ("web/app.js", "var a=1;" * 900, "var a=2;" * 900),
+    "test": ("tests/test_tide.py", tide(OLD), tide(NEW)),
+    "binary": ("sea/blob.py", b"x = '\xff\xfe'\n", b"x = '\xff\xfd'\n"),
+    "null byte": ("sea/null.c", "int a = 1;\0", "int a = 2;\0"),
+    "no language of ours": ("package-lock.json", "{}", '{"a": 1}'),
+    "does not parse": ("sea/bad.py", "def f(:\n", "def g(:\n"),
+    "too large": ("sea/large.py", "x = 1\n" * 50_000, "x = 2\n" * 50_000),
+    "empty": ("sea/empty.py", "\n", tide(NEW)),
+    "outside functions": ("sea/names.py", "A = 1\n", "A = 2\n"),
+    "licence gpl-3.0-only": ("sea/gpl.py", "# SPDX-License-Identifier: GPL-3.0-only\n" + tide(OLD),
+                             "# SPDX-License-Identifier: GPL-3.0-only\n" + tide(NEW)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_files_that_nobody_wrote_here_are_left_out_by_name(repo: Repo, kind: str) -> None:
+    path, before, after = FILES[kind]
+    attributes = "schema/** linguist-generated=true\n"
+    repo.commit("Add it", {path: before, ".gitattributes": attributes})
+    repo.commit("Change it for the better", {path: after})
+    rows, skipped = mine(repo)
+    assert rows == []
+    reason = {"generated by its head": "generated", "generated by attribute": "generated",
+              "null byte": "binary"}.get(kind, kind)  # fmt: skip
+    assert skipped[f"file: {reason}"] == 1
+
+
+def test_modes_links_and_submodules_are_left_out(repo: Repo, tmp_path: Path) -> None:
+    other = Repo(tmp_path / "other")
+    (repo.folder / "link.py").symlink_to("sea/tide.py")
+    repo.git("submodule", "--quiet", "add", str(other.folder), "lib")
+    repo.commit("Add a link and a module")
+    (repo.folder / "link.py").unlink()
+    (repo.folder / "link.py").symlink_to("sea/other.py")
+    other.commit("More", {"a.py": "x = 1\n"})
+    repo.git("-C", "lib", "pull", "-q", str(other.folder))
+    (repo.folder / "sea/tide.py").chmod(0o755)
+    repo.commit("Change all three of them")
+    rows, skipped = mine(repo)
+    assert rows == []
+    assert skipped["file: submodule"] == 2
+    assert skipped["file: symbolic link"] == 1
+    assert skipped["file: only renamed or its mode changed"] == 1
+
+
+def test_huge_commits_and_changes_of_layout_are_left_out(repo: Repo) -> None:
+    many = {f"sea/m{i}.py": f"def f():\n    return {i}\n" for i in range(9)}
+    repo.commit("Add many", many)
+    repo.commit(
+        "Touch all of it",
+        {name: text.replace("\n    ret", "  # x\n    ret") for name, text in many.items()},
+    )
+    repo.commit("Change all of it", {name: text.replace("return", "return 1 +")
+                                     for name, text in many.items()})  # fmt: skip
+    repo.commit("Say why in a comment", {"sea/tide.py": tide("# as it is\n        " + OLD)})
+    repo.commit("wip", {"sea/tide.py": tide(NEW)})
+    rows, skipped = mine(repo, max_units=6)
+    assert rows == []
+    assert skipped["commit: too many functions changed"] == 1
+    assert skipped["unit: only comments or layout"] == 10
+    assert skipped["commit: message says nothing"] == 1
+    rows, skipped = mine(repo, max_units=9, max_files=8)
+    assert rows == []
+    # Adding them, touching them and changing them: nine files each.
+    assert skipped["commit: too many files changed"] == 3
+
+
+def test_whole_files_and_tests_can_be_asked_for(repo: Repo) -> None:
+    repo.commit("Add a test", {"tests/test_tide.py": tide(OLD)})
+    repo.commit("Test more", {"tests/test_tide.py": tide(NEW)})
+    (row,), _ = mine(repo, units="file", tests=True)
+    assert (row.unit, row.old_code, row.new_code) == ("file", tide(OLD), tide(NEW))
+
+
+def test_other_languages_give_functions_and_unwanted_ones_are_counted(repo: Repo) -> None:
+    go = "package sea\n\nfunc (g *Gauge) Read() int {\n\treturn 1\n}\n"
+    repo.commit("Add a port", {"sea/tide.go": go})
+    repo.commit("Read two of them", {"sea/tide.go": go.replace("1", "2")})
+    (row,), _ = mine(repo)
+    assert (row.language, row.name) == ("go", "Gauge.Read")
+    assert row.context == ""
+    rows, skipped = mine(repo, languages=("python",))
+    assert rows == []
+    assert skipped["file: language not asked for (go)"] == 1
+
+
+def test_a_change_made_twice_is_one_row(repo: Repo) -> None:
+    text = "def f():\n    return 1\n"
+    repo.commit("Add two", {"sea/a.py": text, "sea/b.py": text})
+    changed = text.replace("1", "2")
+    repo.commit("Return two of them", {"sea/a.py": changed, "sea/b.py": changed})
+    rows, skipped = mine(repo)
+    assert len(rows) == 1
+    assert skipped["duplicate"] == 1
+
+
+def test_a_licence_that_is_not_allowed_stops_at_once_and_names_it(tmp_path: Path) -> None:
+    gpl = Repo(tmp_path / "gpl", "GNU GENERAL PUBLIC LICENSE\nVersion 3\n")
+    with pytest.raises(DataError, match="its licence is gpl, which is not one of apache"):
+        mine(gpl)
+    bare = Repo(tmp_path / "bare", "")
+    bare.commit("Add it", {"a.py": tide(OLD)})
+    bare.commit("Change it now", {"a.py": tide(NEW)})
+    with pytest.raises(DataError, match="its licence is not stated"):
+        mine(bare)
+    (row,), _ = mine(bare, licenses=("any",))
+    assert row.license == ""
+    bare.commit("Name it", {"pyproject.toml": '[project]\nlicense = "Apache-2.0"\n'})
+    assert mine(bare)[0][0].license == "apache-2.0"
+
+
+def test_what_is_no_repository_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "empty" / ".git").mkdir(parents=True)
+    with pytest.raises(DataError, match="no git repository with a commit that can be read"):
+        list(load_commits(str(tmp_path / "empty")))
+    with pytest.raises(DataError, match="could not be cloned"):
+        list(load_commits((tmp_path / "nothing").as_uri(), cache=tmp_path / "cache"))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_reader_that_stops_early_ends_its_processes(repo: Repo) -> None:
+    for i in range(20):
+        repo.commit(f"Count to {i} now", {"sea/tide.py": tide(f"return {i}")})
+    rows = load_commits(str(repo.folder))
+    assert next(rows).message == "Count to 19 now"
+    rows.close()
+    children = Path("/proc/self/task").glob("*/children")
+    pids = [pid for child in children for pid in child.read_text().split()]
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+    assert not [command for command in commands if b"cat-file" in command]

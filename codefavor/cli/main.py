@@ -27,6 +27,7 @@ VERBS = {
     "recipes": "List, show, render and check training recipes.",
     "train": "Train a recipe with Axolotl.",
     "merge": "Merge adapters and checkpoints.",
+    "export": "A finished training as a model folder with its card; push it to the Hub.",
     "evaluate": "Measure judges and models.",
     "report": "Write HTML reports.",
     "sandbox": "Prove the isolation of the sandbox.",

@@ -9,6 +9,7 @@ import typer
 
 from codefavor.errors import ConfigError
 from codefavor.training.merge import fold_adapter, merge_adapters, merge_models
+from codefavor.training.model_folders import is_adapter
 
 
 def command(
@@ -19,22 +20,21 @@ def command(
         str, typer.Option(help="One number per model, as in 1,2; default: equal.")
     ] = "",
     base: Annotated[
-        Path | None, typer.Option(help="ties: the common origin. One adapter: its base model.")
+        Path | None, typer.Option(help="The common origin (ties), or the adapters' base model.")
     ] = None,
     density: Annotated[float, typer.Option(help="ties: the share of each difference kept.")] = 0.2,
 ) -> None:
-    """Merge models, or adapters of one base; with one adapter and --base, add it in."""
+    """Merge models, or adapters of one base; with one adapter and --base, add it in.
+
+    Adapters alone merge (linearly) to an adapter; with --base, by any method, to a whole model.
+    """
     shares = _numbers(weights)
-    are_adapters = [(folder / "adapter_config.json").is_file() for folder in folders]
-    if len(folders) == 1 and are_adapters[0] and base is not None:
+    if len(folders) == 1 and is_adapter(folders[0]):
+        if base is None:
+            raise ConfigError("one adapter is added to its base model: name it with --base")
         fold_adapter(base, folders[0], out)
-    elif all(are_adapters) and method == "linear":
+    elif all(map(is_adapter, folders)) and method == "linear" and base is None:
         merge_adapters(folders, out, shares)
-    elif any(are_adapters):
-        raise ConfigError(
-            f"{method} works on whole models: add each adapter to its base first "
-            "(codefavor merge ADAPTER --base MODEL --out FOLDER)"
-        )
     else:
         merge_models(folders, out, method=method, weights=shares, base=base, density=density)
     typer.echo(str(out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -13,7 +14,9 @@ from rich.text import Text
 from codefavor.errors import ConfigError
 from codefavor.records import Row, read_rows
 from codefavor.training import recipes as engine
-from codefavor.training.estimate import CARDS, GIB, Estimate, estimate, find_shape
+from codefavor.training.estimate import CARDS, GIB, Card, Estimate, estimate, sequences_per_row
+from codefavor.training.machine import gpu_memories, main_memory_gib
+from codefavor.training.model_shapes import find_shape
 
 # Characters of code and English in one token of today's tokenizers, where none is at hand.
 _CHARACTERS_PER_TOKEN = 3.3
@@ -59,30 +62,30 @@ def estimate_recipe(
     config: Row,
     *,
     gpus: int,
-    card: str = "",
+    card: str | Card = "",
     parameters: float | None = None,
     rows: int | None = None,
     tokens: float | None = None,
     usd_per_hour: float | None = None,
 ) -> tuple[Estimate, str]:
     """The estimate of a recipe, and a sentence on what it rests on."""
-    name = card or _default_card(path, gpus)
-    if name not in CARDS:
-        raise ConfigError(f"unknown card {name!r}; known: {', '.join(CARDS)}")
-    size = parameters or _header_parameters(path)
-    shape = find_shape(config, Path.cwd(), size)
+    device = card if isinstance(card, Card) else _card(card or _default_card(path, gpus))
+    shape = find_shape(config, Path.cwd(), engine.find_recipes(), parameters)
     n_rows, mean, longest, basis = _data_size(config, rows, tokens)
     found = estimate(
         config,
         shape,
-        CARDS[name],
+        device,
         gpus=gpus,
         rows=n_rows,
         tokens_per_row=mean,
         longest=longest,
         usd_per_hour=usd_per_hour,
     )
-    return found, f"{max(1, gpus)} x {name}, {shape.parameters / 1e9:.3g} billion weights, {basis}"
+    return (
+        found,
+        f"{max(1, gpus)} x {device.name}, {shape.parameters / 1e9:.3g} billion weights, {basis}",
+    )
 
 
 def show_estimate(found: Estimate, basis: str) -> None:
@@ -109,16 +112,33 @@ def _default_card(path: Path, gpus: int) -> str:
     return {"24": "rtx4090", "141": "h200"}.get(memory[1] if memory else "", "a100-80")
 
 
-def _header_parameters(path: Path) -> float | None:
-    """The size that the model's layer states in its title, as in "(7.62 billion parameters)"."""
-    found = re.search(r"\(([\d.]+) billion parameters\)", path.read_text(encoding="utf-8"))
-    return float(found[1]) * 1e9 if found else None
+def _card(name: str) -> Card:
+    if name not in CARDS:
+        raise ConfigError(f"unknown card {name!r}; known: {', '.join(CARDS)}")
+    return CARDS[name]
+
+
+def card_of_this_machine(gpus: int) -> Card:
+    """The device that a training here would use, with the memory that it really has.
+
+    Speed and price are those of the known card whose name it carries, else of the nearest by
+    memory. Memory is the smallest among the devices used.
+    """
+    if gpus == 0:
+        return replace(CARDS["cpu"], memory_gib=main_memory_gib())
+    devices = gpu_memories()[:gpus]
+    if len(devices) < gpus:
+        raise ConfigError(f"{gpus} GPU(s) wanted, {len(devices)} found")
+    name, memory = min(devices, key=lambda device: device[1])
+    known = [card for key, card in CARDS.items() if key.split("-")[0].upper() in name.upper()]
+    others = known or [card for key, card in CARDS.items() if key != "cpu"]
+    nearest = min(others, key=lambda card: abs(card.memory_gib - memory))
+    return replace(nearest, name=name, memory_gib=memory)
 
 
 def _data_size(config: Row, rows: int | None, tokens: float | None) -> tuple[int, float, int, str]:
     """Rows, mean and longest length in tokens, and where these numbers come from."""
-    method = engine.method_of(config)
-    n_parts = 2 if method in {"dpo", "ipo", "simpo", "orpo", "reward"} else 1
+    n_parts = sequences_per_row(config)
     if rows is not None and tokens is not None:
         return rows, tokens * n_parts, int(tokens), f"{rows} rows of {tokens:.0f} tokens (given)"
     lengths = []

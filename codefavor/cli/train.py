@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -10,12 +11,18 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.recipe_tools import estimate_recipe, show_estimate
+from codefavor.cli.recipe_tools import card_of_this_machine, estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
 from codefavor.errors import ConfigError
 from codefavor.records import Row
+from codefavor.training.estimate import GIB
 from codefavor.training.launch import TrainingRun, launch
-from codefavor.training.plan import TrainingPlan, plan_training, training_command
+from codefavor.training.plan import (
+    TrainingPlan,
+    plan_training,
+    training_command,
+    training_environment,
+)
 from codefavor.training.recipes import find_recipes, load_yaml, parse_value
 from codefavor.training.signs import sick_signs
 
@@ -50,7 +57,7 @@ def command(
         typer.echo(shlex.join(training_command(plan)))
         return
     if check:
-        check_before(path, plan)
+        check_before(plan)
     followed: list[Row] = []
     run = launch(
         path,
@@ -63,12 +70,13 @@ def command(
     typer.echo(describe(run))
 
 
-def check_before(path: Path, plan: TrainingPlan) -> None:
-    """Fail on what `recipes check` finds or what does not fit, before anything is allocated."""
-    # A process of its own: the schema's imports would stay in memory beside the training.
-    program = "import sys; from codefavor.cli.recipes import app; app(sys.argv[1:])"
+def check_before(plan: TrainingPlan) -> None:
+    """Fail on what is wrong or does not fit, before anything is downloaded or allocated."""
+    request = {"recipe": str(plan.recipe), "config": plan.config, "gpus": plan.gpus}
     checked = subprocess.run(
-        [sys.executable, "-c", program, "check", str(path), "--gpus", str(plan.gpus)],
+        [sys.executable, "-m", "codefavor.training.preflight"],
+        input=json.dumps({**request, "folder": str(plan.folder)}),
+        env=training_environment(plan),
         capture_output=True,
         text=True,
         check=False,
@@ -76,12 +84,22 @@ def check_before(path: Path, plan: TrainingPlan) -> None:
     if checked.returncode != 0:
         found = checked.stdout.strip() or checked.stderr.strip()[-2000:]
         raise ConfigError(f"the recipe did not pass its check (--no-check to try it):\n{found}")
+    if checked.stdout.strip():
+        print(checked.stdout.strip(), file=sys.stderr)
+    card = card_of_this_machine(plan.gpus)
     try:
-        found_estimate, basis = estimate_recipe(path, plan.config, gpus=plan.gpus)
+        found_estimate, basis = estimate_recipe(plan.recipe, plan.config, gpus=plan.gpus, card=card)
     except ConfigError as error:
         print(f"no estimate: {error}", file=sys.stderr)
         return
     show_estimate(found_estimate, basis)
+    if not found_estimate.fits:
+        needed = found_estimate.memory_bytes / GIB
+        raise ConfigError(
+            f"too little memory: about {needed:.1f} GiB are needed, {card.name} has "
+            f"{card.memory_gib:.1f}; lower micro_batch_size or sequence_len, train an adapter, or "
+            "split over more devices (--no-check to try it all the same)"
+        )
 
 
 def describe(run: TrainingRun) -> str:

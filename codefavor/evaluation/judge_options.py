@@ -26,13 +26,14 @@ MODEL_TYPES: dict[str, tuple[str, str]] = {
     "fake": ("llm", "fake"),
     "pair-rm": ("pairwise", ""),
     "score-rm": ("scalar", ""),
+    "process-rm": ("process", ""),
     "likelihood": ("likelihood", ""),
     "length-bias": ("length", ""),
     "length_bias": ("length", ""),
     "random": ("random", ""),
     "ngram": ("ngram", ""),
 }
-_LOCAL = ("pairwise", "scalar", "likelihood")
+_LOCAL = ("pairwise", "scalar", "process", "likelihood")
 
 
 @dataclass(frozen=True)

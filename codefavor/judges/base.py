@@ -21,6 +21,7 @@ JUDGES: dict[str, tuple[str, str]] = {
     "pairwise": ("codefavor.judges.pairwise", "PairwiseJudge"),
     "likelihood": ("codefavor.judges.likelihood", "LikelihoodJudge"),
     "scalar": ("codefavor.judges.scalar", "ScalarJudge"),
+    "process": ("codefavor.judges.process", "ProcessJudge"),
     "jury": ("codefavor.judges.jury", "Jury"),
     "cascade": ("codefavor.judges.jury", "Cascade"),
     "execution": ("codefavor.judges.execution", "ExecutionJudge"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
@@ -86,27 +86,29 @@ def _verdict(score_a: float | BackendError, score_b: float | BackendError) -> An
 
 
 def load_reward_model(
-    model_path: Path, adapter: Path | str | None, device: str | None
+    model_path: Path,
+    adapter: Path | str | None,
+    device: str | None,
+    *,
+    task: Literal["SequenceClassification", "TokenClassification"] = "SequenceClassification",
+    n_outputs: int = 1,
 ) -> tuple[Any, Any]:
-    """A sequence classification model of one output and its tokenizer, ready to score.
+    """A classification model of that many outputs and its tokenizer, ready to score.
 
     Raises ConfigError where the weights of the output are in neither the model nor the
     adapter: transformers would initialise them at random and only warn.
     """
     try:
         import torch
-        from transformers import (
-            AutoModelForSequenceClassification,
-            AutoTokenizer,
-        )
+        import transformers
     except ImportError as error:
-        raise MissingPackageError("transformers", "local", "a scalar judge") from error
+        raise MissingPackageError("transformers", "local", "a reward model as judge") from error
     if not (model_path / "config.json").is_file():
         raise ConfigError(f"{model_path}: no config.json; expected the folder of a model")
     target = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if target == "cpu" else "auto"
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        str(model_path), num_labels=1, dtype=dtype, output_loading_info=True
+    model, info = getattr(transformers, f"AutoModelFor{task}").from_pretrained(
+        str(model_path), num_labels=n_outputs, dtype=dtype, output_loading_info=True
     )
     missing = [key for key in info["missing_keys"] if key.startswith("score")]
     if adapter is not None:
@@ -119,7 +121,8 @@ def load_reward_model(
         )
     # The adapter's folder has the chat template that it was trained with, which may be another.
     has_own = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-    tokenizer = AutoTokenizer.from_pretrained(str(adapter if has_own else model_path))
+    source = str(adapter if has_own else model_path)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
     return model.to(target).eval(), tokenizer
 
 
@@ -139,6 +142,6 @@ def _check_adapter(adapter: Path) -> None:
         header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
     if not any("score" in key for key in header):
         raise ConfigError(
-            f"{adapter} holds no reward head; train it with reward_model: true, which saves "
-            "'score' with the adapter"
+            f"{adapter} holds no reward head; train it with reward_model: true (or "
+            "process_reward_model: true), which saves 'score' with the adapter"
         )

@@ -68,6 +68,22 @@ def solution_text(code: str, language: str = "python") -> str:
     return f"{fence}{language}\n{body}\n{fence}"
 
 
+STEP_END = "\n"
+
+
+def process_prompt(instruction: str, criteria: str = "") -> str:
+    """What stands before the steps of a program that a process reward model reads: plain text."""
+    return solution_messages(instruction, criteria, system="none")[0]["content"] + STEP_END
+
+
+def code_steps(code: str) -> list[str]:
+    """The steps of a program for a process reward: its lines, blank ones left out.
+
+    Behind each stands STEP_END, the token at which the model says whether the step is right.
+    """
+    return [line.rstrip() for line in code.splitlines() if line.strip()]
+
+
 def comparison_messages(
     comparison: Comparison,
     *,

@@ -42,6 +42,7 @@ METHOD_FORMATS: dict[str, tuple[str, ...]] = {
     "grpo": ("grpo",),
     "gdpo": ("grpo",),
     "reward": ("reward",),
+    "process_reward": ("process",),
 }
 
 
@@ -79,13 +80,22 @@ class RecipeChecker:
             if field.validation_alias or field.alias
         }
 
-    def check(self, path: Path, *, gpus: int = 0, folder: Path | None = None) -> list[Finding]:
+    def check(
+        self,
+        path: Path,
+        *,
+        config: Row | None = None,
+        gpus: int = 0,
+        folder: Path | None = None,
+    ) -> list[Finding]:
         """Everything that is wrong with a recipe, the schema's complaint first.
 
-        `folder` is where its relative paths start; data that is not there yet must have a
-        producer named in the recipe's header.
+        `config` is the recipe with changed settings (default: as its file says), `folder` where
+        its relative paths start; data that is not there yet must have a producer named in the
+        recipe's header.
         """
-        config = load_yaml(path)
+        if config is None:
+            config = load_yaml(path)
         where = folder or Path.cwd()
         errors = [
             *self._schema_errors(config, gpus),

@@ -6,19 +6,20 @@ Korthikanti et al. 2022, eq. 2 and 5; 6 (2 forward, 4 backward) FLOPs per weight
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codefavor.errors import ConfigError
-from codefavor.training.recipes import method_of
+from codefavor.training.model_shapes import ModelShape
+from codefavor.training.recipes import global_batch, method_of
 
 GIB = 1 << 30
 # Two sequences per row: both are in memory at once, and each costs its FLOPs.
 _PAIRED = {"dpo", "ipo", "simpo", "orpo", "reward"}
+# Sampling writes one token of a sequence at a time and so reaches far less of a device's speed.
+_SAMPLING_FACTOR = 8.0
 _WITH_REFERENCE = {"dpo", "ipo", "kto", "grpo", "gdpo"}
 
 
@@ -51,18 +52,6 @@ CARDS: dict[str, Card] = {
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """What of a model decides memory and time; `parameters` counts all weights."""
-
-    parameters: float
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
-    kv_share: float = 1.0  # key and value heads per query head
-
-
-@dataclass(frozen=True)
 class Estimate:
     """What a recipe needs. Memory in bytes per GPU by component; `hours` of the whole run."""
 
@@ -81,37 +70,9 @@ class Estimate:
         return sum(self.memory.values())
 
 
-def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
-    """The shape from a transformers `config.json`; weights counted from its dimensions."""
-    text = config.get("text_config", config)
-    hidden, layers = int(text["hidden_size"]), int(text["num_hidden_layers"])
-    intermediate, vocabulary = int(text["intermediate_size"]), int(text["vocab_size"])
-    heads = int(text["num_attention_heads"])
-    kv_share = int(text.get("num_key_value_heads") or heads) / heads
-    attention = hidden * hidden * (2 + 2 * kv_share)
-    embeddings = hidden * vocabulary * (1 if text.get("tie_word_embeddings") else 2)
-    total = layers * (attention + 3 * hidden * intermediate + 2 * hidden) + embeddings + hidden
-    return ModelShape(total, layers, hidden, intermediate, vocabulary, kv_share)
-
-
-def shape_of_size(parameters: float) -> ModelShape:
-    """A typical shape for a number of weights, where the model's own file is not here."""
-    layers = max(12, round(8.2 * math.log(parameters / 1e6) - 40))
-    hidden = 128 * max(1, round(math.sqrt(0.85 * parameters / (12 * layers)) / 128))
-    return ModelShape(parameters, layers, hidden, round(3.2 * hidden), 128_000, 0.25)
-
-
-def find_shape(config: Mapping[str, Any], folder: Path, parameters: float | None) -> ModelShape:
-    """The shape of a recipe's base model: its folder here, else a typical one of its size."""
-    path = folder / str(config["base_model"]) / "config.json"
-    if path.is_file():
-        return shape_of_config(json.loads(path.read_text(encoding="utf-8")))
-    if parameters is None:
-        raise ConfigError(
-            f"{config['base_model']} is not here, so its size is not known; pass --parameters, "
-            "as in --parameters 7.6e9"
-        )
-    return shape_of_size(parameters)
+def sequences_per_row(config: Mapping[str, Any]) -> int:
+    """2 for methods whose rows hold a chosen and a rejected answer, else 1."""
+    return 2 if method_of(config) in _PAIRED else 1
 
 
 def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
@@ -119,18 +80,20 @@ def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
     if not config.get("adapter"):
         return shape.parameters
     rank, hidden, inner = int(config["lora_r"]), shape.hidden, shape.intermediate
-    key_value = hidden * shape.kv_share
+    queries = shape.query_width
+    key_value = queries * shape.kv_share
     sizes = {
-        "q_proj": hidden + hidden,
+        "q_proj": hidden + queries,
         "k_proj": hidden + key_value,
         "v_proj": hidden + key_value,
-        "o_proj": hidden + hidden,
+        "o_proj": queries + hidden,
         "gate_proj": hidden + inner,
         "up_proj": hidden + inner,
         "down_proj": inner + hidden,
     }
     targets = config.get("lora_target_modules") or list(sizes)
-    return shape.layers * rank * sum(sizes.get(name, 0.0) for name in targets)
+    layers = len(config.get("peft_layers_to_transform") or []) or shape.layers
+    return layers * rank * sum(sizes.get(name, 0.0) for name in targets)
 
 
 def memory_per_gpu(
@@ -150,9 +113,7 @@ def memory_per_gpu(
         weights += trainable * 4.0
     if "offload" in str(config.get("deepspeed", "")):
         state = 0.0  # the optimizer's state and step are in the machine's own memory
-    is_paired = method_of(config) in _PAIRED
-    rows = int(config.get("micro_batch_size") or 1) * (2 if is_paired else 1)
-    tokens = rows * longest
+    tokens = int(config.get("micro_batch_size") or 1) * sequences_per_row(config) * longest
     layer = tokens * shape.hidden * word * 17  # all that one layer keeps for its backward pass
     checkpointing = bool(config.get("gradient_checkpointing"))
     activations = (
@@ -186,7 +147,7 @@ def flops_per_token(config: Mapping[str, Any], shape: ModelShape) -> float:
     backward = 2.0 if config.get("adapter") else 4.0
     forward = 2.0 + (2.0 if config.get("gradient_checkpointing") else 0.0)
     reference = 2.0 if method_of(config) in _WITH_REFERENCE else 0.0
-    return shape.parameters * (forward + backward + reference)
+    return shape.active_parameters * (forward + backward + reference)
 
 
 def estimate(
@@ -202,14 +163,13 @@ def estimate(
 ) -> Estimate:
     """What a recipe needs on `gpus` cards for `rows` rows; a row counts both of its sequences."""
     n_gpus = max(1, gpus)
-    batch = (
-        int(config.get("micro_batch_size") or 1)
-        * int(config.get("gradient_accumulation_steps") or 1)
-        * n_gpus
-    )
+    batch = global_batch(config, gpus)
     epochs = float(config.get("num_epochs") or 1)
     longest = min(longest, int(config.get("sequence_len") or longest))
     sequence_len = int(config.get("sequence_len") or longest)
+    group, sampled = _sampling(config)
+    # Every question is answered by a group of samples, each as long as it may be.
+    rows, tokens_per_row, longest = rows * group, tokens_per_row + sampled, longest + sampled
     if config.get("sample_packing"):
         steps = math.ceil(epochs * rows * tokens_per_row / (0.95 * sequence_len * batch))
         longest = sequence_len
@@ -219,10 +179,19 @@ def estimate(
         epochs *= min(1.0, int(config["max_steps"]) / max(1, steps))
         steps = min(steps, int(config["max_steps"]))
     tokens = rows * tokens_per_row * epochs
-    seconds = tokens * flops_per_token(config, shape) / (card.flops * card.utilisation * n_gpus)
-    hours = seconds / 3600
+    work = tokens * flops_per_token(config, shape)
+    work += rows * sampled * epochs * 2.0 * shape.active_parameters * _SAMPLING_FACTOR
+    hours = work / (card.flops * card.utilisation * n_gpus) / 3600
     price = card.usd_per_hour if usd_per_hour is None else usd_per_hour
     memory = memory_per_gpu(config, shape, gpus, longest)
     fits = sum(memory.values()) < 0.94 * card.memory_gib * GIB
     trainable = trainable_parameters(config, shape)
     return Estimate(trainable, memory, fits, rows, steps, tokens, hours, hours * price * n_gpus)
+
+
+def _sampling(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Samples of one question, and tokens of one sample; (1, 0) for methods that sample nothing."""
+    if method_of(config) not in {"grpo", "gdpo"}:
+        return 1, 0
+    trl = config.get("trl") or {}
+    return int(trl.get("num_generations") or 8), int(trl.get("max_completion_length") or 256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from codefavor.judges.verdict_parser import parse_verdict
 from codefavor.prompts.chat import (
     SystemTurn,
     assistant_turn,
+    code_steps,
     comparison_messages,
+    process_prompt,
     solution_messages,
     solution_text,
 )
@@ -254,6 +256,39 @@ def to_reward(preference: Preference, options: FormatOptions) -> list[Row]:
     ]
 
 
+def to_process(preference: Preference, options: FormatOptions) -> list[Row]:
+    """Both programs line by line, each line labelled; the rejected one ends at its fault.
+
+    Only pairs that differ in one place tell which line that is (mutants do): at least half of
+    the rejected program's lines must be the chosen one's, before or behind the difference.
+    Source of the rule that labels end at the first fault: Lightman et al. 2023 (PRM800K).
+    """
+    _check_sides(preference)
+    good, bad = code_steps(preference.chosen), code_steps(preference.rejected)
+    n_before = _common_prefix(good, bad)
+    n_behind = _common_prefix(good[n_before:][::-1], bad[n_before:][::-1])
+    if 2 * (n_before + n_behind) < len(bad):
+        raise Rejected("not_one_fault", preference.id)
+    # A program that lost its end shows the fault at its last line.
+    n_steps = min(n_before + 1, len(bad))
+    prompt = process_prompt(preference.instruction, preference.criteria)
+    labels = [True] * (n_steps - 1) + [False]
+    return [
+        _row("process", prompt=prompt, completions=good, labels=[True] * len(good)),
+        _row("process", prompt=prompt, completions=bad[:n_steps], labels=labels),
+    ]
+
+
+def _common_prefix(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many lines two programs share from their first on."""
+    n_lines = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        n_lines += 1
+    return n_lines
+
+
 def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
     """A question and the tests by which the reward judges what the model samples."""
     if not problem.tests.strip():
@@ -296,6 +331,13 @@ FORMATS: dict[str, Format] = {
             ("bradley_terry.chat_template",),
             ("system", "input", "chosen", "rejected"),
             to_reward,
+        ),
+        Format(
+            "process",
+            Preference,
+            ("stepwise_supervised",),
+            ("prompt", "completions", "labels"),
+            to_process,
         ),
         Format(
             "grpo",

@@ -26,6 +26,7 @@ from codefavor.training.plan import (
 )
 from codefavor.training.runcard import (
     METRICS_FILE,
+    curves,
     first_values,
     last_values,
     new_card,
@@ -123,6 +124,7 @@ def _launch_locked(
     metrics = tuple(read_metrics(output_dir))
     finished = {"status": "finished", "seconds": round(seconds, 1), "first": first_values(metrics)}
     finished |= {"last": last_values(metrics), "signs": sick_signs(metrics)}
+    finished |= {"curves": curves(metrics)}
     write_card(output_dir, {**card, **finished})
     return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, False, is_resumed)
 

@@ -64,6 +64,8 @@ def conversations_of(row: Mapping[str, Any]) -> list[Messages]:
     """Each conversation that the trainer makes of a row of any format, by the row's columns."""
     if "label" in row:
         return [_conversation(row["prompt"], row["completion"])]
+    if "completions" in row:
+        return [_conversation(row["prompt"], "\n".join(row["completions"]))]
     if "input" in row:
         return [_conversation(row["input"], row[side]) for side in ("chosen", "rejected")]
     if "chosen" in row:

@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, MissingPackageError
-from codefavor.records import Row, whole_folder
+from codefavor.records import whole_folder
+from codefavor.training.model_folders import (
+    ADAPTER_FILE,
+    Loaders,
+    Tensor,
+    adapter_config,
+    copy_small_files,
+    import_torch,
+    is_adapter,
+    lora_scale,
+    open_folded,
+    open_weights,
+    save_tensors,
+    write_shards,
+)
 
 METHODS = ("linear", "slerp", "ties")
-_SHARD_BYTES = 4 << 30
-_ADAPTER = "adapter_model.safetensors"
-Tensor = Any
 
 
 def linear(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -79,14 +90,15 @@ def merge_models(
 ) -> Path:
     """Merge model folders of one shape into `out`, whole or not at all; returns `out`.
 
-    `weights` default to equal ones; for slerp the second weight's share is the position. ties
-    needs `base`, the model that all were tuned from. Configuration and tokenizer are the first
+    A folder may be an adapter of `base`, which is then added in, one tensor at a time. `weights`
+    default to equal ones; for slerp the second weight's share is the position. ties needs
+    `base`, the model that all were tuned from. Configuration and tokenizer are the first
     model's; each tensor keeps the first model's dtype.
     """
     shares = _check_request(folders, out, method, weights, base=base, density=density)
     with ExitStack() as stack:
-        models = [stack.enter_context(_opened(folder)) for folder in folders]
-        root = stack.enter_context(_opened(base)) if base is not None else None
+        models = [stack.enter_context(_opened(folder, base)) for folder in folders]
+        root = stack.enter_context(open_weights(base)) if base and method == "ties" else None
         _check_same_tensors(folders, models)
 
         def combine(name: str) -> Tensor:
@@ -101,9 +113,24 @@ def merge_models(
             return merged.to(tensors[0].dtype).contiguous()
 
         with whole_folder(out) as partial:
-            _copy_small_files(folders[0], partial)
-            _write_shards(partial, ((name, combine(name)) for name in models[0]))
+            if base is not None and is_adapter(folders[0]):
+                copy_small_files(base, partial)
+            copy_small_files(folders[0], partial)
+            write_shards(partial, ((name, combine(name)) for name in models[0]))
     return out
+
+
+@contextmanager
+def _opened(folder: Path, base: Path | None) -> Iterator[Loaders]:
+    """The tensors of a whole model; an adapter becomes one on its base."""
+    if not is_adapter(folder):
+        with open_weights(folder) as loaders:
+            yield loaders
+    elif base is None:
+        raise ConfigError(f"{folder}: an adapter; name the model that it was trained on (--base)")
+    else:
+        with open_folded(base, folder) as loaders:
+            yield loaders
 
 
 def merge_adapters(
@@ -115,13 +142,13 @@ def merge_adapters(
     means. Stacked side by side, with the weights in the second matrix, it is exact.
     """
     shares = _check_request(folders, out, "linear", weights)
-    configs = [_adapter_config(folder) for folder in folders]
+    configs = [adapter_config(folder) for folder in folders]
     bases = {str(config["base_model_name_or_path"]) for config in configs}
     if len(bases) != 1:
         raise ConfigError(f"adapters of different base models: {', '.join(sorted(bases))}")
-    torch = _import_torch()
+    torch = import_torch()
     with ExitStack() as stack:
-        adapters = [stack.enter_context(_opened(folder)) for folder in folders]
+        adapters = [stack.enter_context(open_weights(folder)) for folder in folders]
         _check_same_tensors(folders, adapters, is_rank_free=True)
 
         def combine(name: str) -> Tensor:
@@ -130,7 +157,7 @@ def merge_adapters(
                 return torch.cat(tensors, dim=0).contiguous()
             if ".lora_B." in name:
                 scaled = [
-                    tensor * (share / sum(shares) * _lora_scale(config))
+                    tensor * (share / sum(shares) * lora_scale(config))
                     for tensor, share, config in zip(tensors, shares, configs, strict=True)
                 ]
                 return torch.cat(scaled, dim=1).contiguous()
@@ -138,33 +165,56 @@ def merge_adapters(
 
         rank = sum(int(config["r"]) for config in configs)
         with whole_folder(out) as partial:
-            _copy_small_files(folders[0], partial)
+            copy_small_files(folders[0], partial)
             config = {**configs[0], "r": rank, "lora_alpha": rank, "use_rslora": False}
             (partial / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
-            _save({name: combine(name) for name in adapters[0]}, partial / _ADAPTER)
+            save_tensors({name: combine(name) for name in adapters[0]}, partial / ADAPTER_FILE)
     return out
 
 
+# What the heads of a task are in transformers, by the name that peft gives the task.
+_TASKS = {
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+}
+
+
 def fold_adapter(base: Path, adapter: Path, out: Path) -> Path:
-    """The base model with the adapter's weights added in: a plain model folder."""
+    """The base model with the adapter's weights (and head) added in: a plain model folder."""
     try:
+        import transformers
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingPackageError(error.name or "peft", "local", "folding an adapter") from error
-    config = _adapter_config(adapter)
-    if config.get("task_type") == "SEQ_CLS":
-        raise ConfigError(f"{adapter}: a reward model's adapter; use it as it is, with its base")
+    config = adapter_config(adapter)
+    task = str(config.get("task_type") or "CAUSAL_LM")
+    if task not in _TASKS:
+        raise ConfigError(f"{adapter}: the task {task!r} is unknown; known: {', '.join(_TASKS)}")
+    if not (base / "config.json").is_file():
+        raise ConfigError(f"{base}: not a model folder (it has no config.json)")
     if out.exists():
         raise ConfigError(f"{out}: exists already; remove it or name another folder")
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
+    head = _head_size(adapter)
+    outputs = {} if head is None else {"num_labels": head}
+    model: Any = getattr(transformers, _TASKS[task]).from_pretrained(base, dtype="auto", **outputs)
     folded = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     has_tokenizer = (adapter / "tokenizer_config.json").is_file()
-    tokenizer = AutoTokenizer.from_pretrained(adapter if has_tokenizer else base)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(adapter if has_tokenizer else base)
+    folded.config.pad_token_id = tokenizer.pad_token_id
     with whole_folder(out) as partial:
         folded.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return out
+
+
+def _head_size(adapter: Path) -> int | None:
+    """How many outputs the head that an adapter brings has; None if it brings none."""
+    with open_weights(adapter) as tensors:
+        heads = [
+            name for name in tensors if re.search(r"\.(score|classifier)\.(\w+\.)*weight$", name)
+        ]
+        return int(tensors[heads[0]]().shape[0]) if heads else None
 
 
 def _check_request(
@@ -183,8 +233,10 @@ def _check_request(
         raise ConfigError(f"{method} merges {'two' if method == 'slerp' else 'two or more'} models")
     if len(shares) != len(folders) or min(shares) < 0 or sum(shares) <= 0:
         raise ConfigError(f"{len(folders)} models need as many weights, none below 0: {shares}")
-    if (method == "ties") != (base is not None):
-        raise ConfigError("ties, and only ties, needs the base model")
+    if method == "ties" and base is None:
+        raise ConfigError("ties needs the base model, from which all were tuned (--base)")
+    if base is not None and method != "ties" and not any(map(is_adapter, folders)):
+        raise ConfigError(f"{method} of whole models has no use for a base model")
     if not 0 < density <= 1:
         raise ConfigError(f"density is {density}; expected above 0 and at most 1")
     if out.exists():
@@ -203,95 +255,3 @@ def _check_same_tensors(
             shapes = [tuple(one[name]().shape) for one in (models[0], model)]
             if shapes[0] != shapes[1] and not is_rank_free:
                 raise ConfigError(f"{folder}: {name} is {shapes[1]}, in {folders[0]} {shapes[0]}")
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[dict[str, Callable[[], Tensor]]]:
-    """A loader for every tensor of a folder; nothing is read before it is called."""
-    _import_torch()
-    from safetensors import safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    if (folder / _ADAPTER).is_file():
-        files = [folder / _ADAPTER]
-    if not files:
-        raise ConfigError(f"{folder}: no safetensors file; expected a model or adapter folder")
-    with ExitStack() as stack:
-        loaders: dict[str, Callable[[], Tensor]] = {}
-        for file in files:
-            handle = stack.enter_context(safe_open(file, framework="pt"))
-            for name in handle.keys():  # noqa: SIM118 (a handle is no mapping)
-                loaders[name] = _loader(handle, name)
-        yield dict(sorted(loaders.items()))
-
-
-def _loader(handle: Any, name: str) -> Callable[[], Tensor]:
-    return lambda: handle.get_tensor(name)
-
-
-def _copy_small_files(source: Path, target: Path) -> None:
-    for pattern in ("*.json", "*.jinja", "*.model", "*.txt"):
-        for file in source.glob(pattern):
-            if not file.name.endswith((".index.json", "run.json")):
-                shutil.copy(file, target / file.name)
-
-
-def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:
-    """Write tensors in files of at most 4 GiB, with the index that transformers reads."""
-    shards: list[list[str]] = []
-    pending: dict[str, Tensor] = {}
-    size = total = 0
-
-    def flush() -> None:
-        shards.append(list(pending))
-        _save(pending, folder / f"shard-{len(shards)}.safetensors")
-        pending.clear()
-
-    for name, tensor in tensors:
-        n_bytes = tensor.numel() * tensor.element_size()
-        if pending and size + n_bytes > _SHARD_BYTES:
-            flush()
-            size = 0
-        pending[name] = tensor
-        size += n_bytes
-        total += n_bytes
-    flush()
-    if len(shards) == 1:
-        (folder / "shard-1.safetensors").rename(folder / "model.safetensors")
-        return
-    where = {}
-    for number, names in enumerate(shards, start=1):
-        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        (folder / f"shard-{number}.safetensors").rename(folder / file)
-        where.update(dict.fromkeys(names, file))
-    index = {"metadata": {"total_size": total}, "weight_map": where}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file(dict(tensors), path, metadata={"format": "pt"})
-
-
-def _adapter_config(folder: Path) -> Row:
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        raise ConfigError(f"{folder}: not an adapter folder (it has no adapter_config.json)")
-    config: Row = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("use_dora") or config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise ConfigError(f"{folder}: DoRA and rank patterns cannot be merged as adapters")
-    return config
-
-
-def _lora_scale(config: Row) -> float:
-    rank = float(config["r"])
-    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _import_torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingPackageError("torch", "local", "merging models") from error
-    return torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row, content_id, file_sha256
+from codefavor.training.machine import count_gpus
 from codefavor.training.recipes import load_yaml, merge
 
 PLUGIN = "codefavor.training.plugins.RunPlugin"
@@ -209,16 +209,3 @@ def training_environment(plan: TrainingPlan) -> dict[str, str]:
         defaults["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
         forced |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
     return {**defaults, **os.environ, **forced}
-
-
-def count_gpus() -> int:
-    """How many accelerators torch can use here; asks torch only where a device file exists."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0
-    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd")):
-        return 0
-    question = "import torch; print(torch.cuda.device_count())"
-    answer = subprocess.run(
-        [sys.executable, "-c", question], capture_output=True, text=True, check=False
-    )
-    return int(answer.stdout.strip() or 0) if answer.returncode == 0 else 0

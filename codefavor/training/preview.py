@@ -104,6 +104,11 @@ class Preview:
         if not (self.tokenizer.chat_template or config.get("chat_template_jinja")):
             raise ConfigError(f"the tokenizer of {source} has no chat template")
 
+    @property
+    def is_trained_on_rows(self) -> bool:
+        """Whether the loss is taken on tokens of the rows (GRPO trains on what it samples)."""
+        return self.method not in {"grpo", "gdpo"}
+
     def sequences(self, limit: int | None = None) -> Iterator[TokenRow]:
         """Every token sequence of the data sets; of the first `limit` rows, if given."""
         for index, entry in enumerate(self.config.get("datasets") or []):
@@ -135,7 +140,7 @@ class Preview:
         ]
 
     def _reader(self, index: int, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
-        if self.method in {"sft", "reward"}:
+        if self.method in {"sft", "reward", "process_reward"}:
             return self._supervised_reader(entry)
         if self.method in {"grpo", "gdpo"}:
             return self._prompt_reader
@@ -151,7 +156,11 @@ class Preview:
                 name = name.removeprefix("bradley_terry.")
             else:
                 from axolotl.prompt_strategies import load
-            strategy = load(name, self.tokenizer, self._cfg, type(self._cfg)(entry))
+            config = self._cfg
+            if self.method == "process_reward":
+                # This reader cuts rows in silence; here they are to be seen whole.
+                config = type(config)({**config, "sequence_len": 0})
+            strategy = load(name, self.tokenizer, config, type(config)(entry))
         if strategy is None:
             raise ConfigError(f"Axolotl has no reader for the data set type {name!r}")
 

@@ -99,6 +99,8 @@ def run_entry(card: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, 
     changed = [f"{key} {ran.get(key)}" for key in keys if ran.get(key) != config.get(key)]
     if changed:
         parts.append(f"run with {', '.join(changed)}")
+    if card.get("started"):
+        parts.append(str(card["started"])[:10])
     return ("gpu" if card.get("gpus") else "cpu"), ", ".join(parts)
 
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
+from codefavor.training.machine import describe_hardware, installed_versions
 from codefavor.training.plan import TrainingPlan
 from codefavor.training.recipes import config_digest, load_yaml
 
 RUN_CARD = "run.json"
 METRICS_FILE = "metrics.jsonl"
+# What a card shows of the course of a run; every other metric is in METRICS_FILE.
+CURVES = (
+    "loss",
+    "eval_loss",
+    "rewards/margins",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "accuracy",
+    "margin",
+    "reward",
+    "learning_rate",
+)
+_MAX_POINTS = 200
 
 
 def new_card(plan: TrainingPlan, command: Sequence[str]) -> Row:
@@ -27,7 +42,9 @@ def new_card(plan: TrainingPlan, command: Sequence[str]) -> Row:
         "data": dict(plan.data),
         "command": list(command),
         "gpus": plan.gpus,
-        "python": sys.version.split()[0],
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": installed_versions(),
+        "hardware": describe_hardware(plan.gpus),
     }
 
 
@@ -50,6 +67,15 @@ def read_card(plan: TrainingPlan) -> Row:
         f"{plan.output_dir}: holds another run; different: {', '.join(keys) or 'data or model'}. "
         "Empty the folder (--fresh) or train into another one (--set output_dir=...)"
     )
+
+
+def load_card(run: Path) -> Row:
+    """The card of a run's folder; raises ConfigError if it holds none."""
+    path = run / RUN_CARD
+    if not path.is_file():
+        raise ConfigError(f"{run}: no {RUN_CARD}; expected the output folder of `codefavor train`")
+    card: Row = json.loads(path.read_text(encoding="utf-8"))
+    return card
 
 
 def write_card(output_dir: Path, card: Row) -> None:
@@ -88,3 +114,15 @@ def last_values(metrics: Sequence[Row]) -> Row:
     for row in metrics:
         values.update(row)
     return values
+
+
+def curves(metrics: Sequence[Row]) -> dict[str, list[list[float]]]:
+    """[step, value] of the metrics in CURVES, at most 200 evenly spaced points of each."""
+    found = {}
+    for name in CURVES:
+        points = [[float(row["step"]), row[name]] for row in metrics if row.get(name) is not None]
+        if points:
+            stride = -(-len(points) // _MAX_POINTS)
+            thinned = points[::stride]
+            found[name] = thinned if thinned[-1] == points[-1] else [*thinned, points[-1]]
+    return found

@@ -13,6 +13,7 @@ from codefavor.errors import BackendError, ConfigError
 from codefavor.judges.base import in_both_orders
 from codefavor.judges.likelihood import LikelihoodJudge
 from codefavor.judges.pairwise import PairwiseJudge
+from codefavor.judges.process import ProcessJudge
 from codefavor.judges.scalar import ScalarJudge
 from codefavor.prompts.chat import comparison_messages, solution_messages, solution_text
 from codefavor.records import Comparison
@@ -258,3 +259,46 @@ def test_a_tokenizer_without_a_template_is_refused(tmp_path):
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(ConfigError, match="chat template"):
         LikelihoodJudge(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pool"),
+    [("mean", lambda lines: math.prod(lines) ** (1 / len(lines))), ("product", math.prod)],
+)
+async def test_a_process_reward_is_read_at_the_end_of_every_line(pooling, pool, tmp_path):
+    from transformers import AutoModelForTokenClassification
+
+    kind = "AutoModelForTokenClassification"
+    folder = make_model(tmp_path, tiny_config(num_labels=2), kind)
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    tokenizer = make_tokenizer()
+    bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    verdicts = await ProcessJudge(folder, pooling=pooling, device="cpu").compare(COMPARISONS)
+    for comparison, verdict in zip(COMPARISONS, verdicts, strict=True):
+        scores = []
+        for side, code in (("lines_a", comparison.code_a), ("lines_b", comparison.code_b)):
+            text = solution_messages(comparison.instruction, comparison.criteria, system="none")
+            ids = [*bos, *tokenizer(text[0]["content"] + "\n", add_special_tokens=False).input_ids]
+            expected = []
+            for line in code.splitlines():
+                ids += tokenizer(line, add_special_tokens=False).input_ids
+                ids += tokenizer("\n", add_special_tokens=False).input_ids
+                with torch.inference_mode():
+                    logits = model(torch.tensor([ids])).logits[0, -1]
+                expected.append(logits.softmax(-1)[1].item())
+            assert json.loads(verdict.raw)[side] == pytest.approx(expected, abs=1e-4)
+            scores.append(pool(expected))
+        assert verdict.choice == ("A" if scores[0] > scores[1] else "B")
+
+
+def test_a_model_without_heads_for_lines_is_refused(tiny_llama):
+    with pytest.raises(ConfigError, match="no reward head"):
+        ProcessJudge(tiny_llama, device="cpu")
+
+
+async def test_a_program_without_a_line_is_an_error_and_no_verdict(tmp_path):
+    folder = make_model(tmp_path, tiny_config(num_labels=2), "AutoModelForTokenClassification")
+    judge = ProcessJudge(folder, device="cpu")
+    empty = Comparison(instruction="i", code_a="\n\n", code_b="b")
+    with pytest.raises(BackendError, match="no code to score"):
+        await judge.compare([empty])

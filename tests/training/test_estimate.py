@@ -10,12 +10,15 @@ import pytest
 from codefavor.training.estimate import (
     CARDS,
     GIB,
-    ModelShape,
     estimate,
     memory_per_gpu,
+    trainable_parameters,
+)
+from codefavor.training.model_shapes import (
+    ModelShape,
+    known_shapes,
     shape_of_config,
     shape_of_size,
-    trainable_parameters,
 )
 from codefavor.training.recipes import build, read_matrix
 
@@ -119,8 +122,18 @@ def test_steps_and_dollars_by_hand():
     assert found.usd == pytest.approx(seconds / 3600 * 8 * 2.70)
 
 
+def test_a_group_of_samples_is_made_and_trained_for_every_question():
+    trl = {"num_generations": 4, "max_completion_length": 100}
+    config = {"rl": "grpo", "trl": trl, "micro_batch_size": 8, "bf16": True, "sequence_len": 512}
+    shape = ModelShape(1e9, 16, 2048, 8192, 100_000)
+    found = estimate(config, shape, CARDS["h100"], gpus=1, rows=50, tokens_per_row=60, longest=90)
+    assert found.steps == 25  # 50 questions, 4 samples each, in batches of 8
+    assert found.tokens == 200 * 160
+
+
 def test_every_gpu_recipe_fits_the_machine_that_its_folder_names():
     cards = {"24": "rtx4090", "80": "a100-80", "141": "h200"}
+    shapes = known_shapes(RECIPES)
     too_large = []
     for name, line in read_matrix(RECIPES).items():
         folder = re.match(r"gpu\dx(\d+)|paper|seeds", name)
@@ -128,11 +141,9 @@ def test_every_gpu_recipe_fits_the_machine_that_its_folder_names():
             continue
         config = build(line, RECIPES).config
         card = cards[folder[1] or "80"]
-        title = build(line, RECIPES).titles[next(one for one in line.layers if "model/" in one)]
-        size = float(re.search(r"([\d.]+) billion", title)[1]) * 1e9
         found = estimate(
             config,
-            shape_of_size(size),
+            shapes[config["base_model"]],
             CARDS[card],
             gpus=line.gpus,
             rows=100,

@@ -199,3 +199,31 @@ def test_a_curriculum_keeps_the_rows_that_its_stages_repeat():
     assert len(convert([PAIR, PAIR], "dpo", keep_repeats=True).rows) == 2
     with pytest.raises(ConfigError, match="no meaning"):
         convert([PAIR], "kto", keep_repeats=True)
+
+
+def test_process_rows_label_every_line_up_to_the_first_fault():
+    good = "def f(x):\n    y = x + 1\n\n    return y"
+    bad = "def f(x):\n    y = x - 1\n\n    return y"
+    pair = Preference(id="p", instruction="Add one.", chosen=good, rejected=bad)
+    lines = ["def f(x):", "    y = x + 1", "    return y"]
+    assert rows_of("process", pair) == [
+        {"prompt": "Add one.\n", "completions": lines, "labels": [True, True, True]},
+        {
+            "prompt": "Add one.\n",
+            "completions": ["def f(x):", "    y = x - 1"],
+            "labels": [True, False],
+        },
+    ]
+
+
+def test_a_program_that_lost_its_end_is_wrong_at_its_last_line():
+    pair = Preference(
+        id="p", instruction="i", chosen="a = 1\nb = 2\nc = 3", rejected="a = 1\nb = 2"
+    )
+    assert rows_of("process", pair)[1]["labels"] == [True, False]
+
+
+def test_programs_that_differ_in_many_places_tell_no_faulty_line():
+    pair = Preference(id="p", instruction="i", chosen="a\nb\nc", rejected="d\ne\nc\nf")
+    with pytest.raises(Rejected, match="not_one_fault"):
+        FORMATS["process"](pair)

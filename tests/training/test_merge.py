@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from codefavor.errors import ConfigError  # noqa: E402
-from codefavor.training import merge  # noqa: E402
+from codefavor.training import merge, model_folders  # noqa: E402
 
 
 def model_folder(path: Path, seed: int, dtype=torch.float32) -> Path:
@@ -84,7 +84,7 @@ def test_adapters_of_different_rank_merge_exactly(tmp_path: Path):
 
 
 def test_large_models_are_sharded_with_an_index(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(merge, "_SHARD_BYTES", 30)
+    monkeypatch.setattr(model_folders, "SHARD_BYTES", 30)
     folders = [model_folder(tmp_path / str(seed), seed, torch.bfloat16) for seed in (1, 2)]
     merge.merge_models(folders, tmp_path / "out")
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
@@ -120,3 +120,81 @@ def test_requests_that_mean_nothing_are_refused(tmp_path: Path, options, message
     folders = [tmp_path / str(n) for n in range(options.pop("n", 2))]
     with pytest.raises(ConfigError, match=message):
         merge.merge_models(folders, tmp_path / "out", **options)
+
+
+def lora_folder(path: Path, seed: int) -> Path:
+    """A LoRA adapter of the matrix a.w (3 x 4) of `model_folder`."""
+    path.mkdir()
+    config = {"base_model_name_or_path": "base", "r": 2, "lora_alpha": 6}
+    (path / "adapter_config.json").write_text(json.dumps(config))
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        "base_model.model.a.lora_A.weight": torch.randn(2, 4, generator=generator),
+        "base_model.model.a.lora_B.weight": torch.randn(3, 2, generator=generator),
+    }
+    save_file(tensors, path / "adapter_model.safetensors")
+    return path
+
+
+def adapted(path: Path) -> torch.Tensor:
+    tensors = load_file(path / "adapter_model.safetensors")
+    first, second = (tensors[f"base_model.model.a.lora_{one}.weight"] for one in "AB")
+    return 3.0 * second @ first  # alpha 6 / rank 2
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(9)
+    tensors = {f"{one}.weight": torch.randn(3, 4, generator=generator) for one in "ab"}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["linear", "slerp", "ties"])
+def test_adapters_merge_on_their_base_by_every_method(method: str, base: Path, tmp_path: Path):
+    folders = [lora_folder(tmp_path / str(seed), seed) for seed in (1, 2)]
+    merge.merge_models(folders, tmp_path / "out", method=method, base=base, density=0.5)
+    plain = load_file(base / "model.safetensors")
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    both = [plain["a.weight"] + adapted(folder) for folder in folders]
+    expected = {
+        "linear": sum(both) / 2,
+        "slerp": merge.slerp(*both, 0.5),
+        "ties": merge.ties(plain["a.weight"], both, [1, 1], 0.5),
+    }[method]
+    assert torch.allclose(found["a.weight"], expected, atol=1e-5)
+    assert torch.equal(found["b.weight"], plain["b.weight"])
+    assert not (tmp_path / "out" / "adapter_config.json").exists()
+
+
+def test_an_adapter_merges_with_a_whole_model(base: Path, tmp_path: Path):
+    adapter = lora_folder(tmp_path / "adapter", 1)
+    merge.merge_models([base, adapter], tmp_path / "out", base=base)
+    found = load_file(tmp_path / "out" / "model.safetensors")["a.weight"]
+    plain = load_file(base / "model.safetensors")["a.weight"]
+    assert torch.allclose(found, plain + 0.5 * adapted(adapter), atol=1e-5)
+
+
+def test_an_adapter_without_its_base_is_refused(base: Path, tmp_path: Path):
+    adapter = lora_folder(tmp_path / "adapter", 1)
+    with pytest.raises(ConfigError, match="name the model that it was trained on"):
+        merge.merge_models([base, adapter], tmp_path / "out")
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path):
+    adapter = lora_folder(tmp_path / "adapter", 1)
+    other = tmp_path / "other"
+    other.mkdir()
+    save_file({"c.weight": torch.zeros(3, 4)}, other / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"adapts a\.weight, which .*other does not have"):
+        merge.merge_models([adapter, adapter], tmp_path / "out", base=other)
+
+
+def test_files_beside_the_models_own_are_not_read(base: Path, tmp_path: Path):
+    """Some repositories hold their weights a second time under other names."""
+    save_file({"x": torch.zeros(1)}, base / "consolidated.safetensors")
+    merge.merge_models([base, base], tmp_path / "out")
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == {"a.weight", "b.weight"}

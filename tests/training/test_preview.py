@@ -66,6 +66,13 @@ def test_only_the_answer_and_its_end_of_turn_are_trained_on(
 
 
 @pytest.mark.axolotl
+def test_a_process_reward_is_trained_at_the_end_of_every_line(embedded_model: Path, tmp_path: Path):
+    _, sequences = preview_of("process", "process", embedded_model, tmp_path)
+    assert [one.n_trained for one in sequences] == [2, 2]  # two lines; the second is the fault
+    assert all(one.is_trained[-1] for one in sequences)
+
+
+@pytest.mark.axolotl
 def test_the_letters_are_single_tokens(embedded_model: Path, tmp_path: Path):
     reader, _ = preview_of("pairwise", "pairwise", embedded_model, tmp_path)
     assert reader.single_token_errors() == []

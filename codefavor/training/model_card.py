@@ -1,0 +1,162 @@
+"""The model card of a finished run: what it is, how it was trained, how to load it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codefavor.records import Row
+from codefavor.training.recipes import dump, method_of
+
+_METHODS = {
+    "sft": "supervised fine-tuning",
+    "dpo": "direct preference optimisation",
+    "ipo": "IPO",
+    "simpo": "SimPO",
+    "orpo": "ORPO",
+    "kto": "KTO",
+    "grpo": "GRPO with rewards from test runs",
+    "gdpo": "GDPO with rewards from test runs",
+    "reward": "a Bradley-Terry reward model",
+    "process_reward": "a process reward model",
+}
+_CLASSES = {
+    "reward": "AutoModelForSequenceClassification",
+    "process_reward": "AutoModelForTokenClassification",
+}
+# Paths of the machine that trained say nothing to others.
+_PRIVATE = {"output_dir", "dataset_prepared_path", "base_model", "datasets"}
+
+
+def model_card(
+    card: Mapping[str, Any], *, name: str, license_id: str = "", is_adapter: bool = False
+) -> str:
+    """The text of README.md for the Hub: a header that it reads, then what a person reads."""
+    config = card["config"]
+    method = method_of(config)
+    base = base_model_name(config)
+    lines = [
+        "---",
+        *_front_matter(base, method, license_id, is_adapter),
+        "---",
+        "",
+        f"# {name}",
+        "",
+    ]
+    how = _describe_method(config)
+    lines += [
+        f"{base} trained by {how}, with [CodeFavor](https://github.com/codefavor/codefavor) "
+        "through Axolotl. It works on code preference: which of two programs better follows an "
+        "instruction.",
+        "",
+        "## Loading",
+        "",
+        *_loading(base, method, name, is_adapter),
+        "",
+        "## Training",
+        "",
+        *_training_lines(card),
+        "",
+        "## Settings",
+        "",
+        "```yaml",
+        dump({key: value for key, value in config.items() if key not in _PRIVATE}).rstrip(),
+        "```",
+        "",
+        "The exact data files are told by their sha256 in `run.json`, every logged number is in "
+        "`metrics.jsonl`.",
+        "",
+        "## Limits",
+        "",
+        "The figures above are of the training itself. They say nothing of how well the model "
+        "judges programs that it has not seen: measure that with `codefavor evaluate`, on "
+        "problems that are in none of the training files.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def base_model_name(config: Mapping[str, Any]) -> str:
+    """The base model as others know it: its name on the Hub, or its folder's name."""
+    base = str(config["base_model"])
+    return base if base.count("/") == 1 and not base.startswith(("/", ".")) else Path(base).name
+
+
+def public_card(card: Mapping[str, Any]) -> Row:
+    """A run card without the paths and the command line of the machine that trained."""
+    config = {key: value for key, value in card["config"].items() if key not in _PRIVATE}
+    kept = {key: value for key, value in card.items() if key not in {"command", "recipe"}}
+    data = {Path(path).name: digest for path, digest in (card.get("data") or {}).items()}
+    recipe = Path(str(card.get("recipe") or ""))
+    return {
+        **kept,
+        "recipe": f"{recipe.parent.name}/{recipe.stem}",
+        "config": {"base_model": base_model_name(card["config"]), **config},
+        "data": data,
+    }
+
+
+def _front_matter(base: str, method: str, license_id: str, is_adapter: bool) -> list[str]:
+    lines = [f"library_name: {'peft' if is_adapter else 'transformers'}"]
+    if "/" in base:  # the Hub refuses a card whose base model it cannot find
+        lines.append(f"base_model: {base}")
+    if license_id:
+        lines.append(f"license: {license_id}")
+    task = {"reward": "text-classification", "process_reward": "token-classification"}
+    lines.append(f"pipeline_tag: {task.get(method, 'text-generation')}")
+    return [
+        *lines,
+        "tags:",
+        "- code",
+        "- preference",
+        "- codefavor",
+        f"- {method.replace('_', '-')}",
+    ]
+
+
+def _describe_method(config: Mapping[str, Any]) -> str:
+    method = method_of(config)
+    text = _METHODS.get(method, method)
+    if config.get("dpop_lambda") is not None:
+        text = f"DPO-Positive ({config.get('dpop_form') or 'paper'} form)"
+    elif method == "dpo" and config.get("dpo_loss_type") not in (None, ["sigmoid"]):
+        text += f" (loss: {', '.join(config['dpo_loss_type'])})"
+    adapter = config.get("adapter")
+    return f"{text}, {'all weights' if not adapter else str(adapter)}"
+
+
+def _loading(base: str, method: str, name: str, is_adapter: bool) -> list[str]:
+    kind = _CLASSES.get(method, "AutoModelForCausalLM")
+    labels = ", num_labels=1" if method == "reward" else ""
+    lines = ["```python", f"from transformers import {kind}, AutoTokenizer"]
+    if is_adapter:
+        lines += [
+            "from peft import PeftModel",
+            "",
+            f'base = {kind}.from_pretrained("{base}"{labels})',
+            f'model = PeftModel.from_pretrained(base, "{name}")',
+        ]
+    else:
+        lines += ["", f'model = {kind}.from_pretrained("{name}"{labels})']
+    lines += [f'tokenizer = AutoTokenizer.from_pretrained("{name}")', "```"]
+    return [*lines, "", "The tokenizer carries the chat template that was trained with."]
+
+
+def _training_lines(card: Mapping[str, Any]) -> list[str]:
+    first, last = card.get("first") or {}, card.get("last") or {}
+    lines = [f"* {int(last.get('step') or 0)} steps, {float(card['seconds']) / 60:.1f} minutes"]
+    for name in ("loss", "rewards/margins", "rewards/accuracies", "accuracy", "reward"):
+        if name in first and name in last:
+            lines.append(
+                f"* {name}: {first[name]:.4g} at the first log, {last[name]:.4g} at the last"
+            )
+    hardware = card.get("hardware") or {}
+    where = ", ".join(hardware.get("gpus") or []) or (
+        f"{hardware.get('processor', 'a CPU')}, {hardware.get('cores', '?')} cores"
+    )
+    lines.append(f"* on {where}; started {card.get('started', 'at an unknown time')}")
+    versions = card.get("versions") or {}
+    if versions:
+        lines.append("* " + ", ".join(f"{name} {value}" for name, value in versions.items()))
+    lines += [f"* warning: {sign}" for sign in card.get("signs") or []]
+    return lines

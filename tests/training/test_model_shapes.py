@@ -1,0 +1,85 @@
+"""Weights are counted as transformers counts them, for every model that a recipe names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from codefavor.errors import ConfigError
+from codefavor.training.model_shapes import find_shape, known_shapes, shape_of_config
+from codefavor.training.recipes import build, load_yaml, read_matrix
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+MODELS = load_yaml(RECIPES / "models.yaml")
+
+# What the models' own safetensors files on the Hub hold.
+PUBLISHED = {
+    "Qwen/Qwen2.5-Coder-7B-Instruct": 7_615_616_512,
+    "Qwen/Qwen3-8B": 8_190_735_360,
+    "meta-llama/Llama-3.1-8B-Instruct": 8_030_261_248,
+    "meta-llama/Llama-3.2-3B-Instruct": 3_212_749_824,
+    "mistralai/Mistral-7B-Instruct-v0.3": 7_248_023_552,
+    "mistralai/Mistral-Nemo-Instruct-2407": 12_247_782_400,
+    "google/gemma-2-9b-it": 9_241_705_984,
+    "deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct": 15_706_484_224,
+    "openai/gpt-oss-20b": 20_914_757_184,
+    "outputs/models/SmolLM2-135M-Instruct": 134_515_008,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes_are_met_to_the_last_weight(name: str):
+    assert shape_of_config(MODELS[name]).parameters == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_transformers_own_model_has_as_many_weights(name: str):
+    """The independent count: the model itself, built without memory on torch's meta device."""
+    torch = pytest.importorskip("torch")
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    row = {key: value for key, value in MODELS[name].items() if key != "extra_parameters"}
+    config = AutoConfig.for_model(row.pop("model_type"), **row)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    model.tie_weights()
+    assert shape_of_config(MODELS[name]).parameters == model.num_parameters()
+
+
+def test_a_token_of_a_mixture_of_experts_passes_through_few_of_its_weights():
+    active = {name: known_shapes(RECIPES)[name].active_parameters / 1e9 for name in PUBLISHED}
+    # Published: 2.4 billion without embeddings (0.21 more with the output's), and 3.6 likewise.
+    assert active["deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct"] == pytest.approx(2.66, abs=0.01)
+    assert active["openai/gpt-oss-20b"] == pytest.approx(3.6 + 0.58, abs=0.02)
+    assert active["Qwen/Qwen3-8B"] == pytest.approx(8.19, abs=0.01)
+
+
+def test_every_recipes_model_is_known_before_it_is_here(tmp_path: Path):
+    unknown = {
+        build(line, RECIPES).config["base_model"] for line in read_matrix(RECIPES).values()
+    } - set(MODELS)
+    assert unknown == set()
+
+
+def test_a_models_own_folder_comes_first(tmp_path: Path):
+    name = "outputs/models/SmolLM2-135M-Instruct"
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    own = {**MODELS[name], "num_hidden_layers": 1}
+    (folder / "config.json").write_text(json.dumps(own))
+    assert find_shape({"base_model": name}, tmp_path, RECIPES).layers == 1
+
+
+def test_an_unknown_model_asks_for_its_size(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nobody/nothing is neither here .* --parameters"):
+        find_shape({"base_model": "nobody/nothing"}, tmp_path, RECIPES)
+    found = find_shape({"base_model": "nobody/nothing"}, tmp_path, RECIPES, 7e9)
+    assert found.parameters == 7e9
+
+
+def test_the_file_of_shapes_is_plain_yaml():
+    text = (RECIPES / "models.yaml").read_text(encoding="utf-8")
+    assert set(yaml.safe_load(text)) == set(MODELS)

@@ -1,0 +1,143 @@
+"""What `codefavor train` finds before anything is downloaded or allocated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("axolotl", reason="the preflight runs Axolotl's own schema and readers")
+
+from codefavor.errors import ConfigError
+from codefavor.records import write_rows
+from codefavor.training.check import Finding
+from codefavor.training.formats import convert
+from codefavor.training.preflight import model_errors, token_findings
+from codefavor.training.recipes import load_yaml
+from tests.training.conftest import easy_pairs
+from tests.training.hub import FakeHub, serving
+
+pytestmark = pytest.mark.axolotl
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def findings_of(
+    name: str, data_format: str, model: Path, folder: Path, **changes: Any
+) -> list[Finding]:
+    """The findings on the tokens of two pairs under a committed recipe."""
+    write_rows(folder / "data.jsonl", convert(easy_pairs(range(1))[:2], data_format).rows)
+    config = {**load_yaml(RECIPES / f"{name}.yaml"), "base_model": str(model), **changes}
+    config["datasets"] = [{**config["datasets"][0], "path": "data.jsonl"}]
+    return list(token_findings(config, folder))
+
+
+def test_rows_that_would_be_cut_are_named_and_fail(embedded_model: Path, tmp_path: Path):
+    [found] = findings_of("smollm2-135m/dpo", "dpo", embedded_model, tmp_path, sequence_len=40)
+    assert found.severity == "error"
+    assert "4 of 4 sequences are above sequence_len 40" in found.message
+    assert "data.jsonl:1 chosen" in found.message
+
+
+def test_rows_that_would_be_cut_can_be_allowed(embedded_model: Path, tmp_path: Path):
+    allowed = {"sequence_len": 40, "excess_length_strategy": "drop"}
+    [found] = findings_of("smollm2-135m/dpo", "dpo", embedded_model, tmp_path, **allowed)
+    assert found.severity == "warning"
+
+
+def test_lines_that_axolotls_process_reader_cuts_in_silence_are_found(
+    embedded_model: Path, tmp_path: Path
+):
+    [found] = findings_of(
+        "smollm2-135m/process", "process", embedded_model, tmp_path, sequence_len=20
+    )
+    assert "above sequence_len 20" in found.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data_format"),
+    [
+        ("pairwise", "pairwise"),
+        ("sft", "sft"),
+        ("kto", "kto"),
+        ("process", "process"),
+        ("reward", "reward"),
+    ],
+)
+def test_good_data_has_no_findings(
+    name: str, data_format: str, embedded_model: Path, tmp_path: Path
+):
+    assert findings_of(f"smollm2-135m/{name}", data_format, embedded_model, tmp_path) == []
+
+
+def test_letters_that_the_tokenizer_splits_are_found(embedded_model: Path, tmp_path: Path):
+    """A tokenizer that knows no "B": it falls apart into bytes."""
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in embedded_model.glob("*.json"):
+        (model / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    template = embedded_model / "chat_template.jinja"
+    if template.is_file():
+        (model / template.name).write_text(template.read_text(encoding="utf-8"))
+    path = model / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    # Everything a letter can be is written as two signs before the vocabulary is asked.
+    tokenizer["normalizer"] = {
+        "type": "Replace",
+        "pattern": {"String": "B"},
+        "content": "~~B~~",
+    }
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    found = findings_of("smollm2-135m/pairwise", "pairwise", model, tmp_path)
+    assert any("the label 'B' is" in finding.message for finding in found), found
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(embedded_model: Path, tmp_path: Path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(embedded_model)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path / "bare")
+    plain = {"chat_template": "tokenizer_default", "chat_template_jinja": None}
+    with pytest.raises(ConfigError, match="has no chat template"):
+        findings_of("smollm2-135m/sft", "sft", tmp_path / "bare", tmp_path, **plain)
+
+
+REFUSALS = {
+    "nobody/nothing": (401, "RepoNotFound"),
+    "meta-llama/gated": (403, "GatedRepo"),
+    "me/dataset-like": (404, "EntryNotFound"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody/nothing", "the Hub has no model nobody/nothing"),
+        ("meta-llama/gated", "is gated: accept its licence"),
+        ("me/dataset-like", "has no config.json"),
+        ("a/b/c", "neither a folder here nor a name on the Hub"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_named(name, message, tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with serving(FakeHub(REFUSALS)) as hub:
+        [error] = model_errors({"base_model": name}, tmp_path, hub.url)
+        assert list(model_errors({"base_model": "me/good"}, tmp_path, hub.url)) == []
+    assert message in error
+
+
+def test_a_machine_set_to_be_offline_asks_nobody(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    [error] = model_errors({"base_model": "Qwen/Qwen3-8B"}, tmp_path, "http://127.0.0.1:9")
+    assert "is not in this machine's cache, and HF_HUB_OFFLINE=1" in error
+
+
+def test_a_hub_that_cannot_be_reached_is_said(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    [error] = model_errors({"base_model": "Qwen/Qwen3-8B"}, tmp_path, "http://127.0.0.1:9")
+    assert "the Hub cannot be asked for Qwen/Qwen3-8B" in error

@@ -58,7 +58,8 @@ def command(
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Model folder or Hub id: print a table of token lengths.")
+        list[str] | None,
+        typer.Option(help="Model folder or Hub id: print a table of token lengths. Repeatable."),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="The recipe's sequence_len; longer rows are an error.")
@@ -68,7 +69,7 @@ def command(
     ] = "",
 ) -> None:
     """Write the rows of one training format, and beside them a manifest of how they were made."""
-    if max_tokens is not None and tokenizer is None:
+    if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = FormatOptions(
@@ -79,7 +80,7 @@ def command(
     result = _convert(inputs, format_name, options, curriculum)
     manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result)
     rows: Sequence[Row] = result.rows
-    if tokenizer is not None:
+    if tokenizer:
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
         manifest |= measured
     write_rows(out, rows)
@@ -134,19 +135,24 @@ def _counted(result: Conversion) -> Row:
 
 
 def _check_lengths(
-    result: Conversion, tokenizer: str, limit: int | None, long_rule: str, out: Path
+    result: Conversion, tokenizers: Sequence[str], limit: int | None, long_rule: str, out: Path
 ) -> tuple[Sequence[Row], Row]:
-    """The rows to write and what was measured, after printing the table.
+    """The rows to write and what was measured, after printing the tables.
 
-    Raises DataError if rows are over the limit and no rule says what to do with them.
+    A row is too long if it is by any of the tokenizers. Raises DataError if rows are over the
+    limit and no rule says what to do with them.
     """
-    lengths = token_lengths(result.rows, load_tokenizer(tokenizer))
-    table = summarise_lengths(lengths, limit)
-    _show_table(table, tokenizer)
+    tables: dict[str, Lengths] = {}
     longest: dict[str, int] = {}
-    for record_id, length in zip(result.record_ids, lengths, strict=True):
-        if limit is not None and length > limit:
-            longest[record_id] = max(length, longest.get(record_id, 0))
+    n_over = 0
+    measured = {name: token_lengths(result.rows, load_tokenizer(name)) for name in tokenizers}
+    for name, lengths in measured.items():
+        tables[name] = summarise_lengths(lengths, limit)
+        _show_table(tables[name], name)
+    for record_id, *lengths in zip(result.record_ids, *measured.values(), strict=True):
+        if limit is not None and max(lengths) > limit:
+            n_over += 1
+            longest[record_id] = max(*lengths, longest.get(record_id, 0))
     for record_id, length in list(longest.items())[:_MAX_LISTED]:
         typer.echo(f"over {limit} tokens: {record_id} ({length})", err=True)
     if len(longest) > _MAX_LISTED:
@@ -154,9 +160,9 @@ def _check_lengths(
         typer.echo(f"and {len(longest) - _MAX_LISTED} more ({where})", err=True)
     if longest and not long_rule:
         raise DataError(
-            f"{table.n_over} of {table.n} rows, of {len(longest)} records, have more than {limit} "
-            "tokens and a trainer would cut or drop them; raise --max-tokens with the recipe's "
-            "sequence_len, or say --allow-long drop or --allow-long keep"
+            f"{n_over} of {len(result.rows)} rows, of {len(longest)} records, have more than "
+            f"{limit} tokens and a trainer would cut or drop them; raise --max-tokens with the "
+            "recipe's sequence_len, or say --allow-long drop or --allow-long keep"
         )
     rows: Sequence[Row] = result.rows
     if long_rule == "drop" and longest:
@@ -168,8 +174,7 @@ def _check_lengths(
         if not rows:
             raise DataError(f"every record has a row of more than {limit} tokens")
     return rows, {
-        "tokenizer": tokenizer,
-        "lengths": table.to_row(),
+        "lengths": {name: table.to_row() for name, table in tables.items()},
         "allow_long": long_rule,
         "long": longest,
     }

@@ -18,6 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from codefavor.errors import DataError
+from codefavor.evaluation.data_card import aspect_of
 from codefavor.evaluation.report_items import compare_lines, script_json
 from codefavor.evaluation.report_page import render_page
 from codefavor.journal import manifest_path, read_journal
@@ -127,7 +128,7 @@ def _entry_of_pair(row: Row, file: str, where: str, record: Row | None = None) -
         "kind": str(pair.meta.get("kind") or "pair"),
         "reason": str(record.get("reason", "")),
         "source": pair.source,
-        "criterion": str(pair.meta.get("aspect") or pair.criteria),
+        "criterion": aspect_of(pair),
         "level": pair.level,
         "language": pair.language,
         "file": file,

@@ -44,10 +44,17 @@ def count_rows(splits: Mapping[str, Sequence[Preference]]) -> Row:
 
 def _value_of(pair: Preference, name: str) -> str:
     if name == "aspect":
-        return str(pair.meta.get("aspect") or "")
+        return aspect_of(pair)
     if name == "label":
         return _what_the_label_rests_on(pair)
     return str(getattr(pair, name))
+
+
+def aspect_of(pair: Preference) -> str:
+    """What the pair is about in one word: its aspect, or its criteria if they are one word."""
+    aspect = str(pair.meta.get("aspect") or "")
+    is_word = pair.criteria.strip().replace("-", "").isalpha()
+    return aspect or (pair.criteria.strip() if is_word else "")
 
 
 def _what_the_label_rests_on(pair: Preference) -> str:

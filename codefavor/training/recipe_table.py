@@ -40,6 +40,7 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 |---|---|
 | smollm2-135m | one recipe a method, for any machine |
 | paper | the judges of the CodeFavor paper, with its hyper-parameters |
+| smoke | two steps of a small model on each set of the paper, for its script |
 | seeds | the models of the other systems that this project unites |
 | gpu1x24, gpu1x80, gpu4x80, gpu8x80, gpu8x80-fsdp2, gpu8x141 | by number of GPUs and their GB |
 | curricula | orders of levels for `codefavor convert --curriculum` |

@@ -51,7 +51,18 @@ def test_the_table_of_lengths_is_printed(pairs, tmp_path):
     head, values = result.stdout.splitlines()[1:3]
     assert head.split() == ["rows", "min", "mean", "median", "p80", "p90", "p95", "max"]
     assert values.split()[0] == "4"
-    assert manifest["lengths"]["max"] - manifest["lengths"]["min"] == 400 - 3
+    (lengths,) = manifest["lengths"].values()
+    assert lengths["max"] - lengths["min"] == 400 - 3
+
+
+def test_a_row_is_long_if_it_is_by_any_tokenizer(pairs, tmp_path):
+    plain = save_word_tokenizer(tmp_path / "plain")
+    template = "{% for m in messages %}{{ m.content }}{{ ' x' * 5000 }}{% endfor %}"
+    wordy = save_word_tokenizer(tmp_path / "wordy", template)
+    words = ("--tokenizer", plain, "--tokenizer", wordy, "--max-tokens", "1000")
+    _, manifest, _ = convert(pairs, *words, "--allow-long", "keep")
+    assert sorted(manifest["long"]) == ["long", "short"]
+    assert [table["n_over"] for table in manifest["lengths"].values()] == [0, 4]
 
 
 def test_long_rows_stop_the_conversion_and_are_named(pairs, tmp_path):

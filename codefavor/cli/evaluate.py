@@ -58,6 +58,9 @@ ReductionFlag = Annotated[
 ModeFlag = Annotated[str, typer.Option("--mode", help=f"Chat: {', '.join(get_args(Mode))}.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest reply of a chat judge.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+System = Annotated[
+    str, typer.Option(help="System turn it was trained with: empty or none [the judge's default].")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... [whatever there is]")]
 Name = Annotated[str, typer.Option(help="What the judge is called in results.")]
 Data = Annotated[Path | None, typer.Option(help="File of pairs; for codeprefbench a folder.")]
@@ -98,6 +101,7 @@ def judge(
     mode: ModeFlag = "auto",
     max_tokens: MaxTokens = 1024,
     temperature: Temperature = 0.0,
+    system: System = "",
     device: Device = None,
     name: Name = "",
     data: Data = None,
@@ -135,7 +139,7 @@ def judge(
         attack_side=cast("Side", _one_of("--attack-side", attack_side, get_args(Side))),
     )
     weights: dict[str, Any] = {"adapter": adapter, "reference": reference, "device": device}
-    asking = {"reduction": reduction, "mode": mode, "max_tokens": max_tokens}
+    asking = {"reduction": reduction, "mode": mode, "max_tokens": max_tokens, "system": system}
     weights |= asking | {"temperature": temperature, "seed": seed, "name": name}
     options = JudgeOptions(model_type, model_id, model_url, **weights)
     flags = EngineFlags("", backend_options, concurrency, budget_usd=budget_usd)
@@ -143,10 +147,14 @@ def judge(
     if rescore:
         show(rescore_task(task, options, result_path(out, task, options)))
     elif dont_write:
-        with tempfile.TemporaryDirectory() as folder:
-            _run(task, options, Path(folder), flags)
+        _run_unwritten(task, options, flags)
     else:
         _run(task, options, out, flags, overwrite=overwrite)
+
+
+def _run_unwritten(task: Task, options: JudgeOptions, flags: EngineFlags) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _run(task, options, Path(folder), flags)
 
 
 def _run(

@@ -41,7 +41,8 @@ class JudgeOptions:
     """What the command line says about the judge.
 
     `model_id` is a model id for a server, a folder for a local model, or shorter/longer for
-    length-bias. `reduction` is the likelihood judge's, `mode` the chat judge's.
+    length-bias. `reduction` is the likelihood judge's, `mode` the chat judge's. `system` is the
+    system turn that the model was trained with, "" for the judge's own default.
     """
 
     model_type: str
@@ -58,6 +59,7 @@ class JudgeOptions:
     device: str | None = None
     length_ties: str = "tie"
     language: str = "python"
+    system: str = ""
 
     @property
     def kind(self) -> str:
@@ -90,6 +92,8 @@ class JudgeOptions:
     def make_judge(self, items: Sequence[Row], backend: Backend | None) -> Judge:
         """The judge; `items` are for the n-gram baseline, which is fitted on them."""
         kind = self.kind
+        if self.system not in ("", "empty", "none"):
+            raise ConfigError(f"--system is {self.system!r}; expected empty or none")
         options: dict[str, Any] = {}
         if kind in _LOCAL:
             if not self.model_id:
@@ -109,7 +113,9 @@ class JudgeOptions:
                 "language": self.language,
                 "name": self.name or None,
             }
-        elif kind == "ngram":
+        if self.system and kind in (*_LOCAL, "llm"):
+            options["system"] = self.system
+        if kind == "ngram":
             options = {"items": items, "seed": self.seed}
         elif kind == "random":
             options = {"seed": self.seed}
@@ -130,6 +136,8 @@ class JudgeOptions:
         if self.kind == "llm" and backend is not None:
             row |= {"backend": backend.identity, "mode": getattr(judge, "mode", self.mode)}
             row |= {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        if self.system:
+            row["system"] = self.system
         if self.kind in ("random", "ngram"):
             row["seed"] = self.seed
         if self.kind in ("shorter", "longer"):

@@ -13,7 +13,7 @@ from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.fake import FakeBackend
 from codefavor.cli.evaluate import app
 from codefavor.engine.context import Context
-from codefavor.errors import BackendError, CodefavorError, DataError, JournalError
+from codefavor.errors import BackendError, CodefavorError, ConfigError, DataError, JournalError
 from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import evaluate, items_of
@@ -41,6 +41,14 @@ def answer_rightly(request):
     text = request.messages[-1]["content"]
     program_a = text.split("Program A:")[1].split("Program B:")[0]
     return json.dumps({"feedback": "", "winner": "B" if "+ 1" in program_a else "A"})
+
+
+asked = []
+
+
+def remember_roles(request):
+    asked.append([message["role"] for message in request.messages])
+    return "[RESULT] A"
 
 
 def always_a(request):
@@ -180,6 +188,22 @@ def test_a_pair_without_a_field_is_named_by_file_and_line(tmp_path):
     write_rows(path, [PAIRS[0].to_row(), {"id": "x", "instruction": "i", "chosen": "a"}])
     with pytest.raises(DataError, match=r"pairs.jsonl:2.*'rejected'"):
         run(Task("pairs", data=path), options(), tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(("system", "roles"), [("", 1), ("none", 1), ("empty", 2)])
+def test_a_judge_is_asked_with_the_system_turn_it_was_trained_with(
+    pairs_file, tmp_path, system, roles
+):
+    asked.clear()
+    judge = options("remember_roles", system=system)
+    result, _ = run(Task("pairs", data=pairs_file), judge, tmp_path / "r.json")
+    assert {len(found) for found in asked} == {roles}
+    assert result["judge"].get("system", "") == system
+
+
+def test_an_unknown_system_turn_is_refused(pairs_file, tmp_path):
+    with pytest.raises(ConfigError, match="--system is 'full'"):
+        run(Task("pairs", data=pairs_file), options(system="full"), tmp_path / "r.json")
 
 
 def test_the_result_path_tells_judges_apart(tmp_path):

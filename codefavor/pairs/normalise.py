@@ -1,0 +1,152 @@
+"""Both sides of a pair made alike where they must not tell the label: comments and names."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import io
+import keyword
+import re
+import tokenize
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from codefavor.languages import parses, strip_both
+
+COMMENTS = ("strip", "keep")
+NAMES = ("neutral", "keep")
+
+# Words by which a model marks the better or the worse of two programs in their names.
+_LABELS = frozenset(
+    word
+    for line in (
+        "improved improvement naive better worse good bad best optimized optimised unoptimized",
+        "fast faster slow slower efficient inefficient safe safer unsafe secure insecure",
+        "vulnerable fixed buggy broken correct incorrect wrong clean cleaner old new original",
+        "refactored simple chosen rejected draft",
+    )
+    for word in line.split()
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+class Normalised(NamedTuple):
+    """The two codes, and what was done to both of them: "stripped", "neutral" or "kept"."""
+
+    chosen: str
+    rejected: str
+    comments: str
+    names: str
+
+
+def normalise_pair(
+    chosen: str,
+    rejected: str,
+    language: str,
+    *,
+    comments: str = "strip",
+    names: str = "neutral",
+    keep: str = "",
+) -> Normalised:
+    """Treat both codes alike, or neither; what parsed before parses after.
+
+    "strip" takes comments and docstrings out of both. "neutral" renames what only one side
+    defines under a name that says which side it is (`sort_fast` and `sort_slow` become `sort`),
+    for Python. Names that occur in the text `keep` stay.
+    """
+    did_strip = did_rename = False
+    if comments == "strip":
+        chosen, rejected, did_strip = strip_both(chosen, rejected, language, docstrings=True)
+    if names == "neutral" and language == "python":
+        chosen, rejected, did_rename = _neutral_names(chosen, rejected, keep)
+    return Normalised(
+        chosen,
+        rejected,
+        "stripped" if did_strip else "kept",
+        "neutral" if did_rename else "kept",
+    )
+
+
+def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, bool]:
+    try:
+        defined = (_defined(ast.parse(first)), _defined(ast.parse(second)))
+        used_all = (list(_names(first)), list(_names(second)))
+    except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
+        return first, second, False
+    used = (set(used_all[0]), set(used_all[1]))
+    kept = set(re.findall(r"\w+", keep)) | set(dir(builtins)) | set(keyword.kwlist)
+    renamed: list[str] = []
+    for number, code in enumerate((first, second)):
+        own, others = used[number], used[1 - number]
+        other_bare = others | {_bare(name) for name in defined[1 - number] - own}
+        new = {
+            name: _bare(name)
+            for name in sorted(defined[number] - others - kept)
+            if _bare(name) != name
+            and _bare(name) in other_bare - own - kept
+            # A name inside a string is out of reach there (an f-string, a call by name).
+            and len(re.findall(rf"\b{name}\b", code)) == used_all[number].count(name)
+        }
+        # Two names that would become one are left alone.
+        clashing = {bare for bare in new.values() if list(new.values()).count(bare) > 1}
+        renamed.append(_rename(code, {a: b for a, b in new.items() if b not in clashing}))
+    if renamed == [first, second] or not all(parses(code, "python") for code in renamed):
+        return first, second, False
+    return renamed[0], renamed[1], True
+
+
+def _bare(name: str) -> str:
+    """The name without the words that tell the side; "" if nothing else is left."""
+    words = _WORD.findall(name)
+    kept = [word for word in words if word.lower() not in _LABELS]
+    if not kept or len(kept) == len(words):
+        return name if kept else ""
+    prefix = "_" if name.startswith("_") else ""
+    if "_" in name.strip("_") or name.islower():
+        return prefix + "_".join(kept)
+    joined = "".join(kept)
+    return prefix + (joined if name.lstrip("_")[:1].isupper() else joined[0].lower() + joined[1:])
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Functions, classes, parameters and variables, without what is ever used as an attribute.
+
+    A method is found by its attribute, and an attribute of a library must keep its name:
+    `yaml.unsafe_load` and `yaml.safe_load` are no labels.
+    """
+    found: set[str] = set()
+    attributes: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            attributes.add(node.attr)
+        elif isinstance(node, ast.alias):
+            attributes.add((node.asname or node.name).split(".")[0])
+    return found - attributes
+
+
+def _names(code: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.NAME:
+            yield token.string
+
+
+def _rename(code: str, new: dict[str, str]) -> str:
+    if not new:
+        return code
+    lines = io.StringIO(code).readlines()
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(code).readline)
+        if token.type == tokenize.NAME and token.string in new
+    ]
+    for token in reversed(tokens):
+        row, start = token.start
+        line = lines[row - 1]
+        lines[row - 1] = line[:start] + new[token.string] + line[token.end[1] :]
+    return "".join(lines)

@@ -38,7 +38,8 @@ class Context:
     """What a step may use. The runner hands each row its own copy.
 
     `answers` keeps what was paid for; without it, a row that is interrupted between two of its
-    questions asks the first one again. `prices` None means the shipped table.
+    questions asks the first one again. `prices` None means the shipped table. `others` are
+    backends that a step asks through contexts of its own; they are released with the run.
     """
 
     backend: Backend | None = None
@@ -48,6 +49,7 @@ class Context:
     prices: PriceTable | None = None
     clock: Clock = field(default_factory=SystemClock)
     row_id: str = ""
+    others: tuple[Backend, ...] = ()
     _asker: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
 

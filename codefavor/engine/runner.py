@@ -123,8 +123,9 @@ async def run(
         return loop.counts()
     finally:
         ledger.close()
-        if context.backend is not None:
-            await context.backend.release()
+        for backend in (context.backend, *context.others):
+            if backend is not None:
+                await backend.release()
 
 
 def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:

@@ -30,3 +30,13 @@ def prompt_text(name: str) -> str:
 def prompt_sha256(name: str) -> str:
     """64 hex digits for a manifest: another text is another run."""
     return hashlib.sha256(prompt_text(name).encode("utf-8")).hexdigest()
+
+
+def data_text(file_name: str) -> str:
+    """A data file that stands beside the prompts, such as examples of answers."""
+    return (_FOLDER / file_name).read_text(encoding="utf-8")
+
+
+def data_sha256(file_name: str) -> str:
+    """64 hex digits for a manifest."""
+    return hashlib.sha256(data_text(file_name).encode("utf-8")).hexdigest()

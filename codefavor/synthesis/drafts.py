@@ -33,7 +33,9 @@ def make_drafts_step(sampling: Sampling) -> Step:
             _completion(problem, answer, index, model=model, sampling=seeded, fence=fence)
             for index, answer in enumerate(answers)
         ]
-        return {"id": problem.id, "completions": [c.to_row() for c in completions]}
+        # The next pipeline reads these rows alone: they say what was asked, in which language.
+        asked = {name: getattr(problem, name) for name in ("instruction", "language", "license")}
+        return {"id": problem.id, "completions": [{**c.to_row(), **asked} for c in completions]}
 
     return draft
 

@@ -1,0 +1,102 @@
+"""Tests that the teacher writes from the task alone, and what makes them unusable."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from codefavor.errors import Rejected
+from codefavor.prompts import render
+from codefavor.records import Execution
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.candidates import hollow_of
+from codefavor.scoring.instructions import are_statements
+from codefavor.synthesis.forms import code_of
+
+if TYPE_CHECKING:
+    from codefavor.synthesis.pair_rows import PairInProgress
+
+N_ASSERTS = 5
+
+
+class UnusableTests(Exception):
+    """The tests prove nothing; `reason` is a short name for counting."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limits) -> str:
+    """Asserts that the teacher wrote without seeing either program, checked for sense.
+
+    Raises UnusableTests: `no_common_function` (the two programs share none that could be
+    called), an answer's own reason, `do_not_parse`, `no_asserts`, `not_statements`,
+    `call_nothing`, or `vacuous` (a program that only returns its first argument passes).
+    """
+    functions = common_functions(pair.chosen, pair.rejected)
+    if not functions:
+        raise UnusableTests("no_common_function")
+    question = render(
+        "write_tests",
+        instruction=pair.instruction.strip(),
+        signatures=list(functions.values()),
+        n_asserts=N_ASSERTS,
+        aspect=pair.aspect,
+    )
+    talk = pair.talk.apart()
+    try:
+        tests = code_of(await talk.ask(question), "python")
+    except Rejected as rejection:
+        raise UnusableTests(rejection.reason, rejection.detail) from rejection
+    finally:
+        pair.talk.usage += talk.usage
+        pair.meta["tests_conversation"] = talk.to_row()
+    hollow = pair.chosen
+    for name in _called(tests, functions):
+        hollow = hollow_of(hollow, name)
+    run = await sandbox.run_async(hollow, tests, limits)
+    if run.is_pass or _is_vacuous(run):
+        raise UnusableTests("vacuous", "a program that returns its first argument passes")
+    return tests
+
+
+def _is_vacuous(run: Execution) -> bool:
+    return run.outcome == "test_error" and run.error.startswith("vacuous")
+
+
+def _called(tests: str, functions: Mapping[str, str]) -> list[str]:
+    """The functions that the tests call. Raises UnusableTests for tests that prove nothing."""
+    try:
+        tree = ast.parse(tests)
+    except (SyntaxError, ValueError) as error:
+        raise UnusableTests("do_not_parse", str(error)) from error
+    asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    if not asserts:
+        raise UnusableTests("no_asserts")
+    if not are_statements(tests):
+        raise UnusableTests("not_statements")
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    if not called & set(functions):
+        raise UnusableTests("call_nothing", f"none of {', '.join(functions)} is called")
+    return sorted(called & set(functions))
+
+
+def common_functions(first: str, second: str) -> dict[str, str]:
+    """Name to signature of the functions that both programs define at module level, in order."""
+    signatures = [_signatures(code) for code in (first, second)]
+    return {name: text for name, text in signatures[0].items() if name in signatures[1]}
+
+
+def _signatures(code: str) -> dict[str, str]:
+    return {
+        node.name: f"def {node.name}({ast.unparse(node.args)})"
+        for node in ast.parse(code).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }

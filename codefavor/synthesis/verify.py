@@ -1,0 +1,195 @@
+"""Checking a pair before it is believed: what runs, counts, findings and a blind judge say.
+
+A check that contradicts the label drops the pair with a reason of its own; what was found, or
+why nothing could be, stands in the row's `evidence`. Programs run in the sandbox only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from codefavor.engine.context import Context
+from codefavor.errors import ConfigError, Rejected, SandboxError
+from codefavor.judges.base import bind, in_both_orders
+from codefavor.judges.llm import LlmJudge
+from codefavor.pairs.by_score import NOT_EVIDENCE
+from codefavor.records import Comparison, Execution, Row
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.findings import Bandit, badness
+from codefavor.scoring.instructions import METHOD, count_instructions
+from codefavor.scoring.pair_checks import check_pair
+from codefavor.synthesis.teacher_tests import UnusableTests, ask_for_tests
+
+if TYPE_CHECKING:
+    from codefavor.synthesis.pair_rows import PairInProgress
+
+WAYS = ("static", "evidence", "tests", "judge")
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """How pairs are checked. `ways` (of `WAYS`) add up; the static checks are always done.
+
+    "evidence": tests of the problem, instruction counts, Bandit's findings, where there are any.
+    "tests": the teacher is asked for tests where the problem has none; a pair without usable
+    ones is dropped. "judge": where none of these decided, a judge is asked blind in both orders
+    and must agree. `margin` is how many times more instructions the rejected side of an
+    efficiency pair must execute. `bandit` None means: not installed. `judge_context` asks
+    another backend than the teacher.
+    """
+
+    ways: frozenset[str] = frozenset({"evidence"})
+    margin: float = 1.1
+    limits: Limits = field(default_factory=Limits)
+    bandit: Bandit | None = None
+    judge_context: Context | None = None
+    max_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.ways - set(WAYS))
+        if unknown or not self.ways:
+            found = repr(unknown[0]) if unknown else "nothing"
+            raise ConfigError(f"unknown --verify {found}; known: {', '.join(WAYS)}")
+        if "static" in self.ways and len(self.ways) > 1:
+            raise ConfigError("--verify static checks nothing more; leave it out to add others")
+        if self.margin < 1:
+            raise ConfigError(f"the margin of instruction counts must be at least 1: {self.margin}")
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether a sandbox is needed."""
+        return self.ways != {"static"}
+
+    def to_row(self) -> Row:
+        """The plain JSON form, for the manifest."""
+        judge = self.judge_context.backend if self.judge_context else None
+        return {
+            "ways": sorted(self.ways),
+            "margin": self.margin,
+            "bandit": self.bandit.version if self.bandit else "",
+            "judge": judge.identity if judge else "",
+        }
+
+    async def verify(self, pair: PairInProgress, context: Context) -> None:
+        """Fill in the pair's evidence. Raises Rejected where it does not support the label."""
+        pair.evidence["static"] = check_pair(pair.chosen, pair.rejected, pair.language)
+        if not self.runs_programs:
+            pair.evidence["not_run"] = "not_asked"
+            return
+        is_decided = False
+        if pair.language != "python":
+            pair.evidence["not_run"] = "language"
+        else:
+            is_decided = await self._by_programs(pair, context)
+        if "judge" in self.ways and not is_decided:
+            await self._by_judge(pair, context)
+
+    async def _by_programs(self, pair: PairInProgress, context: Context) -> bool:
+        if context.sandbox is None:
+            raise ConfigError("verifying by evidence needs a sandbox in the context")
+        is_decided = False
+        origin, tests = await self._tests_for(pair, context, context.sandbox)
+        if tests:
+            pair.evidence["tests"] = {"origin": origin, "text": tests}
+            is_decided = await self._by_tests(pair, context.sandbox, tests)
+            if pair.aspect == "efficiency":
+                is_decided |= await self._by_instructions(pair, context.sandbox, tests)
+        if pair.aspect == "security":
+            is_decided |= await self._by_findings(pair)
+        return is_decided
+
+    async def _tests_for(
+        self, pair: PairInProgress, context: Context, sandbox: SandboxPool
+    ) -> tuple[str, str]:
+        if pair.tests.strip():
+            return "problem", pair.tests
+        if "tests" not in self.ways:
+            pair.evidence["not_run"] = "no_tests"
+            return "", ""
+        try:
+            return "teacher", await ask_for_tests(pair, sandbox, self.limits)
+        except UnusableTests as error:
+            pair.evidence["not_run"] = f"tests_unusable:{error.reason}"
+            if "judge" in self.ways:
+                return "", ""
+            raise Rejected(f"tests_unusable:{error.reason}", error.detail) from error
+
+    async def _by_tests(self, pair: PairInProgress, sandbox: SandboxPool, tests: str) -> bool:
+        """Whether the runs decide for the label: the chosen side passes and the other fails."""
+        runs: list[Execution] = []
+        for side, code in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+            run = await sandbox.run_async(code, tests, self.limits, entry_point=pair.entry_point)
+            if run.outcome == "infra_error":
+                raise SandboxError(run.error)
+            pair.evidence[side] = run.to_row()
+            if run.outcome in NOT_EVIDENCE:
+                raise Rejected(f"run_is_no_evidence:{run.outcome}", f"{side}: {run.error[:200]}")
+            runs.append(run)
+        chosen, rejected = runs
+        if not chosen.is_pass:
+            reason = "tests_contradict" if rejected.is_pass else "tests_fail_on_both"
+            raise Rejected(reason, f"chosen: {chosen.outcome}: {chosen.error[:200]}")
+        if rejected.is_pass and pair.aspect == "correctness":
+            raise Rejected("tests_do_not_separate", f"both pass all {chosen.total} checks")
+        return not rejected.is_pass
+
+    async def _by_instructions(
+        self, pair: PairInProgress, sandbox: SandboxPool, tests: str
+    ) -> bool:
+        """Whether the rejected side executes more instructions than the chosen, by the margin."""
+        chosen = await count_instructions(sandbox, pair.chosen, tests)
+        rejected = await count_instructions(sandbox, pair.rejected, tests)
+        counts: Row = {"method": METHOD, "margin": self.margin}
+        pair.evidence["instructions"] = counts
+        if chosen.n is None or rejected.n is None:
+            counts["not_run"] = chosen.reason or rejected.reason
+            return False
+        counts.update(chosen=chosen.n, rejected=rejected.n)
+        detail = f"chosen {chosen.n}, rejected {rejected.n}"
+        if rejected.n * self.margin <= chosen.n:
+            raise Rejected("instructions_contradict", detail)
+        if rejected.n < chosen.n * self.margin:
+            if "judge" in self.ways:
+                return False
+            raise Rejected("instructions_within_margin", detail)
+        return True
+
+    async def _by_findings(self, pair: PairInProgress) -> bool:
+        """Whether Bandit finds worse in the rejected side than in the chosen."""
+        if self.bandit is None:
+            pair.evidence["findings"] = {"not_run": "bandit_not_installed"}
+            return False
+        found = {
+            side: await asyncio.to_thread(self.bandit.find, code)
+            for side, code in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        }
+        pair.evidence["findings"] = {
+            "bandit": self.bandit.version,
+            **{side: [finding.to_row() for finding in rows] for side, rows in found.items()},
+        }
+        chosen, rejected = badness(found["chosen"]), badness(found["rejected"])
+        if chosen > rejected:
+            raise Rejected("findings_contradict", f"chosen {chosen}, rejected {rejected}")
+        return rejected > chosen
+
+    async def _by_judge(self, pair: PairInProgress, context: Context) -> None:
+        asking = context
+        if self.judge_context is not None:
+            asking = self.judge_context.for_row(context.row_id)
+        assert asking.backend is not None
+        judge = LlmJudge(asking.backend, language=pair.language, max_tokens=self.max_tokens)
+        comparison = Comparison(pair.instruction, pair.chosen, pair.rejected, pair.criteria)
+        verdicts = await bind(in_both_orders(judge), asking).compare([comparison])
+        verdict = verdicts[0]
+        pair.evidence["judge"] = {"judge": judge.name, "choice": verdict.choice, "raw": verdict.raw}
+        if verdict.choice != "A":
+            heard = "rejected" if verdict.choice == "B" else verdict.choice
+            raise Rejected(f"judge_says:{heard}", "asked in both orders")
+
+
+def parse_ways(words: Sequence[str]) -> frozenset[str]:
+    """The ways of `--verify`, given once each or with commas."""
+    return frozenset(part.strip() for word in words for part in word.split(",") if part.strip())

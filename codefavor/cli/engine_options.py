@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import inspect
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -30,7 +32,9 @@ from codefavor.engine.output import batch_to_file, run_to_file
 from codefavor.engine.plan import Forecasted
 from codefavor.errors import ConfigError
 from codefavor.records import Row
+from codefavor.sources.locate import DATA_VARIABLE
 
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 BackendFlag = Annotated[
     str, typer.Option("--backend", help="kind:model, such as openai:gpt-4o-mini or embedded:")
 ]
@@ -69,24 +73,24 @@ MaxErrorRate = Annotated[float, typer.Option(help="Stop when more of the recent 
 
 @dataclass(frozen=True)
 class EngineFlags:
-    """The values of the shared flags of one command."""
+    """The shared flags of one command; `expanded` makes command line options of its fields."""
 
-    backend: str
-    backend_options: list[str] | None = None
-    concurrency: int = 64
-    requests_per_min: int | None = None
-    input_tokens_per_min: int | None = None
-    output_tokens_per_min: int | None = None
-    budget_usd: float | None = None
-    budget_tokens: int | None = None
-    prices: Path | None = None
-    cache: Path | None = None
-    no_cache: bool = False
-    retry_errors: bool = False
-    max_error_rate: float = 0.5
-    batch: bool = False
-    batch_options: list[str] | None = None
-    no_wait: bool = False
+    backend: BackendFlag
+    backend_options: BackendOptions = None
+    concurrency: Concurrency = 64
+    requests_per_min: RequestsPerMin = None
+    input_tokens_per_min: InputTokensPerMin = None
+    output_tokens_per_min: OutputTokensPerMin = None
+    budget_usd: BudgetUsd = None
+    budget_tokens: BudgetTokens = None
+    prices: Prices = None
+    cache: Cache = None
+    no_cache: NoCache = False
+    retry_errors: RetryErrors = False
+    max_error_rate: MaxErrorRate = 0.5
+    batch: Batch = False
+    batch_options: BatchOptions = None
+    no_wait: NoWait = False
 
     def run_to_file(self, step: Step, rows: list[Row], out: Path, **options: Any) -> Counts:
         """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
@@ -143,6 +147,49 @@ class EngineFlags:
             "stop_rule": StopRule(max_error_rate=self.max_error_rate),
             "progress": TerminalProgress(),
         }
+
+
+def expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters of a dataclass type have become that dataclass's fields.
+
+    Commands that share flags so name them once, in the dataclass, and get them as one value.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if not dataclasses.is_dataclass(kind):
+            parameters.append(parameter.replace(kind=_KEYWORD, annotation=kind))
+            continue
+        groups[parameter.name] = kind
+        kinds = get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            is_required = field.default is dataclasses.MISSING
+            default = inspect.Parameter.empty if is_required else field.default
+            parameters.append(
+                inspect.Parameter(
+                    field.name, _KEYWORD, default=default, annotation=kinds[field.name]
+                )
+            )
+
+    def command(**values: Any) -> None:
+        for name, kind in groups.items():
+            own = {field.name: values.pop(field.name) for field in dataclasses.fields(kind)}
+            values[name] = kind(**own)
+        function(**values)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    # What typer reads the options from.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def data_folder() -> Path | None:
+    """The folder of public data that CODEFAVOR_DATA names; None means: ask the Hub."""
+    folder = os.environ.get(DATA_VARIABLE)
+    return Path(folder) if folder else None
 
 
 def default_cache() -> Path:

@@ -10,14 +10,18 @@ import typer
 
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
+from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.engine import Context
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.records import Problem, Row
+from codefavor.sources.instructions import load_instructions
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
 
 app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts and preference data.")
+app.command("commit-instruct")(flags.expanded(commit_instruct))
+app.command("critic-evol")(flags.expanded(critic_evol))
 
 
 @app.callback()
@@ -26,12 +30,18 @@ def _main() -> None:
 
 
 @app.command()
+@flags.expanded
 def drafts(
     out: Annotated[Path, typer.Option("--out", help="JSONL of completions to write.")],
-    backend: flags.BackendFlag,
+    engine: flags.EngineFlags,
     problems: Annotated[
-        str, typer.Option(help="A known set (starter, humaneval, mbpp, ...) or a JSONL file.")
-    ] = "starter",
+        str,
+        typer.Option(help="A known set (humaneval, ...) or a JSONL file (default: starter)."),
+    ] = "",
+    instructions: Annotated[
+        str,
+        typer.Option(help="Tasks without tests instead: self-oss-instruct, or a JSONL file."),
+    ] = "",
     n: Annotated[int, typer.Option(help="Drafts per problem.")] = 4,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token always.")] = 0.8,
     top_p: Annotated[
@@ -39,46 +49,21 @@ def drafts(
     ] = 0.95,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of one draft.")] = 512,
     seed: Annotated[int, typer.Option(help="Draws follow from it and the problem.")] = 0,
-    options: flags.BackendOptions = None,
-    concurrency: flags.Concurrency = 64,
-    requests_per_min: flags.RequestsPerMin = None,
-    input_tokens_per_min: flags.InputTokensPerMin = None,
-    output_tokens_per_min: flags.OutputTokensPerMin = None,
-    budget_usd: flags.BudgetUsd = None,
-    budget_tokens: flags.BudgetTokens = None,
-    prices: flags.Prices = None,
-    cache: flags.Cache = None,
-    no_cache: flags.NoCache = False,
-    retry_errors: flags.RetryErrors = False,
-    max_error_rate: flags.MaxErrorRate = 0.5,
-    batch: flags.Batch = False,
-    batch_options: flags.BatchOptions = None,
-    no_wait: flags.NoWait = False,
     limit: flags.Limit = None,
     sample: flags.Sample = None,
     dry_run: flags.DryRun = False,
 ) -> None:
-    """Several answers of a model to each problem, for `codefavor score` to test."""
-    engine = flags.EngineFlags(
-        backend,
-        backend_options=options,
-        concurrency=concurrency,
-        requests_per_min=requests_per_min,
-        input_tokens_per_min=input_tokens_per_min,
-        output_tokens_per_min=output_tokens_per_min,
-        budget_usd=budget_usd,
-        budget_tokens=budget_tokens,
-        prices=prices,
-        cache=cache,
-        no_cache=no_cache,
-        retry_errors=retry_errors,
-        max_error_rate=max_error_rate,
-        batch=batch,
-        batch_options=batch_options,
-        no_wait=no_wait,
+    """Several answers of a model to each problem, for `codefavor score` or `critic-evol`."""
+    if problems and instructions:
+        raise ConfigError("give --problems or --instructions, not both")
+    folder = flags.data_folder()
+    asked = (
+        load_instructions(instructions, data_dir=folder)
+        if instructions
+        else load_problems(problems or "starter", data_dir=folder)
     )
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
-    rows = choose_rows(load_problems(problems), limit=limit, sample=sample, seed=seed)
+    rows = choose_rows(asked, limit=limit, sample=sample, seed=seed)
     write_drafts(rows, out, engine=engine, sampling=sampling, seed=seed, dry_run=dry_run)
 
 

@@ -1,0 +1,173 @@
+"""Flags that the pipelines of preference pairs share, and what they mean to a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.backends import Backend, Sampling, make_backend
+from codefavor.cli import engine_options as flags
+from codefavor.engine import Context
+from codefavor.engine.ask import Asker
+from codefavor.engine.budget import Ledger
+from codefavor.errors import ConfigError, MissingPackageError
+from codefavor.sandbox import SandboxPool
+from codefavor.scoring.findings import Bandit
+from codefavor.synthesis.forms import resolve_format
+from codefavor.synthesis.pair_rows import PairSettings
+from codefavor.synthesis.verify import Verifier, parse_ways
+
+
+@dataclass(frozen=True)
+class PairFlags:
+    """How to ask for pairs and how to check them; `expanded` makes options of the fields."""
+
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token always.")] = 0.7
+    top_p: Annotated[float, typer.Option(help="Share of the probability drawn from.")] = 0.95
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of one answer.")] = 2048
+    seed: Annotated[int, typer.Option(help="Draws follow from it and the row.")] = 0
+    answer_format: Annotated[
+        str,
+        typer.Option(
+            "--format", help="json (by schema), sections (tagged), or auto: json if it can."
+        ),
+    ] = "auto"
+    comments: Annotated[
+        str, typer.Option(help="strip (from both programs, or neither) or keep.")
+    ] = "strip"
+    names: Annotated[
+        str, typer.Option(help="neutral (no name tells the side) or keep; Python only.")
+    ] = "neutral"
+    verify: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="static, evidence (tests, instruction counts, Bandit), tests (asks the teacher "
+            "for some), judge (asked blind in both orders). Several add up (default: evidence)."
+        ),
+    ] = None
+    margin: Annotated[
+        float, typer.Option(help="Efficiency: times more instructions of the rejected program.")
+    ] = 1.1
+    judge_backend: Annotated[
+        str,
+        typer.Option(
+            help="kind:model of the judge (default: the teacher); a budget counts for each."
+        ),
+    ] = ""
+    judge_options: Annotated[
+        list[str] | None, typer.Option("--judge-set", help="An option of the judge's backend.")
+    ] = None
+    level: Annotated[str, typer.Option(help="Least isolation accepted: L3, L2, L1.")] = "L2"
+    workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0
+    balance: Annotated[
+        bool,
+        typer.Option("--balance", help="Write only pairs whose lengths give nothing away."),
+    ] = False
+    limit: flags.Limit = None
+    sample: flags.Sample = None
+    dry_run: flags.DryRun = False
+
+    def settings(self, backend: Backend) -> PairSettings:
+        """What the step is told; raises ConfigError for a value it does not know."""
+        answer_format = resolve_format(
+            self.answer_format, can_json="json_schema" in backend.features
+        )
+        sampling = Sampling(
+            temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
+        )
+        return PairSettings(sampling, answer_format, self.comments, self.names)
+
+    def ways(self) -> frozenset[str]:
+        """The ways of `--verify`."""
+        return parse_ways(self.verify or ["evidence"])
+
+    def check(self, engine: flags.EngineFlags) -> None:
+        """Raise ConfigError for flags that do not go together."""
+        Verifier(ways=self.ways(), margin=self.margin)
+        if self.judge_backend and "judge" not in self.ways():
+            raise ConfigError("--judge-backend needs --verify judge")
+        if self.judge_backend and engine.batch:
+            raise ConfigError("--batch asks one backend; leave out --judge-backend")
+
+    @contextlib.contextmanager
+    def checking(
+        self, context: Context, engine: flags.EngineFlags, out: Path
+    ) -> Iterator[Checking]:
+        """The verifier and the context with what it needs; closes what it opened."""
+        with contextlib.ExitStack() as stack:
+            asker = self._judge_asker(context, engine, out, stack)
+            judge = None
+            if asker is not None:
+                judge = Context(asker.backend, seed=self.seed).with_asker(asker)
+                context.others = (asker.backend,)
+            verifier = Verifier(
+                ways=self.ways(),
+                margin=self.margin,
+                bandit=find_bandit() if self.ways() != {"static"} else None,
+                judge_context=judge,
+                max_tokens=self.max_tokens,
+            )
+            if verifier.runs_programs and not self.dry_run:
+                n_workers = self.workers or os.cpu_count() or 1
+                pool = stack.enter_context(SandboxPool(n_workers, required_level=self.level))
+                context.sandbox = pool
+            yield Checking(verifier, context, asker)
+
+    def _judge_asker(
+        self,
+        context: Context,
+        engine: flags.EngineFlags,
+        out: Path,
+        stack: contextlib.ExitStack,
+    ) -> Asker | None:
+        """Who asks the judge's backend, with a record of costs of its own."""
+        if not self.judge_backend:
+            return None
+        options = flags.parse_options(self.judge_options or [])
+        own = Context(
+            make_backend(self.judge_backend, **options),
+            answers=context.answers,
+            prices=context.prices,
+        )
+        stack.enter_context(engine.closing(Context(own.backend)))
+        ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
+        stack.callback(ledger.close)
+        limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
+        return own.make_asker(
+            limits=limits, budget=budget, ledger=ledger, max_concurrency=engine.concurrency
+        )
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What a run checks its pairs with; `judge` asks another backend than the teacher, if any."""
+
+    verifier: Verifier
+    context: Context
+    judge: Asker | None = None
+
+    def judge_summary(self) -> str:
+        """What the judge cost; "" if the teacher judged."""
+        if self.judge is None:
+            return ""
+        purse, backend = self.judge.purse, self.judge.backend
+        usage = purse.ledger.usage
+        cost = f"${purse.ledger.usd:.4f}" if purse.is_price_known else "cost unknown"
+        return (
+            f"judge {backend.name}:{backend.model}: {self.judge.tally.n_sent} requests, "
+            f"{usage.input_tokens} + {usage.output_tokens} tokens, {cost}"
+        )
+
+
+def find_bandit() -> Bandit | None:
+    """Bandit, or None where it is not installed: then the rows say so."""
+    try:
+        return Bandit()
+    except MissingPackageError:
+        return None

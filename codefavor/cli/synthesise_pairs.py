@@ -1,0 +1,184 @@
+"""`codefavor synthesise commit-instruct` and `critic-evol`: preference pairs from a teacher."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.backends import Backend
+from codefavor.cli import engine_options as flags
+from codefavor.cli.pair_options import PairFlags
+from codefavor.engine import Context, Step
+from codefavor.engine.output import journal_of, write_results
+from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.errors import ConfigError
+from codefavor.journal import read_journal
+from codefavor.pairs.balance import balance_by_length, shorter_accuracy
+from codefavor.records import Preference, Row, read_records, write_rows
+from codefavor.sources.commit_rows import CommitOptions
+from codefavor.sources.commits import load_commits
+from codefavor.sources.problems import load_problems
+from codefavor.synthesis.commit_instruct import (
+    commit_instruct_manifest,
+    make_commit_instruct_step,
+)
+from codefavor.synthesis.critic_evol import (
+    critic_evol_manifest,
+    is_pair,
+    make_critic_evol_step,
+)
+from codefavor.synthesis.draft_rows import load_drafts
+from codefavor.synthesis.pair_rows import PairSettings
+from codefavor.synthesis.verify import Verifier
+from codefavor.synthesis.yields import count_yield
+
+MakeStep = Callable[[PairSettings, Verifier], Step]
+MakeManifest = Callable[[Backend, PairSettings, Verifier, int], Row]
+
+
+def commit_instruct(
+    commits: Annotated[
+        str,
+        typer.Option(
+            help="editpackft, commitpackft (:go,rust), a git repository (path or URL), or a file."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="JSONL of preference pairs to write.")],
+    engine: flags.EngineFlags,
+    pairs: PairFlags,
+    languages: Annotated[
+        str, typer.Option(help="Only these, separated by commas (default: all known).")
+    ] = "",
+    licenses: Annotated[
+        str, typer.Option(help="Only these SPDX names, or any (default: permissive ones).")
+    ] = "",
+) -> None:
+    """Preference pairs from commits: what did the change improve, shown in two programs."""
+    options = CommitOptions(languages=_words(languages))
+    if licenses:
+        options = CommitOptions(languages=_words(languages), licenses=_words(licenses))
+    skipped = Counter[str]()
+    source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
+    rows = _choose((commit.to_row() for commit in source), pairs)
+    if skipped:
+        left_out = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
+        typer.echo(f"commits left out: {left_out}", err=True)
+    about = {"commits": commits, "languages": languages, "licenses": licenses}
+    _run(rows, out, engine, pairs, make_commit_instruct_step, commit_instruct_manifest, about)
+
+
+def critic_evol(
+    drafts: Annotated[
+        Path, typer.Option(help="JSONL of drafts: `codefavor synthesise drafts` writes one.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="JSONL of preference pairs to write.")],
+    engine: flags.EngineFlags,
+    pairs: PairFlags,
+    problems: Annotated[
+        str,
+        typer.Option(help="The problems the drafts answer, for their tests: a set or a file."),
+    ] = "",
+) -> None:
+    """Preference pairs from drafts: criticise each, improve what is not good enough."""
+    known = {}
+    if problems:
+        known = {p.id: p for p in load_problems(problems, data_dir=flags.data_folder())}
+    rows = _choose(iter(load_drafts(drafts, known)), pairs)
+    about = {"drafts": drafts.name, "problems": problems}
+    _run(rows, out, engine, pairs, make_critic_evol_step, critic_evol_manifest, about)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _choose(rows: Iterator[Row], pairs: PairFlags) -> list[Row]:
+    chosen = rows if pairs.sample is None else iter(sample_rows(rows, pairs.sample, pairs.seed))
+    kept = list(first_rows(chosen, pairs.limit))
+    if not kept:
+        raise ConfigError("no rows are left to ask about; check the source, --limit and --sample")
+    return kept
+
+
+def _run(
+    rows: list[Row],
+    out: Path,
+    engine: flags.EngineFlags,
+    pairs: PairFlags,
+    make_step: MakeStep,
+    make_manifest: MakeManifest,
+    about: Row,
+) -> None:
+    """Ask about the rows and write the pairs, or show what that would cost."""
+    pairs.check(engine)
+    backend = engine.make_backend()
+    settings = pairs.settings(backend)
+    if pairs.dry_run:
+        verifier = Verifier(ways=pairs.ways(), margin=pairs.margin)
+        step = make_step(settings, verifier)
+        flags.show_forecast(forecast(step, rows, Context(backend, seed=pairs.seed)))
+        return
+    context = engine.make_context(backend, out, pairs.seed)
+    with engine.closing(context), pairs.checking(context, engine, out) as checking:
+        counts = engine.run_to_file(
+            make_step(settings, checking.verifier),
+            rows,
+            out,
+            manifest={
+                **make_manifest(backend, settings, checking.verifier, pairs.seed),
+                "input": about,
+            },
+            expand=_pairs_of,
+            context=checking.context,
+            label="pairs",
+        )
+    typer.echo(count_yield(read_journal(journal_of(out))).table())
+    for line in (flags.summary(counts), checking.judge_summary()):
+        if line:
+            typer.echo(line)
+    if not counts.n_pending:
+        _write_others(out, pairs)
+
+
+def _pairs_of(row: Row) -> Iterator[Row]:
+    if is_pair(row):
+        yield row
+
+
+def _good_enough_of(row: Row) -> Iterator[Row]:
+    if not is_pair(row):
+        yield row
+
+
+def _write_others(out: Path, pairs: PairFlags) -> None:
+    """The drafts that were good enough beside the pairs; and the pairs balanced, where asked."""
+    beside = out.with_name(f"{out.stem}.good_enough.jsonl")
+    n_good = write_results(journal_of(out), beside, _good_enough_of)
+    if n_good:
+        typer.echo(f"{n_good} good enough -> {beside}")
+    else:
+        beside.unlink()
+    if not out.stat().st_size:
+        typer.echo(
+            f"no pair came out; the reasons stand above, and row by row in {journal_of(out)}"
+        )
+        return
+    everything = read_records(out, Preference)
+    if not pairs.balance:
+        typer.echo(f"{len(everything)} pairs -> {out}")
+        return
+    kept = balance_by_length(
+        everything,
+        per_problem=max(Counter(pair.problem_id or pair.id for pair in everything).values()),
+        group_of=lambda pair: f"{pair.language}/{pair.meta.get('aspect', '')}",
+        seed=pairs.seed,
+    )
+    write_rows(out, (pair.to_row() for pair in kept))
+    typer.echo(
+        f"{len(kept)} of {len(everything)} pairs -> {out}; 'the shorter is better' is right in "
+        f"{shorter_accuracy(kept):.1%}, before balancing in {shorter_accuracy(everything):.1%}"
+    )

@@ -1,0 +1,67 @@
+"""Instructions without tests, as problems: Self-OSS-Instruct, or a file of your own.
+
+Source: bigcode/self-oss-instruct-sc2-exec-filter-50k (Wei et al. 2024, ODC-By-1.0), 50,661
+Python instructions; only its instructions are read, not its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from codefavor.errors import DataError
+from codefavor.languages import find_language
+from codefavor.records import Problem, Row, content_id, read_rows
+from codefavor.sources.locate import Location, locate_rows
+
+SELF_OSS = "self-oss-instruct"
+LOCATION = Location(
+    "Self-OSS-Instruct",
+    "selfoss/self-oss-instruct-sc2-exec-filter-50k.jsonl",
+    "bigcode/self-oss-instruct-sc2-exec-filter-50k",
+    "ODC-By-1.0",
+    splits=("train",),
+)
+
+
+def load_instructions(source: str, *, data_dir: Path | None = None) -> list[Problem]:
+    """The instructions of "self-oss-instruct" or of a JSONL file, each once, in their order.
+
+    A row of a file needs `instruction`; `id`, `language` ("python" if missing), `license`,
+    `entry_point` and `tests` are taken where they are. Without an `id`, a problem is named by
+    language and instruction. Raises DataError, naming file and line, for anything else.
+    """
+    if source == SELF_OSS:
+        rows: Iterable[tuple[str, Row]] = locate_rows(LOCATION, data_dir)
+        default = Problem("", "", "", "", source=LOCATION.name, license=LOCATION.license)
+        # Its own ids are row numbers, and its other columns are the published answers.
+        rows = ((where, {"instruction": row.get("instruction")}) for where, row in rows)
+    elif Path(source).is_file():
+        rows = read_rows(Path(source))
+        default = Problem("", "", "", "", source=Path(source).name)
+    else:
+        raise DataError(
+            f"unknown instructions {source!r}: no such file, and the known set is {SELF_OSS}"
+        )
+    return list(_problems(rows, default))
+
+
+def _problems(rows: Iterable[tuple[str, Row]], default: Problem) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for where, row in rows:
+        instruction = row.get("instruction")
+        if not isinstance(instruction, str) or not instruction.strip():
+            raise DataError(
+                f"{where}: 'instruction' must be a text with something in it; "
+                f"found only {', '.join(sorted(row)) or 'no fields'}"
+            )
+        known = find_language(str(row.get("language") or "python"))
+        language = known.name if known else str(row["language"]).strip().lower()
+        given = {**default.to_row(), **row, "language": language}
+        given["id"] = row.get("id") or content_id("instruction", language, instruction.strip())
+        problem = Problem.from_row({**given, "tests": row.get("tests") or ""}, where)
+        if problem.id not in seen:
+            seen[problem.id] = problem.instruction
+            yield problem
+        elif seen[problem.id] != problem.instruction:
+            raise DataError(f"{where}: the id {problem.id!r} names two different instructions")

@@ -114,7 +114,8 @@ class Journal:
             self._errors.add(digest)
         else:
             self._errors.discard(digest)
-        self._dirty.set()
+        if not self._dirty.is_set():
+            self._dirty.set()
 
     def records(self) -> Iterator[Row]:
         """The record that counts for each id, in the order of writing."""

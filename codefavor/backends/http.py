@@ -1,4 +1,4 @@
-"""HTTP with aiohttp: one session a backend, and every failure as a named BackendError."""
+"""HTTP to a model server: kept connections, and every failure as a named BackendError."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 
+from codefavor.backends.http1 import BrokenExchange, Pool
 from codefavor.errors import BackendError
 
 # What makes a request fail in the same way whenever it is sent.
@@ -79,7 +80,8 @@ class HttpClient:
     """JSON over HTTP to one server.
 
     `timeout_s` bounds a whole exchange, `connect_timeout_s` reaching the server. Connections
-    are kept; how many there are at once is the engine's business.
+    are kept; how many there are at once is the engine's business. A query in `base_url`
+    (Azure's api-version) goes behind each path. Raises ConfigError for what is no address.
     """
 
     def __init__(
@@ -90,17 +92,33 @@ class HttpClient:
         timeout_s: float = 600.0,
         connect_timeout_s: float = 15.0,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        base, mark, query = base_url.partition("?")
+        self.base_url = base.rstrip("/")
+        self._query = mark + query
+        self._folder = urllib.parse.urlsplit(self.base_url).path
         self._headers = dict(headers)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
+        self._proxy = _proxy_of(base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: aiohttp.ClientSession | None = None
+        # Made here once, so that what is no address is refused at the start.
+        self._pool = self._make_pool()
 
     async def post(self, path: str, payload: Mapping[str, Any]) -> Reply:
         """POST a JSON object. Raises BackendError with a reason for whatever goes wrong."""
         data = orjson.dumps(payload)
-        _, headers, content = await self.request("POST", path, data=data)
-        return Reply(decode_object(content), hold_of(headers))
+        url = f"{self.base_url}{path}{self._query}"
+        if self._proxy is not None:
+            _, headers, content = await self.request("POST", path, data=data)
+            return Reply(decode_object(content), hold_of(headers))
+        self._follow_loop()
+        try:
+            answer = await self._pool.post(f"{self._folder}{path}{self._query}", data)
+        except (asyncio.TimeoutError, OSError) as error:
+            raise self._error_of(error, url) from error
+        if answer.status >= 300:
+            raise error_of(answer.status, answer.headers, answer.content, url)
+        return Reply(decode_object(answer.content), hold_of(answer.headers))
 
     async def get(self, path: str) -> Reply:
         """GET a JSON object."""
@@ -110,9 +128,9 @@ class HttpClient:
     async def request(
         self, method: str, path: str, *, data: Any = None, json_type: bool = True
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """(status, headers, body) of a successful exchange."""
-        session = await self._session_here()
-        url = f"{self.base_url}{path}"
+        """(status, headers, body) of any successful exchange, through a proxy too."""
+        session = self._session_here()
+        url = f"{self.base_url}{path}{self._query}"
         extra = {"Content-Type": "application/json"} if json_type and data is not None else {}
         try:
             async with session.request(method, url, data=data, headers=extra) as response:
@@ -120,44 +138,55 @@ class HttpClient:
                 if response.status >= 300:
                     raise error_of(response.status, response.headers, content, url)
                 return response.status, response.headers, content
-        except asyncio.TimeoutError as error:
-            raise BackendError(
-                f"{url}: no whole answer within {self._timeout.total:g} s",
-                retryable=True,
-                reason="timeout",
-            ) from error
-        except aiohttp.ClientConnectorError as error:
-            raise BackendError(
-                f"{url}: cannot be reached ({error})", retryable=True, reason="unreachable"
-            ) from error
-        except aiohttp.InvalidURL as error:
-            raise BackendError(
-                f"{url}: not a URL", retryable=False, reason="unreachable"
-            ) from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise BackendError(
-                f"{url}: the connection broke ({type(error).__name__}: {error})",
-                retryable=True,
-                reason="connection",
-            ) from error
+        except (asyncio.TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._error_of(error, url) from error
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None and self._loop is asyncio.get_running_loop():
-            await self._session.close()
-        self._session = None
+        if self._loop is asyncio.get_running_loop():
+            self._pool.close()
+            if self._session is not None:
+                await self._session.close()
+        self._session, self._loop = None, None
 
-    async def _session_here(self) -> aiohttp.ClientSession:
+    def _error_of(self, error: Exception, url: str) -> BackendError:
+        """The named error of an exchange that did not come to an answer."""
+        if isinstance(error, asyncio.TimeoutError):
+            reason, words = "timeout", f"no whole answer within {self._timeout_s:g} s"
+        elif isinstance(error, (BrokenExchange, ConnectionResetError, BrokenPipeError)):
+            reason, words = "connection", f"the connection broke ({error})"
+        elif isinstance(error, OSError):
+            reason, words = "unreachable", f"cannot be reached ({error})"
+        else:
+            reason = "connection"
+            words = f"the connection broke ({type(error).__name__}: {error})"
+        return BackendError(f"{url}: {words}", retryable=True, reason=reason)
+
+    def _make_pool(self) -> Pool:
+        return Pool(
+            self.base_url,
+            self._headers,
+            timeout_s=self._timeout_s,
+            connect_timeout_s=self._connect_timeout_s,
+        )
+
+    def _follow_loop(self) -> None:
+        """Connections belong to an event loop; each run of the engine has its own."""
         loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            # A session belongs to its event loop; each run of the engine has its own.
-            self._loop = loop
+        if self._loop is not loop:
+            self._loop, self._pool, self._session = loop, self._make_pool(), None
+
+    def _session_here(self) -> aiohttp.ClientSession:
+        self._follow_loop()
+        if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(
+                    total=self._timeout_s, sock_connect=self._connect_timeout_s
+                ),
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
                 # Not trust_env: it searches the environment and ~/.netrc again for every request.
-                proxy=_proxy_of(self.base_url),
+                proxy=self._proxy,
             )
         return self._session
 
@@ -226,14 +255,14 @@ def _message_of(content: bytes) -> str:
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
     """Seconds of `retry-after-ms` or `Retry-After` (a number or a date); None without one."""
-    for name, unit in (("retry-after-ms", 1000.0), ("Retry-After", 1.0)):
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
             continue
         try:
             return max(0.0, float(value) / unit)
         except ValueError:
-            return _seconds_until(value, headers.get("Date"))
+            return _seconds_until(value, headers.get("date"))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import sqlite3
@@ -14,11 +15,13 @@ from codefavor.backends.base import Request, Response, canonical_bytes
 from codefavor.errors import JournalError
 from codefavor.records import Row
 
+# The random keys in an index of their own: the answers then go to the end of the file.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
-    key BLOB PRIMARY KEY, response BLOB NOT NULL
-) WITHOUT ROWID
+    id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, response BLOB NOT NULL
+)
 """
+_INSERT = "INSERT OR IGNORE INTO answers (key, response) VALUES (?, ?)"
 
 
 def answer_key(identity: Row, request: Request, row_id: str, occurrence: int) -> bytes:
@@ -54,6 +57,7 @@ class AnswerStore:
             self._db.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: cannot be used to keep answers ({error})") from error
+        self._arrived: list[tuple[bytes, bytes, asyncio.Future[None]]] = []
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_loop, name="answers-sync", daemon=True)
@@ -61,17 +65,53 @@ class AnswerStore:
 
     def get(self, key: bytes) -> Response | None:
         """The answer kept for this key, None if there is none."""
-        found = self._db.execute("SELECT response FROM answers WHERE key = ?", (key,)).fetchone()
+        query = "SELECT response FROM answers WHERE key = ?"
+        try:
+            found = self._db.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: cannot be read ({error})") from error
         return None if found is None else Response.from_row(orjson.loads(found[0]))
 
     def put(self, key: bytes, response: Response) -> None:
         """Keep an answer. Raises JournalError when the disk is full."""
+        self._insert([(key, orjson.dumps(response.to_row()))])
+
+    async def keep(self, key: bytes, response: Response) -> None:
+        """`put`, in one transaction with what else arrives in this turn of the event loop."""
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[None] = loop.create_future()
+        if not self._arrived:
+            loop.call_soon(self._insert_arrived)
+        self._arrived.append((key, orjson.dumps(response.to_row()), kept))
+        await kept
+
+    def _insert_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        failure = None
         try:
-            value = orjson.dumps(response.to_row())
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, value))
+            self._insert([(key, value) for key, value, _ in arrived])
+        except JournalError as error:
+            failure = error
+        for _, _, kept in arrived:
+            if kept.done():
+                continue
+            if failure is None:
+                kept.set_result(None)
+            else:
+                kept.set_exception(failure)
+
+    def _insert(self, rows: list[tuple[bytes, bytes]]) -> None:
+        try:
+            if len(rows) == 1:
+                self._db.execute(_INSERT, rows[0])
+            else:
+                with self._db:
+                    self._db.execute("BEGIN IMMEDIATE")
+                    self._db.executemany(_INSERT, rows)
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: cannot keep an answer ({error})") from error
-        self._dirty.set()
+        if not self._dirty.is_set():
+            self._dirty.set()
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT COUNT(*) FROM answers").fetchone()[0])

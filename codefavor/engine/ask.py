@@ -93,7 +93,7 @@ class Asker:
         try:
             response = await self._send_until_answered(request)
             if self._answers is not None:
-                self._answers.put(key, response)
+                await self._answers.keep(key, response)
             future.set_result(response)
             return response
         except BaseException as error:
@@ -169,7 +169,9 @@ class Asker:
         if error.reason in FATAL_REASONS:
             self._fatal_in_a_row += 1
             if not self._has_succeeded or self._fatal_in_a_row >= _MAX_FATAL_IN_A_ROW:
-                raise RunStopped(f"{error}; nothing else was sent") from error
+                raise RunStopped(
+                    f"{error}; no other request would fare better, so the run stopped"
+                ) from error
         elif not self._has_succeeded and error.reason != "rate_limited":
             n_failures = sum(self._failures.values()) - self._failures["rate_limited"]
             if n_failures >= _MAX_FAILURES_WITHOUT_SUCCESS:

@@ -22,9 +22,8 @@ class Clock(Protocol):
 class SystemClock:
     """The time of this machine."""
 
-    def monotonic(self) -> float:
-        """Seconds since some fixed moment."""
-        return time.monotonic()
+    # Seconds since some fixed moment.
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait in real time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import random
 from collections.abc import Sequence
@@ -99,7 +98,9 @@ class Context:
 
     def for_row(self, row_id: str) -> Context:
         """A copy that counts the questions of one row."""
-        row_context = copy.copy(self)
+        # By hand: copy.copy takes four times as long, and this happens for every row.
+        row_context = object.__new__(type(self))
+        row_context.__dict__.update(self.__dict__)
         row_context.row_id = row_id
         row_context._n_asked = 0
         return row_context

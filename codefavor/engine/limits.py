@@ -40,21 +40,25 @@ class Limits:
 
 
 class _Taken:
-    """One amount taken at one time; the amount may be corrected later."""
+    """What was taken within a tenth of a second; it counts from the last of its moments."""
 
-    __slots__ = ("amount", "at")
+    __slots__ = ("amount", "at", "since")
 
     def __init__(self, at: float, amount: float) -> None:
-        self.at = at
+        self.since = self.at = at
         self.amount = amount
 
 
 class MinuteCap:
     """A hard cap on an amount in any 60 seconds, spread evenly with bursts of about a second.
 
-    What was taken in the last minute is remembered exactly: the usual token bucket alone lets
-    its burst through on top of the cap. An amount above the cap may go when nothing else did.
+    What was taken in the last minute is remembered: the usual token bucket alone lets its burst
+    through on top of the cap. Moments closer than a tenth of a second are remembered as the
+    last of them, so that memory does not grow with the speed. An amount above the cap may go
+    when nothing else did.
     """
+
+    _TOGETHER_S = 0.1
 
     def __init__(self, cap: int, clock: Clock) -> None:
         self.cap = cap
@@ -67,8 +71,10 @@ class MinuteCap:
         """Seconds until `amount` may be taken; 0 if now."""
         now = self._clock.monotonic()
         self._forget(now)
-        wait = max(0.0, self._even_time - now)
+        wait = self._even_time - now if self._even_time > now else 0.0
         excess = self._used + min(amount, self.cap) - self.cap
+        if excess <= 0:
+            return wait
         for taken in self._taken:
             if excess <= 0:
                 break
@@ -79,19 +85,23 @@ class MinuteCap:
     def take(self, amount: float) -> _Taken:
         """Take the amount; hand the result to `correct` once the real amount is known."""
         now = self._clock.monotonic()
-        taken = _Taken(now, amount)
-        self._taken.append(taken)
+        last = self._taken[-1] if self._taken else None
+        if last is not None and now - last.since < self._TOGETHER_S:
+            last.at = now
+            last.amount += amount
+        else:
+            last = _Taken(now, amount)
+            self._taken.append(last)
         self._used += amount
         self._even_time = max(self._even_time, now - 1.0) + amount * 60.0 / self.cap
-        return taken
+        return last
 
-    def correct(self, taken: _Taken, amount: float) -> None:
-        """Say what was really used instead of the amount taken."""
-        change = amount - taken.amount
+    def correct(self, taken: _Taken, change: float) -> None:
+        """Say how much more (or less) than the amount taken was really used."""
         self._even_time += change * 60.0 / self.cap
         if taken.at > self._clock.monotonic() - 60.0:
             self._used += change
-            taken.amount = amount
+            taken.amount += change
 
     def _forget(self, now: float) -> None:
         while self._taken and self._taken[0].at <= now - 60.0:
@@ -178,15 +188,15 @@ class Pass:
 
     __slots__ = ("_taken",)
 
-    def __init__(self, taken: list[tuple[MinuteCap, _Taken, str]]) -> None:
+    def __init__(self, taken: list[tuple[MinuteCap, _Taken, str, float]]) -> None:
         self._taken = taken
 
     def settle(self, input_tokens: int, output_tokens: int) -> None:
         """Replace the forecast amounts by the real ones."""
-        real = {"input": input_tokens, "output": output_tokens}
-        for cap, taken, kind in self._taken:
-            if kind in real:
-                cap.correct(taken, real[kind])
+        for cap, taken, kind, amount in self._taken:
+            if kind != "requests":
+                real = input_tokens if kind == "input" else output_tokens
+                cap.correct(taken, real - amount)
 
 
 class Pacer:
@@ -206,10 +216,22 @@ class Pacer:
 
     async def take(self, input_tokens: float, output_tokens: float) -> Pass:
         """Return when a request of this forecast size may be sent, in the order of asking."""
-        if not self._caps:
-            return Pass([])
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
+        # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
+        if not self._turn.locked() and self._wait_s(amounts) <= 0:
+            return self._take(amounts)
         async with self._turn:
-            while (wait := max(cap.wait_s(amounts[kind]) for kind, cap in self._caps)) > 0:
+            while (wait := self._wait_s(amounts)) > 0:
                 await self._sleep(wait)
-            return Pass([(cap, cap.take(amounts[kind]), kind) for kind, cap in self._caps])
+            return self._take(amounts)
+
+    def _wait_s(self, amounts: dict[str, float]) -> float:
+        wait = 0.0
+        for kind, cap in self._caps:
+            wait = max(wait, cap.wait_s(amounts[kind]))
+        return wait
+
+    def _take(self, amounts: dict[str, float]) -> Pass:
+        return Pass(
+            [(cap, cap.take(amounts[kind]), kind, amounts[kind]) for kind, cap in self._caps]
+        )

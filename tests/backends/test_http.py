@@ -19,18 +19,18 @@ from tests.kit.server import LoopbackServer, Reply
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({"Retry-After": "20"}, 20.0),
-        ({"Retry-After": "1.5"}, 1.5),
-        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
+        ({"retry-after": "20"}, 20.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
         (
             {
-                "Retry-After": "Fri, 21 Nov 2025 10:00:30 GMT",
-                "Date": "Fri, 21 Nov 2025 10:00:00 GMT",
+                "retry-after": "Fri, 21 Nov 2025 10:00:30 GMT",
+                "date": "Fri, 21 Nov 2025 10:00:00 GMT",
             },
             30.0,
         ),
-        ({"Retry-After": "-5"}, 0.0),
-        ({"Retry-After": "soon"}, None),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "soon"}, None),
         ({}, None),
     ],
     ids=["seconds", "fraction", "ms", "date", "negative", "words", "none"],

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -161,6 +161,23 @@ class Journal:
             except OSError as error:
                 self._sync_error = error
                 return
+
+
+def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[Row]) -> None:
+    """Replace a journal and its manifest, each whole or not at all (also where there was none).
+
+    Raises JournalError when a run holds it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _take_lock(path)
+    try:
+        write_text(path, (encode(record).decode("utf-8") for record in records))
+        write_text(
+            manifest_path(path), [json.dumps(dict(manifest), indent=2, sort_keys=True) + "\n"]
+        )
+    finally:
+        _release_lock(path, lock)
 
 
 def manifest_path(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -27,12 +28,15 @@ from codefavor.evaluation.judge_options import MODEL_TYPES, JudgeOptions
 from codefavor.evaluation.pairs_benchmark import Orders
 from codefavor.evaluation.suite import (
     NAMES,
+    NothingToAttackError,
     Protocol,
     Task,
     rescore_task,
     result_path,
     run_task,
+    with_attacks,
 )
+from codefavor.judges.base import Judge
 from codefavor.judges.likelihood import Reduction
 from codefavor.judges.llm import Mode
 from codefavor.records import Row
@@ -79,13 +83,21 @@ StyleControl = Annotated[
     bool, typer.Option("--style-control", help="Also control for an n-gram classifier.")
 ]
 AttackFlag = Annotated[
-    str, typer.Option("--attack", help=f"Change one side: {', '.join(attack_names())}.")
+    str,
+    typer.Option(
+        "--attack",
+        help=f"Change one side: {', '.join(attack_names())}; several with commas, or all.",
+    ),
 ]
-AttackSide = Annotated[str, typer.Option(help="The side attacked: rejected or chosen.")]
+AttackSide = Annotated[str, typer.Option(help="The side attacked: rejected, chosen or both.")]
 Out = Annotated[Path, typer.Option(help="Folder of the result and its journal.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew.")]
 Rescore = Annotated[
     bool, typer.Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
+]
+Stored = Annotated[
+    Path | None,
+    typer.Option(help="With --rescore: the result whose rows are read, for another --reduction."),
 ]
 DontWrite = Annotated[bool, typer.Option("--dont-write", help="Keep no files.")]
 
@@ -117,6 +129,7 @@ def judge(
     out: Out = Path("results"),
     overwrite: Overwrite = False,
     rescore: Rescore = False,
+    stored: Stored = None,
     dont_write: DontWrite = False,
     concurrency: Concurrency = 64,
     budget_usd: BudgetUsd = None,
@@ -135,26 +148,58 @@ def judge(
         limit=limit,
         seed=seed,
         has_style_control=style_control,
-        attack=attack,
-        attack_side=cast("Side", _one_of("--attack-side", attack_side, get_args(Side))),
     )
     weights: dict[str, Any] = {"adapter": adapter, "reference": reference, "device": device}
     asking = {"reduction": reduction, "mode": mode, "max_tokens": max_tokens, "system": system}
     weights |= asking | {"temperature": temperature, "seed": seed, "name": name}
     options = JudgeOptions(model_type, model_id, model_url, **weights)
-    flags = EngineFlags("", backend_options, concurrency, budget_usd=budget_usd)
-    flags = replace(flags, retry_errors=retry_errors)
+    spending: dict[str, Any] = {"budget_usd": budget_usd, "retry_errors": retry_errors}
+    flags = replace(EngineFlags("", backend_options, concurrency), **spending)
+    tasks = with_attacks(task, _attacks(attack), _sides(attack_side))
     if rescore:
-        show(rescore_task(task, options, result_path(out, task, options)))
+        _rescore_all(tasks, options, out, stored)
     elif dont_write:
-        _run_unwritten(task, options, flags)
+        _run_unwritten(tasks, options, flags)
     else:
-        _run(task, options, out, flags, overwrite=overwrite)
+        _run_all(tasks, options, out, flags, overwrite=overwrite)
 
 
-def _run_unwritten(task: Task, options: JudgeOptions, flags: EngineFlags) -> None:
+def _rescore_all(
+    tasks: Sequence[Task], options: JudgeOptions, folder: Path, stored: Path | None
+) -> None:
+    for task in tasks:
+        show(rescore_task(task, options, result_path(folder, task, options), stored=stored))
+
+
+def _run_all(
+    tasks: Sequence[Task],
+    options: JudgeOptions,
+    folder: Path,
+    flags: EngineFlags,
+    *,
+    overwrite: bool,
+) -> None:
+    """The plain task, and every attack that applies to any of its pairs."""
+    judges: dict[JudgeOptions, Judge] = {}
+    for task in tasks:
+        try:
+            _run(task, options, folder, flags, judges, overwrite=overwrite)
+        except NothingToAttackError as error:
+            typer.echo(f"left out: {error}", err=True)
+
+
+def _attacks(text: str) -> tuple[str, ...]:
+    return tuple(attack_names()) if text == "all" else _names(text)
+
+
+def _sides(text: str) -> tuple[Side, ...]:
+    sides = get_args(Side)
+    return sides if text == "both" else (cast("Side", _one_of("--attack-side", text, sides)),)
+
+
+def _run_unwritten(tasks: Sequence[Task], options: JudgeOptions, flags: EngineFlags) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        _run(task, options, Path(folder), flags)
+        _run_all(tasks, options, Path(folder), flags, overwrite=False)
 
 
 def _run(
@@ -162,8 +207,9 @@ def _run(
     options: JudgeOptions,
     folder: Path,
     flags: EngineFlags,
+    judges: dict[JudgeOptions, Judge],
     *,
-    overwrite: bool = False,
+    overwrite: bool,
 ) -> None:
     path = result_path(folder, task, options)
 
@@ -178,6 +224,7 @@ def _run(
         make_context=make_context if options.kind == "llm" else None,
         run_options=flags.run_options(),
         overwrite=overwrite,
+        judges=judges,
     )
     typer.echo(summary(counts), err=True)
     show(result)
@@ -189,6 +236,7 @@ def show(result: Row) -> None:
     metrics = result["metrics"]
     judge_name = result["judge"]["name"]
     typer.echo(f"{result['benchmark']}: {judge_name} ({result['settings']['protocol']})")
+    typer.echo(f"licence of the pairs: {result['license']}")
     typer.echo(
         f"{'group':<28}{'accuracy':>9}  {'95 % interval':<15}{'n':>6}{'errors':>8}"
         f"{'undecided':>11}{'consistent':>12}{'A-bias':>8}"
@@ -205,6 +253,11 @@ def show(result: Row) -> None:
         typer.echo(
             f"mean of the three verifiable aspects {_percent(means['average'])}, "
             f"of all four {_percent(means['average_of_four'])}"
+        )
+    if "without_defects" in result:
+        rest = result["without_defects"]["overall"]
+        typer.echo(
+            f"without pairs of known defects: {_percent(rest['accuracy'])} (n = {rest['n']})"
         )
     if "best_trivial" in result:
         best, gain = result["best_trivial"], result["best_trivial"]["gain"]

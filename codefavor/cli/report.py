@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.data_browser import render_data_report
 from codefavor.evaluation.leaderboard import (
     entry_of,
+    read_costs,
     read_references,
     to_csv,
     to_latex,
     to_markdown,
+    with_labels,
 )
+from codefavor.evaluation.leaderboard_charts import CostPoint
 from codefavor.evaluation.leaderboard_page import leaderboard_html
 from codefavor.evaluation.report import render_demo_report
 from codefavor.evaluation.results import read_result
-from codefavor.records import write_text
+from codefavor.evaluation.suite import load_task, rows_path, task_of
+from codefavor.journal import read_journal
+from codefavor.records import Row, write_text
+from codefavor.sources.locate import DATA_VARIABLE
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 
@@ -55,15 +64,59 @@ def leaderboard(
         Path | None, typer.Option(help="CSV of published numbers, shown as such.")
     ] = None,
     benchmark: Annotated[str, typer.Option(help="Which benchmark of the CSV.")] = "codeprefbench",
+    costs: Annotated[Path | None, typer.Option(help="CSV of published costs, shown as such.")] = (
+        None
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="File of pairs that `evaluate pairs` was given, for texts.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Judges compared",
 ) -> None:
-    """One page of all judges: table, forest plot, groups, costs; also as .md, .tex and .csv."""
-    found = [read_result(path) for path in results]
-    entries = [entry_of(result) for result in found]
+    """One page of all judges with every pair and reply; the table also as .md, .tex and .csv.
+
+    The rows are read from the folder `rows` beside each result, the texts of the pairs from
+    CODEFAVOR_DATA (or --data): without them the page shows verdicts and replies alone.
+    """
+    found = [(path, read_result(path)) for path in results]
+    entries = with_labels([entry_of(result) for _, result in found])
+    records = {
+        entry.label: list(read_journal(rows_path(path)))
+        for (path, _), entry in zip(found, entries, strict=True)
+        if rows_path(path).is_file() and not entry.is_attacked
+    }
+    texts = _texts([result for _, result in found], data)
     if references is not None:
         entries += read_references(references, benchmark)
-    _write(out, leaderboard_html(entries))
+    prices = [
+        CostPoint(model, "reference", cost, accuracy)
+        for model, cost, accuracy in (read_costs(costs) if costs is not None else [])
+    ]
+    page = leaderboard_html(entries, records, items=texts, costs=prices, title=title)
+    _write(out, page)
+    table = [entry for entry in with_labels(entries) if not entry.is_attacked]
     for suffix, text in ((".md", to_markdown), (".tex", to_latex), (".csv", to_csv)):
-        _write(out.with_suffix(suffix), text(entries))
+        _write(out.with_suffix(suffix), text(table))
+
+
+def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
+    """The pairs of all plain results, where their data is at hand; says where it is not."""
+    folder = os.environ.get(DATA_VARIABLE)
+    items: dict[str, Row] = {}
+    tried = set()
+    for result in results:
+        task = task_of(result, data_dir=Path(folder) if folder else None)
+        if task.benchmark == "pairs":
+            task = replace(task, data=data)
+        # All pairs of a benchmark, whichever of them a run was limited to.
+        task = replace(task, limit=None, attack="", protocol="both-orders", orders=None)
+        if task in tried:
+            continue
+        tried.add(task)
+        try:
+            items |= {item["id"]: item for item in load_task(task)}
+        except (ConfigError, DataError, MissingPackageError) as error:
+            typer.echo(f"the page shows no programs of {task.benchmark}: {error}", err=True)
+    return list(items.values())
 
 
 def _read_object(path: Path) -> dict[str, Any]:

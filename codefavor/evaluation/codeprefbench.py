@@ -96,6 +96,7 @@ def _item(task: Row, aspect: str, rule: CommentRule, where: str) -> Row:
         "rejected": codes[1 - truth],
         "level": aspect,
         "language": "python",
+        "license": LICENSE,
         "is_chosen_first": truth == 0,
         "task_id": task_id,
         "is_stripped": is_stripped,

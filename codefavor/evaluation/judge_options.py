@@ -33,7 +33,7 @@ MODEL_TYPES: dict[str, tuple[str, str]] = {
     "random": ("random", ""),
     "ngram": ("ngram", ""),
 }
-_LOCAL = ("pairwise", "scalar", "process", "likelihood")
+LOCAL_KINDS = ("pairwise", "scalar", "process", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class JudgeOptions:
         if self.system not in ("", "empty", "none"):
             raise ConfigError(f"--system is {self.system!r}; expected empty or none")
         options: dict[str, Any] = {}
-        if kind in _LOCAL:
+        if kind in LOCAL_KINDS:
             if not self.model_id:
                 raise ConfigError(f"--model-type {self.model_type} needs --model-id, a folder")
             options = {"model_path": Path(self.model_id), "adapter": self.adapter}
@@ -113,7 +113,7 @@ class JudgeOptions:
                 "language": self.language,
                 "name": self.name or None,
             }
-        if self.system and kind in (*_LOCAL, "llm"):
+        if self.system and kind in (*LOCAL_KINDS, "llm"):
             options["system"] = self.system
         if kind == "ngram":
             options = {"items": items, "seed": self.seed}
@@ -127,7 +127,7 @@ class JudgeOptions:
     def describe(self, judge: Judge, backend: Backend | None) -> Row:
         """What a result file and a manifest say about the judge: names, settings and hashes."""
         row: Row = {"name": self.name or judge.name, "kind": self.kind, "model_id": self.model_id}
-        if self.kind in _LOCAL:
+        if self.kind in LOCAL_KINDS:
             row["weights"] = _weights(Path(self.model_id))
             row["adapter"] = _weights(self.adapter) if self.adapter is not None else {}
         if self.kind == "likelihood":

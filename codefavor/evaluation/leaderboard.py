@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from codefavor.records import Row
 
 OVERALL = "all"
 AVERAGE = "average"
+# Columns of a table of published numbers that are no accuracies.
+_NO_GROUPS = frozenset({"model", "source", "normalised_cost"})
 _MEASURES = ("n", "n_error", "n_undecided", "consistency", "position_bias", "ece", "brier")
 
 
@@ -35,7 +38,7 @@ class Entry:
 
     `kind` is "result" (ours, from a result file) or "reference" (published by others, marked as
     such; `source` says where). `cells` holds the accuracies by group; `measures` the other
-    numbers, as in `Metrics`.
+    numbers, as in `Metrics`. `label` tells lines of one name apart (see `with_labels`).
     """
 
     name: str
@@ -46,8 +49,16 @@ class Entry:
     measures: Row = field(default_factory=dict)
     gain: Row = field(default_factory=dict)
     robustness: Row = field(default_factory=dict)
-    usd: float | None = None
+    usage: Row = field(default_factory=dict)
+    bins: list[Row] = field(default_factory=list)
     source: str = ""
+    label: str = ""
+    license: str = ""
+
+    @property
+    def is_attacked(self) -> bool:
+        """Whether the pairs were changed by an attack: shown in the heat map, not in the table."""
+        return bool(self.measures.get("attack"))
 
 
 def entry_of(result: Row) -> Entry:
@@ -59,23 +70,56 @@ def entry_of(result: Row) -> Entry:
         cells[name] = Cell(value)
     measures = {name: metrics["overall"].get(name) for name in _MEASURES}
     measures["n_error"] = metrics["overall"]["n_error"] + metrics["overall"]["n_missing"]
+    measures["attack"] = result["settings"].get("attack", "")
     for name in ("length_controlled", "style_controlled"):
         measures[name] = result.get(name, {}).get("accuracy")
+    rest = result.get("without_defects", {}).get("overall", {})
+    measures["without_defects"], measures["n_without_defects"] = rest.get("accuracy"), rest.get("n")
     gain = dict(result.get("best_trivial", {}).get("gain", {}))
     if gain:
         gain["against"] = result["best_trivial"]["name"]
-    settings = result["settings"]
     return Entry(
         name=result["judge"]["name"],
         benchmark=result["benchmark"],
         kind="result",
-        protocol=", ".join(str(settings[key]) for key in ("protocol", "attack") if key in settings),
+        protocol=protocol_text(result["settings"]),
         cells=cells,
         measures=measures,
         gain=gain,
         robustness=dict(result.get("robustness", {})),
-        usd=result.get("usage", {}).get("usd"),
+        usage=dict(result.get("usage", {})),
+        bins=metrics["overall"].get("bins", []),
+        license=result.get("license", ""),
     )
+
+
+def protocol_text(settings: Row) -> str:
+    """How the pairs were asked, in a few words."""
+    orders = settings.get("orders", "both")
+    parts = [str(settings["protocol"])]
+    if (settings["protocol"] == "paper") == (orders == "both"):
+        parts.append(f"{orders} order{'s' if orders == 'both' else ''}")
+    if settings.get("comments", "removed") == "kept":
+        parts.append("comments kept")
+    if "limit" in settings:
+        parts.append(f"{settings['limit']} pairs by hash, seed {settings['seed']}")
+    if "attack" in settings:
+        parts.append(f"{settings['attack']} on {settings['attack_side']}")
+    return ", ".join(parts)
+
+
+def with_labels(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries with a label each that no other of the same benchmark has."""
+    names = Counter((entry.benchmark, entry.name) for entry in entries)
+    taken: Counter[tuple[str, str]] = Counter()
+    labelled = []
+    for entry in entries:
+        is_alone = names[entry.benchmark, entry.name] == 1
+        label = entry.name if is_alone else f"{entry.name} ({entry.protocol})"
+        taken[entry.benchmark, label] += 1
+        number = taken[entry.benchmark, label]
+        labelled.append(replace(entry, label=label if number == 1 else f"{label} #{number}"))
+    return labelled
 
 
 def read_references(path: Path, benchmark: str) -> list[Entry]:
@@ -83,27 +127,48 @@ def read_references(path: Path, benchmark: str) -> list[Entry]:
 
     Columns that end in `_half_undecided` are not accuracies and are left out.
     """
-    try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
     entries = []
-    for number, row in enumerate(rows, start=2):
-        if not row.get("model") or not row.get("source"):
-            raise DataError(f"{path}:{number}: a reference needs the columns 'model' and 'source'")
-        cells = {}
-        for name, text in row.items():
-            if name in ("model", "source") or name.endswith("_half_undecided") or not text:
-                continue
-            try:
-                cells[name] = Cell(float(text) / 100)
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: {name!r} is {text!r}, not a number") from error
+    for number, row in _reference_rows(path):
+        cells = {
+            name: Cell(_reference_number(path, number, name, text) / 100)
+            for name, text in row.items()
+            if text and name not in _NO_GROUPS and not name.endswith("_half_undecided")
+        }
         entries.append(
             Entry(row["model"], benchmark, "reference", "as published", cells, source=row["source"])
         )
     return entries
+
+
+def read_costs(path: Path) -> list[tuple[str, float, float]]:
+    """Model, cost and accuracy (a fraction) of a table of published costs (CSV)."""
+    return [
+        (
+            row["model"],
+            _reference_number(path, number, "normalised_cost", row.get("normalised_cost", "")),
+            _reference_number(path, number, "average", row.get("average", "")) / 100,
+        )
+        for number, row in _reference_rows(path)
+    ]
+
+
+def _reference_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            rows = list(enumerate(csv.DictReader(handle), start=2))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    for number, row in rows:
+        if not row.get("model") or not row.get("source"):
+            raise DataError(f"{path}:{number}: a reference needs the columns 'model' and 'source'")
+    return rows
+
+
+def _reference_number(path: Path, number: int, name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DataError(f"{path}:{number}: {name!r} is {text!r}, not a number") from error
 
 
 def groups_of(entries: Iterable[Entry]) -> list[str]:
@@ -148,14 +213,14 @@ def paired_tests(
 def to_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
     """Header and lines of the table; accuracies are fractions, None where not measured."""
     groups = groups_of(entries)
-    measures = ["length_controlled", "style_controlled", *_MEASURES]
+    measures = ["length_controlled", "style_controlled", "without_defects", *_MEASURES]
     header = ["judge", "kind", "protocol", *groups, "low", "high", *measures, "source"]
     lines = []
     for entry in entries:
         overall = entry.cells.get(OVERALL, Cell(None))
         cells = [entry.cells[g].accuracy if g in entry.cells else None for g in groups]
         rest = [entry.measures.get(name) for name in measures]
-        head = [entry.name, entry.kind, entry.protocol]
+        head = [entry.label or entry.name, entry.kind, entry.protocol]
         lines.append([*head, *cells, overall.low, overall.high, *rest, entry.source])
     return header, lines
 
@@ -208,7 +273,12 @@ def _percent_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]
             cells.append(text)
         n, n_error = entry.measures.get("n"), entry.measures.get("n_error")
         lines.append(
-            [entry.name, *cells, "-" if n is None else str(n), "-" if n is None else str(n_error)]
+            [
+                entry.label or entry.name,
+                *cells,
+                "-" if n is None else str(n),
+                "-" if n is None else str(n_error),
+            ]
         )
     return ["judge", *groups, "n", "errors"], lines
 

@@ -2,208 +2,225 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
+
+from markupsafe import Markup
 
 from codefavor.evaluation.leaderboard import (
-    OVERALL,
     Cell,
     Entry,
     agreement,
     groups_of,
     paired_tests,
     percent,
+    with_labels,
 )
+from codefavor.evaluation.leaderboard_charts import (
+    CostPoint,
+    cost_plot,
+    forest,
+    headline_cell,
+    radars,
+    reliability,
+)
+from codefavor.evaluation.leaderboard_items import board_items, defects_of
+from codefavor.evaluation.report_items import browser_data
+from codefavor.evaluation.report_page import render_page
 from codefavor.records import Row
+
+Records = Mapping[str, Sequence[Row]]
+
+_SHARES = ("length_controlled", "style_controlled", "without_defects")
+_RATES = ("consistency", "position_bias")
+_COUNTS = ("n", "n_error", "n_undecided")
+_SCORES = ("ece", "brier")
+_HEADS = {
+    "length_controlled": "length-controlled",
+    "style_controlled": "style-controlled",
+    "without_defects": "without defects",
+    "position_bias": "A-bias",
+    "n_error": "errors",
+    "n_undecided": "undecided",
+    "ece": "ECE",
+    "brier": "Brier",
+}
 
 
 def leaderboard_html(
     entries: Sequence[Entry],
-    records: Mapping[str, Sequence[Row]] | None = None,
+    records: Records | None = None,
     *,
+    items: Sequence[Row] = (),
+    costs: Sequence[CostPoint] = (),
     title: str = "Judges compared",
     seed: int = 0,
 ) -> str:
-    """The page. `records` holds stored rows by judge name, for agreement and paired tests."""
-    ordered = sorted(entries, key=lambda entry: -_sort_value(entry))
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        "<p>Accuracy in percent. Lines in italics are numbers that others published under their "
-        "own protocol; they are not results of this project.</p>",
-        _section("Table", _table(ordered), "Click a column to sort by it."),
-        _section(
-            "Accuracy with intervals",
-            _forest(ordered),
-            "95 % intervals resample whole problems; ours are over all pairs, published ones the "
-            "mean of three aspects. The thick line marks 50 %: chance.",
-        ),
-        _section("Groups", _radar([e for e in ordered if e.kind == "result"]), ""),
-        _section("Cost against accuracy", _costs(ordered), "Only judges whose price is known."),
-        _section(
-            "Robustness",
-            _heat_map(ordered),
-            "Accuracy after an attack that keeps the meaning of a program; drop in parentheses.",
-        ),
-    ]
-    if records and len(records) > 1:
-        parts.append(
-            _section("Agreement", _agreement(records), "Share of common pairs scored alike.")
-        )
-        parts.append(_section("Paired tests", _tests(records, seed), "Holm over all tests."))
-    return _page(title, "\n".join(part for part in parts if part))
+    """The page, a part for each benchmark.
 
-
-def _page(title: str, body: str) -> str:
-    css = _asset("report.css") + _asset("leaderboard.css")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{css}</style></head>"
-        f"<body><main>{body}</main><script>{_asset('leaderboard.js')}</script></body></html>\n"
+    `records` holds stored rows by an entry's label (see `with_labels`), for agreement, paired
+    tests and the browser; `items` are the pairs with their texts, without which the browser
+    shows verdicts and replies alone. `costs` are published ones, shown as such.
+    """
+    labelled = with_labels(entries)
+    known = records or {}
+    names = dict.fromkeys(entry.benchmark for entry in labelled)
+    parts = []
+    for name in names:
+        own = [entry for entry in labelled if entry.benchmark == name]
+        rows = {e.label: known[e.label] for e in own if e.label in known and not e.is_attacked}
+        parts.append(_benchmark(name, own, rows, seed))
+    parts.append(_section("Published cost", cost_plot(costs, "Published cost", _RELATIVE), _PAPER))
+    browser, n_items = _browser(labelled, known, items)
+    return render_page(
+        "leaderboard.html.j2",
+        title=title,
+        benchmarks=[(name, _anchor(name)) for name in names],
+        body=Markup("\n".join(part for part in parts if part)),
+        browser=browser,
+        n_items=n_items,
+        has_codes=bool(items),
     )
 
 
-def _asset(name: str) -> str:
-    return (files("codefavor.evaluation") / "templates" / name).read_text(encoding="utf-8")
+_RELATIVE = "cost, the 12B classifier being 1"
+_PAPER = "As published, by their own reckoning of inference alone; no result of this project."
+
+
+def _benchmark(name: str, entries: Sequence[Entry], records: Records, seed: int) -> str:
+    """Everything about one benchmark."""
+    ordered = sorted(entries, key=lambda entry: -(headline_cell(entry).accuracy or 0.0))
+    shown = [entry for entry in ordered if not entry.is_attacked]
+    ours = [entry for entry in shown if entry.kind == "result"]
+    licences = "; ".join(sorted({entry.license for entry in ours if entry.license}))
+    note = f"Licence of the pairs: {escape(licences)}." if licences else "Published numbers only."
+    parts = [
+        f'<section id="{_anchor(name)}"><h2>{escape(name)}</h2><p>{note}</p></section>',
+        _section("Table", _table(shown), _TABLE_NOTE),
+        _section("Accuracy with intervals", forest(shown), _FOREST_NOTE),
+        _section("Groups", radars(ours), "The rings are 50 % (inner) and 100 %."),
+        _section("Time and cost", _costs(ours), _COST_NOTE),
+        _section("Calibration", _reliabilities(ours), _RELIABILITY_NOTE),
+        _section("Robustness", _heat_map(ordered), _HEAT_NOTE),
+    ]
+    if len(records) > 1:
+        parts.append(_section("Agreement", _agreement(records), _AGREEMENT_NOTE))
+        parts.append(_section("Paired tests", _tests(records, seed), _TESTS_NOTE))
+    parts.append(_section("Pairs of known defects", _defects(records), _DEFECT_NOTE))
+    return "\n".join(part for part in parts if part)
+
+
+_TABLE_NOTE = (
+    "Accuracy in percent over both orders, unless the protocol says otherwise. Click a column to "
+    "sort by it. Lines in italics were published by others under their own protocol; they are no "
+    "results of this project."
+)
+_FOREST_NOTE = (
+    "95 % intervals resample whole problems; ours are over all pairs, published ones (without "
+    "interval) the mean of three aspects. The broken line marks 50 %: chance."
+)
+_COST_NOTE = (
+    "CPU seconds of this process a pair, on the machine of the run, where the run measured them; "
+    "dollars where the backend has a price."
+)
+_RELIABILITY_NOTE = (
+    "Stated probability of A (across) against how often A was the better program (up); the "
+    "diagonal is perfect. Larger marks hold more verdicts."
+)
+_HEAT_NOTE = (
+    "Accuracy after an attack that keeps the meaning of a program, change in parentheses; "
+    "hover for n and the share of flipped pairs."
+)
+_AGREEMENT_NOTE = "Share of common pairs scored alike; hover for their number."
+_TESTS_NOTE = (
+    "Gain in points of accuracy on the pairs both judged, its interval resampling whole problems; "
+    "Holm's correction is over all tests of this table."
+)
+_DEFECT_NOTE = "Their labels are not supported by their own tests; see the column in the table."
+
+
+def _anchor(name: str) -> str:
+    return "b-" + re.sub(r"[^a-z0-9]+", "-", name.lower())
 
 
 def _section(title: str, content: str, note: str) -> str:
     if not content:
         return ""
     key = f'<p class="key">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{content}{key}</section>"
-
-
-def _sort_value(entry: Entry) -> float:
-    for name in ("average", OVERALL):
-        if name in entry.cells and entry.cells[name].accuracy is not None:
-            return entry.cells[name].accuracy or 0.0
-    return 0.0
+    return f'<section class="part"><h3>{escape(title)}</h3>{content}{key}</section>'
 
 
 def _table(entries: Sequence[Entry]) -> str:
     groups = groups_of(entries)
-    shares = ("length_controlled", "style_controlled", "consistency", "position_bias")
-    counts = ("n", "n_error", "n_undecided")
-    names = ["judge", "benchmark", "protocol", *groups, "gain over trivial", *shares, *counts]
-    names += ["ece", "brier"]
-    head = "".join(f'<th data-sort scope="col">{escape(n.replace("_", " "))}</th>' for n in names)
+    measured = [
+        name
+        for name in (*_SHARES, *_RATES, *_COUNTS, *_SCORES)
+        if any(entry.measures.get(name) is not None for entry in entries)
+    ]
+    names = ["judge", "protocol", *groups, "gain over trivial"]
+    names += [_HEADS.get(name, name) for name in measured]
+    head = "".join(
+        f'<th scope="col" aria-sort="none"><button type="button">{escape(n.replace("_", " "))}'
+        "</button></th>"
+        for n in names
+    )
     rows = []
     for entry in entries:
-        cells = [f"<td>{escape(one)}</td>" for one in (entry.name, entry.benchmark, entry.protocol)]
-        cells += [_number(entry.cells.get(group, Cell(None)).accuracy) for group in groups]
+        cells = [f'<th scope="row">{escape(entry.name)}</th><td>{escape(entry.protocol)}</td>']
+        cells += [_cell(entry.cells.get(group, Cell(None))) for group in groups]
         cells.append(_number(entry.gain.get("mean"), str(entry.gain.get("against", ""))))
-        cells += [_number(entry.measures.get(name)) for name in shares]
-        for name in counts:
+        for name in measured:
             value = entry.measures.get(name)
-            cells.append(f"<td>{'-' if value is None else value}</td>")
-        cells += [_number(entry.measures.get(name)) for name in ("ece", "brier")]
+            is_count = name in _COUNTS
+            cells.append(f"<td>{'-' if value is None else value}</td>" if is_count else "")
+            cells.append("" if is_count else _number(value))
         hint = f' title="{escape(entry.source, quote=True)}"' if entry.source else ""
         rows.append(f'<tr class="{entry.kind}"{hint}>{"".join(cells)}</tr>')
-    return _board(f"<tr>{head}</tr>", "".join(rows))
+    return _board(f"<tr>{head}</tr>", "".join(rows), "sortable")
 
 
-def _board(head: str, rows: str) -> str:
-    table = f'<table class="board"><thead>{head}</thead><tbody>{rows}</tbody></table>'
-    return f'<div class="wide">{table}</div>'
+def _board(head: str, rows: str, kind: str = "") -> str:
+    table = f'<table class="board {kind}"><thead>{head}</thead><tbody>{rows}</tbody></table>'
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Table">{table}</div>'
 
 
-def _number(value: float | None, hint: str = "") -> str:
+def _cell(cell: Cell) -> str:
+    if cell.low is None or cell.high is None:
+        return _number(cell.accuracy)
+    interval = f"95 % interval {percent(cell.low)} to {percent(cell.high)}"
+    return f'<td data-value="{cell.accuracy}" title="{interval}">{percent(cell.accuracy)}</td>'
+
+
+def _number(value: float | None, against: str = "") -> str:
     sort = "" if value is None else f' data-value="{value}"'
-    title = f' title="against {escape(hint, quote=True)}"' if hint else ""
+    title = f' title="against {escape(against, quote=True)}"' if against else ""
     return f"<td{sort}{title}>{percent(value)}</td>"
 
 
-def _forest(entries: Sequence[Entry]) -> str:
-    known = [(e, e.cells[OVERALL]) for e in entries if OVERALL in e.cells]
-    known += [
-        (e, e.cells["average"]) for e in entries if OVERALL not in e.cells and "average" in e.cells
-    ]
-    shown = [(entry, cell) for entry, cell in known if cell.accuracy is not None]
-    if not shown:
-        return ""
-
-    def x(value: float) -> float:
-        return 330 + 420 * value
-
-    lines = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        width = 2 if tick == 0.5 else 1
-        bottom = 24 + 24 * len(shown)
-        lines.append(
-            f'<line class="grid" stroke-width="{width}" '
-            f'x1="{x(tick)}" x2="{x(tick)}" y1="20" y2="{bottom}"/>'
-        )
-        lines.append(
-            f'<text class="soft" x="{x(tick)}" y="14" text-anchor="middle">{tick:.0%}</text>'
-        )
-    for number, (entry, cell) in enumerate(shown):
-        y = 36 + 24 * number
-        mark, line = ("ref", "refline") if entry.kind == "reference" else ("mark", "line")
-        label = entry.name if len(entry.name) <= 46 else entry.name[:45] + "…"
-        lines.append(f'<text x="0" y="{y + 4}">{escape(label)}</text>')
-        if cell.low is not None and cell.high is not None:
-            lines.append(
-                f'<line class="{line}" y1="{y}" y2="{y}" '
-                f'x1="{x(cell.low):.1f}" x2="{x(cell.high):.1f}"/>'
-            )
-        lines.append(f'<circle class="{mark}" r="4" cx="{x(cell.accuracy or 0):.1f}" cy="{y}"/>')
-        lines.append(f'<text class="soft" x="770" y="{y + 4}">{percent(cell.accuracy)}</text>')
-    return _svg(820, 40 + 24 * len(shown), "Accuracy of each judge", lines)
-
-
-def _radar(entries: Sequence[Entry]) -> str:
-    skip = {OVERALL, "average", "average_of_four"}
-    axes = [name for name in groups_of(entries) if name not in skip]
-    if len(axes) < 3:
-        return ""
-
-    def point(axis: int, value: float) -> str:
-        angle = 2 * math.pi * axis / len(axes) - math.pi / 2
-        return (
-            f"{150 + 110 * value * math.cos(angle):.1f},{150 + 110 * value * math.sin(angle):.1f}"
-        )
-
-    plots = []
-    for entry in entries[:8]:
-        values = [entry.cells.get(name, Cell(None)).accuracy or 0.0 for name in axes]
-        rings = [
-            f'<polygon fill="none" class="grid" points="{ring}"/>'
-            for ring in (" ".join(point(i, r) for i in range(len(axes))) for r in (0.5, 1.0))
-        ]
-        outline = " ".join(point(i, value) for i, value in enumerate(values))
-        labels = []
-        for index, name in enumerate(axes):
-            left, top = point(index, 1.18).split(",")
-            text = f"{escape(name)} {percent(values[index])}"
-            labels.append(
-                f'<text class="soft" x="{left}" y="{top}" text-anchor="middle">{text}</text>'
-            )
-        caption = f'<text x="150" y="312" text-anchor="middle">{escape(entry.name[:44])}</text>'
-        shape = f'<polygon class="line" points="{outline}"/>'
-        plots.append(
-            _svg(
-                300, 320, f"Accuracy by group: {entry.name}", [*rings, shape, *labels, caption], 300
-            )
-        )
-    return "".join(plots)
-
-
 def _costs(entries: Sequence[Entry]) -> str:
-    shown = [(e, e.usd, e.cells[OVERALL].accuracy) for e in entries if e.usd and OVERALL in e.cells]
-    if not shown:
-        return ""
-    top = max(usd for _, usd, _ in shown)
-    marks = [f'<line class="grid" x1="40" x2="760" y1="{y}" y2="{y}"/>' for y in (30, 130, 230)]
-    for entry, usd, accuracy in shown:
-        x, y = 40 + 600 * usd / top, 230 - 200 * (accuracy or 0)
-        marks.append(f'<circle class="mark" r="5" cx="{x:.1f}" cy="{y:.1f}"/>')
-        marks.append(
-            f'<text x="{x + 9:.1f}" y="{y + 4:.1f}">{escape(entry.name)} (${usd:.2f})</text>'
-        )
-    return _svg(820, 250, "Cost against accuracy", marks)
+    times, prices = [], []
+    for entry in entries:
+        accuracy = headline_cell(entry).accuracy
+        n, usd = entry.usage.get("n_timed"), entry.usage.get("usd")
+        if accuracy is None:
+            continue
+        if n and entry.usage.get("cpu_s"):
+            seconds = entry.usage["cpu_s"] / n
+            times.append(CostPoint(entry.label, entry.kind, seconds, accuracy))
+        if usd:
+            prices.append(CostPoint(entry.label, entry.kind, usd, accuracy))
+    by_time = cost_plot(times, "Time against accuracy", "CPU seconds a pair")
+    return by_time + cost_plot(prices, "Cost against accuracy", "dollars for the run")
+
+
+def _reliabilities(entries: Sequence[Entry]) -> str:
+    plots = [
+        reliability(entry.label, {"bins": entry.bins, **entry.measures})
+        for entry in entries
+        if entry.measures.get("ece") is not None
+    ]
+    return f'<div class="radars">{"".join(plots)}</div>' if any(plots) else ""
 
 
 def _heat_map(entries: Sequence[Entry]) -> str:
@@ -211,26 +228,39 @@ def _heat_map(entries: Sequence[Entry]) -> str:
     if not attacked:
         return ""
     kinds = list(dict.fromkeys((e.robustness["attack"], e.robustness["side"]) for e in attacked))
+    kinds.sort(key=lambda kind: kind[1], reverse=True)
     found = {(e.name, e.robustness["attack"], e.robustness["side"]): e.robustness for e in attacked}
     head = "".join(f"<th>{escape(attack)}<br>on the {side}</th>" for attack, side in kinds)
     rows = []
     for name in dict.fromkeys(entry.name for entry in attacked):
-        cells = []
-        for attack, side in kinds:
-            one = found.get((name, attack, side))
-            if one is None:
-                cells.append("<td>-</td>")
-                continue
-            drop = one["drop"]["mean"] or 0.0
-            share = min(100, max(0, round(300 * drop)))
-            colour = f"background: color-mix(in srgb, var(--gone-mark) {share}%, transparent)"
-            text = f"{percent(one['accuracy_after'])} ({percent(-drop)})"
-            cells.append(f'<td class="heat" style="{colour}">{text}</td>')
-        rows.append(f"<tr><td>{escape(name)}</td>{''.join(cells)}</tr>")
+        cells = [_heat_cell(found.get((name, attack, side))) for attack, side in kinds]
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
     return _board(f"<tr><th>judge</th>{head}</tr>", "".join(rows))
 
 
-def _agreement(records: Mapping[str, Sequence[Row]]) -> str:
+def _heat_cell(one: Row | None) -> str:
+    if one is None:
+        return "<td>-</td>"
+    drop = one["drop"]["mean"] or 0.0
+    tone = "--gone-mark" if drop > 0 else "--came-mark"
+    share = min(100, round(300 * abs(drop)))
+    colour = f"background: color-mix(in srgb, var({tone}) {share}%, transparent)"
+    interval = (
+        f"{percent(-_or_zero(one['drop']['high']))} to {percent(-_or_zero(one['drop']['low']))}"
+    )
+    hint = (
+        f"n = {one['n']}, {percent(one['accuracy_before'])} before, change {interval} "
+        f"(95 % interval), {percent(one['flip_rate'])} flipped"
+    )
+    text = f"{percent(one['accuracy_after'])} ({-100 * drop:+.1f})"
+    return f'<td class="heat" style="{colour}" title="{hint}">{text}</td>'
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None else value
+
+
+def _agreement(records: Records) -> str:
     table, names = agreement(records), list(records)
     rows = []
     for first in names:
@@ -240,45 +270,49 @@ def _agreement(records: Mapping[str, Sequence[Row]]) -> str:
             cells.append(
                 "<td>-</td>" if one is None else f'<td title="n = {one[1]}">{percent(one[0])}</td>'
             )
-        rows.append(f"<tr><td>{escape(first)}</td>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+        rows.append(f'<tr><th scope="row">{escape(first)}</th>{"".join(cells)}</tr>')
+    head = "".join(f'<th class="turned">{escape(name)}</th>' for name in names)
     return _board(f"<tr><th></th>{head}</tr>", "".join(rows))
 
 
-def _tests(records: Mapping[str, Sequence[Row]], seed: int) -> str:
-    names = (
-        "judge",
-        "against",
-        "gain",
-        "95 % interval",
-        "n",
-        "McNemar p",
-        "Holm",
-        "permutation p",
-        "Holm",
-    )
+def _tests(records: Records, seed: int) -> str:
+    names = ["judge", "against", "gain", "95 % interval", "n", "McNemar p", "Holm"]
+    names += ["permutation p", "Holm"]
     rows = []
     for test in paired_tests(records, seed=seed):
         gain = test["gain"]
         values = [
-            escape(test["system"]),
             escape(test["against"]),
-            percent(gain["mean"]),
+            f"{100 * gain['mean']:+.1f}",
             f"{percent(gain['low'])} to {percent(gain['high'])}",
             str(test["n"]),
             *(f"{test[key]:.2g}" for key in ("p_mcnemar", "p_mcnemar_holm")),
             *(f"{test[key]:.2g}" for key in ("p_permutation", "p_permutation_holm")),
         ]
-        rows.append("<tr>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
+        first = f'<th scope="row">{escape(test["system"])}</th>'
+        rows.append(f"<tr>{first}" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return _board(f"<tr>{head}</tr>", "".join(rows))
+    return _board(f"<tr>{head}</tr>", "".join(rows)) if rows else ""
 
 
-def _svg(
-    width: int, height: int, label: str, parts: Sequence[str], shown: int | None = None
-) -> str:
-    size = f'width="{shown}"' if shown else 'width="100%"'
-    return (
-        f'<svg role="img" aria-label="{escape(label, quote=True)}" {size} '
-        f'viewBox="0 0 {width} {height}">{"".join(parts)}</svg>'
+def _defects(records: Records) -> str:
+    found = defects_of(records)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(task)}</th><td>{escape(why)}</td><td>{n}</td></tr>'
+        for task, why, n in found
     )
+    head = "<tr><th>task</th><th>what is wrong</th><th>pairs</th></tr>"
+    return _board(head, rows) if rows else ""
+
+
+def _browser(
+    entries: Sequence[Entry], records: Records, items: Sequence[Row]
+) -> tuple[Markup | None, int]:
+    """The browser's data and how many pairs it holds; None where there are no stored rows."""
+    plain = [entry.label for entry in entries if entry.label in records and not entry.is_attacked]
+    rows = {label: records[label] for label in plain}
+    shown = board_items(rows, items)
+    if not shown:
+        return None, 0
+    first, second = plain[0], plain[1] if len(plain) > 1 else None
+    return browser_data(shown, systems=plain, trained=first, against=second), len(shown)

@@ -65,6 +65,7 @@ def item_of(preference: Preference, *, is_chosen_first: bool | None = None, **ex
         "rejected": preference.rejected,
         "level": preference.level,
         "language": preference.language,
+        "license": preference.license,
         "is_chosen_first": is_chosen_first,
         **extra,
     }
@@ -109,7 +110,7 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
 
 
 # The texts stay in the data file; a result names its pair by id.
-_LEFT_OUT = frozenset({"instruction", "criteria", "chosen", "rejected", "verdicts"})
+_LEFT_OUT = frozenset({"instruction", "criteria", "chosen", "rejected", "verdicts", "license"})
 
 
 async def evaluate(

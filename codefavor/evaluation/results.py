@@ -12,6 +12,8 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
 from codefavor.evaluation.metrics import score
+from codefavor.judges.base import raise_errors
+from codefavor.judges.likelihood import verdict_of_totals
 from codefavor.judges.llm import reread
 from codefavor.records import Row, Verdict, canonical_json, content_id, write_text
 
@@ -45,6 +47,7 @@ def result_of(
         "judge": dict(judge),
         "settings": dict(settings),
         "items_sha256": items_sha256(items),
+        "license": "; ".join(sorted({item.get("license") or "none stated" for item in items})),
         "versions": versions(),
         "seed": seed,
         "metrics": score(known, by_id, **options).to_row(),
@@ -68,21 +71,32 @@ def result_of(
     return row
 
 
-def rescore(records: Iterable[Row], mode: str) -> list[Row]:
-    """The records with every stored reply read again by today's parser; asks nobody."""
-    return [_reread_record(record, mode) for record in records]
+def rescore(records: Iterable[Row], judge: Mapping[str, Any]) -> list[Row]:
+    """The records with every stored reply read again by today's rules; asks nobody.
+
+    `judge` is a result's description: replies of a chat model are parsed by its `mode`, stored
+    log-probabilities are read by its `reduction`. Verdicts without a reply stay as they are.
+    """
+    return [_reread_record(record, judge) for record in records]
 
 
-def _reread_record(record: Row, mode: str) -> Row:
+def _reread_record(record: Row, judge: Mapping[str, Any]) -> Row:
     row = record.get("row") if "status" in record else record
     if not row or "verdicts" not in row:
         return record
     verdicts = {
-        order: reread(Verdict.from_row(one), mode).to_row()
+        order: _reread(Verdict.from_row(one), judge).to_row()
         for order, one in row["verdicts"].items()
     }
     reread_row = {**row, "verdicts": verdicts}
     return {**record, "row": reread_row} if "status" in record else reread_row
+
+
+def _reread(verdict: Verdict, judge: Mapping[str, Any]) -> Verdict:
+    if judge.get("kind") == "likelihood" and verdict.raw:
+        parts = json.loads(verdict.raw)
+        return raise_errors(verdict_of_totals(parts, judge.get("reduction", "mean")))
+    return reread(verdict, str(judge.get("mode", "")))
 
 
 def items_sha256(items: Sequence[Row]) -> str:

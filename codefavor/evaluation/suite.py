@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +19,26 @@ from codefavor.evaluation.benchmarks import BENCHMARKS, load_items
 from codefavor.evaluation.codeprefbench import ASPECTS, averages, find_files, read_tasks
 from codefavor.evaluation.comments import CommentRule
 from codefavor.evaluation.controls import judge_now
-from codefavor.evaluation.judge_options import JudgeOptions
+from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import Orders, judge_step, read_items
-from codefavor.evaluation.results import items_sha256, rescore, result_of, write_result
-from codefavor.journal import Journal, manifest_path, read_journal
-from codefavor.judges.base import make_judge
-from codefavor.records import Row
+from codefavor.evaluation.results import (
+    items_sha256,
+    read_result,
+    rescore,
+    result_of,
+    write_result,
+)
+from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
+from codefavor.judges.base import Judge, make_judge
+from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
 NAMES = ("codeprefbench", "pairs", *sorted(BENCHMARKS))
+
+
+class NothingToAttackError(DataError):
+    """An attack applies to none of the pairs: nothing is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,8 @@ class Task:
     """What to judge and how.
 
     `data` is the data file (a folder for codeprefbench), `data_dir` the common data folder.
-    `comments` None means the protocol's own rule. `limit` draws so many pairs by `seed`.
+    `comments` None means the protocol's own rule. `limit` draws so many pairs by the hash of
+    `seed` and id.
     `attack` changes one side of every pair without changing its meaning (see `attacks`).
     """
 
@@ -89,13 +100,44 @@ def load_task(task: Task) -> list[Row]:
     else:
         items = load_items(task.benchmark, data=task.data, data_dir=task.data_dir)
     if task.limit is not None and task.limit < len(items):
-        drawn = set(random.Random(task.seed).sample(range(len(items)), task.limit))
-        items = [item for number, item in enumerate(items) if number in drawn]
+        # By hash of seed and id: a smaller sample lies within a larger one, whatever the order.
+        order = sorted(items, key=lambda item: content_id(task.seed, item["id"]))
+        drawn = {item["id"] for item in order[: task.limit]}
+        items = [item for item in items if item["id"] in drawn]
     if task.attack:
         items, _ = attack_items(items, task.attack, task.attack_side)
         if not items:
-            raise DataError(f"the attack {task.attack} applies to none of the pairs")
+            raise NothingToAttackError(f"the attack {task.attack} applies to none of the pairs")
     return items
+
+
+def task_of(result: Row, *, data: Path | None = None, data_dir: Path | None = None) -> Task:
+    """The task that a result file is of, for finding its pairs again."""
+    settings = result["settings"]
+    return Task(
+        benchmark=result["benchmark"],
+        data=data,
+        data_dir=data_dir,
+        aspects=tuple(settings.get("aspects", ASPECTS)),
+        protocol=settings["protocol"],
+        orders=settings.get("orders"),
+        comments=settings.get("comments"),
+        limit=settings.get("limit"),
+        seed=settings.get("seed", 0),
+        attack=settings.get("attack", ""),
+        attack_side=settings.get("attack_side", "rejected"),
+    )
+
+
+def with_attacks(task: Task, attacks: Sequence[str], sides: Sequence[Side]) -> list[Task]:
+    """The task alone, or the plain task before it is attacked in every way.
+
+    The plain run comes first: what an attack changes is measured against it.
+    """
+    attacked = [
+        replace(task, attack=attack, attack_side=side) for side in sides for attack in attacks
+    ]
+    return [task, *attacked]
 
 
 def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
@@ -129,15 +171,19 @@ def run_task(
     make_context: Any = None,
     run_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    judges: dict[JudgeOptions, Judge] | None = None,
 ) -> tuple[Row, Counts]:
     """Judge all pairs (those not yet in its journal) and write the result file.
 
-    `make_context` makes the runner's context from a backend (default: a plain one).
+    `make_context` makes the runner's context from a backend (default: a plain one). `judges`
+    keeps local judges between calls: their models are loaded, and their texts scored, once.
     """
     items = load_task(task)
     options = _fitted(options, task, items)
     backend = options.make_backend(backend_options)
-    judge = options.make_judge(items, backend)
+    judge = (judges or {}).get(options) or options.make_judge(items, backend)
+    if judges is not None and options.kind in LOCAL_KINDS:
+        judges[options] = judge
     described = options.describe(judge, backend)
     manifest = {
         "step": "evaluate",
@@ -152,6 +198,7 @@ def run_task(
         for path in (journal_path, manifest_path(journal_path)):
             path.unlink(missing_ok=True)
     context = make_context(backend) if make_context is not None else Context(backend=backend)
+    started = time.process_time()
     with Journal.open(journal_path, manifest) as journal:
         counts = run_sync(
             judge_step(judge, orders=task.shown_orders),
@@ -161,39 +208,64 @@ def run_task(
             label=f"judge: {judge.name}",
             **dict(run_options or {}),
         )
+    cpu_s = time.process_time() - started
     result = _finish(task, items, list(read_journal(journal_path)), described, out)
     result["usage"] = {
         "input_tokens": counts.input_tokens,
         "output_tokens": counts.output_tokens,
         "usd": counts.usd if backend is not None else None,
+        # CPU seconds of this process for the pairs of this call, loading a model not counted.
+        "cpu_s": round(cpu_s, 3),
+        "n_timed": counts.n_ok,
     }
-    base = rows_path(result_path(out.parent, replace(task, attack=""), options))
-    if task.attack and base.is_file():
-        found = robustness(
-            read_journal(base),
-            read_journal(journal_path),
-            attack=task.attack,
-            side=task.attack_side,
-        )
-        result["robustness"] = found.to_row()
+    _add_robustness(result, task, options, out)
     write_result(out, result)
     return result, counts
 
 
-def rescore_task(task: Task, options: JudgeOptions, out: Path) -> Row:
-    """Read all stored replies again, recompute every number, write the result; asks nobody."""
-    journal_path = rows_path(out)
+def rescore_task(
+    task: Task, options: JudgeOptions, out: Path, *, stored: Path | None = None
+) -> Row:
+    """Read all stored replies again, recompute every number, write the result; asks nobody.
+
+    `stored` is another result file whose rows are read (a likelihood run, for another
+    reduction of the same scores); they are kept beside `out` too.
+    """
+    journal_path = rows_path(stored or out)
     if not journal_path.is_file():
         raise DataError(
             f"{journal_path}: no stored replies; run the same command without --rescore"
         )
     items = load_task(task)
-    described: Row = {"name": options.name or out.stem, "kind": options.kind}
-    manifest = manifest_path(journal_path)
-    if manifest.is_file():
-        described = json.loads(manifest.read_text(encoding="utf-8")).get("judge", described)
-    records = rescore(read_journal(journal_path), str(described.get("mode", "")))
-    return _finish(task, items, records, described, out)
+    manifest: Row = {"judge": {"name": options.name or out.stem, "kind": options.kind}}
+    if manifest_path(journal_path).is_file():
+        manifest = json.loads(manifest_path(journal_path).read_text(encoding="utf-8"))
+    judge = manifest["judge"]
+    if judge["kind"] == "likelihood":
+        if judge.get("reduction") != options.reduction and not options.name:
+            judge["name"] = f"likelihood ({options.reduction})"
+        judge["reduction"] = options.reduction
+    judge["name"] = options.name or judge["name"]
+    records = rescore(read_journal(journal_path), judge)
+    rewrite_journal(rows_path(out), manifest, records)
+    old = read_result(out) if out.is_file() else {}
+    result = _finish(task, items, records, judge, out)
+    result |= {key: old[key] for key in ("usage",) if key in old}
+    _add_robustness(result, task, options, out)
+    write_result(out, result)
+    return result
+
+
+def _add_robustness(result: Row, task: Task, options: JudgeOptions, out: Path) -> None:
+    base = rows_path(result_path(out.parent, replace(task, attack=""), options))
+    if task.attack and base.is_file():
+        found = robustness(
+            read_journal(base),
+            read_journal(rows_path(out)),
+            attack=task.attack,
+            side=task.attack_side,
+        )
+        result["robustness"] = found.to_row()
 
 
 def _fitted(options: JudgeOptions, task: Task, items: Sequence[Row]) -> JudgeOptions:

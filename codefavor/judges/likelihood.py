@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from codefavor.backends.local import load_model
-from codefavor.errors import BackendError, ConfigError
+from codefavor.errors import BackendError, ConfigError, DataError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.judges.scorer import CompletionScore, SequenceScorer
 from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
-from codefavor.records import Comparison, canonical_json
+from codefavor.records import Comparison, Row, canonical_json
 
 Reduction = Literal["mean", "sum", "implicit_mean", "implicit_sum"]
 # DPO's implicit reward is beta times the sum; 0.1 is the beta of our recipes.
@@ -29,6 +29,29 @@ class Text(NamedTuple):
     instruction: str
     criteria: str
     code: str
+
+
+def verdict_of_totals(
+    parts: Row, reduction: Reduction = "mean", scale: float | None = None
+) -> Answer:
+    """The verdict that stored log-probabilities give under a reduction; no model is needed.
+
+    `parts` is what a LikelihoodJudge keeps as `raw`: for each side the total, the number of
+    tokens and, where one was scored, the reference's total. Raises DataError for an implicit
+    reduction of scores that have no reference.
+    """
+    scores = {}
+    for side in "ab":
+        total, n_tokens = parts[f"total_{side}"], parts[f"n_tokens_{side}"]
+        if reduction.startswith("implicit"):
+            if f"reference_{side}" not in parts:
+                raise DataError(f"{reduction} needs the reference's scores, and none are stored")
+            total -= parts[f"reference_{side}"]
+        scores[side] = total / n_tokens if reduction.endswith("mean") else total
+    kept = {f"score_{side}": round(score, 6) for side, score in scores.items()}
+    raw = canonical_json({**parts, **kept})
+    used = _SCALES.get(reduction, 1.0) if scale is None else scale
+    return verdict_by_scores(scores["a"], scores["b"], scale=used, raw=raw)
 
 
 class LikelihoodJudge(BatchJudge):
@@ -125,15 +148,13 @@ class LikelihoodJudge(BatchJudge):
         for text in texts:
             if text in errors:
                 return errors[text]
-        score_a, score_b = (self._reduce(*self._memo[text]) for text in texts)
-        raw = canonical_json({"score_a": round(score_a, 6), "score_b": round(score_b, 6)})
-        return verdict_by_scores(score_a, score_b, scale=self.scale, raw=raw)
-
-    def _reduce(self, policy: CompletionScore, reference: CompletionScore | None) -> float:
-        total = policy.total
-        if self.is_implicit and reference is not None:
-            total -= reference.total
-        return total / policy.n_tokens if self.reduction.endswith("mean") else total
+        parts: Row = {}
+        for side, text in zip("ab", texts, strict=True):
+            policy, reference = self._memo[text]
+            parts |= {f"total_{side}": round(policy.total, 6), f"n_tokens_{side}": policy.n_tokens}
+            if reference is not None:
+                parts[f"reference_{side}"] = round(reference.total, 6)
+        return verdict_of_totals(parts, self.reduction, self.scale)
 
     def _score_new(self, texts: Sequence[Text]) -> dict[Text, BackendError]:
         """Score texts into the memo; returns the errors of those that cannot be scored."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.records import Comparison, Row, Verdict
 
+# Fewer pairs than this teach a model of their own nothing.
+_OWN_MODEL_PAIRS = 50
+
 
 class NgramJudge:
-    """Logistic regression on counts of character 1- to 4-grams, cross-validated by problem.
+    """Logistic regression on character 1- to 4-grams, cross-validated by problem, a model a level.
 
     `items` are labelled pairs (input rows of the pairs benchmark). Each pair is judged by a
-    model that was fitted on the other folds, and all pairs of one problem are in one fold. It
-    is supervised on the benchmark itself: a measure of how much style leaks the label, not a
-    judge to use.
+    model that was fitted on the other folds, and all pairs of one problem are in one fold. A
+    level of 50 pairs or more has models of its own, since the authors of two levels can have
+    opposite habits. It is supervised on the benchmark itself: a measure of how much style leaks
+    the label, not a judge to use.
     """
 
     def __init__(self, items: Sequence[Row], *, n_folds: int = 10, seed: int = 0) -> None:
@@ -28,7 +33,9 @@ class NgramJudge:
         self.name = f"n-gram ({n_folds}-fold)"
         self._items = {item["id"]: item for item in items}
         self._fold_of = _folds(items, n_folds, seed)
-        self._models: dict[int, tuple[Any, Any]] = {}
+        sizes = Counter(item.get("level", "") for item in items)
+        self._own = {level for level, size in sizes.items() if size >= _OWN_MODEL_PAIRS}
+        self._models: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison, whose id must be that of an item."""
@@ -37,7 +44,9 @@ class NgramJudge:
     def _compare_one(self, comparison: Comparison) -> Verdict:
         if comparison.id not in self._fold_of:
             raise DataError(f"the n-gram baseline was not given the pair {comparison.id!r}")
-        vectorizer, model = self._model(self._fold_of[comparison.id])
+        level = self._items[comparison.id].get("level", "")
+        group = level if level in self._own else ""
+        vectorizer, model = self._model(group, self._fold_of[comparison.id])
         rows = vectorizer.transform([comparison.code_a, comparison.code_b])
         margin = float(model.decision_function(rows[0] - rows[1])[0])
         p_a = 1 / (1 + math.exp(-max(-700.0, min(700.0, margin))))
@@ -45,17 +54,21 @@ class NgramJudge:
             return Verdict("tie", 0.5)
         return Verdict("A" if margin > 0 else "B", p_a)
 
-    def _model(self, fold: int) -> tuple[Any, Any]:
-        """Vectorizer and classifier fitted on all pairs outside the fold."""
-        if fold not in self._models:
+    def _model(self, group: str, fold: int) -> tuple[Any, Any]:
+        """Vectorizer and classifier fitted on the level's (or all) pairs outside the fold."""
+        key = (group, fold)
+        if key not in self._models:
             from scipy import sparse
             from sklearn.feature_extraction.text import TfidfVectorizer
             from sklearn.linear_model import LogisticRegression
 
-            chosen = [i["chosen"] for i in self._items.values() if self._fold_of[i["id"]] != fold]
-            rejected = [
-                i["rejected"] for i in self._items.values() if self._fold_of[i["id"]] != fold
+            seen = [
+                item
+                for item in self._items.values()
+                if group in ("", item.get("level", "")) and self._fold_of[item["id"]] != fold
             ]
+            chosen = [item["chosen"] for item in seen]
+            rejected = [item["rejected"] for item in seen]
             vectorizer = TfidfVectorizer(
                 analyzer="char", ngram_range=(1, 4), min_df=2, lowercase=False, sublinear_tf=True
             )
@@ -65,8 +78,8 @@ class NgramJudge:
             model = LogisticRegression(C=100.0, max_iter=1000, fit_intercept=False)
             labels = [1] * len(chosen) + [0] * len(rejected)
             model.fit(sparse.vstack([difference, -difference]), labels)
-            self._models[fold] = (vectorizer, model)
-        return self._models[fold]
+            self._models[key] = (vectorizer, model)
+        return self._models[key]
 
 
 def _folds(items: Sequence[Row], n_folds: int, seed: int) -> Mapping[str, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,14 @@ from codefavor.evaluation.leaderboard import (
     agreement,
     entry_of,
     paired_tests,
+    read_costs,
     read_references,
     to_csv,
     to_latex,
     to_markdown,
+    with_labels,
 )
+from codefavor.evaluation.leaderboard_charts import CostPoint
 from codefavor.evaluation.leaderboard_page import leaderboard_html
 from codefavor.evaluation.results import result_of
 
@@ -92,12 +97,82 @@ def test_a_broken_reference_table_is_named_by_line(tmp_path):
 def test_the_page_shows_every_judge_and_asks_no_network():
     entries = [entry("good <judge>", 10), entry("bad", 2)]
     entries += read_references(REFERENCES / "codeprefbench_paper.csv", "codeprefbench")[:3]
-    page = leaderboard_html(entries, {"good": records(10), "bad": records(2)})
+    page = leaderboard_html(entries, {"good <judge>": records(10), "bad": records(2)}, items=ITEMS)
     for one in ("good &lt;judge&gt;", "bad", "Claude 3.5 Sonnet", "83.3", "Agreement"):
         assert one in page
     assert "good <judge>" not in page
-    assert not re.search(r"(?:src|href)=|@import|url\((?!#)", page)
+    assert not re.search(r"""src=|href="(?!#|data:,)|@import|url\((?!#)""", page)
     assert page.count('<tr class="reference"') == 3
+
+
+def browser_of(page):
+    text = re.search(r'id="pairs-data">(.*?)</script>', page, re.DOTALL).group(1)
+    return json.loads(text)
+
+
+def test_the_browser_holds_both_programs_and_the_replies_in_every_order():
+    rows = records(10)
+    rows[0]["verdicts"] = {
+        "chosen_first": {"choice": "A", "p_a": 0.9, "raw": "A <b>plainly</b>"},
+        "rejected_first": {"choice": "A", "p_a": 0.6, "raw": "again A"},
+    }
+    rows.append({"id": "11", "status": "error", "reason": "timeout", "row": None})
+    page = leaderboard_html([entry("j", 10)], {"j": rows[:11] + rows[12:]}, items=ITEMS)
+    found = browser_of(page)
+    assert found["systems"] == ["j"]
+    first = next(item for item in found["items"] if item["id"] == "0")
+    assert [side[0][0] for side in first["lines"][0]] == ["xxx", "yyyy"]
+    # Right in one order and wrong in the other: half a point; the chosen one had 90 and 40 %.
+    assert first["verdicts"]["j"]["score"] == 0.5
+    assert first["verdicts"]["j"]["p"] == pytest.approx(0.65)
+    replies = [(o["raw"], o["is_right"]) for o in first["verdicts"]["j"]["orders"]]
+    assert replies == [("A <b>plainly</b>", True), ("again A", False)]
+    failed = next(item for item in found["items"] if item["id"] == "11")
+    assert failed["verdicts"]["j"] == {"score": None, "failure": "timeout", "orders": []}
+
+
+def test_two_runs_of_one_judge_are_told_apart():
+    first, second = entry("j", 10), replace(entry("j", 9), protocol="paper")
+    assert [e.label for e in with_labels([first, second])] == ["j (both-orders)", "j (paper)"]
+    assert [e.label for e in with_labels([first, first])] == [
+        "j (both-orders)",
+        "j (both-orders) #2",
+    ]
+
+
+def test_attacked_runs_are_in_the_heat_map_and_not_in_the_table():
+    attacked = entry("j", 6)
+    attacked.measures["attack"] = "rename"
+    attacked.robustness.update(
+        attack="rename", side="rejected", n=12, accuracy_before=10 / 12, accuracy_after=0.5,
+        drop={"mean": 1 / 3, "low": 0.1, "high": 0.6}, flip_rate=1 / 3,
+    )  # fmt: skip
+    page = leaderboard_html([entry("j", 10), attacked])
+    assert page.count('<tr class="result"') == 1
+    assert "rename<br>on the rejected" in page
+    assert "50.0 (-33.3)" in page
+
+
+def test_tasks_of_known_defects_are_listed_with_the_accuracy_without_them():
+    items = [{**item, "defect": "bad label" if i < 2 else ""} for i, item in enumerate(ITEMS)]
+    rows = [{**row, "defect": item["defect"]} for row, item in zip(records(6), items, strict=True)]
+    result = result_of(
+        rows, items, benchmark="b", judge={"name": "j"}, settings={"protocol": "p"}, n_resamples=9
+    )
+    assert result["metrics"]["overall"]["accuracy"] == 0.5
+    assert result["without_defects"]["overall"]["accuracy"] == 0.4
+    page = leaderboard_html([entry_of(result)], {"j": rows})
+    assert page.count("bad label</td><td>1</td>") == 2
+    assert "without defects" in page
+
+
+def test_published_costs_are_read_and_plotted_as_published():
+    costs = read_costs(REFERENCES / "codeprefbench_paper_cost.csv")
+    assert costs[0] == ("3 humans", 120_000.0, 0.732)
+    points = [CostPoint(name, "reference", cost, share) for name, cost, share in costs]
+    page = leaderboard_html([entry("j", 3)], costs=points)
+    assert "CodeFavor Nemo cls" in page
+    assert 'class="ref"' in page
 
 
 def test_plain_tables_hold_the_same_numbers():

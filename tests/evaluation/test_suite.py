@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -12,14 +13,22 @@ from typer.testing import CliRunner
 from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.fake import FakeBackend
 from codefavor.cli.evaluate import app
+from codefavor.cli.report import app as report_app
 from codefavor.engine.context import Context
 from codefavor.errors import BackendError, CodefavorError, ConfigError, DataError, JournalError
 from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import evaluate, items_of
 from codefavor.evaluation.results import read_result, rescore
-from codefavor.evaluation.suite import Task, rescore_task, result_path, rows_path, run_task
-from codefavor.journal import Journal, read_journal
+from codefavor.evaluation.suite import (
+    Task,
+    load_task,
+    rescore_task,
+    result_path,
+    rows_path,
+    run_task,
+)
+from codefavor.journal import Journal, read_journal, rewrite_journal
 from codefavor.judges.llm import LlmJudge, verdict_of_logprobs
 from codefavor.records import Preference, write_rows
 
@@ -112,7 +121,7 @@ def test_rescore_recomputes_from_stored_replies_alone(pairs_file, tmp_path):
     records = list(read_journal(journal))
     for record in records:
         record["row"]["verdicts"]["chosen_first"]["raw"] = "[RESULT] B"
-    assert score(rescore(records, "reasoned")).overall.accuracy == 0
+    assert score(rescore(records, {"mode": "reasoned"})).overall.accuracy == 0
 
 
 def test_rescore_without_stored_replies_says_what_to_do(pairs_file, tmp_path):
@@ -236,3 +245,96 @@ def test_an_attacked_run_states_the_drop_against_the_run_before_it(pairs_file, t
     assert found["accuracy_after"] == 0
     assert found["n"] == 12
     assert found["accuracy_before"] > 0
+
+
+def test_all_attacks_follow_the_plain_run_and_those_that_cannot_apply_are_named(
+    pairs_file, tmp_path
+):
+    arguments = ["pairs", "--data", str(pairs_file), "--out", str(tmp_path)]
+    judge = ["--model-type", "length-bias", "--model-id", "longer", "--attack", "all"]
+    found = CliRunner().invoke(app, [*arguments, *judge])
+    assert found.exit_code == 0, found.output
+    # One function a program: there is nothing to reorder.
+    assert "left out: the attack reorder applies to none" in found.output
+    names = {path.name for path in tmp_path.glob("*.json")}
+    assert "pairs.length-bias-longer.json" in names
+    assert "pairs.length-bias-longer-injection-rejected.json" in names
+    assert not any("reorder" in name for name in names)
+    for name in names - {"pairs.length-bias-longer.json"}:
+        assert read_result(tmp_path / name)["robustness"]["n"] > 0
+
+
+def test_a_smaller_sample_lies_within_a_larger_one(pairs_file):
+    drawn = [
+        {item["id"] for item in load_task(Task("pairs", data=pairs_file, limit=n))}
+        for n in (3, 7, 12)
+    ]
+    assert [len(one) for one in drawn] == [3, 7, 12]
+    assert drawn[0] < drawn[1] < drawn[2]
+    other = {item["id"] for item in load_task(Task("pairs", data=pairs_file, limit=3, seed=1))}
+    assert other != drawn[0]
+
+
+def test_stored_scores_are_read_by_another_reduction_without_the_model(pairs_file, tmp_path):
+    items = load_task(Task("pairs", data=pairs_file))
+    # The better program is likelier per token, and less likely as a whole.
+    better, worse = {"total": -8.0, "n_tokens": 8}, {"total": -6.0, "n_tokens": 4}
+
+    def raw(first, second):
+        return json.dumps(
+            {f"{k}_{side}": one[k] for side, one in (("a", first), ("b", second)) for k in one}
+        )
+
+    rows = [
+        {
+            **{key: item[key] for key in ("id", "problem_id", "level")},
+            "verdicts": {
+                "chosen_first": {"choice": "A", "p_a": 0.6, "raw": raw(better, worse)},
+                "rejected_first": {"choice": "B", "p_a": 0.4, "raw": raw(worse, better)},
+            },
+        }
+        for item in items
+    ]
+    records = [{"id": row["id"], "status": "ok", "row": row} for row in rows]
+    described = {"name": "likelihood (mean)", "kind": "likelihood", "reduction": "mean"}
+    mean, whole = tmp_path / "mean.json", tmp_path / "sum.json"
+    rewrite_journal(rows_path(mean), {"judge": described}, records)
+    task = Task("pairs", data=pairs_file)
+    judge = JudgeOptions("likelihood", "folder", reduction="mean")
+    assert rescore_task(task, judge, mean)["metrics"]["overall"]["accuracy"] == 1
+    result = rescore_task(task, replace(judge, reduction="sum"), whole, stored=mean)
+    assert result["metrics"]["overall"]["accuracy"] == 0
+    assert (result["judge"]["reduction"], result["judge"]["name"]) == ("sum", "likelihood (sum)")
+    # The rows of the new reading lie beside it, for the leaderboard; the old ones are untouched.
+    assert score(read_journal(rows_path(whole))).overall.accuracy == 0
+    assert score(read_journal(rows_path(mean))).overall.accuracy == 1
+
+
+def test_a_result_names_the_licence_of_its_pairs(pairs_file, tmp_path):
+    write_rows(pairs_file, [replace(pair, license="MIT").to_row() for pair in PAIRS])
+    length = JudgeOptions("length-bias", "longer")
+    result, _ = run_task(Task("pairs", data=pairs_file), length, tmp_path / "r.json")
+    assert result["license"] == "MIT"
+    # Set once a result, and not in each of its rows.
+    assert "license" not in next(iter(read_journal(rows_path(tmp_path / "r.json"))))["row"]
+
+
+def test_the_board_is_made_of_results_rows_and_texts(pairs_file, tmp_path):
+    for kind in ("shorter", "longer"):
+        length = JudgeOptions("length-bias", kind)
+        task = Task("pairs", data=pairs_file)
+        run_task(task, length, result_path(tmp_path, task, length))
+    paths = sorted(map(str, tmp_path.glob("*.json")))
+    out = tmp_path / "board.html"
+    arguments = ["leaderboard", *paths, "--out", str(out), "--data", str(pairs_file)]
+    found = CliRunner().invoke(report_app, arguments)
+    assert found.exit_code == 0, found.output
+    page = out.read_text()
+    for part in ("Agreement", "Paired tests", "return 3", "worse program first"):
+        assert part in page
+    assert (tmp_path / "board.md").read_text().count("\n") == 4
+    # Without the data the page still shows every verdict, and says what it lacks.
+    bare = CliRunner().invoke(report_app, arguments[:-2])
+    assert bare.exit_code == 0
+    assert "shows no programs of pairs" in bare.output
+    assert "return 3" not in out.read_text()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from codefavor.errors import BackendError, ConfigError
+from codefavor.errors import BackendError, ConfigError, DataError
 from codefavor.judges.base import in_both_orders
-from codefavor.judges.likelihood import LikelihoodJudge
+from codefavor.judges.likelihood import LikelihoodJudge, Reduction, verdict_of_totals
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.scalar import ScalarJudge
@@ -152,10 +152,29 @@ async def test_another_reduction_of_the_same_model_computes_nothing_again(tiny_l
     fresh = await LikelihoodJudge(tiny_llama, tiny_adapter, "mean", device="cpu").compare(
         COMPARISONS
     )
-    assert [one.raw for one in found] == [one.raw for one in fresh]
+    assert [scores_of(one.raw) for one in found] == [scores_of(one.raw) for one in fresh]
     assert judge._scorer.n_computed_tokens == n_computed
     with pytest.raises(ConfigError, match="with a reference"):
         LikelihoodJudge(tiny_llama, device="cpu").with_reduction("implicit_sum")
+
+
+@pytest.mark.parametrize("reduction", get_args(Reduction))
+async def test_stored_scores_read_by_another_reduction_give_its_verdicts(
+    tiny_llama, tiny_adapter, reduction
+):
+    judge = LikelihoodJudge(tiny_llama, tiny_adapter, "implicit_sum", device="cpu")
+    stored = await judge.compare(COMPARISONS)
+    asked = await judge.with_reduction(reduction).compare(COMPARISONS)
+    for one, other in zip(stored, asked, strict=True):
+        read = verdict_of_totals(json.loads(one.raw), reduction)
+        assert (read.choice, read.p_a, read.raw) == (other.choice, other.p_a, other.raw)
+
+
+def test_an_implicit_reduction_of_scores_without_reference_is_refused():
+    parts = {"total_a": -3.0, "n_tokens_a": 3, "total_b": -8.0, "n_tokens_b": 4}
+    assert verdict_of_totals(parts, "mean").p_a == pytest.approx(1 / (1 + math.exp(-1.0)))
+    with pytest.raises(DataError, match="reference"):
+        verdict_of_totals(parts, "implicit_mean")
 
 
 async def test_equal_codes_tie(tiny_llama):

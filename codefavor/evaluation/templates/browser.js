@@ -11,6 +11,9 @@
   var current = null;
 
   var make = PairView.make, words = PairView.words;
+  // Where the reader may pick judges, the picked ones are looked at; else those the report names.
+  function focus() { return form.elements.judge ? form.elements.judge.value : data.trained; }
+  function base() { return form.elements.against ? form.elements.against.value : data.against; }
   function verdict(item, system) {
     var found = item.verdicts && system !== null ? item.verdicts[system] : null;
     return found ? found.score : null;
@@ -27,12 +30,13 @@
     "lost": function (t, b) { return t === 0 && b === 1; },
     "won": function (t, b) { return t === 1 && b !== null && b < 1; },
     "base-right": function (t, b) { return b === 1; },
-    "undecided": function (t) { return t !== null && t > 0 && t < 1; }
+    "undecided": function (t) { return t !== null && t > 0 && t < 1; },
+    "failed": function (t) { return t === null; }
   };
   function field(name) { return form.elements[name] ? form.elements[name].value : ""; }
   function matches(item) {
     var test = tests[field("verdict")];
-    if (test && !test(verdict(item, data.trained), verdict(item, data.against))) return false;
+    if (test && !test(verdict(item, focus()), verdict(item, base()))) return false;
     if (field("level") && item.level !== field("level")) return false;
     if (field("topic") && item.topic !== field("topic")) return false;
     return field("text").toLowerCase().split(/\s+/).every(function (word) { return whole(item).indexOf(word) >= 0; });
@@ -53,8 +57,8 @@
       button.appendChild(make("span", "name", item.problem_id || item.id.slice(0, 16)));
       var meta = make("span", "meta");
       meta.appendChild(make("span", "", [item.level, item.kind].filter(Boolean).map(words).join(" · ")));
-      if (data.trained !== null) {
-        var score = verdict(item, data.trained);
+      if (focus() !== null) {
+        var score = verdict(item, focus());
         meta.appendChild(make("span", tone(score), sign(score)));
       }
       button.appendChild(meta);
@@ -73,7 +77,9 @@
   }
   function sides(item) {
     var outcome = item.rejected_outcome ? words(item.rejected_outcome) + ", " : "";
-    return PairView.sides(item.lines, run(item.chosen_run), outcome + run(item.rejected_run));
+    return PairView.sides(
+      item.lines, item.chosen_note || run(item.chosen_run), item.rejected_note || outcome + run(item.rejected_run)
+    );
   }
   function failure(item) {
     var box = make("div", "failure");
@@ -89,10 +95,30 @@
       var score = found ? found.score : null;
       var text = system + " " + sign(score);
       if (found && found.p !== null && found.p !== undefined) text += " (" + Math.round(100 * found.p) + "% for chosen)";
-      var focus = system === data.trained || system === data.against ? " focus" : "";
-      row.appendChild(make("li", tone(score) + focus, text));
+      var mark = system === focus() || system === base() ? " focus" : "";
+      row.appendChild(make("li", tone(score) + mark, text));
     });
     return row;
+  }
+  // What each judge replied in each order, word for word.
+  function replies(item) {
+    var box = make("div", "replies");
+    data.systems.forEach(function (system) {
+      var found = (item.verdicts || {})[system];
+      if (!found || !found.orders) return;
+      box.appendChild(make("h4", "", system));
+      if (found.failure) box.appendChild(make("p", "wrong", "failed: " + found.failure));
+      found.orders.forEach(function (order) {
+        var says = order.choice + (order.p_a === null ? "" : ", " + Math.round(100 * order.p_a) + "% for A");
+        var right = order.is_right === null ? "" : order.is_right ? " ✓" : " ✗";
+        var line = make("p", "reply " + (order.is_right === null ? "" : order.is_right ? "right" : "wrong"));
+        line.appendChild(make("span", "", order.shown + ": "));
+        line.appendChild(make("b", "", says + right));
+        box.appendChild(line);
+        if (order.raw) box.appendChild(make("pre", "raw", order.raw));
+      });
+    });
+    return box;
   }
   function run(text) { return text ? text + " asserts" : "not run"; }
   function select(item, byReader) {
@@ -103,9 +129,11 @@
     detail.appendChild(make("h3", "", item.problem_id || item.id));
     detail.appendChild(make("p", "meta", [item.level, item.topic, item.difficulty, words(item.kind || ""), item.id.slice(0, 12)].filter(Boolean).join(" · ")));
     detail.appendChild(make("p", "instruction", item.instruction));
+    if (item.criteria) detail.appendChild(make("p", "note", "Criterion: " + item.criteria));
     if (data.systems.length) detail.appendChild(verdicts(item));
     detail.appendChild(sides(item));
     detail.appendChild(failure(item));
+    detail.appendChild(replies(item));
     detail.scrollTop = 0;
     if (byReader) {
       item.button.scrollIntoView({ block: "nearest" });
@@ -121,6 +149,17 @@
       form.elements[name].appendChild(option);
     });
   }
+  function judges(name, chosen) {
+    if (!form.elements[name]) return;
+    data.systems.forEach(function (system) {
+      var option = make("option", "", system);
+      option.value = system;
+      option.selected = system === chosen;
+      form.elements[name].appendChild(option);
+    });
+  }
+  judges("judge", data.trained);
+  judges("against", data.against);
   options("level");
   options("topic");
   form.addEventListener("input", drawList);

@@ -33,6 +33,8 @@ def without_comments(code: str, *, docstrings: bool) -> str | None:
         stripped = _cut(code, _comment_spans(code))
         if docstrings:
             stripped = _without_docstrings(stripped)
+        if stripped == code:
+            return code
         after = read(stripped)
     except (*UNREADABLE, tokenize.TokenError):
         return None

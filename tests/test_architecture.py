@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "codefavor"
 FLOORS = {
     "errors": 1,
-    "records": 2, "text": 2, "sections": 2, "prompts": 2, "languages": 2,
+    "records": 2, "text": 2, "sections": 2, "prompts": 2, "hub": 2, "languages": 2,
     "idset": 3, "journal": 3, "journal_file": 3,
     "backends": 4, "sandbox": 4, "pairs": 4, "sources": 4,
     "judges": 5, "scoring": 5, "engine": 5,

@@ -11,14 +11,16 @@ import typer
 from codefavor import __version__
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
+from codefavor.evaluation.audit import audit_both_ways, audit_facts
 from codefavor.evaluation.data_card import count_rows, describe_run
-from codefavor.evaluation.dataset_folder import push_dataset, write_dataset
+from codefavor.evaluation.dataset_folder import write_dataset
+from codefavor.hub import push_folder
 from codefavor.records import Preference, read_records
 
 
 def command(
     files: Annotated[list[Path], typer.Argument(help="JSONL of preference rows: split train.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
     name: Annotated[str, typer.Option(help="Title of the card [the folder's name].")] = "",
     split: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE for a further split, as test=t.jsonl.")
@@ -27,7 +29,13 @@ def command(
         list[Path] | None,
         typer.Option(help="Journal of a run that made rows; those beside the files are found."),
     ] = None,
-    push: Annotated[str, typer.Option(help="Upload to this Hub repository, as in me/data.")] = "",
+    audit: Annotated[
+        bool, typer.Option(help="Say how much of the label simple cues give away.")
+    ] = True,
+    push: Annotated[str, typer.Option(help="Then upload it to this OWNER/NAME on the Hub.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that this command wrote.")
+    ] = False,
     public: Annotated[
         bool, typer.Option("--public", help="Make a new Hub repository public.")
     ] = False,
@@ -45,24 +53,34 @@ def command(
         "codefavor": __version__,
         **count_rows(splits),
         "runs": [describe_run(path) for path in _journals(given, journal or [])],
-        "audit": {},
+        "audit": _audit([pair for rows in splits.values() for pair in rows]) if audit else {},
         "contamination": {},
     }
-    write_dataset(splits, facts, name or out.name, out)
+    write_dataset(splits, facts, name or out.name, out, overwrite=overwrite)
     typer.echo(f"{facts['n_rows']} rows in {len(splits)} split(s) -> {out}")
     if push:
-        typer.echo(push_dataset(out, push, is_private=not public))
+        typer.echo(push_folder(out, push, kind="dataset", private=not public))
 
 
 def _read_all(paths: Sequence[Path]) -> list[Preference]:
-    """All rows of a split; raises DataError for an id that occurs twice."""
+    """All rows of a split, equal ones once; raises DataError for one id of different rows."""
     found: dict[str, Preference] = {}
+    n = 0
     for path in paths:
         for pair in read_records(path, Preference):
-            if pair.id in found:
-                raise DataError(f"{path}: the id {pair.id} occurs twice in one split")
-            found[pair.id] = pair
+            if found.setdefault(pair.id, pair) != pair:
+                raise DataError(f"{path}: another row has the id {pair.id} too")
+            n += 1
+    if n > len(found):
+        typer.echo(f"{n - len(found)} rows stood twice and are kept once", err=True)
     return list(found.values())
+
+
+def _audit(pairs: list[Preference]) -> dict[str, dict[str, str]]:
+    if len({pair.instruction for pair in pairs}) < 2:
+        typer.echo("not audited: that needs two instructions", err=True)
+        return {}
+    return audit_facts(*audit_both_ways(pairs))
 
 
 def _journals(files: Sequence[Path], given: Sequence[Path]) -> list[Path]:

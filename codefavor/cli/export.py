@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from codefavor.training.export import export, push
+from codefavor.hub import push_folder
+from codefavor.training.export import export
 
 
 def command(
@@ -39,4 +40,4 @@ def command(
     )
     typer.echo(str(out))
     if push_to:
-        typer.echo(push(out, push_to, private=not public))
+        typer.echo(push_folder(out, push_to, kind="model", private=not public))

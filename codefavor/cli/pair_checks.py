@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.evaluation.audit import Audit, audit_facts, audit_pairs, balanced_for_audit
+from codefavor.evaluation.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
 from codefavor.pairs.balance import shorter_accuracy
 from codefavor.records import Preference, read_records, write_rows, write_text
 
@@ -32,9 +32,7 @@ def audit(
     Cross-validated by instruction; 50 % is chance. In brackets: 95 % intervals by instruction.
     """
     read = read_records(pairs, Preference)
-    plain = audit_pairs(read, max_pairs=max_pairs, seed=seed)
-    kept = balanced_for_audit(read, seed=seed)
-    balanced = audit_pairs(kept, max_pairs=max_pairs, seed=seed) if _has_two(kept) else None
+    plain, balanced = audit_both_ways(read, max_pairs=max_pairs, seed=seed)
     if out is not None:
         row = {
             "file": pairs.name,
@@ -51,10 +49,6 @@ def audit(
     if over:
         typer.echo(f"above {fail_above:.1%}: {', '.join(over)}", err=True)
         raise typer.Exit(1)
-
-
-def _has_two(pairs: list[Preference]) -> bool:
-    return len({pair.instruction for pair in pairs}) > 1
 
 
 def _print_audit(plain: Audit, balanced: Audit | None) -> None:

@@ -121,6 +121,16 @@ def balanced_for_audit(pairs: Sequence[Preference], *, seed: int = 0) -> list[Pr
     )
 
 
+def audit_both_ways(
+    pairs: Sequence[Preference], *, max_pairs: int = 4000, seed: int = 0
+) -> tuple[Audit, Audit | None]:
+    """The audit of the pairs as they are, and of those that balancing keeps (None: too few)."""
+    kept = balanced_for_audit(pairs, seed=seed)
+    has_two = len({pair.instruction for pair in kept}) > 1
+    plain = audit_pairs(pairs, max_pairs=max_pairs, seed=seed)
+    return plain, audit_pairs(kept, max_pairs=max_pairs, seed=seed) if has_two else None
+
+
 def audit_facts(plain: Audit, balanced: Audit | None) -> dict[str, dict[str, str]]:
     """For a card or a table: each cue's accuracy in words, as the pairs are and as balanced."""
     facts: dict[str, dict[str, str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,23 @@ _TEXT_COLUMNS = (
 
 
 def write_dataset(
-    splits: Mapping[str, Sequence[Preference]], facts: Row, name: str, out: Path
+    splits: Mapping[str, Sequence[Preference]],
+    facts: Row,
+    name: str,
+    out: Path,
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Write the folder, whole or not at all; returns `out`.
 
-    Raises ConfigError if `out` exists and MissingPackageError without pyarrow.
+    `overwrite` replaces a folder that an earlier call wrote, and no other. Raises ConfigError if
+    `out` exists and may not be replaced, MissingPackageError without pyarrow.
     """
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; remove it or name another folder")
+    if out.exists() and not (overwrite and (out / FACTS_FILE).is_file()):
+        raise ConfigError(
+            f"{out}: exists already; name another folder, or say --overwrite if it is an older "
+            "data set of this command"
+        )
     try:
         import pyarrow
         import pyarrow.parquet
@@ -48,6 +58,8 @@ def write_dataset(
                 pyarrow.parquet.write_table(table, folder / "data" / file)
         write_text(folder / "README.md", [render_card(facts, name)])
         write_text(folder / FACTS_FILE, [json.dumps(facts, indent=1, ensure_ascii=False) + "\n"])
+        if out.exists():
+            shutil.rmtree(out)
     return out
 
 
@@ -81,43 +93,3 @@ def _shards(rows: Sequence[Row]) -> Iterator[list[Row]]:
         size += length
     if shard:
         yield shard
-
-
-def push_dataset(folder: Path, repo: str, *, is_private: bool = True) -> str:
-    """Upload a data set folder to the Hub and return its address.
-
-    The repository is made if it is missing (private unless told otherwise); the visibility of
-    one that exists is left alone. Raises ConfigError, before anything is sent, without a token,
-    and for a folder that `write_dataset` did not make.
-    """
-    if not (folder / FACTS_FILE).is_file():
-        raise ConfigError(f"{folder}: not a data set folder of `codefavor card`")
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors as hub
-    except ImportError as error:
-        raise MissingPackageError("huggingface_hub", "hub", "--push") from error
-    if huggingface_hub.get_token() is None:
-        raise ConfigError(
-            "--push needs a Hugging Face token with write access: set HF_TOKEN or run "
-            "`hf auth login`; the folder itself is written"
-        )
-    api = huggingface_hub.HfApi()
-    try:
-        api.create_repo(repo, repo_type="dataset", private=is_private, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo,
-            repo_type="dataset",
-            folder_path=folder,
-            commit_message="Data set and card, written by codefavor",
-        )
-    except hub.OfflineModeIsEnabled as error:
-        raise ConfigError(
-            "--push needs the network, which HF_HUB_OFFLINE forbids; the folder itself is written"
-        ) from error
-    except hub.HfHubHTTPError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"the Hub refused the upload to {repo!r}: {reason}") from error
-    except (hub.HFValidationError, ConnectionError, OSError) as error:
-        raise ConfigError(f"the upload to {repo!r} failed: {error}") from error
-    return f"{api.endpoint}/datasets/{repo}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
-from codefavor.errors import ConfigError, MissingPackageError, TrainingError
+from codefavor.errors import ConfigError, TrainingError
 from codefavor.records import whole_folder, write_text
 from codefavor.training.merge import fold_adapter
 from codefavor.training.model_card import model_card, public_card
@@ -70,44 +69,3 @@ def _copy_weights(run: Path, out: Path, *, is_adapter: bool) -> None:
         extra = [run / "adapter_config.json"] if is_adapter else []
         for file in [*files, *extra]:
             shutil.copy(file, partial / file.name)
-
-
-def push(
-    folder: Path, repository: str, *, private: bool = True, endpoint: str | None = None
-) -> str:
-    """Upload a model folder to the Hub as one commit; returns the commit's address.
-
-    The token is that of `HF_TOKEN` or of `hf auth login`. Raises ConfigError, before anything is
-    sent, when the machine is set to be offline or the name is not `owner/name`.
-    """
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        raise ConfigError("HF_HUB_OFFLINE=1 is set, so nothing can be pushed; unset it and retry")
-    owner, _, model = repository.partition("/")
-    if not owner or not model or "/" in model:
-        raise ConfigError(f"--push {repository!r}: expected OWNER/NAME")
-    if not (folder / CARD_FILE).is_file():
-        raise ConfigError(f"{folder}: no {CARD_FILE} (the model card); nothing was pushed")
-    try:
-        from httpx import HTTPError
-        from huggingface_hub import HfApi, get_token
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise MissingPackageError("huggingface_hub", "hub", "pushing to the Hub") from error
-    if not get_token():
-        raise ConfigError("no Hub token: set HF_TOKEN, or log in once with `hf auth login`")
-    api = HfApi(endpoint=endpoint)
-    try:
-        api.create_repo(repository, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            folder_path=folder, repo_id=repository, commit_message=f"Upload {folder.name}"
-        )
-    except HfHubHTTPError as error:
-        raise ConfigError(f"the Hub refused {repository}: {_reason(error)}") from error
-    except (HTTPError, OSError) as error:
-        raise ConfigError(f"the Hub cannot be reached, nothing was pushed: {error}") from error
-    return str(commit.commit_url)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]) or type(error).__name__

@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,8 @@ import pytest
 
 from codefavor.errors import ConfigError
 from codefavor.evaluation.data_card import count_rows
-from codefavor.evaluation.dataset_folder import push_dataset, write_dataset
+from codefavor.evaluation.dataset_folder import write_dataset
+from codefavor.hub import push_folder
 from codefavor.records import Preference
 from tests.kit.server import Call, LoopbackServer, Reply
 
@@ -30,10 +28,10 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def make_folder(tmp_path: Path) -> Path:
+def make_folder(tmp_path: Path, **options: Any) -> Path:
     splits = {"train": PAIRS[:3], "test": PAIRS[3:]}
     facts = {**count_rows(splits), "codefavor": "0", "runs": [], "audit": {}, "contamination": {}}
-    return write_dataset(splits, facts, "Pairs", tmp_path / "folder")
+    return write_dataset(splits, facts, "Pairs", tmp_path / "folder", **options)
 
 
 def test_datasets_reads_the_folder_without_network(tmp_path):
@@ -74,15 +72,14 @@ def test_an_existing_folder_is_left_alone(tmp_path):
     assert (folder / "README.md").read_text() == before
 
 
-def test_pushing_without_a_token_says_so_before_anything_is_sent(tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    with pytest.raises(ConfigError, match="HF_TOKEN"):
-        push_dataset(make_folder(tmp_path), "me/pairs")
-
-
-def test_only_a_data_set_folder_is_pushed(tmp_path):
-    with pytest.raises(ConfigError, match="not a data set folder"):
-        push_dataset(tmp_path, "me/pairs")
+def test_only_an_older_data_set_is_overwritten(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "data" / "train-00009-of-00010.parquet").write_text("of an earlier, larger set")
+    make_folder(tmp_path, overwrite=True)
+    assert len(list((folder / "data").iterdir())) == 2
+    (folder / "codefavor.json").unlink()
+    with pytest.raises(ConfigError, match="exists already"):
+        make_folder(tmp_path, overwrite=True)
 
 
 class FakeHub:
@@ -135,27 +132,17 @@ class FakeHub:
                 self.files[line["value"]["path"]] = self.stored[line["value"]["oid"]]
 
 
-def test_a_push_sends_every_file_to_a_private_repository(tmp_path):
+def test_a_push_sends_every_file_to_a_private_repository(tmp_path, monkeypatch):
     pytest.importorskip("huggingface_hub")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
     folder = make_folder(tmp_path)
-    program = (
-        "import sys, pathlib; from codefavor.evaluation.dataset_folder import push_dataset; "
-        "print(push_dataset(pathlib.Path(sys.argv[1]), 'me/pairs'))"
-    )
     hub = FakeHub()
     with LoopbackServer(hub) as server:
         hub.url = server.url
-        # A process of its own: the client reads its address when it is imported.
-        environment = {
-            **os.environ, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home"),
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(folder)],
-            env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{server.url}/datasets/me/pairs"
+        push_folder(folder, "me/pairs", kind="dataset", endpoint=server.url)
     assert [(c["name"], c["organization"], c["type"], c["visibility"]) for c in hub.created] == [
         ("pairs", "me", "dataset", "private")
     ]

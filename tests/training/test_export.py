@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from codefavor.errors import ConfigError
-from codefavor.training.export import export, push
+from codefavor.hub import push_folder
+from codefavor.training.export import export
 from codefavor.training.model_card import model_card, public_card
 from tests.training.hub import FakeHub, serving
 
@@ -202,7 +203,7 @@ def test_a_push_sends_the_folder_as_one_commit(tmp_path: Path, monkeypatch):
     (folder / "README.md").write_text(model_card(CARD, name="me/judge"))
     (folder / "config.json").write_text("{}")
     with serving(FakeHub()) as hub:
-        address = push(folder, "me/judge", endpoint=hub.url)
+        address = push_folder(folder, "me/judge", kind="model", endpoint=hub.url)
     assert address.endswith("/me/judge/commit/" + "1" * 40)
     assert hub.repositories == {"me/judge": True}  # private unless wished otherwise
     assert hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -230,4 +231,4 @@ def test_a_push_that_cannot_work_says_so(
         monkeypatch.setenv(name, value)
     (tmp_path / "README.md").write_text("x")
     with pytest.raises(ConfigError, match=message):
-        push(tmp_path, repository, endpoint="http://127.0.0.1:9")
+        push_folder(tmp_path, repository, kind="model", endpoint="http://127.0.0.1:9")

@@ -1,0 +1,60 @@
+"""Uploading a finished folder, model or data set, to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from codefavor.errors import ConfigError, MissingPackageError
+
+
+def push_folder(
+    folder: Path,
+    repository: str,
+    *,
+    kind: Literal["model", "dataset"],
+    private: bool = True,
+    endpoint: str | None = None,
+) -> str:
+    """Upload a folder with its README.md as one commit; returns the commit's address.
+
+    A missing repository is made, private unless told otherwise; the visibility of one that
+    exists stays. The token is that of `HF_TOKEN` or of `hf auth login`. Raises ConfigError,
+    before anything is sent, when the machine is set to be offline, the name is not
+    `owner/name`, or there is no card or token.
+    """
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise ConfigError("HF_HUB_OFFLINE=1 is set, so nothing can be pushed; unset it and retry")
+    owner, _, name = repository.partition("/")
+    if not owner or not name or "/" in name:
+        raise ConfigError(f"--push {repository!r}: expected OWNER/NAME")
+    if not (folder / "README.md").is_file():
+        raise ConfigError(f"{folder}: no README.md (the {kind} card); nothing was pushed")
+    try:
+        from httpx import HTTPError
+        from huggingface_hub import HfApi, get_token
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", "hub", "pushing to the Hub") from error
+    if not get_token():
+        raise ConfigError("no Hub token: set HF_TOKEN, or log in once with `hf auth login`")
+    api = HfApi(endpoint=endpoint)
+    try:
+        api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            folder_path=folder,
+            repo_id=repository,
+            repo_type=kind,
+            commit_message=f"Upload {folder.name}",
+        )
+    except HfHubHTTPError as error:
+        raise ConfigError(f"the Hub refused {repository}: {_reason(error)}") from error
+    except (HTTPError, OSError) as error:
+        raise ConfigError(f"the Hub cannot be reached, nothing was pushed: {error}") from error
+    return str(commit.commit_url)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(error).__name__

@@ -84,7 +84,7 @@ def _pattern(section: Section) -> re.Pattern[str]:
         rf"(?P<open>[*_`\[【]*){_SPACE}*(?:\d{{1,2}}[.)]{_SPACE}*)?"
         rf"(?P<name>{names}){_SPACE}*(?P<close>[*_`\]】]*)"
         rf"(?:{_SPACE}*\([^()]*\))?(?P<colon>{_SPACE}*[:：])?(?P<after>[*_`]*)"
-        rf"(?![\w\]】]){_SPACE}*(?P<rest>.*)$",
+        rf"(?:(?<=[\]】*`:：])|(?![\w\]】])){_SPACE}*(?P<rest>.*)$",
         re.IGNORECASE,
     )
 

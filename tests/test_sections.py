@@ -196,6 +196,12 @@ def test_what_is_not_there_is_not_found(text: str, missing: list[str]) -> None:
     assert [name for name in NAMES if name not in found] == missing
 
 
+def test_text_right_behind_a_header_keeps_its_first_letters() -> None:
+    # The original removed the letters of the header from the start of the text.
+    found = read_sections("[INSTRUCTION]Create it\n[FEEDBACK]A better one", SECTIONS)
+    assert found == {"INSTRUCTION": "Create it", "FEEDBACK": "A better one"}
+
+
 def test_a_header_in_a_sentence_of_the_feedback_stays_there() -> None:
     text = "[CHOSEN_CODE]\n```\nx = 1\n```\n[FEEDBACK]\nSee:\n[CHOSEN_CODE]\nis shorter.\n"
     found = read_sections(text, SECTIONS)

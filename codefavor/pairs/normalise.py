@@ -8,7 +8,7 @@ import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from codefavor.languages import parses, strip_both
@@ -31,12 +31,16 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 class Normalised(NamedTuple):
-    """The two codes, and what was done to both of them: "stripped", "neutral" or "kept"."""
+    """The two codes, and what was done to both of them: "stripped", "neutral" or "kept".
+
+    `renamed` maps each old name to its new one, for texts that speak of it.
+    """
 
     chosen: str
     rejected: str
     comments: str
     names: str
+    renamed: Mapping[str, str]
 
 
 def normalise_pair(
@@ -54,28 +58,32 @@ def normalise_pair(
     defines under a name that says which side it is (`sort_fast` and `sort_slow` become `sort`),
     for Python. Names that occur in the text `keep` stay.
     """
-    did_strip = did_rename = False
+    did_strip = False
+    renamed: dict[str, str] = {}
     if comments == "strip":
         chosen, rejected, did_strip = strip_both(chosen, rejected, language, docstrings=True)
     if names == "neutral" and language == "python":
-        chosen, rejected, did_rename = _neutral_names(chosen, rejected, keep)
+        chosen, rejected, renamed = _neutral_names(chosen, rejected, keep)
     return Normalised(
         chosen,
         rejected,
         "stripped" if did_strip else "kept",
-        "neutral" if did_rename else "kept",
+        "neutral" if renamed else "kept",
+        renamed,
     )
 
 
-def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, bool]:
+def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, dict[str, str]]:
     try:
         defined = (_defined(ast.parse(first)), _defined(ast.parse(second)))
         used_all = (list(_names(first)), list(_names(second)))
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
-        return first, second, False
+        return first, second, {}
     used = (set(used_all[0]), set(used_all[1]))
-    kept = set(re.findall(r"\w+", keep)) | set(dir(builtins)) | set(keyword.kwlist)
+    kept = set(re.findall(r"\w+", keep))
+    taken = set(dir(builtins)) | set(keyword.kwlist)
     renamed: list[str] = []
+    every: dict[str, str] = {}
     for number, code in enumerate((first, second)):
         own, others = used[number], used[1 - number]
         other_bare = others | {_bare(name) for name in defined[1 - number] - own}
@@ -83,16 +91,18 @@ def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, bool]:
             name: _bare(name)
             for name in sorted(defined[number] - others - kept)
             if _bare(name) != name
-            and _bare(name) in other_bare - own - kept
+            and _bare(name) in other_bare - own - taken
             # A name inside a string is out of reach there (an f-string, a call by name).
             and len(re.findall(rf"\b{name}\b", code)) == used_all[number].count(name)
         }
         # Two names that would become one are left alone.
         clashing = {bare for bare in new.values() if list(new.values()).count(bare) > 1}
-        renamed.append(_rename(code, {a: b for a, b in new.items() if b not in clashing}))
-    if renamed == [first, second] or not all(parses(code, "python") for code in renamed):
-        return first, second, False
-    return renamed[0], renamed[1], True
+        new = {name: bare for name, bare in new.items() if bare not in clashing}
+        every |= new
+        renamed.append(_rename(code, new))
+    if not every or not all(parses(code, "python") for code in renamed):
+        return first, second, {}
+    return renamed[0], renamed[1], every
 
 
 def _bare(name: str) -> str:

@@ -30,7 +30,7 @@ def load_drafts(path: Path, problems: Mapping[str, Problem]) -> list[Row]:
 
 def _rows(path: Path, problems: Mapping[str, Problem]) -> Iterator[Row]:
     first = next(read_rows(path))[1]
-    if isinstance(first.get("instruction"), str):
+    if "instruction" in first or not {"problem_id", "task_id"} & set(first):
         for where, row in read_rows(path):
             yield _own(row, where, problems)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -96,6 +97,8 @@ class PairInProgress:
             keep=f"{self.instruction} {self.entry_point}",
         )
         self.chosen, self.rejected = normalised.chosen, normalised.rejected
+        for old, new in normalised.renamed.items():
+            self.feedback = re.sub(rf"\b{re.escape(old)}\b", new, self.feedback)
         self.meta["comments"], self.meta["names"] = normalised.comments, normalised.names
         await verifier.verify(self, context)
         return Preference(

@@ -22,7 +22,7 @@ from codefavor.errors import BudgetError, ConfigError
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
 from tests.kit.clock import VirtualClock
-from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
+from tests.kit.server import Call, Handler, LoopbackServer, Reply, openai_reply
 
 ROWS: list[Row] = [{"id": f"r{i}", "q": f"question {i}"} for i in range(12)]
 
@@ -39,7 +39,8 @@ async def three_questions(row: Row, context: Context) -> Row:
 class PlayedBatches:
     """OpenAI's files and batches, in memory; each job needs a few looks until it is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, handler: Handler = openai_reply) -> None:
+        self.handler = handler
         self.files: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.n_answered = 0
@@ -80,7 +81,7 @@ class PlayedBatches:
 
     def _answer(self, line: Row) -> bytes:
         self.n_answered += 1
-        reply = openai_reply(Call("POST", "", {}, line["body"]))
+        reply = self.handler(Call("POST", "", {}, line["body"]))
         status = 200
         if self.fail_first > 0:
             self.fail_first -= 1

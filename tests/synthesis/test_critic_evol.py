@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codefavor.backends import FakeBackend, Sampling
+from codefavor.backends import FakeBackend, Response, Sampling
 from codefavor.engine import Context, run
 from codefavor.journal import Journal, read_journal
 from codefavor.languages import parses
@@ -55,6 +55,21 @@ async def test_a_draft_becomes_the_rejected_side_of_a_pair(
     assert pair.meta["reflection"] == "It adds by hand."
     assert len(pair.meta["conversation"]) == 2
     assert len(pair.meta["examples"]) == 4
+
+
+async def test_names_and_comments_that_tell_the_side_go_from_codes_and_feedback(
+    tmp_path: Path,
+) -> None:
+    critique = changed(
+        improved_code="def total_improved(xs):  # better\n    return sum(xs)\n",
+        feedback="[IMPROVED_CODE] lets `total_improved` call sum.",
+    )
+    record = await end_of(tmp_path, FakeBackend(function=teacher(critique=critique)))
+    assert record["row"]["chosen"] == "def total(xs):\n    return sum(xs)\n"
+    assert record["row"]["feedback"] == "[CHOSEN] lets `total` call sum."
+    assert (record["row"]["meta"]["comments"], record["row"]["meta"]["names"]) == (
+        "stripped", "neutral",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("answer_format", FORMATS)
@@ -131,6 +146,14 @@ async def test_a_dashed_line_in_the_task_breaks_nothing(tmp_path: Path) -> None:
         tmp_path, FakeBackend(function=teacher()), row={**DRAFT, "instruction": instruction}
     )
     assert record["row"]["instruction"] == instruction
+
+
+async def test_a_withheld_answer_is_one_request_and_a_reason(tmp_path: Path) -> None:
+    # The original asked a provider that had blocked the question again and again, forever.
+    backend = FakeBackend(function=teacher(critique=Response("", "filtered")))
+    record = await end_of(tmp_path, backend)
+    assert (record["status"], record["reason"]) == ("rejected", "filtered_answer")
+    assert len(backend.requests) == 1
 
 
 async def test_an_empty_draft_asks_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,17 @@ Messages = Sequence[Mapping[str, str]]
 _PROBE = "codefavorprobe"
 
 
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text as Axolotl's DPO trainer makes them.
+
+    The tokenizer may add a beginning-of-text token that the chat template wrote already; it is
+    counted once.
+    """
+    ids = [int(token) for token in tokenizer(text)["input_ids"]]
+    bos = tokenizer.bos_token_id
+    return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids
+
+
 class ChatTokens:
     """A tokenizer's chat template, applied as Axolotl does.
 
@@ -66,11 +77,7 @@ class ChatTokens:
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, with one beginning-of-text token at most."""
-        ids = [int(token) for token in self.tokenizer(text)["input_ids"]]
-        bos = self.tokenizer.bos_token_id
-        if bos is not None and ids[:2] == [bos, bos]:
-            return ids[1:]
-        return ids
+        return token_ids(self.tokenizer, text)
 
     def _end_of_turn(self) -> str:
         messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}]

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from codefavor.errors import MissingPackageError
 from codefavor.records import Row
 from codefavor.training.formats import FORMATS
-from codefavor.training.plan import is_local_path
+from codefavor.training.plan import deepspeed_file, is_local_path
 from codefavor.training.recipes import load_yaml, method_of
 
 Severity = Literal["error", "warning"]
@@ -31,6 +31,7 @@ Severity = Literal["error", "warning"]
 _GPU = {"bf16": True, "fp8": True, "tf32": True, "compute_capability": "sm_90"}
 _CPU = {"bf16": False, "fp8": False, "tf32": False, "compute_capability": None}
 _PAIR_METHODS = {"dpo", "ipo", "simpo"}
+_SAMPLING_METHODS = {"grpo", "gdpo"}
 # Which of our formats a method can learn from.
 METHOD_FORMATS: dict[str, tuple[str, ...]] = {
     "sft": ("sft", "pairwise", "pairwise_cot"),
@@ -103,6 +104,7 @@ class RecipeChecker:
             *dataset_type_errors(config),
             *loss_errors(config),
             *batch_errors(config, gpus),
+            *adapter_errors(config),
             *path_errors(config, path, where),
             *data_errors(config, where),
         ]
@@ -177,12 +179,14 @@ def import_dotted(name: str) -> Any:
 def dataset_type_errors(config: Mapping[str, Any]) -> Iterator[str]:
     """Data set types that Axolotl has no reader for, or that the method cannot learn from."""
     method = method_of(config)
-    for entry in config.get("datasets") or []:
+    for index, entry in enumerate(config.get("datasets") or []):
         kind = entry.get("type")
         if kind is None:
+            if method not in _SAMPLING_METHODS:
+                yield f"datasets: {entry.get('path')} has no type, so nothing reads its rows"
             continue
         name = "user_defined" if isinstance(kind, dict) else str(kind)
-        if not _has_reader(method, name):
+        if not _has_reader(method, name, config, index):
             yield f"datasets: no reader for the type {name!r} under the method {method}"
             continue
         formats = METHOD_FORMATS.get(method, ())
@@ -195,12 +199,18 @@ def dataset_type_errors(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _has_reader(method: str, name: str) -> bool:
+def _has_reader(method: str, name: str, config: Mapping[str, Any], index: int) -> bool:
     base = "axolotl.prompt_strategies"
-    if method in _PAIR_METHODS | {"grpo", "gdpo", "orpo", "kto"}:
-        folder = "dpo" if method in _PAIR_METHODS | {"grpo", "gdpo"} else method
-        short = name if "." in name else f"{name}.default"
-        return any(_imports(path) for path in (f"{base}.{folder}.{short}", name))
+    if method in _PAIR_METHODS | _SAMPLING_METHODS | {"orpo", "kto"}:
+        # Axolotl's own loader: of a dotted path it finds only what a top-level module holds.
+        folder = method if method in {"orpo", "kto"} else "dpo"
+        full = "user_defined.default" if name == "user_defined" else name
+        with quiet():
+            from axolotl.utils.dict import DictDefault
+
+            load = import_dotted(f"{base}.{folder}.load")
+            cfg = DictDefault(json.loads(json.dumps(config)))
+            return load(full, cfg, dataset_idx=index) is not None
     if name.startswith("bradley_terry."):
         return _imports(f"{base}.{name}.load")
     return any(_imports(path) for path in (f"{base}.{name}.load", f"{base}.{name}", f"{name}.load"))
@@ -247,11 +257,20 @@ def batch_errors(config: Mapping[str, Any], gpus: int) -> Iterator[str]:
     if method == "kto" and micro < 2:
         yield "micro_batch_size must be above 1: KTO's KL term needs other rows of the batch"
     group = (config.get("trl") or {}).get("num_generations")
-    if method in {"grpo", "gdpo"} and group and total % int(group):
+    if method in _SAMPLING_METHODS and group and total % int(group):
         yield f"the global batch {total} is no multiple of trl.num_generations {group}"
     save_steps = config.get("save_steps")
     if not save_steps and config.get("save_strategy") != "epoch":
         yield "no save_steps and no save_strategy: epoch: an interrupted run could not resume"
+
+
+def adapter_errors(config: Mapping[str, Any]) -> Iterator[str]:
+    """Adapters that cannot be put on the model."""
+    if config.get("process_reward_model") and config.get("lora_target_linear"):
+        yield (
+            "lora_target_linear takes the head of a process reward model as well, which peft "
+            "trains whole already and refuses; name lora_target_modules instead"
+        )
 
 
 def path_errors(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[str]:
@@ -270,8 +289,7 @@ def path_errors(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterat
         yield f"base_model: {model} is not there, and no 'Needs:' line of the header makes it"
     deepspeed = config.get("deepspeed")
     if isinstance(deepspeed, str):
-        places = (folder / deepspeed, recipe.parent.parent.parent / deepspeed)
-        found = next((place for place in places if place.is_file()), None)
+        found = deepspeed_file(config, recipe, folder)
         if found is None:
             yield f"deepspeed: {deepspeed} does not exist"
         else:

@@ -1,4 +1,4 @@
-"""Curricula as data: which share of each level a stage trains on, and in which order; pure."""
+"""Curricula as data: how much of each level a stage trains on, and in which order; pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Shares = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Stages in order; each gives the share in [0, 1] of every level that it draws.
+    """Stages in order; each says how much of every level it draws.
+
+    A number up to 1.0 is a share, a whole number from 2 on a count (or all, if there are fewer).
 
     `shuffle` mixes the levels within a stage; otherwise they stand in the order named.
     """
@@ -35,9 +37,11 @@ def curriculum_of_row(row: Mapping[str, Any]) -> Curriculum:
         raise ConfigError("curriculum: stages must be a list of {level: share}")
     for number, stage in enumerate(stages, start=1):
         for level, share in stage.items():
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
+            if not is_number or not (0 < share <= 1 or (isinstance(share, int) and share > 1)):
                 raise ConfigError(
-                    f"curriculum: stage {number}: {level}: {share!r} is no share in (0, 1]"
+                    f"curriculum: stage {number}: {level}: {share!r} is neither a share in (0, 1] "
+                    "nor a count"
                 )
     return Curriculum(tuple(stages), bool(row.get("shuffle", True)), int(row.get("seed", 0)))
 
@@ -63,7 +67,8 @@ def order_by_curriculum(
                 known = ", ".join(sorted(by_level))
                 raise ConfigError(f"curriculum: no pair has the level {level!r}; found: {known}")
             pairs = by_level[level]
-            drawn += pairs[: max(1, round(share * len(pairs)))]
+            count = int(share) if share > 1 else max(1, round(share * len(pairs)))
+            drawn += pairs[:count]
         if curriculum.shuffle:
             random.Random(f"{curriculum.seed}:stage {number}").shuffle(drawn)
         ordered += drawn

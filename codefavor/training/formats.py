@@ -342,7 +342,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "grpo",
             Problem,
-            ("codefavor.training.rewards.keep_prompt",),
+            (),  # Axolotl leaves rows of a data set without a type as they are
             ("prompt", "tests", "entry_point"),
             to_grpo,
         ),

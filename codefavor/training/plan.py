@@ -169,7 +169,6 @@ def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) ->
     plugins = plan.config.get("plugins") or []
     if PLUGIN not in plugins:
         own["plugins"] = [*plugins, PLUGIN]
-    flags = [f"--{key}={fire_literal(value)}" for key, value in {**plan.overrides, **own}.items()]
     beside = Path(sys.executable).parent / "accelerate"
     accelerate = str(beside) if beside.is_file() else "accelerate"
     machine = ["--num_processes", str(max(1, plan.gpus)), "--num_machines", "1"]
@@ -177,8 +176,24 @@ def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) ->
     machine += ["--mixed_precision", precision, "--dynamo_backend", "no"]
     if plan.gpus == 0:
         machine.insert(0, "--cpu")
+    found = deepspeed_file(plan.config, plan.recipe, plan.folder)
+    if found is not None and not (plan.folder / str(plan.config["deepspeed"])).is_file():
+        own["deepspeed"] = str(found)
+    flags = [f"--{key}={fire_literal(value)}" for key, value in {**plan.overrides, **own}.items()]
     train = ["-m", "axolotl.cli.train", str(plan.recipe)]
     return (accelerate, "launch", *machine, *accelerate_args, *train, *flags)
+
+
+def deepspeed_file(config: Mapping[str, Any], recipe: Path, folder: Path) -> Path | None:
+    """The DeepSpeed file that a recipe names; None if it names none, or none that is there.
+
+    Looked for where the launch starts, then beside the folder of recipes that `recipe` is of.
+    """
+    name = config.get("deepspeed")
+    if not isinstance(name, str):
+        return None
+    places = (folder / name, recipe.resolve().parent.parent.parent / name)
+    return next((place for place in places if place.is_file()), None)
 
 
 def fire_literal(value: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError, MissingPackageError
+from codefavor.judges.chat_tokens import token_ids
 from codefavor.records import Row, read_rows
 from codefavor.training.check import quiet
 from codefavor.training.recipes import method_of
@@ -132,7 +133,7 @@ class Preview:
     def single_token_errors(self, labels: Sequence[str] = ("A", "B")) -> list[str]:
         """Labels that the tokenizer splits, as they stand at the start of the answer."""
         prompt = "<turn>\n"
-        before = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        before = self._ids(prompt)
         return [
             f"the label {label!r} is {n} tokens"
             for label in labels
@@ -225,5 +226,4 @@ class Preview:
         return part, ids, [position >= n_prompt for position in range(len(ids))]
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return token_ids(self.tokenizer, text)

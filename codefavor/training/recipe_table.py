@@ -42,7 +42,8 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 | paper | the judges of the CodeFavor paper, with its hyper-parameters |
 | smoke | two steps of a small model on each set of the paper, for its script |
 | seeds | the models of the other systems that this project unites |
-| gpu1x24, gpu1x80, gpu4x80, gpu8x80, gpu8x80-fsdp2, gpu8x141 | by number of GPUs and their GB |
+| gpu1x24, gpu4x80, gpu8x141, ... | number of GPUs, and their GB; `-fsdp2` without DeepSpeed |
+| layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
 | curricula | orders of levels for `codefavor convert --curriculum` |
 | deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |
 
@@ -50,7 +51,7 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 
 A mark stands only for the very configuration in the file: it goes when a setting changes. "check"
 is `codefavor recipes check`; "CPU" and "GPU" are recorded from the run card of a real training
-(`codefavor recipes record`). An empty cell was not run.
+(`codefavor recipes record`). No GPU was at hand so far, so no recipe was run on one.
 
 | recipe | purpose | method | batch | GPUs | check | CPU | GPU |
 |---|---|---|---|---|---|---|---|
@@ -116,7 +117,7 @@ def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:
             method_of(config) + (f", {config['adapter']}" if config.get("adapter") else ", full"),
             str(global_batch(config, line.gpus)),
             str(line.gpus or "any"),
-            *(entry(results, recipe, kind) for kind in ("check", "cpu", "gpu")),
+            *(entry(results, recipe, kind) or "not run" for kind in ("check", "cpu", "gpu")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return _INTRO + "\n".join(lines) + "\n"

@@ -125,19 +125,23 @@ def read_matrix(root: Path) -> dict[str, MatrixLine]:
     """Every line of the matrix by name, in the order of the file, grids written out.
 
     A line with `grid: {model: [a, b]}` stands for one line per combination; `{model}` in its
-    name, purpose, layers and settings is replaced.
+    name, purpose and layers is replaced. Names under `except` are left out of the grid.
     """
     lines = {}
     path = root / "matrix.yaml"
     for pattern, value in load_yaml(path).items():
         if not isinstance(value, dict) or not isinstance(value.get("layers"), list):
             raise ConfigError(f"{path}: {pattern}: needs a list of layers")
-        unknown = set(value) - {"purpose", "layers", "gpus", "set", "grid"}
+        unknown = set(value) - {"purpose", "layers", "gpus", "set", "grid", "except"}
         if unknown:
             raise ConfigError(f"{path}: {pattern}: unknown {sorted(unknown)}")
         axes = value.get("grid") or {}
         for choice in itertools.product(*axes.values()):
             names = dict(zip(axes, choice, strict=True))
+            if pattern.format(**names) in (value.get("except") or ()):
+                continue
+            if pattern.format(**names) in (value.get("except") or ()):
+                continue
             line = _matrix_line(pattern.format(**names), value, names)
             if line.name in lines:
                 raise ConfigError(f"{path}: {line.name} stands twice")

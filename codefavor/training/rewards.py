@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,17 +21,6 @@ from codefavor.text import extract_code
 Completions = Sequence[Any]
 # A sampled program of an untrained model often loops for ever: it gets little time.
 _LIMITS = Limits(cpu_s=3.0, wall_s=10.0)
-
-
-def keep_prompt(
-    cfg: Any, *args: Any, **kwargs: Any
-) -> tuple[Callable[[Row], Row], dict[str, list[str]]]:
-    """The data set's `type`: the prompt stays a conversation, the tests stay as columns."""
-
-    def transform(row: Row, tokenizer: Any = None) -> Row:
-        return {"prompt": row["prompt"]}
-
-    return transform, {"remove_columns": ["id"]}
 
 
 def passes_tests(completions: Completions, **columns: Any) -> list[float]:

@@ -62,6 +62,7 @@ def dpo_data(**changes: Any) -> list[dict[str, Any]]:
         ({"learning_ratee": 1e-4}, "drops the key 'learning_ratee'.*did you mean 'learning_rate'"),
         ({"trl": {"betta": 1}}, "drops the key 'trl.betta'"),
         ({"datasets": dpo_data(type="chat_template.nope")}, "no reader for the type"),
+        ({"datasets": dpo_data(type=None)}, "has no type, so nothing reads its rows"),
         ({"datasets": dpo_data(ds_type="json")}, "drops the key 'datasets.0.ds_type'"),
         ({"datasets": dpo_data(path="./nowhere.jsonl")}, "is not there, and no 'Needs:' line"),
         ({"dpo_loss_type": ["dpop"]}, "unknown 'dpop'; known: aot"),
@@ -88,6 +89,15 @@ def test_a_method_that_cannot_read_the_format_is_found(errors_of):
     assert any("is not for the method sft" in error for error in found)
 
 
+@pytest.mark.parametrize("tracker", ["wandb", "trackio", "mlflow", "tensorboard"])
+def test_a_tracker_is_off_until_its_layer_is_laid_on(errors_of, tracker: str):
+    layer = yaml.safe_load((ROOT / "layers" / "tracking" / f"{tracker}.yaml").read_text())
+    assert layer[f"use_{tracker}"] is True
+    assert errors_of(**layer) == []
+    committed = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*/*.yaml"))
+    assert f"use_{tracker}" not in committed
+
+
 def test_rows_of_another_format_are_found(errors_of, tmp_path: Path):
     data = tmp_path / "outputs" / "data"
     data.mkdir(parents=True)
@@ -98,6 +108,20 @@ def test_rows_of_another_format_are_found(errors_of, tmp_path: Path):
 def test_batches_in_which_the_method_cannot_work_are_found(errors_of):
     assert any("micro_batch_size" in e for e in errors_of("smollm2-135m/kto", micro_batch_size=1))
     assert any("num_generations" in e for e in errors_of("smollm2-135m/grpo", micro_batch_size=3))
+
+
+def test_an_adapter_on_the_head_of_a_process_reward_model_is_found(errors_of):
+    assert errors_of("smollm2-135m/process") == []
+    found = errors_of("smollm2-135m/process", lora_target_linear=True, lora_target_modules=None)
+    assert any("lora_target_linear takes the head" in error for error in found)
+
+
+def test_a_reader_that_imports_but_that_axolotl_does_not_find_is_refused(errors_of):
+    """It looks for `c` of "a.b.c" in a top-level module b only."""
+    entry = {"path": "outputs/data/grpo.jsonl", "split": "train"}
+    named = [{**entry, "type": "codefavor.training.rewards.passes_tests"}]
+    assert any("no reader" in error for error in errors_of("smollm2-135m/grpo", datasets=named))
+    assert errors_of("smollm2-135m/grpo", datasets=[entry]) == []
 
 
 def test_a_reward_function_that_does_not_import_is_not_taken_for_a_model(errors_of):

@@ -49,6 +49,13 @@ def test_a_larger_share_holds_every_pair_of_a_smaller_one():
     assert {pair.id for pair in stages[1]} <= {pair.id for pair in stages[2]}
 
 
+def test_a_whole_number_draws_so_many_or_all_there_are():
+    row = {"stages": [{"easy": 3}, {"hard": 500, "medium": 2}]}
+    levels = [pair.level for pair in order_by_curriculum(PAIRS, curriculum_of_row(row))]
+    assert levels[:3] == ["easy"] * 3
+    assert Counter(levels[3:]) == {"hard": 10, "medium": 2}
+
+
 def test_the_order_is_replayable_and_changes_with_the_seed():
     once = stages_of(SEED_SCHEDULE)
     assert stages_of(SEED_SCHEDULE) == once
@@ -65,8 +72,8 @@ def test_without_shuffle_the_levels_stand_in_order():
     ("row", "message"),
     [
         ({"stages": []}, "must be a list"),
-        ({"stages": [{"easy": 1.5}]}, "no share"),
-        ({"stages": [{"easy": True}]}, "no share"),
+        ({"stages": [{"easy": 1.5}]}, "neither a share"),
+        ({"stages": [{"easy": True}]}, "neither a share"),
         ({"stages": [{"easy": 1}], "order": "x"}, "unknown"),
     ],
 )

@@ -38,7 +38,11 @@ def levelled_pairs() -> list[Preference]:
     return pairs
 
 
-@pytest.mark.parametrize(("order", "n_rows"), [("ordered", 12), ("staged", 4 + 6 + 8 + 12)])
+@pytest.mark.parametrize(
+    ("order", "n_rows"),
+    [("ordered", 12), ("staged", 4 + 6 + 8 + 12)],
+    ids=["ordered", "staged"],
+)
 async def test_stages_are_trained_in_their_order_under_one_schedule(
     order: str, n_rows: int, embedded_model: Path, tmp_path: Path
 ):

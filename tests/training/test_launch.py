@@ -51,6 +51,19 @@ def test_the_command_is_accelerate_launching_axolotl_on_the_recipe(folder: Path)
     assert not any(flag.startswith("--plugins") for flag in command)  # the recipe has it
 
 
+def test_a_deepspeed_file_of_the_package_is_found_from_any_folder(folder: Path):
+    recipe = ROOT / "gpu8x80" / "qwen2.5-coder-7b-dpo.yaml"
+    data = folder / "outputs/data/dpo-no-system.jsonl"
+    data.write_text("{}\n")
+    command = training_command(plan_training(recipe, folder=folder, gpus=8))
+    assert f"--deepspeed={str(ROOT / 'deepspeed' / 'zero3.json')!r}" in command
+    own = folder / "recipes" / "deepspeed"
+    own.mkdir(parents=True)
+    (own / "zero3.json").write_text("{}")
+    command = training_command(plan_training(recipe, folder=folder, gpus=8))
+    assert not any(flag.startswith("--deepspeed") for flag in command)
+
+
 def test_prepared_data_goes_to_another_folder_when_the_data_changes(folder: Path):
     def prepared() -> str:
         command = training_command(plan_training(DPO, folder=folder, gpus=0))

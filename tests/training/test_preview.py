@@ -73,6 +73,21 @@ def test_a_process_reward_is_trained_at_the_end_of_every_line(embedded_model: Pa
 
 
 @pytest.mark.axolotl
+def test_a_beginning_of_text_that_template_and_tokenizer_both_write_counts_once(
+    embedded_model: Path, tmp_path: Path
+):
+    from tokenizers.processors import TemplateProcessing
+
+    reader, before = preview_of("dpo", "dpo", embedded_model, tmp_path)
+    bos = reader.tokenizer.bos_token
+    reader.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, reader.tokenizer.bos_token_id)]
+    )
+    assert [one.input_ids for one in reader.sequences()] == [one.input_ids for one in before]
+    assert [one.is_trained for one in reader.sequences()] == [one.is_trained for one in before]
+
+
+@pytest.mark.axolotl
 def test_the_letters_are_single_tokens(embedded_model: Path, tmp_path: Path):
     reader, _ = preview_of("pairwise", "pairwise", embedded_model, tmp_path)
     assert reader.single_token_errors() == []

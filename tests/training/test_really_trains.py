@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -110,13 +112,14 @@ async def test_the_pairwise_judge_learns_to_answer_by_content(embedded_model: Pa
         "pairwise",
         embedded_model,
         tmp_path,
-        max_steps=24,
+        max_steps=32,
         micro_batch_size=8,
-        learning_rate=8e-4,
-        save_steps=12,
+        learning_rate=1e-3,
+        save_steps=16,
     )
-    losses = values(run, "loss")
-    assert sum(losses[-4:]) < 0.2 * sum(losses[:4])
+    # Two tokens are trained, the letter and the end of turn: who guesses the letter and knows
+    # the end has the loss ln(2) / 2.
+    assert fmean(values(run, "loss")[-4:]) < 0.5 * math.log(2) / 2
     assert await accuracy(PairwiseJudge(embedded_model)) <= 0.25
     assert await accuracy(PairwiseJudge(embedded_model, adapter=run.output_dir)) >= 0.9
 
@@ -127,14 +130,14 @@ async def test_the_reasoning_judge_learns_to_end_with_a_verdict(
 ):
     """The base model writes no [RESULT] line; a few steps teach the form, not yet the content."""
     run = train(
-        "pairwise-cot", "pairwise_cot", embedded_model, tmp_path, max_steps=8, micro_batch_size=4
+        "pairwise-cot", "pairwise_cot", embedded_model, tmp_path, max_steps=12, micro_batch_size=4
     )
     losses = values(run, "loss")
     assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
     decided = []
     for adapter in (None, str(run.output_dir)):
         backend = LocalBackend(str(embedded_model), adapter=adapter)
-        judge = LlmJudge(backend, mode="reasoned", max_tokens=64, system="empty")
+        judge = LlmJudge(backend, mode="reasoned", max_tokens=96, system="empty")
         verdicts = await judge.compare(held_out()[:6])
         decided.append(1.0 - share_of(verdicts, "undecided"))
     assert decided[1] >= 0.8

@@ -63,6 +63,18 @@ def test_paper_recipes_have_the_papers_hyper_parameters(model, rate):
     assert "adapter" not in config
 
 
+def test_the_one_released_recipe_with_another_seed_has_it():
+    lines = recipes.read_matrix(ROOT)
+    seeds = {
+        name: recipes.build(line, ROOT).config["seed"]
+        for name, line in lines.items()
+        if name.startswith("paper/")
+    }
+    assert len(seeds) == 32
+    assert seeds.pop("paper/mistral-7b-critic-gen") == 111
+    assert set(seeds.values()) == {666}
+
+
 def test_merge_is_deep_replaces_lists_and_null_removes():
     base = {"a": 1, "b": {"x": 1, "y": 2}, "c": [1, 2], "d": 4}
     over = {"b": {"y": 3, "x": None}, "c": [9], "d": None}
@@ -116,8 +128,8 @@ def test_the_table_marks_only_what_was_recorded(root: Path):
     results = recipe_table.with_entry(results, "m/y-r", "cpu", "000000000000", "loss 1 -> 0")
     (root / "results.yaml").write_text(recipes.dump(results))
     lines = recipe_table.rendered_files(root)["README.md"].splitlines()
-    assert lines[-2].endswith("| axolotl 0 |  |  |")
-    assert lines[-1].endswith("|  |  |  |")
+    assert lines[-2].endswith("| axolotl 0 | not run | not run |")
+    assert lines[-1].endswith("| not run | not run | not run |")
 
 
 def test_a_run_card_becomes_an_entry_only_when_the_run_finished():

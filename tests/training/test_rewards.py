@@ -53,10 +53,3 @@ def test_a_failed_sandbox_is_an_error_not_a_reward(monkeypatch):
     monkeypatch.setattr(rewards, "_runner", runner)
     with pytest.raises(SandboxError, match="worker gone"):
         rewards.passes_tests([REPLIES["right"]], **columns(1))
-
-
-def test_the_prompt_stays_a_conversation_and_the_tests_stay_columns():
-    transform, options = rewards.keep_prompt({})
-    row = {"id": "x", "prompt": [{"role": "user", "content": "q"}], "tests": "t"}
-    assert transform(row) == {"prompt": row["prompt"]}
-    assert options == {"remove_columns": ["id"]}

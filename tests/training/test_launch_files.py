@@ -1,0 +1,126 @@
+"""The files for many GPUs and machines: they parse, and start what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+LAUNCH = RECIPES / "launch"
+RECIPE = "recipes/gpu8x80/qwen2.5-coder-7b-dpo.yaml"
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """Runs a launch script with programs in its PATH that only note how they were called."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("torchrun", "python", "srun"):
+        (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@"\n')
+    (programs / "scontrol").write_text("#!/bin/sh\nprintf 'node7\\nnode8\\n'\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+
+    def start(script: str, *arguments: str, **environment: str) -> list[str]:
+        done = subprocess.run(
+            ["bash", str(LAUNCH / script), *arguments],
+            env={"PATH": f"{programs}:/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return start
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def test_torchrun_starts_axolotl_on_every_process_of_every_machine(run):
+    words = run("torchrun.sh", RECIPE, "--seed=1", NODES="2", NODE_RANK="1", HEAD="10.0.0.1")
+    assert words[0] == "torchrun"
+    assert (option(words, "--nnodes"), option(words, "--node_rank")) == ("2", "1")
+    assert option(words, "--nproc_per_node") == "8"
+    assert option(words, "--rdzv_endpoint") == "10.0.0.1:29500"
+    assert words[-4:] == ["-m", "axolotl.cli.train", RECIPE, "--seed=1"]
+
+
+def test_slurm_meets_at_the_first_node(run):
+    words = run(
+        "slurm.sbatch",
+        RECIPE,
+        SLURM_NNODES="2",
+        SLURM_JOB_ID="77",
+        SLURM_JOB_NODELIST="node[7-8]",
+        SLURM_GPUS_ON_NODE="4",
+    )
+    assert words[:3] == ["srun", "--kill-on-bad-exit=1", "torchrun"]
+    assert option(words, "--nproc_per_node") == "4"
+    assert option(words, "--rdzv_endpoint") == "node7:29500"
+    assert words[-3:] == ["-m", "axolotl.cli.train", RECIPE]
+
+
+def test_ray_lets_axolotl_start_the_workers(run):
+    words = run("ray.sh", RECIPE, WORKERS="16")
+    assert words[:4] == ["python", "-m", "axolotl.cli.train", RECIPE]
+    assert {"--use_ray=True", "--ray_num_workers=16"} <= set(words)
+
+
+@pytest.mark.parametrize("script", ["torchrun.sh", "slurm.sbatch", "ray.sh"])
+def test_a_script_without_a_recipe_says_how_it_is_used(script: str):
+    done = subprocess.run(
+        ["bash", str(LAUNCH / script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "usage:" in done.stderr
+
+
+def test_the_skypilot_task_trains_a_recipe_that_is_here():
+    task = yaml.safe_load((LAUNCH / "skypilot.yaml").read_text(encoding="utf-8"))
+    assert (RECIPES.parent / task["envs"]["RECIPE"]).is_file()
+    assert '-m axolotl.cli.train "$RECIPE"' in task["run"].replace("\\\n", " ")
+    assert (RECIPES.parent / "requirements-gpu.txt").is_file()
+    checked = subprocess.run(
+        ["bash", "-n"], input=task["setup"] + task["run"], text=True, check=False
+    )
+    assert checked.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_accelerate_reads_its_files(path: Path):
+    pytest.importorskip("accelerate")
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert config.num_processes == written["num_processes"]
+    assert config.num_machines == written["num_machines"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((RECIPES / "deepspeed").glob("*.json")), ids=lambda path: path.stem
+)
+def test_a_deepspeed_file_is_what_its_name_says(path: Path):
+    zero = json.loads(path.read_text(encoding="utf-8"))["zero_optimization"]
+    assert zero["stage"] == int(path.stem[4])
+    assert ("offload_optimizer" in zero) == path.stem.endswith("_offload")
+
+
+def test_every_deepspeed_file_is_used_by_a_recipe():
+    used = {
+        line.split(": ", 1)[1].strip()
+        for path in RECIPES.glob("*/*.yaml")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("deepspeed: ")
+    }
+    files = {f"recipes/deepspeed/{path.name}" for path in (RECIPES / "deepspeed").glob("*.json")}
+    assert used == files

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import marshal
 import sys
-import threading
+from _thread import RLock
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,7 @@ class Bridge(Codec):
     def __init__(self, channel: Channel, first_number: int) -> None:
         super().__init__(first_number)
         self.channel = channel
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.exports: dict[int, object] = {}
         self.handle_of: dict[int, int] = {}
         self.remote_of: dict[int, int] = {}

@@ -92,9 +92,10 @@ class Codec:
 
     def register(self, number: int, value: object) -> None:
         """Remember a container under its number, for the call in progress."""
+        # First the entry by which it is released: even this call can meet the recursion limit.
+        self.scope.append(number)
         self.shared[number] = value
         self.number_of[id(value)] = number
-        self.scope.append(number)
 
     def release(self, number: int) -> None:
         """Forget a numbered container."""

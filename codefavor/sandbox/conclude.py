@@ -26,7 +26,7 @@ def conclude(report: Report, limits: Limits, level: str, trust: str) -> Executio
         outcome, error = _STOPPED[stopped]
         error = error.format(output_bytes=limits.output_bytes)
     elif verdict is None or facts["tests_status"] != 0:
-        outcome, error = _without_verdict(facts)
+        outcome, error = _without_verdict(facts, limits)
     elif verdict["outcome"] in ("gone", "bad_frame"):
         outcome, error = _explain_death(facts, limits, verdict)
     else:
@@ -65,12 +65,15 @@ def _checks(runs: Any) -> list[bool]:
     return checks
 
 
-def _without_verdict(facts: dict[str, Any]) -> tuple[str, str]:
+def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
     status = facts["tests_status"]
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        if number in (signal.SIGXCPU, signal.SIGKILL):
+        if number == signal.SIGXCPU or facts["tests_cpu"] >= limits.cpu_s:
             return "timeout", "the tests used up their CPU time"
+        if number == signal.SIGKILL:
+            # No limit of ours was reached: the system was short of memory, or somebody did it.
+            return "infra_error", "the tests' process was killed from outside"
         return "test_error", f"the tests' process died ({_signal_name(number)})"
     return "test_error", f"the tests' process ended without a verdict (exit {status >> 8})"
 

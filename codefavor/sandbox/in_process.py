@@ -11,7 +11,13 @@ import types
 from typing import NoReturn
 
 from codefavor.sandbox import pytest_shim
-from codefavor.sandbox.instrument import FILE_NAME, RECORDER, Instrumented, instrument
+from codefavor.sandbox.instrument import (
+    FILE_NAME,
+    RECORDER,
+    Instrumented,
+    instrument,
+    needs_program,
+)
 from codefavor.sandbox.program import FILE_NAME as PROGRAM_FILE_NAME
 from codefavor.sandbox.program import MODULE_NAME as PROGRAM_NAME
 from codefavor.sandbox.recorder import Recorder
@@ -25,12 +31,24 @@ from codefavor.sandbox.tests_run import (
 )
 
 
+class _Recorder(Recorder):
+    """No channel tells here whether the program was asked: the writing of an assert does."""
+
+    tests: Instrumented
+
+    def _held(self, number: int) -> bool:
+        site = self.sites[number]
+        if not self.is_proven and not site.is_guarded and needs_program(site, self.tests):
+            self.is_proven = True
+        return super()._held(number)
+
+
 def run_in_process(code: str, tests: str, entry_point: str, verdict_fd: int) -> NoReturn:
     """Load the program, run the tests beside it, write the verdict; never returns."""
     verdict = Verdict(verdict_fd)
-    recorder = Recorder([], lambda: 0, verdict_fd)
+    recorder = _Recorder([], lambda: 0, verdict_fd)
     try:
-        plan = instrument(tests, entry_point)
+        plan = recorder.tests = instrument(tests, entry_point)
         recorder.sites = plan.sites
         _judge(code, plan, entry_point, recorder, verdict)
     except BaseException as error:  # noqa: BLE001  the tests do not parse, or judging failed

@@ -14,14 +14,19 @@ from typing import NamedTuple
 
 RECORDER = "__codefavor_recorder__"
 FILE_NAME = "<tests>"
+_EVALUATED_LATER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class AssertSite(NamedTuple):
-    """Where an assert stands; `is_guarded` means an exception in it may be swallowed."""
+    """Where an assert stands; `is_guarded` means an exception in it may be swallowed.
+
+    `function` is the outermost function around it, "" at module level.
+    """
 
     lineno: int
     node: ast.expr | None
     is_guarded: bool
+    function: str = ""
 
     @property
     def source(self) -> str:
@@ -30,13 +35,17 @@ class AssertSite(NamedTuple):
 
 
 class Instrumented(NamedTuple):
-    """A rewritten module: its tree, its asserts, and the class names its tests construct."""
+    """A rewritten module: its tree, its asserts, and the class names its tests construct.
+
+    `own` are the names that it binds itself, and those of the builtins.
+    """
 
     tree: ast.Module
     sites: list[AssertSite]
     declared: frozenset[str]
     calls_check: bool
     imports: frozenset[str]
+    own: frozenset[str]
 
 
 def is_test_name(name: str) -> bool:
@@ -46,22 +55,32 @@ def is_test_name(name: str) -> bool:
 
 def instrument(source: str, entry_point: str) -> Instrumented:
     """Parse and rewrite the tests; raises SyntaxError or ValueError if they do not parse."""
-    tree = ast.parse(source, FILE_NAME)
+    return rewrite(parse(source), entry_point)
+
+
+def parse(source: str) -> ast.Module:
+    """The tests as they were written; raises SyntaxError or ValueError if they do not parse."""
+    return ast.parse(source, FILE_NAME)
+
+
+def rewrite(tree: ast.Module, entry_point: str) -> Instrumented:
+    """Rewrite parsed tests, in place."""
     rewriter = _Rewriter()
     tree.body = rewriter.statements(tree.body, soft=True, guarded=False)
     ast.fix_missing_locations(tree)
-    declared, imports = _names(tree)
+    declared, imports, own = _names(tree)
     if entry_point[:1].isupper():
         declared |= {entry_point}
     calls_check = _calls_check(tree)
-    return Instrumented(tree, rewriter.sites, declared, calls_check, frozenset(imports))
+    return Instrumented(tree, rewriter.sites, declared, calls_check, frozenset(imports), own)
 
 
-def _names(tree: ast.Module) -> tuple[frozenset[str], set[str]]:
-    """(classes of the program that the tests construct, by the writing; modules imported)."""
+def _names(tree: ast.Module) -> tuple[frozenset[str], set[str], frozenset[str]]:
+    """(classes of the program that the tests construct, by the writing; imports; own names)."""
     used: set[str] = set()
     own: set[str] = set(dir(builtins))
     imports: set[str] = set()
+    others: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             used.update((getattr(node.func, "id", ""), getattr(node.func, "attr", "")))
@@ -75,8 +94,36 @@ def _names(tree: ast.Module) -> tuple[frozenset[str], set[str]]:
                 own.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)
+            others.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.arg):
+            others.add(node.arg)
     wanted = used - own
-    return frozenset(name for name in wanted if name.lstrip("_")[:1].isupper()), imports
+    declared = frozenset(name for name in wanted if name.lstrip("_")[:1].isupper())
+    return declared, imports, frozenset(own | others)
+
+
+def needs_program(site: AssertSite, tests: Instrumented) -> bool:
+    """Whether an assert that held shows that the program was asked, whatever its values.
+
+    True in a `check` that the runner calls with the entry point, and where a name that the
+    tests do not bind is read on every path through the expression.
+    """
+    if site.function == "check" and not tests.calls_check:
+        return True
+    waiting: list[ast.AST] = [] if site.node is None else [site.node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and node.id not in tests.own:
+            return True
+        if isinstance(node, ast.BoolOp):
+            waiting.append(node.values[0])
+        elif isinstance(node, ast.IfExp):
+            waiting.append(node.test)
+        elif isinstance(node, ast.Compare):
+            waiting += [node.left, node.comparators[0]]
+        elif not isinstance(node, _EVALUATED_LATER):
+            waiting += ast.iter_child_nodes(node)
+    return False
 
 
 def _calls_check(tree: ast.Module) -> bool:
@@ -92,6 +139,7 @@ def _calls_check(tree: ast.Module) -> bool:
 class _Rewriter:
     def __init__(self) -> None:
         self.sites: list[AssertSite] = []
+        self._function = ""
 
     def statements(self, body: list[ast.stmt], *, soft: bool, guarded: bool) -> list[ast.stmt]:
         return [self.statement(item, soft=soft, guarded=guarded) for item in body]
@@ -101,7 +149,9 @@ class _Rewriter:
             return self._assert(node, soft=soft, guarded=guarded)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             test = is_test_name(node.name)
+            outer, self._function = self._function, self._function or node.name
             node.body = self.statements(node.body, soft=test, guarded=not test)
+            self._function = outer
         elif isinstance(node, ast.ClassDef):
             node.body = self.statements(node.body, soft=False, guarded=True)
         elif isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
@@ -129,7 +179,7 @@ class _Rewriter:
 
     def _assert(self, node: ast.Assert, *, soft: bool, guarded: bool) -> ast.stmt:
         number = len(self.sites)
-        self.sites.append(AssertSite(node.lineno, node.test, guarded))
+        self.sites.append(AssertSite(node.lineno, node.test, guarded, self._function))
         begin = _call("begin", ast.Constant(number))
         test = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1:

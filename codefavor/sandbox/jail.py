@@ -12,7 +12,6 @@ import os
 import platform
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,12 @@ _STACK_BYTES = 64 << 20
 _NOFILE = 256
 _ROLE_UIDS = {"tests": 1, "program": 2}
 _LONGEST_RUN_S = 86_400
+_LIMITED = (
+    resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE,
+    resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_STACK, resource.RLIMIT_NPROC,
+)  # fmt: skip
+# What never runs a line of a program.
+_TRUSTED_ROLES = ("tests", "resident")
 
 
 class Jail:
@@ -37,12 +42,13 @@ class Jail:
         self.facts: dict[str, Any] = {"layers": []}
         self._without: list[str] = config.get("without", [])
         self._ruleset = -1
-        self._filter, self._places = b"", [0]
+        self._filter: seccomp.Filter | None = None
         self._self_fd = -1
         self._base_bytes = 0
         self._uid_of: dict[str, int] = {}
         self._n_processes = 0
         self._keeps_reading = False
+        self._hard_limits: dict[int, int] = {}
 
     # -- once -----------------------------------------------------------------------------
 
@@ -66,6 +72,10 @@ class Jail:
         """Build the jail; returns what it consists of. Raises OSError if a part is refused."""
         with open("/proc/self/statm", encoding="ascii") as handle:
             self._base_bytes = int(handle.read().split()[0]) * resource.getpagesize()
+        for kind in _LIMITED:
+            _, hard = resource.getrlimit(kind)
+            if hard != resource.RLIM_INFINITY:
+                self._hard_limits[kind] = hard
         if self.level == "L3":
             self._prepare_namespaces()
         elif self.level == "L2":
@@ -75,6 +85,11 @@ class Jail:
         if self.level == "L3":
             # Changing the uid has cleared it.
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Inherited by every forked process, so that it need not set them itself.
+        os.umask(0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         self.facts.update(level=self.level, abi=kernel.landlock_abi(), work=self.work)
         return self.facts
 
@@ -91,6 +106,7 @@ class Jail:
             raise OSError("this kernel has no Landlock (it came with Linux 5.13)")
         if self.is_root:
             uid = 61_000 + os.getpid() % 4_000
+            os.setgroups([])
             self._uid_of = {"tests": uid, "program": uid + 4_001}
             self._keeps_reading = not all(_is_open(path) for path in self.readable)
             self.facts["layers"].append("uid")
@@ -98,8 +114,8 @@ class Jail:
 
     def _prepare_filters(self) -> None:
         plain = self.level == "L2"
-        self._filter, self._places = seccomp.patch_point(self.machine, pretend_metadata=plain)
         if "seccomp" not in self._without:
+            self._filter = seccomp.Filter(self.machine, pretend_metadata=plain)
             self.facts["layers"].append("seccomp")
         if kernel.landlock_abi() > 0 and "landlock" not in self._without:
             self._renew_ruleset()
@@ -147,30 +163,20 @@ class Jail:
     def confine(self, job: dict[str, Any], role: str) -> None:
         """Put the calling process into the jail, for good."""
         os.chdir(self.work)
-        os.umask(0)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
         self._limit(job, role)
-        if role in self._uid_of:
-            self._change_uid(self._uid_of[role])
+        if self._uid_of:
+            self._change_uid(self._uid_of["tests" if role in _TRUSTED_ROLES else "program"])
         elif self.level != "L1":
             kernel.set_capabilities(0)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         if self._ruleset >= 0:
             kernel.landlock_restrict(self._ruleset)
-        if self._filter and "seccomp" not in self._without:
-            program = bytearray(self._filter)
-            own = os.getpid().to_bytes(4, sys.byteorder)
-            for place in self._places:
-                program[place : place + 4] = own
-            kernel.load_filter(bytes(program))
+        if self._filter is not None:
+            self._filter.load(os.getpid())
 
     def _change_uid(self, uid: int) -> None:
         if self._keeps_reading:
             kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
         # The interpreter may lie under a closed home directory; Landlock says what is read.
@@ -178,6 +184,8 @@ class Jail:
 
     def _limit(self, job: dict[str, Any], role: str) -> None:
         cpu = min(math.ceil(job["cpu_s"]) + 2, _LONGEST_RUN_S)
+        if role == "resident":
+            cpu = _LONGEST_RUN_S  # it sets a limit for each job itself
         room = self._base_bytes + job["memory_bytes"] * (1 if role == "program" else 2)
         limits = [
             (resource.RLIMIT_CPU, cpu),
@@ -191,9 +199,8 @@ class Jail:
         if self._uid_of or self.level == "L3":
             limits.append((resource.RLIMIT_NPROC, job["threads"]))
         for kind, value in limits:
-            _, hard = resource.getrlimit(kind)
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
-            resource.setrlimit(kind, (value, value))
+            hard = self._hard_limits.get(kind, value)
+            resource.setrlimit(kind, (min(value, hard),) * 2)
 
 
 def _free_place(readable: list[str]) -> str:

@@ -21,6 +21,11 @@ from codefavor.sandbox.wire import BadFrame, Channel
 _LIBRARY_ITERATORS = frozenset(("builtins", "itertools"))
 _ORDER = {"__lt__": operator.lt, "__le__": operator.le, "__gt__": operator.gt,
           "__ge__": operator.ge, "__eq__": operator.eq, "__ne__": operator.ne}  # fmt: skip
+_TEST_PACKAGES = frozenset(("test", "tests", "testing", "_testing", "mock", "conftest"))
+_PLAIN_TYPES = frozenset((
+    bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range,
+    slice, type(None), type(...),
+))  # fmt: skip
 _SINGLE_STEPS = 8
 _LARGEST_BATCH = 512
 _HIDDEN = ("gi_", "cr_", "ag_", "tb_", "f_", "func_")
@@ -58,6 +63,8 @@ class JudgeBridge(NamingBridge):
         self._trusting: set[type] = set()
         self._made: set[int] = set()
         self._stdout = sys.stdout
+        self.has_served = False
+        self.has_named_library = False
 
     def note_made(self, kind: type, made: object) -> None:
         """As in Bridge: what the tests construct themselves is expected to answer operators."""
@@ -286,6 +293,7 @@ class JudgeBridge(NamingBridge):
 
     def serve(self, operation: str, arguments: list[object]) -> object:
         """As in Bridge: only what was handed over, and none of its insides."""
+        self.has_served = True
         handle, args, keywords = arguments
         target: Any = self.resolve(handle)
         if not isinstance(args, list) or not isinstance(keywords, dict):
@@ -306,6 +314,21 @@ class JudgeBridge(NamingBridge):
             setattr(target, name, args[1])
             return None
         raise BadFrame("an operation the tests do not serve")
+
+    def import_module(self, name: str) -> object:
+        """As in NamingBridge."""
+        self.has_named_library |= name != "builtins"
+        # Libraries ship classes made to deceive comparisons among their tests.
+        if not _TEST_PACKAGES.isdisjoint(name.split(".")):
+            raise BadFrame("not a library module")
+        return super().import_module(name)
+
+    def accepts_library(self, found: object) -> bool:
+        """As in NamingBridge."""
+        is_builtin = isinstance(found, type) and found.__module__ == "builtins"
+        plain = is_builtin and (found in _PLAIN_TYPES or issubclass(found, BaseException))  # type: ignore[arg-type]
+        self.has_named_library |= not plain
+        return super().accepts_library(found)
 
     # -- printing -------------------------------------------------------------------------
 

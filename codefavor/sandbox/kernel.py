@@ -23,6 +23,8 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSCALL = _LIBC.syscall
 _SYSCALL.restype = ctypes.c_long
+_PRCTL = _LIBC.prctl
+_PRCTL.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong]
 
 
 def _check(result: int, what: str) -> int:
@@ -71,11 +73,7 @@ def pivot_root(machine: str) -> None:
 
 def prctl(option: int, value: int) -> None:
     """As prctl(2) with one argument."""
-    zero = ctypes.c_ulong(0)
-    _check(
-        _LIBC.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero),
-        f"prctl {option}",
-    )
+    _check(_PRCTL(option, value, None, 0, 0), f"prctl {option}")
 
 
 def set_capabilities(bits: int) -> None:
@@ -86,18 +84,15 @@ def set_capabilities(bits: int) -> None:
     _check(_LIBC.capset(header, data), "capset")
 
 
-def load_filter(program: bytes) -> None:
-    """Install a seccomp filter on the calling process."""
+def make_filter(program: bytes) -> tuple[bytes, object]:
+    """A seccomp program in the form that `load_filter` takes, and the memory it points to."""
     text = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(text))
-    result = _LIBC.prctl(
-        ctypes.c_int(PR_SET_SECCOMP),
-        ctypes.c_ulong(2),
-        header,
-        ctypes.c_ulong(0),
-        ctypes.c_ulong(0),
-    )
-    _check(result, "seccomp")
+    return struct.pack("@HP", len(program) // 8, ctypes.addressof(text)), text
+
+
+def load_filter(made: tuple[bytes, object]) -> None:
+    """Install a seccomp filter on the calling process."""
+    _check(_PRCTL(PR_SET_SECCOMP, 2, made[0], 0, 0), "seccomp")
 
 
 def landlock_abi() -> int:

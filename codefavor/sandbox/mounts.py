@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -106,6 +107,7 @@ def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
                         n_bytes += entry.stat(follow_symlinks=False).st_size
                         if n_bytes > most_bytes:
                             return True
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return True  # nested more deeply than a path can say
     return False

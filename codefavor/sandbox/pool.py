@@ -245,7 +245,10 @@ class SandboxPool:
                     # Whatever ended the run, the state of its worker is unknown: it must not serve.
                     self._discard(slot, flavour)
                     raise
-                return report, conclude(report, limits, self.level, trust)
+                result = conclude(report, limits, self.level, trust)
+                if result.outcome != "infra_error":
+                    return report, result
+                reason = result.error
             except WorkerGone as error:
                 reason = str(error)
                 _log.warning("a sandbox worker was replaced: %s", reason)

@@ -9,7 +9,6 @@ import types
 from typing import Any
 
 from codefavor.sandbox.codec import ATOMS
-from codefavor.sandbox.extended import freeze_types
 from codefavor.sandbox.mirror import ARITHMETIC, COMPARED, SPECIAL
 from codefavor.sandbox.naming import LIVE_BASES, NamingBridge
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
@@ -215,9 +214,6 @@ _OPERATIONS: dict[str, Any] = {
 
 def run_program(channel_fd: int, code: str, reply_bytes: int) -> None:
     """Serve one program until the tests end; never returns."""
-    freeze_types()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "codefavor"]:
-        del sys.modules[name]
     bridge = ProgramBridge(Channel(channel_fd, reply_bytes), code)
     try:
         bridge.serve_forever()

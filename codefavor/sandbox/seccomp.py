@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import struct
 
+from codefavor.sandbox import kernel
+
 _ALLOW, _REFUSE, _ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
 _PRETEND, _KILL = 0x00050000, 0x80000000
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LD, _JEQ, _JGE, _RET, _AND = 0x20, 0x15, 0x35, 0x06, 0x54
 _NR, _ARCH_AT, _ARGS = 0, 4, 16
+_ANY_PID = 0x5A5A5A5A
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
 
 # name: (x86-64, aarch64)
@@ -173,13 +176,26 @@ def build_filter(machine: str, pid: int, *, pretend_metadata: bool) -> bytes:
     return b"".join(program)
 
 
-def patch_point(machine: str, *, pretend_metadata: bool) -> tuple[bytes, list[int]]:
-    """(filter for process 0, byte offsets of the process id in it)."""
-    first = build_filter(machine, 0x5A5A5A5A, pretend_metadata=pretend_metadata)
-    mark = struct.pack("=I", 0x5A5A5A5A)
-    places: list[int] = []
-    at = first.find(mark)
-    while at >= 0:
-        places.append(at)
-        at = first.find(mark, at + 4)
-    return first, places
+class Filter:
+    """The program for any process: built once, and only the process id is filled in later."""
+
+    def __init__(self, machine: str, *, pretend_metadata: bool) -> None:
+        program = build_filter(machine, _ANY_PID, pretend_metadata=pretend_metadata)
+        self._program = bytearray(program)
+        mark = struct.pack("=I", _ANY_PID)
+        self._places = [at for at in range(0, len(program), 4) if program[at : at + 4] == mark]
+        self._pid = _ANY_PID
+        self.prepare(1)
+
+    def prepare(self, pid: int) -> None:
+        """Fill in the process id; that of a process alone in its namespace is always 1."""
+        if pid != self._pid:
+            self._pid = pid
+            for place in self._places:
+                self._program[place : place + 4] = struct.pack("=I", pid)
+            self._loadable = kernel.make_filter(bytes(self._program))
+
+    def load(self, pid: int) -> None:
+        """Put the calling process, which has this id, under the filter for good."""
+        self.prepare(pid)
+        kernel.load_filter(self._loadable)

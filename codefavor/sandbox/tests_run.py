@@ -8,10 +8,9 @@ import json
 import os
 import sys
 import types
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from codefavor.sandbox import pytest_shim
-from codefavor.sandbox.extended import freeze_types
 from codefavor.sandbox.instrument import FILE_NAME, RECORDER, Instrumented, instrument
 from codefavor.sandbox.judging import CandidateAssertion, CandidateExit, JudgeBridge
 from codefavor.sandbox.mirror import Mirror
@@ -93,25 +92,52 @@ def _run_lengths(checks: list[bool]) -> list[int]:
     return runs
 
 
-def run_tests_process(
-    channel_fd: int, verdict_fd: int, tests: str, entry_point: str, reply_bytes: int
-) -> None:
-    """Judge the program at the other end of the channel; never returns."""
+class Plan(NamedTuple):
+    """Tests ready to run, as often as needed: code objects do not change."""
+
+    tests: Instrumented
+    code: types.CodeType
+
+
+def compile_plan(tests: Instrumented) -> Plan:
+    """The last step before tests can run; raises SyntaxError or ValueError as `compile` does."""
+    return Plan(tests, compile(tests.tree, FILE_NAME, "exec", dont_inherit=True))
+
+
+def prepare_process() -> None:
+    """Set up the interpreter for tests, once in the life of a process."""
     # Collecting garbage could ask the program something in the middle of a question.
     gc.disable()
     sys.setrecursionlimit(10_000)
-    freeze_types()
-    verdict = Verdict(verdict_fd)
+
+
+def run_tests_process(
+    channel_fd: int, verdict_fd: int, tests: str, entry_point: str, reply_bytes: int
+) -> NoReturn:
+    """Judge the program at the other end of the channel; never returns."""
+    prepare_process()
     try:
-        plan = instrument(tests, entry_point)
+        plan = compile_plan(instrument(tests, entry_point))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        verdict = Verdict(verdict_fd)
         verdict.values["error"] = f"the tests do not parse: {type(error).__name__}: {error}"[:2000]
         verdict.write(Recorder([], lambda: 0, verdict_fd), is_weak=False)
         os._exit(0)
-    bridge = JudgeBridge(Channel(channel_fd, reply_bytes), plan.declared, MODULE_NAME)
-    recorder = Recorder(plan.sites, lambda: bridge.n_asked, verdict_fd)
+    bridge = JudgeBridge(Channel(channel_fd, reply_bytes), plan.tests.declared, MODULE_NAME)
+    try:
+        judge(plan, entry_point, bridge, verdict_fd)
+    finally:
+        os._exit(0)
+
+
+def judge(plan: Plan, entry_point: str, bridge: JudgeBridge, verdict_fd: int) -> bool:
+    """Run the tests and write the verdict; whether the conversation came to its proper end."""
+    verdict = Verdict(verdict_fd)
+    recorder = Recorder(plan.tests.sites, lambda: bridge.n_asked, verdict_fd)
+    is_whole = False
     try:
         _judge(plan, entry_point, bridge, recorder, verdict)
+        is_whole = True
     except PeerGone:
         verdict.values.update(outcome="gone", error="the program ended before the tests did")
     except BadFrame as error:
@@ -121,11 +147,11 @@ def run_tests_process(
         verdict.values.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         verdict.write(recorder, is_weak=bridge.is_weak)
-        os._exit(0)
+    return is_whole
 
 
 def _judge(
-    plan: Instrumented,
+    plan: Plan,
     entry_point: str,
     bridge: JudgeBridge,
     recorder: Recorder,
@@ -143,16 +169,10 @@ def _judge(
         return
     names, wanted = _read_names(loaded)
     namespace.open(names, wanted)
-    module = types.ModuleType(MODULE_NAME)
-    sys.modules[MODULE_NAME] = module
-    vars(module)["recorder"] = recorder
-    dict.update(namespace, __name__=MODULE_NAME, __builtins__=builtins, **{RECORDER: recorder})
-    if "pytest" in plan.imports:
-        sys.modules["pytest"] = pytest_shim.make_module()
-    sys.meta_path.append(ImportOfProgram(bridge, names, plan.imports))
+    finder = _introduce(namespace, plan.tests, bridge, recorder, names)
     try:
-        exec(compile(plan.tree, FILE_NAME, "exec", dont_inherit=True), namespace, namespace)
-        run_test_functions(namespace, plan, entry_point, recorder)
+        exec(plan.code, namespace, namespace)
+        run_test_functions(namespace, plan.tests, entry_point, recorder)
     except (PeerGone, BadFrame):
         raise
     except MissingEntryPoint as error:
@@ -160,8 +180,30 @@ def _judge(
         return
     except BaseException as error:  # noqa: BLE001  whatever ends the tests early is the result
         recorder.fail(error)
+    finally:
+        sys.meta_path.remove(finder)
+        del sys.modules[MODULE_NAME]
     bridge.ask("names", 0)  # the last answer: a program that died meanwhile cannot give it
     conclude_checks(recorder, verdict)
+
+
+def _introduce(
+    namespace: TestNamespace,
+    tests: Instrumented,
+    bridge: JudgeBridge,
+    recorder: Recorder,
+    names: frozenset[str],
+) -> ImportOfProgram:
+    """Make the tests a module of their own; what they import last is the program."""
+    module = types.ModuleType(MODULE_NAME)
+    sys.modules[MODULE_NAME] = module
+    vars(module)["recorder"] = recorder
+    dict.update(namespace, __name__=MODULE_NAME, __builtins__=builtins, **{RECORDER: recorder})
+    if "pytest" in tests.imports:
+        sys.modules["pytest"] = pytest_shim.make_module()
+    finder = ImportOfProgram(bridge, names, tests.imports)
+    sys.meta_path.append(finder)
+    return finder
 
 
 def _read_names(loaded: object) -> tuple[frozenset[str], frozenset[str]]:

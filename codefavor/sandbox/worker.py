@@ -20,6 +20,7 @@ from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox.outcome import Limits
+from codefavor.sandbox.plain import may_leave_nothing
 
 _BOOT = (
     "import sys, types\n"
@@ -35,8 +36,9 @@ _START_S = 60.0
 _GRACE_S = 5.0
 _MOST_VERDICT = 1 << 20
 _THREADS = 64
+# Without `random` and `threading`: what they do after every fork doubles its cost.
 _STANDARD = ("typing", "math", "re", "collections", "itertools", "functools", "heapq", "bisect",
-             "string", "datetime", "random", "copy", "operator")  # fmt: skip
+             "string", "datetime", "copy", "operator")  # fmt: skip
 FLAVOURS: dict[str, tuple[str, ...]] = {
     "lean": _STANDARD,
     "numpy": (*_STANDARD, "numpy"),
@@ -179,6 +181,7 @@ class Worker:
             fds.append(code_fd := _memory_file(code))
             fds.append(tests_fd := _memory_file(json.dumps(parts)))
             job = _job_of(limits, mode)
+            job["is_plain"] = mode == "split" and may_leave_nothing(tests)
             self._send(json.dumps(job).encode(), [code_fd, tests_fd, output_write, verdict_write])
             os.close(output_write)
             os.close(verdict_write)

@@ -89,17 +89,19 @@ def test_hostile_program_fails_without_a_trace(
     pool: SandboxPool, case: Hostile, surroundings: Surroundings
 ) -> None:
     code = surroundings.fill(case.code) if case.family == "reaching out" else case.code
+    # One tests' process may wait for the next job: let it be there before and after.
+    pool.run(f"def f(x):\n    return x  # before {case.name!r}", "assert f(3) == 3", HONEST_LIMITS)
     before = _children()
     result = pool.run(code, case.tests, HOSTILE_LIMITS, entry_point="f")
     assert result.outcome not in ("passed", "infra_error", "test_error"), result
     if case.outcomes:
         assert result.outcome in case.outcomes, result.error
     assert surroundings.traces() == []
-    assert _children() <= before or "numpy" in code
     follow_up = pool.run(
         f"def f(x):\n    return x * x  # after {case.name!r}", "assert f(3) == 9", HONEST_LIMITS
     )
     assert follow_up.outcome == "passed", follow_up.error
+    assert len(_children()) <= len(before) or "numpy" in code
 
 
 def _children() -> set[str]:

@@ -1,0 +1,127 @@
+"""Many runs in one go: is the memory flat, and is anything left behind?
+
+    python benchmarks/sandbox_soak.py [--runs 100000] [--level L3] [--workers 2]
+
+Short programs of every kind (right, wrong, raising, with classes, with files, hostile ones
+that exit, fork or write a lot), each text only once. Prints the memory of this process and of
+all processes below it as it goes, and at the end what remains of processes, descriptors,
+temporary files and namespaces after the pool has closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from codefavor.sandbox import Limits, SandboxPool
+
+_SQUARE = "assert f(2) == 4\nassert f(3) == 9"
+_CLASS = "s = S(3)\nassert s.area() == 9"
+# (program, tests, outcomes that are right)
+KINDS = [
+    ("def f(x):\n    return x * x\n", _SQUARE, ("passed",)),
+    ("def f(x):\n    return x + x\n", _SQUARE, ("wrong_output",)),
+    ("def f(x):\n    return x / 0\n", _SQUARE, ("runtime_error",)),
+    ("def f(x) return x\n", _SQUARE, ("syntax_error",)),
+    ("class S:\n    def __init__(self, a):\n        self.a = a\n    def area(self):\n"
+     "        return self.a ** 2\n", _CLASS, ("passed",)),
+    ("def f(x):\n    open('note', 'w').write('x' * 1000)\n    return x * x\n", _SQUARE, ("passed",)),
+    ("import math\ndef f(x):\n    return x * x\n",
+     "import math\nassert math.isclose(f(2), 4.0)", ("passed",)),
+    ("import os\ndef f(x):\n    os._exit(0)\n", _SQUARE, ("runtime_error",)),
+    ("import os\ndef f(x):\n    return os.fork()\n", _SQUARE, ("sandbox_violation",)),
+    ("def f(x):\n    print('y' * 100000)\n    return x * x\n", _SQUARE, ("passed",)),
+]  # fmt: skip
+_LIMITS = Limits(cpu_s=5.0, wall_s=60.0)
+
+
+def main() -> None:
+    """Print a line of figures for every twentieth of the runs, and what remains at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--level", default="L3")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    before = remains()
+    start, wrong = time.monotonic(), Counter[str]()
+    step = max(options.runs // 20, 1)
+    with (
+        SandboxPool(
+            options.workers, required_level=options.level, highest_level=options.level, dedupe=False
+        ) as pool,
+        ThreadPoolExecutor(options.workers) as threads,
+    ):
+        for first in range(0, options.runs, step):
+            numbers = range(first, min(first + step, options.runs))
+            wrong.update(filter(None, threads.map(lambda n: run(pool, n), numbers)))
+            own, below = memory_mib()
+            print(
+                f"{numbers.stop:>7} runs  {time.monotonic() - start:7.0f} s  own {own:6.1f} MiB  "
+                f"below {below:6.1f} MiB  wrong outcomes {wrong.total()}  {remains()}",
+                flush=True,
+            )
+    print(f"wrong outcomes: {dict(wrong) or 'none'}")
+    print(f"before {before}")
+    print(f"after  {remains()}")
+
+
+def run(pool: SandboxPool, number: int) -> str:
+    """Empty if the outcome is right, else what went wrong."""
+    code, tests, right = KINDS[number % len(KINDS)]
+    result = pool.run(f"{code}# {number}\n", tests, _LIMITS)
+    return "" if result.outcome in right else f"kind {number % len(KINDS)}: {result.outcome}"
+
+
+def memory_mib() -> tuple[float, float]:
+    """Resident memory of this process, and of all below it together."""
+    sizes = {pid: int(_status(pid, "VmRSS").split()[0]) / 1024 for pid in family()}
+    own = sizes.pop(os.getpid())
+    return own, sum(sizes.values())
+
+
+def family() -> set[int]:
+    """This process and all below it."""
+    parents = {int(path.name): int(_status(int(path.name), "PPid") or 0) for path in _processes()}
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {pid for pid in found if _status(pid, "VmRSS")}
+
+
+def _processes() -> list[Path]:
+    return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _status(pid: int, name: str) -> str:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+def remains() -> dict[str, int]:
+    """What a run could leave: processes, descriptors, temporary files, pid namespaces."""
+    pids = family()
+    spaces = set()
+    for pid in pids:
+        try:
+            spaces.add(os.readlink(f"/proc/{pid}/ns/pid"))
+        except OSError:
+            continue
+    return {
+        "processes": len(pids),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "temporary files": len(glob.glob(f"{tempfile.gettempdir()}/codefavor-*")),
+        "pid namespaces": len(spaces),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,6 @@ temporary files and namespaces after the pool has closed.
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import tempfile
 import time
@@ -31,7 +30,7 @@ KINDS = [
     ("def f(x) return x\n", _SQUARE, ("syntax_error",)),
     ("class S:\n    def __init__(self, a):\n        self.a = a\n    def area(self):\n"
      "        return self.a ** 2\n", _CLASS, ("passed",)),
-    ("def f(x):\n    open('note', 'w').write('x' * 1000)\n    return x * x\n", _SQUARE, ("passed",)),
+    ("def f(x):\n    open('a', 'w').write('x' * 1000)\n    return x * x\n", _SQUARE, ("passed",)),
     ("import math\ndef f(x):\n    return x * x\n",
      "import math\nassert math.isclose(f(2), 4.0)", ("passed",)),
     ("import os\ndef f(x):\n    os._exit(0)\n", _SQUARE, ("runtime_error",)),
@@ -112,13 +111,13 @@ def remains() -> dict[str, int]:
     spaces = set()
     for pid in pids:
         try:
-            spaces.add(os.readlink(f"/proc/{pid}/ns/pid"))
+            spaces.add(str(Path(f"/proc/{pid}/ns/pid").readlink()))
         except OSError:
             continue
     return {
         "processes": len(pids),
-        "descriptors": len(os.listdir("/proc/self/fd")),
-        "temporary files": len(glob.glob(f"{tempfile.gettempdir()}/codefavor-*")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "temporary files": len(list(Path(tempfile.gettempdir()).glob("codefavor-*"))),
         "pid namespaces": len(spaces),
     }
 

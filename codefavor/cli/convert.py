@@ -10,7 +10,9 @@ from typing import Annotated, Literal, cast
 import typer
 
 from codefavor import __version__
+from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
+from codefavor.evaluation.benchmark_rows import benchmark_hashes, pair_hash
 from codefavor.journal import manifest_path
 from codefavor.records import (
     Preference,
@@ -102,16 +104,33 @@ def _convert(
         result = convert(problems, format_name, options)
     else:
         preferences = [record for path in inputs for record in read_records(path, Preference)]
+        preferences, n_refused = _without_benchmark(preferences)
         if curriculum is not None:
             preferences = order_by_curriculum(preferences, curriculum_of_row(load_yaml(curriculum)))
         is_staged = curriculum is not None
         result = convert(preferences, format_name, options, keep_repeats=is_staged)
+        if n_refused:
+            rejected = {**result.rejected, "benchmark_row": n_refused}
+            n_records = result.n_records + n_refused
+            result = dataclasses.replace(result, rejected=rejected, n_records=n_records)
     if not result.rows:
         raise DataError(
             f"{', '.join(map(str, inputs))}: none of the {result.n_records} records gives a row "
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
     return result
+
+
+def _without_benchmark(pairs: list[Preference]) -> tuple[list[Preference], int]:
+    """The pairs that are not CodePrefBench's own (where its files are here), how many were."""
+    known = benchmark_hashes(data_folder())
+    if known is None:
+        return pairs, 0
+    kept = [pair for pair in pairs if pair_hash(pair.chosen, pair.rejected) not in known]
+    n_refused = len(pairs) - len(kept)
+    if n_refused:
+        typer.echo(f"refused: {n_refused} rows of CodePrefBench, for evaluation only", err=True)
+    return kept, n_refused
 
 
 def _manifest(

@@ -82,6 +82,19 @@ def test_long_rows_are_dropped_or_kept_whole_and_listed(pairs, tmp_path, rule, n
     assert "over 300 tokens: long" in result.stderr
 
 
+def test_rows_of_the_benchmark_are_refused_in_either_order(pairs, tmp_path, monkeypatch):
+    task = {"task_id": "t", "instruction": "Add.", "choices": ["a  + b", "a - b\n"], "gt_choice": 1}
+    folder = tmp_path / "data" / "codeprefbench"
+    folder.mkdir(parents=True)
+    for aspect in ("correctness", "efficiency", "security", "human-preference"):
+        (folder / f"{aspect}-alignment.jsonl").write_text(json.dumps(task) + "\n")
+    monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path / "data"))
+    rows, manifest, result = convert(pairs)
+    assert len(rows) == 2
+    assert (manifest["n_records"], manifest["rejected"]) == (2, {"benchmark_row": 1})
+    assert "refused: 1 rows of CodePrefBench" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

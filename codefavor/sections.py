@@ -175,6 +175,17 @@ def _content(rest: str, lines: Sequence[str]) -> str:
     return "\n".join(kept)
 
 
+def without_thinking(text: str) -> str:
+    """The answer without the thoughts that some servers leave before it, up to `</think>`.
+
+    The opening mark may be missing: some chat templates write it themselves. Then the closing
+    one must stand alone on its line, as it does where models end their thoughts.
+    """
+    if text.lstrip().startswith("<think>"):
+        return text.partition("</think>")[2].lstrip("\r\n")
+    return re.split(r"(?m)^[ \t]*</think>[ \t]*\r?$\n?", text, maxsplit=1)[-1]
+
+
 def read_text(content: str) -> str:
     """The prose of a section, without blanks around it and without a fence that nothing opened."""
     lines = content.split("\n")

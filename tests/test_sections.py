@@ -10,7 +10,14 @@ from typing import NamedTuple
 import pytest
 
 from codefavor.languages import parses
-from codefavor.sections import Section, canonical_tags, read_code, read_sections, read_text
+from codefavor.sections import (
+    Section,
+    canonical_tags,
+    read_code,
+    read_sections,
+    read_text,
+    without_thinking,
+)
 
 SECTIONS = (
     Section("INSTRUCTION"),
@@ -76,6 +83,7 @@ STYLES = [
     Style("bullet", lambda i, name: f"- **{_title(name)}**:"),
     Style("quoted space", lambda i, name: f"> [ {name} ]"),
     Style("wide brackets", lambda i, name: f"\u3010{name}\u3011\uff1a"),
+    Style("heading language", lambda i, name: f"### {_title(name)} (Python):"),
     Style("code", lambda i, name: f"`{name}`"),
 ]
 FENCES = ["```python", "```", "~~~py", "````python", '```Python title="a.py"', ""]
@@ -241,3 +249,17 @@ TAGS = {
 )
 def test_mentions_become_one_tag_and_prose_stays(written: str, stored: str) -> None:
     assert canonical_tags(written, TAGS) == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>\nyes? no.\n</think>\n\nno", "no"),
+        ("First the gate.\n</think>\n[ANSWER] no", "[ANSWER] no"),
+        ("<think>never ends", ""),
+        ("print('</think>')\n", "print('</think>')\n"),
+        ("yes", "yes"),
+    ],
+)
+def test_thoughts_are_no_answer(text: str, answer: str) -> None:
+    assert without_thinking(text) == answer

@@ -9,6 +9,7 @@ from codefavor.backends.base import Message, Sampling, Usage
 from codefavor.engine.context import Context, derived_seed
 from codefavor.errors import Rejected
 from codefavor.records import Row
+from codefavor.sections import without_thinking
 from codefavor.synthesis.forms import AnswerFormat, Form
 
 WHOLE = ("stop",)
@@ -38,7 +39,7 @@ class Conversation:
     async def ask(
         self, question: str, *, form: Form | None = None, accept: Sequence[str] = WHOLE
     ) -> str:
-        """The answer to the next question; no stop strings are ever sent.
+        """The answer to the next question, without thoughts; no stop strings are ever sent.
 
         Raises Rejected for an answer that is empty, withheld, or (unless accepted) cut off.
         """
@@ -51,9 +52,10 @@ class Conversation:
         except Rejected as rejection:
             turn = (len(self.turns) + 1) // 2
             raise Rejected(rejection.reason, f"answer {turn}: {rejection.detail}") from rejection
-        self.turns.append({"role": "assistant", "content": response.text})
+        answer = without_thinking(response.text)
+        self.turns.append({"role": "assistant", "content": answer})
         self.usage += response.usage
-        return response.text
+        return answer
 
     def apart(self) -> Conversation:
         """A new conversation of the same row, for a question that must not see this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def render(name: str, **values: Any) -> str:
     return _template(name).render(**values).rstrip("\n")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(name: str) -> jinja2.Template:
     # Compiling takes a hundred times as long as rendering, and a run renders for every row.
     environment = jinja2.Environment(

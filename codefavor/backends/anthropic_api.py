@@ -7,7 +7,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response, Usage, cut_at_stop
+from codefavor.backends.base import (
+    BaseBackend,
+    Feature,
+    Request,
+    Response,
+    Usage,
+    cut_at_stop,
+    with_hint,
+)
 from codefavor.backends.http import error_of
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
@@ -72,9 +80,8 @@ class AnthropicBackend(BaseBackend):
             return _response_of(result, request)
         except self._anthropic.APIStatusError as error:
             reply = error.response
-            raise error_of(
-                reply.status_code, reply.headers, reply.content, str(reply.url)
-            ) from error
+            refused = error_of(reply.status_code, reply.headers, reply.content, str(reply.url))
+            raise with_hint(refused) from error
         except self._anthropic.APITimeoutError as error:
             raise BackendError(
                 "anthropic: no whole answer in time", retryable=True, reason="timeout"

@@ -263,6 +263,17 @@ def unsupported(
     )
 
 
+def with_hint(error: BackendError) -> BackendError:
+    """The error, with what helps where a service refuses a parameter it was sent."""
+    if error.reason != "unsupported":
+        return error
+    return BackendError(
+        f"{error} (leave a parameter out with --set 'omit=[\"temperature\"]')",
+        retryable=error.retryable,
+        reason=error.reason,
+    )
+
+
 def check_messages(messages: Sequence[Message]) -> None:
     """Raise ConfigError unless these are chat messages: system first if at all, user last.
 

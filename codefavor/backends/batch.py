@@ -18,17 +18,25 @@ def make_batch_service(backend: Backend, **options: Any) -> Any:
     Raises ConfigError for a backend without one, and for unknown or missing options.
     """
     factory, first = _factory_of(backend)
-    known = list(inspect.signature(factory).parameters)[1:]
+    parameters = inspect.signature(factory).parameters
+    known = list(parameters)[1:]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ConfigError(
             f"batch mode of {backend.name!r} has no option {unknown[0]!r}; "
             f"known: {', '.join(known)}"
         )
-    try:
-        return factory(first, **options)
-    except TypeError as error:
-        raise ConfigError(f"batch mode of {backend.name!r}: {error}; known: {known}") from error
+    missing = [
+        name
+        for name in known
+        if name not in options and parameters[name].default is inspect.Parameter.empty
+    ]
+    if missing:
+        raise ConfigError(
+            f"batch mode of {backend.name!r} needs {', '.join(missing)}: "
+            + " ".join(f"--batch-set {name}=..." for name in missing)
+        )
+    return factory(first, **options)
 
 
 def _factory_of(backend: Backend) -> tuple[Callable[..., Any], Any]:
@@ -40,11 +48,11 @@ def _factory_of(backend: Backend) -> tuple[Callable[..., Any], Any]:
     if backend.name == "bedrock":
         from codefavor.backends.batch_bedrock import BedrockBatchService
 
-        return BedrockBatchService, backend.model
+        return BedrockBatchService, backend
     if backend.name == "vllm":
         from codefavor.backends.batch_vllm import VLLMBatchService
 
-        return VLLMBatchService, backend.model
+        return VLLMBatchService, backend
     raise ConfigError(
         f"the backend {backend.name!r} has no batch mode; {', '.join(BATCH_KINDS)} have"
     )

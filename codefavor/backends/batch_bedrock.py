@@ -11,11 +11,10 @@ import orjson
 
 from codefavor.backends.base import Request, Response
 from codefavor.backends.bedrock import (
+    BedrockBackend,
     call,
-    converse_payload,
     error_of,
     make_client,
-    make_session,
     response_of,
 )
 from codefavor.backends.http import decode_object
@@ -25,31 +24,32 @@ _FINAL = frozenset({"Completed", "PartiallyCompleted", "Stopped", "Expired"})
 
 
 class BedrockBatchService:
-    """Invocation jobs with Converse input. `s3_uri` is a folder for both input and output;
-    `job_role_arn` is the role that the service reads and writes it with."""
+    """Invocation jobs with Converse input, as the backend's own role in the backend's region.
 
-    # The service's default quotas; it also wants at least 100 records a job.
+    `s3_uri` is a folder for both input and output; `job_role_arn` is the role that the service
+    reads and writes it with.
+    """
+
+    # The service's default quotas.
     max_requests = 50_000
     max_bytes = 190_000_000
+    min_requests = 100
 
     def __init__(
         self,
-        model: str,
+        backend: BedrockBackend,
         *,
         s3_uri: str,
         job_role_arn: str,
-        region: str | None = None,
-        profile: str | None = None,
-        role_arn: str | None = None,
         endpoint_url: str | None = None,
         s3_endpoint_url: str | None = None,
     ) -> None:
         if not s3_uri.startswith("s3://"):
             raise ConfigError(f"s3_uri must be s3://bucket/folder; found {s3_uri!r}")
-        self._model, self._role = model, job_role_arn
+        self._backend, self._model, self._role = backend, backend.model, job_role_arn
         self._bucket, _, prefix = s3_uri[len("s3://") :].partition("/")
         self._prefix = prefix.strip("/")
-        session = make_session(region, profile, role_arn)
+        session = backend.session
         self._bedrock = make_client(session, "bedrock", endpoint_url, threads=4, timeout_s=120)
         # Releases of boto3 before the Converse type refuse the field as an argument.
         self._bedrock.meta.events.register(
@@ -59,8 +59,8 @@ class BedrockBatchService:
         self._folder: Path | None = None
 
     def line(self, key: str, request: Request) -> bytes:
-        """One record, named by its key."""
-        body = converse_payload(self._model, request)
+        """One record, named by its key. Raises BackendError for what Bedrock cannot honour."""
+        body = self._backend.payload(request)
         body.pop("modelId")
         return orjson.dumps({"recordId": key, "modelInput": body})
 

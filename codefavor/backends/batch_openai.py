@@ -24,6 +24,7 @@ class OpenAIBatchService:
     # The service's own caps (50,000 requests, 200 MB), with some room.
     max_requests = 50_000
     max_bytes = 190_000_000
+    min_requests = 1
 
     def __init__(self, backend: OpenAIBackend, *, completion_window: str = "24h") -> None:
         self._backend = backend

@@ -12,6 +12,7 @@ import orjson
 from codefavor.backends.base import Request, Response
 from codefavor.backends.batch_openai import read_results
 from codefavor.backends.openai_wire import payload_of
+from codefavor.backends.vllm import VLLMBackend, continuation
 from codefavor.errors import BackendError, ConfigError
 
 _LOG_TAIL_CHARS = 1500
@@ -26,20 +27,23 @@ class VLLMBatchService:
 
     max_requests = 1_000_000
     max_bytes = 2_000_000_000
+    min_requests = 1
 
-    def __init__(self, model: str, *, command: Sequence[str] = ()) -> None:
-        self._model = model
+    def __init__(self, backend: VLLMBackend, *, command: Sequence[str] = ()) -> None:
+        self._backend = backend
+        self._model = backend.model
         self._command = list(command)
         self._folder: Path | None = None
 
     def line(self, key: str, request: Request) -> bytes:
-        """One request, named by its key."""
+        """One request, named by its key. Raises BackendError for what vLLM cannot honour."""
+        self._backend.check(request)
         return orjson.dumps(
             {
                 "custom_id": key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": payload_of(self._model, request),
+                "body": payload_of(self._model, request, extra=continuation(request)),
             }
         )
 

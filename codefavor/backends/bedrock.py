@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response, Usage, cut_at_stop
+from codefavor.backends.base import (
+    BaseBackend,
+    Feature,
+    Request,
+    Response,
+    Usage,
+    cut_at_stop,
+    with_hint,
+)
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
 
@@ -33,6 +41,10 @@ _CODES = {
     "ValidationException": ("bad_request", False),
 }
 _TOO_LONG = re.compile(r"too long|too many (?:input )?tokens|maximum.{0,40}tokens|context", re.I)
+_REFUSED = re.compile(
+    r"cannot both be specified|doesn['\u2019]t support|does not support|is deprecated", re.I
+)
+_CONVERSE_NAMES = {"top_p": "topP", "max_tokens": "maxTokens", "stop": "stopSequences"}
 _NO_MODEL = re.compile(r"model identifier is invalid|on-demand throughput isn", re.I)
 _STOP_REASONS = {
     "end_turn": "stop",
@@ -54,7 +66,8 @@ class BedrockBackend(BaseBackend):
     Credentials as boto3 finds them (`profile`, environment, instance role, or a bearer token
     in AWS_BEARER_TOKEN_BEDROCK). With `role_arn`, or AWS_ROLE_ARN, that role is assumed and its
     credentials are renewed before they expire. `region` None takes AWS's own settings.
-    `threads` is how many calls run at once, `omit` names fields a model refuses. A JSON schema
+    `threads` is how many calls run at once, `omit` names parameters that a model refuses, such
+    as temperature or top_p. A JSON schema
     is asked for as the input of a tool, which the model must be able to use.
     """
 
@@ -75,9 +88,9 @@ class BedrockBackend(BaseBackend):
     ) -> None:
         super().__init__(model)
         self._omit = tuple(omit)
-        session = make_session(region, profile, role_arn or os.environ.get("AWS_ROLE_ARN"))
+        self.session = make_session(region, profile, role_arn or os.environ.get("AWS_ROLE_ARN"))
         self._client = make_client(
-            session, "bedrock-runtime", endpoint_url, threads=threads, timeout_s=timeout_s
+            self.session, "bedrock-runtime", endpoint_url, threads=threads, timeout_s=timeout_s
         )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bedrock")
 
@@ -86,10 +99,14 @@ class BedrockBackend(BaseBackend):
         """Backend, model, and the fields left out."""
         return {**super().identity, **({"omit": sorted(self._omit)} if self._omit else {})}
 
+    def payload(self, request: Request) -> Row:
+        """The arguments of a Converse call, as `generate` and batch files send them."""
+        self.check(request)
+        return converse_payload(self.model, request, self._omit)
+
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""
-        self.check(request)
-        payload = converse_payload(self.model, request, self._omit)
+        payload = self.payload(request)
         loop = asyncio.get_running_loop()
         return response_of(
             await loop.run_in_executor(self._threads, self._converse, payload), request
@@ -167,7 +184,7 @@ def call(function: Any) -> Mapping[str, Any]:
         result: Mapping[str, Any] = function()
         return result
     except aws.ClientError as error:
-        raise error_of(error.response) from error
+        raise with_hint(error_of(error.response)) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
         raise BackendError(f"AWS: {error}", retryable=False, reason="auth") from error
     except aws.ReadTimeoutError as error:
@@ -193,6 +210,8 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
         reason, retryable = "rate_limited", True
     if reason == "bad_request" and _NO_MODEL.search(message):
         reason = "unknown_model"
+    elif reason == "bad_request" and _REFUSED.search(message):
+        reason = "unsupported"
     elif reason == "bad_request" and _TOO_LONG.search(message):
         reason = "context_too_long"
     wish = metadata.get("HTTPHeaders", {}).get("retry-after", "")
@@ -213,7 +232,7 @@ def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -
     if request.stop:
         inference["stopSequences"] = list(request.stop)
     for name in omit:
-        inference.pop(name, None)
+        inference.pop(_CONVERSE_NAMES.get(name, name), None)
     turns = [m for m in request.messages if m["role"] != "system"]
     payload: Row = {
         "modelId": model,

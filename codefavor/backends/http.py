@@ -57,7 +57,8 @@ _BODY_REASONS = (
         "unsupported",
         re.compile(
             r"unsupported_(?:parameter|value)|unrecognized request argument|"
-            r"is not supported with this model|extra inputs are not permitted",
+            r"is not supported with this model|extra inputs are not permitted|"
+            r"cannot both be specified|is deprecated for this model",
             re.I,
         ),
     ),

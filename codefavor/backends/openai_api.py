@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response
+from codefavor.backends.base import BaseBackend, Feature, Request, Response, with_hint
 from codefavor.backends.http import HttpClient
 from codefavor.backends.openai_wire import Mode, TokenParameter, payload_of, response_of
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
 OPENAI_URL = "https://api.openai.com/v1"
+_AUTH_HEADERS = frozenset({"authorization", "api-key"})
 
 
 class OpenAIBackend(BaseBackend):
@@ -21,7 +22,8 @@ class OpenAIBackend(BaseBackend):
 
     Without `base_url` and `api_key` it reads OPENAI_BASE_URL and OPENAI_API_KEY; a server other
     than OpenAI's own may do without a key. `headers` are added to each request (Azure:
-    {"api-key": ...}). `mode` "completion" sends the one user message as a bare prompt.
+    {"api-key": ...}; one that authenticates takes the place of the environment's key).
+    `mode` "completion" sends the one user message as a bare prompt.
     Reasoning models of OpenAI take `token_parameter` "max_completion_tokens"; a server that
     says so itself is believed. `omit` names parameters the server refuses, such as
     temperature; `extra` adds fields of its own to each request; `features` says what the
@@ -51,7 +53,9 @@ class OpenAIBackend(BaseBackend):
         if features is not None:
             self.features = frozenset(features)
         url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        key = api_key or os.environ.get("OPENAI_API_KEY")
+        key = api_key
+        if key is None and not _AUTH_HEADERS & {name.lower() for name in headers or {}}:
+            key = os.environ.get("OPENAI_API_KEY") or None
         if key is None and url.startswith("https://api.openai.com") and not headers:
             raise ConfigError(
                 "the backend 'openai' needs a key: set OPENAI_API_KEY (or give --base-url for a "
@@ -106,7 +110,7 @@ class OpenAIBackend(BaseBackend):
             if error.reason == "filtered":
                 return Response("", "filtered")
             if not _asks_for_newer_name(error, parameter):
-                raise
+                raise with_hint(error) from error
             self._token_parameter = "max_completion_tokens"
             reply = await self.client.post(self.path, self.payload(request, extra))
         response = response_of(reply.body, request)

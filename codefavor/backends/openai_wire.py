@@ -87,7 +87,8 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
     if len(samples) != request.sampling.n:
         raise BackendError(
             f"asked for {request.sampling.n} answers, received {len(samples)}; this server does "
-            "not honour n",
+            'not honour n: name what it can do, such as --set \'features=["stop", "system"]\', and '
+            "it is asked so many times instead",
             retryable=False,
             reason="unsupported",
         )

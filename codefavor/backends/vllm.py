@@ -74,7 +74,7 @@ class VLLMBackend(BaseBackend):
         self.check(request)
         server = await self._running_server()
         try:
-            return await self._continue(server, request)
+            return await server.generate(request, extra=continuation(request))
         except BackendError as error:
             process = self._process
             if process is not None and process.poll() is not None:
@@ -94,14 +94,6 @@ class VLLMBackend(BaseBackend):
             assert process.stdin is not None
             process.stdin.close()
             await asyncio.get_running_loop().run_in_executor(None, process.wait)
-
-    async def _continue(self, server: OpenAIBackend, request: Request) -> Response:
-        if request.messages[-1]["role"] != "assistant":
-            return await server.generate(request)
-        # vLLM's own way to say that the last message is to be continued.
-        return await server.generate(
-            request, extra={"continue_final_message": True, "add_generation_prompt": False}
-        )
 
     async def _running_server(self) -> OpenAIBackend:
         loop = asyncio.get_running_loop()
@@ -160,6 +152,13 @@ class VLLMBackend(BaseBackend):
             "(vLLM lives in an environment of its own; name its program with "
             "--set executable=/that/environment/bin/vllm)"
         )
+
+
+def continuation(request: Request) -> Row:
+    """vLLM's own way to say that the last message is the model's and is to be continued."""
+    if request.messages[-1]["role"] != "assistant":
+        return {}
+    return {"continue_final_message": True, "add_generation_prompt": False}
 
 
 def _free_port() -> int:

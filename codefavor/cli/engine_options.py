@@ -29,7 +29,7 @@ from codefavor.engine import (
     TerminalProgress,
 )
 from codefavor.engine.output import batch_to_file, run_to_file
-from codefavor.engine.plan import Forecasted
+from codefavor.engine.plan import Forecasted, forecast
 from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.sources.locate import DATA_VARIABLE
@@ -100,16 +100,22 @@ class EngineFlags:
         assert context.backend is not None
         service = make_batch_service(context.backend, **parse_options(self.batch_options or []))
         options.pop("label", None)
+        shared = self.run_options()
         return batch_to_file(
             step,
             rows,
             out,
             service,
             wait=not self.no_wait,
-            budget=self.run_options()["budget"],
-            retry_errors=self.retry_errors,
+            report=lambda words: typer.echo(words, err=True),
+            **{name: shared[name] for name in ("budget", "limits", "retry_errors")},
             **options,
         )
+
+    def forecast(self, step: Step, rows: list[Row], backend: Backend, seed: int) -> None:
+        """Print what `--dry-run` finds out; nothing is asked."""
+        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
+        show_forecast(forecast(step, rows, context, in_batch=self.batch))
 
     def make_backend(self) -> Backend:
         """The backend with its options."""
@@ -233,15 +239,15 @@ def summary(counts: Counts) -> str:
     return "; ".join(parts)
 
 
-def show_forecast(forecast: Forecasted) -> None:
+def show_forecast(found: Forecasted) -> None:
     """Print what `--dry-run` found out."""
-    for number, prompt in enumerate(forecast.prompts, start=1):
-        typer.echo(f"--- prompt {number} of {forecast.n_requests} ---\n{prompt}\n")
+    for number, prompt in enumerate(found.prompts, start=1):
+        typer.echo(f"--- prompt {number} of {found.n_requests} ---\n{prompt}\n")
     cost = "unknown: this model is in no price table (--prices adds yours)"
-    if forecast.usd_at_most is not None:
-        cost = f"at most ${forecast.usd_at_most:.4f}"
+    if found.usd_at_most is not None:
+        cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
     typer.echo(
-        f"{forecast.n_rows} rows, {forecast.n_requests} requests (the first question of each row), "
-        f"about {forecast.input_tokens} input tokens, at most {forecast.output_tokens_at_most} "
+        f"{found.n_rows} rows, {found.n_requests} requests (the first question of each row), "
+        f"about {found.input_tokens} input tokens, at most {found.output_tokens_at_most} "
         f"output tokens; cost {cost}"
     )

@@ -11,8 +11,7 @@ import typer
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
-from codefavor.engine import Context
-from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.records import Problem, Row
 from codefavor.sources.instructions import load_instructions
@@ -92,7 +91,7 @@ def write_drafts(
     backend = engine.make_backend()
     step = make_drafts_step(sampling)
     if dry_run:
-        flags.show_forecast(forecast(step, rows, Context(backend, seed=seed)))
+        engine.forecast(step, rows, backend, seed)
         return
     context = engine.make_context(backend, out, seed)
     with engine.closing(context):

@@ -12,9 +12,9 @@ import typer
 from codefavor.backends import Backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.pair_options import PairFlags
-from codefavor.engine import Context, Step
+from codefavor.engine import Step
 from codefavor.engine.output import journal_of, write_results
-from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
@@ -120,7 +120,7 @@ def _run(
     if pairs.dry_run:
         verifier = Verifier(ways=pairs.ways(), margin=pairs.margin)
         step = make_step(settings, verifier)
-        flags.show_forecast(forecast(step, rows, Context(backend, seed=pairs.seed)))
+        engine.forecast(step, rows, backend, pairs.seed)
         return
     context = engine.make_context(backend, out, pairs.seed)
     with engine.closing(context), pairs.checking(context, engine, out) as checking:

@@ -21,6 +21,7 @@ from codefavor.engine.answers import AnswerStore, answer_key
 from codefavor.engine.ask import RowPending, RunStopped
 from codefavor.engine.budget import Budget, Forecast, Ledger, ledger_path
 from codefavor.engine.context import Context
+from codefavor.engine.limits import Limits
 from codefavor.engine.prices import FREE, Price, PriceTable
 from codefavor.engine.runner import Counts, Step, run
 from codefavor.errors import BackendError, BudgetError, ConfigError
@@ -37,11 +38,14 @@ class BatchService(Protocol):
     """A service that answers files of requests.
 
     `submit` is given a token that stays the same when it is called again for the same file
-    after a crash, so that a job is never started (and paid) twice.
+    after a crash, so that a job is never started (and paid) twice. A round of fewer than
+    `min_requests` is asked one by one instead, at the full price.
     """
 
     max_requests: int
     max_bytes: int
+    # Fewer than this is no job: the service would refuse it.
+    min_requests: int
 
     def line(self, key: str, request: Request) -> bytes:
         """The line of a request in a job's file, without its line break."""
@@ -95,10 +99,12 @@ class BatchRun:
         *,
         context: Context,
         budget: Budget | None = None,
+        limits: Limits | None = None,
         poll_s: float = 60.0,
         max_attempts: int = 3,
         retry_errors: bool = False,
         concurrency: int = 64,
+        report: Callable[[str], None] = logger.info,
     ) -> None:
         if context.answers is None or context.backend is None:
             raise ConfigError("batch mode needs a backend and a file of kept answers")
@@ -106,8 +112,9 @@ class BatchRun:
         self._service, self._context = service, context
         self._backend: Backend = context.backend
         self._answers: AnswerStore = context.answers
-        self._budget = budget or Budget()
+        self._budget, self._limits = budget or Budget(), limits
         self._poll_s, self._max_attempts = poll_s, max_attempts
+        self._report, self._reported = report, ""
         self._retry_errors, self._concurrency = retry_errors, concurrency
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -130,10 +137,13 @@ class BatchRun:
                     return await self._pass(None)
                 writer = _Writer(self, ledger)
                 counts = await self._pass(writer)
-                self._state.jobs.extend(writer.finish())
-                self._save_state()
                 if not counts.n_pending:
                     return counts
+                if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
+                    writer.discard()
+                    return await self._ask_online(writer.n_written)
+                self._state.jobs.extend(writer.finish())
+                self._save_state()
                 if not writer.n_written:
                     raise writer.budget_error or RunStopped(
                         f"{counts.n_pending} rows wait for answers that no job holds"
@@ -145,11 +155,7 @@ class BatchRun:
         """The price of a token in batch mode; None if it is unknown."""
         table = self._context.prices or PriceTable.load()
         price = table.price(self._backend.name, self._backend.model)
-        if price is None or price is FREE:
-            return price
-        factor = price.batch_factor
-        cached = None if price.cached is None else price.cached * factor
-        return Price(price.input * factor, price.output * factor, cached)
+        return None if price is None else price.in_batch()
 
     async def _pass(self, writer: _Writer | None) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
@@ -165,6 +171,22 @@ class BatchRun:
             put_aside=asks,
         )
 
+    async def _ask_online(self, n_requests: int) -> Counts:
+        self._report(
+            f"{n_requests} requests are too few for a job (at least "
+            f"{self._service.min_requests}); they are asked one by one at the full price"
+        )
+        return await run(
+            self._step,
+            self._rows(),
+            self._journal,
+            context=self._context,
+            concurrency=self._concurrency,
+            budget=self._budget,
+            limits=self._limits,
+            retry_errors=self._retry_errors,
+        )
+
     async def _submit_open_jobs(self) -> None:
         for job in self._state.jobs:
             if not job.id:
@@ -176,7 +198,7 @@ class BatchRun:
         while True:
             for job in self._running():
                 status, words = await self._service.status(job.id)
-                logger.info("batch job %s: %s", job.id, words)
+                self._tell(f"batch job {job.id}: {words}")
                 if status == "running":
                     continue
                 if status == "failed":
@@ -192,6 +214,12 @@ class BatchRun:
             if not wait:
                 return False
             await self._context.clock.sleep(self._poll_s)
+
+    def _tell(self, words: str) -> None:
+        """Say what has changed: the same words every minute for a day help nobody."""
+        if words != self._reported:
+            self._reported = words
+            self._report(words)
 
     def _running(self) -> list[_Job]:
         return [job for job in self._state.jobs if not job.is_collected]
@@ -276,7 +304,6 @@ class _Writer:
         self._tokens, self._usd = 0, 0.0
         self._jobs: list[_Job] = []
         self._n_in_file = self._n_bytes = 0
-        self._files: list[tuple[list[bytes], list[str]]] = []
         self.budget_error: BudgetError | None = None
 
     @property
@@ -306,6 +333,12 @@ class _Writer:
     def finish(self) -> list[_Job]:
         """The jobs to submit."""
         return self._jobs
+
+    def discard(self) -> None:
+        """Remove the files: what is in them is asked in another way."""
+        for job in self._jobs:
+            for name in (job.file, job.file + ".requests"):
+                (self._batch.folder / name).unlink()
 
     def _open_file(self) -> None:
         token = uuid.uuid4().hex

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from codefavor.backends.base import Backend, Feature, Message, Request, Response, Sampling
 from codefavor.engine.answers import AnswerStore
@@ -77,16 +78,32 @@ class Context:
     ) -> tuple[Response, ...]:
         """`sampling.n` answers, whatever their finish reasons; one request where that is possible.
 
-        A backend that answers once per request is asked n times, with seeds of their own.
+        A backend that answers once per request is asked n times at once, with seeds of their
+        own. Raises Rejected, as `ask` does, if not one of the answers has any text.
         """
         if sampling.n == 1 or self.can("n"):
-            return (await self._ask(Request(messages, sampling, tuple(stop)))).answers()
-        answers = []
+            answers = (await self._ask(Request(messages, sampling, tuple(stop)))).answers()
+        else:
+            answers = await self._ask_each(messages, sampling, tuple(stop))
+        problems = [_problem(answer, DEFAULT_ACCEPT) for answer in answers]
+        if all(problems) and not any(answer.text.strip() for answer in answers):
+            raise Rejected(problems[0], f"all {len(answers)} answers")
+        return answers
+
+    async def _ask_each(
+        self, messages: Sequence[Message], sampling: Sampling, stop: tuple[str, ...]
+    ) -> tuple[Response, ...]:
+        """All n at once: in batch mode they then go into the same job."""
+        requests = []
         for index in range(sampling.n):
             seed = None if sampling.seed is None else derived_seed(sampling.seed, str(index))
             one = dataclasses.replace(sampling, n=1, seed=seed)
-            answers.append(await self._ask(Request(messages, one, tuple(stop))))
-        return tuple(answers)
+            requests.append(self._ask(Request(messages, one, stop)))
+        found = await asyncio.gather(*requests, return_exceptions=True)
+        for answer in found:
+            if isinstance(answer, BaseException):
+                raise answer
+        return cast(tuple[Response, ...], tuple(found))
 
     def can(self, feature: Feature) -> bool:
         """Whether the backend honours this part of a request; what it cannot do it refuses."""
@@ -149,4 +166,7 @@ def _problem(answer: Response, accept: Sequence[str]) -> str:
     names = {"filtered": "filtered_answer", "length": "truncated_answer", "stop": "empty_answer"}
     if answer.finish_reason not in accept:
         return names.get(answer.finish_reason, "other_answer")
-    return "" if answer.text.strip() else "empty_answer"
+    if answer.text.strip():
+        return ""
+    # A reasoning model that spent all its tokens on thinking was cut off, not silent.
+    return "truncated_answer" if answer.finish_reason == "length" else "empty_answer"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from codefavor.backends.base import Request, Response
+from codefavor.backends.base import Request, Response, Usage
 from codefavor.engine.budget import Forecast
 from codefavor.engine.context import Context
 from codefavor.engine.prices import PriceTable
@@ -42,7 +43,7 @@ class Forecasted:
     """What a run would ask. Tokens and dollars are estimates for the first question of each row.
 
     `prompts` are the first three as they would be sent. `usd_at_most` counts the full
-    `max_tokens` of each answer; None means that the price is unknown.
+    `max_tokens` of each answer at the prices of `prices_as_of`; None: the price is unknown.
     """
 
     prompts: list[str]
@@ -51,34 +52,41 @@ class Forecasted:
     input_tokens: int
     output_tokens_at_most: int
     usd_at_most: float | None
+    prices_as_of: str = ""
 
 
 class _Captured(CodefavorError):
     """Ends a step at its first question."""
 
-    def __init__(self, request: Request) -> None:
-        super().__init__("captured")
-        self.request = request
-
 
 class _CapturingAsker:
-    """Sends nothing: raises what would have been sent."""
+    """Sends nothing: keeps what would have been sent, and ends the step."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
 
     async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
-        raise _Captured(request)
+        self.requests.append(request)
+        raise _Captured("captured")
 
 
-def forecast(step: Step, rows: Iterable[Row], context: Context) -> Forecasted:
-    """Run the step up to its first question on up to 200 rows, and extrapolate to all."""
+def forecast(
+    step: Step, rows: Iterable[Row], context: Context, *, in_batch: bool = False
+) -> Forecasted:
+    """Run the step up to its first question on up to 200 rows, and extrapolate to all.
+
+    What a step asks several times at once (samples of a backend that has no `n`) is counted
+    so. Raises ConfigError without a backend.
+    """
     if context.backend is None:
         raise ConfigError("a forecast needs the backend that would be asked")
-    capturing = context.with_asker(_CapturingAsker())
-    measured: list[Request] = []
+    asked_by_row: list[list[Request]] = []
     n_rows = 0
     for row in rows:
         n_rows += 1
         if n_rows <= _N_MEASURED:
-            measured.extend(asyncio.run(_first_request(step, row, capturing)))
+            asked_by_row.append(asyncio.run(_first_questions(step, row, context)))
+    measured = [request for requests in asked_by_row for request in requests]
     n_measured_rows = min(n_rows, _N_MEASURED)
     scale = n_rows / n_measured_rows if n_measured_rows else 0.0
     estimate = Forecast()
@@ -87,25 +95,27 @@ def forecast(step: Step, rows: Iterable[Row], context: Context) -> Forecasted:
     n_output = round(scale * sum(usage.output_tokens for usage in usages))
     table = context.prices or PriceTable.load()
     price = table.price(context.backend.name, context.backend.model)
-    usd = None if price is None else (n_input * price.input + n_output * price.output) / 1e6
+    if price is not None and in_batch:
+        price = price.in_batch()
+    usd = None if price is None else price.cost_usd(Usage(n_input, n_output))
+    shown = [requests[0] for requests in asked_by_row if requests][:_N_SHOWN]
     return Forecasted(
-        prompts=[render_prompt(request) for request in measured[:_N_SHOWN]],
+        prompts=[render_prompt(request) for request in shown],
         n_rows=n_rows,
         n_requests=round(scale * len(measured)),
         input_tokens=n_input,
         output_tokens_at_most=n_output,
         usd_at_most=usd,
+        prices_as_of=table.as_of,
     )
 
 
-async def _first_request(step: Step, row: Row, context: Context) -> list[Request]:
-    try:
-        await step(row, context.for_row(str(row.get("id"))))
-    except _Captured as captured:
-        return [captured.request]
-    except CodefavorError:
-        return []
-    return []
+async def _first_questions(step: Step, row: Row, context: Context) -> list[Request]:
+    asker = _CapturingAsker()
+    # Captured at its first question, or rejected before it had any.
+    with contextlib.suppress(CodefavorError):
+        await step(row, context.with_asker(asker).for_row(str(row.get("id"))))
+    return asker.requests
 
 
 def render_prompt(request: Request) -> str:

@@ -34,6 +34,12 @@ class Price:
         cost = full * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
         return cost / 1e6
 
+    def in_batch(self) -> Price:
+        """These prices as batch mode charges them."""
+        factor = self.batch_factor
+        cached = None if self.cached is None else self.cached * factor
+        return Price(self.input * factor, self.output * factor, cached)
+
 
 FREE = Price(0.0, 0.0)
 
@@ -57,6 +63,7 @@ class PriceTable:
         if own is not None:
             mine = cls._read(own)
             table._prices.update(mine._prices)
+            table.as_of += f" and {own.name} ({mine.as_of or 'no date'})"
         return table
 
     @classmethod

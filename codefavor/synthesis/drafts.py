@@ -18,15 +18,17 @@ STEP_NAME = "drafts"
 def make_drafts_step(sampling: Sampling) -> Step:
     """A step from a problem row to `{"id", "completions": [...]}` with `sampling.n` drafts.
 
-    The draws depend on the run's seed, the problem and `n` only. A backend that can continue
-    an answer begins it with the code fence, which keeps small models from talking first.
+    The draws depend on the run's seed, the problem and `n` only, where the backend takes seeds.
+    One that can continue an answer begins it with the code fence, which keeps small models from
+    talking first. A problem to which not one answer has any text is rejected with the reason.
     """
 
     async def draft(row: Row, context: Context) -> Row:
         problem = Problem.from_row(row, f"problem {row['id']}")
         fence = f"```{problem.language}" if context.can("prefill") else ""
         messages = drafts_messages(problem, fence)
-        seeded = dataclasses.replace(sampling, seed=_seed(context, problem, sampling.n))
+        seed = _seed(context, problem, sampling.n) if context.can("seed") else None
+        seeded = dataclasses.replace(sampling, seed=seed)
         answers = await context.samples(messages, sampling=seeded, stop=("\n```",) if fence else ())
         model = _spec(context.backend)
         completions = [

@@ -149,6 +149,7 @@ async def test_errors_have_one_name_and_are_sent_once(service: Service, reason: 
         await backend.close()
     assert caught.value.reason == reason
     assert caught.value.retryable == (reason in ("rate_limited", "server_error"))
+    assert ("omit=" in str(caught.value)) == (reason == "unsupported")
     # The engine retries and counts; a client that retries by itself would spend unseen.
     assert server.n_calls == 1
 

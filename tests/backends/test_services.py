@@ -163,3 +163,33 @@ async def test_a_schema_is_sent_and_parameters_can_be_left_out_or_added() -> Non
     assert "max_tokens" not in call.body
     assert (call.body["top_k"], call.body["max_completion_tokens"]) == (5, 1024)
     assert call.headers["api-key"] == "azure"
+
+
+async def test_bedrock_leaves_out_what_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-me")
+    monkeypatch.delenv("AWS_ROLE_ARN", raising=False)
+    with LoopbackServer(lambda call: wires.write_bedrock(Say("fine"))) as server:
+        backend = make_backend(
+            "bedrock:m", region="us-east-1", endpoint_url=server.url, omit=["top_p", "temperature"]
+        )
+        await backend.generate(Request(ASK.messages, Sampling(top_p=0.5, temperature=0.5)))
+        await backend.close()
+    assert server.calls[0].body["inferenceConfig"] == {"maxTokens": 1024}
+
+
+async def test_azure_is_a_base_url_with_a_query_and_a_header(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of another service")
+    with LoopbackServer(lambda call: choice(message={"content": "4"})) as server:
+        backend = make_backend(
+            "openai:gpt",
+            base_url=f"{server.url}/openai/deployments/gpt?api-version=2024-10-21",
+            headers={"api-key": "azure"},
+        )
+        await backend.generate(ASK)
+        await backend.close()
+    call = server.calls[0]
+    assert call.path == "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
+    assert call.headers["api-key"] == "azure"
+    assert "authorization" not in call.headers

@@ -15,10 +15,12 @@ from codefavor.backends.batch import make_batch_service
 from codefavor.backends.batch_bedrock import BedrockBatchService
 from codefavor.backends.batch_openai import OpenAIBatchService
 from codefavor.backends.batch_vllm import VLLMBatchService, output_of
+from codefavor.backends.bedrock import BedrockBackend
 from codefavor.backends.openai_api import OpenAIBackend
+from codefavor.backends.vllm import VLLMBackend
 from codefavor.engine import AnswerStore, Budget, Context, RunStopped, run
 from codefavor.engine.batch import BatchRun
-from codefavor.errors import BudgetError, ConfigError
+from codefavor.errors import BackendError, BudgetError, ConfigError
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
 from tests.kit.clock import VirtualClock
@@ -220,7 +222,7 @@ async def test_a_vllm_batch_file_is_answered_by_a_command(tmp_path: Path) -> Non
         "        line = {'custom_id': row['custom_id'], 'response': reply}\n"
         "        out.write(json.dumps(line) + '\\n')\n"
     )
-    service = VLLMBatchService("m", command=[sys.executable, str(program)])
+    service = VLLMBatchService(VLLMBackend("m"), command=[sys.executable, str(program)])
     store = AnswerStore(tmp_path / "answers")
     context = Context(FakeBackend(), answers=store)
     with Journal.open(tmp_path / "o", {}) as journal:
@@ -229,8 +231,73 @@ async def test_a_vllm_batch_file_is_answered_by_a_command(tmp_path: Path) -> Non
     assert contents(tmp_path / "o") == await expected(tmp_path)
 
 
+async def test_a_round_too_small_for_a_job_is_asked_one_by_one(tmp_path: Path) -> None:
+    class Picky(OpenAIBatchService):
+        min_requests = 13
+
+    said: list[str] = []
+    store = AnswerStore(tmp_path / "answers")
+    with LoopbackServer(openai_reply) as server, Journal.open(tmp_path / "o", {}) as journal:
+        backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key="k")
+        context = Context(backend, answers=store)
+        batch = BatchRun(
+            three_questions, lambda: ROWS, journal, Picky(backend), context=context,
+            report=said.append,
+        )  # fmt: skip
+        counts = await batch.run()
+        assert list(batch.folder.glob("*.jsonl*")) == []
+    store.close()
+    assert (counts.n_ok, counts.n_requests) == (12, 36)
+    assert contents(tmp_path / "o") == await expected(tmp_path)
+    assert said == [
+        "12 requests are too few for a job (at least 13); "
+        "they are asked one by one at the full price"
+    ]
+
+
+async def two_samples(row: Row, context: Context) -> Row:
+    message = {"role": "user", "content": row["q"]}
+    sampling = Sampling(n=2, temperature=1.0, max_tokens=20)
+    return {"id": row["id"], "n": len(await context.samples([message], sampling=sampling))}
+
+
+async def test_all_samples_of_a_backend_without_n_go_into_one_round(tmp_path: Path) -> None:
+    played, said = PlayedBatches(), []
+    store = AnswerStore(tmp_path / "answers")
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key="k", features=["stop"])
+        context = Context(backend, answers=store, clock=VirtualClock())
+        batch = BatchRun(
+            two_samples, lambda: ROWS, journal, OpenAIBatchService(backend), context=context,
+            report=said.append,
+        )  # fmt: skip
+        await batch.run()
+    store.close()
+    assert (len(played.jobs), played.n_answered) == (1, 24)
+    assert all(record["row"]["n"] == 2 for record in contents(tmp_path / "o").values())
+    # Asked about three times, told about twice: only what is new.
+    assert said == ["batch job batch_0: validating", "batch job batch_0: completed"]
+
+
+def test_a_vllm_batch_says_that_an_answer_is_to_be_continued_and_refuses_what_vllm_cannot() -> None:
+    backend = VLLMBackend("m")
+    service = VLLMBatchService(backend)
+    begun = Request([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    body = json.loads(service.line("k", begun))["body"]
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+    backend.features = frozenset({"prefill"})
+    with pytest.raises(BackendError, match="'n'"):
+        service.line("k", Request(begun.messages, Sampling(n=2)))
+
+
+def test_what_a_batch_service_needs_is_asked_for_by_name() -> None:
+    backend = BedrockBackend("m", region="us-east-1")
+    with pytest.raises(ConfigError, match=r"--batch-set s3_uri=... --batch-set job_role_arn=..."):
+        make_batch_service(backend)
+
+
 async def test_a_vllm_batch_file_waits_for_its_whole_output(tmp_path: Path) -> None:
-    service = VLLMBatchService("m")
+    service = VLLMBatchService(VLLMBackend("m"))
     file = tmp_path / "f.jsonl"
     request = Request([{"role": "user", "content": "x"}])
     file.write_bytes(service.line("aa", request) + b"\n" + service.line("bb", request) + b"\n")
@@ -307,15 +374,16 @@ async def test_bedrock_jobs_go_through_s3_and_back(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     store = AnswerStore(tmp_path / "answers")
     with LoopbackServer(PlayedBedrock()) as server, Journal.open(tmp_path / "o", {}) as journal:
+        backend = BedrockBackend("m", region="us-east-1", endpoint_url=server.url)
         service = BedrockBatchService(
-            "some.model-v1:0",
+            backend,
             s3_uri="s3://bucket/folder",
             job_role_arn="arn:aws:iam::123456789012:role/batch",
-            region="us-east-1",
             endpoint_url=server.url,
             s3_endpoint_url=server.url,
         )
-        context = Context(FakeBackend(), answers=store)
+        service.min_requests = 1
+        context = Context(backend, answers=store)
         await BatchRun(one_question, lambda: ROWS, journal, service, context=context).run()
     store.close()
     found = contents(tmp_path / "o")

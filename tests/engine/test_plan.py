@@ -37,6 +37,32 @@ def test_a_forecast_sends_nothing_and_counts_every_row() -> None:
     assert "x" * 400 in found.prompts[0]
 
 
+async def four_samples(row: Row, context: Context) -> Row:
+    message = {"role": "user", "content": row["q"]}
+    await context.samples([message], sampling=Sampling(max_tokens=50, n=4))
+    raise AssertionError("a forecast must stop at the first question")
+
+
+def test_samples_are_counted_as_requests_where_there_is_no_n_and_batches_at_their_price() -> None:
+    backend = FakeBackend()
+    backend.name, backend.model = "openai", "m"  # type: ignore[misc]
+    prices = PriceTable({"openai:m": Price(0.0, 2.0, batch_factor=0.5)}, as_of="2026-01-02")
+    context = Context(backend, prices=prices)
+    found = forecast(four_samples, rows(10), context)
+    assert (found.n_requests, found.output_tokens_at_most, found.prices_as_of) == (
+        10, 2000, "2026-01-02",
+    )  # fmt: skip
+    assert found.usd_at_most == pytest.approx(2000 * 2.0 / 1e6)
+    assert forecast(four_samples, rows(10), context, in_batch=True).usd_at_most == pytest.approx(
+        2000 * 1.0 / 1e6
+    )
+    backend.features = frozenset()
+    found = forecast(four_samples, rows(10), context)
+    assert (found.n_requests, found.output_tokens_at_most) == (40, 2000)
+    assert len(set(found.prompts)) == 1  # the rows are alike here; one prompt each is shown
+    assert len(found.prompts) == 3
+
+
 def test_a_sample_is_the_same_for_a_seed_and_keeps_the_order() -> None:
     first = sample_rows(iter(rows(1000)), 20, seed=1)
     assert first == sample_rows(rows(1000), 20, seed=1)

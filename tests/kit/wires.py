@@ -202,6 +202,9 @@ _ERRORS: dict[str, dict[str, tuple[int, str, str]]] = {
         "unknown_model": (400, "ValidationException", "The provided model identifier is invalid."),
         "context_too_long": (400, "ValidationException", "Input is too long for requested model."),
         "rate_limited": (429, "ThrottlingException", "Too many requests"),
+        "unsupported": (
+            400, "ValidationException", "This model doesn't support the temperature field.",
+        ),
         "server_error": (500, "InternalServerException", "oops"),
     },
     "gemini": {
@@ -218,6 +221,9 @@ _ERRORS: dict[str, dict[str, tuple[int, str, str]]] = {
         "unknown_model": (404, "not_found_error", "model: m"),
         "context_too_long": (400, "invalid_request_error", "prompt is too long: 9 > 8"),
         "rate_limited": (429, "rate_limit_error", "slow down"),
+        "unsupported": (
+            400, "invalid_request_error", "`temperature` and `top_p` cannot both be specified",
+        ),
         "no_credit": (400, "invalid_request_error", "Your credit balance is too low"),
         "server_error": (500, "api_error", "oops"),
     },

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+
+import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage
 from codefavor.engine import Context
 from codefavor.engine.output import run_to_file
+from codefavor.errors import Rejected
 from codefavor.records import Problem, Row
 from codefavor.synthesis.drafts import (
     completions_of,
@@ -100,3 +104,46 @@ def test_the_file_is_the_same_whatever_the_order_of_the_answers(tmp_path: Path) 
     assert texts[0] == texts[1]
     assert len(texts[0].splitlines()) == 27
     assert json.loads(texts[0].splitlines()[0])["problem_id"] == "p0"
+
+
+async def test_a_backend_without_seeds_and_n_is_asked_n_times_at_once() -> None:
+    in_flight: list[int] = []
+    waiting = asyncio.Event()
+
+    async def slow(request: Request) -> str:
+        in_flight.append(len(in_flight))
+        if len(in_flight) == 3:
+            waiting.set()
+        await asyncio.wait_for(waiting.wait(), 10)
+        return f"x = {len(in_flight)}"
+
+    backend = FakeBackend(function=slow)
+    backend.features = frozenset({"stop", "system"})
+    row = await make_drafts_step(SAMPLING)(PROBLEM.to_row(), Context(backend))
+    assert [request.sampling.seed for request in backend.requests] == [None] * 3
+    assert len(list(completions_of(row))) == 3
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (Response(" "), "empty_answer"),
+        (Response("", "filtered"), "filtered_answer"),
+        (Response("", "length", reasoning="hm"), "truncated_answer"),
+    ],
+    ids=["empty", "filtered", "all tokens spent on reasoning"],
+)
+async def test_a_problem_without_any_answer_is_rejected_with_the_reason(
+    response: Response, reason: str
+) -> None:
+    step = make_drafts_step(SAMPLING)
+    with pytest.raises(Rejected) as caught:
+        await step(PROBLEM.to_row(), Context(FakeBackend(function=lambda request: response)))
+    assert caught.value.reason == reason
+
+
+async def test_one_empty_draft_among_others_stays_a_draft_that_failed() -> None:
+    texts = iter(["", "\nx = 1", ""])
+    backend = FakeBackend(function=lambda request: next(texts))
+    row = await make_drafts_step(SAMPLING)(PROBLEM.to_row(), Context(backend))
+    assert [draft["code"].strip() for draft in completions_of(row)] == ["", "x = 1", ""]

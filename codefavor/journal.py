@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from codefavor.errors import DataError, JournalError
 from codefavor.idset import id_digest
 from codefavor.journal_file import (
     STATUSES,
+    Syncer,
     cut_and_repair,
     decode,
     encode,
@@ -37,17 +37,13 @@ class Journal:
         """Use `Journal.open`."""
         self.path = path
         self._lock = lock
-        self._sync_every_s = sync_every_s
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
-        self._sync_error: OSError | None = None
+        self._is_closed = False
         scan = cut_and_repair(path)
         self._done, self._errors = scan.done, set(scan.errors)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._end = os.fstat(self._file).st_size
         sync_folder(path.parent)
-        self._syncer = threading.Thread(target=self._sync_loop, name="journal-sync", daemon=True)
-        self._syncer.start()
+        self._syncer = Syncer("journal-sync", self.sync, sync_every_s)
 
     @classmethod
     def open(cls, path: Path, manifest: Mapping[str, Any], *, sync_every_s: float = 1.0) -> Journal:
@@ -99,10 +95,9 @@ class Journal:
         the disk is full or fails (the file keeps only whole records), and ValueError for a
         second record of an id that did not end as an error.
         """
-        if self._sync_error is not None:
-            raise JournalError(
-                f"{self.path}: syncing failed ({self._sync_error})"
-            ) from self._sync_error
+        error = self._syncer.error
+        if error is not None:
+            raise JournalError(f"{self.path}: syncing failed ({error})") from error
         row_id, status = record["id"], record["status"]
         if status not in STATUSES:
             raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
@@ -114,8 +109,7 @@ class Journal:
             self._errors.add(digest)
         else:
             self._errors.discard(digest)
-        if not self._dirty.is_set():
-            self._dirty.set()
+        self._syncer.note()
 
     def records(self) -> Iterator[Row]:
         """The record that counts for each id, in the order of writing."""
@@ -127,13 +121,12 @@ class Journal:
 
     def close(self) -> None:
         """Sync, close and unlock; a second call does nothing."""
-        if self._closing.is_set():
+        if self._is_closed:
             return
-        self._closing.set()
-        self._dirty.set()
-        self._syncer.join()
+        self._is_closed = True
+        self._syncer.close()
         try:
-            os.fdatasync(self._file)
+            self.sync()
         finally:
             os.close(self._file)
             _release_lock(self.path, self._lock)
@@ -150,17 +143,6 @@ class Journal:
                 "command again, nothing that was recorded is lost"
             ) from error
         self._end += len(line)
-
-    def _sync_loop(self) -> None:
-        while not self._closing.is_set():
-            self._dirty.wait()
-            self._closing.wait(self._sync_every_s)
-            self._dirty.clear()
-            try:
-                os.fdatasync(self._file)
-            except OSError as error:
-                self._sync_error = error
-                return
 
 
 def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[Row]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -138,3 +140,41 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class Syncer:
+    """Calls `sync` from a thread of its own, within `every_s` of each `note`.
+
+    After `sync` has failed, `error` says how, and it is not called again.
+    """
+
+    def __init__(self, name: str, sync: Callable[[], None], every_s: float) -> None:
+        self.error: OSError | None = None
+        self._sync, self._every_s = sync, every_s
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def note(self) -> None:
+        """There is something to sync."""
+        # Asked first: setting an event that is set costs as much as writing a record.
+        if not self._dirty.is_set():
+            self._dirty.set()
+
+    def close(self) -> None:
+        """End the thread; the last sync is the caller's."""
+        self._closing.set()
+        self._dirty.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._dirty.wait()
+            self._closing.wait(self._every_s)
+            self._dirty.clear()
+            try:
+                self._sync()
+            except OSError as error:
+                self.error = error
+                return

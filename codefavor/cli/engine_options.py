@@ -42,12 +42,14 @@ BackendOptions = Annotated[
     list[str] | None,
     typer.Option("--set", help="An option of the backend as name=value (value as JSON)."),
 ]
-Concurrency = Annotated[int, typer.Option(help="Most requests in flight.")]
-RequestsPerMin = Annotated[int | None, typer.Option(help="Hard cap.")]
-InputTokensPerMin = Annotated[int | None, typer.Option(help="Hard cap.")]
-OutputTokensPerMin = Annotated[int | None, typer.Option(help="Hard cap.")]
-BudgetUsd = Annotated[float | None, typer.Option(help="Stop before spending more than this.")]
-BudgetTokens = Annotated[int | None, typer.Option(help="Stop before using more than this.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Most requests in flight.")]
+RequestsPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
+InputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
+OutputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
+BudgetUsd = Annotated[
+    float | None, typer.Option(min=0, help="Stop before spending more than this.")
+]
+BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Stop before using more than this.")]
 Prices = Annotated[Path | None, typer.Option(help="Price file of your own, on top of the table.")]
 Cache = Annotated[
     Path | None,
@@ -55,8 +57,8 @@ Cache = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Share no answers with other runs.")]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Run again what failed.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
-Sample = Annotated[int | None, typer.Option(help="Only so many rows, drawn by the seed.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn by the seed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing: prompts and forecast.")]
 Batch = Annotated[
     bool, typer.Option("--batch", help="Through the batch interface: cheaper, within a day.")
@@ -68,7 +70,9 @@ BatchOptions = Annotated[
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Submit or collect what is ready, then return.")
 ]
-MaxErrorRate = Annotated[float, typer.Option(help="Stop when more of the recent rows fail.")]
+MaxErrorRate = Annotated[
+    float, typer.Option(min=0, max=1, help="Stop when more of the recent rows fail.")
+]
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class EngineFlags:
     def run_to_file(self, step: Step, rows: list[Row], out: Path, **options: Any) -> Counts:
         """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
         if not self.batch:
+            if self.batch_options or self.no_wait:
+                raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
             return run_to_file(step, rows, out, **options, **self.run_options())
         context: Context = options["context"]
         assert context.backend is not None

@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-import threading
 from pathlib import Path
 
 import orjson
 
 from codefavor.backends.base import Request, Response, canonical_bytes
 from codefavor.errors import JournalError
+from codefavor.journal_file import Syncer
 from codefavor.records import Row
 
 # The random keys in an index of their own: the answers then go to the end of the file.
@@ -43,7 +43,6 @@ class AnswerStore:
 
     def __init__(self, path: Path, *, sync_every_s: float = 1.0) -> None:
         self.path = Path(path)
-        self._sync_every_s = sync_every_s
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Autocommit; one thread uses it at a time, the sync thread never does.
@@ -51,17 +50,15 @@ class AnswerStore:
                 self.path, isolation_level=None, timeout=60.0, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode=WAL")
-            # Commits reach the operating system unsynced; `_sync_loop` syncs the log.
+            # Commits reach the operating system unsynced; `_sync` syncs the log.
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA cache_size=-8192")
             self._db.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: cannot be used to keep answers ({error})") from error
         self._arrived: list[tuple[bytes, bytes, asyncio.Future[None]]] = []
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
-        self._syncer = threading.Thread(target=self._sync_loop, name="answers-sync", daemon=True)
-        self._syncer.start()
+        self._is_closed = False
+        self._syncer = Syncer("answers-sync", self._sync, sync_every_s)
 
     def get(self, key: bytes) -> Response | None:
         """The answer kept for this key, None if there is none."""
@@ -110,32 +107,25 @@ class AnswerStore:
                     self._db.executemany(_INSERT, rows)
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: cannot keep an answer ({error})") from error
-        if not self._dirty.is_set():
-            self._dirty.set()
+        self._syncer.note()
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
         """Sync and close; a second call does nothing."""
-        if self._closing.is_set():
+        if self._is_closed:
             return
-        self._closing.set()
-        self._dirty.set()
-        self._syncer.join()
+        self._is_closed = True
+        self._syncer.close()
         self._db.close()
 
-    def _sync_loop(self) -> None:
-        log = self.path.with_name(self.path.name + "-wal")
-        while not self._closing.is_set():
-            self._dirty.wait()
-            self._closing.wait(self._sync_every_s)
-            self._dirty.clear()
-            try:
-                handle = os.open(log, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-            try:
-                os.fdatasync(handle)
-            finally:
-                os.close(handle)
+    def _sync(self) -> None:
+        try:
+            handle = os.open(self.path.with_name(self.path.name + "-wal"), os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)

@@ -12,7 +12,7 @@ from codefavor.engine.answers import AnswerStore, answer_key
 from codefavor.engine.budget import Forecast, Purse
 from codefavor.engine.clock import Clock
 from codefavor.engine.limits import AdaptiveGate, Limits, Pacer
-from codefavor.errors import BackendError, CodefavorError
+from codefavor.errors import BackendError, CodefavorError, JournalError
 
 # What no later request of the same run can escape: the key, the model, the account, the form.
 FATAL_REASONS = frozenset({"auth", "unknown_model", "no_credit", "unsupported"})
@@ -69,6 +69,7 @@ class Asker:
         self._identity = backend.identity
         self._same: dict[bytes, asyncio.Future[Response]] = {}
         self._ending = asyncio.Event()
+        self._cannot_keep: JournalError | None = None
         self._has_succeeded = False
         self._fatal_in_a_row = 0
         self._failures: Counter[str] = Counter()
@@ -77,8 +78,11 @@ class Asker:
     async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
         """The answer to one request, from the store if it was paid for before.
 
-        Raises BackendError if this request failed for good, BudgetError, RunStopped, RunEnding.
+        Raises BackendError if this request failed for good, BudgetError, RunStopped, RunEnding,
+        and JournalError once an answer could not be kept.
         """
+        if self._cannot_keep is not None:
+            raise self._cannot_keep
         key = answer_key(self._identity, request, row_id, occurrence)
         while key in self._same:
             # Shielded: the one who waits may be cancelled without cancelling the one who asks.
@@ -93,7 +97,7 @@ class Asker:
         try:
             response = await self._send_until_answered(request)
             if self._answers is not None:
-                await self._answers.keep(key, response)
+                await self._keep(self._answers, key, response)
             future.set_result(response)
             return response
         except BaseException as error:
@@ -111,6 +115,13 @@ class Asker:
         """Send nothing more: answers in flight still arrive, everything else unwinds."""
         self._ending.set()
         self._gate.open_wide()
+
+    async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
+        try:
+            await answers.keep(key, response)
+        except JournalError as error:
+            # This answer is paid for and may still end its row; the next question is not asked.
+            self._cannot_keep = error
 
     async def _send_until_answered(self, request: Request) -> Response:
         attempt = 0

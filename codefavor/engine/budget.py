@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from codefavor.backends.base import Request, Usage
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, ConfigError, JournalError
+from codefavor.journal_file import Syncer
+
+logger = logging.getLogger(__name__)
 
 # Tokens per byte of text before a run has seen any: real text has 0.2 to 0.4.
 _FIRST_TOKENS_PER_BYTE = 0.5
@@ -32,26 +36,40 @@ class Budget:
 class Ledger:
     """What a run has spent, kept in a small file beside its journal.
 
-    Each received answer adds a line at once, so a killed run continues with the right sum.
+    Each received answer adds a line at once, so a killed run continues with the right sum;
+    the line is on the disk within `sync_every_s`.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, sync_every_s: float = 1.0) -> None:
         self.usage = Usage()
         self.usd = 0.0
+        self._path = path
         self._file: int | None = None
+        self._end = 0
+        self._unwritten = b""
+        self._syncer: Syncer | None = None
         if path is not None:
             self._file = self._open(path)
+            self._syncer = Syncer("costs-sync", self.sync, sync_every_s)
 
     def add(self, usage: Usage, usd: float) -> None:
-        """Record one paid answer."""
+        """Record one paid answer. A full disk loses nothing: `check` raises from then on."""
         self.usage += usage
         self.usd += usd
         if self._file is not None:
             line = f"{usage.input_tokens} {usage.output_tokens} {usage.cached_tokens} {usd!r}\n"
-            try:
-                os.write(self._file, line.encode("ascii"))
-            except OSError as error:
-                raise JournalError(f"the record of costs cannot be written ({error})") from error
+            self._unwritten += line.encode("ascii")
+            self._write()
+
+    def check(self) -> None:
+        """Raise JournalError if something spent could not be written: spend nothing more."""
+        if self._unwritten:
+            self._write()
+        if self._unwritten:
+            raise JournalError(
+                f"{self._path}: the record of costs cannot be written; free some space and run the "
+                "same command again"
+            )
 
     def sync(self) -> None:
         """Return when the sums are on the disk."""
@@ -60,17 +78,40 @@ class Ledger:
 
     def close(self) -> None:
         """Sync and close; a second call does nothing."""
-        if self._file is not None:
-            os.fdatasync(self._file)
-            os.close(self._file)
-            self._file = None
+        if self._file is None or self._syncer is None:
+            return
+        self._syncer.close()
+        if self._unwritten:
+            self._write()
+        if self._unwritten:
+            n_lines = self._unwritten.count(b"\n")
+            logger.warning("%s: the costs of %d answers could not be written", self._path, n_lines)
+        self.sync()
+        os.close(self._file)
+        self._file = None
+
+    def _write(self) -> None:
+        assert self._file is not None
+        try:
+            n_written = os.write(self._file, self._unwritten)
+        except OSError:
+            n_written = 0
+        if n_written < len(self._unwritten):
+            # Half a line would make the whole file unreadable.
+            os.ftruncate(self._file, self._end)
+            return
+        self._end += n_written
+        self._unwritten = b""
+        if self._syncer is not None:
+            self._syncer.note()
 
     def _open(self, path: Path) -> int:
         try:
             text = path.read_text(encoding="ascii") if path.exists() else ""
             self.usage, self.usd = _sums(text)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.ftruncate(handle, text.rfind("\n") + 1)
+            self._end = text.rfind("\n") + 1
+            os.ftruncate(handle, self._end)
         except (OSError, ValueError) as error:
             raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
         return handle
@@ -149,8 +190,10 @@ class Purse:
     async def reserve(self, forecast: Usage) -> Reservation:
         """Set the forecast aside. While it does not fit, wait for requests in flight to settle.
 
-        Raises BudgetError when nothing is in flight any more and it still does not fit.
+        Raises BudgetError when nothing is in flight any more and it still does not fit, and
+        JournalError when what was spent cannot be recorded.
         """
+        self.ledger.check()
         usd = self._price.cost_usd(forecast) if self._price else 0.0
         tokens = forecast.input_tokens + forecast.output_tokens
         while not self._fits(tokens, usd):

@@ -9,6 +9,7 @@ from typing import Any
 
 from codefavor.engine.batch import BatchRun, BatchService
 from codefavor.engine.runner import Counts, Step, run_sync
+from codefavor.errors import ConfigError
 from codefavor.journal import Journal, ok_positions, read_record_at
 from codefavor.records import Row, write_rows
 
@@ -16,7 +17,10 @@ Expand = Callable[[Row], Iterator[Row]]
 
 
 def journal_of(out: Path) -> Path:
-    """The journal of the run whose result is `out`."""
+    """The journal of the run whose result is `out`. Raises ConfigError if that is a folder."""
+    if out.is_dir():
+        # Said now: the file is written last, when everything has been paid for.
+        raise ConfigError(f"{out}: is a folder; name the file to write")
     return out.with_name(out.name + ".journal")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,12 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from codefavor.backends import Request, Response, Sampling, TokenLogprob, Usage
-from codefavor.engine import AnswerStore
+from codefavor.backends import (
+    FakeBackend,
+    Request,
+    Response,
+    Sampling,
+    TokenLogprob,
+    Usage,
+)
+from codefavor.engine import AnswerStore, Context, run
 from codefavor.engine.answers import answer_key
 from codefavor.engine.budget import Budget, Forecast, Ledger, Purse
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, JournalError
+from codefavor.journal import Journal
+from codefavor.records import Row
 
 ASK = Request([{"role": "user", "content": "x"}])
 IDENTITY = {"backend": "openai", "model": "m"}
@@ -95,6 +105,61 @@ def test_the_ledger_adds_up_over_kills_and_ignores_a_torn_line(tmp_path: Path) -
     ledger.add(Usage(1, 0), 0.0)
     ledger.close()
     assert Ledger(path).usage == Usage(12, 6, 2)
+
+
+def test_a_full_disk_loses_no_costs_and_stops_the_spending(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from codefavor.backends import Usage\n"
+        "from codefavor.engine.budget import Ledger\n"
+        "from codefavor.errors import JournalError\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (25, resource.RLIM_INFINITY))\n"
+        "for _ in range(5): ledger.add(Usage(10, 5), 0.5)\n"
+        "try: ledger.check()\n"
+        "except JournalError as error: print(error, ledger.usage.input_tokens)\n"
+        "print(Path(sys.argv[1]).read_text().count('\\n'))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
+        "ledger.check(); ledger.close()\n"
+    )
+    path = tmp_path / "spent"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    first, n_lines = done.stdout.splitlines()
+    assert "cannot be written; free some space" in first
+    assert first.endswith(" 50")
+    assert n_lines == "2"  # 25 bytes hold two lines of 11 and no torn third
+    assert Ledger(path).usage == Usage(50, 25)
+
+
+async def test_answers_that_arrive_together_are_kept_together(tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path / "a")
+    await asyncio.gather(*(store.keep(f"k{i}".encode(), Response(str(i))) for i in range(20)))
+    assert [store.get(f"k{i}".encode()) for i in range(20)] == [Response(str(i)) for i in range(20)]
+    # The first answer to a question is the one that counts, whoever else got another.
+    store.put(b"k1", Response("other"))
+    assert store.get(b"k1") == Response("1")
+    store.close()
+
+
+async def test_an_answer_that_cannot_be_kept_still_ends_its_row_and_nothing_more_is_asked(
+    tmp_path: Path,
+) -> None:
+    async def step(row: Row, context: Context) -> Row:
+        return {"id": row["id"], "a": (await context.ask(ASK.messages)).text}
+
+    backend = FakeBackend(function=lambda request: "x" * 100_000)
+    store = AnswerStore(tmp_path / "a")
+    # SQLite's own way to meet a full disk.
+    store._db.execute("PRAGMA max_page_count = 5")
+    rows = [{"id": str(i)} for i in range(9)]
+    with Journal.open(tmp_path / "o", {}) as journal:
+        with pytest.raises(JournalError, match="cannot keep an answer .*full"):
+            await run(step, rows, journal, context=Context(backend, answers=store), concurrency=1)
+        assert [record["id"] for record in journal.records()] == ["0"]
+    assert len(backend.requests) == 1
+    store.close()
 
 
 async def test_what_is_in_flight_counts_against_the_budget() -> None:

@@ -86,6 +86,11 @@ class Request:
             "stop": list(self.stop),
         }
 
+    @classmethod
+    def from_row(cls, row: Row) -> Request:
+        """The request of `to_row`."""
+        return cls(row["messages"], Sampling(**row["sampling"]), tuple(row["stop"]))
+
     @property
     def n_input_bytes(self) -> int:
         """UTF-8 bytes of all messages: an upper bound of their tokens for byte-level models."""

@@ -8,18 +8,20 @@ So a step with three questions takes three rounds of jobs, and needs no code of 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from codefavor.backends.base import Backend, Request, Response, Sampling
+from codefavor.backends.base import Backend, Request, Response, Usage
 from codefavor.engine.answers import AnswerStore, answer_key
 from codefavor.engine.ask import RowPending, RunStopped
-from codefavor.engine.budget import Budget, Forecast, Ledger, ledger_path
+from codefavor.engine.budget import Budget, Forecast, Ledger, ledger_path, read_spent
 from codefavor.engine.context import Context
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import FREE, Price, PriceTable
@@ -119,6 +121,10 @@ class BatchRun:
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state = self._load_state()
+        self._passes: list[Counts] = []
+        # Keys of this call: answered by its jobs, and found among the kept answers.
+        self._collected: set[str] = set()
+        self._kept: set[str] = set()
         if retry_errors:
             self._state.failures.clear()
             self._state.attempts.clear()
@@ -131,25 +137,51 @@ class BatchRun:
         """
         ledger = Ledger(ledger_path(self._journal.path))
         try:
-            while True:
-                await self._submit_open_jobs()
-                if not await self._collect_finished(ledger, wait=wait):
-                    return await self._pass(None)
-                writer = _Writer(self, ledger)
-                counts = await self._pass(writer)
-                if not counts.n_pending:
-                    return counts
-                if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
-                    writer.discard()
-                    return await self._ask_online(writer.n_written)
-                self._state.jobs.extend(writer.finish())
-                self._save_state()
-                if not writer.n_written:
-                    raise writer.budget_error or RunStopped(
-                        f"{counts.n_pending} rows wait for answers that no job holds"
-                    )
+            counts = await self._rounds(ledger, wait=wait)
         finally:
             ledger.close()
+        # What the jobs came to; a run in itself only knows what it sends one by one.
+        spent = read_spent(self._journal.path) or (Usage(), 0.0)
+        n_ok, n_rejected, n_error = (
+            sum(getattr(one, name) for one in self._passes)
+            for name in ("n_ok", "n_rejected", "n_error")
+        )
+        n_before = n_ok + n_rejected + n_error - counts.n_ok - counts.n_rejected - counts.n_error
+        reasons: Counter[str] = Counter()
+        for one in self._passes:
+            reasons.update(one.reasons)
+        return dataclasses.replace(
+            counts,
+            n_ok=n_ok,
+            n_rejected=n_rejected,
+            n_error=n_error,
+            n_resumed=counts.n_resumed - n_before,
+            reasons=dict(reasons.most_common()),
+            n_requests=counts.n_requests + len(self._collected),
+            n_from_store=len(self._kept),
+            input_tokens=spent[0].input_tokens,
+            output_tokens=spent[0].output_tokens,
+            usd=None if self.price() is None else spent[1],
+        )
+
+    async def _rounds(self, ledger: Ledger, *, wait: bool) -> Counts:
+        while True:
+            await self._submit_open_jobs()
+            if not await self._collect_finished(ledger, wait=wait):
+                return await self._pass(None)
+            writer = _Writer(self, ledger)
+            counts = await self._pass(writer)
+            if not counts.n_pending:
+                return counts
+            if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
+                writer.discard()
+                return await self._ask_online(writer.n_written)
+            self._state.jobs.extend(writer.finish())
+            self._save_state()
+            if not writer.n_written:
+                raise writer.budget_error or RunStopped(
+                    f"{counts.n_pending} rows wait for answers that no job holds"
+                )
 
     def price(self) -> Price | None:
         """The price of a token in batch mode; None if it is unknown."""
@@ -160,31 +192,29 @@ class BatchRun:
     async def _pass(self, writer: _Writer | None) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
         asks = _PutAside(self, writer)
-        retry = self._retry_errors and writer is not None
-        return await run(
+        return await self._run(
+            retry_errors=self._retry_errors and writer is not None, put_aside=asks
+        )
+
+    async def _run(self, **options: Any) -> Counts:
+        counts = await run(
             self._step,
             self._rows(),
             self._journal,
             context=self._context,
             concurrency=self._concurrency,
-            retry_errors=retry,
-            put_aside=asks,
+            **options,
         )
+        self._passes.append(counts)
+        return counts
 
     async def _ask_online(self, n_requests: int) -> Counts:
         self._report(
             f"{n_requests} requests are too few for a job (at least "
             f"{self._service.min_requests}); they are asked one by one at the full price"
         )
-        return await run(
-            self._step,
-            self._rows(),
-            self._journal,
-            context=self._context,
-            concurrency=self._concurrency,
-            budget=self._budget,
-            limits=self._limits,
-            retry_errors=self._retry_errors,
+        return await self._run(
+            budget=self._budget, limits=self._limits, retry_errors=self._retry_errors
         )
 
     async def _submit_open_jobs(self) -> None:
@@ -235,6 +265,7 @@ class BatchRun:
             missing.discard(key)
             if isinstance(outcome, Response):
                 if self._answers.get(bytes.fromhex(key)) is None:
+                    self._collected.add(key)
                     ledger.add(outcome.usage, price.cost_usd(outcome.usage))
                     self._answers.put(bytes.fromhex(key), outcome)
             else:
@@ -253,7 +284,7 @@ class BatchRun:
         with open(self.folder / (job.file + ".requests"), encoding="utf-8") as handle:
             for line in handle:
                 row = json.loads(line)
-                yield row["key"], request_of(row["request"])
+                yield row["key"], Request.from_row(row["request"])
 
     def _load_state(self) -> _State:
         path = self.folder / "state.json"
@@ -279,9 +310,11 @@ class _PutAside:
         """The kept answer. Raises BackendError for a final failure, else RowPending."""
         raw_key = answer_key(self._identity, request, row_id, occurrence)
         kept = self._batch._answers.get(raw_key)
-        if kept is not None:
-            return kept
         key = raw_key.hex()
+        if kept is not None:
+            if key not in self._batch._collected:
+                self._batch._kept.add(key)
+            return kept
         failure = self._batch._state.failures.get(key)
         if failure is not None:
             raise BackendError(failure[1], retryable=False, reason=failure[0])
@@ -361,8 +394,3 @@ class _Writer:
             return False
         self._tokens, self._usd = tokens, usd
         return True
-
-
-def request_of(row: Row) -> Request:
-    """The request of `Request.to_row`."""
-    return Request(row["messages"], Sampling(**row["sampling"]), tuple(row["stop"]))

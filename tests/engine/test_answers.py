@@ -155,7 +155,7 @@ async def test_an_answer_that_cannot_be_kept_still_ends_its_row_and_nothing_more
     store._db.execute("PRAGMA max_page_count = 5")
     rows = [{"id": str(i)} for i in range(9)]
     with Journal.open(tmp_path / "o", {}) as journal:
-        with pytest.raises(JournalError, match="cannot keep an answer .*full"):
+        with pytest.raises(JournalError, match=r"cannot keep an answer .*full"):
             await run(step, rows, journal, context=Context(backend, answers=store), concurrency=1)
         assert [record["id"] for record in journal.records()] == ["0"]
     assert len(backend.requests) == 1

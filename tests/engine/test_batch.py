@@ -118,7 +118,9 @@ async def test_openai_batches_give_the_journal_of_online_mode(tmp_path: Path) ->
         counts = await batch_run(tmp_path, journal, server.url, store).run()
     store.close()
     assert contents(tmp_path / "o") == await expected(tmp_path)
-    assert counts.n_ok + counts.n_resumed == 12
+    assert (counts.n, counts.n_ok, counts.n_resumed, counts.n_pending) == (12, 12, 0, 0)
+    assert (counts.n_requests, counts.n_from_store) == (36, 0)
+    assert (counts.output_tokens, counts.usd) == (36 * 7, None)  # no price of "m" is known
     assert len(played.jobs) == 3  # one round for each question
     assert played.n_answered == 36
     spent = (tmp_path / "o.spent").read_text().splitlines()
@@ -177,6 +179,7 @@ async def test_requests_that_always_fail_end_as_errors_with_their_reason(tmp_pat
         counts = await batch_run(tmp_path, journal, server.url, store, max_attempts=2).run()
     store.close()
     assert counts.reasons == {"server_error": 12}
+    assert (counts.n, counts.n_error) == (12, 12)
     assert played.n_answered == 24
 
 

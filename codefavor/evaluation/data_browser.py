@@ -133,19 +133,30 @@ def _entry_of_pair(row: Row, file: str, where: str, record: Row | None = None) -
         "language": pair.language,
         "file": file,
     }
-    body = {
+    body: Row = {
         "instruction": pair.instruction,
         "criteria": pair.criteria,
         "feedback": pair.feedback,
         "notes": _notes(pair),
         "evidence": pair.evidence,
-        "lines": compare_lines(pair.chosen, pair.rejected),
+        # A row that was rejected early has no programs yet.
+        "lines": compare_lines(pair.chosen, pair.rejected)
+        if pair.chosen or pair.rejected
+        else None,
         "detail": str(record.get("detail", "")),
         "facts": _facts(pair),
         "conversation": _conversation(row, record),
     }
-    title = pair.problem_id or _title(pair.instruction)
+    title = pair.problem_id or _title(pair.instruction) or _origin(pair.meta) or pair.id
     return Entry(pair.id, title, facets, body)
+
+
+def _origin(meta: Mapping[str, Any]) -> str:
+    """The commit or draft that a row was to be made from, in a few words."""
+    commit = meta.get("commit")
+    if isinstance(commit, Mapping):
+        return _title(str(commit.get("message") or commit.get("path") or ""))
+    return ""
 
 
 def _entry_of_record(record: Row, path: Path, where: str) -> Entry:
@@ -179,7 +190,8 @@ def _entry_of_record(record: Row, path: Path, where: str) -> Entry:
         "raw": json.dumps(shown, indent=2, ensure_ascii=False) if shown else "",
         "conversation": _conversation(seen, record),
     }
-    title = _title(str(seen.get("instruction", ""))) or str(seen.get("problem_id") or record["id"])
+    title = _title(str(seen.get("instruction", ""))) or _origin(meta)
+    title = title or str(seen.get("problem_id") or record["id"])
     return Entry(str(record["id"]), title, facets, body)
 
 

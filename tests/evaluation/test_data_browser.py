@@ -94,6 +94,16 @@ def test_a_journal_shows_what_was_rejected_and_what_failed(tmp_path):
     assert "gate_no 1 33.3%" in squeeze(page.text)
 
 
+def test_a_row_rejected_before_it_had_programs_is_named_by_its_commit(tmp_path):
+    commit = {"message": "Simplify total\n\nMore.", "path": "a.py"}
+    row = {"instruction": "", "chosen": "", "rejected": "", "meta": {"commit": commit}}
+    record = {"id": "in1", "status": "rejected", "reason": "gate_no", "row": row}
+    path = write(tmp_path / "x.journal", record)
+    _, index, [body] = open_page(render_data_report([path], "x"))
+    assert index["rows"][0][:2] == ["in1", "Simplify total"]
+    assert body["lines"] is None
+
+
 def test_rows_of_any_other_step_are_shown_as_they_are(tmp_path):
     made = {"id": "p", "completions": [{"code": "x = 1"}], "reflection": "Good.\nEnough."}
     path = write(tmp_path / "d.journal", {"id": "p", "status": "ok", "reason": "", "row": made})

@@ -227,3 +227,15 @@ def test_programs_that_differ_in_many_places_tell_no_faulty_line():
     pair = Preference(id="p", instruction="i", chosen="a\nb\nc", rejected="d\ne\nc\nf")
     with pytest.raises(Rejected, match="not_one_fault"):
         FORMATS["process"](pair)
+
+
+@pytest.mark.parametrize(
+    "name", ["pairwise", "pairwise_cot", "sft", "dpo", "kto", "orpo", "reward"]
+)
+def test_code_reaches_the_row_letter_by_letter(name):
+    # C6, C7: blank lines went, and headers and fences were stripped as sets of letters.
+    code = "print('python')\n\n\ntry:\n\tx = 1  # [FEEDBACK]\n\nexcept ValueError:\n    pass"
+    pair = Preference(id="p", instruction="i", chosen=code, rejected="y", feedback="[CHOSEN] is.")
+    (row, *_) = rows_of(name, pair)
+    texts = [str(row.get(key)) for key in ("messages", "chosen", "completion")]
+    assert f"```python\n{code}\n```" in "".join(texts).replace("\\n", "\n").replace("\\t", "\t")

@@ -138,7 +138,8 @@
   function show(row, item) {
     detail.textContent = "";
     detail.appendChild(make("h3", "", index.rows[row][1]));
-    var shownFacets = index.facets.map(function (name) { return value(row, name); }).filter(Boolean);
+    var shownFacets = index.facets.map(function (name) { return value(row, name); })
+      .filter(function (text, place, all) { return text && all.indexOf(text) === place; });
     detail.appendChild(make("p", "meta", shownFacets.map(words).join(" · ")));
     if (item.detail) {
       var why = make("div", "failure");

@@ -12,7 +12,7 @@ from codefavor import __version__
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.audit import audit_both_ways, audit_facts
-from codefavor.evaluation.data_card import count_rows, describe_run
+from codefavor.evaluation.data_card import count_rows, describe_overlap, describe_run
 from codefavor.evaluation.dataset_folder import write_dataset
 from codefavor.hub import push_folder
 from codefavor.records import Preference, read_records
@@ -28,6 +28,10 @@ def command(
     journal: Annotated[
         list[Path] | None,
         typer.Option(help="Journal of a run that made rows; those beside the files are found."),
+    ] = None,
+    overlap: Annotated[
+        list[Path] | None,
+        typer.Option(help="Report of `codefavor pair decontaminate --report`. Repeatable."),
     ] = None,
     audit: Annotated[
         bool, typer.Option(help="Say how much of the label simple cues give away.")
@@ -54,7 +58,7 @@ def command(
         **count_rows(splits),
         "runs": [describe_run(path) for path in _journals(given, journal or [])],
         "audit": _audit([pair for rows in splits.values() for pair in rows]) if audit else {},
-        "contamination": {},
+        "contamination": [describe_overlap(path) for path in overlap or []],
     }
     write_dataset(splits, facts, name or out.name, out, overwrite=overwrite)
     typer.echo(f"{facts['n_rows']} rows in {len(splits)} split(s) -> {out}")

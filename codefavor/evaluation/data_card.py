@@ -111,6 +111,36 @@ def _kind_of(row: Any) -> str:
     return str((meta or {}).get("kind") or "row")
 
 
+def describe_overlap(report: Path) -> Row:
+    """What a report of `codefavor pair decontaminate` says, in the numbers a card shows.
+
+    Raises DataError for a file that is no such report.
+    """
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+        benchmarks = {
+            name: {
+                "n_snippets": one["n_snippets"],
+                "n_short": one["n_short"],
+                "highest": max(one["similarities"], default=None),
+                "n_rows": sum(one["rows"].values()),
+            }
+            for name, one in found["benchmarks"].items()
+        }
+        return {
+            "name": report.name,
+            "n_rows": found["n_rows"],
+            "n_removed": found["n_removed"],
+            "limits": found["limits"],
+            "benchmarks": benchmarks,
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{report}: not a report of `codefavor pair decontaminate --report` "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
 def prompt_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Every sha256 of a prompt in a manifest, by its key; prompts given by name keep the name."""
     found: dict[str, str] = {}

@@ -10,6 +10,7 @@ import yaml
 from codefavor.errors import DataError
 from codefavor.evaluation.data_card import (
     count_rows,
+    describe_overlap,
     describe_run,
     hub_metadata,
     prompt_hashes,
@@ -32,7 +33,7 @@ ROWS = [
 
 
 def facts(**changes):
-    base = {"codefavor": "1", "runs": [], "audit": {}, "contamination": {}}
+    base = {"codefavor": "1", "runs": [], "audit": {}, "contamination": []}
     return {**count_rows({"train": ROWS[:2], "test": ROWS[2:]}), **base, **changes}
 
 
@@ -117,6 +118,36 @@ def test_the_card_shows_yields_rejections_prompts_and_costs(tmp_path):
     assert "110 input and 22 output tokens, 0.75 US dollars" in body
     assert "| mit | 2 | 66.7 % |" in body
     assert "Not audited." in body
+
+
+def test_the_card_shows_what_was_like_a_benchmark(tmp_path):
+    report = {
+        "n_rows": 20,
+        "n_removed": 1,
+        "limits": {"code": 80.0, "renamed": 95.0, "instruction": 80.0, "floor": 50.0},
+        "benchmarks": {
+            "humaneval": {
+                "n_snippets": 164, "n_short": 3, "similarities": [83.25, 41.0],
+                "rows": {"code": 1, "words in a row": 1},
+            },
+            "mbpp": {"n_snippets": 0, "n_short": 9, "similarities": [], "rows": {}},
+        },
+    }  # fmt: skip
+    path = tmp_path / "overlap.json"
+    path.write_text(json.dumps(report))
+    card = render_card(facts(contamination=[describe_overlap(path)]), "Pairs")
+    assert "20 rows were compared" in card
+    assert "1 were like one and were removed" in card
+    assert "code 80.0, renamed 95.0, instruction 80.0)" in card
+    assert "| humaneval | 164 | 3 | 83.2 | 2 |" in card
+    assert "| mbpp | 0 | 9 | - | 0 |" in card
+
+
+def test_another_file_is_no_report_of_overlap(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("[]")
+    with pytest.raises(DataError, match="not a report of"):
+        describe_overlap(path)
 
 
 def test_text_of_rows_cannot_break_a_table():

@@ -30,7 +30,7 @@ PAIRS = [
 
 def make_folder(tmp_path: Path, **options: Any) -> Path:
     splits = {"train": PAIRS[:3], "test": PAIRS[3:]}
-    facts = {**count_rows(splits), "codefavor": "0", "runs": [], "audit": {}, "contamination": {}}
+    facts = {**count_rows(splits), "codefavor": "0", "runs": [], "audit": {}, "contamination": []}
     return write_dataset(splits, facts, "Pairs", tmp_path / "folder", **options)
 
 

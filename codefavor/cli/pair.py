@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli import pair_checks
+from codefavor.cli import pair_checks, pair_overlap
 from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_programs
 from codefavor.errors import DataError
 from codefavor.pairs.balance import balance_by_length
@@ -20,6 +20,8 @@ from codefavor.sources.problems import load_problems
 app = typer.Typer(help="Make, balance, split and check preference pairs.")
 app.command()(pair_checks.audit)
 app.command()(pair_checks.balance)
+app.command()(pair_overlap.dedup)
+app.command("decontaminate")(pair_overlap.decontaminate_command)
 
 Problems = Annotated[str, typer.Option("--problems", help="starter, humaneval, ... or a JSONL.")]
 Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from codefavor.errors import DataError, MissingPackageError
+from codefavor.errors import DataError
+from codefavor.pairs.nearest import NearestTexts
 from codefavor.records import Preference, Problem, Row
 
 NGRAM_WORDS = 10
@@ -28,11 +29,13 @@ MAX_CODE = 90.0
 
 
 class Text(NamedTuple):
-    """What is compared: an id, the prose of the instruction and a program ("" without)."""
+    """What is compared: an id, the prose of the instruction, a program ("" without) and its
+    language."""
 
     id: str
     instruction: str
     code: str
+    language: str = "python"
 
 
 class Nearest(NamedTuple):
@@ -109,7 +112,7 @@ class LeakReport(NamedTuple):
 
 def texts_of(problems: Sequence[Problem]) -> list[Text]:
     """Prose and reference of each problem."""
-    return [Text(p.id, prose_of(p), p.reference) for p in problems]
+    return [Text(p.id, prose_of(p), p.reference, p.language) for p in problems]
 
 
 def prose_of(problem: Problem) -> str:
@@ -192,7 +195,7 @@ def _imported(tree: ast.AST) -> set[str]:
 
 def contamination(ours: Sequence[Text], others: Sequence[Text]) -> Contamination:
     """The ids and word runs in common, and the nearest other text of each of ours."""
-    words = _Ngrams(others)
+    words = WordRuns(others)
     known = {other.id for other in others}
     return Contamination(
         n_ours=len(ours),
@@ -280,39 +283,27 @@ def _nearest(
     other_texts: Sequence[tuple[str, str]],
 ) -> list[Nearest]:
     """The nearest of `others` for each of ours by the compared (second) texts; empty ones skip."""
-    try:
-        from rapidfuzz import fuzz, process
-    except ImportError as error:
-        raise MissingPackageError("rapidfuzz", "analysis", "the contamination check") from error
     mine = [i for i, (_, compared) in enumerate(our_texts) if compared]
     theirs = [j for j, (_, compared) in enumerate(other_texts) if compared]
-    if not mine or not theirs:
-        return []
-    choices = [other_texts[j][1] for j in theirs]
+    index = NearestTexts([other_texts[j][1] for j in theirs])
     found: list[Nearest] = []
-    # In blocks: the whole matrix of two large sets would not fit into memory.
-    for start in range(0, len(mine), _BLOCK):
-        block = mine[start : start + _BLOCK]
-        scores = process.cdist(
-            [our_texts[i][1] for i in block], choices, scorer=fuzz.ratio, dtype=np.float32
-        )
-        for i, row in zip(block, scores, strict=True):
-            best = int(row.argmax())
-            j = theirs[best]
+    for i in mine:
+        match = index.find(our_texts[i][1])
+        if match is not None:
+            j = theirs[match.nearest]
             found.append(
                 Nearest(
-                    ours[i].id, others[j].id, float(row[best]), our_texts[i][0], other_texts[j][0]
+                    ours[i].id, others[j].id, match.similarity, our_texts[i][0], other_texts[j][0]
                 )
             )
     return sorted(found, key=lambda item: (-item.similarity, item.id))
 
 
-_BLOCK = 256
 _WORD = re.compile(r"[\w']+")
 
 
-class _Ngrams:
-    """The word runs of a list of texts; punctuation and case do not count."""
+class WordRuns:
+    """The runs of `NGRAM_WORDS` words of a list of texts; punctuation and case do not count."""
 
     def __init__(self, texts: Sequence[Text]) -> None:
         self._owner: dict[tuple[str, ...], str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from codefavor.cli.recipe_tools import estimate_recipe, show_estimate, show_preview
 from codefavor.errors import ConfigError
@@ -45,16 +47,37 @@ def resolve(recipe: str) -> Path:
 def list_recipes(
     word: Annotated[str, typer.Argument(help="Only names or purposes with this word.")] = "",
 ) -> None:
-    """Every recipe with its method, data, hardware and what was measured."""
+    """Every recipe with its method, hardware, purpose and where it was really run."""
     root = engine.find_recipes()
-    table = Table("recipe", "purpose", "batch", "GPUs")
+    results = recipe_table.read_results(root)
+    rows = []
     for line in engine.read_matrix(root).values():
         if word.lower() not in f"{line.name} {line.purpose}".lower():
             continue
         recipe = engine.build(line, root)
+        method = engine.method_of(recipe.config)
+        runs = [kind for kind in ("cpu", "gpu") if recipe_table.entry(results, recipe, kind)]
         batch = engine.global_batch(recipe.config, line.gpus)
-        table.add_row(line.name, line.purpose, str(batch), str(line.gpus or "any"))
-    Console().print(table)
+        gpus = str(line.gpus or "any")
+        rows.append((line.name, method, gpus, str(batch), "+".join(runs) or "-", line.purpose))
+    if not rows:
+        raise ConfigError(f"no recipe's name or purpose has {word!r} (codefavor recipes list)")
+    print_table(("recipe", "method", "GPUs", "batch", "run on", "purpose"), rows)
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; elsewhere one line a row, its cells separated by tabs, uncut."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (titles, *rows):
+            typer.echo("\t".join(row))
+        return
+    table = Table()
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # "[sigmoid]" would be read as a style
+    console.print(table)
 
 
 @app.command()
@@ -94,11 +117,14 @@ def render(
 def diff(first: RecipeArgument, second: RecipeArgument) -> None:
     """The settings in which two recipes differ."""
     left, right = (engine.load_yaml(resolve(recipe)) for recipe in (first, second))
-    table = Table("key", first, second)
-    for key in sorted({*left, *right}):
-        if left.get(key) != right.get(key):
-            table.add_row(key, *(_cell(side, key) for side in (left, right)))
-    Console().print(table)
+    print_table(
+        ("key", first, second),
+        [
+            (key, _cell(left, key), _cell(right, key))
+            for key in sorted({*left, *right})
+            if left.get(key) != right.get(key)
+        ],
+    )
 
 
 @app.command()

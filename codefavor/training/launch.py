@@ -36,6 +36,8 @@ from codefavor.training.runcard import (
 )
 from codefavor.training.signs import sick_signs
 
+# Tells our plugin in the training's process to end with the launcher (its standard input).
+WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
 _POLL_S = 0.25
 _TAIL_LINES = 40
 _EXCEPTION = re.compile(r"[\w.]+(?:Error|Exception|Interrupt)\b.*")
@@ -108,7 +110,7 @@ def _launch_locked(
     code = run_group(
         command,
         folder=plan.folder,
-        environment=training_environment(plan),
+        environment={**training_environment(plan), WATCH_VARIABLE: "1"},
         log=log,
         metrics_path=output_dir / METRICS_FILE,
         on_metrics=on_metrics,

@@ -215,7 +215,6 @@ def training_environment(plan: TrainingPlan) -> dict[str, str]:
     forced = {
         "PYTHONPATH": os.pathsep.join(search),
         "PYTHONUNBUFFERED": "1",
-        "CODEFAVOR_WATCH_STDIN": "1",
     }
     if (plan.folder / str(plan.config["base_model"])).is_dir() and plan.data:
         defaults |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}

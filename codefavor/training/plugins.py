@@ -16,7 +16,7 @@ from transformers import TrainerCallback, set_seed
 
 from codefavor.records import Row
 
-# Set by our launcher: its end of the pipe closes when it dies, by whatever signal.
+# Set by our launcher (launch.py): its end of the pipe closes when it dies, by whatever signal.
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
 METRICS_FILE = "metrics.jsonl"
 

@@ -15,7 +15,7 @@ from codefavor.training.launch import TrainingRun, launch
 from tests.training.conftest import easy_pairs, easy_problems
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "smollm2-135m"
-STEPS = 6
+STEPS = 4
 TRAINING, HELD_OUT = range(12), range(100, 102)
 
 

@@ -10,10 +10,12 @@ import pytest
 
 pytest.importorskip("axolotl", reason="the preflight runs Axolotl's own schema and readers")
 
+from codefavor.cli.train import check_before
 from codefavor.errors import ConfigError
 from codefavor.records import write_rows
 from codefavor.training.check import Finding
 from codefavor.training.formats import convert
+from codefavor.training.plan import plan_training
 from codefavor.training.preflight import model_errors, token_findings
 from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs
@@ -141,3 +143,20 @@ def test_a_hub_that_cannot_be_reached_is_said(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     [error] = model_errors({"base_model": "Qwen/Qwen3-8B"}, tmp_path, "http://127.0.0.1:9")
     assert "the Hub cannot be asked for Qwen/Qwen3-8B" in error
+
+
+def test_the_command_ends_with_its_findings_and_not_by_a_signal(
+    embedded_model: Path, tmp_path: Path
+):
+    """The plugin that ends a training with its launcher must not take the check for one."""
+    write_rows(tmp_path / "data.jsonl", convert(easy_pairs(range(1))[:2], "dpo").rows)
+    wrong = {"base_model": str(embedded_model), "sequence_len": 40, "learning_ratee": 1}
+    plan = plan_training(
+        RECIPES / "smollm2-135m" / "dpo.yaml",
+        overrides=wrong,
+        data=tmp_path / "data.jsonl",
+        folder=tmp_path,
+        gpus=0,
+    )
+    with pytest.raises(ConfigError, match="drops the key 'learning_ratee'"):
+        check_before(plan)

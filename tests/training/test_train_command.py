@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.cli.recipe_tools import estimate_recipe
-from codefavor.cli.recipes import resolve
+from codefavor.cli.recipes import diff, list_recipes, resolve
 from codefavor.cli.train import follow, read_overrides
 from codefavor.errors import ConfigError
 from codefavor.training.recipes import load_yaml
@@ -31,6 +31,23 @@ def test_a_malformed_setting_is_refused(setting: str):
 def test_an_unknown_layer_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r"known: .*hardware/any"):
         read_overrides([], ["hardware/cpu"])
+
+
+def test_a_diff_shows_lists_and_is_not_cut(capsys):
+    diff("smollm2-135m/dpo", "smollm2-135m/dpo-ipo")
+    lines = capsys.readouterr().out.splitlines()
+    assert "dpo_loss_type\t[sigmoid]\t[ipo]" in lines
+    folder = "outputs/train/smollm2-135m-dpo"
+    assert f"output_dir\t{folder}\t{folder}-ipo" in lines
+
+
+def test_the_list_names_every_recipe_whole(capsys):
+    list_recipes("additive-gentle")
+    [title, line] = capsys.readouterr().out.splitlines()
+    assert title.split("\t")[:3] == ["recipe", "method", "GPUs"]
+    assert line.split("\t")[:3] == ["seeds/llama-3.2-3b-dpop-additive-gentle", "dpo", "1"]
+    with pytest.raises(ConfigError, match="no recipe's name or purpose has 'nowhere'"):
+        list_recipes("nowhere")
 
 
 def test_an_unknown_recipe_lists_near_names():

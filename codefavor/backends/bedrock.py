@@ -88,7 +88,10 @@ class BedrockBackend(BaseBackend):
     ) -> None:
         super().__init__(model)
         self._omit = tuple(omit)
-        self.session = make_session(region, profile, role_arn or os.environ.get("AWS_ROLE_ARN"))
+        if role_arn is None and "AWS_WEB_IDENTITY_TOKEN_FILE" not in os.environ:
+            # With a token file the variable is boto3's own: it has that role already.
+            role_arn = os.environ.get("AWS_ROLE_ARN")
+        self.session = make_session(region, profile, role_arn)
         self._client = make_client(
             self.session, "bedrock-runtime", endpoint_url, threads=threads, timeout_s=timeout_s
         )

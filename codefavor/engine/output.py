@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import heapq
+import itertools
+import pickle
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from codefavor.engine.batch import BatchRun, BatchService
 from codefavor.engine.runner import Counts, Step, run_sync
@@ -69,7 +74,7 @@ def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int
 
     def results() -> Iterator[Row]:
         with open(journal, "rb") as handle:
-            for _, position in sorted(ok_positions(journal)):
+            for _, position in sorted_outside(ok_positions(journal), journal.parent):
                 row = read_record_at(handle, position)["row"]
                 if expand is None:
                     yield row
@@ -77,3 +82,27 @@ def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int
                     yield from expand(row)
 
     return write_rows(out, results())
+
+
+def sorted_outside(
+    items: Iterable[tuple[str, int]], folder: Path, *, n_in_memory: int = 200_000
+) -> Iterator[tuple[str, int]]:
+    """`sorted(items)` of any number: what does not fit lies in temporary files in `folder`."""
+    with contextlib.ExitStack() as stack:
+        parts: list[Iterator[tuple[str, int]]] = []
+        rest = iter(items)
+        while part := sorted(itertools.islice(rest, n_in_memory)):
+            if len(part) < n_in_memory:
+                parts.append(iter(part))
+                break
+            # Pickled one by one: an id may be any text, half a surrogate pair included.
+            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            for item in part:
+                pickle.dump(item, file, protocol=4)
+            file.seek(0)
+            parts.append(_unpickled(file, len(part)))
+        yield from heapq.merge(*parts)
+
+
+def _unpickled(file: IO[bytes], n: int) -> Iterator[tuple[str, int]]:
+    return (pickle.load(file) for _ in range(n))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,31 @@ async def test_a_role_is_assumed_and_renewed_before_it_expires(
     assert len(set(tokens)) >= 2
 
 
+def test_a_role_that_comes_with_a_token_file_is_not_assumed_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def handle(call: Call) -> Reply:
+        asked.append(call.body.decode() if isinstance(call.body, bytes) else str(call.body))
+        return Reply({}, status=500)
+
+    (tmp_path / "token").write_text("t")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with LoopbackServer(handle) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+        backend = make_backend("bedrock:m", region="us-east-1", endpoint_url=server.url)
+        with pytest.raises(BackendError):
+            asyncio.run(backend.generate(ASK))
+        asyncio.run(backend.close())
+    assert asked
+    assert all("Action=AssumeRoleWithWebIdentity" in body for body in asked)
+
+
 async def test_a_bearer_token_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-me")
     monkeypatch.delenv("AWS_ROLE_ARN", raising=False)
@@ -80,8 +106,17 @@ def test_a_missing_region_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) ->
         make_backend("bedrock:m")
 
 
-async def test_a_safety_block_is_one_answer_and_no_retry() -> None:
-    with LoopbackServer(lambda call: wires.write_gemini(Say("", "filtered"))) as server:
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        wires.write_gemini(Say("", "filtered")),
+        Reply({"candidates": [{"finishReason": "SAFETY", "index": 0}], "usageMetadata": {}}),
+        Reply({"candidates": [{"finishReason": "RECITATION", "content": {"role": "model"}}]}),
+    ],
+    ids=["the prompt", "the answer", "a recitation without parts"],
+)
+async def test_a_safety_block_is_one_answer_and_no_retry(blocked: Reply) -> None:
+    with LoopbackServer(lambda call: blocked) as server:
         backend = make_backend("gemini:m", base_url=server.url, api_key="k")
         response = await asyncio.wait_for(backend.generate(ASK), 60)
         await backend.close()

@@ -230,7 +230,10 @@ def summary(counts: Counts) -> str:
         f"{counts.n} rows: {counts.n_ok} ok, {counts.n_rejected} rejected, {counts.n_error} errors"
     ]
     if counts.n_resumed:
-        parts.append(f"{counts.n_resumed} had ended before")
+        old = f", {counts.n_old_errors} of them as errors" if counts.n_old_errors else ""
+        parts.append(f"{counts.n_resumed} had ended before{old}")
+    if counts.n_error or counts.n_old_errors:
+        parts.append("--retry-errors runs again what failed")
     if counts.n_pending:
         parts.append(f"{counts.n_pending} wait for their batch (run the same command again)")
     if counts.n_duplicates:

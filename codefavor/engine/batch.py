@@ -156,6 +156,7 @@ class BatchRun:
             n_rejected=n_rejected,
             n_error=n_error,
             n_resumed=counts.n_resumed - n_before,
+            n_old_errors=counts.n_old_errors - (n_error - counts.n_error),
             reasons=dict(reasons.most_common()),
             n_requests=counts.n_requests + len(self._collected),
             n_from_store=len(self._kept),

@@ -51,10 +51,11 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Counts:
-    """How the rows of one call ended: n is the sum of the next six.
+    """How the rows of one call ended.
 
-    `n_resumed` rows had ended in an earlier call; `n_duplicates` repeat an id of this input;
-    `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
+    n is the sum of ok, rejected, error, resumed, duplicates and pending. `n_resumed` rows had
+    ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
+    this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
     `n_requests` were sent, `n_from_store` answered without sending; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown).
     """
@@ -65,6 +66,7 @@ class Counts:
     n_error: int = 0
     n_resumed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    n_old_errors: int = 0
     n_duplicates: int = 0
     n_pending: int = 0
     n_requests: int = 0
@@ -217,6 +219,7 @@ class _Loop:
         self._recent: deque[str] = deque()
         self._ending: BaseException | None = None
         self._is_ending = False
+        self._n_old_errors = 0
 
     async def work(self, concurrency: int, label: str, interrupted: asyncio.Event | None) -> None:
         """Run the workers to the end, or to the first error that ends the run."""
@@ -243,6 +246,7 @@ class _Loop:
             n_rejected=self._ended["rejected"],
             n_error=self._ended["error"],
             n_resumed=self._ended["resumed"],
+            n_old_errors=self._n_old_errors,
             n_duplicates=self._ended["duplicate"],
             n_pending=self._ended["pending"],
             reasons=dict(self._reasons.most_common()),
@@ -284,6 +288,7 @@ class _Loop:
                 logger.warning("the id %s occurs again in the input; its first row counts", row_id)
                 self._skip("duplicate")
             elif row_id in self._done and not self._is_to_retry(row_id):
+                self._n_old_errors += self._journal.is_error(row_id)
                 self._skip("resumed")
             else:
                 return row

@@ -64,7 +64,7 @@ def test_a_role_that_comes_with_a_token_file_is_not_assumed_twice(
         asked.append(call.body.decode() if isinstance(call.body, bytes) else str(call.body))
         return Reply({}, status=500)
 
-    (tmp_path / "token").write_text("t")
+    (tmp_path / "token").write_text("token of a pod")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))

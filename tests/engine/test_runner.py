@@ -102,7 +102,7 @@ async def test_resume_skips_finished_rows_and_retry_errors_runs_exactly_the_fail
     with Journal.open(tmp_path / "o", {}) as journal:
         counts = await run(step, rows(10), journal, context=Context())
     assert sorted(asked) == ["r8", "r9"]
-    assert counts.n_resumed == 8
+    assert (counts.n_resumed, counts.n_old_errors) == (8, 2)
     asked.clear()
     is_broken = False
     with Journal.open(tmp_path / "o", {}) as journal:

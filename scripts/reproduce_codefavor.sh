@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# The experiment of the CodeFavor paper (arXiv 2410.03837), from commits and drafts to measured judges.
+#
+#     scripts/reproduce_codefavor.sh             # the whole: two servers, 8 GPUs, days
+#     SMOKE=1 scripts/reproduce_codefavor.sh     # the same lines with the embedded model, 20 rows and
+#                                                # two training steps, on any machine, in outputs/smoke;
+#                                                # six of the ten data sets, more with DATA="..."
+#     PLAN=1 scripts/reproduce_codefavor.sh      # print every command and run none
+#
+# Needs for the whole: TEACHER_URL and DRAFTER_URL, OpenAI-compatible servers of the two models below
+# (docs/engine.md), a Hugging Face token for the four base models, and CODEFAVOR_DATA with CodePrefBench
+# (docs/data.md). Killed at any moment, the same command goes on: synthesis and evaluation resume from
+# their journals, trainings from their last checkpoint. Everything below is `codefavor`, axolotl or git.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SMOKE=${SMOKE:-}
+PLAN=${PLAN:-}
+PATH=$ROOT/.venv/bin:$PATH
+
+# ---------------------------------------------------------------------------------------------------
+# Settings: the paper's, and what SMOKE puts in their place
+# ---------------------------------------------------------------------------------------------------
+if [ -z "$SMOKE" ]; then
+    WORK=${WORK:-$ROOT}
+    STRONG="openai:meta-llama/Meta-Llama-3-70B-Instruct"
+    WEAK="openai:meta-llama/Meta-Llama-3-8B-Instruct"
+    TEACHER=(--backend "$STRONG" --set "base_url=${TEACHER_URL:-http://127.0.0.1:8000/v1}")
+    DRAFTER=(--backend "$WEAK" --set "base_url=${DRAFTER_URL:-http://127.0.0.1:8001/v1}")
+    COMMITS=${COMMITS:-editpackft}
+    LANGUAGES=(--languages python)
+    TASKS=(--instructions self-oss-instruct)
+    PROBLEMS=()                       # these tasks have no tests: pairs are verified without
+    VERIFY=(--verify evidence --verify judge)
+    FEW=()                            # all rows, and the commands' own 2048 tokens an answer
+    FEW_TASKS=()
+    FEW_CONTROLLED=()
+    MODELS=(mistral-7b mistral-nemo-12b llama-3-8b gemma-2-9b)
+    DATA=(commit-cls critic-cls mix-cls commit-gen critic-gen mix-gen)
+    CONTROLLED=(mistral-7b mistral-nemo-12b)
+    CONTROLLED_DATA=(critic-8b-cls critic-70b-cls mix-comments-cls mix-70b-gen)
+    RECIPES=paper
+    SYSTEM=none                       # their chat templates refuse a system turn, or merge it
+    VARIANT=-no-system
+    TOKENIZERS=(--tokenizer mistralai/Mistral-7B-Instruct-v0.3
+                --tokenizer mistralai/Mistral-Nemo-Instruct-2407
+                --tokenizer meta-llama/Meta-Llama-3-8B-Instruct
+                --tokenizer google/gemma-2-9b-it)
+    MAX_TOKENS=2048
+    LAUNCH=(accelerate launch --num_processes 8 -m axolotl.cli.train)
+    BENCH=()
+    REPLY=()
+else
+    WORK=${WORK:-$ROOT/outputs/smoke}
+    TEACHER=(--backend embedded:)
+    DRAFTER=(--backend embedded:)
+    COMMITS=${COMMITS:-repository}    # made below; COMMITS=/path/to/a/clone takes yours
+    LANGUAGES=(--languages python)
+    TASKS=(--problems starter)
+    PROBLEMS=(--problems starter)
+    VERIFY=(--verify evidence --verify judge)
+    FEW=(--limit 20 --max-tokens 128)
+    FEW_TASKS=(--limit 20 --max-tokens 96)
+    FEW_CONTROLLED=(--limit 2 --max-tokens 96)
+    MODELS=(smollm2-135m)
+    read -ra DATA <<< "${DATA:-commit-cls critic-cls mix-cls commit-gen critic-gen}"
+    CONTROLLED=(smollm2-135m)
+    read -ra CONTROLLED_DATA <<< "${CONTROLLED_DATA:-critic-8b-cls}"
+    RECIPES=smoke
+    SYSTEM=empty
+    VARIANT=
+    TOKENIZERS=(--tokenizer outputs/models/SmolLM2-135M-Instruct)
+    MAX_TOKENS=1024                   # the smoke recipes' window
+    LAUNCH=(accelerate launch -m axolotl.cli.train)
+    BENCH=(--limit 2)
+    REPLY=(--max-tokens 32)
+    export OMP_WAIT_POLICY=passive
+fi
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+# Show a command and run it; under PLAN only print it.
+run() {
+    if [ -n "$PLAN" ]; then printf '%q ' "$@"; printf '\n'; return; fi
+    printf '+ %s\n' "$*" >&2
+    "$@"
+}
+
+# Run a command unless a file that it writes last is there already: what cannot be written twice.
+once() {
+    local made=$1
+    shift
+    if [ -z "$PLAN" ] && compgen -G "$made" >/dev/null; then echo "done before: $made" >&2; return; fi
+    run "$@"
+}
+
+# A recipe's name: smoke recipes name the data only, there is one model.
+recipe() { if [ -n "$SMOKE" ]; then echo "$2"; else echo "$1-$2${3:-}"; fi; }
+
+# The embedded model hardly ever writes a usable pair. So that every later line has rows to work on,
+# SMOKE puts verified mutants in the place of an empty result, and says so.
+stand_in() {
+    if [ -n "$SMOKE" ] && [ -z "$PLAN" ] && [ ! -s "$1" ]; then
+        echo "no pair came out of $1: verified mutants stand in for the rest of this smoke run" >&2
+        cp outputs/mutants/train.jsonl "$1"
+    fi
+}
+
+# A repository with a history for SMOKE: small functions, each written and then improved.
+make_repository() {
+    [ -d repository/.git ] && return
+    git init -q repository
+    improve LICENSE "Licence" < "$ROOT/LICENSE"
+    improve total.py "Add the sum of squares" <<< $'def total(values):\n    result = 0\n    for i in range(len(values)):\n        result = result + values[i] * values[i]\n    return result'
+    improve total.py "Say the sum of squares in one expression" <<< $'def total(values):\n    return sum(value * value for value in values)'
+    improve names.py "Find repeated names" <<< $'def repeated(names):\n    found = []\n    for name in names:\n        if names.count(name) > 1 and name not in found:\n            found.append(name)\n    return found'
+    improve names.py "Count names once: the search for repeated ones was quadratic" <<< $'from collections import Counter\n\n\ndef repeated(names):\n    counts = Counter(names)\n    return [name for name, count in counts.items() if count > 1]'
+    improve mean.py "Add a mean" <<< $'def mean(values):\n    return sum(values) / len(values)'
+    improve mean.py "Fix the mean of no values, which divided by zero" <<< $'def mean(values):\n    if not values:\n        return 0.0\n    return sum(values) / len(values)'
+    improve listing.py "List a folder" <<< $'import os\n\n\ndef listing(folder):\n    return os.popen("ls " + folder).read().split()'
+    improve listing.py "Fix shell injection through the name of a folder" <<< $'import os\n\n\ndef listing(folder):\n    return sorted(os.listdir(folder))'
+}
+improve() {
+    cat > "repository/$1"
+    git -C repository add "$1"
+    git -C repository -c user.name=smoke -c user.email=smoke@example.org commit -q -m "$2"
+}
+
+mkdir -p "$WORK"
+cd "$WORK"
+if [ "$WORK" != "$ROOT" ]; then ln -sfn "$ROOT/recipes" recipes; ln -sfn "$ROOT/evaluation" evaluation; fi
+if [ -z "$PLAN" ] && [ ! -d "${CODEFAVOR_DATA:-}/codeprefbench" ]; then
+    echo "error: CODEFAVOR_DATA must name a folder that has codeprefbench/ (docs/data.md says how)" >&2
+    exit 2
+fi
+if [ -n "$SMOKE" ]; then
+    say "For SMOKE alone: the small model, a repository, and pairs that stand in for empty results"
+    run codefavor recipes prepare recipes/smoke/commit-cls.yaml
+    head -n 16 "$ROOT/datasets/starter/problems.jsonl" > problems.jsonl
+    run codefavor pair mutants --problems problems.jsonl --candidates 2 --out outputs/mutants
+    [ -n "$PLAN" ] || make_repository
+fi
+
+# ---------------------------------------------------------------------------------------------------
+say "1. Commit-Instruct: what did a commit improve, shown in two programs (paper: 22,469 commits, 91.9 % kept)"
+# ---------------------------------------------------------------------------------------------------
+run codefavor synthesise commit-instruct --commits "$COMMITS" "${LANGUAGES[@]}" "${TEACHER[@]}" "${VERIFY[@]}" \
+    --temperature 0.8 "${FEW[@]}" --out outputs/raw/commit_instruct.jsonl
+stand_in outputs/raw/commit_instruct.jsonl
+
+# ---------------------------------------------------------------------------------------------------
+say "2. Critic-Evol: drafts of a weak model, criticised and improved (paper: 50,661 drafts, 82.1 % kept)"
+# ---------------------------------------------------------------------------------------------------
+run codefavor synthesise drafts "${TASKS[@]}" "${DRAFTER[@]}" --n 1 --temperature 0.8 "${FEW_TASKS[@]}" --out outputs/drafts/weak.jsonl
+run codefavor synthesise drafts "${TASKS[@]}" "${TEACHER[@]}" --n 1 --temperature 0.8 "${FEW_CONTROLLED[@]}" --out outputs/drafts/strong.jsonl
+
+critic_evol() {  # name, drafts, then the critic and other options
+    run codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" "${VERIFY[@]}" \
+        --temperature 0.5 --out "outputs/raw/$1.jsonl"
+    stand_in "outputs/raw/$1.jsonl"
+}
+critic_evol critic_evol weak "${TEACHER[@]}" "${FEW[@]}"
+# The controlled comparisons: comments kept, and draft and critic of one model, small and large.
+critic_evol critic_evol_comments weak "${TEACHER[@]}" "${FEW_CONTROLLED[@]}" --comments keep
+critic_evol critic_evol_8b weak "${DRAFTER[@]}" "${FEW_CONTROLLED[@]}"
+critic_evol critic_evol_70b strong "${TEACHER[@]}" "${FEW_CONTROLLED[@]}"
+
+# ---------------------------------------------------------------------------------------------------
+say "3. Verified above, row by row; now the audit, and no row that is near a benchmark"
+# ---------------------------------------------------------------------------------------------------
+SETS=(commit_instruct critic_evol critic_evol_comments critic_evol_8b critic_evol_70b)
+for set in "${SETS[@]}"; do
+    run codefavor pair decontaminate "outputs/raw/$set.jsonl" --out "outputs/pairs/$set.jsonl" --report "outputs/pairs/$set.overlap.json"
+    run codefavor pair audit "outputs/pairs/$set.jsonl" --out "outputs/pairs/$set.audit.json"
+done
+
+# ---------------------------------------------------------------------------------------------------
+say "4. Training rows: A/B questions in both orders, answered by a letter, or by feedback and a result"
+# ---------------------------------------------------------------------------------------------------
+convert() {  # set, format
+    run codefavor convert "outputs/pairs/$1.jsonl" --format "$2" --system "$SYSTEM" --order both \
+        "${TOKENIZERS[@]}" --max-tokens "$MAX_TOKENS" --allow-long drop --out "outputs/data/$1.$2$VARIANT.jsonl"
+}
+for set in "${SETS[@]}"; do convert "$set" pairwise; done
+for set in commit_instruct critic_evol critic_evol_70b; do convert "$set" pairwise_cot; done
+run codefavor card outputs/pairs/commit_instruct.jsonl outputs/pairs/critic_evol.jsonl \
+    --journal outputs/raw/commit_instruct.jsonl.journal --journal outputs/raw/critic_evol.jsonl.journal \
+    --overlap outputs/pairs/commit_instruct.overlap.json --overlap outputs/pairs/critic_evol.overlap.json \
+    --name "CodeFavor pairs" --overwrite --out outputs/card
+run codefavor report data outputs/raw/commit_instruct.jsonl.journal outputs/raw/critic_evol.jsonl.journal --out outputs/report/rows.html
+
+# ---------------------------------------------------------------------------------------------------
+say "5. Judges: each base model on each data set, classification (cls) and generation (gen)"
+# ---------------------------------------------------------------------------------------------------
+train() {  # recipe
+    once "outputs/train/$RECIPES-$1/*.safetensors" "${LAUNCH[@]}" "recipes/$RECIPES/$1.yaml"
+}
+for model in "${MODELS[@]}"; do
+    for data in "${DATA[@]}"; do train "$(recipe "$model" "$data")"; done
+done
+for model in "${CONTROLLED[@]}"; do
+    for data in "${CONTROLLED_DATA[@]}"; do train "$(recipe "$model" "$data" -controlled)"; done
+done
+
+# ---------------------------------------------------------------------------------------------------
+say "6. The paper's default judge: the mean of the Commit-Instruct and the Critic-Evol model"
+# ---------------------------------------------------------------------------------------------------
+for model in "${MODELS[@]}"; do
+    for kind in cls gen; do
+        once "outputs/merged/$model-$kind/*.safetensors" codefavor merge \
+            "outputs/train/$RECIPES-$(recipe "$model" "commit-$kind")" "outputs/train/$RECIPES-$(recipe "$model" "critic-$kind")" \
+            --out "outputs/merged/$model-$kind"
+    done
+done
+
+# ---------------------------------------------------------------------------------------------------
+say "7. CodePrefBench with the paper's protocol, and the baselines that every judge has to beat"
+# ---------------------------------------------------------------------------------------------------
+evaluate() { run codefavor evaluate codeprefbench --protocol paper "${BENCH[@]}" --out outputs/results "$@"; }
+evaluate_judge() {  # name, folder: a cls model is asked for a letter, a gen model for its reasons first
+    case $1 in
+        *-gen*) evaluate --model-type huggingface --model-id "$2" --system "$SYSTEM" --mode reasoned "${REPLY[@]}" --name "$1" ;;
+        *) evaluate --model-type pair-rm --model-id "$2" --system "$SYSTEM" --name "$1" ;;
+    esac
+}
+evaluate --model-type length-bias --model-id shorter
+evaluate --model-type length-bias --model-id longer
+for model in "${MODELS[@]}"; do
+    for kind in cls gen; do evaluate_judge "$model-merged-$kind" "outputs/merged/$model-$kind"; done
+    for data in "${DATA[@]}"; do
+        evaluate_judge "$model-$data" "outputs/train/$RECIPES-$(recipe "$model" "$data")"
+    done
+done
+for model in "${CONTROLLED[@]}"; do
+    for data in "${CONTROLLED_DATA[@]}"; do
+        evaluate_judge "$model-$data" "outputs/train/$RECIPES-$(recipe "$model" "$data" -controlled)"
+    done
+done
+if [ -n "$PLAN" ]; then RESULTS=(outputs/results/codeprefbench.json); else RESULTS=(outputs/results/codeprefbench.*.json); fi
+run codefavor report leaderboard "${RESULTS[@]}" --references evaluation/codeprefbench_paper.csv --out outputs/report/leaderboard.html
+say "Done: $PWD/outputs/report/leaderboard.html, $PWD/outputs/report/rows.html, $PWD/outputs/card"

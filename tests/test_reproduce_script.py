@@ -1,0 +1,169 @@
+"""`scripts/reproduce_codefavor.sh`: every line parses, and every path it reads is made before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from codefavor.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "scripts" / "reproduce_codefavor.sh"
+SMALL = {"SMOKE": "1"}
+ALL_DATA = {
+    "DATA": "commit-cls critic-cls mix-cls commit-gen critic-gen mix-gen",
+    "CONTROLLED_DATA": "critic-8b-cls critic-70b-cls mix-comments-cls mix-70b-gen",
+}
+
+
+def plan(tmp_path: Path, **environment: str) -> list[list[str]]:
+    """The commands of a run, as words."""
+    done = subprocess.run(
+        ["bash", str(SCRIPT)],
+        env={**os.environ, "PLAN": "1", "SMOKE": "", "WORK": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def recipe_of(words: list[str]) -> Path | None:
+    """The recipe that a launch trains, None for any other command."""
+    return ROOT / words[-1] if words[:2] == ["accelerate", "launch"] else None
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def parse(words: list[str]) -> None:
+    """Let the command line parse the words as it would before it does anything."""
+    command = typer.main.get_command(app)
+    context = command.make_context("codefavor", list(words[1:]))
+    rest = [*context._protected_args, *context.args]
+    while rest and hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+        rest = [*context._protected_args, *context.args]
+
+
+@pytest.fixture
+def long_command_line(monkeypatch):
+    # Without words, the verbs are stubs that only the overview needs.
+    monkeypatch.setattr("sys.argv", ["codefavor", "synthesise"])
+
+
+@pytest.mark.parametrize("environment", [{}, SMALL], ids=["whole", "smoke"])
+def test_every_command_line_parses(tmp_path, environment, long_command_line):
+    commands = plan(tmp_path, **environment)
+    for words in commands:
+        assert words[0] in {"codefavor", "accelerate"}
+        if words[0] == "codefavor":
+            parse(words)
+        else:
+            assert words[-3:-1] == ["-m", "axolotl.cli.train"]
+    assert {words[1] for words in commands if words[0] == "codefavor"} >= {
+        "synthesise", "pair", "convert", "card", "merge", "evaluate", "report",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, SMALL, {**SMALL, **ALL_DATA}], ids=["whole", "smoke", "smoke_of_all"]
+)
+def test_every_path_that_is_read_was_made_before(tmp_path, environment):
+    # C1: no recipe of the original trained, because no script made the paths they named.
+    made: set[str] = set()
+    for words in plan(tmp_path, **environment):
+        recipe = recipe_of(words)
+        if recipe is not None:
+            config = yaml.safe_load(recipe.read_text())
+            read = {entry["path"] for entry in config["datasets"]}
+            if config["base_model"].startswith("outputs/"):
+                read.add(config["base_model"])
+            assert read <= made, f"{recipe}: nothing made {sorted(read - made)}"
+            made.add(config["output_dir"])
+            continue
+        if words[1:3] == ["recipes", "prepare"]:
+            made.add(yaml.safe_load((ROOT / words[3]).read_text())["base_model"])
+            continue
+        written = {option(words, name) for name in ("--out", "--report") if name in words}
+        inputs = {word for word in words if word.startswith("outputs/")} - written
+        beside = {path for path in inputs if path.removesuffix(".journal") in made}
+        if words[1:3] != ["report", "leaderboard"]:
+            assert inputs - beside <= made, (
+                f"{words}: nothing made {sorted(inputs - beside - made)}"
+            )
+        made |= written
+
+
+def test_every_recipe_of_the_paper_is_trained_and_measured(tmp_path):
+    commands = plan(tmp_path)
+    trained = {recipe for recipe in map(recipe_of, commands) if recipe is not None}
+    assert trained == set((ROOT / "recipes" / "paper").glob("*.yaml"))
+    measured = {option(w, "--model-id") for w in commands if w[1] == "evaluate"}
+    for recipe in trained:
+        assert yaml.safe_load(recipe.read_text())["output_dir"] in measured
+    assert {path for path in measured if path.startswith("outputs/merged/")} == {
+        f"outputs/merged/{model}-{kind}"
+        for model in ("mistral-7b", "mistral-nemo-12b", "llama-3-8b", "gemma-2-9b")
+        for kind in ("cls", "gen")
+    }
+
+
+def test_a_smoke_recipe_stands_for_every_data_set_of_the_paper(tmp_path):
+    commands = plan(tmp_path, **SMALL, **ALL_DATA)
+    trained = {recipe for recipe in map(recipe_of, commands) if recipe is not None}
+    assert trained == set((ROOT / "recipes" / "smoke").glob("*.yaml"))
+
+
+def test_the_conversion_is_the_one_that_the_recipes_name(tmp_path):
+    for words in plan(tmp_path):
+        if words[1] == "convert":
+            line = (
+                f"codefavor convert {words[2]} --format {option(words, '--format')} "
+                f"--system {option(words, '--system')} --out {option(words, '--out')}"
+            )
+            named = [
+                recipe.name
+                for recipe in (ROOT / "recipes" / "paper").glob("*.yaml")
+                if line in recipe.read_text()
+            ]
+            assert named, f"no recipe names: {line}"
+
+
+def test_without_the_benchmark_nothing_is_begun(tmp_path):
+    environment = {**os.environ, "SMOKE": "1", "PLAN": "", "WORK": str(tmp_path)}
+    environment.pop("CODEFAVOR_DATA", None)
+    done = subprocess.run(
+        ["bash", str(SCRIPT)],
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "CODEFAVOR_DATA" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_the_smoke_run_goes_to_its_end(tmp_path):
+    done = subprocess.run(
+        ["bash", str(SCRIPT)],
+        env={**os.environ, "SMOKE": "1", "PLAN": "", "WORK": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=3 * 3600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = tmp_path / "outputs"
+    assert (outputs / "report" / "leaderboard.html").is_file()
+    assert (outputs / "card" / "README.md").is_file()
+    results = [json.loads(path.read_text()) for path in (outputs / "results").glob("*.json")]
+    # Two baselines, six trained judges and two merged ones, each on two tasks.
+    assert len(results) == 10
+    assert all(result["metrics"]["overall"]["n_error"] == 0 for result in results)

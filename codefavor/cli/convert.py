@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -12,7 +13,7 @@ import typer
 from codefavor import __version__
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.benchmark_rows import benchmark_hashes, pair_hash
+from codefavor.evaluation.benchmark_rows import known_hashes, pair_hash
 from codefavor.journal import manifest_path
 from codefavor.records import (
     Preference,
@@ -122,15 +123,15 @@ def _convert(
 
 
 def _without_benchmark(pairs: list[Preference]) -> tuple[list[Preference], int]:
-    """The pairs that are not CodePrefBench's own (where its files are here), how many were."""
-    known = benchmark_hashes(data_folder())
-    if known is None:
-        return pairs, 0
-    kept = [pair for pair in pairs if pair_hash(pair.chosen, pair.rejected) not in known]
-    n_refused = len(pairs) - len(kept)
-    if n_refused:
-        typer.echo(f"refused: {n_refused} rows of CodePrefBench, for evaluation only", err=True)
-    return kept, n_refused
+    """The pairs that are no benchmark's own, and how many were."""
+    known = known_hashes(data_folder())
+    name_of = {one: name for name, hashes in known.items() for one in hashes}
+    found = [name_of.get(pair_hash(pair.chosen, pair.rejected)) for pair in pairs]
+    refused = Counter(name for name in found if name is not None)
+    for name, n in sorted(refused.items()):
+        typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
+    kept = [pair for pair, name in zip(pairs, found, strict=True) if name is None]
+    return kept, refused.total()
 
 
 def _manifest(

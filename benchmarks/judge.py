@@ -10,8 +10,10 @@ ratios, the largest difference of the A-B margin, and the share of the measured 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from codefavor.backends.embedded import ensure_embedded_model
 from codefavor.evaluation.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.prompts.chat import comparison_messages
-from codefavor.records import Comparison
+from codefavor.records import Comparison, Row, content_id
 
 
 def plain_margin(judge: PairwiseJudge, comparison: Comparison) -> float:
@@ -66,7 +68,7 @@ def matrix_peak() -> float:
     """GFLOP per CPU-second of a matrix product of the size that the model's layers use."""
     left, right = torch.randn(2048, 576), torch.randn(576, 1536)
     best = 0.0
-    for _ in range(5):
+    for _ in range(3):
         _, seconds = timed(lambda: [left @ right for _ in range(20)])
         best = max(best, 20 * 2 * 2048 * 576 * 1536 / max(seconds, 1e-9) / 1e9)
     return best
@@ -80,11 +82,19 @@ def linear_flops(judge: PairwiseJudge) -> float:
 
 
 def load_pairs(n_tasks: int) -> list[Comparison]:
-    """Seeded tasks of CodePrefBench, of like length together."""
+    """About so many tasks of CodePrefBench, whole problems drawn by hash, alike ones together.
+
+    A problem has up to four tasks with one instruction: drawing single tasks would hide what the
+    judge shares between them on the whole set.
+    """
     folder = os.environ.get("CODEFAVOR_DATA")
     items = read_tasks(find_files([Path(folder)] if folder else []), comments="removed")
-    drawn = sorted(items, key=lambda item: item["id"])[:n_tasks]
-    drawn.sort(key=lambda item: len(item["chosen"] + item["rejected"]))
+    order = sorted(items, key=lambda item: (content_id(item["problem_id"]), item["id"]))
+    drawn: list[Row] = []
+    for _, tasks in itertools.groupby(order, key=lambda item: item["problem_id"]):
+        if len(drawn) >= n_tasks:
+            break
+        drawn += tasks
     return [
         Comparison(i["instruction"], i["chosen"], i["rejected"], i["criteria"], i["id"])
         for i in drawn
@@ -99,6 +109,7 @@ class Measured:
     one_order_s: float = 0.0
     both_orders_s: float = 0.0
     n_tokens: int = 0
+    peaks: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
 
@@ -119,6 +130,8 @@ def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> M
         found.ours += margins
         found.one_order_s += seconds
         found.both_orders_s += timed(partial(our_margins, judge, both))[1]
+        if scorer.device.type == "cpu":
+            found.peaks.append(matrix_peak())
     return found
 
 
@@ -138,7 +151,7 @@ def report(judge: PairwiseJudge, found: Measured) -> None:
     print(f"largest margin difference {max(differences):.1e}; equal decisions {same}/{n}")
     if judge._scorer.device.type == "cpu":
         rate = found.n_tokens * linear_flops(judge) / found.one_order_s / 1e9
-        peak = matrix_peak()
+        peak = statistics.median(found.peaks)
         print(f"linear layers {rate:.0f} of {peak:.0f} GFLOP per CPU-second ({rate / peak:.0%})")
 
 

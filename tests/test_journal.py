@@ -14,7 +14,13 @@ import pytest
 
 from codefavor.errors import DataError, JournalError
 from codefavor.idset import IdSet
-from codefavor.journal import Journal, manifest_path, ok_rows, read_journal
+from codefavor.journal import (
+    Journal,
+    manifest_path,
+    ok_rows,
+    read_journal,
+    rewrite_journal,
+)
 
 SETTINGS = {"step": "x", "sampling": {"temperature": 0.5}}
 
@@ -171,3 +177,16 @@ def test_records_are_plain_json_lines_with_the_four_fields(tmp_path: Path) -> No
     assert json.loads(path.read_text()) == {
         "id": "a", "status": "ok", "reason": "", "row": {"z": 1},
     }  # fmt: skip
+
+
+def test_a_rewritten_journal_holds_the_new_records_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "o.jsonl"
+    with Journal.open(path, SETTINGS) as journal:
+        journal.append(record("a"))
+        with pytest.raises(JournalError, match="in use"):
+            rewrite_journal(path, SETTINGS, [])
+    rewrite_journal(path, SETTINGS, [record("a", "error"), record("b")])
+    assert [one["status"] for one in read_journal(path)] == ["error", "ok"]
+    with Journal.open(path, SETTINGS) as journal:
+        journal.append(record("a"))
+    assert [row["id"] for row in ok_rows(path)] == ["b", "a"]

@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 # The vocabulary is large: full logits are made for this many positions at a time.
 _HEAD_ROWS = 512
-_CPU_TOKEN_BUDGET = 2048
+# Measured with a 135M model: batches of 2,048 tokens and more leave the cache and are slower.
+_CPU_TOKEN_BUDGET = 1024
 _GPU_TOKEN_BUDGET = 32768
 
 

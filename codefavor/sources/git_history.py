@@ -94,18 +94,22 @@ class _Reverts:
 
     def __init__(self) -> None:
         self._hashes: set[str] = set()
+        self._short: set[str] = set()
         self._subjects: Counter[str] = Counter()
 
     def note(self, hash_: str, subject: str) -> None:
         if hash_:
-            self._hashes.add(hash_)
+            (self._hashes if len(hash_) == 40 else self._short).add(hash_)
         elif subject:
             self._subjects[subject] += 1
 
     def takes_back(self, commit: LoggedCommit) -> bool:
-        named = next((h for h in self._hashes if commit.sha.startswith(h)), None)
-        if named is not None:
-            self._hashes.discard(named)
+        if commit.sha in self._hashes:
+            self._hashes.discard(commit.sha)
+            return True
+        short = next((h for h in self._short if commit.sha.startswith(h)), None)
+        if short is not None:
+            self._short.discard(short)
             return True
         subject = commit.message.partition("\n")[0].strip()
         if self._subjects[subject] > 0:
@@ -229,7 +233,7 @@ def changed_functions(
         if earlier is None or is_inside or earlier.text == unit.text:
             continue
         if unit.kind == "class":
-            is_whole = _own_text(unit, after) != _own_text(earlier, before)
+            is_whole = _own_text(unit, after, new) != _own_text(earlier, before, old)
             is_short = unit.text.count("\n") <= max_lines
             if not is_whole or not is_short:
                 continue
@@ -244,28 +248,30 @@ def changed_functions(
     return taken
 
 
-def _own_text(unit: Unit, outline: Outline) -> tuple[str, ...]:
-    """The names inside a class, and its text by words without its methods."""
+def _own_text(unit: Unit, outline: Outline, code: str) -> tuple[str, ...]:
+    """The names inside a class, and the words of its text without its methods."""
     inner = [u for u in outline.units if u.name.startswith(f"{unit.name}.")]
-    text = unit.text
+    parts, position = [], unit.start
     for other in inner:
-        if other.kind == "function":
-            for line in other.text.splitlines():
-                text = text.replace(line.strip(), "", 1) if line.strip() else text
-    return (*(u.name for u in inner), *text.split())
+        # Functions inside inner classes are cut with them only if they are functions themselves.
+        if other.kind == "function" and other.start >= position:
+            parts.append(code[position : other.start])
+            position = other.end
+    words = "".join([*parts, code[position : unit.end]]).split()
+    return (*(u.name for u in inner), *words)
 
 
 def surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
-    """What a reader needs around a unit: imports, the classes it is in, and the heads of what
-    it mentions in the same file."""
+    """What a reader needs around a unit: the imports it uses, the classes it is in, and the heads
+    of what it mentions of the same file: functions and classes beside it or at module level."""
     words = set(_WORD.findall(unit.text))
     heads = [
         other.head
         for other in outline.units
-        if other.name != unit.name
-        and re.split(r"[.:#]+", other.name)[-1] in words
-        and not (unit.start <= other.start and other.end <= unit.end)
+        if other.enclosing in {(), unit.enclosing}
         and other.head not in unit.enclosing
+        and not (unit.start <= other.start and other.end <= unit.end)
+        and re.split(r"[.:#]+", other.name)[-1] in words
     ]
     used = [line for line in outline.imports if words & set(_WORD.findall(line))]
     text = "\n".join([*used, *unit.enclosing, *dict.fromkeys(heads)])

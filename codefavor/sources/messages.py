@@ -31,6 +31,12 @@ _EMPTY = frozenset({
     "fix typo", "typos", "lint", "format", "formatting", "merge", "save", "more", "bump",
 })  # fmt: skip
 
+_VERSION = re.compile(
+    r"^(?:(?:prepare |cut )?(?:release|version)|bump(?: version| to)*|back to development)?:?\s*"
+    r"(?:v|version )?\d+(?:\.\w+)+\W*$",
+    re.IGNORECASE,
+)
+
 
 def without_people(message: str) -> str:
     """The message without sign-offs and other trailers that name people, addresses, mentions."""
@@ -44,9 +50,11 @@ def without_people(message: str) -> str:
 
 
 def says_nothing(message: str) -> bool:
-    """Whether a message is empty or one of the words that say only that something changed."""
+    """Whether a message is empty, a version number, or a word that says only that something
+    changed."""
     subject = message.partition("\n")[0].strip().strip(".!").lower()
-    return message == "" or (subject in _EMPTY and "\n" not in message.strip())
+    is_bare = subject in _EMPTY or bool(_VERSION.match(subject))
+    return message == "" or (is_bare and "\n" not in message.strip())
 
 
 def is_merge_message(message: str) -> bool:

@@ -133,8 +133,15 @@ def test_messages_lose_people_and_keep_the_rest(message: str, kept: str) -> None
 
 
 def test_messages_that_say_nothing() -> None:
-    assert all(says_nothing(m) for m in ("", "WIP", "fix.", "Fix typo", "update!"))
-    assert not any(says_nothing(m) for m in ("Fix off by one", "wip\n\nRound up, not down"))
+    nothing = ("", "WIP", "fix.", "Fix typo", "update!", "Release 7.3.3", "v2.0", "Version 1.0.1")
+    assert all(says_nothing(message) for message in (*nothing, "Bump version to 1.2.dev0"))
+    said = (
+        "Fix off by one",
+        "wip\n\nRound up, not down",
+        "Release 2 locks",
+        "Bump numpy to 1.2 now",
+    )
+    assert not any(says_nothing(message) for message in said)
 
 
 def test_reverts_are_recognised_in_the_forms_that_tools_write() -> None:

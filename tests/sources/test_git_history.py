@@ -83,6 +83,15 @@ def test_a_class_changed_outside_its_methods_is_one_row(repo: Repo) -> None:
     assert [row.name for row in rows] == ["Gauge.read"]
 
 
+def test_surroundings_leave_out_what_only_has_the_same_name(repo: Repo) -> None:
+    beside = "\n    def low(self):\n        return 0\n"
+    other = "\nclass Other:\n    def read(self, u):\n        return 1\n" + beside
+    repo.commit("Add another class", {"sea/tide.py": tide(OLD, beside + other)})
+    repo.commit("Read the low one", {"sea/tide.py": tide("return self.low()", beside + other)})
+    row = mine(repo)[0][0]
+    assert row.context == "class Gauge:\ndef low(self):"
+
+
 def test_merges_are_left_out_and_what_they_merge_is_not(repo: Repo) -> None:
     repo.git("checkout", "-q", "-b", "side")
     repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})

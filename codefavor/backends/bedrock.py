@@ -182,12 +182,15 @@ def make_client(
 def call(function: Any) -> Mapping[str, Any]:
     """The result of one AWS call. Raises BackendError with a reason for whatever goes wrong."""
     from botocore import exceptions as aws
+    from botocore.parsers import ResponseParserError
 
     try:
         result: Mapping[str, Any] = function()
         return result
     except aws.ClientError as error:
         raise with_hint(error_of(error.response)) from error
+    except ResponseParserError as error:
+        raise BackendError(f"AWS: {error}", retryable=True, reason="bad_json") from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
         raise BackendError(f"AWS: {error}", retryable=False, reason="auth") from error
     except aws.ReadTimeoutError as error:

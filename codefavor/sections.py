@@ -249,7 +249,7 @@ def canonical_tags(text: str, tags: Mapping[str, Sequence[str]]) -> str:
     for tag, names in tags.items():
         for name in sorted(names, key=len, reverse=True):
             words = rf"[{_SPACE[1:-1]}_-]*".join(re.escape(word) for word in name.split("_"))
-            marked = rf"[*_`]*\[{_SPACE}*{words}{_SPACE}*\][*_`]*|`{words}`"
+            marked = rf"[*_`]{{0,3}}\[{_SPACE}{{0,3}}{words}{_SPACE}{{0,3}}\][*_`]{{0,3}}|`{words}`"
             text = re.sub(marked, tag, text, flags=re.IGNORECASE)
             text = re.sub(rf"(?<![\w\[]){words}(?![\w\]])", tag, text)
     return text

@@ -11,6 +11,7 @@ import ast
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from codefavor.errors import SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox import Limits
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 METHOD = "bytecode"
 # Counting takes a hundred times as long as running.
-LIMITS = Limits(cpu_s=12.0, wall_s=60.0)
+LIMITS = Limits(cpu_s=8.0, wall_s=40.0)
 
 # Appended to the program: whatever its functions execute from then on is counted. The name
 # cannot be guessed by a program, so that none can answer for the counter.
@@ -69,7 +70,7 @@ async def count_instructions(
     """The bytecode instructions that the tests make the program execute.
 
     Counts need a program that passes, and tests that are statements at module level: others run
-    later than the place where the count is read.
+    later than the place where the count is read. Raises SandboxError if the sandbox fails.
     """
     if not are_statements(tests):
         return Counted(None, "the tests are functions or classes")
@@ -79,7 +80,14 @@ async def count_instructions(
         f"{tests.rstrip()}\nassert {name}() < 0\n",
         limits,
     )
+    raise_if_broken(execution)
     return _read(execution)
+
+
+def raise_if_broken(execution: Execution) -> None:
+    """Raise SandboxError for a run that says nothing about the program."""
+    if execution.outcome == "infra_error":
+        raise SandboxError(execution.error)
 
 
 def are_statements(tests: str) -> bool:

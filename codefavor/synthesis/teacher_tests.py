@@ -11,7 +11,7 @@ from codefavor.prompts import render
 from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.candidates import hollow_of
-from codefavor.scoring.instructions import are_statements
+from codefavor.scoring.instructions import are_statements, raise_if_broken
 from codefavor.synthesis.forms import code_of
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limi
     for name in _called(tests, functions):
         hollow = hollow_of(hollow, name)
     run = await sandbox.run_async(hollow, tests, limits)
+    raise_if_broken(run)
     if run.is_pass or _is_vacuous(run):
         raise UnusableTests("vacuous", "a program that returns its first argument passes")
     return tests

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from codefavor.engine.context import Context
-from codefavor.errors import ConfigError, Rejected, SandboxError
+from codefavor.errors import ConfigError, Rejected
 from codefavor.judges.base import bind, in_both_orders
-from codefavor.judges.llm import LlmJudge
+from codefavor.judges.llm import LlmJudge, Mode
 from codefavor.pairs.by_score import NOT_EVIDENCE
 from codefavor.records import Comparison, Execution, Row
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit, badness
-from codefavor.scoring.instructions import METHOD, count_instructions
+from codefavor.scoring.instructions import METHOD, count_instructions, raise_if_broken
 from codefavor.scoring.pair_checks import check_pair
 from codefavor.synthesis.teacher_tests import UnusableTests, ask_for_tests
 
@@ -122,8 +122,7 @@ class Verifier:
         runs: list[Execution] = []
         for side, code in (("chosen", pair.chosen), ("rejected", pair.rejected)):
             run = await sandbox.run_async(code, tests, self.limits, entry_point=pair.entry_point)
-            if run.outcome == "infra_error":
-                raise SandboxError(run.error)
+            raise_if_broken(run)
             pair.evidence[side] = run.to_row()
             if run.outcome in NOT_EVIDENCE:
                 raise Rejected(f"run_is_no_evidence:{run.outcome}", f"{side}: {run.error[:200]}")
@@ -180,7 +179,13 @@ class Verifier:
         if self.judge_context is not None:
             asking = self.judge_context.for_row(context.row_id)
         assert asking.backend is not None
-        judge = LlmJudge(asking.backend, language=pair.language, max_tokens=self.max_tokens)
+        mode: Mode = "auto"
+        if asking is context:
+            # The teacher is asked in the form it was found, or told, to take.
+            mode = "structured" if pair.settings.answer_format == "json" else "reasoned"
+        judge = LlmJudge(
+            asking.backend, mode=mode, language=pair.language, max_tokens=self.max_tokens
+        )
         comparison = Comparison(pair.instruction, pair.chosen, pair.rejected, pair.criteria)
         verdicts = await bind(in_both_orders(judge), asking).compare([comparison])
         verdict = verdicts[0]

@@ -28,6 +28,8 @@ PACKAGES = {
     "anthropic": ("Anthropic", "anthropic"),
     "datasets": ("data of the Hugging Face Hub", "hub"),
     "sklearn": ("the n-gram baseline and the audit", "analysis"),
+    "tree_sitter": ("code in other languages than Python", "languages"),
+    "bandit": ("checking pairs about security", "verify"),
     "ray": ("runs on a cluster", "cluster"),
 }
 KEYS = {

@@ -163,12 +163,12 @@ def test_other_settings_on_the_same_output_are_refused_by_name(tmp_path: Path) -
         ([*DRAFTS, "--comments", "x"], "unknown --comments 'x'"),
         ([*DRAFTS, "--names", "x"], "unknown --names 'x'"),
         ([*DRAFTS, "--margin", "0.5"], "at least 1"),
-        ([*DRAFTS, "--limit", "0"], "no rows are left"),
         ([*DRAFTS, "--judge-backend", "fake:echo"], "--verify judge"),
         ([*DRAFTS, "--level", "L9"], "unknown sandbox level"),
         ([*DRAFTS, "--temperature", "-1"], "temperature must be"),
         ([*DRAFTS, *PLAIN_SERVER, "--format", "json"], "takes no JSON schema"),
         (["commit-instruct", "--commits", "nowhere"], "nowhere"),
+        (["commit-instruct", "--commits", "c.jsonl", "--languages", "go"], "no rows are left"),
         (["commit-instruct", "--commits", "bad.jsonl"], "bad.jsonl:1"),
         (["drafts", "--instructions", "bad.jsonl"], "bad.jsonl:1"),
         (["drafts", "--instructions", "a", "--problems", "b"], "not both"),
@@ -180,6 +180,7 @@ def test_bad_input_is_one_clear_error_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     drafts(tmp_path, 2)
+    write(tmp_path / "c.jsonl", [COMMIT])
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "bad.jsonl").write_text('{"id": "x"}\n')
     backend = [] if "--backend" in words else ["--backend", "fake:echo"]

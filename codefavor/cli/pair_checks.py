@@ -53,7 +53,7 @@ def audit(
 
 def _print_audit(plain: Audit, balanced: Audit | None) -> None:
     head = f"{plain.n} of {plain.n_given} pairs"
-    second = f"balanced: {balanced.n} of {balanced.n_given}" if balanced else "balanced: too few"
+    second = f"as balanced: {balanced.n} pairs" if balanced else "as balanced: too few"
     typer.echo(f"{'classifier':<20}{head:<28}{second:<28}label recovered")
     for name, words in audit_facts(plain, balanced).items():
         cue = plain.cues[name]

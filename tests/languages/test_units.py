@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from codefavor.languages import functions_and_classes, language_of_path, parses
@@ -76,3 +79,20 @@ def test_names_fences_and_endings_lead_to_one_language() -> None:
     endings = [end for language in LANGUAGES.values() for end in language.extensions]
     assert len(set(aliases)) == len(aliases)
     assert len(set(endings)) == len(endings)
+
+
+def test_without_the_grammars_python_works_and_the_others_say_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['tree_sitter'] = None\n"
+        "from codefavor.errors import MissingPackageError\n"
+        "from codefavor.languages import functions_and_classes, parses, strip_comments\n"
+        "assert strip_comments('x = 1  # y', 'python') == ('x = 1', True)\n"
+        "assert functions_and_classes('def f(): pass', 'python').units[0].name == 'f'\n"
+        "try:\n    parses('let x = 1', 'javascript')\n"
+        "except MissingPackageError as error:\n    print(error)\n"
+        "from codefavor.text import extract_code\n"
+        "assert extract_code('```js\\nlet x = 1\\n```', 'javascript') == 'let x = 1\\n'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "reading javascript code needs the package 'tree-sitter-javascript'" in done.stdout
+    assert "pip install 'codefavor[languages]'" in done.stdout

@@ -36,14 +36,31 @@ def {name}_start(state):
 
     file_name = {name}_start.__code__.co_filename
 
+    def is_ours(code):
+        return code.co_filename == file_name and code.co_name != "{name}"
+
+    if hasattr(sys, "monitoring"):
+        # From Python 3.12 on, tracing misses the instructions of a function's first call.
+        monitoring = sys.monitoring
+
+        def count(code, offset):
+            if not is_ours(code):
+                return monitoring.DISABLE
+            state[0] += 1
+
+        monitoring.use_tool_id(monitoring.PROFILER_ID, "count")
+        event = monitoring.events.INSTRUCTION
+        monitoring.register_callback(monitoring.PROFILER_ID, event, count)
+        monitoring.set_events(monitoring.PROFILER_ID, event)
+        return
+
     def local(frame, event, argument):
         if event == "opcode":
             state[0] += 1
         return local
 
     def start(frame, event, argument):
-        code = frame.f_code
-        if code.co_filename != file_name or code.co_name == "{name}":
+        if not is_ours(frame.f_code):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False

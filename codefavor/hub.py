@@ -9,6 +9,21 @@ from typing import Literal
 from codefavor.errors import ConfigError, MissingPackageError
 
 
+def check_push(repository: str) -> None:
+    """Raise ConfigError for a push that cannot work: offline, no token, no `owner/name`."""
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise ConfigError("HF_HUB_OFFLINE=1 is set, so nothing can be pushed; unset it and retry")
+    owner, _, name = repository.partition("/")
+    if not owner or not name or "/" in name:
+        raise ConfigError(f"--push {repository!r}: expected OWNER/NAME")
+    try:
+        from huggingface_hub import get_token
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", "hub", "pushing to the Hub") from error
+    if not get_token():
+        raise ConfigError("no Hub token: set HF_TOKEN, or log in once with `hf auth login`")
+
+
 def push_folder(
     folder: Path,
     repository: str,
@@ -24,21 +39,13 @@ def push_folder(
     before anything is sent, when the machine is set to be offline, the name is not
     `owner/name`, or there is no card or token.
     """
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        raise ConfigError("HF_HUB_OFFLINE=1 is set, so nothing can be pushed; unset it and retry")
-    owner, _, name = repository.partition("/")
-    if not owner or not name or "/" in name:
-        raise ConfigError(f"--push {repository!r}: expected OWNER/NAME")
+    check_push(repository)
     if not (folder / "README.md").is_file():
         raise ConfigError(f"{folder}: no README.md (the {kind} card); nothing was pushed")
-    try:
-        from httpx import HTTPError
-        from huggingface_hub import HfApi, get_token
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise MissingPackageError("huggingface_hub", "hub", "pushing to the Hub") from error
-    if not get_token():
-        raise ConfigError("no Hub token: set HF_TOKEN, or log in once with `hf auth login`")
+    from httpx import HTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
     api = HfApi(endpoint=endpoint)
     try:
         api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)

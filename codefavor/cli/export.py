@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.hub import push_folder
+from codefavor.hub import check_push, push_folder
 from codefavor.training.export import export
 
 
@@ -30,6 +30,8 @@ def command(
     public: Annotated[bool, typer.Option("--public", help="Push to a public repository.")] = False,
 ) -> None:
     """Write whole weights, tokenizer, model card and run card of a finished training."""
+    if push_to:
+        check_push(push_to)  # before minutes are spent on weights
     export(
         run,
         out,

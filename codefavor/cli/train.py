@@ -86,6 +86,11 @@ def check_before(plan: TrainingPlan) -> None:
         raise ConfigError(f"the recipe did not pass its check (--no-check to try it):\n{found}")
     if checked.stdout.strip():
         print(checked.stdout.strip(), file=sys.stderr)
+    check_memory(plan)
+
+
+def check_memory(plan: TrainingPlan) -> None:
+    """Print the estimate; raise ConfigError where it is above the memory of this machine."""
     card = card_of_this_machine(plan.gpus)
     try:
         found_estimate, basis = estimate_recipe(plan.recipe, plan.config, gpus=plan.gpus, card=card)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import importlib
 import inspect
 import io
@@ -241,12 +242,13 @@ def loss_errors(config: Mapping[str, Any]) -> Iterator[str]:
         yield "dpop_lambda does nothing without trainer_cls: codefavor.training.dpop.DPOPTrainer"
 
 
-def known_dpo_losses() -> set[str]:
+@functools.cache
+def known_dpo_losses() -> frozenset[str]:
     """The loss names that the installed trainer tells apart, read from its source."""
     with quiet():
         from trl.trainer.dpo_trainer import DPOTrainer
 
-    return set(re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer)))
+    return frozenset(re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer)))
 
 
 def batch_errors(config: Mapping[str, Any], gpus: int) -> Iterator[str]:

@@ -25,6 +25,8 @@ _CLASSES = {
     "reward": "AutoModelForSequenceClassification",
     "process_reward": "AutoModelForTokenClassification",
 }
+# Models that this package brings along, by the name of their folder.
+_HUB_NAMES = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 # Paths of the machine that trained say nothing to others.
 _PRIVATE = {"output_dir", "dataset_prepared_path", "base_model", "datasets"}
 
@@ -79,6 +81,8 @@ def model_card(
 def base_model_name(config: Mapping[str, Any]) -> str:
     """The base model as others know it: its name on the Hub, or its folder's name."""
     base = str(config["base_model"])
+    if Path(base).name in _HUB_NAMES:
+        return _HUB_NAMES[Path(base).name]
     return base if base.count("/") == 1 and not base.startswith(("/", ".")) else Path(base).name
 
 

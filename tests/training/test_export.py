@@ -11,7 +11,7 @@ import yaml
 from codefavor.errors import ConfigError
 from codefavor.hub import push_folder
 from codefavor.training.export import export
-from codefavor.training.model_card import model_card, public_card
+from codefavor.training.model_card import base_model_name, model_card, public_card
 from tests.training.hub import FakeHub, serving
 
 torch = pytest.importorskip("torch")
@@ -192,6 +192,18 @@ def test_the_card_says_how_the_model_was_trained_and_nothing_of_the_machines_pat
     assert "/home/me" not in text
     assert "/home/me" not in json.dumps(public_card(CARD))
     assert public_card(CARD)["data"] == {"dpo.jsonl": "ab12"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("outputs/models/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("/data/models/mine", "mine"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+    ],
+)
+def test_the_base_model_is_named_as_others_know_it(given: str, shown: str):
+    assert base_model_name({"base_model": given}) == shown
 
 
 def test_a_push_sends_the_folder_as_one_commit(tmp_path: Path, monkeypatch):

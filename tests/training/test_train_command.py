@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from codefavor.cli.recipe_tools import estimate_recipe
 from codefavor.cli.recipes import diff, list_recipes, resolve
-from codefavor.cli.train import follow, read_overrides
+from codefavor.cli.train import check_memory, follow, read_overrides
 from codefavor.errors import ConfigError
+from codefavor.training.plan import plan_training
 from codefavor.training.recipes import load_yaml
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def test_settings_are_read_as_yaml_and_win_over_layers():
@@ -63,6 +67,26 @@ def test_an_estimate_without_data_says_which_numbers_to_give(tmp_path: Path, mon
     found, basis = estimate_recipe(recipe, load_yaml(recipe), gpus=1, rows=1000, tokens=500)
     assert "7.62 billion weights" in basis
     assert found.fits
+
+
+def test_a_training_that_does_not_fit_this_machine_is_refused(tmp_path: Path, capsys):
+    model = tmp_path / "outputs" / "models" / "SmolLM2-135M-Instruct"
+    model.mkdir(parents=True)
+    shape = load_yaml(RECIPES / "models.yaml")["outputs/models/SmolLM2-135M-Instruct"]
+    (model / "config.json").write_text(json.dumps(shape))
+    data = tmp_path / "rows.jsonl"
+    row = {"messages": [{"role": "user", "content": "x" * 900}], "chosen": {}, "rejected": {}}
+    data.write_text(json.dumps(row) + "\n")
+
+    def check(micro_batch_size: int) -> None:
+        recipe = RECIPES / "smollm2-135m" / "dpo.yaml"
+        settings = {"micro_batch_size": micro_batch_size, "base_model": str(model)}
+        check_memory(plan_training(recipe, overrides=settings, data=data, folder=tmp_path, gpus=0))
+
+    check(1)
+    assert ": fits" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"too little memory: about \d+\.\d GiB are needed, cpu"):
+        check(100_000)
 
 
 def test_a_sick_sign_is_reported_once_while_following(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -131,7 +132,20 @@ def get_language(name: str) -> Language:
     return found
 
 
-def language_of_path(path: str) -> str:
-    """The language that a file's ending says; "" if the table does not have it."""
+def language_of_path(path: str, code: str = "") -> str:
+    """The language that a file's ending says; "" if the table does not have it.
+
+    C and C++ share ".h": `code`, where it is given, tells them apart.
+    """
     found = _BY_EXTENSION.get(PurePosixPath(path).suffix.lower())
-    return found.name if found else ""
+    if found is None:
+        return ""
+    is_cpp = found.name == "c" and path.lower().endswith(".h") and _ONLY_CPP.search(code)
+    return "cpp" if is_cpp else found.name
+
+
+_ONLY_CPP = re.compile(
+    r"^\s*(?:class \w|namespace\b|template\s*<|using \w|public:|private:|protected:)|\bstd::"
+    r"|\bconstexpr\b|\bnullptr\b|\bvirtual\b|#include <(?:string|vector|memory|map|cstd\w+)>",
+    re.MULTILINE,
+)

@@ -69,6 +69,20 @@ def parse(code: str, language: Language, like: Parsed | None = None) -> Parsed |
     return None
 
 
+def parse_in_part(code: str, language: Language) -> Parsed | None:
+    """The tree of a whole file in the first grammar, errors and all; None without any code.
+
+    Macros and new syntax make files that compile unreadable to a grammar; their parts without
+    an error are what they seem.
+    """
+    try:
+        source = code.encode()
+    except UnicodeEncodeError:
+        return None
+    root = _parser(language.grammars[0]).parse(source).root_node
+    return Parsed(root, source, 0, len(source), 0) if root.named_child_count else None
+
+
 def _is_only_text(root: Node) -> bool:
     return root.named_child_count > 0 and all(child.type == "text" for child in root.named_children)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages import python_code
 from codefavor.languages.table import get_language
-from codefavor.languages.trees import Parsed, is_comment, parse
+from codefavor.languages.trees import Parsed, is_comment, parse, parse_in_part
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -45,6 +45,9 @@ def functions_and_classes(code: str, language: str) -> Outline | None:
     """Every named function and class at module level or inside classes; None if the code
     does not parse. Functions inside functions belong to the outer one.
 
+    A file of another language than Python that parses only in part has the units of the parts
+    without an error; None if there are none.
+
     Raises ConfigError for an unknown language, MissingPackageError for a missing grammar.
     """
     known = get_language(language)
@@ -52,7 +55,10 @@ def functions_and_classes(code: str, language: str) -> Outline | None:
         found, imports = _python_units(code)
     else:
         parsed = parse(code, known)
-        found, imports = (None, []) if parsed is None else _tree_units(parsed)
+        part = parsed or parse_in_part(code, known)
+        found, imports = (None, []) if part is None else _tree_units(part)
+        if parsed is None and not found:
+            found = None
     return None if found is None else Outline(_numbered(found), imports)
 
 
@@ -173,7 +179,8 @@ def _tree_units(parsed: Parsed) -> tuple[list[Unit], list[str]]:
             pending += [_Place(child, prefix, enclosing) for child in reversed(node.named_children)]
             continue
         head = _head(node)
-        if kind != "space" and node.start_byte >= parsed.start and node.end_byte <= parsed.end:
+        is_inside = node.start_byte >= parsed.start and node.end_byte <= parsed.end
+        if kind != "space" and is_inside and not node.has_error:
             first, last = _extent(node)
             start, end = offsets.of(first), offsets.of(last)
             text = _part(offsets.code, start, end)

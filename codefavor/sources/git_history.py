@@ -39,6 +39,7 @@ _WORD = re.compile(r"\w+")
 class UnitChange(NamedTuple):
     """One function, class or file before and after, and the outline of the later file."""
 
+    language: str
     kind: str
     name: str
     old: str
@@ -83,7 +84,7 @@ def mine_repository(
             message = without_people(commit.message)
             for change, unit, own_licence in found:
                 yield make_commit(
-                    language=language_of_path(change.path), path=change.path, message=message,
+                    language=unit.language, path=change.path, message=message,
                     old_code=unit.old, new_code=unit.new, context=unit.context, source=source,
                     license=own_licence, unit=unit.kind, name=unit.name, commit=commit.sha,
                 )  # fmt: skip
@@ -179,34 +180,34 @@ def _changed_units(
     if not is_allowed(own_licence, options.licenses):
         skipped[f"file: licence {own_licence}"] += 1
         return []
-    language = language_of_path(change.path)
+    language = language_of_path(change.path, new)
     old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
     if options.units == "file":
-        units = [UnitChange("file", change.path, old, new, "")]
+        units = [UnitChange(language, "file", change.path, old, new, "")]
     else:
         found = changed_functions(old, new, language, options.max_lines, skipped)
         units = found or []
     return [
-        (change, unit, own_licence)
-        for unit in units
-        if not _unit_problem(unit, language, options, skipped)
+        (change, unit, own_licence) for unit in units if not _unit_problem(unit, options, skipped)
     ]
 
 
-def _unit_problem(
-    unit: UnitChange, language: str, options: CommitOptions, skipped: Counter[str]
-) -> str:
+def _unit_problem(unit: UnitChange, options: CommitOptions, skipped: Counter[str]) -> str:
     reason = ""
     longest = options.max_file_lines if unit.kind == "file" else options.max_lines
     if max(unit.old.count("\n"), unit.new.count("\n")) > longest:
         reason = "too long"
-    elif not (parses(unit.old, language) and parses(unit.new, language)):
+    elif not (parses(unit.old, unit.language) and parses(unit.new, unit.language)):
         reason = "does not stand alone"
-    elif normalised_tokens(unit.old, language) == normalised_tokens(unit.new, language):
+    elif _says(unit.old, unit) == _says(unit.new, unit):
         reason = "only comments or layout"
     if reason:
         skipped[f"unit: {reason}"] += 1
     return reason
+
+
+def _says(code: str, unit: UnitChange) -> tuple[str, ...]:
+    return normalised_tokens(code, unit.language)
 
 
 def changed_functions(
@@ -239,7 +240,9 @@ def changed_functions(
                 continue
             inside.append((unit.start, unit.end))
         taken.append(
-            UnitChange(unit.kind, unit.name, earlier.text, unit.text, surroundings(unit, after))
+            UnitChange(
+                language, unit.kind, unit.name, earlier.text, unit.text, surroundings(unit, after)
+            )
         )
     if not taken:
         skipped[

@@ -68,6 +68,21 @@ def test_a_file_that_does_not_parse_has_no_outline() -> None:
     assert functions_and_classes("func {", "go") is None
 
 
+def test_a_file_that_parses_in_part_has_the_units_of_those_parts() -> None:
+    code = "int low(int u) { return u; }\n\nSEA(int) bad( { }\n"
+    outline = functions_and_classes(code, "c")
+    assert outline is not None
+    assert [unit.text for unit in outline.units] == ["int low(int u) { return u; }\n"]
+    assert functions_and_classes("BEGIN(\nint bad( { }\n", "c") is None
+
+
+def test_a_header_is_c_or_cpp_by_what_is_in_it() -> None:
+    assert language_of_path("sea/tide.h") == "c"
+    assert language_of_path("sea/tide.h", "struct tide { int at; };\nint low(void);\n") == "c"
+    assert language_of_path("sea/tide.h", "namespace sea {\nint low();\n}\n") == "cpp"
+    assert language_of_path("sea/tide.c", "// namespace of all\nint std;\n") == "c"
+
+
 def test_names_fences_and_endings_lead_to_one_language() -> None:
     known = {alias: find_language(alias) for alias in ("C++", " py3 ", "golang", "TSX", "c#", "sh")}
     assert [found.name if found else "" for found in known.values()] == [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable
+from hashlib import blake2b
+
+_WIDTH = 12
+_FREE = bytes(_WIDTH)
 
 
 class IdSet(Container[str]):
@@ -13,7 +16,7 @@ class IdSet(Container[str]):
     is below 1e-14. The table starts at 6 MB, so runs below 390,000 rows use the same memory.
     """
 
-    _WIDTH = 12
+    _WIDTH = _WIDTH
 
     def __init__(self, ids: Iterable[str] = (), *, slots: int = 1 << 19) -> None:
         self._slots = slots
@@ -51,14 +54,14 @@ class IdSet(Container[str]):
         """Byte offset of the digest, or of the free slot where it belongs."""
         width, table, mask = self._WIDTH, self._table, self._slots - 1
         slot = int.from_bytes(digest[:8], "little") & mask
-        while True:
-            position = slot * width
-            here = table[position : position + width]
-            if here == digest:
+        position = slot * width
+        # startswith compares in place, where a slice would be a new object each time.
+        while not table.startswith(_FREE, position):
+            if table.startswith(digest, position):
                 return position, True
-            if not any(here):
-                return position, False
             slot = (slot + 1) & mask
+            position = slot * width
+        return position, False
 
     def _grow(self) -> None:
         old, width = self._table, self._WIDTH
@@ -73,4 +76,4 @@ class IdSet(Container[str]):
 
 def id_digest(item: bytes) -> bytes:
     """The 12 bytes that stand for an id given as UTF-8."""
-    return hashlib.blake2b(item, digest_size=IdSet._WIDTH).digest()
+    return blake2b(item, digest_size=_WIDTH).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -215,6 +216,9 @@ def ok_rows(path: Path) -> Iterator[Row]:
 def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(manifest))
     file = manifest_path(path)
+    if file.exists() and _holds_nothing(path):
+        # A run that failed before its first answer binds nobody to its settings.
+        file.unlink()
     if not file.exists():
         if path.exists() and path.stat().st_size:
             raise JournalError(
@@ -234,6 +238,13 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             f"{path}: was made with {key} = {old}, this run has {key} = {new}; use the old "
             "setting to continue it, or another output for a new run"
         )
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether no row, cost or batch was recorded: beside the journal everything is empty."""
+    own = {path, *path.parent.glob(glob.escape(path.name) + ".*")}
+    own -= {manifest_path(path), path.with_name(path.name + ".lock")}
+    return all(file.is_file() and not file.stat().st_size for file in own if file.exists())
 
 
 def _first_difference(old: Any, new: Any, key: str) -> tuple[str, str, str] | None:

@@ -74,7 +74,8 @@ def test_a_hole_left_by_a_power_cut_is_moved_aside_and_its_row_runs_again(tmp_pa
 
 def test_another_setting_is_refused_and_named_with_both_values(tmp_path: Path) -> None:
     path = tmp_path / "o.jsonl"
-    Journal.open(path, SETTINGS).close()
+    with Journal.open(path, SETTINGS) as journal:
+        journal.append(record("a"))
     other = {"step": "x", "sampling": {"temperature": 0.7}}
     with pytest.raises(JournalError, match=r"sampling\.temperature = 0\.5.*0\.7"):
         Journal.open(path, other)
@@ -118,6 +119,22 @@ def test_a_later_attempt_replaces_an_error_and_nothing_else(tmp_path: Path) -> N
         with pytest.raises(ValueError, match="second record"):
             journal.append(record("b"))
     assert [(row["id"], row["status"]) for row in read_journal(path)] == [("b", "ok"), ("a", "ok")]
+
+
+def test_settings_bind_once_something_was_recorded_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "o[1].jsonl"
+    Journal.open(path, {"model": "mistyped"}).close()
+    with Journal.open(path, {"model": "m"}) as journal:
+        journal.append(record("a"))
+    with pytest.raises(JournalError, match='model = "m", this run has model = "n"'):
+        Journal.open(path, {"model": "n"})
+    for name in ("p.spent", "p.batch/state.json"):
+        Journal.open(tmp_path / "p", {"model": "m"}).close()
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1 1 0 0.5\n")
+        with pytest.raises(JournalError, match="this run has"):
+            Journal.open(tmp_path / "p", {"model": "n"})
+        (tmp_path / name).unlink()
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_whole_records(tmp_path: Path) -> None:

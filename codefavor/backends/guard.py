@@ -19,7 +19,11 @@ GRACE_S = 10.0
 
 def guard(command: list[str]) -> int:
     """Run the command until it ends or standard input closes; its exit status."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: cannot be started ({error.strerror})\n")
+        return 127
     # A terminal's Ctrl-C is for the owner, who closes the pipe when it is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _stop(child))

@@ -58,8 +58,8 @@ class OpenAIBackend(BaseBackend):
             key = os.environ.get("OPENAI_API_KEY") or None
         if key is None and url.startswith("https://api.openai.com") and not headers:
             raise ConfigError(
-                "the backend 'openai' needs a key: set OPENAI_API_KEY (or give --base-url for a "
-                "server of your own)"
+                "the backend 'openai' needs a key: set OPENAI_API_KEY (or, for a server of "
+                "your own, OPENAI_BASE_URL or --set base_url=http://...)"
             )
         if mode not in ("chat", "completion"):
             raise ConfigError(f"mode must be chat or completion; found {mode!r}")

@@ -113,6 +113,14 @@ async def test_a_server_that_does_not_start_shows_the_end_of_its_log(
     await backend.close()
 
 
+async def test_a_program_that_is_not_there_is_named_without_a_traceback(tmp_path: Path) -> None:
+    backend = VLLMBackend("m", executable=str(tmp_path / "vllm"), log=str(tmp_path / "log"))
+    with pytest.raises(ConfigError, match=r"vllm: cannot be started \(No such file") as caught:
+        await backend.generate(Request([{"role": "user", "content": "hi"}]))
+    assert "Traceback" not in str(caught.value)
+    await backend.close()
+
+
 def test_the_server_ends_when_its_owner_is_killed(program: Path, tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\n"

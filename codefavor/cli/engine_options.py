@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -96,8 +96,11 @@ class EngineFlags:
     batch_options: BatchOptions = None
     no_wait: NoWait = False
 
-    def run_to_file(self, step: Step, rows: list[Row], out: Path, **options: Any) -> Counts:
-        """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
+    def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
+        """Run online or in batch mode, as the flags say; other options as `run_to_file`.
+
+        Online, a stream of rows is read as it is worked on; a batch needs them all.
+        """
         if not self.batch:
             if self.batch_options or self.no_wait:
                 raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
@@ -109,7 +112,7 @@ class EngineFlags:
         shared = self.run_options()
         return batch_to_file(
             step,
-            rows,
+            list(rows),
             out,
             service,
             wait=not self.no_wait,
@@ -118,7 +121,7 @@ class EngineFlags:
             **options,
         )
 
-    def forecast(self, step: Step, rows: list[Row], backend: Backend, seed: int) -> None:
+    def forecast(self, step: Step, rows: Iterable[Row], backend: Backend, seed: int) -> None:
         """Print what `--dry-run` finds out; nothing is asked."""
         context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
         show_forecast(forecast(step, rows, context, in_batch=self.batch))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -58,17 +59,18 @@ def commit_instruct(
     ] = "",
 ) -> None:
     """Preference pairs from commits: what did the change improve, shown in two programs."""
+    pairs.check(engine)
     options = CommitOptions(languages=_words(languages))
     if licenses:
         options = CommitOptions(languages=_words(languages), licenses=_words(licenses))
     skipped = Counter[str]()
     source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
-    if skipped:
-        left_out = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
-        typer.echo(f"commits left out: {left_out}", err=True)
     about = {"commits": commits, "languages": languages, "licenses": licenses}
     _run(rows, out, engine, pairs, make_commit_instruct_step, commit_instruct_manifest, about)
+    if skipped:
+        left_out = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
+        typer.echo(f"commits left out: {left_out}")
 
 
 def critic_evol(
@@ -84,10 +86,11 @@ def critic_evol(
     ] = "",
 ) -> None:
     """Preference pairs from drafts: criticise each, improve what is not good enough."""
+    pairs.check(engine)
     known = {}
     if problems:
         known = {p.id: p for p in load_problems(problems, data_dir=flags.data_folder())}
-    rows = _choose(iter(load_drafts(drafts, known)), pairs)
+    rows = list(_choose(iter(load_drafts(drafts, known)), pairs))
     about = {"drafts": drafts.name, "problems": problems}
     _run(rows, out, engine, pairs, make_critic_evol_step, critic_evol_manifest, about)
 
@@ -96,16 +99,20 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _choose(rows: Iterator[Row], pairs: PairFlags) -> list[Row]:
+def _choose(rows: Iterator[Row], pairs: PairFlags) -> Iterable[Row]:
+    """What `--limit` and `--sample` leave; without them a stream: sources outgrow memory."""
     chosen = rows if pairs.sample is None else iter(sample_rows(rows, pairs.sample, pairs.seed))
-    kept = list(first_rows(chosen, pairs.limit))
-    if not kept:
+    kept = first_rows(chosen, pairs.limit)
+    first = next(kept, None)
+    if first is None:
         raise ConfigError("no rows are left to ask about; check the source, --limit and --sample")
-    return kept
+    if pairs.limit is None and pairs.sample is None:
+        return itertools.chain([first], kept)
+    return [first, *kept]
 
 
 def _run(
-    rows: list[Row],
+    rows: Iterable[Row],
     out: Path,
     engine: flags.EngineFlags,
     pairs: PairFlags,
@@ -114,7 +121,6 @@ def _run(
     about: Row,
 ) -> None:
     """Ask about the rows and write the pairs, or show what that would cost."""
-    pairs.check(engine)
     backend = engine.make_backend()
     settings = pairs.settings(backend)
     if pairs.dry_run:

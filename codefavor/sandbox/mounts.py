@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
 from codefavor.sandbox import kernel
 
 _NEW_ROOT = "/tmp"
+_DEEPEST = 100
 _DEVICES = ("null", "zero", "urandom", "random")
 _KEPT_FLAGS = {
     os.ST_NOSUID: kernel.MS_NOSUID,
@@ -92,22 +92,27 @@ def _entries(path: str) -> list[tuple[str, bool]]:
 
 
 def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
-    """Whether a tree holds more than this; looks no further once it does."""
-    waiting, n_bytes, n_files = [top], 0, 0
+    """Whether a tree holds more than this, or is deeper than any honest one.
+
+    Looks no further once it does.
+    """
+    waiting, n_bytes, n_files = [(top, 0)], 0, 0
     while waiting:
+        path, depth = waiting.pop()
+        if depth > _DEEPEST:
+            return True
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     n_files += 1
                     if n_files > most_files:
                         return True
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        waiting.append((entry.path, depth + 1))
                     else:
                         n_bytes += entry.stat(follow_symlinks=False).st_size
                         if n_bytes > most_bytes:
                             return True
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return True  # nested more deeply than a path can say
+        except OSError:
+            continue
     return False

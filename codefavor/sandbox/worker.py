@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import SandboxError
+from codefavor.sandbox.mounts import empty_directory
 from codefavor.sandbox.outcome import Limits
 from codefavor.sandbox.plain import may_leave_nothing
 
+_log = logging.getLogger(__name__)
 _BOOT = (
     "import sys, types\n"
     "top = sys.argv[2]\n"
@@ -33,7 +35,8 @@ _BOOT = (
 )
 _PACKAGE = Path(__file__).resolve().parent.parent
 _START_S = 60.0
-_GRACE_S = 5.0
+# Besides a busy machine: emptying the work directory of a program that filled it.
+_GRACE_S = 20.0
 _MOST_VERDICT = 1 << 20
 _THREADS = 64
 # Without `random` and `threading`: what they do after every fork doubles its cost.
@@ -159,7 +162,7 @@ class Worker:
         self._process.wait()
         self._log.close()
         if self._work:
-            shutil.rmtree(self._work, ignore_errors=True)
+            _remove_directory(self._work)
 
     def is_worn(self, most_runs: int, most_growth: int) -> bool:
         """Whether the zygote has served long enough or has grown."""
@@ -249,6 +252,19 @@ class Worker:
         self._log.seek(0)
         text = self._log.read()[-2000:].decode("utf-8", "replace").strip()
         return f"; it said: {text.splitlines()[-1]}" if text else ""
+
+
+def _remove_directory(path: str) -> None:
+    # Not shutil: a program may have nested more deeply than Python can recurse.
+    for _ in range(20):
+        try:
+            empty_directory(path)
+            os.rmdir(path)
+        except OSError:
+            time.sleep(0.05)  # what the zygote had forked is still dying
+        else:
+            return
+    _log.warning("%s could not be removed", path)
 
 
 def _job_of(limits: Limits, mode: str) -> dict[str, Any]:

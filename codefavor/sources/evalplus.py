@@ -20,6 +20,8 @@ from codefavor.sources.argument_types import restore_types
 # Tasks whose answer is judged otherwise than by equality with the reference's.
 _SET_TASKS = frozenset(f"Mbpp/{n}" for n in (2, 7, 111, 140, 232, 249, 579, 769))
 _FOUND_TASKS = frozenset({"Mbpp/737", "Mbpp/787", "Mbpp/794"})
+# Plus inputs whose answer has 6 to 128 million texts: more than the limits of a run hold.
+_LEFT_OUT = {"Mbpp/255": frozenset((88, 89, 93, 99, 103))}
 _ALTERNATIVES = {
     # The statement does not decide between two readings; the data's authors accept both.
     "Mbpp/295": "actual == 0",
@@ -118,6 +120,8 @@ def evalplus_tests(row: Row, where: str, reference: str) -> str:
             raise DataError(f"{where}: an EvalPlus row needs the field {name!r}")
     task_id, entry_point = row["task_id"], row["entry_point"]
     inputs = restore_types([*row["base_input"], *row["plus_input"]], row)
+    left_out = _LEFT_OUT.get(task_id, frozenset())
+    inputs = [value for number, value in enumerate(inputs) if number not in left_out]
     if not inputs:
         raise DataError(f"{where}: {task_id} has no inputs, so nothing would be tested")
     head = _HEADER.format(

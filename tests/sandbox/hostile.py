@@ -489,6 +489,102 @@ _FORGERS = [
     ),
 ]
 
+_SEND = (
+    "import os, json\ndef send(frame):\n    data = json.dumps(frame).encode()\n"
+    "    os.write(3, len(data).to_bytes(4, 'big') + data)\n"
+)
+
+
+def _answer(name: str, node: str, *, classes: str = "[]", tests: str = SQUARE) -> Hostile:
+    """A program that answers the first call with a node of its own making, and ends."""
+    frame = f"['a', True, {node}, [], {classes}, [], '']"
+    return _case(
+        "forging values",
+        name,
+        f"{_SEND}def f(x):\n    send({frame})\n    os._exit(0)\n",
+        tests=tests,
+    )
+
+
+_VALUES = [
+    _answer("a container number used twice", "['t', [['L', 2, [4]], ['L', 2, [9]]]]"),
+    _answer("a list that holds itself", "['l', 2, [['g', 2]]]", tests="assert f(2) == f(2)"),
+    _answer("handles of the tests", "['t', [['y', h] for h in range(1)]]"),
+    _answer("every handle of the tests", "['y', x]"),
+    _answer("a class described twice", "['k', 7]", classes="[[7, 'A', 'm', [], [], '']] * 2"),
+    _answer(
+        "special methods nobody forwards",
+        "['o', 9, 7]",
+        classes="[[7, 'A', 'm', [], ['__del__', '__getattribute__', '__eq__', '__bool__'], '']]",
+    ),
+    _answer(
+        "an object that says it is a function",
+        "['o', 9, 7]",
+        classes="[[7, 'function', 'builtins', [], ['__eq__', '__bool__', '__call__'], '']]",
+    ),
+    _answer(
+        "a class derived from bool's base and str",
+        "['v', 9, 7, '4']",
+        classes="[[7, 'int', 'builtins', [['r', 'builtins', 'str']], ['__eq__'], '']]",
+    ),
+    _answer("an endless number", "['i', '0x' + 'f' * 10_000_000]"),
+    _answer("a number that is text", "['i', 'x']"),
+    _answer("a key that cannot be one", "['d', 0, [['l', 0, []]], [1]]"),
+    _answer("unequal halves", "['D', 0, [1, 2], [3]]"),
+    _answer("a decimal of words", "['x', 'decimal', 'four']"),
+    _answer("a range of text", "['x', 'range', ['T', [1, 2, '3']]]"),
+    _answer("a type nobody knows", "['x', 'pickle', 'cos.system']"),
+    _answer("an array that is too short", "['x', 'ndarray', ['T', ['<f8', [4], '']]]"),
+    _answer("an array of pointers", "['x', 'ndarray', ['T', ['|O', [1], ['b', '']]]]"),
+    _answer("a test class of a library", "['r', 'test.support', 'ALWAYS_EQ']"),
+    _answer("a mock of a library", "['r', 'unittest.mock', 'MagicMock']"),
+    _answer("a module that is no library", "['m', 'codefavor']"),
+    _answer("the tests' own module", "['r', 'tests', 'recorder']"),
+    _answer(
+        "a class that starts commands",
+        "['r', 'subprocess', 'Popen']",
+        tests="assert f(2)(['/bin/true']) == 4",
+    ),
+    _answer(
+        "a class that calls back", "['r', 'threading', 'Timer']", tests="assert f(2)(0, 4) == 4"
+    ),
+    _case(
+        "forging values",
+        "a flat frame that promises more than it has",
+        f"{_SEND}def f(x):\n    send({{'flat': [[7], 'a', True, [10**9]]}})\n    return 4\n",
+    ),
+    _case(
+        "forging values",
+        "a flat frame a million deep",
+        f"{_SEND}def f(x):\n    send({{'flat': [[7], 'a', True, *[[3], 'l', 0, [1]] * 1_000_000, 4,"
+        " [0], [0], [0], '']})\n    return 4\n",
+    ),
+    _case(
+        "forging values",
+        "changes and keeps of a wrong kind",
+        f"{_SEND}def f(x):\n    send(['a', True, x, [[True, 4], 5], 'classes', {{}}, 7])\n    return 4\n",
+    ),
+    _case(
+        "forging values",
+        "an answer before the question",
+        f"{_SEND}for v in (4, 9, 16, 152399025):\n    send(['a', True, v, [], [], [], ''])\n"
+        "def f(x):\n    return 0\n",
+    ),
+    _case(
+        "forging values",
+        "answers for loading and for every call",
+        f"{_SEND}send(['a', True, [['f'], []], [], [], [], ''])\n"
+        "for v in (4, 9, 16):\n    send(['a', True, v, [], [], [], ''])\nos._exit(0)\n",
+    ),
+    _case(
+        "forging values",
+        "two programs on one channel",
+        f"{_SEND}import threading\ndef chatter():\n    while True:\n"
+        "        send(['a', True, 4, [], [], [], ''])\nthreading.Thread(target=chatter).start()\n"
+        "def f(x):\n    return 0\n",
+    ),
+]
+
 _LEAKS = [
     _case("reaching out", "reads a file", "def f(x):\n    return open({canary!r}).read()\n"),
     _case(
@@ -987,6 +1083,7 @@ _CLASSES = [
 
 HOSTILE: list[Hostile] = [
     *_CLASSES,
+    *_VALUES,
     *(_case("ending early", name, code) for name, code in _ENDS.items()),
     *(
         _case("ending early", f"{name}, check", code, tests=CHECK)

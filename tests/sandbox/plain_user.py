@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import sys
@@ -36,7 +37,7 @@ def main(levels: tuple[str, ...] = ("L3", "L2"), word: str = "") -> int:
 
 
 def _honest(pool: SandboxPool, word: str) -> list[str]:
-    cases = [case for case in HONEST if word in case.name]
+    cases = [case for case in HONEST if word in case.name and _can_run(case.code)]
     with ThreadPoolExecutor(2) as threads:
         results = threads.map(
             lambda case: pool.run(case.code, case.tests, _HONEST, entry_point=case.entry_point),
@@ -49,13 +50,17 @@ def _honest(pool: SandboxPool, word: str) -> list[str]:
         ]
 
 
+def _can_run(code: str) -> bool:
+    return "numpy" not in code or importlib.util.find_spec("numpy") is not None
+
+
 def _hostile(pool: SandboxPool, folder: Path, word: str) -> list[str]:
     canary = folder / "canary"
     canary.write_text("secret")
     mode = canary.stat().st_mode
     os.environ["CODEFAVOR_TEST_CANARY"] = "seen"
     found: list[str] = []
-    cases = [case for case in HOSTILE if word in case.name]
+    cases = [case for case in HOSTILE if word in case.name and _can_run(case.code)]
     with socket.socket() as listener, ThreadPoolExecutor(2) as threads:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -29,6 +29,7 @@ from codefavor.training.runcard import (
     curves,
     first_values,
     last_values,
+    logged_seconds,
     new_card,
     read_card,
     read_metrics,
@@ -103,7 +104,8 @@ def _launch_locked(
         seconds = float(card["seconds"])
         return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, True, False)
     is_resumed = _prepare_output(output_dir)
-    card = {**new_card(plan, command), "seconds": card.get("seconds", 0.0)}
+    seconds = max(float(card.get("seconds", 0.0)), logged_seconds(output_dir))
+    card = {**new_card(plan, command), "seconds": seconds}
     write_card(output_dir, card)
     started = time.monotonic()
     log = log_path or output_dir / "train.log"

@@ -100,6 +100,16 @@ def iter_metrics(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
+def logged_seconds(output_dir: Path) -> float:
+    """The seconds between first and last log of every launch so far; a killed one noted no more."""
+    total, last = 0.0, None
+    for row in iter_metrics(output_dir / METRICS_FILE):
+        if last is not None and row.get("event") != "begin":
+            total += row["time"] - last
+        last = row["time"]
+    return total
+
+
 def first_values(metrics: Sequence[Row]) -> Row:
     """The first logged value of every metric."""
     values: Row = {}

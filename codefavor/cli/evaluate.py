@@ -49,7 +49,11 @@ ModelType = Annotated[
     str, typer.Option("--model-type", help=f"One of: {', '.join(sorted(MODEL_TYPES))}.")
 ]
 ModelId = Annotated[
-    str, typer.Option(help="Model id, folder of a local model, or shorter/longer (length-bias).")
+    str,
+    typer.Option(
+        help="Model id, folder of a local model, shorter/longer (length-bias), or result files "
+        "with commas (jury, cascade)."
+    ),
 ]
 ModelUrl = Annotated[str, typer.Option(help="The server's base URL.")]
 Adapter = Annotated[Path | None, typer.Option(help="LoRA adapter of a local model.")]

@@ -25,8 +25,8 @@ from codefavor.evaluation.leaderboard import (
 from codefavor.evaluation.leaderboard_charts import CostPoint
 from codefavor.evaluation.leaderboard_page import leaderboard_html
 from codefavor.evaluation.report import render_demo_report
-from codefavor.evaluation.results import read_result
-from codefavor.evaluation.suite import load_task, rows_path, task_of
+from codefavor.evaluation.results import read_result, rows_path
+from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
 from codefavor.records import Row, write_text
 from codefavor.sources.locate import DATA_VARIABLE

@@ -10,6 +10,9 @@ from typing import Any
 from codefavor.backends.base import Backend
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
+from codefavor.evaluation.results import read_result, rows_path
+from codefavor.evaluation.stored_judge import StoredJudge
+from codefavor.journal import read_journal
 from codefavor.judges.base import JUDGES, Judge, make_judge
 from codefavor.records import Row, file_sha256
 
@@ -32,6 +35,8 @@ MODEL_TYPES: dict[str, tuple[str, str]] = {
     "length_bias": ("length", ""),
     "random": ("random", ""),
     "ngram": ("ngram", ""),
+    "jury": ("jury", ""),
+    "cascade": ("cascade", ""),
 }
 LOCAL_KINDS = ("pairwise", "scalar", "process", "likelihood")
 
@@ -40,9 +45,11 @@ LOCAL_KINDS = ("pairwise", "scalar", "process", "likelihood")
 class JudgeOptions:
     """What the command line says about the judge.
 
-    `model_id` is a model id for a server, a folder for a local model, or shorter/longer for
-    length-bias. `reduction` is the likelihood judge's, `mode` the chat judge's. `system` is the
-    system turn that the model was trained with, "" for the judge's own default.
+    `model_id` is a model id for a server, a folder for a local model, shorter/longer for
+    length-bias, or for a jury or cascade the result files of its members, comma-separated (a
+    cascade asks them in this order). `reduction` is the likelihood judge's, `mode` the chat
+    judge's. `system` is the system turn that the model was trained with, "" for the judge's own
+    default.
     """
 
     model_type: str
@@ -121,8 +128,24 @@ class JudgeOptions:
             options = {"seed": self.seed}
         elif kind in ("shorter", "longer"):
             options = {"ties": self.length_ties}
+        elif kind in ("jury", "cascade"):
+            options = {"judges": self._members(items), "name": self.name or None}
         assert kind in JUDGES
         return make_judge(kind, **options)
+
+    def _members(self, items: Sequence[Row]) -> list[Judge]:
+        """The members of a jury, out of their stored rows."""
+        paths = [Path(name.strip()) for name in self.model_id.split(",") if name.strip()]
+        if len(paths) < 2:
+            raise ConfigError(
+                f"--model-type {self.kind} needs --model-id with two result files or more, "
+                "comma-separated"
+            )
+        judges: list[Judge] = []
+        for path in paths:
+            name = str(read_result(path)["judge"]["name"])
+            judges.append(StoredJudge(name, read_journal(rows_path(path)), items))
+        return judges
 
     def describe(self, judge: Judge, backend: Backend | None) -> Row:
         """What a result file and a manifest say about the judge: names, settings and hashes."""
@@ -138,6 +161,9 @@ class JudgeOptions:
             row |= {"temperature": self.temperature, "max_tokens": self.max_tokens}
         if self.system:
             row["system"] = self.system
+        if self.kind in ("jury", "cascade"):
+            paths = [rows_path(Path(name.strip())) for name in self.model_id.split(",")]
+            row["members"] = {path.stem: file_sha256(path) for path in paths}
         if self.kind in ("random", "ngram"):
             row["seed"] = self.seed
         if self.kind in ("shorter", "longer"):

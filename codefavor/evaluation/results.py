@@ -115,6 +115,11 @@ def versions() -> Row:
     return found
 
 
+def rows_path(out: Path) -> Path:
+    """The journal of a result file: in the folder `rows` beside it, out of the way of *.json."""
+    return out.parent / "rows" / f"{out.stem}.jsonl"
+
+
 def write_result(path: Path, result: Row) -> None:
     """Write a result file, whole or not at all."""
     write_text(path, [json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n"])

@@ -27,6 +27,7 @@ from codefavor.evaluation.results import (
     read_result,
     rescore,
     result_of,
+    rows_path,
     write_result,
 )
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
@@ -155,11 +156,6 @@ def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
         if part
     )
     return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', name)}.json"
-
-
-def rows_path(out: Path) -> Path:
-    """The journal of a result file: in the folder `rows` beside it, out of the way of *.json."""
-    return out.parent / "rows" / f"{out.stem}.jsonl"
 
 
 def run_task(

@@ -26,7 +26,7 @@ _BARE_B = re.compile(r"(?<![\w<>'’])B(?![\w<>'’])")
 # A bare "A" is also an article: it is a name only beside words that an article cannot have.
 _BARE_A = re.compile(
     r"(?<![\w<>'’])A(?=\s*(?:$|[.,;:!?)>=]|(?:is|was|are|wins|outperforms|beats|surpasses|over|and|or"
-    r"|has|does|seems|appears|superior to|inferior to|better than|worse than)\b|\s[<>=]))"
+    r"|has|does|seems|appears|nor|superior to|inferior to|better than|worse than)\b|\s[<>=]))"
     r"|(?<=than )A\b|(?<=over )A\b|(?<=choose )A\b|(?<=prefer )A\b|(?<=pick )A\b|(?<=: )A\b"
     r"|(?<=to )A\b(?=\s*(?:$|[.,;:!?]))|(?<=with )A\b(?=\s*,)|(?<=is )A\b(?=\s*(?:$|[.,;:!?]))"
 )
@@ -41,10 +41,12 @@ _GOOD = r"(?:better|superior|preferable|preferred|stronger|best|winner|winning)"
 _BAD = r"(?:worse|inferior|weaker|worst|loser)"
 _NOT = r"(?:not|never|no|isn't|isn’t|wasn't|cannot be|hardly)"
 _LABEL = r"<([AB])>"
+_NOT_THE_OTHER = r"(?! than (?:expected|nothing|before|usual|average|random)\b)"
 
 # (pattern, whether the named candidate wins); the first group is the candidate.
 _STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
-    (re.compile(rf"{_LABEL} (?:{_IS} )?{_ADVERBS}{_GOOD}\b"), True),
+    (re.compile(rf"{_LABEL} (?:{_IS} )?{_ADVERBS}{_GOOD}\b{_NOT_THE_OTHER}"), True),
+    (re.compile(rf"{_LABEL} {_IS} [^<>.;]{{1,60}}? and {_ADVERBS}{_GOOD}\b"), True),
     (re.compile(rf"{_LABEL} (?:{_IS} )?{_ADVERBS}{_BAD}\b"), False),
     (
         re.compile(
@@ -74,7 +76,9 @@ _STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
         True,
     ),
     (
-        re.compile(rf"^(?:[a-z ]*(?:choice|verdict|answer|decision|preference|winner)): ?{_LABEL}"),
+        re.compile(
+            rf"^(?:[a-z ]*(?:choice|verdict|answer|decision|preference|winner))(?::| -) ?{_LABEL}"
+        ),
         True,
     ),
     (re.compile(rf"\bbetter than <[AB]> {_IS} {_LABEL}"), True),
@@ -94,7 +98,7 @@ _TIE = re.compile(
 _DOUBT = re.compile(
     r"\?|\b(?:if|whether|unless|could be|might be|may be|would be|would have been|should have been|"
     r"can be|depends|depending|hard to say|unclear|cannot (?:decide|determine|tell)|unable|"
-    r"not sure|unsure|supposed to|claims?|says?)\b"
+    r"not sure|unsure|supposed to|claims?|(?<!i would )says?)\b"
 )
 _CONCLUDES = re.compile(r"\b(?:overall|therefore|thus|hence|in conclusion|in summary|finally)\b")
 _CLAUSE_END = re.compile(
@@ -103,6 +107,9 @@ _CLAUSE_END = re.compile(
 _COMPARED = re.compile(
     r"\b(?:compared|in comparison|relative|in contrast) (?:to|with) <[AB]>,? ?|\bunlike <[AB]>,? ?"
 )
+# Forms in which models are trained to wrap a final answer.
+_WRAPPED = re.compile(r"\\boxed\{(.*?)\}|<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_COMPARED_SIGNS = re.compile(r"\b([AB])\s*([<>]+)\s*([AB])\b")
 _ONLY_LABEL = re.compile(r"^\W*<([AB])>\W*$")
 
 
@@ -153,13 +160,21 @@ def _from_object(value: Any) -> Choice | None:
     fields = {str(key).lower(): one for key, one in value.items()}
     stated = [fields[key] for key in _JSON_KEYS if isinstance(fields.get(key), str)]
     if not stated:
-        return None
+        # An answer in the form asked for, its winner left out: its feedback is no verdict.
+        return "undecided" if "feedback" in fields else None
     choices = {_from_words(one) for one in stated}
     return choices.pop() if len(choices) == 1 else "undecided"
 
 
 def _section(text: str) -> str:
     """The part of a reply that states the result."""
+    wrapped = [one or other for one, other in _WRAPPED.findall(text)]
+    if wrapped:
+        return wrapped[-1].strip()
+    lines = [line for line in text.splitlines() if _MARKER.search(line)]
+    if lines and len(_MARKER.findall(lines[-1])) > 1:
+        # "[RESULT] A or [RESULT] B" names the choices: only the whole line says what is meant.
+        return _MARKER.sub("", lines[-1]).strip()
     for pattern in (_MARKER, _HEADING):
         parts = [part for part in pattern.split(text)[1:] if part.strip()]
         if parts:
@@ -182,6 +197,7 @@ def _from_words(text: str) -> Choice:
 
 
 def _mark_labels(text: str) -> str:
+    text = _COMPARED_SIGNS.sub(r"\1 \2 \3", text)
     text = _NAMED.sub(lambda match: f"<{match.group(1).upper()}>", text)
     text = _BRACKETED.sub(r"<\1>", text)
     text = _BARE_B.sub("<B>", text)
@@ -198,7 +214,7 @@ def _read(clause: str) -> _Reading:
     concludes = bool(_CONCLUDES.search(text))
     if _DOUBT.search(text):
         return _Reading(None, None, concludes)
-    is_negated = re.search(rf"\b{_NOT}\b", text) is not None
+    is_negated = re.search(rf"\b(?:{_NOT}|neither)\b", text) is not None
     if _TIE.search(text) and not re.search(r"\b(?:not|isn't|aren't|never)\b", text):
         return _Reading("tie", None, concludes)
     winners = {

@@ -19,13 +19,12 @@ from codefavor.errors import BackendError, CodefavorError, ConfigError, DataErro
 from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import evaluate, items_of
-from codefavor.evaluation.results import read_result, rescore
+from codefavor.evaluation.results import read_result, rescore, rows_path
 from codefavor.evaluation.suite import (
     Task,
     load_task,
     rescore_task,
     result_path,
-    rows_path,
     run_task,
 )
 from codefavor.journal import Journal, read_journal, rewrite_journal
@@ -338,3 +337,42 @@ def test_the_board_is_made_of_results_rows_and_texts(pairs_file, tmp_path):
     assert bare.exit_code == 0
     assert "shows no programs of pairs" in bare.output
     assert "return 3" not in out.read_text()
+
+
+def test_a_jury_and_a_cascade_of_stored_runs_ask_nobody(pairs_file, tmp_path):
+    task = Task("pairs", data=pairs_file)
+    paths = {}
+    for name, one in {
+        "knows": options(),
+        "a": options("always_a"),
+        "shorter": JudgeOptions("length-bias", "shorter"),
+    }.items():
+        paths[name] = tmp_path / f"{name}.json"
+        run(task, one, paths[name])
+    members = ",".join(str(paths[name]) for name in ("a", "knows", "shorter"))
+    jury, counts = run(task, JudgeOptions("jury", members), tmp_path / "jury.json")
+    assert (counts.n_ok, counts.n_error, counts.n_requests) == (12, 0, 0)
+    # Shown first, the better program has two votes of three. Shown second, the votes of "knows" and
+    # "a" cancel and length decides: equal for 4 pairs (a tie), against it for the other 8.
+    assert jury["metrics"]["overall"]["accuracy"] == pytest.approx((4 * 0.75 + 8 * 0.5) / 12)
+    cascade = JudgeOptions("cascade", f"{paths['knows']},{paths['a']}")
+    result, _ = run(task, cascade, tmp_path / "cascade.json")
+    # The first is never in doubt (it states no probability), so the second is never asked.
+    assert result["metrics"]["overall"]["accuracy"] == 1
+    assert result["judge"]["members"].keys() == {"knows", "a"}
+
+
+def test_a_pair_that_a_juror_did_not_judge_is_an_error(pairs_file, tmp_path):
+    whole, part = tmp_path / "whole.json", tmp_path / "part.json"
+    length = JudgeOptions("length-bias", "longer")
+    run_task(Task("pairs", data=pairs_file), length, whole)
+    run_task(Task("pairs", data=pairs_file, limit=5), length, part)
+    jury = JudgeOptions("jury", f"{whole},{part}")
+    result, counts = run_task(Task("pairs", data=pairs_file), jury, tmp_path / "jury.json")
+    assert counts.reasons == {"not_judged": 7}
+    assert result["metrics"]["overall"]["n_error"] == 7
+
+
+def test_a_jury_of_one_is_refused(pairs_file, tmp_path):
+    with pytest.raises(CodefavorError, match="two result files"):
+        run_task(Task("pairs", data=pairs_file), JudgeOptions("jury", "x.json"), tmp_path / "j")

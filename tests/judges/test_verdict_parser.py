@@ -103,18 +103,132 @@ UNCLEAR = [
     "See the table above.",
 ]
 
+# Three later sets, each run for the first time on 2026-11-25 and then mended: 6 of 50, 2 of 32 and
+# 2 of 25 were read wrong at first (the last two were clear ones left undecided).
+LATER_CLEAR = [
+    ("[RESULT] Therefore [CODE_B] is better than [CODE_A] on the mentioned criteria.", "B"),
+    ("[RESULT]: A", "A"),
+    ("RESULT: B", "B"),
+    ("Verdict: Program A is better.", "A"),
+    ("Program B is the better program.", "B"),
+    ("Overall, Program A is more efficient and therefore better than Program B.", "A"),
+    ("The better program is B.", "B"),
+    ("Better: A", "A"),
+    ("Winner: B", "B"),
+    ("**Winner: Program A**", "A"),
+    ("Preferred: B", "B"),
+    ("I pick A.", "A"),
+    ("My verdict is B.", "B"),
+    ("Program A is superior.", "A"),
+    ("A beats B.", "A"),
+    ("B outperforms A on every input.", "B"),
+    ("Program A is worse than Program B.", "B"),
+    ("Program A is preferable to Program B.", "A"),
+    ("[[A]]", "A"),
+    ("[[B]]", "B"),
+    ("\\boxed{A}", "A"),
+    ("<answer>B</answer>", "B"),
+    ("Program B is better, although Program A is shorter.", "B"),
+    ("Although Program A is shorter, Program B is better.", "B"),
+    ('Here is my judgement: {"feedback": "A leaks memory.", "winner": "B"}', "B"),
+    ('{"winner": "Program A"}', "A"),
+    ("Tie", "tie"),
+    ("The two programs are equally good.", "tie"),
+    ("There is no difference between the two; it is a tie.", "tie"),
+    ("A<B", "B"),
+    ("The correct choice is Program B", "B"),
+    ("Program A is much worse; B wins.", "B"),
+    ("Program A is simpler and faster, so A is better.", "A"),
+    ("[RESULT]\n\n[CODE_A] is better than [CODE_B] on correctness.", "A"),
+    ("**Result:** Program B is better than Program A", "B"),
+    ("B is better because A crashes on empty input.", "B"),
+    ("I'd go with B", "B"),
+    ("The better one is A.", "A"),
+    ("Program A is more readable, but Program B is better overall.", "B"),
+    ("Neither A nor B is better.", "tie"),
+    ("Conclusion: B", "B"),
+    ("### Final verdict\n\nB", "B"),
+    ("I vote for A.", "A"),
+    ("A is better than B in every respect", "A"),
+    ("Program B is faster and clearly better.", "B"),
+    ("Program A was better.", "A"),
+    ('<thinking>long</thinking>{"winner": "B", "feedback": ""}', "B"),
+    ("Response A is better", "A"),
+    ("Solution 'B' is better", "B"),
+    ("B >> A", "B"),
+    ("Result: tie", "tie"),
+    ("Both are the same.", "tie"),
+    ("Therefore, Program A is better.", "A"),
+    ("[RESULT] [CODE_B]", "B"),
+    ("Between the two, B is better.", "B"),
+    ("Given the criteria, A is the better program.", "A"),
+    ("Final verdict: tie", "tie"),
+    ('{"feedback": "x < y", "winner": "b"}', "B"),
+    ("Program B is worse.", "A"),
+    ("A is inferior.", "B"),
+    ("Program B is better suited to the criteria.", "B"),
+    ("The more secure program is B, so B is better.", "B"),
+    ("Winner - A", "A"),
+    ("Answer: **Program B**", "B"),
+    ("Program A is correct. Program B is not. A is better.", "A"),
+    ("I would say that Program B is better.", "B"),
+    ("Hence B is better", "B"),
+]
+LATER_UNCLEAR = [
+    "Program A has two functions and Program B has three.",
+    "I would need to run both programs.",
+    "Program A would be better if it handled zero.",
+    "Program B may be better.",
+    "Which is better, A or B?",
+    "Both have bugs.",
+    "[RESULT] neither",
+    "[RESULT] A and B",
+    "A is better for small inputs; B is better for large inputs.",
+    "The prompt says to answer [RESULT] A or [RESULT] B",
+    '{"feedback": "A is better"}',
+    '{"winner": ["A"]}',
+    "Program A isn't better.",
+    "It is unclear whether A is better.",
+    "Program C is better.",
+    "",
+    "   \n",
+    "I refuse.",
+    "Program A is faster and Program B is safer.",
+    "A is better or B is better.",
+    "Program A is not clearly better.",
+    "Let me think about A.",
+    "Program A is better than expected.",
+    "I am not sure that B is better.",
+    "Neither.",
+    "\\boxed{C}",
+    "<answer>both</answer>",
+    "Program A should be better but is not.",
+    "[RESULT] unknown",
+    "A, B",
+    "Program B is correct and Program A is correct.",
+    "A is better at speed and B is better at memory.",
+    "Better error handling would help.",
+    "Program A and Program B differ.",
+    "I think it could be B.",
+    "None of them is better.",
+    "[RESULT] C",
+    "Say A or B.",
+    "Program A is neither better nor worse.",
+    "better",
+]
+
 
 @pytest.mark.parametrize(("reply", "expected"), PROBES)
 def test_probe_replies(reply, expected):
     assert parse_verdict(f"[FEEDBACK]\nBoth run.\n[RESULT]\n{reply}").choice == expected
 
 
-@pytest.mark.parametrize(("reply", "expected"), CLEAR)
+@pytest.mark.parametrize(("reply", "expected"), CLEAR + LATER_CLEAR)
 def test_clear_replies_are_read_right(reply, expected):
     assert parse_verdict(reply).choice == expected
 
 
-@pytest.mark.parametrize("reply", UNCLEAR)
+@pytest.mark.parametrize("reply", UNCLEAR + LATER_UNCLEAR)
 def test_unclear_replies_are_undecided(reply):
     assert parse_verdict(reply).choice == "undecided"
 

@@ -168,7 +168,7 @@ def _from_object(value: Any) -> Choice | None:
 
 def _section(text: str) -> str:
     """The part of a reply that states the result."""
-    wrapped = [one or other for one, other in _WRAPPED.findall(text)]
+    wrapped = [str(one or other) for one, other in _WRAPPED.findall(text)]
     if wrapped:
         return wrapped[-1].strip()
     lines = [line for line in text.splitlines() if _MARKER.search(line)]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from codefavor.errors import MissingPackageError
 from codefavor.languages import find_language, normalised_tokens, parses
+from codefavor.languages.python_code import error_line
 
 # CommonMark: at most three spaces, three or more of one mark; backticks allow no backtick after.
 _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*?)[ \t]*$")
@@ -133,6 +134,9 @@ def _is_program(code: str, language: str) -> bool:
         return True
 
 
+_MOST_CUTS = 400
+
+
 def _unfenced_program(text: str, language: str) -> str:
     known = find_language(language)
     if known is None:
@@ -142,9 +146,14 @@ def _unfenced_program(text: str, language: str) -> str:
     start = next((i for i, line in enumerate(lines) if starts.match(line)), None)
     if start is None:
         return ""
-    # Prose after the program is cut line by line from the end.
-    for end in range(len(lines), start, -1):
+    # Prose after the program is cut from the end: where Python says that it cannot go on (what
+    # comes later cannot mend that), else line by line.
+    end, tries = len(lines), 0
+    while end > start and tries < _MOST_CUTS:
         code = "\n".join(lines[start:end]).rstrip() + "\n"
         if parses(code, language) and normalised_tokens(code, language):
             return code
+        line = error_line(code) if known.name == "python" else 0
+        end = min(end - 1, start + line - 1) if line else end - 1
+        tries += 1
     return ""

@@ -109,3 +109,9 @@ def test_a_program_put_into_a_longer_fence_comes_back(code: str) -> None:
     if not kept.strip():
         return
     assert extract_code(f"````````python\n{kept}\n````````") == kept + "\n"
+
+
+def test_a_long_answer_without_a_fence_is_read_in_moments() -> None:
+    code = "def tide(u):\n" + "".join(f"    u += {i}\n" for i in range(2000)) + "    return u\n"
+    prose = "That's it: a (long) answer.\n" * 2000
+    assert extract_code(f"Here you are.\n\n{code}\n{prose}") == code

@@ -21,6 +21,17 @@ def read(code: str) -> ast.Module:
         return ast.parse(code)
 
 
+def error_line(code: str) -> int:
+    """The 1-based line at which the reader gives up; 0 if it does not, or does not say."""
+    try:
+        read(code)
+    except SyntaxError as error:
+        return error.lineno or 0
+    except UNREADABLE:
+        return 0
+    return 0
+
+
 def without_comments(code: str, *, docstrings: bool) -> str | None:
     """The program without comments; None if it cannot be done without changing what is read.
 

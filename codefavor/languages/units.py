@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -84,8 +85,6 @@ def _part(code: str, start: int, end: int) -> str:
 
 
 def _python_units(code: str) -> tuple[list[Unit] | None, list[str]]:
-    import ast
-
     try:
         tree = python_code.read(code)
     except python_code.UNREADABLE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ from codefavor.sources.messages import (
 
 _FILE_MODES = frozenset({"100644", "100755"})
 _WORD = re.compile(r"\w+")
+# The words of an import line that name nothing.
+_IMPORT_WORDS = frozenset({"import", "from", "as", "use", "using", "include", "require", "static"})
 
 
 class UnitChange(NamedTuple):
@@ -218,8 +221,7 @@ def changed_functions(
     A class stands for all of its own changes if anything but the bodies of its methods changed
     and it has at most `max_lines` lines; else each changed method stands for itself.
     """
-    before = functions_and_classes(old, language)
-    after = functions_and_classes(new, language)
+    before, after = _outline(old, language), _outline(new, language)
     if before is None or after is None:
         skipped["file: does not parse"] += 1
         return []
@@ -251,6 +253,12 @@ def changed_functions(
     return taken
 
 
+@lru_cache(maxsize=64)
+def _outline(code: str, language: str) -> Outline | None:
+    # What a commit made of a file is what the next older one is compared with.
+    return functions_and_classes(code, language)
+
+
 def _own_text(unit: Unit, outline: Outline, code: str) -> tuple[str, ...]:
     """The names inside a class, and the words of its text without its methods."""
     inner = [u for u in outline.units if u.name.startswith(f"{unit.name}.")]
@@ -267,7 +275,7 @@ def _own_text(unit: Unit, outline: Outline, code: str) -> tuple[str, ...]:
 def surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
     """What a reader needs around a unit: the imports it uses, the classes it is in, and the heads
     of what it mentions of the same file: functions and classes beside it or at module level."""
-    words = set(_WORD.findall(unit.text))
+    words = set(_WORD.findall(unit.text)) - _IMPORT_WORDS
     heads = [
         other.head
         for other in outline.units

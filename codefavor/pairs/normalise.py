@@ -54,23 +54,39 @@ def normalise_pair(
 ) -> Normalised:
     """Treat both codes alike, or neither; what parsed before parses after.
 
-    "strip" takes comments and docstrings out of both. "neutral" renames what only one side
-    defines under a name that says which side it is (`sort_fast` and `sort_slow` become `sort`),
-    for Python. Names that occur in the text `keep` stay.
+    Both begin with their first line that is not blank and end with one line feed. "strip" takes
+    comments and docstrings out of both. "neutral" renames what only one side defines under a
+    name that says which side it is (`sort_fast` and `sort_slow` become `sort`), for Python.
+    Names that occur in the text `keep` stay.
     """
+    chosen, rejected = framed(chosen), framed(rejected)
     did_strip = False
     renamed: dict[str, str] = {}
     if comments == "strip":
         chosen, rejected, did_strip = strip_both(chosen, rejected, language, docstrings=True)
+    if did_strip and language == "python":
+        chosen, rejected = _without_gaps(chosen), _without_gaps(rejected)
     if names == "neutral" and language == "python":
         chosen, rejected, renamed = _neutral_names(chosen, rejected, keep)
     return Normalised(
-        chosen,
-        rejected,
+        framed(chosen),
+        framed(rejected),
         "stripped" if did_strip else "kept",
         "neutral" if renamed else "kept",
         renamed,
     )
+
+
+def framed(code: str) -> str:
+    """The code without blank lines around it: where it came from must not show at its edges."""
+    return re.sub(r"\A(?:[ \t]*\r?\n)+", "", code).rstrip() + "\n"
+
+
+def _without_gaps(code: str) -> str:
+    """The code without blank lines behind a colon, where a docstring stood on one side only."""
+    closed = re.sub(r"(:[ \t]*\n)(?:[ \t]*\n)+", r"\1", code)
+    # Inside a string such lines mean something.
+    return closed if ast.dump(ast.parse(closed)) == ast.dump(ast.parse(code)) else code
 
 
 def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, dict[str, str]]:

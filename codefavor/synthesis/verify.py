@@ -124,8 +124,11 @@ class Verifier:
             run = await sandbox.run_async(code, tests, self.limits, entry_point=pair.entry_point)
             raise_if_broken(run)
             pair.evidence[side] = run.to_row()
-            if run.outcome in NOT_EVIDENCE:
-                raise Rejected(f"run_is_no_evidence:{run.outcome}", f"{side}: {run.error[:200]}")
+            # A busy machine can make any program run out of wall time.
+            is_slow_machine = run.outcome == "timeout" and "wall time" in run.error
+            if run.outcome in NOT_EVIDENCE or is_slow_machine:
+                reason = "wall_timeout" if is_slow_machine else run.outcome
+                raise Rejected(f"run_is_no_evidence:{reason}", f"{side}: {run.error[:200]}")
             runs.append(run)
         chosen, rejected = runs
         if not chosen.is_pass:

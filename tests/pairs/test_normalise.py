@@ -23,6 +23,13 @@ def test_comments_and_docstrings_go_from_both() -> None:
     )
 
 
+def test_a_docstring_leaves_no_gap_that_tells_where_it_was() -> None:
+    chosen = 'def f(x):\n    """Doc."""\n\n    return x\n'
+    assert both(chosen, "def f(x):\n    return 0\n")[0] == "def f(x):\n    return x\n"
+    text = 'x = \'a\'\ny = """to do:\n\nnothing"""\n'
+    assert both(text, "x = 1\n")[0] == text
+
+
 def test_neither_is_touched_if_one_cannot_be_read() -> None:
     # The original stripped the side it could read, so the comment told which side was which.
     chosen, rejected = "x = 1  # one\n", "x = = 1  # one\n"
@@ -47,6 +54,16 @@ def test_what_parsed_parses_and_keeps_its_meaning(code: str) -> None:
     ast.parse(done.chosen)
     assert '"""' not in done.chosen
     assert ("..." in done.chosen) == ("..." in code)
+
+
+@pytest.mark.parametrize("comments", ["strip", "keep"])
+def test_the_edges_do_not_show_where_a_code_came_from(comments: str) -> None:
+    code = "def f(x):\n\n    return x\n"
+    assert both(f"\n \n{code}\n\n", code.rstrip(), comments=comments) == (code, code)
+    # The indentation of a lone method is code.
+    assert both("\n    def f(x):\n        pass", code, comments="keep")[0] == (
+        "    def f(x):\n        pass\n"
+    )
 
 
 def test_keep_means_keep() -> None:

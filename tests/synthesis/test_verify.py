@@ -13,7 +13,7 @@ from codefavor.engine import Context, run
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
-from codefavor.sandbox import SandboxPool
+from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit
 from codefavor.synthesis.critic_evol import make_critic_evol_step
 from codefavor.synthesis.pair_rows import PairSettings
@@ -254,6 +254,16 @@ async def test_security_pairs_must_not_gain_findings(
     assert end.evidence.get("findings") is not None or reason
     if not reason:
         assert backing(end.evidence) == backed
+
+
+async def test_wall_time_that_ran_out_is_evidence_for_nothing(verified: Any) -> None:
+    # Waiting costs no CPU time: on a busy machine a right program looks like this.
+    waiting = "import time\n\n\ndef total(xs):\n    time.sleep(9)\n    return sum(xs)\n"
+    end = await verified(
+        "evidence", chosen=RIGHT, rejected=waiting, aspect="correctness", draft=OWN,
+        limits=Limits(wall_s=1.0),
+    )  # fmt: skip
+    assert end.reason == "run_is_no_evidence:wall_timeout"
 
 
 async def test_static_runs_nothing_and_says_so(verified: Any) -> None:

@@ -58,7 +58,7 @@ def test_what_parsed_parses_and_keeps_its_meaning(code: str) -> None:
 
 @pytest.mark.parametrize("comments", ["strip", "keep"])
 def test_the_edges_do_not_show_where_a_code_came_from(comments: str) -> None:
-    code = "def f(x):\n\n    return x\n"
+    code = "x = 1\n\ny = x\n"
     assert both(f"\n \n{code}\n\n", code.rstrip(), comments=comments) == (code, code)
     # The indentation of a lone method is code.
     assert both("\n    def f(x):\n        pass", code, comments="keep")[0] == (

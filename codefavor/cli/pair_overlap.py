@@ -74,14 +74,15 @@ def decontaminate_command(
     Ends with 1 when more rows than allowed are like a benchmark: without --out, any.
     """
     read = read_records(pairs, Preference)
-    texts = _benchmarks(against)
+    texts, missing = _benchmarks(against)
     limits = Limits(threshold, renamed_threshold, instruction_threshold)
     found = decontaminate(read, texts, limits)
     gone = found.removed
     if out is not None:
         write_rows(out, (pair.to_row() for pair in read if pair.id not in gone))
     if report is not None:
-        write_text(report, [json.dumps(found.to_row(), indent=1, ensure_ascii=False) + "\n"])
+        row = {**found.to_row(), "not_checked": missing}
+        write_text(report, [json.dumps(row, indent=1, ensure_ascii=False) + "\n"])
     if html is not None:
         write_text(html, [contamination_html(found, f"{pairs.name} against benchmarks")])
     _print_found(found)
@@ -93,11 +94,12 @@ def decontaminate_command(
         raise typer.Exit(1)
 
 
-def _benchmarks(names: list[str] | None) -> dict[str, list[Text]]:
+def _benchmarks(names: list[str] | None) -> tuple[dict[str, list[Text]], dict[str, str]]:
+    """The texts of each benchmark, and why those that were not named are not here."""
     folder = os.environ.get("CODEFAVOR_DATA")
     data_dir = Path(folder) if folder else None
     if names:
-        return {name: benchmark_texts(name, data_dir) for name in names}
+        return {name: benchmark_texts(name, data_dir) for name in names}, {}
     found: dict[str, list[Text]] = {}
     missing: dict[str, str] = {}
     for name in USUAL:
@@ -105,11 +107,10 @@ def _benchmarks(names: list[str] | None) -> dict[str, list[Text]]:
             found[name] = benchmark_texts(name, data_dir)
         except DataError as error:
             missing[name] = str(error)
-    for name, reason in missing.items():
-        typer.echo(f"not checked: {name}: {reason}", err=True)
+            typer.echo(f"not checked: {name}: {error}", err=True)
     if not found:
         raise DataError("no benchmark is here, so nothing was checked; name one with --against")
-    return found
+    return found, missing
 
 
 def _print_found(found: Decontamination) -> None:

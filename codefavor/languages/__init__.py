@@ -6,7 +6,6 @@ with one grammar package each (`pip install 'codefavor[languages]'`), loaded at 
 
 from codefavor.languages.comments import (
     Stripped,
-    has_comments,
     normalised_tokens,
     parses,
     strip_both,
@@ -30,7 +29,6 @@ __all__ = [
     "find_language",
     "functions_and_classes",
     "get_language",
-    "has_comments",
     "language_of_path",
     "normalised_tokens",
     "parses",

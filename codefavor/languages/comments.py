@@ -69,12 +69,6 @@ def strip_both(
     return first, second, False
 
 
-def has_comments(code: str, language: str) -> bool:
-    """Whether comments or docstrings can be taken out of the code. False if it does not parse."""
-    stripped = strip_comments(code, language, docstrings=True)
-    return stripped.is_done and stripped.code != code
-
-
 def normalised_tokens(code: str, language: str) -> tuple[str, ...]:
     """What the code says beyond comments and formatting: equal for two layouts of one program.
 

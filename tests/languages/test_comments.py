@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from codefavor.errors import ConfigError
 from codefavor.languages import (
-    has_comments,
     normalised_tokens,
     parses,
     strip_both,
@@ -33,8 +32,6 @@ def test_comments_go_and_everything_else_stays(language: str) -> None:
     assert stripped == (bare, True)
     assert parses(stripped.code, language)
     assert strip_comments(bare, language, docstrings=True) == (bare, True)
-    assert has_comments(code, language)
-    assert not has_comments(bare, language)
 
 
 @pytest.mark.parametrize("language", NAMES)
@@ -71,7 +68,6 @@ def test_code_that_cannot_be_read_stays_and_says_so(language: str) -> None:
     code = broken.get(language, "/* x */ class { ( } // y\n")
     assert strip_comments(code, language) == (code, False)
     assert not parses(code, language)
-    assert not has_comments(code, language)
 
 
 @pytest.mark.parametrize(

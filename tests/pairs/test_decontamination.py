@@ -133,6 +133,33 @@ def test_a_benchmark_that_is_not_here_is_named(tmp_path: Path) -> None:
         benchmark_texts(str(path))
 
 
+def test_benchmarks_that_are_not_here_are_said_to_be_unchecked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data" / "mbpp"
+    folder.mkdir(parents=True)
+    write_rows(
+        folder / "mbpp.jsonl",
+        [
+            {
+                "task_id": 1,
+                "text": TASK,
+                "code": CODE,
+                "test_list": ["assert tide_hours([], 1) == 0"],
+            }
+        ],
+    )
+    monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path / "data"))
+    pairs, report = tmp_path / "pairs.jsonl", tmp_path / "r.json"
+    write_rows(pairs, [row("clean").to_row(), row("copy", chosen=CODE).to_row()])
+    done = CliRunner().invoke(app, ["decontaminate", str(pairs), "--report", str(report)])
+    assert done.exit_code == 1
+    facts = json.loads(report.read_text(encoding="utf-8"))
+    assert list(facts["benchmarks"]) == ["mbpp"]
+    assert {"codeprefbench", "humaneval", "mbpp+"} <= set(facts["not_checked"])
+    assert {finding["row_id"] for finding in facts["findings"]} == {"copy"}
+
+
 def test_dedup_from_the_command_line(tmp_path: Path) -> None:
     pairs, out, gone = (tmp_path / name for name in ("p.jsonl", "o.jsonl", "g.jsonl"))
     write_rows(pairs, (r.to_row() for r in [row("a"), row("b"), row("c", chosen=CODE)]))

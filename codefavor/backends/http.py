@@ -225,6 +225,9 @@ def decode_object(content: bytes) -> dict[str, Any]:
 def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) -> BackendError:
     """The named error of an HTTP status and its body."""
     message = _message_of(content)
+    if 300 <= status < 400:
+        # Not followed: a key is for the server it was given for.
+        message = f"the server sends elsewhere, to {headers.get('location')!r}: {message}"
     retryable = status in _RETRYABLE_STATUSES or status >= 500
     reason = _RETRYABLE_STATUSES.get(status) or _STATUS_REASONS.get(status)
     reason = reason or ("server_error" if status >= 500 else "bad_request")

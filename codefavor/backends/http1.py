@@ -165,6 +165,8 @@ class _Connection(asyncio.Protocol):
             self._finish(answer)
 
     def eof_received(self) -> bool:
+        # Said before the connection is lost: in between it must not be taken for another request.
+        self.is_reusable = False
         return False
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -70,6 +70,16 @@ def test_an_error_page_that_is_not_json_is_quoted() -> None:
     assert (error.reason, error.retryable) == ("server_error", True)
 
 
+async def test_a_redirect_is_named_and_not_followed_with_the_key() -> None:
+    moved = Reply({}, status=308, headers={"Location": "https://elsewhere.invalid/v1"})
+    with LoopbackServer(lambda call: moved) as server:
+        client = HttpClient(f"{server.url}/v1", {"Authorization": "Bearer k"})
+        with pytest.raises(BackendError, match="elsewhere, to 'https://elsewhere") as caught:
+            await client.post("/x", {})
+        await client.close()
+    assert (caught.value.retryable, server.n_calls) == (False, 1)
+
+
 async def test_a_proxy_of_the_environment_is_used_and_loopback_goes_around_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,11 +18,13 @@ import resource
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from codefavor.evaluation.contamination_report import USUAL, benchmark_texts
 from codefavor.languages import functions_and_classes
+from codefavor.pairs.code_tokens import token_string
 from codefavor.pairs.decontamination import decontaminate
 from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference
@@ -87,10 +89,39 @@ def timed(name: str, work: Callable[[], T]) -> T:
     return result
 
 
+def against_benchmarks(pairs: list[Preference], data_dir: Path | None) -> None:
+    """The pairs against every benchmark that is here."""
+    texts = timed("read the benchmarks", lambda: {n: benchmark_texts(n, data_dir) for n in USUAL})
+    found = timed("decontaminate", lambda: decontaminate(pairs, texts))
+    print(json.dumps({"snippets": {n: len(x) for n, x in found.nearest.items()},
+                      "rows_removed": len(found.removed)}))  # fmt: skip
+
+
+def peer_duplicates(pairs: list[Preference]) -> int:
+    """The same work by datasketch, where it is installed: 100 hashes of the same runs of tokens.
+
+    Its candidates are not compared run by run, which ours are.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=0.8, num_perm=100)
+    n_near = 0
+    for pair in pairs:
+        tokens = token_string(pair.chosen) + "\n" + token_string(pair.rejected)
+        sketch = MinHash(num_perm=100)
+        sketch.update_batch({tokens[i : i + 5].encode() for i in range(len(tokens) - 4)})
+        if index.query(sketch):
+            n_near += 1
+        else:
+            index.insert(pair.id, sketch)
+    return n_near
+
+
 def main() -> None:
     """Make the rows, check them against every benchmark that is here, and deduplicate them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--only-dedup", action="store_true")
     arguments = parser.parse_args()
     folder = os.environ.get("CODEFAVOR_DATA")
     data_dir = Path(folder) if folder else None
@@ -102,12 +133,13 @@ def main() -> None:
     pairs = timed("make the rows", lambda: list(rows(arguments.rows)))
     n_characters = sum(len(pair.chosen) + len(pair.rejected) for pair in pairs)
     print(json.dumps({"characters_a_program": n_characters // (2 * len(pairs))}))
-    texts = timed("read the benchmarks", lambda: {n: benchmark_texts(n, data_dir) for n in USUAL})
-    found = timed("decontaminate", lambda: decontaminate(pairs, texts))
-    print(json.dumps({"snippets": {n: len(x) for n, x in found.nearest.items()},
-                      "rows_removed": len(found.removed)}))  # fmt: skip
+    if not arguments.only_dedup:
+        against_benchmarks(pairs, data_dir)
     kept = timed("deduplicate", lambda: deduplicate(pairs))
     print(json.dumps({"exact": len(kept.exact), "near": len(kept.near)}))
+    if find_spec("datasketch"):
+        near = timed("deduplicate with datasketch", lambda: peer_duplicates(pairs))
+        print(json.dumps({"candidates": near}))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def written(values: Mapping[str, str], answer_format: str, language: str = "pyth
 
 
 def question_of(request: Request) -> str:
-    """Which question a request asks: reason, gate, construct, critique, tests or judge."""
+    """Which question a request asks; one whose answer is begun already asks for a draft."""
+    if request.messages[-1]["role"] == "assistant":
+        return "draft"
     last = request.messages[-1]["content"]
     for name, mark in (
         ("reason", "This is one change to"),
@@ -87,6 +89,7 @@ def teacher(answer_format: str = "sections", **answers: Any) -> Callable[[Reques
         "gate": GATE,
         "construct": CONSTRUCTED,
         "critique": CRITIQUE,
+        "draft": f"\n{CONSTRUCTED['rejected_code']}",
         "tests": f"```python\n{TESTS}```",
         "judge": prefer(CONSTRUCTED["chosen_code"]),
         **answers,

@@ -103,6 +103,30 @@ def test_good_enough_drafts_stand_beside_the_pairs(tmp_path: Path) -> None:
     assert "(row 3)" in row["instruction"]
 
 
+def test_from_instructions_to_drafts_to_pairs(tmp_path: Path) -> None:
+    tasks = [{"instruction": f"Write `total(xs)`. (row {i})", "license": "MIT"} for i in range(4)]
+    write(tmp_path / "tasks.jsonl", tasks)
+    teacher = ["--backend", "fake:scripted:by_number"]
+    first = codefavor(
+        tmp_path,
+        "drafts",
+        "--instructions",
+        "tasks.jsonl",
+        "--n",
+        "1",
+        "--out",
+        "d.jsonl",
+        *teacher,
+    )
+    assert "4 rows: 4 ok" in first.stdout, first.stderr
+    second = codefavor(tmp_path, "critic-evol", "--drafts", "d.jsonl", "--out", "o.jsonl", *teacher)
+    assert "3 pairs -> o.jsonl" in second.stdout, second.stderr
+    pairs = read_records(tmp_path / "o.jsonl", Preference)
+    assert {pair.license for pair in pairs} == {"MIT"}
+    assert {pair.meta["draft"]["model"] for pair in pairs} == {"fake:scripted:by_number"}
+    assert all("(row" in pair.instruction for pair in pairs)
+
+
 def test_balance_writes_pairs_that_lengths_do_not_give_away(tmp_path: Path) -> None:
     # The improved program is always the shorter one here, so nearly all must go.
     words = ["critic-evol", "--drafts", str(drafts(tmp_path)), "--out", "o.jsonl", "--balance"]

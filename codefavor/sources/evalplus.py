@@ -127,7 +127,7 @@ def evalplus_tests(row: Row, where: str, reference: str) -> str:
     head = _HEADER.format(
         reference=with_contract(reference, entry_point, row["contract"], where),
         atol=row.get("atol") or 0,
-        inputs="\n".join(f"    {arguments!r}," for arguments in inputs),
+        inputs="\n".join(f"    {_literal(arguments)}," for arguments in inputs),
         agrees=_agreement(task_id).rstrip("\n"),
     )
     # `inf` and `nan` are how Python prints these floats, and names that a module must define.
@@ -146,6 +146,21 @@ def _agreement(task_id: str) -> str:
     elif task_id in _ALTERNATIVES:
         equal = f"{equal} or {_ALTERNATIVES[task_id]}"
     return _EQUAL.format(equal=equal)
+
+
+def _literal(value: Any) -> str:
+    """As repr, but the items of a set in an order that is the same in every process."""
+    if isinstance(value, dict):
+        pairs = (f"{_literal(key)}: {_literal(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if not isinstance(value, list | tuple | set):
+        return repr(value)
+    items = [_literal(item) for item in value]
+    if isinstance(value, list):
+        return f"[{', '.join(items)}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(items)}{',' * (len(items) == 1)})"
+    return "{" + ", ".join(sorted(items)) + "}" if items else "set()"
 
 
 def _has_special_floats(value: Any) -> bool:

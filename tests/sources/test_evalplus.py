@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +82,34 @@ def test_a_root_is_right_when_the_polynomial_vanishes_there(pool: SandboxPool) -
                "plus_input": []}  # fmt: skip
     assert run(pool, "def find_zero(xs):\n    return 2.0\n", reference, **changes).is_pass
     assert not run(pool, "def find_zero(xs):\n    return 1.5\n", reference, **changes).is_pass
+
+
+def test_the_tests_are_the_same_text_in_every_process() -> None:
+    script = (
+        "from codefavor.sources.evalplus import evalplus_tests\n"
+        "from tests.sources.test_evalplus import REFERENCE, row\n"
+        "letters = [[['c', 'a', 'd', 'b', 'e', 'f']]]\n"
+        "fields = row(base_input=letters, plus_input=[], assertion="
+        "\"assert half({'c', 'a', 'd', 'b', 'e', 'f'}) == 1\")\n"
+        "print(evalplus_tests(fields, '', REFERENCE))\n"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)}, cwd=Path(__file__).parents[2],
+        ).stdout
+        for seed in range(4)
+    }  # fmt: skip
+    assert len(texts) == 1
+    assert "{'a', 'b', 'c', 'd', 'e', 'f'}" in texts.pop()
+
+
+def test_inputs_with_answers_beyond_any_limit_are_left_out() -> None:
+    inputs = [[[n], n] for n in range(112)]
+    fields = row(task_id="Mbpp/255", base_input=inputs[:3], plus_input=inputs[3:])
+    text = evalplus_tests({**fields, "contract": "", "entry_point": "half"}, "", REFERENCE)
+    asked = {n for n in range(112) if f"    [[{n}], {n}]," in text}
+    assert asked == set(range(112)) - {88, 89, 93, 99, 103}
 
 
 def test_infinity_in_an_input_survives(pool: SandboxPool) -> None:

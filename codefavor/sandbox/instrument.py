@@ -37,13 +37,14 @@ class AssertSite(NamedTuple):
 class Instrumented(NamedTuple):
     """A rewritten module: its tree, its asserts, and the class names its tests construct.
 
-    `own` are the names that it binds itself, and those of the builtins.
+    `check_arguments` are the names that the module itself hands to `check`, None if it does
+    not call it; `own` are the names that it binds itself, and those of the builtins.
     """
 
     tree: ast.Module
     sites: list[AssertSite]
     declared: frozenset[str]
-    calls_check: bool
+    check_arguments: frozenset[str] | None
     imports: frozenset[str]
     own: frozenset[str]
 
@@ -71,8 +72,8 @@ def rewrite(tree: ast.Module, entry_point: str) -> Instrumented:
     declared, imports, own = _names(tree)
     if entry_point[:1].isupper():
         declared |= {entry_point}
-    calls_check = _calls_check(tree)
-    return Instrumented(tree, rewriter.sites, declared, calls_check, frozenset(imports), own)
+    given = _check_arguments(tree)
+    return Instrumented(tree, rewriter.sites, declared, given, frozenset(imports), own)
 
 
 def _names(tree: ast.Module) -> tuple[frozenset[str], set[str], frozenset[str]]:
@@ -105,10 +106,11 @@ def _names(tree: ast.Module) -> tuple[frozenset[str], set[str], frozenset[str]]:
 def needs_program(site: AssertSite, tests: Instrumented) -> bool:
     """Whether an assert that held shows that the program was asked, whatever its values.
 
-    True in a `check` that the runner calls with the entry point, and where a name that the
-    tests do not bind is read on every path through the expression.
+    True in a `check` that was given the entry point or another name of the program, and where
+    a name that the tests do not bind is read on every path through the expression.
     """
-    if site.function == "check" and not tests.calls_check:
+    given = tests.check_arguments
+    if site.function == "check" and (given is None or given - tests.own):
         return True
     waiting: list[ast.AST] = [] if site.node is None else [site.node]
     while waiting:
@@ -126,14 +128,14 @@ def needs_program(site: AssertSite, tests: Instrumented) -> bool:
     return False
 
 
-def _calls_check(tree: ast.Module) -> bool:
+def _check_arguments(tree: ast.Module) -> frozenset[str] | None:
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             continue
         for node in ast.walk(statement):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
-                return True
-    return False
+                return frozenset(item.id for item in node.args if isinstance(item, ast.Name))
+    return None
 
 
 class _Rewriter:

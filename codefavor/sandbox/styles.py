@@ -76,7 +76,7 @@ def run_test_functions(
 ) -> None:
     """Run what the module only defined: check(candidate), TestCase classes, test functions."""
     check = dict.get(namespace, "check")
-    if isinstance(check, types.FunctionType) and not plan.calls_check:
+    if isinstance(check, types.FunctionType) and plan.check_arguments is None:
         check(_entry(namespace, entry_point))
     for name, value in list(namespace.items()):
         if isinstance(value, types.FunctionType) and name.startswith("test"):

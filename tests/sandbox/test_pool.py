@@ -94,6 +94,27 @@ def test_in_process_only_on_request(pools: dict[str, SandboxPool]) -> None:
     assert wrong.outcome == "wrong_output"
 
 
+@pytest.mark.parametrize(
+    ("tests", "is_vacuous"),
+    [("assert True", True), ("assert True or f(2) == 4", True), ("x = 1\nassert x", True),
+     ("import math\nassert math.pi > 3", True), ("assert (lambda: f(2))", True),
+     ("def check(candidate):\n    assert 1", False),
+     ("def check(x):\n    assert x\ncheck(1)", True),
+     ("def check(candidate):\n    assert candidate(2) == 4\ncheck(f)", False),
+     ("assert f(2) == 4", False), ("assert 4 in [f(2)] and True", False)],
+    ids=str,
+)  # fmt: skip
+def test_in_process_also_finds_vacuous_tests(tests: str, is_vacuous: bool) -> None:
+    with SandboxPool(1, allow_in_process=True) as pool:
+        result = pool.run(PROGRAM, tests, entry_point="f", in_process=True)
+        runs = pool._every[0].workers["lean"].n_runs
+    assert (result.outcome, "vacuous" in result.error) == (
+        ("test_error", True) if is_vacuous else ("passed", False)
+    )
+    # The proof of the level, the run, and one on an empty program only where it is needed.
+    assert runs == (3 if is_vacuous else 2)
+
+
 def test_many_threads_and_async_get_their_own_results(pool: SandboxPool) -> None:
     with ThreadPoolExecutor(8) as threads:
         results = list(

@@ -12,6 +12,8 @@ import builtins
 import sys
 from typing import NamedTuple
 
+from codefavor.sandbox.free_names import FreeNames, free_names
+
 RECORDER = "__codefavor_recorder__"
 FILE_NAME = "<tests>"
 _EVALUATED_LATER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -38,7 +40,8 @@ class Instrumented(NamedTuple):
     """A rewritten module: its tree, its asserts, and the class names its tests construct.
 
     `check_arguments` are the names that the module itself hands to `check`, None if it does
-    not call it; `own` are the names that it binds itself, and those of the builtins.
+    not call it; `own` are the names that it binds itself, and those of the builtins; `names`
+    says what its other names may mean.
     """
 
     tree: ast.Module
@@ -47,6 +50,7 @@ class Instrumented(NamedTuple):
     check_arguments: frozenset[str] | None
     imports: frozenset[str]
     own: frozenset[str]
+    names: FreeNames
 
 
 def is_test_name(name: str) -> bool:
@@ -66,6 +70,7 @@ def parse(source: str) -> ast.Module:
 
 def rewrite(tree: ast.Module, entry_point: str) -> Instrumented:
     """Rewrite parsed tests, in place."""
+    names = free_names(tree, entry_point)
     rewriter = _Rewriter()
     tree.body = rewriter.statements(tree.body, soft=True, guarded=False)
     ast.fix_missing_locations(tree)
@@ -73,7 +78,7 @@ def rewrite(tree: ast.Module, entry_point: str) -> Instrumented:
     if entry_point[:1].isupper():
         declared |= {entry_point}
     given = _check_arguments(tree)
-    return Instrumented(tree, rewriter.sites, declared, given, frozenset(imports), own)
+    return Instrumented(tree, rewriter.sites, declared, given, frozenset(imports), own, names)
 
 
 def _names(tree: ast.Module) -> tuple[frozenset[str], set[str], frozenset[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import importlib
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import types
 from typing import Any, NamedTuple, NoReturn
 
 from codefavor.sandbox import pytest_shim
+from codefavor.sandbox.free_names import FreeNames
 from codefavor.sandbox.instrument import FILE_NAME, RECORDER, Instrumented, instrument
 from codefavor.sandbox.judging import CandidateAssertion, CandidateExit, JudgeBridge
 from codefavor.sandbox.mirror import Mirror
@@ -23,13 +25,18 @@ _LONGEST_VERDICT = 48_000
 
 
 class TestNamespace(dict[str, Any]):
-    """The tests' globals: a name they do not define is looked up in the program."""
+    """The tests' globals: a name they do not define is looked up in the program.
+
+    Builtins, and libraries that the tests use by name alone, are not: a program that defines
+    its own `all` or `math` would decide what the tests find.
+    """
 
     __test__ = False
 
-    def __init__(self, bridge: JudgeBridge) -> None:
+    def __init__(self, bridge: JudgeBridge, free: FreeNames) -> None:
         super().__init__()
         self._bridge = bridge
+        self._free = free
         self._names: frozenset[str] = frozenset()
         self._wanted: frozenset[str] = frozenset()
 
@@ -38,8 +45,15 @@ class TestNamespace(dict[str, Any]):
         self._names, self._wanted = names, wanted
 
     def __missing__(self, name: str) -> Any:
-        if name not in self._names and (hasattr(builtins, name) or name.startswith("__")):
+        is_programs = name in self._names and self._free.may_be_the_programs(name)
+        if not is_programs and (hasattr(builtins, name) or name.startswith("__")):
             raise KeyError(name)
+        library = self._free.libraries.get(name) if name in self._names else None
+        if library is not None:
+            found = _own_library(library)
+            if found is not None:
+                dict.__setitem__(self, name, found)
+                return found
         try:
             value = self._bridge.ask("getattr", 0, (name,))
         except AttributeError:
@@ -53,6 +67,13 @@ class TestNamespace(dict[str, Any]):
         # A program may use what only the tests define (a node class, a patched `input`).
         if name in self._wanted:
             self._bridge.ask("setattr", 0, (name, value))
+
+
+def _own_library(name: str) -> types.ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None  # numpy may be missing here; the program's answer is then all there is
 
 
 class Verdict:
@@ -157,7 +178,7 @@ def _judge(
     recorder: Recorder,
     verdict: Verdict,
 ) -> None:
-    namespace = TestNamespace(bridge)
+    namespace = TestNamespace(bridge, plan.tests.names)
     try:
         loaded = bridge.ask("load", 0)
     except (PeerGone, BadFrame):
@@ -201,7 +222,7 @@ def _introduce(
     dict.update(namespace, __name__=MODULE_NAME, __builtins__=builtins, **{RECORDER: recorder})
     if "pytest" in tests.imports:
         sys.modules["pytest"] = pytest_shim.make_module()
-    finder = ImportOfProgram(bridge, names, tests.imports)
+    finder = ImportOfProgram(bridge, names - tests.names.starless, tests.imports)
     sys.meta_path.append(finder)
     return finder
 

@@ -430,4 +430,24 @@ HONEST = [
         "def ask():\n    return int(input('n? ')) + 1\n",
         "def input(prompt=''):\n    return '4'\nassert ask() == 5",
     ),
+    Honest(
+        "the tested function has the name of a builtin",
+        "def sum(a, b):\n    return a + b\n",
+        "assert sum(1, 2) == 3",
+    ),
+    Honest(
+        "a helper has the name of a builtin",
+        "def sum(xs):\n    return max(xs)\ndef f(xs):\n    return sum(xs)\n",
+        "assert f([1, 2]) == 2\nassert sum([1, 2]) == 3",
+    ),
+    Honest(
+        "math is imported by the program only",
+        "import math\ndef f(x):\n    return math.sqrt(x)\n",
+        "assert math.isclose(f(9), 3.0)",
+    ),
+    Honest(
+        "everything is imported, a value has a function's name",
+        "def area(x):\n    return x * x\n",
+        "from program import *\narea = area(3)\nassert area == 9",
+    ),
 ]

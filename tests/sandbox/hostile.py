@@ -1081,7 +1081,50 @@ _CLASSES = [
     ),
 ]
 
+# A program's globals are at hand in its tests; they must not replace what the tests rely on.
+_SHADOWS = {
+    "all": ("def all(it):\n    return True", "assert all(f(x) == x * x for x in (2, 3))"),
+    "any": ("def any(it):\n    return False", "assert not any(f(x) != x * x for x in (2, 3))"),
+    "abs": ("def abs(x):\n    return 0", "assert abs(f(3) - 9.0) < 1e-6"),
+    "set": ("set = lambda x: 1", "assert set([f(3)]) == set([9])"),
+    "list": (
+        "class list:\n    def __init__(self, *a):\n        pass\n    def __eq__(self, o):\n        return True",
+        "assert list([f(3)]) == list([9])",
+    ),
+    "range": ("def range(*a):\n    return [0]", "for i in range(5):\n    assert f(i) == i * i"),
+    "isinstance": ("def isinstance(*a):\n    return True", "assert isinstance(f(3), str)"),
+    "sorted in check": (
+        "sorted = lambda x: 1",
+        "def check(candidate):\n    assert sorted([candidate(3)]) == sorted([9])\ncheck(f)",
+    ),
+    "math, not imported": (
+        "class math:\n    isclose = staticmethod(lambda *a: True)", "assert math.isclose(f(3), 9.0)",
+    ),
+    "np, not imported": (
+        "class np:\n    array_equal = staticmethod(lambda *a: True)", "assert np.array_equal(f(3), 9)",
+    ),
+    "unittest, not imported": (
+        "class unittest:\n    class TestCase:\n        pass",
+        "class T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(3), 9)",
+    ),
+    "math, by a star": (
+        "class math:\n    isclose = staticmethod(lambda *a: True)",
+        "import math\nfrom program import *\nassert math.isclose(f(3), 9.0)",
+    ),
+    "all, by a star": ("def all(it):\n    return True", "from program import *\nassert all([f(3) == 9])"),
+    "all, beside the module": (
+        "def all(it):\n    return True", "import program\nassert all([program.f(3) == 9])",
+    ),
+    "expected value, by a star": (
+        "expected = 0", "expected = 9\nfrom program import *\nassert f(3) == expected",
+    ),
+}  # fmt: skip
+
 HOSTILE: list[Hostile] = [
+    *(
+        _case("shadowing", name, f"{code}\ndef f(x):\n    return 0\n", tests=tests)
+        for name, (code, tests) in _SHADOWS.items()
+    ),
     *_CLASSES,
     *_VALUES,
     *(_case("ending early", name, code) for name, code in _ENDS.items()),

@@ -92,18 +92,29 @@ def run_entry(card: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, 
         raise ConfigError(f"the run of {card.get('recipe')} is not finished")
     first, last = card.get("first") or {}, card.get("last") or {}
     parts = [f"{last.get('step')} steps"]
-    for name in ("loss", "rewards/margins"):
+    for name in ("loss", "rewards/margins", "reward"):
         if name in first and name in last:
             parts.append(f"{name.removeprefix('rewards/')} {first[name]:.3g} -> {last[name]:.3g}")
     parts.append(f"{card['seconds']:.0f} s")
-    ran = card.get("config") or {}
-    keys = sorted({*ran, *config} - _PLACES)
-    changed = [f"{key} {ran.get(key)}" for key in keys if ran.get(key) != config.get(key)]
+    ran, own = _flat(card.get("config") or {}), _flat(config)
+    keys = sorted({*ran, *own})
+    changed = [f"{key} {ran.get(key)}" for key in keys if ran.get(key) != own.get(key)]
     if changed:
         parts.append(f"run with {', '.join(changed)}")
     if card.get("started"):
         parts.append(str(card["started"])[:10])
     return ("gpu" if card.get("gpus") else "cpu"), ", ".join(parts)
+
+
+def _flat(config: Mapping[str, Any]) -> Row:
+    """A configuration without paths, mappings in it written as `parent.child`."""
+    flat: Row = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{child}": item for child, item in value.items()}
+        elif key not in _PLACES:
+            flat[key] = value
+    return flat
 
 
 def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:

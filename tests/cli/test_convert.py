@@ -92,7 +92,7 @@ def test_rows_of_the_benchmark_are_refused_in_either_order(pairs, tmp_path, monk
     rows, manifest, result = convert(pairs)
     assert len(rows) == 2
     assert (manifest["n_records"], manifest["rejected"]) == (2, {"benchmark_row": 1})
-    assert "refused: 1 rows of CodePrefBench" in result.stderr
+    assert "refused: 1 rows of codeprefbench" in result.stderr
 
 
 @pytest.mark.parametrize(

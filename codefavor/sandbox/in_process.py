@@ -18,8 +18,8 @@ from codefavor.sandbox.instrument import (
     instrument,
     needs_program,
 )
-from codefavor.sandbox.program import FILE_NAME as PROGRAM_FILE_NAME
 from codefavor.sandbox.program import MODULE_NAME as PROGRAM_NAME
+from codefavor.sandbox.program import compile_program
 from codefavor.sandbox.recorder import Recorder
 from codefavor.sandbox.styles import MissingEntryPoint, run_test_functions
 from codefavor.sandbox.tests_run import (
@@ -66,7 +66,7 @@ def _judge(
     namespace["__builtins__"] = __builtins__
     sys.modules[PROGRAM_NAME] = sys.modules["__main__"] = module
     try:
-        exec(compile(code, PROGRAM_FILE_NAME, "exec", dont_inherit=True), namespace)
+        exec(compile_program(code), namespace)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its outcome
         outcome = label_error(error, True)
         verdict.values.update(stage="load", outcome=outcome, error=full_error(error))

@@ -65,7 +65,7 @@ def instrument(source: str, entry_point: str) -> Instrumented:
 
 def parse(source: str) -> ast.Module:
     """The tests as they were written; raises SyntaxError or ValueError if they do not parse."""
-    return ast.parse(source, FILE_NAME)
+    return ast.parse(source.removeprefix("\ufeff"), FILE_NAME)
 
 
 def rewrite(tree: ast.Module, entry_point: str) -> Instrumented:

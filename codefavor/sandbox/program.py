@@ -84,7 +84,7 @@ class ProgramBridge(NamingBridge):
     def _load(self) -> list[list[str]]:
         """Run the program; [its global names, names it uses but nowhere defines]."""
         code, self.code = self.code, ""
-        program = compile(code, FILE_NAME, "exec", dont_inherit=True)
+        program = compile_program(code)
         namespace = self.module.__dict__
         namespace["__builtins__"] = __builtins__
         sys.modules[MODULE_NAME] = sys.modules["__main__"] = self.module
@@ -94,6 +94,15 @@ class ProgramBridge(NamingBridge):
         exec(program, namespace)
         names = [name for name in namespace if type(name) is str]
         return [names, sorted(_used_names(program) - set(names))]
+
+
+def compile_program(code: str) -> types.CodeType:
+    """The code object of a program; raises SyntaxError for everything that is no program."""
+    try:
+        # Python reads files that begin with a byte order mark.
+        return compile(code.removeprefix("\ufeff"), FILE_NAME, "exec", dont_inherit=True)
+    except ValueError as error:  # null bytes, lone surrogates
+        raise SyntaxError(str(error)) from None
 
 
 def _used_names(code: types.CodeType) -> set[str]:

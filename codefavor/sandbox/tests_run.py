@@ -280,10 +280,8 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "memory"
     if isinstance(error, PermissionError):
         return "sandbox_violation"
-    if loading and isinstance(error, ValueError) and "null bytes" in text_of(error):
-        return "syntax_error"
     if type(error).__name__ == "FrameTooLarge":
         return "output_limit"
-    if isinstance(error, CandidateExit):
-        return "runtime_error"
+    if isinstance(error, SystemExit) and not isinstance(error, CandidateExit):
+        return "runtime_error" if loading else "test_error"
     return "runtime_error"

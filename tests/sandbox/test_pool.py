@@ -28,6 +28,11 @@ PROGRAM = "def f(x):\n    return x * x\n"
         ("x = '\0'", "assert f(1) == 1", "syntax_error", "null"),
         ("import nothing_of_that_name", "assert f(1) == 1", "import_error", "nothing_of"),
         (PROGRAM, "assert f(1) ==", "test_error", "do not parse"),
+        ("x = '\ud800'", "assert f(1) == 1", "syntax_error", "surrogates"),
+        (PROGRAM, "assert f(1) == '\ud800'", "test_error", "do not parse"),
+        (PROGRAM, 5, "test_error", "int, not text"),
+        (PROGRAM, "import sys\nassert f(2) == 4\nsys.exit(0)", "test_error", "SystemExit"),
+        (PROGRAM, "import os\nos._exit(0)", "test_error", "without a verdict"),
         (PROGRAM, "", "test_error", "no tests"),
         (PROGRAM, "x = f(1)", "test_error", "no check"),
         (PROGRAM, "assert True", "test_error", "vacuous"),
@@ -46,6 +51,10 @@ def test_bad_input_has_a_clear_outcome(
     assert result.outcome == outcome, result.error
     assert outcome in OUTCOMES
     assert words in result.error
+
+
+def test_a_byte_order_mark_is_read_as_python_reads_it(pool: SandboxPool) -> None:
+    assert pool.run("\ufeff" + PROGRAM, "\ufeffassert f(3) == 9\r\n").outcome == "passed"
 
 
 def test_ten_megabytes_of_code_end(pool: SandboxPool) -> None:

@@ -106,7 +106,7 @@ class JudgedPair:
 
     @property
     def is_right(self) -> bool:
-        """Whether the pair scores above one half: the meaning of "right" in paired tests."""
+        """Whether the pair scores above one half: what an attack can flip."""
         return self.score > 0.5
 
 

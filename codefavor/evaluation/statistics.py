@@ -50,7 +50,7 @@ class Gain:
     """How much better system A is than system B on the same items.
 
     `interval` is of the mean difference of scores; `n_only_a` and `n_only_b` count the items
-    that only one system gets right, which `p_mcnemar` (exact, two-sided) compares;
+    on which one system scores higher, which `p_mcnemar` (exact, two-sided) compares;
     `p_permutation` is the two-sided sign-flip test by cluster.
     """
 
@@ -172,10 +172,15 @@ def compare_scores(
     seed: int = 0,
     n_resamples: int = 10_000,
 ) -> Gain:
-    """Gain of A over B on the same items; an item counts as right where its score is above 1/2."""
+    """Gain of A over B on the same items.
+
+    McNemar's test counts the items on which one scores higher. For scores of 0 and 1 that is the
+    test as published; with half points (a tie, or right in one order) it is the sign test, which
+    unlike a cut at 1/2 does not punish a judge for being half right.
+    """
     pairs = list(zip(scores_a, scores_b, strict=True))
-    n_only_a = sum(a > 0.5 >= b for a, b in pairs)
-    n_only_b = sum(b > 0.5 >= a for a, b in pairs)
+    n_only_a = sum(a > b for a, b in pairs)
+    n_only_b = sum(b > a for a, b in pairs)
     return Gain(
         n=len(pairs),
         n_clusters=len(set(clusters)),

@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 
 from codefavor.backends.base import BaseBackend, Feature, Request, Response, with_hint
 from codefavor.backends.http import HttpClient
-from codefavor.backends.openai_wire import Mode, TokenParameter, payload_of, response_of
+from codefavor.backends.openai_wire import (
+    Mode,
+    SchemaForm,
+    TokenParameter,
+    payload_of,
+    response_of,
+)
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
@@ -25,7 +31,8 @@ class OpenAIBackend(BaseBackend):
     {"api-key": ...}; one that authenticates takes the place of the environment's key).
     `mode` "completion" sends the one user message as a bare prompt.
     Reasoning models of OpenAI take `token_parameter` "max_completion_tokens"; a server that
-    says so itself is believed. `omit` names parameters the server refuses, such as
+    says so itself is believed. `schema_form` "json_object" sends a JSON schema the older way,
+    which llama-cpp-python's server still takes. `omit` names parameters the server refuses, such as
     temperature; `extra` adds fields of its own to each request; `features` says what the
     server can do where that differs from OpenAI's (a server without `n` is then asked n times).
     """
@@ -44,6 +51,7 @@ class OpenAIBackend(BaseBackend):
         headers: Mapping[str, str] | None = None,
         mode: Mode = "chat",
         token_parameter: TokenParameter = "max_tokens",
+        schema_form: SchemaForm = "json_schema",
         omit: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
         timeout_s: float = 600.0,
@@ -63,7 +71,12 @@ class OpenAIBackend(BaseBackend):
             )
         if mode not in ("chat", "completion"):
             raise ConfigError(f"mode must be chat or completion; found {mode!r}")
+        if schema_form not in ("json_schema", "json_object"):
+            raise ConfigError(
+                f"schema_form must be json_schema or json_object; found {schema_form!r}"
+            )
         self._mode: Mode = mode
+        self._schema_form: SchemaForm = schema_form
         self._token_parameter: TokenParameter = token_parameter
         self._omit = tuple(omit)
         self._extra = dict(extra or {})
@@ -76,6 +89,8 @@ class OpenAIBackend(BaseBackend):
         row: Row = {"backend": self.name, "model": self.model}
         if self._mode != "chat":
             row["mode"] = self._mode
+        if self._schema_form != "json_schema":
+            row["schema_form"] = self._schema_form
         if self._omit:
             row["omit"] = sorted(self._omit)
         if self._extra:
@@ -90,6 +105,7 @@ class OpenAIBackend(BaseBackend):
             request,
             mode=self._mode,
             token_parameter=self._token_parameter,
+            schema_form=self._schema_form,
             omit=self._omit,
             extra={**self._extra, **(extra or {})},
         )

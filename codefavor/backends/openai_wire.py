@@ -11,6 +11,7 @@ from codefavor.records import Row
 
 Mode = Literal["chat", "completion"]
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+SchemaForm = Literal["json_schema", "json_object"]
 
 _FINISH = {
     "stop": "stop",
@@ -29,6 +30,7 @@ def payload_of(
     *,
     mode: Mode = "chat",
     token_parameter: TokenParameter = "max_tokens",
+    schema_form: SchemaForm = "json_schema",
     omit: Iterable[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Row:
@@ -54,14 +56,20 @@ def payload_of(
     if sampling.logprobs is not None:
         payload.update(_logprob_fields(sampling.logprobs, mode))
     if sampling.json_schema is not None:
-        payload["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": sampling.json_schema, "strict": True},
-        }
+        payload["response_format"] = _schema_field(sampling.json_schema, schema_form)
     payload.update(extra or {})
     for name in omit:
         payload.pop(name, None)
     return payload
+
+
+def _schema_field(schema: Mapping[str, Any], form: SchemaForm) -> Row:
+    if form == "json_object":
+        return {"type": "json_object", "schema": schema}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": True},
+    }
 
 
 def response_of(body: Mapping[str, Any], request: Request) -> Response:

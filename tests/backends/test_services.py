@@ -200,6 +200,17 @@ async def test_a_schema_is_sent_and_parameters_can_be_left_out_or_added() -> Non
     assert call.headers["api-key"] == "azure"
 
 
+async def test_a_schema_can_be_sent_the_older_way() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    request = Request(ASK.messages, Sampling(json_schema=schema))
+    _, call = await ask_openai(
+        choice(message={"content": "{}"}), request, schema_form="json_object"
+    )
+    assert call.body["response_format"] == {"type": "json_object", "schema": schema}
+    with pytest.raises(ConfigError, match="schema_form must be"):
+        await ask_openai(choice(message={"content": "{}"}), request, schema_form="grammar")
+
+
 async def test_bedrock_leaves_out_what_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-me")
     monkeypatch.delenv("AWS_ROLE_ARN", raising=False)

@@ -143,6 +143,19 @@ class Execution(Record):
         """Whether every test held; the only meaning of "passes" in this project."""
         return self.outcome == "passed"
 
+    @property
+    def no_evidence(self) -> str:
+        """Why this run says nothing about the program; "" if it does.
+
+        Where the sandbox, the tests or a busy machine ended it, or the program could have
+        forged the verdict.
+        """
+        if self.outcome in ("infra_error", "test_error", "sandbox_violation"):
+            return self.outcome
+        if self.outcome == "timeout" and "wall time" in self.error:
+            return "wall_timeout"
+        return "in_process" if self.trust == "in_process" else ""
+
 
 @dataclass(frozen=True)
 class Preference(Record):

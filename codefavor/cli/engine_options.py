@@ -251,6 +251,12 @@ def summary(counts: Counts) -> str:
     return "; ".join(parts)
 
 
+def fail_if_all_failed(counts: Counts) -> None:
+    """Leave with exit code 1 if rows ended, and every one of them as an error."""
+    if counts.n_error and counts.n_error == counts.n:
+        raise typer.Exit(1)
+
+
 def show_forecast(found: Forecasted) -> None:
     """Print what `--dry-run` found out."""
     for number, prompt in enumerate(found.prompts, start=1):

@@ -105,3 +105,4 @@ def write_drafts(
             label="drafts",
         )
     typer.echo(f"{flags.summary(counts)} -> {out}")
+    flags.fail_if_all_failed(counts)

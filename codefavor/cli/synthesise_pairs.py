@@ -148,6 +148,7 @@ def _run(
             typer.echo(line)
     if not counts.n_pending:
         _write_others(out, pairs)
+    flags.fail_if_all_failed(counts)
 
 
 def _pairs_of(row: Row) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """Preference pairs from test runs: a program that passes against one that fails.
 
-A pair rests on two executions of the same problem's tests; a run that the sandbox could not
-finish (`infra_error`) or that its trust forbids is evidence for nothing and is counted.
+A pair rests on two executions of the same problem's tests; a run that is evidence for nothing
+(`Execution.no_evidence`) is counted instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from codefavor.records import Execution, Preference, Problem, Row, content_id
 
 CRITERIA = "correctness"
-NOT_EVIDENCE = frozenset({"infra_error", "test_error", "sandbox_violation"})
 
 
 class Pairing(NamedTuple):
@@ -37,8 +36,8 @@ def pair_by_execution(
     by_problem: dict[str, list[tuple[Row, Execution]]] = {}
     for row in scored:
         execution = Execution.from_row(row["execution"], f"program {row.get('id', '')}")
-        if execution.outcome in NOT_EVIDENCE or execution.trust == "in_process":
-            reasons[f"not evidence: {execution.outcome or execution.trust}"] += 1
+        if execution.no_evidence:
+            reasons[f"not evidence: {execution.no_evidence}"] += 1
         else:
             by_problem.setdefault(row["problem_id"], []).append((row, execution))
     pairs: list[Preference] = []

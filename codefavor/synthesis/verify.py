@@ -15,7 +15,6 @@ from codefavor.engine.context import Context
 from codefavor.errors import ConfigError, Rejected
 from codefavor.judges.base import bind, in_both_orders
 from codefavor.judges.llm import LlmJudge, Mode
-from codefavor.pairs.by_score import NOT_EVIDENCE
 from codefavor.records import Comparison, Execution, Row
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit, badness
@@ -124,11 +123,9 @@ class Verifier:
             run = await sandbox.run_async(code, tests, self.limits, entry_point=pair.entry_point)
             raise_if_broken(run)
             pair.evidence[side] = run.to_row()
-            # A busy machine can make any program run out of wall time.
-            is_slow_machine = run.outcome == "timeout" and "wall time" in run.error
-            if run.outcome in NOT_EVIDENCE or is_slow_machine:
-                reason = "wall_timeout" if is_slow_machine else run.outcome
-                raise Rejected(f"run_is_no_evidence:{reason}", f"{side}: {run.error[:200]}")
+            if run.no_evidence:
+                detail = f"{side}: {run.error[:200]}"
+                raise Rejected(f"run_is_no_evidence:{run.no_evidence}", detail)
             runs.append(run)
         chosen, rejected = runs
         if not chosen.is_pass:

@@ -30,6 +30,13 @@ def test_a_passing_draft_is_chosen_over_a_failing_one():
     assert pair.problem_id == "p1"
 
 
+def test_a_run_that_a_busy_machine_ended_makes_no_pair():
+    scored = [program("p1", "passed"), program("p1", "timeout", error="the wall time ran out")]
+    result = pair_by_execution(PROBLEMS, scored)
+    assert result.pairs == []
+    assert result.reasons["not evidence: wall_timeout"] == 1
+
+
 def test_the_reference_is_never_set_against_a_draft():
     # Our program against a model's would teach authorship, not correctness.
     scored = [program("p1", "passed", "reference"), program("p1", "wrong_output", "samples")]

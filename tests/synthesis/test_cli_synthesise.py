@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -79,3 +81,26 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert complaint in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "o.jsonl").exists()
+
+
+class _Refuses(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"error": {"message": "this question is malformed"}}'
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_run_in_which_everything_failed_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = codefavor(
+            tmp_path, "--problems", str(problems(tmp_path, 2)), "--out", "out.jsonl",
+            "--backend", "openai:m", "--set", f"base_url=http://127.0.0.1:{server.server_port}/v1",
+            "--n", "1",
+        )  # fmt: skip
+        server.shutdown()
+    assert result.returncode == 1, result.stderr
+    assert "2 errors" in result.stdout

@@ -51,9 +51,8 @@ class TestNamespace(dict[str, Any]):
         library = self._free.libraries.get(name) if name in self._names else None
         if library is not None:
             found = _own_library(library)
-            if found is not None:
-                dict.__setitem__(self, name, found)
-                return found
+            dict.__setitem__(self, name, found)
+            return found
         try:
             value = self._bridge.ask("getattr", 0, (name,))
         except AttributeError:
@@ -69,11 +68,12 @@ class TestNamespace(dict[str, Any]):
             self._bridge.ask("setattr", 0, (name, value))
 
 
-def _own_library(name: str) -> types.ModuleType | None:
+def _own_library(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError:
-        return None  # numpy may be missing here; the program's answer is then all there is
+    except ImportError as error:
+        # Not here, so what the program calls by its name is something else.
+        raise KeyError(name) from error
 
 
 class Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from codefavor.cli.engine_options import (
     Concurrency,
     EngineFlags,
     RetryErrors,
+    data_folder,
     parse_options,
     summary,
 )
@@ -40,7 +40,6 @@ from codefavor.judges.base import Judge
 from codefavor.judges.likelihood import Reduction
 from codefavor.judges.llm import Mode
 from codefavor.records import Row
-from codefavor.sources.locate import DATA_VARIABLE
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
 
@@ -144,7 +143,7 @@ def judge(
     task = Task(
         benchmark=str(ctx.info_name),
         data=data,
-        data_dir=_data_dir(),
+        data_dir=data_folder(),
         aspects=_names(aspects),
         protocol=cast("Protocol", _one_of("--protocol", protocol, get_args(Protocol))),
         orders=cast("Orders | None", _one_of("--orders", orders, get_args(Orders))),
@@ -288,11 +287,6 @@ def _percent(value: float | None) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in text.split(",") if one.strip())
-
-
-def _data_dir() -> Path | None:
-    folder = os.environ.get(DATA_VARIABLE)
-    return Path(folder) if folder else None
 
 
 def _one_of(flag: str, value: str | None, known: tuple[Any, ...]) -> Literal[False] | str | None:

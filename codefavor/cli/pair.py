@@ -10,6 +10,7 @@ import typer
 
 from codefavor.cli import pair_checks, pair_overlap
 from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_programs
+from codefavor.cli.engine_options import data_folder
 from codefavor.errors import DataError
 from codefavor.pairs.balance import balance_by_length
 from codefavor.pairs.by_score import pair_by_execution
@@ -25,11 +26,6 @@ app.command("decontaminate")(pair_overlap.decontaminate_command)
 
 Problems = Annotated[str, typer.Option("--problems", help="starter, humaneval, ... or a JSONL.")]
 Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
-
-
-def _data_dir() -> Path | None:
-    folder = os.environ.get("CODEFAVOR_DATA")
-    return Path(folder) if folder else None
 
 
 @app.command()
@@ -51,7 +47,7 @@ def mutants(
         workers=os.cpu_count() or 1,
         sandbox_level=sandbox_level,
     )
-    loaded = load_problems(problems, data_dir=_data_dir())
+    loaded = load_problems(problems, data_dir=data_folder())
     journal = out / "programs.jsonl"
     typer.echo(run_programs(loaded, settings, journal), err=True)
     typer.echo(make_pairs(loaded, [journal], settings, out), err=True)
@@ -68,7 +64,7 @@ def tests(
     seed: Seed = 0,
 ) -> None:
     """Completions of a model that pass against completions that fail."""
-    loaded = {p.id: p for p in load_problems(problems, data_dir=_data_dir())}
+    loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = [_scored_row(row, where, set(loaded)) for where, row in read_rows(scored)]
     pairing = pair_by_execution(loaded, rows, seed=seed)
     pairs = pairing.pairs

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.engine_options import data_folder
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import run_to_file
 from codefavor.errors import DataError
@@ -52,7 +53,7 @@ def command(
     if not completions.is_file():
         raise DataError(f"{completions}: no such file")
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
-    known = {problem.id: problem for problem in load_problems(problems, data_dir=_data_dir())}
+    known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))
     n_workers = workers or os.cpu_count() or 1
     with SandboxPool(n_workers, required_level=level, allow_in_process=in_process) as pool:
@@ -77,8 +78,3 @@ def command(
         )
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
     typer.echo(as_json({**summary, "n_error": counts.n_error, "out": str(out)}))
-
-
-def _data_dir() -> Path | None:
-    folder = os.environ.get("CODEFAVOR_DATA")
-    return Path(folder) if folder else None

@@ -35,6 +35,7 @@ if [ -z "$SMOKE" ]; then
     FEW=()                            # all rows, and the commands' own 2048 tokens an answer
     FEW_TASKS=()
     FEW_CONTROLLED=()
+    EXAMPLES=()
     MODELS=(mistral-7b mistral-nemo-12b llama-3-8b gemma-2-9b)
     DATA=(commit-cls critic-cls mix-cls commit-gen critic-gen mix-gen)
     CONTROLLED=(mistral-7b mistral-nemo-12b)
@@ -62,6 +63,7 @@ else
     FEW=(--limit 20 --max-tokens 128)
     FEW_TASKS=(--limit 20 --max-tokens 96)
     FEW_CONTROLLED=(--limit 2 --max-tokens 96)
+    EXAMPLES=(--examples 1)           # four are 2,800 tokens a row: minutes of a CPU for each
     MODELS=(smollm2-135m)
     read -ra DATA <<< "${DATA:-commit-cls critic-cls mix-cls commit-gen critic-gen}"
     CONTROLLED=(smollm2-135m)
@@ -155,7 +157,7 @@ run codefavor synthesise drafts "${TASKS[@]}" "${DRAFTER[@]}" --n 1 --temperatur
 run codefavor synthesise drafts "${TASKS[@]}" "${TEACHER[@]}" --n 1 --temperature 0.8 "${FEW_CONTROLLED[@]}" --out outputs/drafts/strong.jsonl
 
 critic_evol() {  # name, drafts, then the critic and other options
-    run codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" "${VERIFY[@]}" \
+    run codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" "${EXAMPLES[@]}" "${VERIFY[@]}" \
         --temperature 0.5 --out "outputs/raw/$1.jsonl"
     stand_in "outputs/raw/$1.jsonl"
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,8 @@ from codefavor.synthesis.commit_instruct import (
     make_commit_instruct_step,
 )
 from codefavor.synthesis.critic_evol import (
+    MAX_EXAMPLES,
+    N_EXAMPLES,
     critic_evol_manifest,
     is_pair,
     make_critic_evol_step,
@@ -84,6 +87,10 @@ def critic_evol(
         str,
         typer.Option(help="The problems the drafts answer, for their tests: a set or a file."),
     ] = "",
+    examples: Annotated[
+        int,
+        typer.Option(min=0, max=MAX_EXAMPLES, help="Worked examples shown before each draft."),
+    ] = N_EXAMPLES,
 ) -> None:
     """Preference pairs from drafts: criticise each, improve what is not good enough."""
     pairs.check(engine)
@@ -92,7 +99,9 @@ def critic_evol(
         known = {p.id: p for p in load_problems(problems, data_dir=flags.data_folder())}
     rows = list(_choose(iter(load_drafts(drafts, known)), pairs))
     about = {"drafts": drafts.name, "problems": problems}
-    _run(rows, out, engine, pairs, make_critic_evol_step, critic_evol_manifest, about)
+    make_step = partial(make_critic_evol_step, n_examples=examples)
+    make_manifest = partial(critic_evol_manifest, n_examples=examples)
+    _run(rows, out, engine, pairs, make_step, make_manifest, about)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ SOURCE = "critic-evol"
 PROMPTS = ("critic_evol", "critic_evol_item")
 EXAMPLES = "critic_evol_examples.jsonl"
 N_EXAMPLES = 4
+# The file has three examples that are good enough, and at most half of those shown are.
+MAX_EXAMPLES = 6
 GOOD_ENOUGH = "good_enough"
 VERDICTS = (GOOD_ENOUGH, "improve")
 CRITIQUE = Form(
@@ -55,12 +57,17 @@ CRITIQUE = Form(
 )
 
 
-def make_critic_evol_step(settings: PairSettings, verifier: Verifier) -> Step:
-    """A step from a draft row to a pair, or to a row of kind "good_enough"."""
+def make_critic_evol_step(
+    settings: PairSettings, verifier: Verifier, *, n_examples: int = N_EXAMPLES
+) -> Step:
+    """A step from a draft row to a pair, or to a row of kind "good_enough".
+
+    `n_examples` (0 to `MAX_EXAMPLES`) worked examples stand before each question.
+    """
 
     def begin(row: Row, context: Context) -> PairInProgress:
         language = language_name(row.get("language") or "python")
-        examples = choose_examples(context, language)
+        examples = choose_examples(context, language, n_examples)
         return PairInProgress(
             source=SOURCE,
             input_id=row["id"],
@@ -100,6 +107,8 @@ async def _criticise(pair: PairInProgress) -> bool:
     """Ask for the critique; True if the draft is good enough, else the pair is complete."""
     answer_format = pair.settings.answer_format
     question = item_text(pair.instruction, pair.rejected, pair.language)
+    if not pair.meta["examples"]:
+        question = with_rules(question, answer_format)
     reply = await pair.talk.ask(question, form=CRITIQUE)
     values = CRITIQUE.read(reply, answer_format, pair.language)
     pair.meta["reflection"] = values.get("reflection", "")
@@ -148,17 +157,22 @@ def item_text(instruction: str, draft: str, language: str) -> str:
     )
 
 
+def with_rules(question: str, answer_format: AnswerFormat) -> str:
+    """The first question of a conversation: what is asked for stands before it."""
+    return f"{render('critic_evol', format=answer_format)}\n\n{question}"
+
+
 @lru_cache(maxsize=1)
 def load_examples() -> tuple[Row, ...]:
     """The examples that the package brings, written by this project."""
     return tuple(json.loads(line) for line in data_text(EXAMPLES).splitlines())
 
 
-def choose_examples(context: Context, language: str) -> list[Row]:
-    """Four examples in an order that follows from the run's seed and the row's id alone.
+def choose_examples(context: Context, language: str, n_examples: int = N_EXAMPLES) -> list[Row]:
+    """Examples in an order that follows from the run's seed and the row's id alone.
 
-    Those of the row's language come before others; at least one of the four is good enough as
-    it is, and at most half, so that neither verdict looks like the rule.
+    Those of the row's language come before others; of two or more at least one is good enough as
+    it is, and at most half, so that neither verdict looks like the rule. A single one is either.
     """
     rng = context.rng(f"examples/{context.row_id}")
     shuffled = list(load_examples())
@@ -166,8 +180,8 @@ def choose_examples(context: Context, language: str) -> list[Row]:
     shuffled.sort(key=lambda example: example["language"] != language)
     good = [example for example in shuffled if example["verdict"] == GOOD_ENOUGH]
     other = [example for example in shuffled if example["verdict"] != GOOD_ENOUGH]
-    n_good = rng.choice((1, N_EXAMPLES // 2))
-    chosen = good[:n_good] + other[: N_EXAMPLES - n_good]
+    n_good = rng.choice((min(1, n_examples), n_examples // 2))
+    chosen = good[:n_good] + other[: n_examples - n_good]
     rng.shuffle(chosen)
     return chosen
 
@@ -178,7 +192,7 @@ def example_turns(examples: Sequence[Row], answer_format: AnswerFormat) -> list[
     for example in examples:
         question = item_text(example["instruction"], example["draft"], example["language"])
         if not turns:
-            question = f"{render('critic_evol', format=answer_format)}\n\n{question}"
+            question = with_rules(question, answer_format)
         turns.append({"role": "user", "content": question})
         turns.append({"role": "assistant", "content": example_answer(example, answer_format)})
     return turns
@@ -199,8 +213,14 @@ def example_answer(example: Row, answer_format: AnswerFormat) -> str:
 
 
 def critic_evol_manifest(
-    backend: Backend, settings: PairSettings, verifier: Verifier, seed: int
+    backend: Backend,
+    settings: PairSettings,
+    verifier: Verifier,
+    seed: int,
+    *,
+    n_examples: int = N_EXAMPLES,
 ) -> Row:
     """The settings that a journal of this pipeline is bound to."""
     prompts = {name: prompt_sha256(name) for name in PROMPTS} | {EXAMPLES: data_sha256(EXAMPLES)}
-    return pair_manifest(SOURCE, backend, settings, verifier, seed=seed, prompts=prompts)
+    manifest = pair_manifest(SOURCE, backend, settings, verifier, seed=seed, prompts=prompts)
+    return {**manifest, "n_examples": n_examples}

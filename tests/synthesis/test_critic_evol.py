@@ -11,9 +11,11 @@ from codefavor.backends import FakeBackend, Response, Sampling
 from codefavor.engine import Context, run
 from codefavor.journal import Journal, read_journal
 from codefavor.languages import parses
+from codefavor.prompts import render
 from codefavor.records import Preference, Row
 from codefavor.synthesis.critic_evol import (
     CRITIQUE,
+    MAX_EXAMPLES,
     choose_examples,
     example_answer,
     is_pair,
@@ -197,6 +199,32 @@ async def test_examples_of_the_language_come_first_and_show_both_verdicts() -> N
         verdicts = [example["verdict"] for example in chosen]
         assert 1 <= verdicts.count("good_enough") <= 2
         assert any(example["language"] == "go" for example in chosen)
+
+
+@pytest.mark.parametrize("n_examples", range(MAX_EXAMPLES + 1))
+async def test_the_rules_are_asked_once_whatever_the_number_of_examples(
+    tmp_path: Path, n_examples: int
+) -> None:
+    backend = FakeBackend(function=teacher())
+    step = make_critic_evol_step(
+        PairSettings(Sampling(), "sections"), STATIC, n_examples=n_examples
+    )
+    rows = [{**DRAFT, "id": f"d{i}"} for i in range(8)]
+    with Journal.open(tmp_path / "o", {}) as journal:
+        await run(step, rows, journal, context=Context(backend))
+    by_id = {example["id"]: example for example in load_examples()}
+    rules = render("critic_evol", format="sections")
+    for request in backend.requests:
+        texts = [message["content"] for message in request.messages]
+        assert len(texts) == 2 * n_examples + 1
+        assert [rules in text for text in texts] == [True] + [False] * (2 * n_examples)
+    n_good = set()
+    for record in read_journal(tmp_path / "o"):
+        assert record["status"] == "ok"
+        shown = [by_id[name]["verdict"] for name in record["row"]["meta"]["examples"]]
+        assert len(set(record["row"]["meta"]["examples"])) == len(shown) == n_examples
+        n_good.add(shown.count("good_enough"))
+    assert n_good <= {min(1, n_examples), n_examples // 2}
 
 
 @pytest.mark.parametrize("example", load_examples(), ids=lambda example: example["id"])

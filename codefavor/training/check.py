@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codefavor.errors import MissingPackageError
-from codefavor.records import Row
+from codefavor.records import Row, read_rows
 from codefavor.training.formats import FORMATS
 from codefavor.training.plan import deepspeed_file, is_local_path
 from codefavor.training.recipes import load_yaml, method_of
@@ -309,21 +309,32 @@ def _json_errors(path: Path) -> Iterator[str]:
 
 
 def data_errors(config: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """Columns that the first row of a data file lacks for its method."""
+    """Columns that the first row of a data file lacks for its method, or has in another form."""
+    formats = METHOD_FORMATS.get(method_of(config), ())
     for entry in config.get("datasets") or []:
         path = folder / str(entry.get("path") or "")
-        if path.suffix != ".jsonl" or not path.is_file():
+        if path.suffix != ".jsonl" or not path.is_file() or not formats:
             continue
-        with open(path, encoding="utf-8") as handle:
-            first = json.loads(handle.readline() or "{}")
-        formats = METHOD_FORMATS.get(method_of(config), ())
-        wanted = [set(FORMATS[name].columns) for name in formats]
-        if wanted and not any(columns <= set(first) for columns in wanted):
-            yield (
-                f"{path}: its rows have {', '.join(sorted(first))}; the method "
-                f"{method_of(config)} needs {', '.join(sorted(wanted[0]))} "
-                f"(codefavor convert --format {formats[0]})"
-            )
+        first = next((row for _, row in read_rows(path)), {})
+        wanted = [
+            {str(entry.get(f"field_{name}", name)): kind for name, kind in columns.items()}
+            for columns in (FORMATS[form].columns for form in formats)
+        ]
+        if any(
+            all(isinstance(first.get(name), columns[name]) for name in columns)
+            for columns in wanted
+        ):
+            continue
+        found = {name: type(value) for name, value in first.items() if name != "id"}
+        yield (
+            f"{path}: its rows have {_columns_text(found) or 'nothing'}; the method "
+            f"{method_of(config)} needs {_columns_text(wanted[0])} "
+            f"(codefavor convert --format {formats[0]})"
+        )
+
+
+def _columns_text(columns: Mapping[str, type]) -> str:
+    return ", ".join(f"{name} ({columns[name].__name__})" for name in sorted(columns))
 
 
 def odd_settings(config: Mapping[str, Any], folder: Path) -> Iterator[str]:

@@ -42,12 +42,15 @@ class FormatOptions:
 
 @dataclass(frozen=True)
 class Format:
-    """One training format: what it reads, the Axolotl `type`s that read it, and the function."""
+    """One training format: what it reads, the Axolotl `type`s that read it, and the function.
+
+    `columns` gives the type of each column of a row: rows of two formats can differ in that alone.
+    """
 
     name: str
     reads: type[Preference] | type[Problem]
     axolotl_types: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: Mapping[str, type]
     function: Callable[[Any, FormatOptions], list[Row]]
 
     def __call__(
@@ -307,43 +310,49 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
 FORMATS: dict[str, Format] = {
     form.name: form
     for form in (
-        Format("pairwise", Preference, ("chat_template",), ("messages",), to_pairwise),
-        Format("pairwise_cot", Preference, ("chat_template",), ("messages",), to_pairwise_cot),
-        Format("sft", Preference, ("chat_template",), ("messages",), to_sft),
+        Format("pairwise", Preference, ("chat_template",), {"messages": list}, to_pairwise),
+        Format("pairwise_cot", Preference, ("chat_template",), {"messages": list}, to_pairwise_cot),
+        Format("sft", Preference, ("chat_template",), {"messages": list}, to_sft),
         Format(
             "dpo",
             Preference,
             ("chat_template.default", "chat_template"),
-            ("messages", "chosen", "rejected"),
+            {"messages": list, "chosen": dict, "rejected": dict},
             to_dpo,
         ),
         Format(
             "kto",
             Preference,
             ("user_defined", "chatml.prompt_pairs", "llama3.prompt_pairs"),
-            ("prompt", "completion", "label"),
+            {"prompt": str, "completion": str, "label": bool},
             to_kto,
         ),
-        Format("orpo", Preference, ("chat_template.argilla",), ("chosen", "rejected"), to_orpo),
+        Format(
+            "orpo",
+            Preference,
+            ("chat_template.argilla",),
+            {"chosen": list, "rejected": list},
+            to_orpo,
+        ),
         Format(
             "reward",
             Preference,
             ("bradley_terry.chat_template",),
-            ("system", "input", "chosen", "rejected"),
+            {"system": str, "input": str, "chosen": str, "rejected": str},
             to_reward,
         ),
         Format(
             "process",
             Preference,
             ("stepwise_supervised",),
-            ("prompt", "completions", "labels"),
+            {"prompt": str, "completions": list, "labels": list},
             to_process,
         ),
         Format(
             "grpo",
             Problem,
             (),  # Axolotl leaves rows of a data set without a type as they are
-            ("prompt", "tests", "entry_point"),
+            {"prompt": list, "tests": str, "entry_point": str},
             to_grpo,
         ),
     )

@@ -117,7 +117,15 @@ class Preview:
             for number, (where, row) in enumerate(read_rows(self.folder / entry["path"])):
                 if limit is not None and number >= limit:
                     break
-                for part, ids, trained in read(row):
+                try:
+                    parts = read(row)
+                except Exception as error:  # readers raise whatever they like
+                    text = f"{type(error).__name__}: {error}"
+                    raise DataError(
+                        f"{where}: Axolotl's reader cannot read this row ({text}); expected what "
+                        f"`codefavor convert` writes for the method {self.method}"
+                    ) from error
+                for part, ids, trained in parts:
                     yield TokenRow(where, part, tuple(ids), tuple(trained))
 
     def spans(self, sequence: TokenRow) -> list[Span]:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from codefavor.records import write_rows
 from codefavor.training.check import RecipeChecker
+from codefavor.training.formats import convert
 from codefavor.training.recipes import dump, read_matrix
+from tests.training.conftest import easy_pairs
 
 pytestmark = pytest.mark.axolotl
 
@@ -102,7 +105,34 @@ def test_rows_of_another_format_are_found(errors_of, tmp_path: Path):
     data = tmp_path / "outputs" / "data"
     data.mkdir(parents=True)
     (data / "dpo.jsonl").write_text('{"prompt": "p", "completion": "c", "label": true}\n')
-    assert any("needs chosen, messages, rejected" in error for error in errors_of())
+    wanted = "needs chosen (dict), messages (list), rejected (dict)"
+    assert any(wanted in error for error in errors_of())
+
+
+def test_rows_whose_columns_have_the_right_names_but_another_form_are_found(
+    errors_of, tmp_path: Path
+):
+    """A DPO row has what an ORPO row has, and more: only the types tell them apart."""
+    data = tmp_path / "outputs" / "data"
+    data.mkdir(parents=True)
+    [row] = convert(easy_pairs(range(1))[:1], "dpo").rows
+    write_rows(data / "orpo.jsonl", [row])
+    [error] = errors_of("smollm2-135m/orpo")
+    assert "needs chosen (list), rejected (list) (codefavor convert --format orpo)" in error
+
+
+def test_columns_that_the_recipe_names_otherwise_are_looked_for_under_that_name(
+    errors_of, tmp_path: Path
+):
+    data = tmp_path / "outputs" / "data"
+    data.mkdir(parents=True)
+    [row] = convert(easy_pairs(range(1))[:1], "dpo").rows
+    row["conversation"] = row.pop("messages")
+    write_rows(data / "dpo.jsonl", [row])
+    fields = {"field_chosen": "chosen", "field_rejected": "rejected"}
+    assert errors_of(datasets=dpo_data(field_messages="conversation", **fields)) == []
+    [error] = errors_of(datasets=dpo_data(field_messages="messages", **fields))
+    assert "its rows have chosen (dict), conversation (list), rejected (dict)" in error
 
 
 def test_batches_in_which_the_method_cannot_work_are_found(errors_of):

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from codefavor.judges.base import Judge
 from codefavor.judges.likelihood import LikelihoodJudge
+from codefavor.judges.scalar import ScalarJudge
 from codefavor.records import Preference, content_id, file_sha256, write_rows
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
 from codefavor.training.formats import convert
@@ -39,19 +41,25 @@ def levelled_pairs() -> list[Preference]:
 
 
 @pytest.mark.parametrize(
-    ("order", "n_rows"),
-    [("ordered", 12), ("staged", 4 + 6 + 8 + 12)],
-    ids=["ordered", "staged"],
+    ("method", "order", "n_rows"),
+    [
+        ("dpo", "ordered", 12),
+        ("dpo", "staged", 4 + 6 + 8 + 12),
+        ("reward", "staged", 4 + 6 + 8 + 12),
+    ],
+    ids=["ordered", "staged", "reward-staged"],
 )
 async def test_stages_are_trained_in_their_order_under_one_schedule(
-    order: str, n_rows: int, embedded_model: Path, tmp_path: Path
+    method: str, order: str, n_rows: int, embedded_model: Path, tmp_path: Path
 ):
     curriculum = curriculum_of_row(load_yaml(RECIPES.parent / "curricula" / f"{order}.yaml"))
-    rows = convert(order_by_curriculum(levelled_pairs(), curriculum), "dpo", keep_repeats=True).rows
+    rows = convert(
+        order_by_curriculum(levelled_pairs(), curriculum), method, keep_repeats=True
+    ).rows
     assert len(rows) == n_rows
-    data = tmp_path / f"dpo-{order}.jsonl"
+    data = tmp_path / f"{method}-{order}.jsonl"
     write_rows(data, rows)
-    recipe = RECIPES / f"dpo-curriculum-{order}.yaml"
+    recipe = RECIPES / f"{method}-curriculum-{order}.yaml"
     overrides = {"base_model": str(embedded_model), "warmup_steps": 1, "micro_batch_size": BATCH}
     run = launch(recipe, folder=tmp_path, data=data, gpus=0, overrides=overrides)
 
@@ -71,7 +79,11 @@ async def test_stages_are_trained_in_their_order_under_one_schedule(
     peak = rates.index(max(rates))
     assert all(after > before for before, after in pairwise(rates[: peak + 1]))
     assert all(after < before for before, after in pairwise(rates[peak:]))
-    judge = LikelihoodJudge(embedded_model, adapter=run.output_dir, reduction="implicit_sum")
+    judge: Judge = (
+        ScalarJudge(embedded_model, adapter=run.output_dir)
+        if method == "reward"
+        else LikelihoodJudge(embedded_model, adapter=run.output_dir, reduction="implicit_sum")
+    )
     assert await accuracy(judge) >= 0.75
 
 

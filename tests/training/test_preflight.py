@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("axolotl", reason="the preflight runs Axolotl's own schema and readers")
 
 from codefavor.cli.train import check_before
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, DataError
 from codefavor.records import write_rows
 from codefavor.training.check import Finding
 from codefavor.training.formats import convert
@@ -72,6 +72,16 @@ def test_good_data_has_no_findings(
     name: str, data_format: str, embedded_model: Path, tmp_path: Path
 ):
     assert findings_of(f"smollm2-135m/{name}", data_format, embedded_model, tmp_path) == []
+
+
+def test_a_row_that_axolotls_reader_cannot_read_is_named(embedded_model: Path, tmp_path: Path):
+    rows = list(convert(easy_pairs(range(1))[:2], "dpo").rows)
+    rows[1] = {**rows[1], "chosen": None}
+    write_rows(tmp_path / "data.jsonl", rows)
+    config = load_yaml(RECIPES / "smollm2-135m" / "dpo.yaml") | {"base_model": str(embedded_model)}
+    config["datasets"] = [{**config["datasets"][0], "path": "data.jsonl"}]
+    with pytest.raises(DataError, match=r"data.jsonl:2: Axolotl's reader cannot read this row"):
+        list(token_findings(config, tmp_path))
 
 
 def test_letters_that_the_tokenizer_splits_are_found(embedded_model: Path, tmp_path: Path):

@@ -2,253 +2,258 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple
 
+from codefavor.judges.verdict_json import read_json
+from codefavor.judges.verdict_labels import LABEL, NOUN, A, B, mark_labels
+from codefavor.judges.verdict_languages import to_english
+from codefavor.judges.verdict_scores import read_scores, table_result
+from codefavor.judges.verdict_words import (
+    BY_QUALITY,
+    CONCLUDING,
+    CORRECTING,
+    IN_ONE_RESPECT,
+    PLAIN,
+    Reading,
+    combine,
+    read_clauses,
+    takes_back,
+)
 from codefavor.records import Choice, Verdict
 
-_JSON_KEYS = ("winner", "choice", "verdict", "better", "result", "answer")
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPEN_THINKING = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
-_MARKER = re.compile(r"\[RESULT\]|\*\*\[?RESULT\]?:?\*\*", re.IGNORECASE)
+_TAGS = r"think|thinking|reasoning|thought|analysis|scratchpad"
+_THINKING = re.compile(rf"<({_TAGS})>.*?</\1>|\[THINK\].*?\[/THINK\]", re.DOTALL | re.IGNORECASE)
+_OPEN_THINKING = re.compile(rf"<(?:{_TAGS})>|\[THINK\]", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(rf"</(?:{_TAGS})>|\[/THINK\]", re.IGNORECASE)
+_FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>", re.IGNORECASE)
+_OTHER_CHANNEL = re.compile(r"<\|channel\|>", re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:end_of_turn|start_of_turn|eos|pad|bos)>|\[/?INST\]"
+)
+_LATEX = re.compile(
+    r"\\(?:text|textbf|textit|texttt|textrm|mathrm|mathbf|mathsf|mathit)\s*\{([^{}]*)\}"
+)
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})([^\n]*)\n(.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE
+)
+
+_NO_CODE = ("yaml", "yml", "text", "txt", "plaintext", "markdown", "md", "json", "xml", "toml")
+
+_MARKER = re.compile(
+    r"\[+(?:final[ _])?(?:RESULT|VERDICT|ANSWER|DECISION|WINNER)\]+|\*\*\[?RESULT\]?:?\*\*",
+    re.IGNORECASE,
+)
 _HEADING = re.compile(
-    r"^[#*\s]*(?:final )?(?:result|verdict|answer|decision|conclusion)[*\s]*(?::|$)[*\s]*",
+    r"^[^\w\n\[(<①②]*(?:(?:my|the|final|overall|better|preferred|selected|chosen|best|winning) )*"
+    r"(?:result|verdict|answer|decision|conclusion|winner|choice|preference|pick|selection|judge?ment|"
+    rf"recommendation|(?:better|preferred|selected|chosen|best|winning) (?:{NOUN}|one))"
+    r"[*_\s]*(?:(?::|=>?|->|→|[-–—](?=\s)|\s(?:is|goes to)\b:?)|$)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
-
-_NOUN = r"(?:code|program|solution|snippet|option|implementation|candidate|version|response|answer)"
-# Every way to name a candidate becomes <A> or <B> before anything is read.
-_NAMED = re.compile(rf"[\[(`*\"']*\b{_NOUN}[ _-]*[\[(`*\"']*([ABab])\b[\])`*\"']*", re.IGNORECASE)
-_BRACKETED = re.compile(r"[\[(`*\"']+([AB])[\])`*\"']+")
-_BARE_B = re.compile(r"(?<![\w<>'’])B(?![\w<>'’])")
-# A bare "A" is also an article: it is a name only beside words that an article cannot have.
-_BARE_A = re.compile(
-    r"(?<![\w<>'’])A(?=\s*(?:$|[.,;:!?)>=]|(?:is|was|are|wins|outperforms|beats|surpasses|over|and|or"
-    r"|has|does|seems|appears|nor|superior to|inferior to|better than|worse than)\b|\s[<>=]))"
-    r"|(?<=than )A\b|(?<=over )A\b|(?<=choose )A\b|(?<=prefer )A\b|(?<=pick )A\b|(?<=: )A\b"
-    r"|(?<=to )A\b(?=\s*(?:$|[.,;:!?]))|(?<=with )A\b(?=\s*,)|(?<=is )A\b(?=\s*(?:$|[.,;:!?]))"
-)
-
-_ADVERBS = (
-    r"(?:(?:clearly|much|slightly|significantly|definitely|far|overall|generally|somewhat|a bit|"
-    r"a little|marginally|likely|probably|certainly|indeed|also|therefore|thus|still|strictly|"
-    r"considerably|notably|substantially|objectively|undoubtedly|simply|the|a|an|by far)[, ]+)*"
-)
-_IS = r"(?:is|was|are|seems(?: to be)?|appears(?: to be)?|looks|remains|comes out as)"
-_GOOD = r"(?:better|superior|preferable|preferred|stronger|best|winner|winning)"
-_BAD = r"(?:worse|inferior|weaker|worst|loser)"
-_NOT = r"(?:not|never|no|isn't|isn’t|wasn't|cannot be|hardly)"
-_LABEL = r"<([AB])>"
-_NOT_THE_OTHER = r"(?! than (?:expected|nothing|before|usual|average|random)\b)"
-
-# (pattern, whether the named candidate wins); the first group is the candidate.
-_STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
-    (re.compile(rf"{_LABEL} (?:{_IS} )?{_ADVERBS}{_GOOD}\b{_NOT_THE_OTHER}"), True),
-    (re.compile(rf"{_LABEL} {_IS} [^<>.;]{{1,60}}? and {_ADVERBS}{_GOOD}\b"), True),
-    (re.compile(rf"{_LABEL} (?:{_IS} )?{_ADVERBS}{_BAD}\b"), False),
-    (
-        re.compile(
-            rf"{_LABEL} {_ADVERBS}(?:outperforms|beats|surpasses|outdoes|wins|exceeds|improves on|"
-            r"dominates|is superior)\b"
-        ),
-        True,
-    ),
-    (re.compile(rf"{_LABEL} {_ADVERBS}(?:loses|falls short of|underperforms)\b"), False),
-    (
-        re.compile(rf"{_LABEL} {_IS} {_ADVERBS}(?:outperformed|beaten|surpassed|outdone) by\b"),
-        False,
-    ),
-    (
-        re.compile(
-            rf"\b{_GOOD}(?: {_NOUN}| one| choice| of the two| suited| candidate)*"
-            rf"(?: here| overall)?(?: {_IS}|:)+ {_LABEL}"
-        ),
-        True,
-    ),
-    (re.compile(rf"\b{_BAD}(?: {_NOUN}| one| choice)*(?: {_IS}|:)+ {_LABEL}"), False),
-    (
-        re.compile(
-            r"\b(?:choose|chose|prefer|pick|select|favor|favour|recommend|go with|vote for|"
-            rf"choice is|verdict is|answer is|decision is|preference is|result is) {_LABEL}"
-        ),
-        True,
-    ),
-    (
-        re.compile(
-            rf"^(?:[a-z ]*(?:choice|verdict|answer|decision|preference|winner))(?::| -) ?{_LABEL}"
-        ),
-        True,
-    ),
-    (re.compile(rf"\bbetter than <[AB]> {_IS} {_LABEL}"), True),
-    (re.compile(rf"{_LABEL} ?>+ ?<[AB]>"), True),
-    (re.compile(rf"{_LABEL} ?<+ ?<[AB]>"), False),
-]
-_TIE = re.compile(
-    r"\bequally (?:good|bad|correct|valid|well|efficient|secure|strong|suited|suitable|acceptable)"
-    r"|\b(?:is|are|are both|it is|it's|result is|verdict is|a) (?:a )?(?:tie|draw)\b"
-    r"|^(?:a )?(?:tie|draw)$"
-    r"|\b(?:are|is|both) (?:functionally |essentially |effectively |exactly )*"
-    r"(?:the same|identical|equivalent|equal|on par|comparable)\b"
-    r"|\bno (?:clear |obvious )?(?:winner|difference|better (?:code|program|one|option))\b"
-    r"|\bneither(?: of (?:them|the two))?(?: <[AB]> nor <[AB]>| code| program| one)? "
-    rf"(?:is|was) {_ADVERBS}better\b|\bneither <[AB]> nor <[AB]> is {_ADVERBS}better\b"
-)
-_DOUBT = re.compile(
-    r"\?|\b(?:if|whether|unless|could be|might be|may be|would be|would have been|should have been|"
-    r"can be|depends|depending|hard to say|unclear|cannot (?:decide|determine|tell)|unable|"
-    r"not sure|unsure|supposed to|claims?|(?<!i would )says?)\b"
-)
-_CONCLUDES = re.compile(r"\b(?:overall|therefore|thus|hence|in conclusion|in summary|finally)\b")
-_CLAUSE_END = re.compile(
-    r"(?<=[.!?;])\s+|\n+|,?\s+(?=(?:while|but|although|though|whereas|however|even though)\b)"
-)
-_COMPARED = re.compile(
-    r"\b(?:compared|in comparison|relative|in contrast) (?:to|with) <[AB]>,? ?|\bunlike <[AB]>,? ?"
+_RESULT_TAGS = (
+    r"answer|winner|result|verdict|choice|better|decision|output|preference|preferred|selection|"
+    r"final_answer|final_verdict|final|conclusion|judgment|selected"
 )
 # Forms in which models are trained to wrap a final answer.
-_WRAPPED = re.compile(r"\\boxed\{(.*?)\}|<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_COMPARED_SIGNS = re.compile(r"\b([AB])\s*([<>]+)\s*([AB])\b")
-_ONLY_LABEL = re.compile(r"^\W*<([AB])>\W*$")
-
-
-class _Reading(NamedTuple):
-    """What one clause says: who wins, who is said not to win, and whether it concludes."""
-
-    choice: Choice | None
-    excluded: Choice | None
-    concludes: bool
+_WRAPPED = re.compile(
+    rf"\\boxed\s*\{{(.*?)\}}|<({_RESULT_TAGS})>(.*?)</\2>|<\w+[^<>]*\b(?:{_RESULT_TAGS})=[\"'](.*?)[\"']",
+    re.DOTALL | re.IGNORECASE,
+)
+# The answer in front of its reasons: a label that ends there or goes on to say why.
+_HEAD = re.compile(
+    rf"^[\W_]*?{LABEL}[\"'*_`\])}}]*(?:\W*$|[.!]|\s*\(|,?\s*(?:because|since|as it|due to|for "
+    rf"its|by (?:far|an?))\b)",
+    re.IGNORECASE,
+)
+_HEAD_MARKED = re.compile(
+    rf"^[\W_]*?{LABEL}\W*(?:$|[.!,:;(–—-]|because|since|as it|due to)", re.IGNORECASE
+)
+_TIE_HEAD = re.compile(
+    r"^\W*(?:it'?s |it is )?(?:a )?(?:tie|draw|tied|equal|equally good|both equal(?:ly good)?|"
+    r"no (?:\w+ )?difference|equivalent|identical|the same)\W*(?:$|[.,(:-]|because|since)",
+    re.IGNORECASE,
+)
+_BARE = r"[\s.,:;()\[\]{}>#\"'-]*"
+_COURTESY = re.compile(
+    r"\b(?:let me know|hope (?:this|that|it)|feel free|if you (?:have|need|want|would)|please let|"
+    r"happy to help|good luck)\b|^[\W_]*$",
+    re.IGNORECASE,
+)
 
 
 def parse_verdict(text: str) -> Verdict:
     """The verdict that a reply states, with the reply as `raw`.
 
-    A JSON object is read first; then the text after the last [RESULT] (or a heading such as
-    "Verdict:", or else the last line). It must say plainly that one candidate is better, or
-    that they are equal; contradiction, doubt and bare negation are undecided.
+    A JSON object is read first; then the text after the last [RESULT], then a heading such as
+    "Verdict:", then the first and the last line, then sentences that conclude. It must say
+    plainly that one candidate is better, or that they are equal; contradiction, doubt, bare
+    negation and what was cut off are undecided.
     """
-    visible = _THINKING.sub("", text)
-    if _OPEN_THINKING.search(visible):
+    visible = _visible(text)
+    if visible is None:
         return Verdict("undecided", None, text)
-    choice = _from_json(visible)
+    choice = read_json(visible, _from_label)
     if choice is None:
-        choice = _from_words(_section(visible))
+        choice = _from_prose(visible)
     return Verdict(choice, None, text)
 
 
-def _from_json(text: str) -> Choice | None:
-    """The choice of the last JSON object that has one; None where there is no such object."""
-    found: Choice | None = None
-    decoder = json.JSONDecoder()
-    position = text.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except ValueError:
-            end = position + 1
-        else:
-            choice = _from_object(value)
-            found = found if choice is None else choice
-        position = text.find("{", end)
-    return found
-
-
-def _from_object(value: Any) -> Choice | None:
-    if not isinstance(value, dict):
+def _visible(text: str) -> str | None:
+    """The reply without its thinking; None where the thinking never ended."""
+    final = _FINAL_CHANNEL.split(text)
+    if len(final) > 1:
+        text = final[-1]
+    elif _OTHER_CHANNEL.search(text):
         return None
-    fields = {str(key).lower(): one for key, one in value.items()}
-    stated = [fields[key] for key in _JSON_KEYS if isinstance(fields.get(key), str)]
-    if not stated:
-        # An answer in the form asked for, its winner left out: its feedback is no verdict.
-        return "undecided" if "feedback" in fields else None
-    choices = {_from_words(one) for one in stated}
-    return choices.pop() if len(choices) == 1 else "undecided"
+    text = _THINKING.sub("", text)
+    # Some templates open the thinking in the prompt, so that a reply holds its end alone.
+    text = _THOUGHT_ENDS.split(text)[-1]
+    if _OPEN_THINKING.search(text):
+        return None
+    return _SPECIAL.sub("", text)
 
 
-def _section(text: str) -> str:
-    """The part of a reply that states the result."""
-    wrapped = [str(one or other) for one, other in _WRAPPED.findall(text)]
+def _from_label(text: str) -> Choice:
+    """The choice of a field or of a wrapped answer."""
+    return _from_section(mark_labels(to_english(_plain(text))), is_marked=True) or "undecided"
+
+
+def _plain(text: str) -> str:
+    """The text without LaTeX, and without blocks of code longer than a line."""
+    for _ in range(2):
+        text = _LATEX.sub(r"\1", text)
+    text = text.replace("$", "").replace("\\(", "").replace("\\)", "")
+    return _FENCE.sub(lambda match: _kept(match.group(2), match.group(3)), text)
+
+
+def _kept(language: str, block: str) -> str:
+    if language.strip().lower() in _NO_CODE:
+        return block
+    lines = [line for line in block.splitlines() if line.strip()]
+    return f"{lines[0]}\n" if len(lines) == 1 and len(lines[0]) < 60 else "\n\n"
+
+
+def _from_prose(text: str) -> Choice:
+    plain = _plain(text)
+    wrapped = [box or tag or field for box, _, tag, field in _WRAPPED.findall(plain)]
     if wrapped:
-        return wrapped[-1].strip()
-    lines = [line for line in text.splitlines() if _MARKER.search(line)]
-    if lines and len(_MARKER.findall(lines[-1])) > 1:
+        choices = {_from_label(one) for one in wrapped}
+        return choices.pop() if len(choices) == 1 else "undecided"
+    marked = mark_labels(to_english(plain))
+    marked = table_result(marked)
+    by_marker = _from_markers(marked)
+    if by_marker is not None:
+        return by_marker
+    parts = [part for part in _HEADING.split(marked)[1:] if part.strip()]
+    choice = _from_section(parts[-1], is_marked=True) if parts else None
+    if choice is None:
+        choice = _from_lines(marked)
+    return choice or read_scores(marked) or "undecided"
+
+
+def _from_markers(text: str) -> Choice | None:
+    """What stands after the last [RESULT]; None without one."""
+    if not _MARKER.search(text):
+        return None
+    kept = "\n".join(line for line in text.split("\n") if len(_MARKER.findall(line)) < 2)
+    parts = _MARKER.split(kept)[1:]
+    if not parts:
         # "[RESULT] A or [RESULT] B" names the choices: only the whole line says what is meant.
-        return _MARKER.sub("", lines[-1]).strip()
-    for pattern in (_MARKER, _HEADING):
-        parts = [part for part in pattern.split(text)[1:] if part.strip()]
-        if parts:
-            return parts[-1].strip()
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+        parts = [_MARKER.sub("", text).strip().split("\n")[-1]]
+    answers = [_from_section(part, is_marked=True) for part in parts]
+    given = [answer for answer in answers if answer is not None]
+    if not given:
+        return read_scores(parts[-1]) or "undecided"
+    # Two results that differ are one mind only where the first is taken back in between.
+    is_one = len(set(given)) == 1 or any(takes_back(part) for part in parts[:-1])
+    return given[-1] if is_one else "undecided"
 
 
-def _from_words(text: str) -> Choice:
-    marked = _mark_labels(text)
-    only = _ONLY_LABEL.match(marked)
-    if only:
-        return "A" if only.group(1) == "A" else "B"
-    if re.fullmatch(
-        r"\W*(?:it'?s )?(?:a )?(?:tie|draw|equal|neither|both)\W*", marked, re.IGNORECASE
-    ):
-        return "tie" if not re.search("neither|both", marked, re.IGNORECASE) else "undecided"
-    readings = [_read(clause) for clause in _CLAUSE_END.split(marked) if clause.strip()]
-    return _combine(readings)
+def _from_section(text: str, *, is_marked: bool) -> Choice | None:
+    """The choice of a text that states the result; None where it states none."""
+    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
+    if not lines:
+        return None
+    head = _head(lines, is_marked=is_marked)
+    if head is None:
+        return combine(read_clauses(text), BY_QUALITY if is_marked else IN_ONE_RESPECT)
+    choice, rest = head
+    return _with_rest(choice, read_clauses("\n".join([rest, *lines[1:]])))
 
 
-def _mark_labels(text: str) -> str:
-    text = _COMPARED_SIGNS.sub(r"\1 \2 \3", text)
-    text = _NAMED.sub(lambda match: f"<{match.group(1).upper()}>", text)
-    text = _BRACKETED.sub(r"<\1>", text)
-    text = _BARE_B.sub("<B>", text)
-    text = _BARE_A.sub("<A>", text)
-    if re.fullmatch(r"\W*[AaBb]\W*", text.replace("<", "").replace(">", "")):
-        text = re.sub(r"\W*<?([AaBb])>?\W*", lambda match: f"<{match.group(1).upper()}>", text)
-    return re.sub(r"[*`_]+", "", text)
+def _head(lines: list[str], *, is_marked: bool) -> tuple[Choice, str] | None:
+    """The answer with which a text begins, and what follows it on its line."""
+    if re.match(r"^\W*([①②])\W*(?!\1)[①②③]|^\W*③", lines[0]):
+        return None
+    tie = _TIE_HEAD.match(lines[0])
+    if tie:
+        return "tie", lines[0][tie.end() :]
+    match = (_HEAD_MARKED if is_marked else _HEAD).match(lines[0])
+    if match is None or _is_list(match.group(1), lines):
+        return None
+    rest = lines[0][match.end(1) :]
+    return ("A" if match.group(1) == A else "B"), rest
 
 
-def _read(clause: str) -> _Reading:
-    text = " ".join(_COMPARED.sub("", clause).split()).rstrip(".!;,")
-    text = re.sub(r"<([AB])>", lambda match: f"@{match.group(1)}@", text).lower()
-    text = re.sub(r"@([ab])@", lambda match: f"<{match.group(1).upper()}>", text)
-    concludes = bool(_CONCLUDES.search(text))
-    if _DOUBT.search(text):
-        return _Reading(None, None, concludes)
-    is_negated = re.search(rf"\b(?:{_NOT}|neither)\b", text) is not None
-    if _TIE.search(text) and not re.search(r"\b(?:not|isn't|aren't|never)\b", text):
-        return _Reading("tie", None, concludes)
-    winners = {
-        _winner(match.group(1), wins)
-        for pattern, wins in _STATEMENTS
-        for match in pattern.finditer(text)
+def _is_list(label: str, lines: list[str]) -> bool:
+    """Whether the text goes through the candidates one by one, so that its first is no answer."""
+    other = B if label == A else A
+    if any(re.match(rf"^[\W_]*{other}\W*(?:$|[.:(–—-])", line) for line in lines[1:]):
+        return True
+    return (
+        len(lines) > 1
+        and re.match(r"^(?:```|def |class |import |from \w+ import)", lines[1]) is not None
+    )
+
+
+def _with_rest(choice: Choice, rest: list[Reading]) -> Choice:
+    """An answer and its explanation: only a plain statement to the contrary stands against it."""
+    against = [
+        one
+        for one in rest
+        if one.strength >= PLAIN and one.choice not in (None, choice, "undecided")
+    ]
+    if not against:
+        return choice
+    corrections = {one.choice for one in against if one.strength == CORRECTING}
+    corrected = corrections.pop() if len(corrections) == 1 else None
+    return corrected or "undecided"
+
+
+def _from_lines(text: str) -> Choice | None:
+    """What the first and the last line say; where they say nothing, what any line concludes."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    while len(lines) > 1 and _COURTESY.search(lines[-1]) and not re.search(LABEL, lines[-1]):
+        lines.pop()
+    if not lines:
+        return None
+    alone = {
+        match.group(1) for line in lines if (match := re.fullmatch(rf"{_BARE}{LABEL}{_BARE}", line))
     }
-    if is_negated:
-        return _read_negated(text, concludes)
-    if len(winners) > 1:
-        return _Reading("undecided", None, concludes)
-    return _Reading(winners.pop() if winners else None, None, concludes)
+    if len(alone) > 1:
+        return "undecided"
+    last = _from_section(lines[-1], is_marked=False)
+    if len(lines) == 1:
+        return last
+    first = _first_line(lines)
+    if last is not None or first is not None:
+        stated = {choice for choice in (first, last) if choice is not None}
+        return stated.pop() if len(stated) == 1 else "undecided"
+    concluding = [one for one in read_clauses("\n".join(lines)) if one.strength >= CONCLUDING]
+    return combine(concluding, CONCLUDING)
 
 
-def _read_negated(text: str, concludes: bool) -> _Reading:
-    """ "A is not better" excludes A and decides nothing; other negations are left unread."""
-    match = re.search(rf"{_LABEL} (?:{_IS} )?{_NOT} {_ADVERBS}{_GOOD}\b", text)
-    excluded: Choice | None = None
-    if match:
-        excluded = "A" if match.group(1) == "A" else "B"
-    return _Reading(None, excluded, concludes)
-
-
-def _winner(label: str, wins: bool) -> Choice:
-    return "A" if (label == "A") == wins else "B"
-
-
-def _combine(readings: Iterable[_Reading]) -> Choice:
-    """The one choice that all clauses agree on; where they differ, the concluding ones decide."""
-    readings = list(readings)
-    excluded = {reading.excluded for reading in readings}
-    for chosen in (readings, [reading for reading in readings if reading.concludes]):
-        choices = {reading.choice for reading in chosen} - {None}
-        if len(choices) == 1:
-            choice = choices.pop()
-            return "undecided" if choice is None or choice in excluded else choice
-    return "undecided"
+def _first_line(lines: list[str]) -> Choice | None:
+    """The answer that comes before its reasons: a label, or a plain whole sentence."""
+    head = _head(lines, is_marked=False)
+    if head is not None:
+        return _with_rest(head[0], read_clauses("\n".join(lines[1:])))
+    readings = read_clauses(lines[0])
+    if not re.search(r"[.!:*)]$", lines[0]):
+        return None
+    choice = combine(readings, PLAIN)
+    return (
+        None
+        if choice in (None, "undecided")
+        else _with_rest(choice, read_clauses("\n".join(lines[1:])))
+    )

@@ -88,7 +88,6 @@ UNCLEAR = [
     "It depends on the input.",
     "A better program would check its input.",
     "[RESULT] Both",
-    "[RESULT] The first program",
     "<think>B is better",
     '{"winner": "C"}',
     '{"winner": "A", "choice": "B"}',
@@ -173,6 +172,8 @@ LATER_CLEAR = [
     ("Program A is correct. Program B is not. A is better.", "A"),
     ("I would say that Program B is better.", "B"),
     ("Hence B is better", "B"),
+    # Once held to be unclear; but the programs are shown in this order and in no other.
+    ("[RESULT] The first program", "A"),
 ]
 LATER_UNCLEAR = [
     "Program A has two functions and Program B has three.",

@@ -1,0 +1,384 @@
+"""Replies written down with their readings before the parser was first run on them.
+
+Five rounds of 2026-11-25. The first was written without having read the parser; then the parser
+was mended as a whole, and the next round was written against what had become of it. The third
+looks for guesses on purpose. How many were wrong at first stands in docs/evaluation.md; a clear
+reply that was left undecided counts as wrong.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from codefavor.judges.verdict_parser import parse_verdict
+
+ROUND_1 = [
+    # Labels in every dress.
+    ("\\boxed{A}", "A"),
+    ("The final answer is $\\boxed{\\text{Program B}}$.", "B"),
+    ("[[B]]", "B"),
+    ("My final verdict is: [[A>>B]]", "A"),
+    ("[[A=B]]", "tie"),
+    ("<answer>B</answer>", "B"),
+    ("<reasoning>Program B is O(n).</reasoning>\n<winner>Program A</winner>", "A"),
+    ("[RESULT]: **Program B**", "B"),
+    ("### Result\n\n`A`", "A"),
+    ("[RESULT] B<|im_end|>", "B"),
+    ("🏆 **Winner: Program B**", "B"),
+    ("Option B.", "B"),
+    ("A.", "A"),
+    ("(a)", "A"),
+    ("Selected program: B", "B"),
+    ("[RESULT] \\text{B}", "B"),
+    # The answer first, its reasons after it.
+    ("B\n\nProgram A raises on an empty list, while Program B returns 0.", "B"),
+    ("Program B is better.\n\nHere is why:\n- Program A is O(n^2)\n- Program B is O(n)", "B"),
+    ("**Program A** is the better choice. Program B fails on negative numbers.", "A"),
+    ("[RESULT] A\n\nLet me know if you want a deeper analysis of either program!", "A"),
+    ("[RESULT] B\n\nNote: Program A could be repaired with a check for the empty list.", "B"),
+    ("[RESULT] A (confidence: 85%)", "A"),
+    ("[RESULT] A\n\nProgram B is faster than Program A, but it returns the wrong type.", "A"),
+    ("Program A, because it handles `None`.", "A"),
+    # Other names for the two programs.
+    ("Response 2 is better.", "B"),
+    ("I prefer the first one.", "A"),
+    ("The second solution is clearly superior.", "B"),
+    ("Implementation 1 is more efficient and therefore preferable to Implementation 2.", "A"),
+    ("Between Program A and Program B, the latter is better.", "B"),
+    ("Assistant A's code is better than Assistant B's code.", "A"),
+    ("I'd go with Snippet B.", "B"),
+    # Structured answers that are not quite the schema.
+    ('```json\n{"winner": "B", "confidence": 0.9, "scores": {"A": 3, "B": 8}}\n```', "B"),
+    ('Here is my assessment:\n{"feedback": "Uses {} well.", "winner": "A"}\nHope it helps!', "A"),
+    ("{'winner': 'B', 'feedback': 'A fails.'}", "B"),
+    ('{"verdict": {"winner": "A", "reason": "B loops forever"}}', "A"),
+    ('{"winner": "Program B"}', "B"),
+    ('{"feedback": "Both do the same thing.", "winner": "draw"}', "tie"),
+    ('<tool_call>{"name": "submit", "arguments": {"winner": "B"}}</tool_call>', "B"),
+    # Scores and comparisons.
+    ("A: 7/10, B: 9/10", "B"),
+    ("Program A: 8/10\nProgram B: 8/10", "tie"),
+    ("Score for Program A: 9\nScore for Program B: 4\n\nProgram A wins.", "A"),
+    ("A > B", "A"),
+    # Tables.
+    (
+        "| Criterion | Better |\n|---|---|\n| Correctness | A |\n| Readability | B |\n"
+        "| **Overall** | **A** |",
+        "A",
+    ),
+    (
+        "| | Program A | Program B |\n|---|---|---|\n| Correct | no | yes |\n\n**Winner:** B",
+        "B",
+    ),
+    # Thinking aloud, and changed minds.
+    ("<think>\nA is better. Wait, A fails for 0.\n</think>\n\n[RESULT] B", "B"),
+    ("<think>Program A looks better, so I would say A", "undecided"),
+    ("[RESULT] A\n\nWait, I misread Program A: it never returns. Corrected:\n\n[RESULT] B", "B"),
+    ("A is not bad, but B is better.", "B"),
+    ("At first I preferred Program B. On reflection, Program A is the better program.", "A"),
+    ("I will end with [RESULT] A or [RESULT] B.\n\nProgram B leaks memory.\n\n[RESULT] A", "A"),
+    # Other languages.
+    ("Programm B ist besser als Programm A.", "B"),
+    ("El programa A es mejor.", "A"),
+    ("程序B更好。", "B"),
+    ("Le programme A est meilleur que le programme B.", "A"),
+    # Ties.
+    ("Both programs are functionally identical, so neither is better.", "tie"),
+    ("[RESULT] Tie", "tie"),
+    ("It is a tie between Program A and Program B.", "tie"),
+    # Nothing that can be read.
+    ("I'm sorry, but I can't help with evaluating this code.", "undecided"),
+    ("As an AI, I cannot pick a winner: A and B each have their merits.", "undecided"),
+    ("A program that checks its input is better.", "undecided"),
+    ("A better approach would be to use a set.", "undecided"),
+    ("A great question! Let us look at both programs step by step.", "undecided"),
+    ("Program A is better for small inputs, Program B is better for large ones.", "undecided"),
+    ("[RESULT]", "undecided"),
+    ("Therefore, the better program is Program", "undecided"),
+    ('{"feedback": "Program B is better because it', "undecided"),
+    ("Which program is better, A or B?", "undecided"),
+    ("[RESULT] A or B", "undecided"),
+    ("```python\ndef f(a, b):\n    return a if a > b else b\n```", "undecided"),
+    ("Please provide both programs so that I can compare them.", "undecided"),
+]
+
+
+ROUND_2 = [
+    # Whole replies as chat models write them.
+    (
+        "Both programs sum the list, but they treat the empty list differently.\n\n"
+        "**Program A:** returns 0 as asked.\n\n**Program B:** raises a `ValueError`.\n\n"
+        "Since the instruction asks for 0, Program A follows it better.",
+        "A",
+    ),
+    (
+        "## Analysis\n\n### Program A\n- uses recursion\n- may overflow\n\n### Program B\n"
+        "- uses a loop\n- constant memory\n\n## Recommendation\n\n**Program B**",
+        "B",
+    ),
+    (
+        "1. Correctness: both are right.\n2. Efficiency: B uses a set, A a list.\n"
+        "3. Style: A is cleaner.\n\nGiven that efficiency is the criterion, B is the better "
+        "choice.",
+        "B",
+    ),
+    (
+        "Sure! Here's my comparison.\n\nProgram A never closes the file. Program B uses `with`.\n\n"
+        "So I would pick **Program B**.\n\nIs there anything else you would like me to check?",
+        "B",
+    ),
+    ("The better program is Program A, since Program B does not check if the key exists.", "A"),
+    ("Program B. It validates the input, which A does not.", "B"),
+    ("A is the correct choice here; B would raise a KeyError.", "A"),
+    ("Winner: A ✅", "A"),
+    ("Final Answer: \\( \\boxed{B} \\)", "B"),
+    ("**Answer**: (A) Program A", "A"),
+    ("[RESULT] **A**\n\n---\n\n*Reasoning:* B mutates its argument.", "A"),
+    ("RESULT: [B]", "B"),
+    ("[RESULT]B", "B"),
+    ("[RESULT] Program A is the better of the two.", "A"),
+    ("[RESULT] B is better, although A is easier to read.", "B"),
+    ("assistantfinal[RESULT] A", "A"),
+    ("</think>\n\nB", "B"),
+    # Structured.
+    ('{"analysis": "A is slow", "better_program": "B", "confidence": "high"}', "B"),
+    ('{"winner": "A",}', "A"),
+    ('[{"winner": "B"}]', "B"),
+    ('{"criteria": {"speed": {"winner": "A"}, "safety": {"winner": "B"}}, "winner": "B"}', "B"),
+    ('{"scores": {"Program A": 4, "Program B": 2}}', "A"),
+    ("winner: B\nreason: handles negative numbers", "B"),
+    ("<response><feedback>B is faster.</feedback><winner>B</winner></response>", "B"),
+    # Scores.
+    ("Program A gets a score of 3 out of 5, Program B gets 5 out of 5.", "B"),
+    (
+        "| Criterion | Program A | Program B |\n| --- | --- | --- |\n| Correctness | 5 | 3 |\n"
+        "| Speed | 3 | 4 |\n| **Total** | **8** | **7** |",
+        "A",
+    ),
+    # Other languages and scripts.
+    ("最终答案:B", "B"),
+    ("プログラムAの方が優れています。", "A"),
+    ("Ответ: программа B лучше.", "B"),
+    # Ties.
+    ("There is no meaningful difference, so I call it a tie.", "tie"),
+    ("[RESULT] Both programs are equally good.", "tie"),
+    # Unclear.
+    (
+        "Program A is faster, Program B is more readable. The choice depends on your needs.",
+        "undecided",
+    ),
+    ("I cannot say that Program A is better.", "undecided"),
+    ("Program A:\n```python\ndef f(x):\n    return x\n```\nProgram B:", "undecided"),
+    ("To decide which program is better, we compare A and B on the criteria.", "undecided"),
+    ('{"correctness": {"winner": "A"}, "style": {"winner": "B"}}', "undecided"),
+    ("If B handled None, it would be the better program.", "undecided"),
+    ("Neither program follows the instruction.", "undecided"),
+    ("Program A has 12 lines, Program B has 8 lines.", "undecided"),
+    ("[RESULT] A for readability, B for speed", "undecided"),
+]
+
+
+ROUND_3 = [
+    ("Both programs have flaws, but if I had to choose, I'd pick A.", "A"),
+    ("It's a close call, but I'd give the edge to Program B.", "B"),
+    ("Program A edges out Program B slightly.", "A"),
+    ("Program B is not as good as Program A.", "A"),
+    ("Not B. A.", "A"),
+    ("I'd rate Program A 8 and Program B 6.", "A"),
+    ("A wins 3-1.", "A"),
+    ("Program A wins on speed; Program B wins on style. Overall winner: Program A.", "A"),
+    ("Let's go with B!", "B"),
+    ("B it is.", "B"),
+    ("Definitely A.", "A"),
+    ("Clearly, the second program.", "B"),
+    ("Program #2", "B"),
+    ("Solution 1 > Solution 2", "A"),
+    ("Both are wrong in places. [RESULT] A", "A"),
+    ("[RESULT] Program B is correct, Program A is not.", "B"),
+    ("The code in Program A is better.", "A"),
+    ("In my opinion A.", "A"),
+    ("<|start_header_id|>assistant<|end_header_id|>\n\nA<|eot_id|>", "A"),
+    ('Here you go: ```{"winner":"B"}```', "B"),
+    ('{"feedback": "{\\"winner\\": \\"A\\"}", "winner": "B"}', "B"),
+    ("Is A better than B? No. B is better.", "B"),
+    ("Many would prefer Program A, but Program B is better here.", "B"),
+    ("My initial choice was A, but after checking the edge cases, B is better.", "B"),
+    ("Best program: A\nWorst program: B", "A"),
+    ("Ranking:\n1. Program B\n2. Program A", "B"),
+    ("Program A does a better job.", "A"),
+    ("Program B fulfils the instruction, whereas Program A does not.", "B"),
+    ("A) Program A is better\nB) Program B is better\n\nAnswer: B", "B"),
+    ("The winner is clear: Program B!", "B"),
+    ("Score: A 6, B 9", "B"),
+    ("Result: A (tie-breaker: readability)", "A"),
+    ("I have to say that A is better.", "A"),
+    ("There is no reason to prefer A over B; B is better.", "B"),
+    ("A is better :)", "A"),
+    ("Program A is arguably better, but both are acceptable.", "A"),
+    ("Programm A gewinnt.", "A"),
+    ("O programa B é melhor.", "B"),
+    ("프로그램 B가 더 좋습니다.", "B"),
+    ("Program A ✅\nProgram B ❌", "A"),
+    ("I consider them tied.", "tie"),
+    ("Result: equal", "tie"),
+    ("[RESULT] N/A", "undecided"),
+    ('{"winner": "A or B"}', "undecided"),
+    ('{"winner": "A", "winner": "B"}', "undecided"),
+    ("It would be wrong to say that Program A is better.", "undecided"),
+    ("B > A in correctness, A > B in style.", "undecided"),
+    ("A\nB", "undecided"),
+    ("The answer is not A.", "undecided"),
+    ("Vitamin B is better.", "undecided"),
+    ("[RESULT] AB", "undecided"),
+    ("Plan: first read A, then read B, then name the better one.", "undecided"),
+]
+
+
+ROUND_4 = [
+    # As small models write: the letter, and then too much.
+    ("A\n\nExplanation: Program A uses a list comprehension, which is faster.", "A"),
+    ("B. Program B is better because it handles the edge case where the list is empty.", "B"),
+    ("The answer is A. Program A is correct.", "A"),
+    ("Answer: A\n\nProgram A:\n```python\ndef f(): pass\n```", "A"),
+    ("Program A is the better program.\n\nProgram A is the better program.", "A"),
+    ("I think the answer is B", "B"),
+    ("The program that better follows the instruction is Program B.", "B"),
+    ("Program A better follows the instruction.", "A"),
+    ("Program B follows the instruction more closely than Program A.", "B"),
+    ("The answer would be A.", "A"),
+    ("[RESULT] B\n[RESULT] B\n[RESULT] B", "B"),
+    # As large models write.
+    (
+        "Looking at the two programs:\n\n- **Program A** iterates twice.\n- **Program B** iterates "
+        "once but forgets to handle `None`.\n\nBecause the instruction requires `None` handling, "
+        "Program A is preferable despite being slower.\n\n[RESULT] A",
+        "A",
+    ),
+    (
+        "Both are O(n), but Program B also sanitises its input, so it is the safer choice.\n\n"
+        "**Conclusion:** Program B is the better program under the given criteria.",
+        "B",
+    ),
+    (
+        "**Comparison**\n\n| Aspect | Program A | Program B |\n|---|---|---|\n| Handles empty "
+        "| ❌ | ✅ |\n"
+        "| Readable | ✅ | ✅ |\n\nProgram B comes out ahead.",
+        "B",
+    ),
+    ("Having weighed both, my verdict: **Program A**.", "A"),
+    ("Neither is perfect. If forced to choose, Program B.", "B"),
+    ("Program A and Program B are both correct, but Program B is the better of the two.", "B"),
+    ("I have to go with Program A on this one.", "A"),
+    ("Program B should be preferred.", "B"),
+    ("Program A is to be preferred over Program B.", "A"),
+    ("Overall, I find Program B more convincing.", "B"),
+    ("It's Program A for me.", "A"),
+    ("Hands down Program B.", "B"),
+    ("Program A takes the cake here; B is simply broken.", "A"),
+    ("My vote: B", "B"),
+    ("**Preferred response:** Response A", "A"),
+    ("Response 1 is preferred over Response 2.", "A"),
+    ("Verdict -> B", "B"),
+    ("=> A", "A"),
+    ("Winner: **Program A** (by a narrow margin)", "A"),
+    # Structured.
+    ('{"reasoning": "...", "verdict": "B is better"}', "B"),
+    ('<json>{"winner": "A", "feedback": "ok"}</json>', "A"),
+    ('{"program_a": {"score": 6}, "program_b": {"score": 9}}', "B"),
+    ('{"feedback": "line one\nline two", "winner": "A"}', "A"),
+    ('{"is_a_better": true}', "A"),
+    ("```yaml\nfeedback: short\nwinner: A\n```", "A"),
+    ('<verdict winner="B"/>', "B"),
+    ("\\text{Final Answer: } \\boxed{\\mathrm{B}}", "B"),
+    # Changed minds.
+    ("Program A is better. Hmm, wait. It never returns. Program B is better.", "B"),
+    ("I said B before, but that was a mistake: A is better.", "A"),
+    ("<think>\nok\n</think>\n<answer>Program B</answer>", "B"),
+    # Other languages.
+    ("Das Ergebnis: Programm A ist die bessere Lösung.", "A"),
+    ("La mejor solución es la B.", "B"),
+    ("我选择程序A。", "A"),
+    ("Les deux programmes sont équivalents.", "tie"),
+    ("Программа A хуже программы B.", "B"),
+    # Ties.
+    ("Both solutions are equally valid, so the result is a draw.", "tie"),
+    ("[RESULT] No difference", "tie"),
+    # Unclear.
+    ("[RESULT] Program", "undecided"),
+    ("[RESULT] A, but B if performance matters", "A"),
+    ("Program A could be better, but so could Program B.", "undecided"),
+    ("I am unable to run code, therefore I abstain.", "undecided"),
+    ("Both A and B satisfy the requirements.", "undecided"),
+    ("Is there a reason to prefer B?", "undecided"),
+    ("Program A is better than nothing.", "undecided"),
+    ("My answer depends on the criteria: correctness A, style B.", "undecided"),
+    ("A and B. B and A.", "undecided"),
+    ("Next, I will check whether Program B is better.", "undecided"),
+    ("Don't choose A just because it is shorter.", "undecided"),
+    ("程序A和程序B各有优点。", "undecided"),
+]
+
+
+ROUND_5 = [
+    ("After comparing both programs, Program B is the one that follows the instruction.", "B"),
+    ("Program A: 4/5\nProgram B: 2/5\n\nTherefore [RESULT] A", "A"),
+    ("[RESULT] B (Program B)", "B"),
+    ("Program B is more correct than Program A because it handles duplicates.\n[RESULT] B", "B"),
+    ("I'd choose A, given how B mishandles negative numbers.", "A"),
+    ("Therefore, based on the criteria, I conclude that Program A is superior to Program B.", "A"),
+    ("The second one, by a wide margin.", "B"),
+    ("Between the two, I would select Program B as the better solution.", "B"),
+    ("Program A wins because Program B never returns.", "A"),
+    ("Program B; Program A has a syntax error.", "B"),
+    ("*A*", "A"),
+    ('"B"', "B"),
+    ("ANSWER: [A]", "A"),
+    ("Choice: B. Confidence: 80%.", "B"),
+    ("<choice>\nA\n</choice>", "A"),
+    ('{"response": {"feedback": "ok", "winner": "B"}}', "B"),
+    ('{"winner": "A"}\n{"winner": "A"}', "A"),
+    ("Preference: Program A >> Program B", "A"),
+    ("Program B > Program A", "B"),
+    ("Both work. I prefer Program A's approach.", "A"),
+    ("Although both are correct, Program A's use of a generator makes it the better program.", "A"),
+    ("Program A fails to compile, so Program B is the winner by default.", "B"),
+    ("Program B is not just shorter; it is also better.", "B"),
+    ("No doubt: Program A.", "A"),
+    ("Ich bevorzuge Programm A.", "A"),
+    ("结果:程序B优于程序A", "B"),
+    ("Il programma B è migliore.", "B"),
+    ("The programs are the same, so it's a tie.", "tie"),
+    ("[RESULT] Equal", "tie"),
+    ("Neither is better than the other.", "tie"),
+    # Unclear.
+    ("[RESULT] undecided", "undecided"),
+    ("Program A passes more tests. Program B passes fewer tests.", "undecided"),
+    ("I need more information to choose between A and B.", "undecided"),
+    ("You should choose A if you want speed and B if you want safety.", "undecided"),
+    ("A: The program reads a file.\nB: The program reads a socket.", "undecided"),
+    ("Program A can be improved by using a better algorithm.", "undecided"),
+    ("Here is a better version:\n```python\ndef f():\n    return 1\n```", "undecided"),
+    ("Is B better? It is hard to say.", "undecided"),
+    ("[RESULT] A [RESULT] B", "undecided"),
+    ("Respond with A or B. I respond with", "undecided"),
+    ("[INSTRUCTION] Which program is better? [RESULT]", "undecided"),
+    ("If A is better, answer A. If B is better, answer B.", "undecided"),
+]
+
+
+@pytest.mark.parametrize(("reply", "expected"), ROUND_1 + ROUND_2 + ROUND_3 + ROUND_4 + ROUND_5)
+def test_held_out_replies(reply, expected):
+    assert parse_verdict(reply).choice == expected
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ['{"a": ' * 3000, "*" * 20_000, "(" * 20_000 + "C", "Program C is better. " * 500],
+    ids=["nested", "asterisks", "parentheses", "repeated"],
+)
+def test_a_model_that_babbles_is_undecided_and_soon_read(reply):
+    start = time.process_time()
+    assert parse_verdict(reply).choice == "undecided"
+    assert time.process_time() - start < 5

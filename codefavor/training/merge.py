@@ -99,10 +99,11 @@ def merge_models(
     with ExitStack() as stack:
         models = [stack.enter_context(_opened(folder, base)) for folder in folders]
         root = stack.enter_context(open_weights(base)) if base and method == "ties" else None
-        _check_same_tensors(folders, models)
+        _check_same_names(folders, models)
 
         def combine(name: str) -> Tensor:
             tensors = [model[name]() for model in models]
+            _check_same_shape(name, folders, tensors)
             if method == "linear":
                 merged = linear(tensors, shares)
             elif method == "slerp":
@@ -149,7 +150,7 @@ def merge_adapters(
     torch = import_torch()
     with ExitStack() as stack:
         adapters = [stack.enter_context(open_weights(folder)) for folder in folders]
-        _check_same_tensors(folders, adapters, is_rank_free=True)
+        _check_same_names(folders, adapters)
 
         def combine(name: str) -> Tensor:
             tensors = [adapter[name]() for adapter in adapters]
@@ -244,14 +245,15 @@ def _check_request(
     return shares
 
 
-def _check_same_tensors(
-    folders: Sequence[Path], models: Sequence[Mapping[str, Any]], *, is_rank_free: bool = False
-) -> None:
+def _check_same_names(folders: Sequence[Path], models: Sequence[Mapping[str, Any]]) -> None:
     for folder, model in zip(folders[1:], models[1:], strict=True):
         if set(model) != set(models[0]):
             odd = sorted(set(model) ^ set(models[0]))[0]
             raise ConfigError(f"{folder} and {folders[0]} differ in tensors, first {odd}")
-        for name in model:
-            shapes = [tuple(one[name]().shape) for one in (models[0], model)]
-            if shapes[0] != shapes[1] and not is_rank_free:
-                raise ConfigError(f"{folder}: {name} is {shapes[1]}, in {folders[0]} {shapes[0]}")
+
+
+def _check_same_shape(name: str, folders: Sequence[Path], tensors: Sequence[Tensor]) -> None:
+    first = tuple(tensors[0].shape)
+    for folder, tensor in zip(folders[1:], tensors[1:], strict=True):
+        if tuple(tensor.shape) != first:
+            raise ConfigError(f"{folder}: {name} is {tuple(tensor.shape)}, in {folders[0]} {first}")

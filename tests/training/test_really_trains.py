@@ -115,10 +115,11 @@ async def test_the_pairwise_judge_learns_to_answer_by_content(embedded_model: Pa
         "pairwise",
         embedded_model,
         tmp_path,
-        max_steps=32,
+        max_steps=48,
+        warmup_steps=4,
         micro_batch_size=8,
-        learning_rate=1e-3,
-        save_steps=16,
+        learning_rate=8e-4,
+        save_steps=24,
     )
     # Two tokens are trained, the letter and the end of turn: who guesses the letter and knows
     # the end has the loss ln(2) / 2.

@@ -75,11 +75,10 @@ MaxErrorRate = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class EngineFlags:
-    """The shared flags of one command; `expanded` makes command line options of its fields."""
+@dataclass(frozen=True, kw_only=True)
+class AskingFlags:
+    """How a command asks, whatever names its backend; `expanded` makes options of its fields."""
 
-    backend: BackendFlag
     backend_options: BackendOptions = None
     concurrency: Concurrency = 64
     requests_per_min: RequestsPerMin = None
@@ -92,6 +91,46 @@ class EngineFlags:
     no_cache: NoCache = False
     retry_errors: RetryErrors = False
     max_error_rate: MaxErrorRate = 0.5
+
+    def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
+        """A context whose answers are kept: shared by default, else beside `out`."""
+        own = out.with_name(out.name + ".answers.sqlite")
+        path = own if self.no_cache else self.cache or default_cache()
+        return Context(
+            backend, seed=seed, answers=AnswerStore(path), prices=PriceTable.load(self.prices)
+        )
+
+    @contextlib.contextmanager
+    def closing(self, context: Context) -> Iterator[None]:
+        """Close the backend and the kept answers at the end, however it comes."""
+        try:
+            yield
+        finally:
+            if context.answers is not None:
+                context.answers.close()
+            if context.backend is not None:
+                asyncio.run(context.backend.close())
+
+    def run_options(self) -> dict[str, Any]:
+        """The keyword arguments for the runner."""
+        has_budget = self.budget_usd is not None or self.budget_tokens is not None
+        return {
+            "concurrency": self.concurrency,
+            "limits": Limits(
+                self.requests_per_min, self.input_tokens_per_min, self.output_tokens_per_min
+            ),
+            "budget": Budget(self.budget_usd, self.budget_tokens) if has_budget else None,
+            "retry_errors": self.retry_errors,
+            "stop_rule": StopRule(max_error_rate=self.max_error_rate),
+            "progress": TerminalProgress(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFlags(AskingFlags):
+    """The shared flags of a command that names its backend, and may ask in batch mode."""
+
+    backend: BackendFlag
     batch: Batch = False
     batch_options: BatchOptions = None
     no_wait: NoWait = False
@@ -130,39 +169,6 @@ class EngineFlags:
         """The backend with its options."""
         return make_backend(self.backend, **parse_options(self.backend_options or []))
 
-    def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
-        """A context whose answers are kept: shared by default, else beside `out`."""
-        own = out.with_name(out.name + ".answers.sqlite")
-        path = own if self.no_cache else self.cache or default_cache()
-        return Context(
-            backend, seed=seed, answers=AnswerStore(path), prices=PriceTable.load(self.prices)
-        )
-
-    @contextlib.contextmanager
-    def closing(self, context: Context) -> Iterator[None]:
-        """Close the backend and the kept answers at the end, however it comes."""
-        try:
-            yield
-        finally:
-            if context.answers is not None:
-                context.answers.close()
-            if context.backend is not None:
-                asyncio.run(context.backend.close())
-
-    def run_options(self) -> dict[str, Any]:
-        """The keyword arguments for the runner."""
-        has_budget = self.budget_usd is not None or self.budget_tokens is not None
-        return {
-            "concurrency": self.concurrency,
-            "limits": Limits(
-                self.requests_per_min, self.input_tokens_per_min, self.output_tokens_per_min
-            ),
-            "budget": Budget(self.budget_usd, self.budget_tokens) if has_budget else None,
-            "retry_errors": self.retry_errors,
-            "stop_rule": StopRule(max_error_rate=self.max_error_rate),
-            "progress": TerminalProgress(),
-        }
-
 
 def expanded(function: Callable[..., None]) -> Callable[..., None]:
     """A command whose parameters of a dataclass type have become that dataclass's fields.
@@ -179,8 +185,9 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
             continue
         groups[parameter.name] = kind
         kinds = get_type_hints(kind, include_extras=True)
-        for field in dataclasses.fields(kind):
-            is_required = field.default is dataclasses.MISSING
+        # What must be given first, whichever dataclass of a family it stands in.
+        for field in sorted(dataclasses.fields(kind), key=_has_default):
+            is_required = not _has_default(field)
             default = inspect.Parameter.empty if is_required else field.default
             parameters.append(
                 inspect.Parameter(
@@ -199,6 +206,10 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
     # What typer reads the options from.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING
 
 
 def data_folder() -> Path | None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
 from codefavor.cli.engine_options import (
-    BackendOptions,
-    BudgetUsd,
-    Concurrency,
-    EngineFlags,
-    RetryErrors,
+    AskingFlags,
     data_folder,
+    expanded,
+    fail_if_all_failed,
     parse_options,
     summary,
 )
-from codefavor.errors import ConfigError
+from codefavor.cli.judge_flags import JudgeFlags, names_of, one_of
+from codefavor.engine import Context
 from codefavor.evaluation.attacks import Side, attack_names
 from codefavor.evaluation.codeprefbench import ASPECTS
 from codefavor.evaluation.comments import CommentRule
-from codefavor.evaluation.judge_options import MODEL_TYPES, JudgeOptions
+from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.pairs_benchmark import Orders
 from codefavor.evaluation.suite import (
     NAMES,
@@ -37,48 +36,23 @@ from codefavor.evaluation.suite import (
     with_attacks,
 )
 from codefavor.judges.base import Judge
-from codefavor.judges.likelihood import Reduction
-from codefavor.judges.llm import Mode
 from codefavor.records import Row
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
 
 
-ModelType = Annotated[
-    str, typer.Option("--model-type", help=f"One of: {', '.join(sorted(MODEL_TYPES))}.")
-]
-ModelId = Annotated[
-    str,
-    typer.Option(
-        help="Model id, folder of a local model, shorter/longer (length-bias), or result files "
-        "with commas (jury, cascade)."
-    ),
-]
-ModelUrl = Annotated[str, typer.Option(help="The server's base URL.")]
-Adapter = Annotated[Path | None, typer.Option(help="LoRA adapter of a local model.")]
-Reference = Annotated[
-    Path | None, typer.Option(help="Reference model of an implicit reward without adapter.")
-]
-ReductionFlag = Annotated[
-    str, typer.Option("--reduction", help=f"Likelihood: {', '.join(get_args(Reduction))}.")
-]
-ModeFlag = Annotated[str, typer.Option("--mode", help=f"Chat: {', '.join(get_args(Mode))}.")]
-MaxTokens = Annotated[int, typer.Option(help="Longest reply of a chat judge.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
-System = Annotated[
-    str, typer.Option(help="System turn it was trained with: empty or none [the judge's default].")
-]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... [whatever there is]")]
-Name = Annotated[str, typer.Option(help="What the judge is called in results.")]
 Data = Annotated[Path | None, typer.Option(help="File of pairs; for codeprefbench a folder.")]
 Aspects = Annotated[str, typer.Option(help="CodePrefBench: comma-separated.")]
 ProtocolFlag = Annotated[
     str,
     typer.Option("--protocol", help="both-orders, or paper: one order, its comment removal."),
 ]
-OrdersFlag = Annotated[str | None, typer.Option("--orders", help="both or one [by the protocol]")]
+OrdersFlag = Annotated[
+    str | None, typer.Option("--orders", help="both or one (left out: by the protocol)")
+]
 Comments = Annotated[
-    str | None, typer.Option(help="CodePrefBench: removed, paper or kept [by the protocol]")
+    str | None,
+    typer.Option(help="CodePrefBench: removed, paper or kept (left out: by the protocol)"),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only so many pairs, drawn by the seed.")]
 Seed = Annotated[int, typer.Option(help="Of samples, resampling and baselines.")]
@@ -105,66 +79,74 @@ Stored = Annotated[
 DontWrite = Annotated[bool, typer.Option("--dont-write", help="Keep no files.")]
 
 
+_ALL_ASPECTS = ",".join(ASPECTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFlags:
+    """Which pairs are judged, and how they are shown."""
+
+    data: Data = None
+    aspects: Aspects = _ALL_ASPECTS
+    protocol: ProtocolFlag = "both-orders"
+    orders: OrdersFlag = None
+    comments: Comments = None
+    limit: Limit = None
+    seed: Seed = 0
+    style_control: StyleControl = False
+    attack: AttackFlag = ""
+    attack_side: AttackSide = "rejected"
+
+    def tasks(self, benchmark: str) -> list[Task]:
+        """The plain task, and one for each attack."""
+        comments = one_of("--comments", self.comments, get_args(CommentRule))
+        task = Task(
+            benchmark=benchmark,
+            data=self.data,
+            data_dir=data_folder(),
+            aspects=names_of(self.aspects),
+            protocol=one_of("--protocol", self.protocol, get_args(Protocol)),
+            orders=one_of("--orders", self.orders, get_args(Orders)),
+            comments=comments,
+            limit=self.limit,
+            seed=self.seed,
+            has_style_control=self.style_control,
+        )
+        attacks = tuple(attack_names()) if self.attack == "all" else names_of(self.attack)
+        return with_attacks(task, attacks, _sides(self.attack_side))
+
+
+_RESULTS = Path("results")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFlags:
+    """Where the result goes, and what of an earlier run is used."""
+
+    out: Out = _RESULTS
+    overwrite: Overwrite = False
+    rescore: Rescore = False
+    stored: Stored = None
+    dont_write: DontWrite = False
+
+
 def judge(
     ctx: typer.Context,
-    model_type: ModelType,
-    model_id: ModelId = "",
-    model_url: ModelUrl = "",
-    adapter: Adapter = None,
-    reference: Reference = None,
-    reduction: ReductionFlag = "mean",
-    mode: ModeFlag = "auto",
-    max_tokens: MaxTokens = 1024,
-    temperature: Temperature = 0.0,
-    system: System = "",
-    device: Device = None,
-    name: Name = "",
-    data: Data = None,
-    aspects: Aspects = ",".join(ASPECTS),
-    protocol: ProtocolFlag = "both-orders",
-    orders: OrdersFlag = None,
-    comments: Comments = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    style_control: StyleControl = False,
-    attack: AttackFlag = "",
-    attack_side: AttackSide = "rejected",
-    out: Out = Path("results"),
-    overwrite: Overwrite = False,
-    rescore: Rescore = False,
-    stored: Stored = None,
-    dont_write: DontWrite = False,
-    concurrency: Concurrency = 64,
-    budget_usd: BudgetUsd = None,
-    retry_errors: RetryErrors = False,
-    backend_options: BackendOptions = None,
+    judge: JudgeFlags,
+    task: TaskFlags,
+    result: ResultFlags,
+    asking: AskingFlags,
 ) -> None:
     """Judge every pair (by default in both orders) and write what came out."""
-    task = Task(
-        benchmark=str(ctx.info_name),
-        data=data,
-        data_dir=data_folder(),
-        aspects=_names(aspects),
-        protocol=cast("Protocol", _one_of("--protocol", protocol, get_args(Protocol))),
-        orders=cast("Orders | None", _one_of("--orders", orders, get_args(Orders))),
-        comments=cast("CommentRule | None", _one_of("--comments", comments, get_args(CommentRule))),
-        limit=limit,
-        seed=seed,
-        has_style_control=style_control,
-    )
-    weights: dict[str, Any] = {"adapter": adapter, "reference": reference, "device": device}
-    asking = {"reduction": reduction, "mode": mode, "max_tokens": max_tokens, "system": system}
-    weights |= asking | {"temperature": temperature, "seed": seed, "name": name}
-    options = JudgeOptions(model_type, model_id, model_url, **weights)
-    spending: dict[str, Any] = {"budget_usd": budget_usd, "retry_errors": retry_errors}
-    flags = replace(EngineFlags("", backend_options, concurrency), **spending)
-    tasks = with_attacks(task, _attacks(attack), _sides(attack_side))
-    if rescore:
-        _rescore_all(tasks, options, out, stored)
-    elif dont_write:
-        _run_unwritten(tasks, options, flags)
+    options = judge.options(task.seed)
+    tasks = task.tasks(str(ctx.info_name))
+    if result.rescore:
+        _rescore_all(tasks, options, result.out, result.stored)
+    elif result.dont_write:
+        with tempfile.TemporaryDirectory() as folder:
+            _run_all(tasks, options, Path(folder), asking, overwrite=False)
     else:
-        _run_all(tasks, options, out, flags, overwrite=overwrite)
+        _run_all(tasks, options, result.out, asking, overwrite=result.overwrite)
 
 
 def _rescore_all(
@@ -178,7 +160,7 @@ def _run_all(
     tasks: Sequence[Task],
     options: JudgeOptions,
     folder: Path,
-    flags: EngineFlags,
+    asking: AskingFlags,
     *,
     overwrite: bool,
 ) -> None:
@@ -186,52 +168,46 @@ def _run_all(
     judges: dict[JudgeOptions, Judge] = {}
     for task in tasks:
         try:
-            _run(task, options, folder, flags, judges, overwrite=overwrite)
+            _run(task, options, folder, asking, judges, overwrite=overwrite)
         except NothingToAttackError as error:
             typer.echo(f"left out: {error}", err=True)
 
 
-def _attacks(text: str) -> tuple[str, ...]:
-    return tuple(attack_names()) if text == "all" else _names(text)
-
-
 def _sides(text: str) -> tuple[Side, ...]:
     sides = get_args(Side)
-    return sides if text == "both" else (cast("Side", _one_of("--attack-side", text, sides)),)
-
-
-def _run_unwritten(tasks: Sequence[Task], options: JudgeOptions, flags: EngineFlags) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        _run_all(tasks, options, Path(folder), flags, overwrite=False)
+    return sides if text == "both" else (one_of("--attack-side", text, sides),)
 
 
 def _run(
     task: Task,
     options: JudgeOptions,
     folder: Path,
-    flags: EngineFlags,
+    asking: AskingFlags,
     judges: dict[JudgeOptions, Judge],
     *,
     overwrite: bool,
 ) -> None:
     path = result_path(folder, task, options)
 
-    def make_context(backend: Any) -> Any:
-        return flags.make_context(backend, path, task.seed)
+    def make_context(backend: Any) -> Context:
+        if backend is None:
+            return Context()
+        return asking.make_context(backend, path, task.seed)
 
     result, counts = run_task(
         task,
         options,
         path,
-        backend_options=parse_options(flags.backend_options or []),
-        make_context=make_context if options.kind == "llm" else None,
-        run_options=flags.run_options(),
+        backend_options=parse_options(asking.backend_options or []),
+        make_context=make_context,
+        run_options=asking.run_options(),
         overwrite=overwrite,
         judges=judges,
     )
     typer.echo(summary(counts), err=True)
     show(result)
     typer.echo(path)
+    fail_if_all_failed(counts)
 
 
 def show(result: Row) -> None:
@@ -285,15 +261,5 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(one.strip() for one in text.split(",") if one.strip())
-
-
-def _one_of(flag: str, value: str | None, known: tuple[Any, ...]) -> Literal[False] | str | None:
-    if value is not None and value not in known:
-        raise ConfigError(f"{flag} is {value!r}; expected one of: {', '.join(known)}")
-    return value
-
-
 for _name in NAMES:
-    app.command(_name, help=f"Judge the pairs of {_name}.")(judge)
+    app.command(_name, help=f"Judge the pairs of {_name}.")(expanded(judge))

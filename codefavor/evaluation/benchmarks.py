@@ -12,7 +12,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.pairs_benchmark import item_of
-from codefavor.records import Preference, Row, content_id, read_rows
+from codefavor.records import Preference, Problem, Row, content_id, read_rows
 from codefavor.sources.locate import Location, locate_rows
 from codefavor.text import extract_code
 
@@ -46,10 +46,7 @@ def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = N
     no pair of code is found.
     """
     source = get_source(name)
-    if data is not None:
-        rows = list(read_rows(data))
-    else:
-        rows = [row for place in source.locations for row in locate_rows(place, data_dir)]
+    rows = _rows(source, data, data_dir)
     items: dict[str, Row] = {}
     for where, row in rows:
         for preference in source.read(row, where):
@@ -58,6 +55,33 @@ def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = N
     if not items:
         raise DataError(f"{name}: none of the {len(rows)} rows is a pair of programs")
     return sorted(items.values(), key=lambda item: (item["problem_id"], item["id"]))
+
+
+def load_tests(
+    name: str, *, data: Path | None = None, data_dir: Path | None = None
+) -> dict[str, Problem]:
+    """The problem of each pair whose row holds tests (HumanEvalPack's do), by the pair's id."""
+    source = get_source(name)
+    return {
+        preference.id: Problem(
+            id=preference.id,
+            instruction=preference.instruction,
+            tests=str(row["test"]),
+            entry_point=str(row.get("entry_point", "")),
+            source=name,
+            license=source.license,
+            language=preference.language,
+        )
+        for where, row in _rows(source, data, data_dir)
+        if row.get("test")
+        for preference in source.read(row, where)
+    }
+
+
+def _rows(source: Source, data: Path | None, data_dir: Path | None) -> list[tuple[str, Row]]:
+    if data is not None:
+        return list(read_rows(data))
+    return [row for place in source.locations for row in locate_rows(place, data_dir)]
 
 
 def get_source(name: str) -> Source:

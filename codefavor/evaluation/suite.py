@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -19,7 +20,8 @@ from codefavor.evaluation.benchmarks import BENCHMARKS, load_items
 from codefavor.evaluation.codeprefbench import ASPECTS, averages, find_files, read_tasks
 from codefavor.evaluation.comments import CommentRule
 from codefavor.evaluation.controls import judge_now
-from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions
+from codefavor.evaluation.item_tests import tests_of
+from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions, TestBench
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import Orders, judge_step, read_items
 from codefavor.evaluation.results import (
@@ -32,6 +34,7 @@ from codefavor.evaluation.results import (
 )
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
 from codefavor.judges.base import Judge, make_judge
+from codefavor.judges.jury import Cascade
 from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
@@ -177,46 +180,74 @@ def run_task(
     items = load_task(task)
     options = _fitted(options, task, items)
     backend = options.make_backend(backend_options)
-    judge = (judges or {}).get(options) or options.make_judge(items, backend)
-    if judges is not None and options.kind in LOCAL_KINDS:
-        judges[options] = judge
-    described = options.describe(judge, backend)
-    manifest = {
-        "step": "evaluate",
-        "benchmark": task.benchmark,
-        "judge": described,
-        "settings": task.settings(),
-        "items_sha256": items_sha256(items),
-        "code_version": __version__,
-    }
     journal_path = rows_path(out)
     if overwrite:
         for path in (journal_path, manifest_path(journal_path)):
             path.unlink(missing_ok=True)
-    context = make_context(backend) if make_context is not None else Context(backend=backend)
-    started = time.process_time()
-    with Journal.open(journal_path, manifest) as journal:
-        counts = run_sync(
-            judge_step(judge, orders=task.shown_orders),
-            items,
-            journal,
-            context=context,
-            label=f"judge: {judge.name}",
-            **dict(run_options or {}),
-        )
+    with contextlib.ExitStack() as stack:
+        bench = _test_bench(task, options, items, stack)
+        judge = (judges or {}).get(options) or options.make_judge(items, backend, bench)
+        if judges is not None and options.kind in LOCAL_KINDS:
+            judges[options] = judge
+        described = options.describe(judge, backend)
+        if bench is not None:
+            described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
+        manifest = _manifest(task, described, items)
+        context = make_context(backend) if make_context is not None else Context(backend=backend)
+        started = time.process_time()
+        with Journal.open(journal_path, manifest) as journal:
+            counts = run_sync(
+                judge_step(judge, orders=task.shown_orders),
+                items,
+                journal,
+                context=context,
+                label=f"judge: {judge.name}",
+                **dict(run_options or {}),
+            )
     cpu_s = time.process_time() - started
     result = _finish(task, items, list(read_journal(journal_path)), described, out)
-    result["usage"] = {
+    result["usage"] = _usage(counts, judge, cpu_s, is_priced=backend is not None)
+    _add_robustness(result, task, options, out)
+    write_result(out, result)
+    return result, counts
+
+
+def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
+    return {
+        "step": "evaluate",
+        "benchmark": task.benchmark,
+        "judge": judge,
+        "settings": task.settings(),
+        "items_sha256": items_sha256(items),
+        "code_version": __version__,
+    }
+
+
+def _usage(counts: Counts, judge: Judge, cpu_s: float, *, is_priced: bool) -> Row:
+    usage: Row = {
         "input_tokens": counts.input_tokens,
         "output_tokens": counts.output_tokens,
-        "usd": counts.usd if backend is not None else None,
+        "usd": counts.usd if is_priced else None,
         # CPU seconds of this process for the pairs of this call, loading a model not counted.
         "cpu_s": round(cpu_s, 3),
         "n_timed": counts.n_ok,
     }
-    _add_robustness(result, task, options, out)
-    write_result(out, result)
-    return result, counts
+    if isinstance(judge, Cascade):
+        # How often each member was asked by this call: what a cascade saves.
+        usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
+    return usage
+
+
+def _test_bench(
+    task: Task, options: JudgeOptions, items: Sequence[Row], stack: contextlib.ExitStack
+) -> TestBench | None:
+    """The tests and the sandbox of a judge that runs programs; None for the others."""
+    if not options.needs_tests():
+        return None
+    problems = tests_of(
+        task.benchmark, items, problems=options.problems, data=task.data, data_dir=task.data_dir
+    )
+    return TestBench(problems, stack.enter_context(options.sandbox.make_pool()))
 
 
 def rescore_task(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge, bind
@@ -13,8 +13,9 @@ from codefavor.records import Comparison, Verdict, canonical_json
 class Jury:
     """All judges vote; the weighted share of A decides.
 
-    With `by_probability` a judge that states `p_a` gives A that share of its weight; otherwise
-    a vote for A gives all of it. Ties count one half, and "undecided" abstains: a jury of only
+    `weights` are one for each judge, or for each comparison's id one for each judge. With
+    `by_probability` a judge that states `p_a` gives A that share of its weight; otherwise a vote
+    for A gives all of it. Ties count one half, and "undecided" abstains: a jury of only
     abstentions is undecided. `p_a` is the share.
     """
 
@@ -22,18 +23,24 @@ class Jury:
         self,
         judges: Sequence[Judge],
         *,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
         by_probability: bool = False,
         name: str | None = None,
     ) -> None:
         if not judges:
             raise ConfigError("a jury needs at least one judge")
-        self._weights = list(weights) if weights is not None else [1.0] * len(judges)
-        if len(self._weights) != len(judges) or min(self._weights) < 0 or not sum(self._weights):
-            raise ConfigError(
-                f"{len(judges)} judges need as many weights, none negative and not all zero; "
-                f"found {self._weights}"
-            )
+        self._by_id: Mapping[str, Sequence[float]] = {}
+        self._weights: Sequence[float] = [1.0] * len(judges)
+        if isinstance(weights, Mapping):
+            self._by_id = weights
+        elif weights is not None:
+            self._weights = weights
+        for one in (self._weights, *self._by_id.values()):
+            if len(one) != len(judges) or min(one) < 0 or not sum(one):
+                raise ConfigError(
+                    f"{len(judges)} judges need as many weights, none negative and not all zero; "
+                    f"found {list(one)}"
+                )
         self._judges = list(judges)
         self._by_probability = by_probability
         self.name = name or f"jury ({', '.join(judge.name for judge in judges)})"
@@ -42,7 +49,7 @@ class Jury:
         """The same jury, its judges bound to a runner's context."""
         return Jury(
             [bind(judge, context) for judge in self._judges],
-            weights=self._weights,
+            weights=self._by_id or self._weights,
             by_probability=self._by_probability,
             name=self.name,
         )
@@ -50,13 +57,16 @@ class Jury:
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison; all judges are asked at once."""
         answers = await asyncio.gather(*(judge.compare(comparisons) for judge in self._judges))
-        return [self._weigh(list(votes)) for votes in zip(*answers, strict=True)]
+        return [
+            self._weigh(self._by_id.get(comparison.id, self._weights), votes)
+            for comparison, votes in zip(comparisons, zip(*answers, strict=True), strict=True)
+        ]
 
-    def _weigh(self, votes: Sequence[Verdict]) -> Verdict:
+    def _weigh(self, weights: Sequence[float], votes: Sequence[Verdict]) -> Verdict:
         raw = canonical_json([{"choice": vote.choice, "p_a": vote.p_a} for vote in votes])
         counted = [
             (weight, self._share(vote))
-            for weight, vote in zip(self._weights, votes, strict=True)
+            for weight, vote in zip(weights, votes, strict=True)
             if vote.choice != "undecided" and weight > 0
         ]
         if not counted:
@@ -90,6 +100,7 @@ class Cascade:
             raise ConfigError(f"min_confidence must be in [0.5, 1]; found {min_confidence}")
         self._judges = list(judges)
         self._min_confidence = min_confidence
+        self.names = [judge.name for judge in judges]
         self.asked = [0] * len(judges)
         self.name = name or f"cascade ({', '.join(judge.name for judge in judges)})"
 

@@ -374,5 +374,5 @@ def test_a_pair_that_a_juror_did_not_judge_is_an_error(pairs_file, tmp_path):
 
 
 def test_a_jury_of_one_is_refused(pairs_file, tmp_path):
-    with pytest.raises(CodefavorError, match="two result files"):
+    with pytest.raises(CodefavorError, match="two members or more"):
         run_task(Task("pairs", data=pairs_file), JudgeOptions("jury", "x.json"), tmp_path / "j")

@@ -1,0 +1,163 @@
+"""`codefavor evaluate` with judges that run tests, and with juries and cascades."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.cli.evaluate import app
+from codefavor.evaluation.results import read_result, rows_path
+from codefavor.evaluation.stored_judge import StoredJudge, held_out_weights
+from codefavor.journal import read_journal
+from codefavor.records import Preference, Problem, write_rows
+
+N = 8
+
+
+def pair(number, **more):
+    """A pair whose better program adds `number`; the worse one is shorter and adds one less."""
+    row = Preference(
+        id=f"p{number}",
+        instruction=f"Add {number} to x.",
+        chosen=f"def add(x):\n    result = x + {number}\n    return result",
+        rejected=f"def add(x):\n    return x + {number - 1}",
+        problem_id=f"problem-{number}",
+    ).to_row()
+    return {**row, **more}
+
+
+def asserts_for(number):
+    return f"assert add(0) == {number}\nassert add(5) == {number + 5}\n"
+
+
+@pytest.fixture
+def pairs_file(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    write_rows(path, [pair(i, tests=asserts_for(i), entry_point="add") for i in range(N)])
+    return path
+
+
+def evaluate(*words):
+    found = CliRunner().invoke(app, [str(word) for word in words])
+    return found, str(found.output) + str(found.exception or "")
+
+
+def judged(pairs_file, out, *words):
+    found, output = evaluate("pairs", "--data", pairs_file, "--out", out, *words)
+    assert found.exit_code == 0, output
+    return read_result(max(out.glob("*.json"), key=lambda path: path.stat().st_mtime_ns))
+
+
+def test_tests_of_the_pairs_themselves_decide(pairs_file, tmp_path):
+    result = judged(pairs_file, tmp_path / "r", "--model-type", "execution")
+    overall = result["metrics"]["overall"]
+    assert (overall["accuracy"], overall["n"], overall["n_error"]) == (1, N, 0)
+    assert result["judge"]["kind"] == "execution"
+    assert result["judge"]["level"] in ("L2", "L3")
+    rows = list(read_journal(next((tmp_path / "r" / "rows").glob("*.jsonl"))))
+    raw = json.loads(rows[0]["row"]["verdicts"]["chosen_first"]["raw"])
+    assert [run["passed"] for run in raw] == [2, 0]
+
+
+def test_tests_of_named_problems_are_joined_by_problem_id(tmp_path):
+    pairs, problems = tmp_path / "pairs.jsonl", tmp_path / "problems.jsonl"
+    write_rows(pairs, [pair(i) for i in range(4)])
+    known = [Problem(f"problem-{i}", "", asserts_for(i), "add").to_row() for i in range(3)]
+    write_rows(problems, known)
+    out = tmp_path / "r"
+    result = judged(pairs, out, "--model-type", "execution", "--tests", problems)
+    overall = result["metrics"]["overall"]
+    # Three pairs are right twice; the one without tests is undecided twice and scores one half.
+    assert (overall["accuracy"], overall["n_undecided"]) == (0.875, 2)
+    write_rows(problems, [{**one, "tests": "assert add(0) == 7"} for one in known])
+    words = ["--model-type", "execution", "--tests", problems, "--out", out]
+    found, output = evaluate("pairs", "--data", pairs, *words)
+    assert found.exit_code != 0 and "tests_sha256" in output
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (pair(1), "none of the 1 pairs of pairs has tests"),
+        (pair(1, tests="x", language="rust"), "the sandbox runs Python programs"),
+    ],
+)
+def test_pairs_whose_tests_cannot_run_are_refused(row, message, tmp_path):
+    write_rows(tmp_path / "pairs.jsonl", [row])
+    words = ["--data", tmp_path / "pairs.jsonl", "--out", tmp_path / "r"]
+    found, output = evaluate("pairs", *words, "--model-type", "execution")
+    assert found.exit_code != 0 and message in " ".join(output.split())
+
+
+def test_weights_and_probabilities_reach_the_jury(pairs_file, tmp_path):
+    out = tmp_path / "r"
+    for side in ("shorter", "longer"):
+        judged(pairs_file, out, "--model-type", "length-bias", "--model-id", side)
+    members = ",".join(str(out / f"pairs.length-bias-{side}.json") for side in ("shorter", "longer"))
+    jury = ["--model-type", "jury", "--model-id", members, "--name"]
+    equal = judged(pairs_file, out, *jury, "equal")
+    assert equal["metrics"]["overall"]["tie_rate"] == 1
+    second = judged(pairs_file, out, *jury, "second", "--weights", "1,2")
+    assert second["metrics"]["overall"]["accuracy"] == 1
+    assert second["judge"]["jury_weights"] == "1,2"
+    # The shorter program is always the worse one: held out, that judge has no weight at all.
+    learnt = judged(pairs_file, out, *jury, "learnt", "--weights", "accuracy")
+    assert learnt["metrics"]["overall"]["accuracy"] == 1
+    for bad, message in (("1,x", "numbers"), ("1", "as many weights"), ("0,0", "not all zero")):
+        words = [*jury, "bad", "--weights", bad, "--out", out]
+        found, output = evaluate("pairs", "--data", pairs_file, *words)
+        assert found.exit_code != 0 and message in output
+
+
+def test_a_held_out_weight_is_the_log_odds_on_other_problems():
+    def record(item_id, choice):
+        verdict = {"choice": choice, "p_a": None, "raw": ""}
+        return {"id": item_id, "problem_id": item_id, "verdicts": {"chosen_first": verdict}}
+
+    items = [{"id": f"i{n}", "problem_id": f"i{n}", "chosen": "a"} for n in range(40)]
+    judge = StoredJudge("j", [record(f"i{n}", "A" if n < 30 else "B") for n in range(40)], items)
+    coin = StoredJudge("c", [record(f"i{n}", "AB"[n % 2]) for n in range(40)], items)
+    weights = held_out_weights([judge, coin], items, n_folds=2)
+    parts = {}
+    for item_id, weight in weights.items():
+        parts.setdefault(tuple(weight), set()).add(int(item_id[1:]))
+    assert len(parts) == 2
+    for (weight, _), members in parts.items():
+        others = set(range(40)) - members
+        right = sum(n < 30 for n in others)
+        # (right + 1) / (n + 2) is the share; its odds are (right + 1) / (wrong + 1).
+        expected = (right + 1) / (len(others) - right + 1)
+        assert 2.718281828459045**weight == pytest.approx(expected)
+        assert all(0 <= one for one in weights["i0"])
+
+
+def test_a_cascade_runs_tests_only_where_the_cheap_member_doubts(pairs_file, tmp_path):
+    words = ["--model-type", "cascade", "--model-id", "length-bias:shorter,execution"]
+    sure = judged(pairs_file, tmp_path / "a", *words)
+    assert sure["metrics"]["overall"]["accuracy"] == 0
+    assert sure["usage"]["asked"] == {"shorter": 2 * N, "execution": 0}
+    words = ["--model-type", "cascade", "--model-id", "random,execution", "--min-confidence", "0.9"]
+    result = judged(pairs_file, tmp_path / "b", *words)
+    assert result["judge"]["min_confidence"] == 0.9
+    assert set(result["judge"]["members"]) == {"random", "execution"}
+
+
+def test_a_jury_asks_its_chat_member_through_the_engine(pairs_file, tmp_path):
+    words = ["--model-type", "jury", "--weights", "1,3", "--model-id", "length-bias:shorter,fake:"]
+    result = judged(pairs_file, tmp_path / "r", *words, "--cache", tmp_path / "answers.sqlite")
+    assert result["usage"]["input_tokens"] > 0
+    two = ["--model-type", "jury", "--model-id", "fake:,openai:x", "--out", tmp_path / "r"]
+    found, output = evaluate("pairs", "--data", pairs_file, *two)
+    assert found.exit_code != 0 and "chat models" in output
+
+
+def test_stored_and_live_members_go_together(pairs_file, tmp_path):
+    out = tmp_path / "r"
+    judged(pairs_file, out, "--model-type", "length-bias", "--model-id", "shorter")
+    stored = out / "pairs.length-bias-shorter.json"
+    words = ["--model-type", "jury", "--model-id", f"{stored},length-bias:longer,execution"]
+    result = judged(pairs_file, out, *words)
+    assert result["metrics"]["overall"]["accuracy"] == 1
+    assert rows_path(stored).stem in result["judge"]["members"]

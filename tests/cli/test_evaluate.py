@@ -95,7 +95,8 @@ def test_weights_and_probabilities_reach_the_jury(pairs_file, tmp_path):
     out = tmp_path / "r"
     for side in ("shorter", "longer"):
         judged(pairs_file, out, "--model-type", "length-bias", "--model-id", side)
-    members = ",".join(str(out / f"pairs.length-bias-{side}.json") for side in ("shorter", "longer"))
+    sides = ("shorter", "longer")
+    members = ",".join(str(out / f"pairs.length-bias-{side}.json") for side in sides)
     jury = ["--model-type", "jury", "--model-id", members, "--name"]
     equal = judged(pairs_file, out, *jury, "equal")
     assert equal["metrics"]["overall"]["tie_rate"] == 1
@@ -130,7 +131,7 @@ def test_a_held_out_weight_is_the_log_odds_on_other_problems():
         # (right + 1) / (n + 2) is the share; its odds are (right + 1) / (wrong + 1).
         expected = (right + 1) / (len(others) - right + 1)
         assert 2.718281828459045**weight == pytest.approx(expected)
-        assert all(0 <= one for one in weights["i0"])
+        assert all(one >= 0 for one in weights["i0"])
 
 
 def test_a_cascade_runs_tests_only_where_the_cheap_member_doubts(pairs_file, tmp_path):

@@ -247,10 +247,6 @@ def _check_result(plan: TrainingPlan, log: Path) -> None:
     if plan.config.get("adapter"):
         if not adapter.is_file():
             raise TrainingError(f"{output_dir}: training ended without {adapter.name}: {tail(log)}")
-        # After DPO or KTO, Axolotl saves the wrapped model beside its adapter; transformers would
-        # load that file with every linear layer newly initialised, and say so only in a warning.
-        for bogus in output_dir.glob("model*.safetensors*"):
-            bogus.unlink()
     elif not any(output_dir.glob("model*.safetensors")):
         raise TrainingError(f"{output_dir}: training ended without weights: {tail(log)}")
     if "Failed to load plugin" in log.read_text(encoding="utf-8", errors="replace"):

@@ -24,6 +24,8 @@ METRICS_FILE = "metrics.jsonl"
 class RunPlugin(BasePlugin):  # type: ignore[misc]
     """Seeds the adapter, and appends every log of the trainer to `<output_dir>/metrics.jsonl`.
 
+    It removes the bogus weights that Axolotl leaves beside an adapter, however it was launched.
+
     Under our launcher it also ends the whole process group when the launcher is gone, so that
     a killed command leaves no training behind that would write beside the next one.
     """
@@ -33,6 +35,17 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         if os.environ.get(WATCH_VARIABLE) == "1":
             threading.Thread(target=_end_with_launcher, daemon=True).start()
 
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> None:
+        """Loads nothing: the one call between Axolotl's choice of devices and the model's loading.
+
+        For several processes it names the device by its number, which no machine without an
+        accelerator has. Raises ValueError where each of them would train alone.
+        """
+        if cfg.device == "cpu" and cfg.world_size not in {None, 1}:
+            if os.environ.get("ACCELERATE_USE_CPU", "").lower() not in {"true", "1"}:
+                raise ValueError("several processes without a GPU need ACCELERATE_USE_CPU=true")
+            cfg.device_map = {"": "cpu"}
+
     def pre_model_load(self, cfg: Any) -> None:
         """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights."""
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
@@ -40,6 +53,18 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """The callback that writes the metrics of the main process."""
         return [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
+
+    def post_train_unload(self, cfg: Any) -> None:
+        """After DPO or KTO with LoRA, Axolotl saves the wrapped model beside its adapter.
+
+        transformers would load that file with every linear layer newly initialised, and say so
+        only in a warning.
+        """
+        output_dir = Path(cfg.output_dir)
+        is_main = os.environ.get("RANK", "0") == "0"
+        if is_main and cfg.adapter and (output_dir / "adapter_model.safetensors").is_file():
+            for bogus in output_dir.glob("model*.safetensors*"):
+                bogus.unlink(missing_ok=True)
 
 
 class DPOPPlugin(BasePlugin):  # type: ignore[misc]

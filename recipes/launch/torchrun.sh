@@ -2,6 +2,8 @@
 # One or more machines by torchrun, which Axolotl understands as well as accelerate.
 # Usage, on every machine:
 #   NODES=2 NODE_RANK=0 HEAD=10.0.0.1 GPUS=8 recipes/launch/torchrun.sh RECIPE [--key=value ...]
+# Without a GPU, to try it: ACCELERATE_USE_CPU=true GPUS=2 recipes/launch/torchrun.sh \
+#   recipes/smollm2-135m/dpo.yaml --max_steps=2
 set -euo pipefail
 recipe=${1:?usage: torchrun.sh RECIPE [--key=value ...]}
 shift

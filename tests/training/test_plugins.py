@@ -33,6 +33,52 @@ def test_metrics_are_written_by_the_main_process_alone(tmp_path: Path):
     assert [(row["step"], row["max_steps"], row["loss"]) for row in rows] == [(3, 9, 0.5)]
 
 
+@pytest.mark.parametrize(
+    ("device", "n_processes", "expected"),
+    [("cpu", 2, {"": "cpu"}), ("cpu", 1, "auto"), ("cuda:1", 2, {"": 1})],
+)
+def test_processes_without_an_accelerator_load_the_model_on_the_cpu(
+    device, n_processes, expected, monkeypatch
+):
+    """For several processes Axolotl names the device by its number, on a CPU as well."""
+    from axolotl.utils.dict import DictDefault
+
+    from codefavor.training.plugins import RunPlugin
+
+    device_map = "auto" if n_processes == 1 else {"": 1}
+    cfg = DictDefault({"device": device, "world_size": n_processes, "device_map": device_map})
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    if expected == {"": "cpu"}:  # accelerate would join nothing: each process would train alone
+        with pytest.raises(ValueError, match="need ACCELERATE_USE_CPU=true"):
+            RunPlugin().load_datasets(cfg)
+        monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    assert RunPlugin().load_datasets(cfg) is None
+    assert cfg.device_map == expected
+
+
+def test_weights_beside_an_adapter_are_removed_and_whole_models_are_not(
+    tmp_path: Path, monkeypatch
+):
+    from axolotl.utils.dict import DictDefault
+
+    from codefavor.training.plugins import RunPlugin
+
+    plugin = RunPlugin()
+    weights = tmp_path / "model-00001-of-00002.safetensors"
+    weights.touch()
+    lora = DictDefault({"output_dir": str(tmp_path), "adapter": "lora"})
+    plugin.post_train_unload(lora)
+    assert weights.exists()  # without the adapter's file they are all there is
+    (tmp_path / "adapter_model.safetensors").touch()
+    plugin.post_train_unload(DictDefault({"output_dir": str(tmp_path)}))
+    monkeypatch.setenv("RANK", "1")
+    plugin.post_train_unload(lora)
+    assert weights.exists()
+    monkeypatch.setenv("RANK", "0")
+    plugin.post_train_unload(lora)
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter_model.safetensors"]
+
+
 def test_curriculum_order_needs_unshuffled_data():
     from axolotl.utils.dict import DictDefault
 

@@ -29,6 +29,7 @@ VERBS = {
     "merge": "Merge adapters and checkpoints.",
     "export": "A finished training as a model folder with its card; push it to the Hub.",
     "evaluate": "Measure judges and models.",
+    "rank": "The best of several programs for each problem, by any judge.",
     "report": "Write HTML reports.",
     "sandbox": "Prove the isolation of the sandbox.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,11 @@ class JudgeOptions:
             options = self._combined_options(items, backend, bench)
         assert kind in JUDGES
         return make_judge(kind, **options)
+
+    def fitted(self, languages: Collection[str]) -> JudgeOptions:
+        """The options for programs of these languages: fences carry the one there is, or none."""
+        language = next(iter(languages)) if len(set(languages)) == 1 else ""
+        return replace(self, language=language)
 
     def members(self) -> list[JudgeOptions | None]:
         """The options of each member that is asked now, None for a stored one, in order.

@@ -297,10 +297,8 @@ def _add_robustness(result: Row, task: Task, options: JudgeOptions, out: Path) -
 
 def _fitted(options: JudgeOptions, task: Task, items: Sequence[Row]) -> JudgeOptions:
     """The judge's options as the protocol and the data want them."""
-    languages = {item["language"] for item in items}
-    language = languages.pop() if len(languages) == 1 else ""
     ties = "B" if task.protocol == "paper" else options.length_ties
-    return replace(options, language=language, length_ties=ties)
+    return replace(options.fitted({item["language"] for item in items}), length_ties=ties)
 
 
 def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row, out: Path) -> Row:

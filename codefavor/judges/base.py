@@ -75,9 +75,9 @@ class BatchJudge:
         return [raise_errors(answer) for answer in answers]
 
 
-def raise_errors(answer: Answer) -> Verdict:
+def raise_errors(answer: Verdict | BaseException) -> Verdict:
     """The verdict; raises the answer if it is an error."""
-    if isinstance(answer, CodefavorError):
+    if isinstance(answer, BaseException):
         raise answer
     return answer
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from codefavor.errors import SandboxError
+from codefavor.judges.base import raise_errors
 from codefavor.records import Comparison, Execution, Problem, Verdict, canonical_json
 
 
@@ -42,12 +43,7 @@ class ExecutionJudge:
         answers = await asyncio.gather(
             *(self._compare_one(one) for one in comparisons), return_exceptions=True
         )
-        verdicts: list[Verdict] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            verdicts.append(answer)
-        return verdicts
+        return [raise_errors(answer) for answer in answers]
 
     async def _compare_one(self, comparison: Comparison) -> Verdict:
         problem = self._problems.get(comparison.id) or self._problems.get(comparison.instruction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import math
@@ -11,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 from codefavor.backends.base import Backend, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
+from codefavor.judges.base import raise_errors
 from codefavor.judges.verdict_parser import parse_verdict
 from codefavor.prompts.chat import SystemTurn, comparison_messages
 from codefavor.records import Comparison, Verdict, canonical_json
@@ -91,11 +93,15 @@ class LlmJudge:
         return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
-        """One verdict for each comparison, asked one after another.
+        """One verdict for each comparison, all asked at once (a runner's context has its caps).
 
-        Raises BackendError, or Rejected for an answer that was withheld.
+        Raises BackendError, or Rejected for an answer that was withheld, once all have ended:
+        what was paid for is kept.
         """
-        return [await self._compare_one(comparison) for comparison in comparisons]
+        answers = await asyncio.gather(
+            *(self._compare_one(comparison) for comparison in comparisons), return_exceptions=True
+        )
+        return [raise_errors(answer) for answer in answers]
 
     def messages(self, comparison: Comparison) -> list[dict[str, str]]:
         """What the backend is asked."""

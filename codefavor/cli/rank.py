@@ -82,7 +82,7 @@ def command(
         bench = None
         if options.needs_tests():
             sets = [load_problems(name, data_dir=data_folder()) for name in options.problems]
-            tested = {one.id: one for some in sets or [known.values()] for one in some}
+            tested = {one.id: one for some in sets or [list(known.values())] for one in some}
             bench = TestBench(tested, stack.enter_context(options.sandbox.make_pool()))
         made = options.make_judge([], backend, bench)
         context = Context()

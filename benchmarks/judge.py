@@ -2,7 +2,8 @@
 
 Both ways run interleaved in one process on the same tasks of CodePrefBench; CPU seconds are the
 measure, so other load on the machine disturbs little. Prints the sequences per CPU-second, the
-ratios, the largest difference of the A-B margin, and the share of the measured matrix peak.
+ratios, the largest difference of the A-B margin, and the share of the measured matrix peak, by the
+linear layers alone and with the attention's products.
 
     CODEFAVOR_DATA=... python benchmarks/judge.py [--tasks 24] [--model FOLDER] [--threads 1]
 """
@@ -26,6 +27,7 @@ import torch
 from codefavor.backends.embedded import ensure_embedded_model
 from codefavor.evaluation.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
+from codefavor.judges.token_rows import TokenRow, pack_shared
 from codefavor.prompts.chat import comparison_messages
 from codefavor.records import Comparison, Row, content_id
 
@@ -81,6 +83,14 @@ def linear_flops(judge: PairwiseJudge) -> float:
     return 2.0 * sum(weight.numel() for weight in weights)
 
 
+def attention_flops(judge: PairwiseJudge, rows: list[TokenRow]) -> float:
+    """Floating point operations of the attention's two products, over visible pairs only."""
+    n_pairs = sum(depth + 1 for row in rows for depth in row.depths)
+    config = judge._scorer.config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 4.0 * n_pairs * config.num_hidden_layers * config.num_attention_heads * size
+
+
 def load_pairs(n_tasks: int) -> list[Comparison]:
     """About so many tasks of CodePrefBench, whole problems drawn by hash, alike ones together.
 
@@ -108,7 +118,10 @@ class Measured:
     plain_s: float = 0.0
     one_order_s: float = 0.0
     both_orders_s: float = 0.0
-    n_tokens: int = 0
+    n_plain_tokens: int = 0
+    n_one_tokens: int = 0
+    n_both_tokens: int = 0
+    attention_flops: float = 0.0
     peaks: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
@@ -126,10 +139,16 @@ def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> M
         found.plain_s += seconds
         n_before = scorer.n_computed_tokens
         margins, seconds = timed(partial(our_margins, judge, group))
-        found.n_tokens += scorer.n_computed_tokens - n_before
         found.ours += margins
         found.one_order_s += seconds
+        n_between = scorer.n_computed_tokens
         found.both_orders_s += timed(partial(our_margins, judge, both))[1]
+        found.n_one_tokens += n_between - n_before
+        found.n_both_tokens += scorer.n_computed_tokens - n_between
+        prompts = [judge._tokens.prompt_ids(judge._messages(one)) for one in group]
+        found.n_plain_tokens += sum(map(len, prompts))
+        rows = pack_shared(prompts, scorer.token_budget)
+        found.attention_flops += attention_flops(judge, rows)
         if scorer.device.type == "cpu":
             found.peaks.append(matrix_peak())
     return found
@@ -148,11 +167,21 @@ def report(judge: PairwiseJudge, found: Measured) -> None:
         f"{2 * found.plain_s / found.both_orders_s:.2f}x twice the plain way; "
         f"{found.both_orders_s / found.one_order_s:.2f}x the time of one order"
     )
+    print(
+        f"tokens computed: plain {found.n_plain_tokens}, one order {found.n_one_tokens}, "
+        f"both orders {found.n_both_tokens} "
+        f"({found.n_both_tokens / found.n_one_tokens:.2f}x one order)"
+    )
     print(f"largest margin difference {max(differences):.1e}; equal decisions {same}/{n}")
     if judge._scorer.device.type == "cpu":
-        rate = found.n_tokens * linear_flops(judge) / found.one_order_s / 1e9
         peak = statistics.median(found.peaks)
-        print(f"linear layers {rate:.0f} of {peak:.0f} GFLOP per CPU-second ({rate / peak:.0%})")
+        linear = found.n_one_tokens * linear_flops(judge)
+        for name, flops in (
+            ("linear layers", linear),
+            ("all matrix products", linear + found.attention_flops),
+        ):
+            rate = flops / found.one_order_s / 1e9
+            print(f"{name} {rate:.0f} of {peak:.0f} GFLOP per CPU-second ({rate / peak:.0%})")
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codefavor.errors import BackendError, MissingPackageError
-from codefavor.judges.token_tree import TokenTree, batch_by_budget, build_trees
+from codefavor.judges.row_attention import Carried, make_layout, row_attention
+from codefavor.judges.token_rows import TokenRow, pack_alone, pack_shared
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +18,12 @@ logger = logging.getLogger(__name__)
 
 # The vocabulary is large: full logits are made for this many positions at a time.
 _HEAD_ROWS = 512
-# Measured with a 135M model: batches of 2,048 tokens and more leave the cache and are slower.
+# Measured with a 135M model: rows of 384 to 2,048 tokens take the same time within 3 %.
 _CPU_TOKEN_BUDGET = 1024
 _GPU_TOKEN_BUDGET = 32768
+# Having freed a block of this size once, glibc keeps the memory of all smaller tensors instead of
+# mapping it anew each time, which was up to a tenth of the time of a pass (its limit is 32 MiB).
+_KEPT_BYTES = 31 << 20
 
 
 class CompletionScore(NamedTuple):
@@ -36,11 +41,11 @@ class CompletionScore(NamedTuple):
 class SequenceScorer:
     """Scores token sequences with a causal (or sequence classification) transformers model.
 
-    Sequences that begin alike are laid out as one tree and computed once under a tree
-    attention mask; batches hold trees of like size. On construction, the fast way is compared
-    with the model's own plain forward pass; where they differ (an unusual architecture) the
-    plain way is used and a warning logged. `n_computed_tokens` counts what went through the
-    model, padding not counted.
+    Sequences go through the model in rows without padding, a beginning that several share once
+    (`row_attention`). On construction, this fast way is compared with the model's own plain
+    forward pass; where they differ (an unusual architecture) the plain way is used, in padded
+    batches, and a warning logged. `n_computed_tokens` counts what went through the model,
+    padding not counted.
     """
 
     def __init__(self, model: Any, *, token_budget: int | None = None) -> None:
@@ -57,8 +62,10 @@ class SequenceScorer:
         self.device = next(self.base.parameters()).device
         default = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _GPU_TOKEN_BUDGET
         self.token_budget = token_budget or default
-        self._pair_cost = _pair_cost(self.config)
         self.n_computed_tokens = 0
+        self._lock = threading.Lock()
+        if self.device.type == "cpu":
+            torch.empty(_KEPT_BYTES, dtype=torch.uint8)
         self._decoder = _decoder_of(self.base)
         self.is_fast = self._decoder is not None and _has_full_attention(self.config)
         if self.is_fast and not self._agrees_with_plain():
@@ -87,17 +94,26 @@ class SequenceScorer:
     ) -> list[CompletionScore]:
         """The score of each (prompt, completion); prompt and completion are not empty."""
         sequences = [[*prompt, *completion] for prompt, completion in items]
-        starts = [len(prompt) for prompt, _ in items]
-        scores: list[CompletionScore | None] = [None] * len(items)
-        for batch in self._batches(sequences):
-            wanted = [_completion_nodes(tree, starts) for tree in batch]
-            values = iter(self._node_logprobs(batch, wanted))
-            for tree, nodes in zip(batch, wanted, strict=True):
-                logprob = {node: next(values) for node in nodes}
-                for path, member in zip(tree.paths, tree.members, strict=True):
-                    tail = path[starts[member] :]
-                    scores[member] = CompletionScore(sum(logprob[n] for n in tail), len(tail))
-        return [score for score in scores if score is not None]
+        logprobs: list[float] = []
+        # Where in `logprobs` the tokens of the last sequence stand, by their positions.
+        known: dict[int, int] = {}
+        places: list[list[int]] = [[] for _ in items]
+        carried = Carried()
+        for row in self._rows(sequences):
+            nodes: list[int] = []
+            targets: list[int] = []
+            for index, member in enumerate(row.members):
+                sequence, path = sequences[member], row.nodes(index)
+                known = {at: place for at, place in known.items() if at < row.n_shared[index]}
+                completion = range(len(items[member][0]), len(sequence))
+                for at in completion:
+                    if at not in known:
+                        known[at] = len(logprobs) + len(targets)
+                        nodes.append(path[at - 1])
+                        targets.append(sequence[at])
+                places[member] = [known[at] for at in completion]
+            logprobs += self._logprobs(row, carried, nodes, targets)
+        return [CompletionScore(sum(logprobs[place] for place in own), len(own)) for own in places]
 
     def last_logits(
         self, sequences: Sequence[Sequence[int]], token_ids: Sequence[int] | None
@@ -107,61 +123,69 @@ class SequenceScorer:
         Of `token_ids` for a language model; None gives all outputs of a classification head.
         """
         found: list[list[float]] = [[] for _ in sequences]
-        for batch in self._batches(sequences):
-            rows = [row for row, tree in enumerate(batch) for _ in tree.paths]
-            columns = [path[-1] for tree in batch for path in tree.paths]
-            members = [member for tree in batch for member in tree.members]
+        carried = Carried()
+        for row in self._rows(sequences):
             with self._torch.inference_mode():
-                logits = self._logits(batch, rows, columns)
+                last = [spans[-1][1] - 1 for spans in row.spans]
+                logits = self._head(self._states(row, carried, last))
                 if token_ids is not None:
                     logits = logits[:, list(token_ids)]
                 values = logits.float().cpu().tolist()
-            for member, value in zip(members, values, strict=True):
+            for member, value in zip(row.members, values, strict=True):
                 found[member] = value
         return found
 
-    def _batches(self, sequences: Sequence[Sequence[int]]) -> list[list[TokenTree]]:
-        trees = build_trees(sequences, pair_cost=self._pair_cost, is_shared=self.is_fast)
-        batches = batch_by_budget([len(tree) for tree in trees], self.token_budget)
-        return [[trees[index] for index in batch] for batch in batches]
+    def _rows(self, sequences: Sequence[Sequence[int]]) -> list[TokenRow]:
+        pack = pack_shared if self.is_fast else pack_alone
+        return pack(sequences, self.token_budget)
 
-    def _node_logprobs(
-        self, batch: Sequence[TokenTree], nodes: Sequence[Sequence[int]]
+    def _logprobs(
+        self, row: TokenRow, carried: Carried, nodes: Sequence[int], targets: Sequence[int]
     ) -> list[float]:
-        """The log-probability of each node's token after its parent, tree by tree."""
+        """The log-probability of each target after its node."""
         torch = self._torch
-        at = [(row, node) for row, wanted in enumerate(nodes) for node in wanted]
-        rows = [row for row, _ in at]
-        columns = [batch[row].parents[node] for row, node in at]
-        targets = torch.tensor([batch[row].tokens[node] for row, node in at], device=self.device)
+        tokens = torch.tensor(targets, dtype=torch.long, device=self.device)
         values: list[float] = []
         with torch.inference_mode():
-            states = self._states(batch, rows, columns)
-            for start in range(0, len(at), _HEAD_ROWS):
+            states = self._states(row, carried, nodes)
+            for start in range(0, len(nodes), _HEAD_ROWS):
                 logits = self._head(states[start : start + _HEAD_ROWS]).float()
-                picked = logits.gather(1, targets[start : start + _HEAD_ROWS, None])[:, 0]
+                picked = logits.gather(1, tokens[start : start + _HEAD_ROWS, None])[:, 0]
                 values.extend((picked - logits.logsumexp(-1)).double().cpu().tolist())
         return values
 
-    def _logits(
-        self, batch: Sequence[TokenTree], rows: Sequence[int], columns: Sequence[int]
-    ) -> torch.Tensor:
-        return self._head(self._states(batch, rows, columns))
+    def _states(self, row: TokenRow, carried: Carried, nodes: Sequence[int]) -> torch.Tensor:
+        """Hidden states at the nodes; in the plain way already the model's own logits."""
+        self.n_computed_tokens += len(row)
+        if not self.is_fast or self._decoder is None:
+            return self._plain_logits(row, nodes)
+        with self._lock, row_attention(self._decoder.config):
+            own = self._decoder(
+                input_ids=self._torch.tensor([row.tokens], device=self.device),
+                position_ids=self._torch.tensor([row.depths], device=self.device),
+                row_layout=make_layout(row, carried, next(self.base.parameters())),
+                use_cache=False,
+            ).last_hidden_state[0]
+        return carried.extend_states(row, own)[list(nodes)]
 
-    def _states(
-        self, batch: Sequence[TokenTree], rows: Sequence[int], columns: Sequence[int]
-    ) -> torch.Tensor:
-        """Hidden states at the positions; in the plain way already the model's own logits."""
-        inputs = self._inputs(batch)
-        self.n_computed_tokens += sum(len(tree) for tree in batch)
-        if self.is_fast and self._decoder is not None:
-            states = self._decoder(**inputs, use_cache=False).last_hidden_state
-        else:
-            states = self.model(**inputs, use_cache=False).logits
-            if states.dim() == 2:  # a classification head has pooled already
-                pooled: torch.Tensor = states[list(rows)]
-                return pooled
-        picked: torch.Tensor = states[list(rows), list(columns)]
+    def _plain_logits(self, row: TokenRow, nodes: Sequence[int]) -> torch.Tensor:
+        """Logits at the nodes, each run a line of a padded batch through the model itself."""
+        zeros, tensor = self._torch.zeros, self._torch.tensor
+        # Right padding is invisible to the tokens before it under causal attention.
+        shape = (len(row.runs), max(run.stop - run.start for run in row.runs))
+        ids = zeros(shape, dtype=self._torch.long) + (self.config.pad_token_id or 0)
+        mask = zeros(shape, dtype=self._torch.long)
+        lines: list[int] = []
+        for line, (start, stop, _) in enumerate(row.runs):
+            ids[line, : stop - start] = tensor(row.tokens[start:stop])
+            mask[line, : stop - start] = 1
+            lines += [line] * (stop - start)
+        inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        logits = self.model(**inputs, use_cache=False).logits
+        at = [lines[node] for node in nodes]
+        # A classification head has pooled already.
+        pooled = logits.dim() == 2
+        picked: torch.Tensor = logits[at] if pooled else logits[at, [row.depths[n] for n in nodes]]
         return picked
 
     def _head(self, states: torch.Tensor) -> torch.Tensor:
@@ -172,50 +196,16 @@ class SequenceScorer:
         cap = getattr(self.config, "final_logit_softcapping", None)
         return logits if not cap else self._torch.tanh(logits / cap) * cap
 
-    def _inputs(self, batch: Sequence[TokenTree]) -> dict[str, torch.Tensor]:
-        """Right-padded inputs; a tree's mask lets each token see its ancestors and itself."""
-        torch = self._torch
-        width = max(len(tree) for tree in batch)
-        pad = self.config.pad_token_id or 0
-        ids = torch.full((len(batch), width), pad, dtype=torch.long)
-        positions = torch.zeros((len(batch), width), dtype=torch.long)
-        for row, tree in enumerate(batch):
-            ids[row, : len(tree)] = torch.tensor(tree.tokens)
-            positions[row, : len(tree)] = torch.tensor(tree.depths)
-        if all(tree.is_chain for tree in batch):
-            # Right padding is invisible to the tokens before it under causal attention.
-            mask = torch.zeros((len(batch), width), dtype=torch.long)
-            for row, tree in enumerate(batch):
-                mask[row, : len(tree)] = 1
-        else:
-            mask = self._tree_mask(batch, width)
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
-
-    def _tree_mask(self, batch: Sequence[TokenTree], width: int) -> torch.Tensor:
-        import numpy as np
-
-        seen = np.zeros((len(batch), width, width), dtype=bool)
-        # Padding sees itself: a row without any visible token would be not-a-number.
-        seen[:, np.arange(width), np.arange(width)] = True
-        for row, tree in enumerate(batch):
-            for node, parent in enumerate(tree.parents):
-                if parent >= 0:
-                    seen[row, node, : parent + 1] |= seen[row, parent, : parent + 1]
-        dtype = next(self.base.parameters()).dtype
-        hidden = ~self._torch.from_numpy(seen)[:, None]
-        zeros = self._torch.zeros(hidden.shape, dtype=dtype)
-        return zeros.masked_fill_(hidden, self._torch.finfo(dtype).min)
-
     def _agrees_with_plain(self) -> bool:
-        """Whether trees and head give what the model's own forward pass gives, on a probe."""
+        """Whether rows and head give what the model's own forward pass gives, on a probe."""
         torch = self._torch
         top = min(int(self.config.vocab_size) - 1, 400)
         stem = [top - step for step in range(8)]
         probes = [[*stem, 7, 9, 11], [*stem, 7, 12], [*stem[:3], 5, 6, 8]]
         dtype = next(self.base.parameters()).dtype
         tolerance = 1e-3 if dtype in (torch.float32, torch.float64) else 0.25
-        was_shared, self._pair_cost = self._pair_cost, 0.0
+        # Two of them fit into this budget, so that one row carries on from another.
+        budget, self.token_budget = self.token_budget, 14
         try:
             fast = self.last_logits(probes, None)
             with torch.inference_mode():
@@ -230,22 +220,8 @@ class SequenceScorer:
             logger.warning("the fast way failed on a probe (%s)", error)
             return False
         finally:
-            self._pair_cost, self.n_computed_tokens = was_shared, 0
+            self.token_budget, self.n_computed_tokens = budget, 0
         return True
-
-
-def _completion_nodes(tree: TokenTree, starts: Sequence[int]) -> list[int]:
-    members = zip(tree.paths, tree.members, strict=True)
-    return sorted({node for path, member in members for node in path[starts[member] :]})
-
-
-def _pair_cost(config: Any) -> float:
-    """Cost of one attention pair over the other cost of one token, by multiply-adds."""
-    width = int(getattr(config, "hidden_size", 0) or 1)
-    inner = int(getattr(config, "intermediate_size", 0) or 4 * width)
-    heads = int(getattr(config, "num_attention_heads", 0) or 1)
-    shared = int(getattr(config, "num_key_value_heads", 0) or heads) / heads
-    return 2 * width / (width * width * (2 + 2 * shared) + 3 * width * inner)
 
 
 def _decoder_of(base: Any) -> Any | None:
@@ -259,7 +235,7 @@ def _decoder_of(base: Any) -> Any | None:
 
 
 def _has_full_attention(config: Any) -> bool:
-    """Whether a tree mask means what it says: no sliding windows, a masked implementation."""
+    """Whether attention by rows means what it says: no sliding windows, a masked implementation."""
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     has_window = getattr(config, "sliding_window", None) and getattr(
         config, "use_sliding_window", True

@@ -29,7 +29,8 @@ class VLLMBackend(BaseBackend):
     `executable` is the `vllm` of the environment it is installed in, which is another than
     this one (see requirements-serve.txt). `tensor_parallel` and `data_parallel` are passed on;
     `arguments` are further words for the command line. The server ends with this process,
-    however that ends. Its output goes to `log` (default: a temporary file).
+    however that ends. Its output goes to `log` (default: a temporary file). With `base_url` a
+    server that runs already is asked, and nothing is started or stopped.
     """
 
     name: ClassVar[str] = "vllm"
@@ -42,6 +43,7 @@ class VLLMBackend(BaseBackend):
         self,
         model: str,
         *,
+        base_url: str = "",
         executable: str = "vllm",
         tensor_parallel: int = 1,
         data_parallel: int = 1,
@@ -56,6 +58,7 @@ class VLLMBackend(BaseBackend):
         if data_parallel > 1:
             self._command += ["--data-parallel-size", str(data_parallel)]
         self._command += list(arguments)
+        self._base_url = base_url
         self._start_timeout_s = start_timeout_s
         self._timeout_s = timeout_s
         self._log = Path(log) if log else None
@@ -101,12 +104,15 @@ class VLLMBackend(BaseBackend):
             self._starting, self._lock_loop = asyncio.Lock(), loop
         async with self._starting:
             if self._server is None:
-                port = _free_port()
-                self._start(port)
-                await self._wait_until_healthy(port)
+                url = self._base_url
+                if not url:
+                    port = _free_port()
+                    self._start(port)
+                    await self._wait_until_healthy(port)
+                    url = f"http://127.0.0.1:{port}/v1"
                 self._server = OpenAIBackend(
                     self.model,
-                    base_url=f"http://127.0.0.1:{port}/v1",
+                    base_url=url,
                     timeout_s=self._timeout_s,
                     api_key="none",
                     features=self.features,

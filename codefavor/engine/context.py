@@ -60,15 +60,20 @@ class Context:
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
         accept: Sequence[str] = DEFAULT_ACCEPT,
+        may_be_empty: bool = False,
     ) -> Response:
         """The model's answer, with the store, caps, budget and retries of the run applied.
 
         Raises Rejected (`empty_answer`, `filtered_answer`, `truncated_answer`, `other_answer`)
-        for an answer whose finish reason is not in `accept`, or without any text.
+        for an answer whose finish reason is not in `accept`, or, unless it `may_be_empty` (say,
+        where the log-probabilities are what was asked for), without any text.
         """
         request = Request(messages, sampling or Sampling(), tuple(stop))
         response = await self._ask(request)
-        problems = [_problem(answer, accept) for answer in response.answers()]
+        problems = [
+            "" if may_be_empty and answer.finish_reason in accept else _problem(answer, accept)
+            for answer in response.answers()
+        ]
         if all(problems):
             raise Rejected(problems[0], f"finish reason {response.finish_reason}")
         return response

@@ -11,7 +11,7 @@ from codefavor.records import Problem, Row, read_rows
 from codefavor.sources.problems import load_problems
 
 _HOW_TO = (
-    "give the problems by name or file: --problems humaneval+,mbpp+ (joined by problem_id, or "
+    "name the problems by set or file: --tests humaneval+,mbpp+ (joined by problem_id, or "
     "CodePrefBench's task_id), or pairs with fields 'tests' and 'entry_point' of their own"
 )
 

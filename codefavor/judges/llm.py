@@ -119,7 +119,9 @@ class LlmJudge:
     async def _compare_one(self, comparison: Comparison) -> Verdict:
         messages = self.messages(comparison)
         if self._ask is not None:
-            response = await self._ask(messages, sampling=self._sampling)
+            # The log-probabilities are the answer, whatever the one token says.
+            is_free = self.mode == "logprobs"
+            response = await self._ask(messages, sampling=self._sampling, may_be_empty=is_free)
         else:
             response = await self.backend.generate(Request(messages, self._sampling))
         if self.mode == "logprobs":
@@ -128,30 +130,51 @@ class LlmJudge:
 
 
 def verdict_of_logprobs(response: Response) -> Verdict:
-    """The likelier label at the first token, undecided where neither is reported there.
+    """The likelier label at the first token; undecided where neither is surely the likelier.
 
-    A label that is missing counts as no more likely than the least likely token reported, so
-    `p_a` is then a bound on the safe side.
+    Servers report only the likeliest tokens. A label among them has the sum of its spellings
+    ("A", " A"); one that is missing has at most the probability of the least likely token
+    reported, and at most what all of them leave over. A verdict needs the other label to be
+    above that bound, and `p_a` is then the bound on the safe side.
     """
-    top = dict(response.logprobs[0].top) if response.logprobs else {}
-    if response.logprobs:
-        top.setdefault(response.logprobs[0].token, response.logprobs[0].logprob)
-    labels = {
-        label: [value for token, value in top.items() if token.strip().strip("▁Ġ") == label]
-        for label in ("A", "B")
-    }
-    raw = canonical_json({"top": top})
-    if not labels["A"] and not labels["B"]:
+    first = response.logprobs[0] if response.logprobs else None
+    top = {token: value for token, value in first.top.items() if _is_number(value)} if first else {}
+    chosen = first.token if first else ""
+    if first is not None and _is_number(first.logprob):
+        top.setdefault(chosen, first.logprob)
+    raw = canonical_json({"top": top, "chosen": chosen})
+    found = {label: _label_mass(top, label) for label in ("A", "B")}
+    mass_a, mass_b = found["A"], found["B"]
+    if mass_a is None and mass_b is None:
         return Verdict("undecided", None, raw)
-    floor = min(top.values())
-    mass = {
-        label: sum(math.exp(value) for value in values) or math.exp(floor)
-        for label, values in labels.items()
-    }
-    p_a = mass["A"] / (mass["A"] + mass["B"])
-    if mass["A"] == mass["B"]:
+    bound = _unreported_mass(top, chosen)
+    is_bounded = mass_a is None or mass_b is None
+    mass_a, mass_b = (bound if one is None else one for one in (mass_a, mass_b))
+    if mass_a + mass_b == 0 or (is_bounded and (found["A"] or found["B"] or 0.0) <= bound):
+        return Verdict("undecided", None, raw)
+    p_a = mass_a / (mass_a + mass_b)
+    if mass_a == mass_b:
         return Verdict("tie", 0.5, raw)
-    return Verdict("A" if mass["A"] > mass["B"] else "B", p_a, raw)
+    return Verdict("A" if mass_a > mass_b else "B", p_a, raw)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
+def _label_mass(top: Mapping[str, float], label: str) -> float | None:
+    """The probability of all reported spellings of a label, None where there are none."""
+    # Servers write the space before a word as it is, or as their tokenizer does.
+    values = [value for token, value in top.items() if token.strip().strip("▁Ġ") == label]
+    return math.fsum(math.exp(value) for value in values) if values else None
+
+
+def _unreported_mass(top: Mapping[str, float], chosen: str) -> float:
+    """The most that one token which is not reported can have."""
+    # A sampled token may stand beside the likeliest ones without being one of them.
+    likeliest = [value for token, value in top.items() if token != chosen] or list(top.values())
+    left_over = 1.0 - math.fsum(math.exp(value) for value in top.values())
+    return max(0.0, min(math.exp(min(likeliest)), left_over))
 
 
 def reread(verdict: Verdict, mode: str) -> Verdict:
@@ -164,10 +187,12 @@ def reread(verdict: Verdict, mode: str) -> Verdict:
     if mode in ("structured", "reasoned", "letter"):
         return parse_verdict(verdict.raw)
     if mode == "logprobs":
-        top = json.loads(verdict.raw)["top"]
+        stored_raw = json.loads(verdict.raw)
+        top = stored_raw["top"]
         if not top:
             return verdict
-        token = max(top, key=lambda one: top[one])
+        likeliest = max(top, key=lambda one: top[one])
+        token = stored_raw["chosen"] if stored_raw.get("chosen") in top else likeliest
         stored = (TokenLogprob(token, top[token], top),)
         return verdict_of_logprobs(Response(text=token, logprobs=stored))
     return verdict

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
-from codefavor.backends.base import Backend, Feature, Message, Request, Response, Sampling
+from codefavor.backends.base import (
+    Backend,
+    Feature,
+    Message,
+    Request,
+    Response,
+    Sampling,
+    Usage,
+)
 from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import Asker
 from codefavor.engine.budget import Budget, Ledger, purse_for
@@ -52,6 +60,12 @@ class Context:
     others: tuple[Backend, ...] = ()
     _asker: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
+    _used: Usage = field(default_factory=Usage, repr=False)
+
+    @property
+    def used(self) -> Usage:
+        """The tokens of all answers this row has had, those that were kept from earlier too."""
+        return self._used
 
     async def ask(
         self,
@@ -125,6 +139,7 @@ class Context:
         row_context.__dict__.update(self.__dict__)
         row_context.row_id = row_id
         row_context._n_asked = 0
+        row_context._used = Usage()
         return row_context
 
     def with_asker(self, asker: Asks | None) -> Context:
@@ -158,7 +173,9 @@ class Context:
         if self._asker is None:
             raise ConfigError("this step asks a model, and no backend was given")
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
-        return await self._asker.ask(request, self.row_id, occurrence)
+        response = await self._asker.ask(request, self.row_id, occurrence)
+        self._used += response.usage
+        return response
 
 
 def derived_seed(seed: int, name: str) -> int:

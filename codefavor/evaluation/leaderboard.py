@@ -21,6 +21,8 @@ AVERAGE = "average"
 # Columns of a table of published numbers that are no accuracies.
 _NO_GROUPS = frozenset({"model", "source", "normalised_cost"})
 _MEASURES = ("n", "n_error", "n_undecided", "consistency", "position_bias", "ece", "brier")
+# Dollars for 1,000 pairs in the orders asked, by the tokens of all replies.
+USD = "usd_per_1000_pairs"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def entry_of(result: Row) -> Entry:
         cells[name] = Cell(value)
     measures = {name: metrics["overall"].get(name) for name in _MEASURES}
     measures["n_error"] = metrics["overall"]["n_error"] + metrics["overall"]["n_missing"]
+    measures[USD] = _usd_per_1000(result.get("usage", {}), measures["n"])
     measures["attack"] = result["settings"].get("attack", "")
     for name in ("length_controlled", "style_controlled"):
         measures[name] = result.get(name, {}).get("accuracy")
@@ -91,6 +94,12 @@ def entry_of(result: Row) -> Entry:
         bins=metrics["overall"].get("bins", []),
         license=result.get("license", ""),
     )
+
+
+def _usd_per_1000(usage: Row, n: int) -> float | None:
+    """None where the price is unknown, and for judges that no server is paid for."""
+    usd, n_priced = usage.get("usd"), usage.get("n_priced", n)
+    return 1000 * usd / n_priced if usd and n_priced else None
 
 
 def protocol_text(settings: Row) -> str:
@@ -213,7 +222,7 @@ def paired_tests(
 def to_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
     """Header and lines of the table; accuracies are fractions, None where not measured."""
     groups = groups_of(entries)
-    measures = ["length_controlled", "style_controlled", "without_defects", *_MEASURES]
+    measures = ["length_controlled", "style_controlled", "without_defects", *_MEASURES, USD]
     header = ["judge", "kind", "protocol", *groups, "low", "high", *measures, "source"]
     lines = []
     for entry in entries:

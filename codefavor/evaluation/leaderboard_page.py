@@ -9,6 +9,7 @@ from html import escape
 from markupsafe import Markup
 
 from codefavor.evaluation.leaderboard import (
+    USD,
     Cell,
     Entry,
     agreement,
@@ -45,6 +46,7 @@ _HEADS = {
     "n_undecided": "undecided",
     "ece": "ECE",
     "brier": "Brier",
+    USD: "dollars for 1,000 pairs",
 }
 
 
@@ -122,7 +124,8 @@ _FOREST_NOTE = (
 )
 _COST_NOTE = (
     "CPU seconds of this process a pair, on the machine of the run, where the run measured them; "
-    "dollars where the backend has a price."
+    "dollars for 1,000 pairs in the orders asked, by the tokens of the replies, where the backend "
+    "has a price."
 )
 _RELIABILITY_NOTE = (
     "Stated probability of A (across) against how often A was the better program (up); the "
@@ -155,7 +158,7 @@ def _table(entries: Sequence[Entry]) -> str:
     groups = groups_of(entries)
     measured = [
         name
-        for name in (*_SHARES, *_RATES, *_COUNTS, *_SCORES)
+        for name in (*_SHARES, *_RATES, *_COUNTS, *_SCORES, USD)
         if any(entry.measures.get(name) is not None for entry in entries)
     ]
     names = ["judge", "protocol", *groups, "gain over trivial"]
@@ -171,10 +174,7 @@ def _table(entries: Sequence[Entry]) -> str:
         cells += [_cell(entry.cells.get(group, Cell(None))) for group in groups]
         cells.append(_number(entry.gain.get("mean"), str(entry.gain.get("against", ""))))
         for name in measured:
-            value = entry.measures.get(name)
-            is_count = name in _COUNTS
-            cells.append(f"<td>{'-' if value is None else value}</td>" if is_count else "")
-            cells.append("" if is_count else _number(value))
+            cells.append(_measure(name, entry.measures.get(name)))
         hint = f' title="{escape(entry.source, quote=True)}"' if entry.source else ""
         rows.append(f'<tr class="{entry.kind}"{hint}>{"".join(cells)}</tr>')
     return _board(f"<tr>{head}</tr>", "".join(rows), "sortable")
@@ -192,6 +192,14 @@ def _cell(cell: Cell) -> str:
     return f'<td data-value="{cell.accuracy}" title="{interval}">{percent(cell.accuracy)}</td>'
 
 
+def _measure(name: str, value: float | None) -> str:
+    if value is not None and name == USD:
+        return f'<td data-value="{value}">{value:.3g}</td>'
+    if name in _COUNTS:
+        return f"<td>{'-' if value is None else value}</td>"
+    return _number(value)
+
+
 def _number(value: float | None, against: str = "") -> str:
     sort = "" if value is None else f' data-value="{value}"'
     title = f' title="against {escape(against, quote=True)}"' if against else ""
@@ -202,7 +210,7 @@ def _costs(entries: Sequence[Entry]) -> str:
     times, prices = [], []
     for entry in entries:
         accuracy = headline_cell(entry).accuracy
-        n, usd = entry.usage.get("n_timed"), entry.usage.get("usd")
+        n, usd = entry.usage.get("n_timed"), entry.measures.get(USD)
         if accuracy is None:
             continue
         if n and entry.usage.get("cpu_s"):
@@ -211,7 +219,7 @@ def _costs(entries: Sequence[Entry]) -> str:
         if usd:
             prices.append(CostPoint(entry.label, entry.kind, usd, accuracy))
     by_time = cost_plot(times, "Time against accuracy", "CPU seconds a pair")
-    return by_time + cost_plot(prices, "Cost against accuracy", "dollars for the run")
+    return by_time + cost_plot(prices, "Cost against accuracy", "dollars for 1,000 pairs")
 
 
 def _reliabilities(entries: Sequence[Entry]) -> str:

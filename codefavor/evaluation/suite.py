@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codefavor import __version__
+from codefavor.backends.base import Backend, Usage
 from codefavor.engine.context import Context
+from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.attacks import Side, attack_items, robustness
@@ -38,6 +40,8 @@ from codefavor.judges.jury import Cascade
 from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
+# Backends whose model computes in this process.
+_IN_PROCESS = ("local", "embedded", "fake")
 NAMES = ("codeprefbench", "pairs", *sorted(BENCHMARKS))
 
 
@@ -205,8 +209,11 @@ def run_task(
                 **dict(run_options or {}),
             )
     cpu_s = time.process_time() - started
-    result = _finish(task, items, list(read_journal(journal_path)), described, out)
-    result["usage"] = _usage(counts, judge, cpu_s, is_priced=backend is not None)
+    records = list(read_journal(journal_path))
+    result = _finish(task, items, records, described, out)
+    result["usage"] = _usage(
+        records, counts, judge, context, cpu_s, is_elsewhere=_is_elsewhere(options, backend)
+    )
     _add_robustness(result, task, options, out)
     write_result(out, result)
     return result, counts
@@ -223,13 +230,39 @@ def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
     }
 
 
-def _usage(counts: Counts, judge: Judge, cpu_s: float, *, is_priced: bool) -> Row:
+def _is_elsewhere(options: JudgeOptions, backend: Backend | None) -> bool:
+    is_served = backend is not None and backend.name not in _IN_PROCESS
+    return is_served or options.needs_tests()
+
+
+def _usage(
+    records: Sequence[Row],
+    counts: Counts,
+    judge: Judge,
+    context: Context,
+    cpu_s: float,
+    *,
+    is_elsewhere: bool,
+) -> Row:
+    """What the replies took and cost, whenever they were paid for, and what this call took."""
+    rows = [record["row"] for record in records if record["status"] == "ok"]
+    used = [Usage(**row["usage"]) for row in rows if "usage" in row]
+    total = sum(used, Usage())
+    usd = None
+    if context.backend is not None:
+        table = context.prices or PriceTable.load()
+        price = table.price(context.backend.name, context.backend.model)
+        usd = None if price is None else price.cost_usd(total)
     usage: Row = {
-        "input_tokens": counts.input_tokens,
-        "output_tokens": counts.output_tokens,
-        "usd": counts.usd if is_priced else None,
-        # CPU seconds of this process for the pairs of this call, loading a model not counted.
-        "cpu_s": round(cpu_s, 3),
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "usd": usd,
+        "n_priced": len(used),
+        # What was paid on this journal: less, where answers were kept from another run.
+        "usd_paid": counts.usd if context.backend is not None else None,
+        # CPU seconds of this process for the pairs of this call, loading a model not counted;
+        # None where others do the work: a server, or the processes of the sandbox.
+        "cpu_s": None if is_elsewhere else round(cpu_s, 3),
         "n_timed": counts.n_ok,
     }
     if isinstance(judge, Cascade):

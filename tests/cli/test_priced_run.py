@@ -1,0 +1,99 @@
+"""Dollars from a server's token counts and a price file to the leaderboard's page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.cli.evaluate import app
+from codefavor.cli.report import app as report_app
+from codefavor.evaluation.results import read_result
+from codefavor.records import Preference, write_rows
+from tests.kit.server import LoopbackServer, Reply
+
+N = 6
+PRICES = {"openai:big": {"input": 2.5, "output": 10.0}, "openai:small": {"input": 0.1, "output": 1}}
+# 400 and 20 tokens a reply at these prices, two replies a pair: dollars for 1,000 pairs.
+PER_1000 = {"big": 2 * (400 * 2.5 + 20 * 10) / 1000, "small": 2 * (400 * 0.1 + 20 * 1) / 1000}
+
+
+def answer(call):
+    """The big model is always right, the small one always says A."""
+    text = call.body["messages"][-1]["content"]
+    is_first = "chosen" in text.split("Program B:")[0]
+    winner = "A" if is_first or call.body["model"] == "small" else "B"
+    content = json.dumps({"feedback": "", "winner": winner})
+    return Reply(
+        {
+            "choices": [{"index": 0, "message": {"content": content}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 400, "completion_tokens": 20, "total_tokens": 420},
+        }
+    )
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer(answer) as running:
+        yield running
+
+
+def run(tmp_path, server, model, *words):
+    pairs, prices = tmp_path / "pairs.jsonl", tmp_path / "prices.json"
+    rows = [
+        Preference(f"p{n}", "Do it.", f"chosen {n}", f"rejected {n}", problem_id=f"q{n}").to_row()
+        for n in range(N)
+    ]
+    write_rows(pairs, rows)
+    prices.write_text(json.dumps({"as_of": "today", "prices": PRICES}))
+    fixed = ["pairs", "--data", pairs, "--out", tmp_path / "r", "--model-type", "openai"]
+    fixed += ["--model-id", model, "--model-url", f"{server.url}/v1", "--prices", prices]
+    fixed += ["--cache", tmp_path / "answers.sqlite"]
+    found = CliRunner().invoke(app, [str(word) for word in (*fixed, *words)])
+    assert found.exit_code == 0, f"{found.output} {found.exception}"
+    name = words[words.index("--name") + 1] if "--name" in words else f"openai-{model}"
+    return tmp_path / "r" / f"pairs.{name}.json"
+
+
+def test_cost_goes_from_the_servers_usage_to_table_plot_and_csv(tmp_path, server):
+    paths = [run(tmp_path, server, model) for model in ("big", "small")]
+    usage = read_result(paths[0])["usage"]
+    assert usage["usd"] == pytest.approx(N * PER_1000["big"] / 1000)
+    assert (usage["input_tokens"], usage["output_tokens"]) == (N * 2 * 400, N * 2 * 20)
+    page = tmp_path / "board.html"
+    words = [str(word) for word in (*paths, "--out", page)]
+    found = CliRunner().invoke(report_app, ["leaderboard", *words])
+    assert found.exit_code == 0, found.output
+    rows = list(csv.DictReader(page.with_suffix(".csv").open()))
+    costs = [float(row["usd_per_1000_pairs"]) for row in rows]
+    assert costs == pytest.approx([PER_1000["big"], PER_1000["small"]])
+    html = page.read_text()
+    # The label of each point: accuracy in percent, then dollars for 1,000 pairs.
+    points = re.findall(r'openai:(\w+) \(structured\) <tspan class="soft">([\d.]+), ([\d.]+)', html)
+    assert ("big", "100.0", "2.4") in points and ("small", "50.0", "0.12") in points
+    assert f'<td data-value="{costs[0]}">2.4</td>' in html
+
+
+def test_a_reply_that_was_kept_costs_what_it_cost_but_is_not_paid_again(tmp_path, server):
+    first = read_result(run(tmp_path, server, "big"))["usage"]
+    again = read_result(run(tmp_path, server, "big", "--name", "again"))["usage"]
+    assert len(server.calls) == 2 * N
+    assert (first["usd_paid"], again["usd_paid"]) == (pytest.approx(first["usd"]), 0)
+    assert again["usd"] == pytest.approx(first["usd"])
+    # Half the replies in one order: half the cost for a pair, though nothing is paid.
+    one = read_result(run(tmp_path, server, "big", "--name", "one", "--orders", "one"))["usage"]
+    assert one["usd"] == pytest.approx(first["usd"] / 2)
+
+
+def test_a_resumed_run_has_the_cost_of_all_its_pairs(tmp_path, server):
+    path = run(tmp_path, server, "big", "--name", "whole")
+    journal = tmp_path / "r" / "rows" / "pairs.whole.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: N // 2]))
+    before = read_result(path)["usage"]["usd"]
+    assert read_result(run(tmp_path, server, "big", "--name", "whole"))["usage"]["usd"] == (
+        pytest.approx(before)
+    )

@@ -54,6 +54,16 @@ Comments = Annotated[
     str | None,
     typer.Option(help="CodePrefBench: removed, paper or kept (left out: by the protocol)"),
 ]
+Criteria = Annotated[
+    str,
+    typer.Option(help="Criteria instead of the pairs' own, in words; none leaves them out."),
+]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        help="Fields to report apart, with commas; of pairs also those of their rows and meta."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Only so many pairs, drawn by the seed.")]
 Seed = Annotated[int, typer.Option(help="Of samples, resampling and baselines.")]
 StyleControl = Annotated[
@@ -67,7 +77,9 @@ AttackFlag = Annotated[
     ),
 ]
 AttackSide = Annotated[str, typer.Option(help="The side attacked: rejected, chosen or both.")]
-Out = Annotated[Path, typer.Option(help="Folder of the result and its journal.")]
+Out = Annotated[
+    Path, typer.Option("--out", "--evalroot", help="Folder of the result and its journal.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew.")]
 Rescore = Annotated[
     bool, typer.Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
@@ -91,6 +103,8 @@ class TaskFlags:
     protocol: ProtocolFlag = "both-orders"
     orders: OrdersFlag = None
     comments: Comments = None
+    criteria: Criteria = ""
+    group_by: GroupBy = ""
     limit: Limit = None
     seed: Seed = 0
     style_control: StyleControl = False
@@ -108,6 +122,8 @@ class TaskFlags:
             protocol=one_of("--protocol", self.protocol, get_args(Protocol)),
             orders=one_of("--orders", self.orders, get_args(Orders)),
             comments=comments,
+            criteria=self.criteria,
+            group_by=names_of(self.group_by),
             limit=self.limit,
             seed=self.seed,
             has_style_control=self.style_control,
@@ -252,6 +268,11 @@ def show(result: Row) -> None:
             f"before, {_percent(one['accuracy_after'])} after (n = {one['n']}, "
             f"{_percent(one['flip_rate'])} flipped)"
         )
+    for name, groups in result.get("subgroups", {}).items():
+        shares = ", ".join(
+            f"{value} {_percent(one['accuracy'])} (n = {one['n']})" for value, one in groups.items()
+        )
+        typer.echo(f"{name.replace('_', ' ')}: {shares}")
     for key in ("length_controlled", "style_controlled"):
         if key in result:
             typer.echo(f"{key.replace('_', '-')} accuracy {_percent(result[key]['accuracy'])}")
@@ -261,5 +282,10 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
+# The original's --model_id and the like mean the same.
+_AS_BEFORE = {"token_normalize_func": lambda name: name.replace("_", "-")}
+
 for _name in NAMES:
-    app.command(_name, help=f"Judge the pairs of {_name}.")(expanded(judge))
+    app.command(_name, help=f"Judge the pairs of {_name}.", context_settings=_AS_BEFORE)(
+        expanded(judge)
+    )

@@ -37,7 +37,9 @@ ReductionFlag = Annotated[
     str, typer.Option("--reduction", help=f"Likelihood: {', '.join(get_args(Reduction))}.")
 ]
 ModeFlag = Annotated[str, typer.Option("--mode", help=f"Chat: {', '.join(get_args(Mode))}.")]
-MaxTokens = Annotated[int, typer.Option(help="Longest reply of a chat judge.")]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", "--max-new-tokens", help="Longest reply of a chat judge.")
+]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 System = Annotated[
     str,

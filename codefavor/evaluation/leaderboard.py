@@ -56,6 +56,7 @@ class Entry:
     source: str = ""
     label: str = ""
     license: str = ""
+    subgroups: dict[str, dict[str, Cell]] = field(default_factory=dict)
 
     @property
     def is_attacked(self) -> bool:
@@ -93,6 +94,10 @@ def entry_of(result: Row) -> Entry:
         usage=dict(result.get("usage", {})),
         bins=metrics["overall"].get("bins", []),
         license=result.get("license", ""),
+        subgroups={
+            name: {value: _cell(one) for value, one in groups.items()}
+            for name, groups in result.get("subgroups", {}).items()
+        },
     )
 
 

@@ -102,6 +102,7 @@ def _benchmark(name: str, entries: Sequence[Entry], records: Records, seed: int)
         _section("Table", _table(shown), _TABLE_NOTE),
         _section("Accuracy with intervals", forest(shown), _FOREST_NOTE),
         _section("Groups", radars(ours), "The rings are 50 % (inner) and 100 %."),
+        _section("Subgroups", _subgroups(ours), "Accuracy in percent; hover for the interval."),
         _section("Time and cost", _costs(ours), _COST_NOTE),
         _section("Calibration", _reliabilities(ours), _RELIABILITY_NOTE),
         _section("Robustness", _heat_map(ordered), _HEAT_NOTE),
@@ -178,6 +179,27 @@ def _table(entries: Sequence[Entry]) -> str:
         hint = f' title="{escape(entry.source, quote=True)}"' if entry.source else ""
         rows.append(f'<tr class="{entry.kind}"{hint}>{"".join(cells)}</tr>')
     return _board(f"<tr>{head}</tr>", "".join(rows), "sortable")
+
+
+def _subgroups(entries: Sequence[Entry]) -> str:
+    """Judge by group, a part of the head for each field that makes groups."""
+    groups: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for name, cells_of in entry.subgroups.items():
+            groups.setdefault(name, {}).update(dict.fromkeys(cells_of))
+    columns = [(name, value) for name, values in groups.items() for value in values]
+    if not columns:
+        return ""
+    head = "".join(
+        f"<th>{escape(name.replace('_', ' '))}<br>{escape(value)}</th>" for name, value in columns
+    )
+    rows = []
+    for entry in entries:
+        cells = [
+            _cell(entry.subgroups.get(name, {}).get(value, Cell(None))) for name, value in columns
+        ]
+        rows.append(f'<tr><th scope="row">{escape(entry.label)}</th>{"".join(cells)}</tr>')
+    return _board(f"<tr><th>judge</th>{head}</tr>", "".join(rows))
 
 
 def _board(head: str, rows: str, kind: str = "") -> str:

@@ -34,12 +34,15 @@ from codefavor.evaluation.results import (
     rows_path,
     write_result,
 )
+from codefavor.evaluation.subgroups import subgroups
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
 from codefavor.judges.base import Judge, make_judge
 from codefavor.judges.jury import Cascade
 from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
+# Instead of criteria of one's own: no pair states any.
+NO_CRITERIA = "none"
 # Backends whose model computes in this process.
 _IN_PROCESS = ("local", "embedded", "fake")
 NAMES = ("codeprefbench", "pairs", *sorted(BENCHMARKS))
@@ -55,7 +58,8 @@ class Task:
 
     `data` is the data file (a folder for codeprefbench), `data_dir` the common data folder.
     `comments` None means the protocol's own rule. `limit` draws so many pairs by the hash of
-    `seed` and id.
+    `seed` and id. `criteria` replaces those of the pairs ("none": they are left out), `group_by`
+    names fields to report apart.
     `attack` changes one side of every pair without changing its meaning (see `attacks`).
     """
 
@@ -69,6 +73,8 @@ class Task:
     limit: int | None = None
     seed: int = 0
     has_style_control: bool = False
+    criteria: str = ""
+    group_by: tuple[str, ...] = ()
     attack: str = ""
     attack_side: Side = "rejected"
 
@@ -87,6 +93,8 @@ class Task:
         row: Row = {"protocol": self.protocol, "orders": self.shown_orders}
         if self.benchmark == "codeprefbench":
             row |= {"comments": self.comment_rule, "aspects": list(self.aspects)}
+        if self.criteria:
+            row["criteria"] = self.criteria
         if self.limit is not None:
             row |= {"limit": self.limit, "seed": self.seed}
         if self.attack:
@@ -107,6 +115,9 @@ def load_task(task: Task) -> list[Row]:
         items = read_items(task.data)
     else:
         items = load_items(task.benchmark, data=task.data, data_dir=task.data_dir)
+    if task.criteria:
+        criteria = "" if task.criteria == NO_CRITERIA else task.criteria
+        items = [{**item, "criteria": criteria} for item in items]
     if task.limit is not None and task.limit < len(items):
         # By hash of seed and id: a smaller sample lies within a larger one, whatever the order.
         order = sorted(items, key=lambda item: content_id(task.seed, item["id"]))
@@ -130,6 +141,7 @@ def task_of(result: Row, *, data: Path | None = None, data_dir: Path | None = No
         protocol=settings["protocol"],
         orders=settings.get("orders"),
         comments=settings.get("comments"),
+        criteria=settings.get("criteria", ""),
         limit=settings.get("limit"),
         seed=settings.get("seed", 0),
         attack=settings.get("attack", ""),
@@ -158,11 +170,18 @@ def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
             "" if options.name or not options.adapter else options.adapter.name,
             "" if options.name or options.model_type != "likelihood" else options.reduction,
             "paper" if task.protocol == "paper" else "",
+            _criteria_part(task.criteria),
             f"{task.attack}-{task.attack_side}" if task.attack else "",
         )
         if part
     )
     return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', name)}.json"
+
+
+def _criteria_part(criteria: str) -> str:
+    if criteria in ("", NO_CRITERIA):
+        return "no-criteria" if criteria else ""
+    return f"criteria-{content_id(criteria)[:6]}"
 
 
 def run_task(
@@ -347,6 +366,8 @@ def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row, ou
         style_records=style,
         seed=task.seed,
     )
+    data = task.data if task.benchmark == "pairs" else None
+    result["subgroups"] = subgroups(records, items, task.group_by, data=data, seed=task.seed)
     if task.benchmark == "codeprefbench":
         result["averages"] = averages(score(records, {i["id"]: i for i in items}, n_resamples=2))
     write_result(out, result)

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from codefavor.cli.evaluate import app
+from codefavor.errors import BackendError
 from codefavor.evaluation.results import read_result, rows_path
 from codefavor.evaluation.stored_judge import StoredJudge, held_out_weights
 from codefavor.journal import read_journal
@@ -162,3 +163,75 @@ def test_stored_and_live_members_go_together(pairs_file, tmp_path):
     result = judged(pairs_file, out, *words)
     assert result["metrics"]["overall"]["accuracy"] == 1
     assert rows_path(stored).stem in result["judge"]["members"]
+
+
+def remember_prompt(request):
+    prompts.append(request.messages[-1]["content"])
+    return "[RESULT] A"
+
+
+prompts = []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "It must be fast."),
+        (["--criteria", "Be brief."], "Be brief."),
+        (["--criteria", "none"], ""),
+    ],
+)
+def test_criteria_can_be_replaced_and_left_out(words, expected, tmp_path):
+    write_rows(tmp_path / "pairs.jsonl", [pair(1, criteria="It must be fast.")])
+    judge = ["--model-type", "fake", "--model-id", f"{__name__}:remember_prompt"]
+    judge += ["--mode", "reasoned", "--cache", tmp_path / "answers.sqlite"]
+    prompts.clear()
+    result = judged(tmp_path / "pairs.jsonl", tmp_path / "r", *judge, *words)
+    assert len(prompts) == 2
+    for prompt in prompts:
+        assert expected in prompt and ("Criteria" in prompt) == bool(expected)
+        assert ("It must be fast." in prompt) == (expected == "It must be fast.")
+    assert result["settings"].get("criteria", "") == (words[1] if words else "")
+
+
+def test_the_originals_spelling_of_flags_is_understood(pairs_file, tmp_path):
+    words = ["--model_type", "length_bias", "--model_id", "shorter", "--evalroot", tmp_path / "r"]
+    found, output = evaluate("pairs", "--data", pairs_file, *words, "--concurrency", "80")
+    assert found.exit_code == 0, output
+    assert (tmp_path / "r" / "pairs.length_bias-shorter.json").is_file()
+
+
+def test_groups_by_field_length_and_meta_are_reported_apart(tmp_path):
+    # The shorter program is right in p0 and p1, wrong in p2 and p3, and there is none in p4.
+    rows = []
+    for n in range(5):
+        texts = ("ab", "abcd") if n < 2 else ("abcd", "ab") if n < 4 else ("abc", "abd")
+        row = pair(n, chosen=texts[0], rejected=texts[1], meta={"author": "xyxyx"[n]})
+        rows.append({**row, "kind": "odd" if n % 2 else "even"})
+    write_rows(tmp_path / "pairs.jsonl", rows)
+    judge = ["--model-type", "length-bias", "--model-id", "shorter"]
+    words = [*judge, "--group-by", "kind,author"]
+    result = judged(tmp_path / "pairs.jsonl", tmp_path / "r", *words)
+    found = {
+        name: {value: (one["accuracy"], one["n"]) for value, one in groups.items()}
+        for name, groups in result["subgroups"].items()
+    }
+    assert found == {
+        "better program is": {"as long": (0.5, 1), "longer": (0, 2), "shorter": (1, 2)},
+        "kind": {"even": (0.5, 3), "odd": (0.5, 2)},
+        "author": {"x": (0.5, 3), "y": (0.5, 2)},
+    }
+    wrong = ["--data", tmp_path / "pairs.jsonl", "--out", tmp_path / "q", *judge]
+    refused, output = evaluate("pairs", *wrong, "--group-by", "colour")
+    assert refused.exit_code != 0 and "no pair has this field" in output
+
+
+def test_an_evaluation_of_which_everything_failed_leaves_with_code_1(pairs_file, tmp_path):
+    judge = ["--model-type", "fake", "--model-id", f"{__name__}:is_down", "--out", tmp_path / "r"]
+    words = [*judge, "--max-error-rate", "1", "--cache", tmp_path / "answers.sqlite"]
+    found, output = evaluate("pairs", "--data", pairs_file, *words)
+    assert found.exit_code == 1 and f"{N} errors" in output
+
+
+def is_down(request):
+    raise BackendError("the server is down", retryable=False, reason="server_down")

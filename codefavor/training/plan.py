@@ -65,6 +65,9 @@ def plan_training(
             raise ConfigError(f"{recipe}: has {len(entries)} data sets; cannot replace 'the' one")
         wanted["datasets"] = [{**entries[0], "path": str(data)}]
     config = apply_overrides(config, wanted)
+    if "output_dir" in wanted:
+        # Another run's prepared data must not be found: Axolotl tells it by the paths alone.
+        config["dataset_prepared_path"] = f"{wanted['output_dir']}/prepared"
     for key in ("base_model", "output_dir", "datasets"):
         if not config.get(key):
             raise ConfigError(f"{recipe}: the key {key!r} is missing or empty")

@@ -13,6 +13,7 @@ import pytest
 
 from codefavor.errors import ConfigError
 from codefavor.training import launch as launching
+from codefavor.training.check import path_errors
 from codefavor.training.plan import (
     apply_overrides,
     fire_literal,
@@ -72,6 +73,16 @@ def test_prepared_data_goes_to_another_folder_when_the_data_changes(folder: Path
     before = prepared()
     (folder / "outputs/data/dpo.jsonl").write_text('{"messages": [1]}\n')
     assert prepared() != before
+
+
+def test_prepared_data_follows_the_output_folder(folder: Path):
+    """`--set output_dir=...` is what our own errors advise; the check wants both in one place."""
+    plan = plan_training(DPO, folder=folder, gpus=0, overrides={"output_dir": "outputs/second"})
+    assert plan.output_dir == folder / "outputs" / "second"
+    findings = path_errors(plan.config, DPO, folder)
+    assert [text for text in findings if "dataset_prepared_path" in text] == []
+    [flag] = [one for one in training_command(plan) if "dataset_prepared_path" in one]
+    assert flag.startswith("--dataset_prepared_path='outputs/second/prepared/")
 
 
 def test_the_fingerprint_covers_config_data_and_model(folder: Path):

@@ -38,6 +38,7 @@ from codefavor.evaluation.subgroups import subgroups
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
 from codefavor.judges.base import Judge, make_judge
 from codefavor.judges.jury import Cascade
+from codefavor.judges.llm import LlmJudge
 from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
@@ -230,6 +231,8 @@ def run_task(
     cpu_s = time.process_time() - started
     records = list(read_journal(journal_path))
     result = _finish(task, items, records, described, out)
+    if isinstance(judge, LlmJudge):
+        result["prompt_sha256"] = judge.prompt_sha256
     result["usage"] = _usage(
         records, counts, judge, context, cpu_s, is_elsewhere=_is_elsewhere(options, backend)
     )
@@ -329,7 +332,7 @@ def rescore_task(
     rewrite_journal(rows_path(out), manifest, records)
     old = read_result(out) if out.is_file() else {}
     result = _finish(task, items, records, judge, out)
-    result |= {key: old[key] for key in ("usage",) if key in old}
+    result |= {key: old[key] for key in ("usage", "prompt_sha256") if key in old}
     _add_robustness(result, task, options, out)
     write_result(out, result)
     return result

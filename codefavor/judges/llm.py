@@ -9,17 +9,19 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
 
-from codefavor.backends.base import Backend, Request, Response, Sampling, TokenLogprob
+from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
 from codefavor.judges.base import raise_errors
 from codefavor.judges.verdict_parser import parse_verdict
 from codefavor.prompts.chat import SystemTurn, comparison_messages
-from codefavor.records import Comparison, Verdict, canonical_json
+from codefavor.records import Comparison, Verdict, canonical_json, content_id
 
 Mode = Literal["auto", "structured", "reasoned", "letter", "logprobs"]
 Ask = Callable[..., Awaitable[Response]]
 
+# What a mode asks of a backend beyond text.
+_NEEDS: Mapping[str, Feature] = {"structured": "json_schema", "logprobs": "logprobs"}
 # The label's log-probabilities must be among the likeliest tokens that a server reports.
 _N_LOGPROBS = 20
 _STRUCTURED = (
@@ -72,6 +74,12 @@ class LlmJudge:
         self.backend = backend
         if mode == "auto":
             mode = "structured" if "json_schema" in backend.features else "reasoned"
+        needed = _NEEDS.get(mode)
+        if needed is not None and needed not in backend.features:
+            raise ConfigError(
+                f"--mode {mode} needs a backend with {needed}, and {backend.name} has none; use "
+                "reasoned or letter (or name what the server can do with --set features=...)"
+            )
         self.mode: Mode = mode
         self.name = name or f"{backend.name}:{backend.model} ({mode})"
         self._language = language
@@ -115,6 +123,11 @@ class LlmJudge:
             last = messages[-1]
             messages[-1] = {**last, "content": last["content"] + _STRUCTURED}
         return messages
+
+    @property
+    def prompt_sha256(self) -> str:
+        """The hash of the prompt's own words: of a question without any program."""
+        return content_id(self.messages(Comparison("instruction", "a", "b", "criteria")))
 
     async def _compare_one(self, comparison: Comparison) -> Verdict:
         messages = self.messages(comparison)

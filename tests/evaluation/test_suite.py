@@ -89,6 +89,26 @@ def test_a_judge_that_knows_scores_100_and_gains_over_the_trivial(pairs_file, tm
     assert read_result(out) == result
 
 
+def test_a_result_names_its_prompt_by_hash_and_other_words_are_another_prompt(pairs_file, tmp_path):
+    def hash_of(mode):
+        path = tmp_path / f"{mode}.json"
+        return run(Task("pairs", data=pairs_file), options(mode=mode), path)[0]["prompt_sha256"]
+
+    assert hash_of("structured") != hash_of("letter")
+    assert rescore_task(Task("pairs", data=pairs_file), options(), tmp_path / "letter.json")[
+        "prompt_sha256"
+    ] == hash_of("letter")
+
+
+def test_a_mode_that_the_backend_has_not_is_refused_before_anything_is_asked():
+    backend = FakeBackend(f"{__name__}:always_a")
+    backend.features = frozenset({"stop", "system"})
+    for mode in ("structured", "logprobs"):
+        with pytest.raises(ConfigError, match=f"--mode {mode} needs a backend"):
+            LlmJudge(backend, mode=mode)
+    assert LlmJudge(backend).mode == "reasoned"
+
+
 def test_a_judge_that_always_says_a_has_50_percent_and_full_position_bias(pairs_file, tmp_path):
     result, _ = run(Task("pairs", data=pairs_file), options("always_a"), tmp_path / "r.json")
     overall = result["metrics"]["overall"]

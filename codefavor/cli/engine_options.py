@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -28,9 +28,12 @@ from codefavor.engine import (
     StopRule,
     TerminalProgress,
 )
+from codefavor.engine.batch import BatchRun
 from codefavor.engine.output import batch_to_file, run_to_file
 from codefavor.engine.plan import Forecasted, forecast
+from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError
+from codefavor.journal import Journal
 from codefavor.records import Row
 from codefavor.sources.locate import DATA_VARIABLE
 
@@ -91,6 +94,9 @@ class AskingFlags:
     no_cache: NoCache = False
     retry_errors: RetryErrors = False
     max_error_rate: MaxErrorRate = 0.5
+    batch: Batch = False
+    batch_options: BatchOptions = None
+    no_wait: NoWait = False
 
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
         """A context whose answers are kept: shared by default, else beside `out`."""
@@ -125,40 +131,55 @@ class AskingFlags:
             "progress": TerminalProgress(),
         }
 
-
-@dataclass(frozen=True, kw_only=True)
-class EngineFlags(AskingFlags):
-    """The shared flags of a command that names its backend, and may ask in batch mode."""
-
-    backend: BackendFlag
-    batch: Batch = False
-    batch_options: BatchOptions = None
-    no_wait: NoWait = False
-
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
         """Run online or in batch mode, as the flags say; other options as `run_to_file`.
 
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
+        self.check()
         if not self.batch:
-            if self.batch_options or self.no_wait:
-                raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
             return run_to_file(step, rows, out, **options, **self.run_options())
-        context: Context = options["context"]
-        assert context.backend is not None
-        service = make_batch_service(context.backend, **parse_options(self.batch_options or []))
         options.pop("label", None)
-        shared = self.run_options()
-        return batch_to_file(
+        batch = {**self._batch_options(options["context"]), **options}
+        return batch_to_file(step, list(rows), out, wait=not self.no_wait, **batch)
+
+    def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
+        """The same for a journal alone; other options as `run_sync`."""
+        self.check()
+        if not self.batch:
+            return run_sync(step, rows, journal, **options, **self.run_options())
+        batch = BatchRun(
             step,
-            list(rows),
-            out,
-            service,
-            wait=not self.no_wait,
-            report=lambda words: typer.echo(words, err=True),
-            **{name: shared[name] for name in ("budget", "limits", "retry_errors")},
-            **options,
+            lambda: rows,
+            journal,
+            context=options["context"],
+            **self._batch_options(options["context"]),
         )
+        return asyncio.run(batch.run(wait=not self.no_wait))
+
+    def check(self) -> None:
+        """Raise ConfigError for flags of the batch mode without it."""
+        if not self.batch and (self.batch_options or self.no_wait):
+            raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
+
+    def _batch_options(self, context: Context) -> dict[str, Any]:
+        if context.backend is None:
+            raise ConfigError("--batch is for judges that ask a chat model")
+        shared = self.run_options()
+        return {
+            "service": make_batch_service(
+                context.backend, **parse_options(self.batch_options or [])
+            ),
+            "report": lambda words: typer.echo(words, err=True),
+            **{name: shared[name] for name in ("budget", "limits", "retry_errors")},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFlags(AskingFlags):
+    """The shared flags of a command that names its backend."""
+
+    backend: BackendFlag
 
     def forecast(self, step: Step, rows: Iterable[Row], backend: Backend, seed: int) -> None:
         """Print what `--dry-run` finds out; nothing is asked."""

@@ -216,11 +216,14 @@ def _run(
         path,
         backend_options=parse_options(asking.backend_options or []),
         make_context=make_context,
-        run_options=asking.run_options(),
+        run=asking.run,
+        in_batch=asking.batch,
         overwrite=overwrite,
         judges=judges,
     )
     typer.echo(summary(counts), err=True)
+    if not result:
+        return
     show(result)
     typer.echo(path)
     fail_if_all_failed(counts)

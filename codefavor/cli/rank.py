@@ -20,7 +20,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import JudgeFlags, one_of
 from codefavor.engine import Context
-from codefavor.engine.output import journal_of, run_to_file
+from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.judge_options import COMBINED_KINDS, JudgeOptions, TestBench
 from codefavor.evaluation.rank_step import (
@@ -89,7 +89,7 @@ def command(
         if backend is not None:
             context = asking.make_context(backend, out, seed)
             stack.enter_context(asking.closing(context))
-        counts = run_to_file(
+        counts = asking.run_to_file(
             rank_step(made, chosen),
             rows,
             out,
@@ -105,9 +105,10 @@ def command(
             context=context,
             expand=lambda row: ranked_candidates(row, keep),
             label=f"rank: {made.name}",
-            **asking.run_options(),
         )
     typer.echo(summary(counts), err=True)
+    if counts.n_pending:
+        return
     typer.echo(json.dumps(_told(out, counts.n_error + counts.n_old_errors), indent=2))
     fail_if_all_failed(counts)
 

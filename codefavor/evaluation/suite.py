@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -192,14 +192,17 @@ def run_task(
     *,
     backend_options: Mapping[str, Any] | None = None,
     make_context: Any = None,
-    run_options: Mapping[str, Any] | None = None,
+    run: Callable[..., Counts] | None = None,
+    in_batch: bool = False,
     overwrite: bool = False,
     judges: dict[JudgeOptions, Judge] | None = None,
 ) -> tuple[Row, Counts]:
     """Judge all pairs (those not yet in its journal) and write the result file.
 
-    `make_context` makes the runner's context from a backend (default: a plain one). `judges`
-    keeps local judges between calls: their models are loaded, and their texts scored, once.
+    `make_context` makes the runner's context from a backend (default: a plain one), `run` runs
+    as `run_sync` does; while rows wait for a batch there is no result yet, and an empty one comes
+    back. `in_batch` means the prices of batch mode. `judges` keeps local judges between calls:
+    their models are loaded, and their texts scored, once.
     """
     items = load_task(task)
     options = _fitted(options, task, items)
@@ -220,21 +223,28 @@ def run_task(
         context = make_context(backend) if make_context is not None else Context(backend=backend)
         started = time.process_time()
         with Journal.open(journal_path, manifest) as journal:
-            counts = run_sync(
+            counts = (run or run_sync)(
                 judge_step(judge, orders=task.shown_orders),
                 items,
                 journal,
                 context=context,
                 label=f"judge: {judge.name}",
-                **dict(run_options or {}),
             )
+    if counts.n_pending:
+        return {}, counts
     cpu_s = time.process_time() - started
     records = list(read_journal(journal_path))
     result = _finish(task, items, records, described, out)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
     result["usage"] = _usage(
-        records, counts, judge, context, cpu_s, is_elsewhere=_is_elsewhere(options, backend)
+        records,
+        counts,
+        judge,
+        context,
+        cpu_s,
+        is_elsewhere=_is_elsewhere(options, backend),
+        in_batch=in_batch,
     )
     _add_robustness(result, task, options, out)
     write_result(out, result)
@@ -265,6 +275,7 @@ def _usage(
     cpu_s: float,
     *,
     is_elsewhere: bool,
+    in_batch: bool,
 ) -> Row:
     """What the replies took and cost, whenever they were paid for, and what this call took."""
     rows = [record["row"] for record in records if record["status"] == "ok"]
@@ -274,6 +285,7 @@ def _usage(
     if context.backend is not None:
         table = context.prices or PriceTable.load()
         price = table.price(context.backend.name, context.backend.model)
+        price = price.in_batch() if price is not None and in_batch else price
         usd = None if price is None else price.cost_usd(total)
     usage: Row = {
         "input_tokens": total.input_tokens,

@@ -13,10 +13,14 @@ from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.evaluation.results import read_result
 from codefavor.records import Preference, write_rows
+from tests.engine.test_batch import PlayedBatches
 from tests.kit.server import LoopbackServer, Reply
 
 N = 6
-PRICES = {"openai:big": {"input": 2.5, "output": 10.0}, "openai:small": {"input": 0.1, "output": 1}}
+PRICES = {
+    "openai:big": {"input": 2.5, "output": 10.0, "batch_factor": 0.5},
+    "openai:small": {"input": 0.1, "output": 1},
+}
 # 400 and 20 tokens a reply at these prices, two replies a pair: dollars for 1,000 pairs.
 PER_1000 = {"big": 2 * (400 * 2.5 + 20 * 10) / 1000, "small": 2 * (400 * 0.1 + 20 * 1) / 1000}
 
@@ -97,3 +101,27 @@ def test_a_resumed_run_has_the_cost_of_all_its_pairs(tmp_path, server):
     assert read_result(run(tmp_path, server, "big", "--name", "whole"))["usage"]["usd"] == (
         pytest.approx(before)
     )
+
+
+def test_a_batch_gives_the_same_verdicts_at_the_batch_price(tmp_path):
+    online = tmp_path / "online"
+    batch = tmp_path / "batch"
+    for folder in (online, batch):
+        folder.mkdir()
+    with LoopbackServer(answer) as server:
+        expected = read_result(run(online, server, "big"))
+    service = PlayedBatches(answer)
+    with LoopbackServer(service) as server:
+        path = run(batch, server, "big", "--batch", "--no-wait")
+        assert not path.exists()
+        for _ in range(5):
+            run(batch, server, "big", "--batch", "--no-wait")
+    found = read_result(path)
+    assert len(service.jobs) == 1 and service.n_answered == 2 * N
+    assert found["metrics"] == expected["metrics"]
+    assert found["usage"]["usd"] == pytest.approx(expected["usage"]["usd"] / 2)
+
+
+def test_flags_of_batches_need_a_batch(tmp_path, server):
+    with pytest.raises(AssertionError, match="belong to --batch"):
+        run(tmp_path, server, "big", "--no-wait")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from codefavor import __version__
 from codefavor.backends.base import Backend, Usage
+from codefavor.engine.budget import ledger_path
 from codefavor.engine.context import Context
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, run_sync
@@ -209,8 +210,7 @@ def run_task(
     backend = options.make_backend(backend_options)
     journal_path = rows_path(out)
     if overwrite:
-        for path in (journal_path, manifest_path(journal_path)):
-            path.unlink(missing_ok=True)
+        _forget(journal_path)
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, options, items, stack)
         judge = (judges or {}).get(options) or options.make_judge(items, backend, bench)
@@ -237,18 +237,16 @@ def run_task(
     result = _finish(task, items, records, described, out)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
-    result["usage"] = _usage(
-        records,
-        counts,
-        judge,
-        context,
-        cpu_s,
-        is_elsewhere=_is_elsewhere(options, backend),
-        in_batch=in_batch,
-    )
+    timed = None if _is_elsewhere(options, backend) else cpu_s
+    result["usage"] = _usage(records, counts, judge, context, timed, in_batch=in_batch)
     _add_robustness(result, task, options, out)
     write_result(out, result)
     return result, counts
+
+
+def _forget(journal: Path) -> None:
+    for path in (journal, manifest_path(journal), ledger_path(journal)):
+        path.unlink(missing_ok=True)
 
 
 def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
@@ -272,9 +270,8 @@ def _usage(
     counts: Counts,
     judge: Judge,
     context: Context,
-    cpu_s: float,
+    cpu_s: float | None,
     *,
-    is_elsewhere: bool,
     in_batch: bool,
 ) -> Row:
     """What the replies took and cost, whenever they were paid for, and what this call took."""
@@ -296,7 +293,7 @@ def _usage(
         "usd_paid": counts.usd if context.backend is not None else None,
         # CPU seconds of this process for the pairs of this call, loading a model not counted;
         # None where others do the work: a server, or the processes of the sandbox.
-        "cpu_s": None if is_elsewhere else round(cpu_s, 3),
+        "cpu_s": None if cpu_s is None else round(cpu_s, 3),
         "n_timed": counts.n_ok,
     }
     if isinstance(judge, Cascade):

@@ -10,12 +10,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import CodefavorError
 from codefavor.records import Row
-from codefavor.training.check import Finding, RecipeChecker
+from codefavor.training.check import Finding, RecipeChecker, quiet
 from codefavor.training.model_shapes import cached_file
 from codefavor.training.plan import is_local_path
 from codefavor.training.preview import Preview, TokenRow, token_budget
@@ -28,6 +31,7 @@ def preflight(recipe: Path, config: Row, *, gpus: int, folder: Path) -> list[Fin
     """What stands against launching a recipe with these settings; nothing is downloaded."""
     findings = RecipeChecker().check(recipe, config=config, gpus=gpus, folder=folder)
     findings += [Finding("error", text) for text in model_errors(config, folder)]
+    findings += [Finding("error", text) for text in tracker_errors(config)]
     if any(finding.severity == "error" for finding in findings):
         return findings
     if _has_tokenizer(config, folder):
@@ -68,6 +72,25 @@ def model_errors(
         yield f"base_model: {name!r} is neither a folder here nor a name on the Hub: {error}"
     except (HfHubHTTPError, HTTPError, OSError) as error:
         yield f"base_model: the Hub cannot be asked for {name}: {type(error).__name__}: {error}"
+
+
+def tracker_errors(config: Mapping[str, Any]) -> Iterator[str]:
+    """Trackers that would end the training at its first step, when the model is loaded."""
+    for name in ("wandb", "trackio", "mlflow", "tensorboard"):
+        if not config.get(f"use_{name}"):
+            continue
+        try:
+            with quiet():
+                tracker = import_module(name)
+        except ImportError as error:
+            yield f"use_{name}: {name} does not import ({error}); pip install {name}"
+            continue
+        # Axolotl pins a trackio that is older than what the transformers it pins calls.
+        if name == "trackio" and "bucket_id" not in signature(tracker.init).parameters:
+            yield (
+                f"use_trackio: trackio {version('trackio')} lacks what transformers "
+                f"{version('transformers')} asks of it; pip install --upgrade trackio"
+            )
 
 
 def _has_tokenizer(config: Mapping[str, Any], folder: Path) -> bool:

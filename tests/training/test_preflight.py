@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from codefavor.records import write_rows
 from codefavor.training.check import Finding
 from codefavor.training.formats import convert
 from codefavor.training.plan import plan_training
-from codefavor.training.preflight import model_errors, token_findings
+from codefavor.training.preflight import model_errors, token_findings, tracker_errors
 from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs
 from tests.training.hub import FakeHub, serving
@@ -115,6 +117,39 @@ def test_a_tokenizer_without_a_chat_template_is_refused(embedded_model: Path, tm
     plain = {"chat_template": "tokenizer_default", "chat_template_jinja": None}
     with pytest.raises(ConfigError, match="has no chat template"):
         findings_of("smollm2-135m/sft", "sft", tmp_path / "bare", tmp_path, **plain)
+
+
+def fake_package(folder: Path, name: str, version: str, text: str) -> None:
+    """A package as `pip install` leaves it, of one module."""
+    (folder / f"{name}.py").write_text(text)
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "trackio",
+            "def init(project, name=None): ...\n",
+            r"trackio 0.1 lacks .* --upgrade trackio",
+        ),
+        ("trackio", "def init(project, bucket_id=None): ...\n", ""),
+        ("mlflow", "import no_such_module\n", r"mlflow does not import .* pip install mlflow"),
+    ],
+)
+def test_a_tracker_that_cannot_work_is_found_before_the_launch(
+    name: str, text: str, message: str, tmp_path: Path, monkeypatch
+):
+    fake_package(tmp_path, name, "0.1", text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    assert list(tracker_errors({})) == []
+    found = list(tracker_errors({f"use_{name}": True}))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    assert len(found) == bool(message)
+    assert all(re.search(message, text) for text in found), found
 
 
 REFUSALS = {

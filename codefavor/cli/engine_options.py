@@ -165,6 +165,8 @@ class AskingFlags:
     def _batch_options(self, context: Context) -> dict[str, Any]:
         if context.backend is None:
             raise ConfigError("--batch is for judges that ask a chat model")
+        if context.others:
+            raise ConfigError("--batch asks one chat model; run each by itself, then combine them")
         shared = self.run_options()
         return {
             "service": make_batch_service(

@@ -77,17 +77,21 @@ def command(
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = candidate_rows(completions, known, criteria)
     options = _checked(judge.options(seed), rows, known)
-    backend = options.make_backend(parse_options(asking.backend_options or []))
+    backends = options.make_backends(parse_options(asking.backend_options or []))
     with contextlib.ExitStack() as stack:
         bench = None
         if options.needs_tests():
             sets = [load_problems(name, data_dir=data_folder()) for name in options.problems]
             tested = {one.id: one for some in sets or [list(known.values())] for one in some}
             bench = TestBench(tested, stack.enter_context(options.sandbox.make_pool()))
-        made = options.make_judge([], backend, bench)
+        made = options.make_judge([], backends, bench)
         context = Context()
-        if backend is not None:
-            context = asking.make_context(backend, out, seed)
+        if backends:
+            first, *others = backends.values()
+            context = asking.make_context(first, out, seed)
+            context.others = tuple(others)
+            for other in others:
+                stack.enter_context(asking.closing(Context(other)))
             stack.enter_context(asking.closing(context))
         counts = asking.run_to_file(
             rank_step(made, chosen),
@@ -99,7 +103,7 @@ def command(
                 "criteria": criteria,
                 "completions_sha256": file_sha256(completions),
                 "problems_sha256": problems_sha256(known.values()),
-                "judge": options.describe(made, backend),
+                "judge": options.describe(made, backends),
                 "code_version": __version__,
             },
             context=context,

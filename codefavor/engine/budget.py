@@ -174,17 +174,29 @@ class Reservation:
         self.usd = usd
 
 
-class Purse:
-    """Keeps spent plus reserved below the budget; a request that does not fit waits or fails."""
+class _Reserved:
+    """What is set aside for all requests in flight, of one model or of several."""
 
-    def __init__(self, budget: Budget, price: Price | None, ledger: Ledger) -> None:
+    def __init__(self) -> None:
+        self.usd = 0.0
+        self.tokens = 0
+        self.n = 0
+        self.changed = asyncio.Event()
+
+
+class Purse:
+    """Keeps spent plus reserved below the budget; a request that does not fit waits or fails.
+
+    `beside` is the purse of another model that is paid out of the same budget.
+    """
+
+    def __init__(
+        self, budget: Budget, price: Price | None, ledger: Ledger, beside: Purse | None = None
+    ) -> None:
         self._budget = budget
         self._price = price
         self.ledger = ledger
-        self._reserved_usd = 0.0
-        self._reserved_tokens = 0
-        self._n_reserved = 0
-        self._changed = asyncio.Event()
+        self._reserved: _Reserved = _Reserved() if beside is None else beside._reserved
         self.is_price_known = price is not None
 
     async def reserve(self, forecast: Usage) -> Reservation:
@@ -197,30 +209,30 @@ class Purse:
         usd = self._price.cost_usd(forecast) if self._price else 0.0
         tokens = forecast.input_tokens + forecast.output_tokens
         while not self._fits(tokens, usd):
-            if self._n_reserved == 0:
+            if self._reserved.n == 0:
                 raise self._spent_error(tokens, usd)
-            self._changed.clear()
-            await self._changed.wait()
-        self._n_reserved += 1
-        self._reserved_usd += usd
-        self._reserved_tokens += tokens
+            self._reserved.changed.clear()
+            await self._reserved.changed.wait()
+        self._reserved.n += 1
+        self._reserved.usd += usd
+        self._reserved.tokens += tokens
         return Reservation(tokens, usd)
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:
         """Replace a reservation by what was really used; None if no answer came."""
-        self._n_reserved -= 1
-        self._reserved_usd -= reservation.usd
-        self._reserved_tokens -= reservation.tokens
+        self._reserved.n -= 1
+        self._reserved.usd -= reservation.usd
+        self._reserved.tokens -= reservation.tokens
         if usage is not None:
             self.ledger.add(usage, self._price.cost_usd(usage) if self._price else 0.0)
-        self._changed.set()
+        self._reserved.changed.set()
 
     def _fits(self, tokens: int, usd: float) -> bool:
         spent = self.ledger.usage
-        total = spent.input_tokens + spent.output_tokens + self._reserved_tokens + tokens
+        total = spent.input_tokens + spent.output_tokens + self._reserved.tokens + tokens
         if self._budget.tokens is not None and total > self._budget.tokens:
             return False
-        total_usd = self.ledger.usd + self._reserved_usd + usd
+        total_usd = self.ledger.usd + self._reserved.usd + usd
         return self._budget.usd is None or total_usd <= self._budget.usd
 
     def _spent_error(self, tokens: int, usd: float) -> BudgetError:
@@ -242,12 +254,21 @@ class Purse:
         )
 
 
-def purse_for(budget: Budget | None, price: Price | None, spec: str, ledger: Ledger) -> Purse:
-    """The purse of a run. Raises ConfigError for a budget in money without a known price."""
+def purse_for(
+    budget: Budget | None,
+    price: Price | None,
+    spec: str,
+    ledger: Ledger,
+    beside: Purse | None = None,
+) -> Purse:
+    """The purse of a run (see `Purse`).
+
+    Raises ConfigError for a budget in money without a known price.
+    """
     if budget is not None and budget.usd is not None and price is None:
         raise ConfigError(
             f"a budget in dollars needs the price of {spec}, which is in no price table; give it "
             'in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars per '
             "million tokens), or use a budget in tokens"
         )
-    return Purse(budget or Budget(), price, ledger)
+    return Purse(budget or Budget(), price, ledger, beside)

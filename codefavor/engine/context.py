@@ -7,7 +7,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from codefavor.backends.base import (
     Backend,
@@ -20,7 +20,7 @@ from codefavor.backends.base import (
 )
 from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import Asker
-from codefavor.engine.budget import Budget, Ledger, purse_for
+from codefavor.engine.budget import Budget, Ledger, Purse, purse_for
 from codefavor.engine.clock import Clock, SystemClock
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
@@ -60,12 +60,16 @@ class Context:
     others: tuple[Backend, ...] = ()
     _asker: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
-    _used: Usage = field(default_factory=Usage, repr=False)
+    _used: dict[str, Usage] = field(default_factory=dict, repr=False)
+    _others: OtherAskers | None = field(default=None, repr=False)
 
     @property
-    def used(self) -> Usage:
-        """The tokens of all answers this row has had, those that were kept from earlier too."""
-        return self._used
+    def used(self) -> dict[str, Usage]:
+        """The tokens of all answers this row has had, those that were kept from earlier too.
+
+        By "backend:model", as prices are.
+        """
+        return dict(self._used)
 
     async def ask(
         self,
@@ -139,17 +143,32 @@ class Context:
         row_context.__dict__.update(self.__dict__)
         row_context.row_id = row_id
         row_context._n_asked = 0
-        row_context._used = Usage()
+        row_context._used = {}
         return row_context
 
-    def with_asker(self, asker: Asks | None) -> Context:
-        """A copy that asks through the given asker."""
-        return dataclasses.replace(self, _asker=asker)
+    def with_asker(self, asker: Asks | None, others: OtherAskers | None = None) -> Context:
+        """A copy that asks through the given asker, and further backends through `others`."""
+        return dataclasses.replace(self, _asker=asker, _others=others)
+
+    def through(self, backend: Backend) -> Context:
+        """The same row's context asking another of the run's backends; its answers count too."""
+        if backend is self.backend or self._others is None:
+            return self
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.backend, copy._asker = backend, self._others.asker(backend)
+        return copy
 
     def make_asker(
-        self, *, limits: Limits | None, budget: Budget | None, ledger: Ledger, max_concurrency: int
+        self,
+        *,
+        limits: Limits | None,
+        budget: Budget | None,
+        ledger: Ledger,
+        max_concurrency: int,
+        beside: Purse | None = None,
     ) -> Asker | None:
-        """The asker of one run; None without a backend."""
+        """The asker of one run; None without a backend. `beside` as in `Purse`."""
         if self.backend is None:
             return None
         prices = self.prices or PriceTable.load()
@@ -158,7 +177,7 @@ class Context:
         return Asker(
             self.backend,
             limits=limits or Limits(),
-            purse=purse_for(budget, price, spec, ledger),
+            purse=purse_for(budget, price, spec, ledger, beside),
             answers=self.answers,
             clock=self.clock,
             rng=random.Random(self.seed),
@@ -174,8 +193,49 @@ class Context:
             raise ConfigError("this step asks a model, and no backend was given")
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
         response = await self._asker.ask(request, self.row_id, occurrence)
-        self._used += response.usage
+        if self.backend is not None:
+            spec = f"{self.backend.name}:{self.backend.model}"
+            self._used[spec] = self._used.get(spec, Usage()) + response.usage
         return response
+
+
+class OtherAskers:
+    """The askers of a run's further backends, each made when its backend is first asked.
+
+    They share the budget and the ledger of the run; caps hold for each backend by itself.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        main: Asker,
+        *,
+        limits: Limits | None,
+        budget: Budget | None,
+        max_concurrency: int,
+    ) -> None:
+        self._context, self._main = context, main
+        self._options: dict[str, Any] = {
+            "limits": limits,
+            "budget": budget,
+            "max_concurrency": max_concurrency,
+        }
+        self._made: dict[int, Asker] = {}
+
+    def asker(self, backend: Backend) -> Asker:
+        """The asker of this backend. Raises ConfigError as `purse_for` does."""
+        if id(backend) not in self._made:
+            purse = self._main.purse
+            made = dataclasses.replace(self._context, backend=backend).make_asker(
+                ledger=purse.ledger, beside=purse, **self._options
+            )
+            assert made is not None
+            self._made[id(backend)] = made
+        return self._made[id(backend)]
+
+    def all(self) -> list[Asker]:
+        """Those that were asked."""
+        return list(self._made.values())
 
 
 def derived_seed(seed: int, name: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from codefavor.engine.ask import Asker, RowPending, RunEnding, RunStopped, describe_reasons
 from codefavor.engine.budget import Budget, Ledger, ledger_path
-from codefavor.engine.context import Asks, Context
+from codefavor.engine.context import Asks, Context, OtherAskers
 from codefavor.engine.limits import Limits
 from codefavor.engine.progress import NoProgress, Progress
 from codefavor.errors import (
@@ -111,12 +111,18 @@ async def run(
             asker = context.make_asker(
                 limits=limits, budget=budget, ledger=ledger, max_concurrency=concurrency
             )
+        others = None
+        if asker is not None and context.others:
+            others = OtherAskers(
+                context, asker, limits=limits, budget=budget, max_concurrency=concurrency
+            )
         loop = _Loop(
             step,
             rows,
             journal,
-            context=context.with_asker(put_aside or asker),
+            context=context.with_asker(put_aside or asker, others),
             asker=asker,
+            others=others,
             progress=progress or NoProgress(),
             retry_errors=retry_errors,
             stop_rule=stop_rule or StopRule(),
@@ -198,6 +204,7 @@ class _Loop:
         *,
         context: Context,
         asker: Asker | None,
+        others: OtherAskers | None,
         progress: Progress,
         retry_errors: bool,
         stop_rule: StopRule,
@@ -210,6 +217,7 @@ class _Loop:
         self._journal = journal
         self._context = context
         self._asker = asker
+        self._others = others
         self._progress = progress
         self._done = journal.done_ids()
         self._seen = IdSet()
@@ -238,8 +246,8 @@ class _Loop:
 
     def counts(self) -> Counts:
         """The sums so far."""
-        purse = self._asker.purse if self._asker else None
-        spent = purse.ledger.usage if purse else None
+        askers = self._askers()
+        spent = askers[0].purse.ledger.usage if askers else None
         return Counts(
             n=sum(self._ended.values()),
             n_ok=self._ended["ok"],
@@ -250,12 +258,24 @@ class _Loop:
             n_duplicates=self._ended["duplicate"],
             n_pending=self._ended["pending"],
             reasons=dict(self._reasons.most_common()),
-            n_requests=self._asker.tally.n_sent if self._asker else 0,
-            n_from_store=self._asker.tally.n_from_store if self._asker else 0,
+            n_requests=sum(one.tally.n_sent for one in askers),
+            n_from_store=sum(one.tally.n_from_store for one in askers),
             input_tokens=spent.input_tokens if spent else 0,
             output_tokens=spent.output_tokens if spent else 0,
-            usd=None if purse and not purse.is_price_known else purse.ledger.usd if purse else 0.0,
+            usd=self._usd(),
         )
+
+    def _askers(self) -> list[Asker]:
+        if self._asker is None:
+            return []
+        return [self._asker, *(self._others.all() if self._others else [])]
+
+    def _usd(self) -> float | None:
+        """What was paid; None if the price of any model that was asked is unknown."""
+        purses = [asker.purse for asker in self._askers()]
+        if not all(purse.is_price_known for purse in purses):
+            return None
+        return purses[0].ledger.usd if purses else 0.0
 
     async def _worker(self) -> None:
         while not self._is_ending:
@@ -360,17 +380,17 @@ class _Loop:
             if self._ended[kind]:
                 fields[kind] = self._ended[kind]
         if self._asker is not None:
-            purse = self._asker.purse
-            fields["tokens"] = purse.ledger.usage.input_tokens + purse.ledger.usage.output_tokens
-            fields["usd"] = purse.ledger.usd if purse.is_price_known else None
+            spent = self._asker.purse.ledger.usage
+            fields["tokens"] = spent.input_tokens + spent.output_tokens
+            fields["usd"] = self._usd()
         return fields
 
     def _end(self, error: BaseException | None) -> None:
         """Start nothing more; the first error is the one the run ends with."""
         self._ending = self._ending or error
         self._is_ending = True
-        if self._asker is not None:
-            self._asker.end()
+        for asker in self._askers():
+            asker.end()
 
     async def _watch(self, interrupted: asyncio.Event) -> None:
         await interrupted.wait()

@@ -89,8 +89,8 @@ class JudgeOptions:
     `model_id` is a model id for a server, a folder for a local model, shorter/longer for
     length-bias, or for a jury or cascade its members, comma-separated (a cascade asks them in
     this order): the result file of an earlier run, whose stored verdicts are looked up, or
-    model_type:model_id for a judge that is asked now, with the other options as they are; at
-    most one of these may be a chat model. `reduction` is the likelihood judge's, `mode` the chat
+    model_type:model_id for a judge that is asked now, with the other options as they are.
+    `reduction` is the likelihood judge's, `mode` the chat
     judge's. `system` is the system turn that the model was trained with, "" for the judge's own
     default. `weights` of a jury are numbers with commas or "accuracy" (see `held_out_weights`),
     `by_probability` and `min_confidence` as in `Jury` and `Cascade`. `problems` names the tests
@@ -134,28 +134,33 @@ class JudgeOptions:
             )
         return self.model_id
 
-    def make_backend(self, extra: Mapping[str, Any] | None = None) -> Backend | None:
-        """The backend of a chat judge, or of a combined judge's chat member; None without."""
+    @property
+    def spec(self) -> str:
+        """How this judge is called as a member of another."""
+        return f"{self.model_type}:{self.model_id}"
+
+    def make_backends(self, extra: Mapping[str, Any] | None = None) -> dict[str, Backend]:
+        """The backend of each chat model that is asked, by the `spec` of its judge."""
         if self.kind in COMBINED_KINDS:
-            chats = [one for one in self.members() if one is not None and one.kind == "llm"]
-            if len(chats) > 1:
-                raise ConfigError(
-                    f"--model-type {self.kind}: {len(chats)} of its members are chat models; run "
-                    "each by itself, then name the result files"
-                )
-            return chats[0].make_backend(extra) if chats else None
+            chats = {
+                one.spec: one for one in self.members() if one is not None and one.kind == "llm"
+            }
+            return {spec: one.make_backends(extra)[spec] for spec, one in chats.items()}
         if self.kind != "llm":
-            return None
+            return {}
         backend = MODEL_TYPES[self.model_type][1]
         options = dict(extra or {})
         if self.model_url:
             options["base_url"] = self.model_url
         if backend == "local" and self.adapter is not None:
             options["adapter"] = str(self.adapter)
-        return make_backend(f"{backend}:{self.model_id}", **options)
+        return {self.spec: make_backend(f"{backend}:{self.model_id}", **options)}
 
     def make_judge(
-        self, items: Sequence[Row], backend: Backend | None, bench: TestBench | None = None
+        self,
+        items: Sequence[Row],
+        backends: Mapping[str, Backend],
+        bench: TestBench | None = None,
     ) -> Judge:
         """The judge. `items` are for those that learn from them or look them up, `bench` for
         the execution judge."""
@@ -166,7 +171,8 @@ class JudgeOptions:
         if kind in LOCAL_KINDS:
             options = self._local_options()
         elif kind == "llm":
-            options = {"backend": backend, "mode": self.mode, "max_tokens": self.max_tokens}
+            options = {"backend": backends[self.spec], "mode": self.mode}
+            options["max_tokens"] = self.max_tokens
             options |= {"temperature": self.temperature, "language": self.language}
             options["name"] = self.name or None
         if self.system and kind in (*LOCAL_KINDS, "llm"):
@@ -183,7 +189,7 @@ class JudgeOptions:
             options = {"problems": bench.problems, "pool": bench.pool}
             options["limits"] = self.sandbox.limits
         elif kind in COMBINED_KINDS:
-            options = self._combined_options(items, backend, bench)
+            options = self._combined_options(items, backends, bench)
         assert kind in JUDGES
         return make_judge(kind, **options)
 
@@ -235,12 +241,12 @@ class JudgeOptions:
         return options
 
     def _combined_options(
-        self, items: Sequence[Row], backend: Backend | None, bench: TestBench | None
+        self, items: Sequence[Row], backends: Mapping[str, Backend], bench: TestBench | None
     ) -> dict[str, Any]:
         judges: list[Judge] = []
         for name, options in zip(self._member_names(), self.members(), strict=True):
             if options is not None:
-                judges.append(options.make_judge(items, backend, bench))
+                judges.append(options.make_judge(items, backends, bench))
             else:
                 path = Path(name)
                 label = str(read_result(path)["judge"]["name"])
@@ -270,14 +276,14 @@ class JudgeOptions:
                 f"--weights is {self.weights!r}; expected numbers with commas, or {BY_ACCURACY}"
             ) from error
 
-    def describe(self, judge: Judge, backend: Backend | None) -> Row:
+    def describe(self, judge: Judge, backends: Mapping[str, Backend]) -> Row:
         """What a result file and a manifest say about the judge: names, settings and hashes."""
         row: Row = {"name": self.name or judge.name, "kind": self.kind, "model_id": self.model_id}
         if self.kind == "llm":
             row["mode"] = getattr(judge, "mode", self.mode)
-        return row | self.describe_settings(backend)
+        return row | self.describe_settings(backends)
 
-    def describe_settings(self, backend: Backend | None) -> Row:
+    def describe_settings(self, backends: Mapping[str, Backend]) -> Row:
         """The settings that the verdicts depend on, and the hashes of local weights."""
         row: Row = {}
         if self.kind in LOCAL_KINDS:
@@ -288,13 +294,13 @@ class JudgeOptions:
             row["reference"] = (
                 _sha256_of_weights(self.reference) if self.reference is not None else {}
             )
-        if self.kind == "llm" and backend is not None:
-            row |= {"backend": backend.identity}
+        if self.kind == "llm":
+            row |= {"backend": backends[self.spec].identity}
             row |= {"temperature": self.temperature, "max_tokens": self.max_tokens}
         if self.system:
             row["system"] = self.system
         if self.kind in COMBINED_KINDS:
-            row["members"] = self._describe_members(backend)
+            row["members"] = self._describe_members(backends)
             row |= {"min_confidence": self.min_confidence} if self.kind == "cascade" else {}
         if self.kind == "jury" and (self.weights or self.by_probability):
             row |= {"jury_weights": self.weights, "by_probability": self.by_probability}
@@ -307,16 +313,15 @@ class JudgeOptions:
             row["ties"] = self.length_ties
         return row
 
-    def _describe_members(self, backend: Backend | None) -> Row:
+    def _describe_members(self, backends: Mapping[str, Backend]) -> Row:
         members: Row = {}
         for name, options in zip(self._member_names(), self.members(), strict=True):
             if options is None:
                 path = rows_path(Path(name))
                 members[path.stem] = file_sha256(path)
             else:
-                is_chat = options.kind == "llm"
-                settings = options.describe_settings(backend if is_chat else None)
-                members[name] = settings | ({"mode": options.mode} if is_chat else {})
+                mode = {"mode": options.mode} if options.kind == "llm" else {}
+                members[name] = options.describe_settings(backends) | mode
         return members
 
 

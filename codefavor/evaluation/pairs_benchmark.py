@@ -99,8 +99,8 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
         shown = _shown(row, orders)
         verdicts = await bound.compare([_comparison(row, order) for order in shown])
         pairs = zip(shown, verdicts, strict=True)
-        used = context.used
-        usage = {"usage": used.to_row()} if used.input_tokens or used.output_tokens else {}
+        used = {spec: one.to_row() for spec, one in context.used.items()}
+        usage = {"usage": used} if used else {}
         return {
             **{key: row[key] for key in row if key not in _LEFT_OUT},
             "n_chosen_chars": len(row["chosen"]),

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -207,20 +207,22 @@ def run_task(
     """
     items = load_task(task)
     options = _fitted(options, task, items)
-    backend = options.make_backend(backend_options)
+    backends = options.make_backends(backend_options)
+    backend = next(iter(backends.values()), None)
     journal_path = rows_path(out)
     if overwrite:
         _forget(journal_path)
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, options, items, stack)
-        judge = (judges or {}).get(options) or options.make_judge(items, backend, bench)
+        judge = (judges or {}).get(options) or options.make_judge(items, backends, bench)
         if judges is not None and options.kind in LOCAL_KINDS:
             judges[options] = judge
-        described = options.describe(judge, backend)
+        described = options.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
         manifest = _manifest(task, described, items)
         context = make_context(backend) if make_context is not None else Context(backend=backend)
+        context.others = tuple(backends.values())[1:]
         started = time.process_time()
         with Journal.open(journal_path, manifest) as journal:
             counts = (run or run_sync)(
@@ -237,7 +239,7 @@ def run_task(
     result = _finish(task, items, records, described, out)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
-    timed = None if _is_elsewhere(options, backend) else cpu_s
+    timed = None if _is_elsewhere(options, backends.values()) else cpu_s
     result["usage"] = _usage(records, counts, judge, context, timed, in_batch=in_batch)
     _add_robustness(result, task, options, out)
     write_result(out, result)
@@ -260,8 +262,8 @@ def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
     }
 
 
-def _is_elsewhere(options: JudgeOptions, backend: Backend | None) -> bool:
-    is_served = backend is not None and backend.name not in _IN_PROCESS
+def _is_elsewhere(options: JudgeOptions, backends: Iterable[Backend]) -> bool:
+    is_served = any(backend.name not in _IN_PROCESS for backend in backends)
     return is_served or options.needs_tests()
 
 
@@ -276,21 +278,20 @@ def _usage(
 ) -> Row:
     """What the replies took and cost, whenever they were paid for, and what this call took."""
     rows = [record["row"] for record in records if record["status"] == "ok"]
-    used = [Usage(**row["usage"]) for row in rows if "usage" in row]
-    total = sum(used, Usage())
-    usd = None
-    if context.backend is not None:
-        table = context.prices or PriceTable.load()
-        price = table.price(context.backend.name, context.backend.model)
-        price = price.in_batch() if price is not None and in_batch else price
-        usd = None if price is None else price.cost_usd(total)
+    used: dict[str, Usage] = {}
+    for row in rows:
+        for spec, one in row.get("usage", {}).items():
+            used[spec] = used.get(spec, Usage()) + Usage(**one)
+    total = sum(used.values(), Usage())
+    asks = context.backend is not None
+    prices = context.prices or PriceTable.load()
     usage: Row = {
         "input_tokens": total.input_tokens,
         "output_tokens": total.output_tokens,
-        "usd": usd,
-        "n_priced": len(used),
+        "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
+        "n_priced": sum("usage" in row for row in rows),
         # What was paid on this journal: less, where answers were kept from another run.
-        "usd_paid": counts.usd if context.backend is not None else None,
+        "usd_paid": counts.usd if asks else None,
         # CPU seconds of this process for the pairs of this call, loading a model not counted;
         # None where others do the work: a server, or the processes of the sandbox.
         "cpu_s": None if cpu_s is None else round(cpu_s, 3),
@@ -300,6 +301,18 @@ def _usage(
         # How often each member was asked by this call: what a cascade saves.
         usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
     return usage
+
+
+def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:
+    """The price of these tokens by "backend:model"; None if any price is unknown."""
+    total = 0.0
+    for spec, usage in used.items():
+        backend, _, model = spec.partition(":")
+        price = prices.price(backend, model)
+        if price is None:
+            return None
+        total += (price.in_batch() if in_batch else price).cost_usd(usage)
+    return total
 
 
 def _test_bench(

@@ -45,6 +45,8 @@ class CanAsk(Protocol):
     @property
     def ask(self) -> Ask: ...
 
+    def through(self, backend: Backend) -> CanAsk: ...
+
 
 class LlmJudge:
     """Asks a backend (or the backend of a spec such as "openai:gpt-4o") which is better.
@@ -97,7 +99,7 @@ class LlmJudge:
     def with_context(self, context: CanAsk) -> LlmJudge:
         """The same judge asking through a runner's context (limits, budget, stored answers)."""
         bound = copy.copy(self)
-        bound._ask = context.ask
+        bound._ask = context.through(self.backend).ask
         return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:

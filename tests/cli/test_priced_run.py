@@ -103,6 +103,42 @@ def test_a_resumed_run_has_the_cost_of_all_its_pairs(tmp_path, server):
     )
 
 
+def test_a_cascade_of_two_paid_models_asks_the_costly_one_on_doubt_and_pays_both(tmp_path, server):
+    """The small model says "tie" for the first three pairs, else it is right."""
+
+    def doubting(call):
+        reply = answer(call)
+        text = call.body["messages"][-1]["content"]
+        if call.body["model"] == "small":
+            number = int(text.split("chosen ")[1][0])
+            is_first = "chosen" in text.split("Program B:")[0]
+            winner = "tie" if number < 3 else "A" if is_first else "B"
+            content = json.dumps({"feedback": "", "winner": winner})
+            reply.body["choices"][0]["message"]["content"] = content
+        return reply
+
+    server.handler = doubting
+    words = ["--model-type", "cascade", "--model-id", "openai:small,openai:big", "--name", "both"]
+    result = read_result(run(tmp_path, server, "big", *words))
+    models = [call.body["model"] for call in server.calls]
+    assert (models.count("small"), models.count("big")) == (2 * N, 2 * 3)
+    assert result["metrics"]["overall"]["accuracy"] == 1
+    expected = (N * PER_1000["small"] + 3 * PER_1000["big"]) / 1000
+    assert result["usage"]["usd"] == pytest.approx(expected)
+    assert result["usage"]["usd_paid"] == pytest.approx(expected)
+    asked = {name.split()[0]: n for name, n in result["usage"]["asked"].items()}
+    assert asked == {"openai:small": 2 * N, "openai:big": 2 * 3}
+
+
+def test_the_budget_of_two_models_is_one(tmp_path, server):
+    jury = ["--model-type", "jury", "--model-id", "openai:small,openai:big", "--name", "both"]
+    # All replies cost 0.01512 dollars.
+    with pytest.raises(AssertionError, match="the budget is spent"):
+        run(tmp_path, server, "big", *jury, "--budget-usd", "0.01", "--max-tokens", "20")
+    spent = (tmp_path / "r" / "rows" / "pairs.both.jsonl.spent").read_text().split("\n")
+    assert 0.004 < sum(float(line.split()[3]) for line in spent if line) <= 0.01
+
+
 def test_a_batch_gives_the_same_verdicts_at_the_batch_price(tmp_path):
     online = tmp_path / "online"
     batch = tmp_path / "batch"

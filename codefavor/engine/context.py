@@ -205,22 +205,23 @@ class OtherAskers:
     They share the budget and the ledger of the run; caps hold for each backend by itself.
     """
 
-    def __init__(
-        self,
+    def __init__(self, context: Context, main: Asker, **options: Any) -> None:
+        self._context, self._main, self._options = context, main, options
+        self._made: dict[int, Asker] = {}
+
+    @classmethod
+    def of(
+        cls,
         context: Context,
-        main: Asker,
-        *,
+        main: Asker | None,
         limits: Limits | None,
         budget: Budget | None,
         max_concurrency: int,
-    ) -> None:
-        self._context, self._main = context, main
-        self._options: dict[str, Any] = {
-            "limits": limits,
-            "budget": budget,
-            "max_concurrency": max_concurrency,
-        }
-        self._made: dict[int, Asker] = {}
+    ) -> OtherAskers | None:
+        """Those of a run; None if it asks nobody, or one backend alone."""
+        if main is None or not context.others:
+            return None
+        return cls(context, main, limits=limits, budget=budget, max_concurrency=max_concurrency)
 
     def asker(self, backend: Backend) -> Asker:
         """The asker of this backend. Raises ConfigError as `purse_for` does."""

@@ -111,11 +111,7 @@ async def run(
             asker = context.make_asker(
                 limits=limits, budget=budget, ledger=ledger, max_concurrency=concurrency
             )
-        others = None
-        if asker is not None and context.others:
-            others = OtherAskers(
-                context, asker, limits=limits, budget=budget, max_concurrency=concurrency
-            )
+        others = OtherAskers.of(context, asker, limits, budget, concurrency)
         loop = _Loop(
             step,
             rows,

@@ -33,8 +33,10 @@ def read_json(text: str, read: Callable[[str], Choice]) -> Choice | None:
     words between them take the earlier one back.
     """
     found: list[Choice] = []
+    # {"A": 7, "B": 9} is an answer only where it is the whole of one.
+    is_whole = text.strip().strip("`").removeprefix("json").strip().startswith("{")
     for value in _objects(text):
-        choice = _from_object(value, read)
+        choice = _from_object(value, read, may_be_scores=is_whole)
         if choice is not None:
             found.append(choice)
     if found:
@@ -91,12 +93,18 @@ def _almost_json(text: str) -> Any:
         return None
 
 
-def _from_object(value: Any, read: Callable[[str], Choice]) -> Choice | None:
+def _from_object(
+    value: Any, read: Callable[[str], Choice], *, may_be_scores: bool
+) -> Choice | None:
     if not isinstance(value, dict):
         return None
     fields = {re.sub(r"[\W_]+", "", str(key)).lower(): one for key, one in value.items()}
     answers = [one for key, one in fields.items() if _KEY.fullmatch(key)]
-    stated = [_from_answer(one, read) for one in answers if isinstance(one, str | int | dict)]
+    stated = [
+        _from_answer(one, read, may_be_scores=may_be_scores)
+        for one in answers
+        if isinstance(one, str | int | dict)
+    ]
     choices = {choice for choice in stated if choice is not None}
     if choices:
         return choices.pop() if len(choices) == 1 else "undecided"
@@ -107,19 +115,24 @@ def _from_object(value: Any, read: Callable[[str], Choice]) -> Choice | None:
     }
     if flags:
         return "undecided" if len(flags) > 1 else "A" if "A" in flags else "B"
-    nested = {_from_object(one, read) for one in fields.values()} - {None}
+    nested = {
+        _from_object(one, read, may_be_scores=may_be_scores or "score" in key or "rating" in key)
+        for key, one in fields.items()
+    } - {None}
     if nested:
         return nested.pop() if len(nested) == 1 else "undecided"
-    by_scores = _from_scores(fields)
+    by_scores = _from_scores(fields) if may_be_scores else None
     if by_scores is not None:
         return by_scores
     # An answer in the form asked for, its winner left out: its feedback is no verdict.
     return "undecided" if "feedback" in fields or answers else None
 
 
-def _from_answer(answer: Any, read: Callable[[str], Choice]) -> Choice | None:
+def _from_answer(
+    answer: Any, read: Callable[[str], Choice], *, may_be_scores: bool
+) -> Choice | None:
     if isinstance(answer, dict):
-        return _from_object(answer, read)
+        return _from_object(answer, read, may_be_scores=may_be_scores)
     if isinstance(answer, bool):
         return None
     if isinstance(answer, int):

@@ -45,8 +45,8 @@ _BARE_A = re.compile(
     r"doesn't|seems|appears|nor|superior to|inferior to|better than|worse than|because|since|fails|"
     r"handles|remains|would|gets|takes)\b|['’]s\b|\s[<>=—–-]|"
     r"\((?:confidence|certainty|score|because|since|the|better|\d)))"
-    r"|(?:(?<=than )|(?<=over )|(?<=choose )|(?<=prefer )|(?<=pick )|(?<=: )|(?<=[<>=] "
-    r"))(A)\b(?![-+#])"
+    r"|(?:(?<=than )|(?<=over )|(?<=choose )|(?<=prefer )|(?<=pick )|(?<=[<>=] ))"
+    r"(A)\b(?![-+#])|(?<=: )(A)\b(?![-+#]| [a-z])"
     r"|(?:(?<=to )|(?<=with )|(?<=is )|(?<=for )|(?<=select )|(?<=the ))(A)\b(?=\s*(?:$|"
     r"[.,;:!?(])))",
     re.MULTILINE,

@@ -92,7 +92,7 @@ def parse_verdict(text: str) -> Verdict:
     visible = _visible(text)
     if visible is None:
         return Verdict("undecided", None, text)
-    choice = read_json(visible, _from_label)
+    choice = read_json(_without_programs(visible), _from_label)
     if choice is None:
         choice = _from_prose(visible)
     return Verdict(choice, None, text)
@@ -116,6 +116,15 @@ def _visible(text: str) -> str | None:
 def _from_label(text: str) -> Choice:
     """The choice of a field or of a wrapped answer."""
     return _from_section(mark_labels(to_english(_plain(text))), is_marked=True) or "undecided"
+
+
+def _without_programs(text: str) -> str:
+    """The text without fenced blocks of a programming language: their objects are no answers."""
+    return _FENCE.sub(lambda match: match.group() if _is_no_code(match.group(2)) else "\n", text)
+
+
+def _is_no_code(language: str) -> bool:
+    return language.strip().lower() in ("", *_NO_CODE)
 
 
 def _plain(text: str) -> str:

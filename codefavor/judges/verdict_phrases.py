@@ -27,7 +27,11 @@ _PARTICIPLE = (
     r"written|tested|handled|readability|performance|error|time|names?|style|structure|use|"
     r"documentation|variable)\b)"
 )
-THAN_NOBODY = r" than (?:expected|nothing|before|usual|average|random)\b"
+# "Better than the naive approach": not than the other candidate as it stands.
+THAN_NOBODY = (
+    r" than (?:(?!(?:the )?(?:[①②③]|other|second|first|alternative|latter|former|it)\b"
+    r"|its (?:counterpart|rival|competitor|alternative))|[①②] (?:was|would|had|used to)\b)"
+)
 _NO_BLAME = r"(?<!wrong )(?<!worse )(?<!worst )(?<!bad )(?<!poor )(?<!incorrect )(?<!first )"
 LIKE = r"(?:choice|option|pick|answer|one|program|code|solution|verdict|candidate|preference)"
 _ABILITIES = r"(?:more (?!or\b)\w+|faster|safer|closer|cleaner|simpler|quicker|clearer)"
@@ -42,7 +46,7 @@ _OPINION = (
 STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
     (re.compile(rf"{LABEL},? (?:{IS} )?{ADVERBS}{GOOD}\b{_PARTICIPLE}(?!{THAN_NOBODY})"), True),
     (re.compile(rf"{LABEL} {IS} [^①②.;]{{1,80}}? and (?:is )?{ADVERBS}{GOOD}\b"), True),
-    (re.compile(rf"{LABEL} (?:{IS} )?{ADVERBS}{BAD}\b"), False),
+    (re.compile(rf"{LABEL} (?:{IS} )?{ADVERBS}{BAD}\b(?!{THAN_NOBODY})"), False),
     (
         re.compile(
             rf"{LABEL} {ADVERBS}(?:outperforms|beats|surpasses|outdoes|wins|exceeds|improves on|"
@@ -108,7 +112,7 @@ STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
     ),
     (
         re.compile(
-            rf"{LABEL} {IS} {ADVERBS}(?:right |correct |final |one i would |what i would )?"
+            rf"{LABEL} {IS} {ADVERBS}(?:right |correct |final |(?:one|what) i(?:['’]d| would) )?"
             rf"(?:choose|pick|go with|choice|pick|answer|verdict|preference|favou?rite)\b"
         ),
         True,

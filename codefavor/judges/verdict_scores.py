@@ -9,7 +9,7 @@ from codefavor.records import Choice
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 # A number is a mark where it says so: out of a maximum, or beside a word for marks.
-_OUT_OF = rf"{_NUMBER} ?(?:/ ?(?:5|10|20|100)\b|out of \d+|points?\b|stars?\b)"
+_OUT_OF = rf"{_NUMBER} ?(?:/ ?(?:5|10|20|100)\b|out of \d+|points?\b(?! of)|stars?\b)"
 _MARK = re.compile(rf"{LABEL}[^①②\n\d]{{0,40}}?{_OUT_OF}", re.IGNORECASE)
 _WORDED = re.compile(
     rf"(?:scores?|rating|marks?|grade|total|p|probability)(?: for| of)? "

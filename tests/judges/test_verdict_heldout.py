@@ -1,8 +1,8 @@
 """Replies written down with their readings before the parser was first run on them.
 
-Five rounds of 2026-11-25. The first was written without having read the parser; then the parser
-was mended as a whole, and the next round was written against what had become of it. The third
-looks for guesses on purpose. How many were wrong at first stands in docs/evaluation.md; a clear
+Seven rounds of 2026-11-25. The first was written without having read the parser; then the parser
+was mended as a whole, and the next round was written against what had become of it. The third, the
+sixth and the seventh look for guesses on purpose. How many were wrong at first stands in docs/evaluation.md; a clear
 reply that was left undecided counts as wrong.
 """
 
@@ -368,7 +368,84 @@ ROUND_5 = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "expected"), ROUND_1 + ROUND_2 + ROUND_3 + ROUND_4 + ROUND_5)
+ROUND_6 = [
+    # Traps: what looks like a verdict.
+    ("Program A is better than the naive approach.", "undecided"),
+    ("Answer: A program that is correct.", "undecided"),
+    ("Result: A tie", "tie"),
+    ("B is better than A? I doubt it.", "undecided"),
+    ("Some might say A, others B.", "undecided"),
+    ("A wins if speed matters.", "undecided"),
+    ("The answer is neither A nor B.", "undecided"),
+    ("Correctness: A\nEfficiency: B", "undecided"),
+    ("Correctness: A\nEfficiency: B\nOverall: A", "A"),
+    ("For example, f({'a': 1, 'b': 2}) returns 3.", "undecided"),
+    ('```python\nresult = {"answer": "A"}\nprint(result)\n```', "undecided"),
+    ("Program A: 3 points of failure\nProgram B: 1 point of failure", "undecided"),
+    ("Both A and B are better than a brute-force solution.", "undecided"),
+    ("The best program would combine A and B.", "undecided"),
+    ("The function returns A if x > y, else B.", "undecided"),
+    ("[RESULT] Program A is more efficient, but Program B is more readable.", "undecided"),
+    ("Program A is better than Program B was before the change.", "undecided"),
+    ("Program A: better names. Program B: better tests.", "undecided"),
+    ("I would have chosen B if it had handled None.", "undecided"),
+    ("My answer is not final: A.", "undecided"),
+    ("It is not true that B wins.", "undecided"),
+    ("A fails and B fails.", "undecided"),
+    ("Program A is the shorter program; Program B is the longer program.", "undecided"),
+    ("Choose one: A or B.", "undecided"),
+    ("The better program is the one that returns 0.", "undecided"),
+    ("```\nProgram A\n```", "A"),
+    # Plain ones between them.
+    ("Explanation: B never closes the file. Therefore A.", "A"),
+    ('{"winner": "A", "confidence": 0.2}', "A"),
+    ("Program A is better than Program B for the given instruction.", "A"),
+    ("Overall: B", "B"),
+    ("B!", "B"),
+    ("I pick Program B, as it is the only one that runs.", "B"),
+    ("Decision: Program A is the winner.", "A"),
+    ("Program B does what is asked, Program A does not, so B is better.", "B"),
+]
+
+
+ROUND_7 = [
+    ("Program A would be the better choice if the list were sorted.", "undecided"),
+    ("It is hard to choose; A has better names and B has better structure.", "undecided"),
+    ("Program B is worse than I expected.", "undecided"),
+    ("A is the first program and B is the second.", "undecided"),
+    ("I like A. I like B.", "undecided"),
+    ("The criteria favour neither program.", "undecided"),
+    ("Answer: (A) or (B)?", "undecided"),
+    ("Program A passes all tests.", "undecided"),
+    ("To be better, Program B must check its input.", "undecided"),
+    ("Verdict: pending.", "undecided"),
+    ("print('A is better')", "undecided"),
+    ('The JSON should look like {"winner": "A"} or {"winner": "B"}.', "undecided"),
+    ("We cannot conclude that A is better than B.", "undecided"),
+    ("Is it A? Is it B?", "undecided"),
+    ("[RESULT] See above.", "undecided"),
+    ("Option A costs more time, option B costs more memory.", "undecided"),
+    ("A: 5 lines, B: 9 lines, so A is shorter.", "undecided"),
+    ("Program A: 9/10\nProgram B: 6/10\nProgram B is easier to read.", "A"),
+    ("Clearly B.", "B"),
+    ("Program A is better in almost every respect.", "A"),
+    ("Program B is the only correct program, hence it is better.", "B"),
+    ("I choose [CODE_A].", "A"),
+    ("Preferred program: **B**.", "B"),
+    ("Between the two I'd take A.", "A"),
+    ("The verdict goes to Program B.", "B"),
+    ("While both work, Program A is the one I'd choose.", "A"),
+    ("A, since B crashes.", "A"),
+    ("In summary: Program B > Program A.", "B"),
+    ("Either is fine; they are equally good.", "tie"),
+    ("Verdict: no winner.", "tie"),
+]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [*ROUND_1, *ROUND_2, *ROUND_3, *ROUND_4, *ROUND_5, *ROUND_6, *ROUND_7],
+)
 def test_held_out_replies(reply, expected):
     assert parse_verdict(reply).choice == expected
 

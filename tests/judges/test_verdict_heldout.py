@@ -2,8 +2,8 @@
 
 Seven rounds of 2026-11-25. The first was written without having read the parser; then the parser
 was mended as a whole, and the next round was written against what had become of it. The third, the
-sixth and the seventh look for guesses on purpose. How many were wrong at first stands in docs/evaluation.md; a clear
-reply that was left undecided counts as wrong.
+sixth and the seventh look for guesses on purpose. How many were wrong at first stands in
+docs/evaluation.md; a clear reply that was left undecided counts as wrong.
 """
 
 from __future__ import annotations

@@ -118,7 +118,10 @@ def token_findings(config: Row, folder: Path) -> Iterator[Finding]:
     if reader.is_trained_on_rows and (idle := [one for one in sequences if one.n_trained == 0]):
         yield Finding("error", f"{len(idle)} sequences train nothing, first {_where(idle[0])}")
     if _answers_with_a_letter(reader, sequences):
-        yield from (Finding("error", text) for text in reader.single_token_errors())
+        yield from (
+            Finding("error", f"{text}: an A/B judge reads one token a label; take another model")
+            for text in reader.single_token_errors()
+        )
 
 
 def _where(sequence: TokenRow) -> str:

@@ -73,6 +73,13 @@ def test_ray_lets_axolotl_start_the_workers(run):
     assert {"--use_ray=True", "--ray_num_workers=16"} <= set(words)
 
 
+def test_rays_workers_stay_where_the_recipes_paths_start(run, tmp_path: Path):
+    """Ray would move each of them to a folder of its own session."""
+    python = tmp_path / "bin" / "python"
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$RAY_CHDIR_TO_TRIAL_DIR"\n')
+    assert run("ray.sh", RECIPE) == ["0"]
+
+
 @pytest.mark.parametrize("script", ["torchrun.sh", "slurm.sbatch", "ray.sh"])
 def test_a_script_without_a_recipe_says_how_it_is_used(script: str):
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.pairs_benchmark import Orders
 from codefavor.evaluation.suite import (
     NAMES,
+    Kept,
     NothingToAttackError,
     Protocol,
     Task,
@@ -35,7 +37,6 @@ from codefavor.evaluation.suite import (
     run_task,
     with_attacks,
 )
-from codefavor.judges.base import Judge
 from codefavor.records import Row
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
@@ -181,12 +182,12 @@ def _run_all(
     overwrite: bool,
 ) -> None:
     """The plain task, and every attack that applies to any of its pairs."""
-    judges: dict[JudgeOptions, Judge] = {}
-    for task in tasks:
-        try:
-            _run(task, options, folder, asking, judges, overwrite=overwrite)
-        except NothingToAttackError as error:
-            typer.echo(f"left out: {error}", err=True)
+    with contextlib.closing(Kept()) as kept:
+        for task in tasks:
+            try:
+                _run(task, options, folder, asking, kept, overwrite=overwrite)
+            except NothingToAttackError as error:
+                typer.echo(f"left out: {error}", err=True)
 
 
 def _sides(text: str) -> tuple[Side, ...]:
@@ -199,28 +200,33 @@ def _run(
     options: JudgeOptions,
     folder: Path,
     asking: AskingFlags,
-    judges: dict[JudgeOptions, Judge],
+    kept: Kept,
     *,
     overwrite: bool,
 ) -> None:
     path = result_path(folder, task, options)
 
-    def make_context(backend: Any) -> Context:
-        if backend is None:
-            return Context()
-        return asking.make_context(backend, path, task.seed)
+    with contextlib.ExitStack() as stack:
 
-    result, counts = run_task(
-        task,
-        options,
-        path,
-        backend_options=parse_options(asking.backend_options or []),
-        make_context=make_context,
-        run=asking.run,
-        in_batch=asking.batch,
-        overwrite=overwrite,
-        judges=judges,
-    )
+        def make_context(backend: Any) -> Context:
+            if backend is None:
+                return Context()
+            context = asking.make_context(backend, path, task.seed)
+            if context.answers is not None:
+                stack.callback(context.answers.close)
+            return context
+
+        result, counts = run_task(
+            task,
+            options,
+            path,
+            backend_options=parse_options(asking.backend_options or []),
+            make_context=make_context,
+            run=asking.run,
+            in_batch=asking.batch,
+            overwrite=overwrite,
+            kept=kept,
+        )
     typer.echo(summary(counts), err=True)
     if not result:
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -186,6 +187,21 @@ def _criteria_part(criteria: str) -> str:
     return f"criteria-{content_id(criteria)[:6]}"
 
 
+@dataclass
+class Kept:
+    """What several tasks of one judge share: local models are loaded, and their texts scored,
+    once; a server is started once. Close it at the end."""
+
+    judges: dict[JudgeOptions, Judge] = field(default_factory=dict)
+    backends: dict[JudgeOptions, dict[str, Backend]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Close all backends: a server that was started ends."""
+        for backends in self.backends.values():
+            for backend in backends.values():
+                asyncio.run(backend.close())
+
+
 def run_task(
     task: Task,
     options: JudgeOptions,
@@ -196,27 +212,30 @@ def run_task(
     run: Callable[..., Counts] | None = None,
     in_batch: bool = False,
     overwrite: bool = False,
-    judges: dict[JudgeOptions, Judge] | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Row, Counts]:
     """Judge all pairs (those not yet in its journal) and write the result file.
 
     `make_context` makes the runner's context from a backend (default: a plain one), `run` runs
     as `run_sync` does; while rows wait for a batch there is no result yet, and an empty one comes
-    back. `in_batch` means the prices of batch mode. `judges` keeps local judges between calls:
-    their models are loaded, and their texts scored, once.
+    back. `in_batch` means the prices of batch mode. `kept` is for several calls that
+    share their judges.
     """
     items = load_task(task)
     options = _fitted(options, task, items)
-    backends = options.make_backends(backend_options)
+    kept = kept or Kept()
+    if options not in kept.backends:
+        kept.backends[options] = options.make_backends(backend_options)
+    backends = kept.backends[options]
     backend = next(iter(backends.values()), None)
     journal_path = rows_path(out)
     if overwrite:
         _forget(journal_path)
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, options, items, stack)
-        judge = (judges or {}).get(options) or options.make_judge(items, backends, bench)
-        if judges is not None and options.kind in LOCAL_KINDS:
-            judges[options] = judge
+        judge = kept.judges.get(options) or options.make_judge(items, backends, bench)
+        if options.kind in LOCAL_KINDS:
+            kept.judges[options] = judge
         described = options.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}

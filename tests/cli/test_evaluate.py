@@ -13,6 +13,7 @@ from codefavor.evaluation.results import read_result, rows_path
 from codefavor.evaluation.stored_judge import StoredJudge, held_out_weights
 from codefavor.journal import read_journal
 from codefavor.records import Preference, Problem, write_rows
+from tests.backends.test_vllm import PROGRAM, wait_until_gone
 
 N = 8
 
@@ -228,6 +229,24 @@ def test_an_evaluation_of_which_everything_failed_leaves_with_code_1(pairs_file,
     words = [*judge, "--max-error-rate", "1", "--cache", tmp_path / "answers.sqlite"]
     found, output = evaluate("pairs", "--data", pairs_file, *words)
     assert found.exit_code == 1 and f"{N} errors" in output
+
+
+def test_a_server_is_started_once_for_all_attacks_and_ends_with_the_command(tmp_path, monkeypatch):
+    program, started = tmp_path / "vllm", tmp_path / "started"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    monkeypatch.setenv("STARTED", str(started))
+    write_rows(tmp_path / "pairs.jsonl", [pair(1)])
+    judge = ["--model-type", "vllm", "--model-id", "some/model", "--set", f"executable={program}"]
+    words = [*judge, "--mode", "letter", "--no-cache", "--attack", "praise,docstring"]
+    found, output = evaluate(
+        "pairs", "--data", tmp_path / "pairs.jsonl", "--out", tmp_path / "r", *words
+    )
+    assert found.exit_code == 0, output
+    assert len(list((tmp_path / "r").glob("*.json"))) == 3
+    lines = started.read_text().splitlines()
+    assert len(lines) == 1
+    assert wait_until_gone(json.loads(lines[0])[0])
 
 
 def is_down(request):

@@ -7,16 +7,15 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from codefavor import __version__
-from codefavor.backends.base import Backend, Usage
+from codefavor.backends.base import Backend
 from codefavor.engine.budget import ledger_path
 from codefavor.engine.context import Context
-from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.attacks import Side, attack_items, robustness
@@ -36,18 +35,16 @@ from codefavor.evaluation.results import (
     rows_path,
     write_result,
 )
+from codefavor.evaluation.run_usage import is_elsewhere, usage_of
 from codefavor.evaluation.subgroups import subgroups
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
 from codefavor.judges.base import Judge, make_judge
-from codefavor.judges.jury import Cascade
 from codefavor.judges.llm import LlmJudge
 from codefavor.records import Row, content_id
 
 Protocol = Literal["both-orders", "paper"]
 # Instead of criteria of one's own: no pair states any.
 NO_CRITERIA = "none"
-# Backends whose model computes in this process.
-_IN_PROCESS = ("local", "embedded", "fake")
 NAMES = ("codeprefbench", "pairs", *sorted(BENCHMARKS))
 
 
@@ -258,8 +255,8 @@ def run_task(
     result = _finish(task, items, records, described, out)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
-    timed = None if _is_elsewhere(options, backends.values()) else cpu_s
-    result["usage"] = _usage(records, counts, judge, context, timed, in_batch=in_batch)
+    timed = None if is_elsewhere(options, backends.values()) else cpu_s
+    result["usage"] = usage_of(records, counts, judge, context, timed, in_batch=in_batch)
     _add_robustness(result, task, options, out)
     write_result(out, result)
     return result, counts
@@ -279,59 +276,6 @@ def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
         "items_sha256": items_sha256(items),
         "code_version": __version__,
     }
-
-
-def _is_elsewhere(options: JudgeOptions, backends: Iterable[Backend]) -> bool:
-    is_served = any(backend.name not in _IN_PROCESS for backend in backends)
-    return is_served or options.needs_tests()
-
-
-def _usage(
-    records: Sequence[Row],
-    counts: Counts,
-    judge: Judge,
-    context: Context,
-    cpu_s: float | None,
-    *,
-    in_batch: bool,
-) -> Row:
-    """What the replies took and cost, whenever they were paid for, and what this call took."""
-    rows = [record["row"] for record in records if record["status"] == "ok"]
-    used: dict[str, Usage] = {}
-    for row in rows:
-        for spec, one in row.get("usage", {}).items():
-            used[spec] = used.get(spec, Usage()) + Usage(**one)
-    total = sum(used.values(), Usage())
-    asks = context.backend is not None
-    prices = context.prices or PriceTable.load()
-    usage: Row = {
-        "input_tokens": total.input_tokens,
-        "output_tokens": total.output_tokens,
-        "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
-        "n_priced": sum("usage" in row for row in rows),
-        # What was paid on this journal: less, where answers were kept from another run.
-        "usd_paid": counts.usd if asks else None,
-        # CPU seconds of this process for the pairs of this call, loading a model not counted;
-        # None where others do the work: a server, or the processes of the sandbox.
-        "cpu_s": None if cpu_s is None else round(cpu_s, 3),
-        "n_timed": counts.n_ok,
-    }
-    if isinstance(judge, Cascade):
-        # How often each member was asked by this call: what a cascade saves.
-        usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
-    return usage
-
-
-def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:
-    """The price of these tokens by "backend:model"; None if any price is unknown."""
-    total = 0.0
-    for spec, usage in used.items():
-        backend, _, model = spec.partition(":")
-        price = prices.price(backend, model)
-        if price is None:
-            return None
-        total += (price.in_batch() if in_batch else price).cost_usd(usage)
-    return total
 
 
 def _test_bench(

@@ -1,0 +1,71 @@
+"""What a run took: tokens and dollars of all its replies, and the time of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from codefavor.backends.base import Backend, Usage
+from codefavor.engine.context import Context
+from codefavor.engine.prices import PriceTable
+from codefavor.engine.runner import Counts
+from codefavor.evaluation.judge_options import JudgeOptions
+from codefavor.judges.base import Judge
+from codefavor.judges.jury import Cascade
+from codefavor.records import Row
+
+# Backends whose model computes in this process.
+_IN_PROCESS = ("local", "embedded", "fake")
+
+
+def is_elsewhere(options: JudgeOptions, backends: Iterable[Backend]) -> bool:
+    """Whether others than this process compute: a server, or the processes of the sandbox."""
+    is_served = any(backend.name not in _IN_PROCESS for backend in backends)
+    return is_served or options.needs_tests()
+
+
+def usage_of(
+    records: Sequence[Row],
+    counts: Counts,
+    judge: Judge,
+    context: Context,
+    cpu_s: float | None,
+    *,
+    in_batch: bool,
+) -> Row:
+    """What the replies took and cost, whenever they were paid for, and what this call took."""
+    rows = [record["row"] for record in records if record["status"] == "ok"]
+    used: dict[str, Usage] = {}
+    for row in rows:
+        for spec, one in row.get("usage", {}).items():
+            used[spec] = used.get(spec, Usage()) + Usage(**one)
+    total = sum(used.values(), Usage())
+    asks = context.backend is not None
+    prices = context.prices or PriceTable.load()
+    usage: Row = {
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
+        "n_priced": sum("usage" in row for row in rows),
+        # What was paid on this journal: less, where answers were kept from another run.
+        "usd_paid": counts.usd if asks else None,
+        # CPU seconds of this process for the pairs of this call, loading a model not counted;
+        # None where others do the work: a server, or the processes of the sandbox.
+        "cpu_s": None if cpu_s is None else round(cpu_s, 3),
+        "n_timed": counts.n_ok,
+    }
+    if isinstance(judge, Cascade):
+        # How often each member was asked by this call: what a cascade saves.
+        usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
+    return usage
+
+
+def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:
+    """The price of these tokens by "backend:model"; None if any price is unknown."""
+    total = 0.0
+    for spec, usage in used.items():
+        backend, _, model = spec.partition(":")
+        price = prices.price(backend, model)
+        if price is None:
+            return None
+        total += (price.in_batch() if in_batch else price).cost_usd(usage)
+    return total

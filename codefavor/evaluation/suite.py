@@ -225,9 +225,8 @@ def run_task(
         kept.backends[options] = options.make_backends(backend_options)
     backends = kept.backends[options]
     backend = next(iter(backends.values()), None)
-    journal_path = rows_path(out)
     if overwrite:
-        _forget(journal_path)
+        _forget(rows_path(out))
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, options, items, stack)
         judge = kept.judges.get(options) or options.make_judge(items, backends, bench)
@@ -240,7 +239,7 @@ def run_task(
         context = make_context(backend) if make_context is not None else Context(backend=backend)
         context.others = tuple(backends.values())[1:]
         started = time.process_time()
-        with Journal.open(journal_path, manifest) as journal:
+        with Journal.open(rows_path(out), manifest) as journal:
             counts = (run or run_sync)(
                 judge_step(judge, orders=task.shown_orders),
                 items,
@@ -251,7 +250,7 @@ def run_task(
     if counts.n_pending:
         return {}, counts
     cpu_s = time.process_time() - started
-    records = list(read_journal(journal_path))
+    records = list(read_journal(rows_path(out)))
     result = _finish(task, items, records, described, out)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256

@@ -17,6 +17,7 @@ from codefavor.evaluation.judge_options import (
 )
 from codefavor.judges.likelihood import Reduction
 from codefavor.judges.llm import Mode
+from codefavor.judges.process import Pooling
 
 ModelType = Annotated[
     str, typer.Option("--model-type", help=f"One of: {', '.join(sorted(MODEL_TYPES))}.")
@@ -35,6 +36,12 @@ Reference = Annotated[
 ]
 ReductionFlag = Annotated[
     str, typer.Option("--reduction", help=f"Likelihood: {', '.join(get_args(Reduction))}.")
+]
+PoolingFlag = Annotated[
+    str, typer.Option("--pooling", help=f"Process reward: {', '.join(get_args(Pooling))}.")
+]
+Dtype = Annotated[
+    str, typer.Option(help="Numbers of pair-rm and likelihood: auto, float32, bfloat16, float16.")
 ]
 ModeFlag = Annotated[str, typer.Option("--mode", help=f"Chat: {', '.join(get_args(Mode))}.")]
 MaxTokens = Annotated[
@@ -89,6 +96,8 @@ class JudgeFlags:
     adapter: Adapter = None
     reference: Reference = None
     reduction: ReductionFlag = "mean"
+    pooling: PoolingFlag = "mean"
+    dtype: Dtype = "auto"
     mode: ModeFlag = "auto"
     max_tokens: MaxTokens = 1024
     temperature: Temperature = 0.0
@@ -114,6 +123,8 @@ class JudgeFlags:
             adapter=self.adapter,
             reference=self.reference,
             reduction=self.reduction,
+            pooling=self.pooling,
+            dtype=self.dtype,
             mode=self.mode,
             max_tokens=self.max_tokens,
             temperature=self.temperature,

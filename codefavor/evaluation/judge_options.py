@@ -90,7 +90,7 @@ class JudgeOptions:
     length-bias, or for a jury or cascade its members, comma-separated (a cascade asks them in
     this order): the result file of an earlier run, whose stored verdicts are looked up, or
     model_type:model_id for a judge that is asked now, with the other options as they are.
-    `reduction` is the likelihood judge's, `mode` the chat
+    `reduction` is the likelihood judge's, `pooling` the process judge's, `mode` the chat
     judge's. `system` is the system turn that the model was trained with, "" for the judge's own
     default. `weights` of a jury are numbers with commas or "accuracy" (see `held_out_weights`),
     `by_probability` and `min_confidence` as in `Jury` and `Cascade`. `problems` names the tests
@@ -112,6 +112,8 @@ class JudgeOptions:
     length_ties: str = "tie"
     language: str = "python"
     system: str = ""
+    pooling: str = "mean"
+    dtype: str = "auto"
     weights: str = ""
     by_probability: bool = False
     min_confidence: float = 0.8
@@ -175,6 +177,8 @@ class JudgeOptions:
             options["max_tokens"] = self.max_tokens
             options |= {"temperature": self.temperature, "language": self.language}
             options["name"] = self.name or None
+            if self.temperature and "seed" in backends[self.spec].features:
+                options["seed"] = self.seed
         if self.system and kind in (*LOCAL_KINDS, "llm"):
             options["system"] = self.system
         if kind == "ngram":
@@ -238,6 +242,10 @@ class JudgeOptions:
             options["name"] = self.name
         if self.kind == "likelihood":
             options |= {"reduction": self.reduction, "reference_path": self.reference}
+        if self.kind == "process":
+            options["pooling"] = self.pooling
+        if self.dtype != "auto":
+            options["dtype"] = self.dtype
         return options
 
     def _combined_options(
@@ -297,6 +305,11 @@ class JudgeOptions:
         if self.kind == "llm":
             row |= {"backend": backends[self.spec].identity}
             row |= {"temperature": self.temperature, "max_tokens": self.max_tokens}
+            row |= {"seed": self.seed} if self.temperature else {}
+        if self.kind == "process":
+            row["pooling"] = self.pooling
+        if self.kind in LOCAL_KINDS and self.dtype != "auto":
+            row["dtype"] = self.dtype
         if self.system:
             row["system"] = self.system
         if self.kind in COMBINED_KINDS:

@@ -162,3 +162,12 @@ def test_a_batch_gives_the_same_verdicts_at_the_batch_price(tmp_path):
 def test_flags_of_batches_need_a_batch(tmp_path, server):
     with pytest.raises(AssertionError, match="belong to --batch"):
         run(tmp_path, server, "big", "--no-wait")
+
+
+def test_draws_are_asked_with_the_seed_of_the_run(tmp_path, server):
+    run(tmp_path, server, "big", "--temperature", "0.7", "--seed", "7", "--name", "drawn")
+    assert {call.body.get("seed") for call in server.calls} == {7}
+    assert {call.body["temperature"] for call in server.calls} == {0.7}
+    server.calls.clear()
+    run(tmp_path, server, "big", "--name", "greedy")
+    assert all("seed" not in call.body for call in server.calls)

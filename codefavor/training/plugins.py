@@ -50,6 +50,11 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights."""
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
 
+    def get_training_args(self, cfg: Any) -> Row:
+        """The name of the trackio project, which Axolotl hands to nobody who reads it."""
+        is_named = cfg.use_trackio and cfg.trackio_project_name
+        return {"project": cfg.trackio_project_name} if is_named else {}
+
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """The callback that writes the metrics of the main process."""
         return [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]

@@ -79,6 +79,19 @@ def test_weights_beside_an_adapter_are_removed_and_whole_models_are_not(
     assert [path.name for path in tmp_path.iterdir()] == ["adapter_model.safetensors"]
 
 
+def test_a_trackio_board_has_the_recipes_name():
+    """transformers would call every project "huggingface"."""
+    from axolotl.utils.dict import DictDefault
+    from transformers import TrainingArguments
+
+    from codefavor.training.plugins import RunPlugin
+
+    cfg = DictDefault({"use_trackio": True, "trackio_project_name": "codefavor"})
+    named = RunPlugin().get_training_args(cfg)
+    assert TrainingArguments(**named, report_to=[]).project == "codefavor"
+    assert RunPlugin().get_training_args(DictDefault({"trackio_project_name": "codefavor"})) == {}
+
+
 def test_curriculum_order_needs_unshuffled_data():
     from axolotl.utils.dict import DictDefault
 

@@ -37,6 +37,11 @@ _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})([^\n]*)\n(.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE
 )
 
+_CODE_LINE = re.compile(
+    r"^\s*(?:def \w+\(|class \w+[(:]|return\b|import \w|from \w+ import|print\(|assert |"
+    r"(?:if|for|while|elif|with) [^\n]*:$).*$",
+    re.MULTILINE,
+)
 _NO_CODE = ("yaml", "yml", "text", "txt", "plaintext", "markdown", "md", "json", "xml", "toml")
 
 _MARKER = re.compile(
@@ -46,7 +51,8 @@ _MARKER = re.compile(
 _HEADING = re.compile(
     r"^[^\w\n\[(<①②]*(?:(?:my|the|final|overall|better|preferred|selected|chosen|best|winning) )*"
     r"(?:result|verdict|answer|decision|conclusion|winner|choice|preference|pick|selection|judge?ment|"
-    rf"recommendation|(?:better|preferred|selected|chosen|best|winning) (?:{NOUN}|one))"
+    rf"recommendation|final(?=:)|overall(?=:)|response(?=:)|output(?=:)|(?:better|preferred|"
+    rf"selected|chosen|best|winning) (?:{NOUN}|one))"
     r"[*_\s]*(?:(?::|=>?|->|→|[-–—](?=\s)|\s(?:is|goes to)\b:?)|$)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -128,11 +134,12 @@ def _is_no_code(language: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """The text without LaTeX, and without blocks of code longer than a line."""
+    """The text without LaTeX and code: fenced blocks longer than a line, lines that are Python."""
     for _ in range(2):
         text = _LATEX.sub(r"\1", text)
     text = text.replace("$", "").replace("\\(", "").replace("\\)", "")
-    return _FENCE.sub(lambda match: _kept(match.group(2), match.group(3)), text)
+    text = _FENCE.sub(lambda match: _kept(match.group(2), match.group(3)), text)
+    return _CODE_LINE.sub("", text)
 
 
 def _kept(language: str, block: str) -> str:

@@ -77,7 +77,8 @@ STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
     ),
     (
         re.compile(
-            rf"\bi (?:find|consider|deem|judge|rate) {LABEL} (?:to be )?{ADVERBS}(?:{GOOD}|"
+            rf"\bi (?:would |['’]d )?(?:find|consider|deem|judge|rate|rank|score) {LABEL} "
+            rf"(?:to be )?{ADVERBS}(?:{GOOD}|"
             r"more (?:convincing|persuasive|suitable|appropriate|fitting)|higher)\b"
         ),
         True,

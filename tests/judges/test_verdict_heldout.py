@@ -1,6 +1,6 @@
 """Replies written down with their readings before the parser was first run on them.
 
-Seven rounds of 2026-11-25. The first was written without having read the parser; then the parser
+Eight rounds of 2026-11-25. The first was written without having read the parser; then the parser
 was mended as a whole, and the next round was written against what had become of it. The third, the
 sixth and the seventh look for guesses on purpose. How many were wrong at first stands in
 docs/evaluation.md; a clear reply that was left undecided counts as wrong.
@@ -442,9 +442,57 @@ ROUND_7 = [
 ]
 
 
+ROUND_8 = [
+    ("After weighing both, I believe Program B is superior.", "B"),
+    (
+        "Program A handles duplicates correctly. Program B does not. Program A is therefore "
+        "better.",
+        "A",
+    ),
+    ("B is preferable, since it avoids the quadratic loop.", "B"),
+    ("**Result:** A", "A"),
+    ("[RESULT] A.", "A"),
+    ("[RESULT] `B`", "B"),
+    ("[RESULT]\n\n**Program A**\n", "A"),
+    ("Final: B", "B"),
+    ("I would rate Program B higher.", "B"),
+    ("The second program is the better one.", "B"),
+    ("A is more readable, but B is correct, and correctness matters most. [RESULT] B", "B"),
+    ("### Final Answer\nProgram B is better.", "B"),
+    ('```json\n{\n  "feedback": "B uses eval.",\n  "winner": "A"\n}\n```\n', "A"),
+    ('{"feedback": "He said \\"A\\".", "winner": "B"}', "B"),
+    ('{"winner": "tie", "feedback": "Same."}', "tie"),
+    ('{"winner": "B"', "B"),
+    ('<thinking>\nA? B?\n</thinking>\n{"winner": "A"}', "A"),
+    ("Response: B", "B"),
+    ("Program A\n", "A"),
+    ("The answer: Program B.", "B"),
+    ("A is the winner.", "A"),
+    ("Program B has the edge.", "B"),
+    ("Program A is preferable in terms of security, which is the only criterion. [RESULT] A", "A"),
+    ("Programme B gagne.", "B"),
+    ("程序A优于程序B。", "A"),
+    ("Los dos programas son equivalentes.", "tie"),
+    ("Both programs are the same.", "tie"),
+    ("Tie.", "tie"),
+    ("[RESULT] It's a draw", "tie"),
+    ("I can't tell which one is better.", "undecided"),
+    ("Both programs could be improved.", "undecided"),
+    ("Program A uses recursion; Program B uses iteration.", "undecided"),
+    ("The instruction does not say which is better.", "undecided"),
+    ("[RESULT] A/B", "undecided"),
+    ("[RESULT] ?", "undecided"),
+    ("<think>\nProgram B is better because", "undecided"),
+    ('{"winner": ""}', "undecided"),
+    ("Let me compare Program A and Program B.\n\nProgram A first reads", "undecided"),
+    ("Sorry, I cannot comply.", "undecided"),
+    ("def f(A, B):\n    return A > B", "undecided"),
+]
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [*ROUND_1, *ROUND_2, *ROUND_3, *ROUND_4, *ROUND_5, *ROUND_6, *ROUND_7],
+    [*ROUND_1, *ROUND_2, *ROUND_3, *ROUND_4, *ROUND_5, *ROUND_6, *ROUND_7, *ROUND_8],
 )
 def test_held_out_replies(reply, expected):
     assert parse_verdict(reply).choice == expected

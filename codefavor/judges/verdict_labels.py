@@ -47,9 +47,19 @@ _BARE_A = re.compile(
     r"\((?:confidence|certainty|score|because|since|the|better|\d)))"
     r"|(?:(?<=than )|(?<=over )|(?<=choose )|(?<=prefer )|(?<=pick )|(?<=[<>=] ))"
     r"(A)\b(?![-+#])|(?<=: )(A)\b(?![-+#]| [a-z])"
+    # What stands behind a marker such as [RESULT] is the answer, whatever ends it.
+    r"|(?<=\] )(A)(?=\W*(?:$|[(.,;:!?–—-]))"
     r"|(?:(?<=to )|(?<=with )|(?<=is )|(?<=for )|(?<=select )|(?<=the ))(A)\b(?=\s*(?:$|"
     r"[.,;:!?(])))",
     re.MULTILINE,
+)
+# "**[RESULT] A**": emphasis that ends behind a label, and began before other words.
+_EMPHASIS_END = re.compile(r"(?<=[\w\])>:.,-] )([AB])(?:\*{1,3}|_{1,3})(?=\W|$)", re.MULTILINE)
+# A small letter is a label at the end of a line that states the answer.
+_LOWER_ANSWER = re.compile(
+    r"((?:\]|\b(?:choice|answer|verdict|winner|result|preferred|pick|decision))\s*[:=]?\s+)"
+    r"([ab])(?=\W*$)",
+    re.MULTILINE | re.IGNORECASE,
 )
 _COMPARED_SIGNS = re.compile(r"\b([AB])\s*([<>≻≺=≈]+)\s*([AB])\b")
 _LONE = re.compile(r"^[^\S\n]*[\W_]*?([AaBb])[\W_]*$")
@@ -70,6 +80,8 @@ def mark_labels(text: str) -> str:
     Numbers ("Response 2") name candidates only in a reply that never names one by letter.
     """
     text = _OTHER_THINGS.sub("something else", text)
+    text = _EMPHASIS_END.sub(r"\1", text)
+    text = _LOWER_ANSWER.sub(lambda match: match.group(1) + _sign(match.group(2)), text)
     marked = _COMPARED_SIGNS.sub(r"\1 \2 \3", text)
     for pattern in (_NAMED_UPPER, _NAMED_LOWER, _BRACKETED, _BARE_B, _BARE_A):
         marked = pattern.sub(_sign_of, marked)

@@ -30,6 +30,8 @@ _OTHER_CHANNEL = re.compile(r"<\|channel\|>", re.IGNORECASE)
 _SPECIAL = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:end_of_turn|start_of_turn|eos|pad|bos)>|\[/?INST\]"
 )
+# Some models repeat whose turn it is.
+_ROLE = re.compile(r"^\s*(?:assistant|ai|judge|model)\s*:\s*(?=\S)", re.IGNORECASE)
 _LATEX = re.compile(
     r"\\(?:text|textbf|textit|texttt|textrm|mathrm|mathbf|mathsf|mathit)\s*\{([^{}]*)\}"
 )
@@ -52,7 +54,7 @@ _HEADING = re.compile(
     r"^[^\w\n\[(<①②]*(?:(?:my|the|final|overall|better|preferred|selected|chosen|best|winning) )*"
     r"(?:result|verdict|answer|decision|conclusion|winner|choice|preference|pick|selection|judge?ment|"
     rf"recommendation|final(?=:)|overall(?=:)|response(?=:)|output(?=:)|(?:better|preferred|"
-    rf"selected|chosen|best|winning) (?:{NOUN}|one))"
+    rf"selected|chosen|best|winning) (?:{NOUN}|one)|(?:better|preferred|chosen|best)(?=:))"
     r"[*_\s]*(?:(?::|=>?|->|→|[-–—](?=\s)|\s(?:is|goes to)\b:?)|$)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -116,7 +118,7 @@ def _visible(text: str) -> str | None:
     text = _THOUGHT_ENDS.split(text)[-1]
     if _OPEN_THINKING.search(text):
         return None
-    return _SPECIAL.sub("", text)
+    return _ROLE.sub("", _SPECIAL.sub("", text))
 
 
 def _from_label(text: str) -> Choice:

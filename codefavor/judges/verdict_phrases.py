@@ -86,8 +86,9 @@ STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
     (re.compile(rf"\b{BAD}(?: {NOUN}| one| choice)*(?: {IS}|:)+ {LABEL}"), False),
     (
         re.compile(
-            r"\b(?:choose|chose|choosing|prefer|pick|select|selected|favou?r|recommend|go with|"
-            r"go for|going with|vote for|voting for|opt for|settle on|take|lean(?:ing)? towards?|"
+            r"\b(?:choose|chose|choosing|prefer|pick|select|selected|favou?r|go with|"
+            r"recommend(?: using)?|go for|going with|vote for|voting for|opt for|settle on|take|"
+            r"lean(?:ing)? towards?|"
             rf"(?:choice|verdict|answer|decision|preference|pick|result|vote) {IS}) {LABEL}"
         ),
         True,
@@ -156,6 +157,14 @@ STATEMENTS: list[tuple[re.Pattern[str], bool]] = [
         ),
         True,
     ),
+    (
+        re.compile(
+            rf"\bonly {LABEL} (?:\w+ )?(?:follows|fulfils|fulfills|meets|satisfies|solves|works)\b"
+        ),
+        True,
+    ),
+    (re.compile(rf"^\W*(?:since|because|as|given) [^①②.;]{{1,80}}[:,] {LABEL}\W*$"), True),
+    (re.compile(rf"^\W*(?:between|of|from) (?:the two|these|them|both),? {LABEL}\W*$"), True),
     (re.compile(rf"^{_OPINION}{LABEL}(?: it is| for me| all the way)?\W*$"), True),
 ]
 # "B does, A does not": the verbs by which a whole task is fulfilled decide, others are a quality.
@@ -170,6 +179,7 @@ FULFILS = re.compile(
 ABILITY = re.compile(
     rf"{LABEL} (?:{IS}|handles|runs|performs) [^①②.,;]{{0,30}}?\b(?:{_ABILITIES}|better)\b"
 )
+THE_MORE = re.compile(rf"{LABEL} {IS} {ADVERBS}(?:more \w+|{_ABILITIES}) {LIKE}\b")
 BETTER_PARTICIPLE = re.compile(rf"{LABEL} (?:{IS} |has )?{ADVERBS}(?:better|superior) (?=\w)")
 TIE = re.compile(
     r"\bequally (?:good|bad|well|suited|suitable|acceptable|valid|strong|preferable)"

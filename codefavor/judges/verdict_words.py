@@ -20,6 +20,7 @@ from codefavor.judges.verdict_phrases import (
     NOT_BETTER,
     STATEMENTS,
     THAN_NOBODY,
+    THE_MORE,
     TIE,
 )
 from codefavor.records import Choice
@@ -39,7 +40,7 @@ _DOUBT = re.compile(
     r"developers )?(?:may|"
     r"might|would|could|will|prefer|think|argue)|assuming|provided that|claims?|claimed|(?<!i "
     r"would )says?|refuse|decline|"
-    r"asked to|need to decide|let me (?:think|see)|suppose)\b"
+    r"asked to|need to decide|(?:before|until) (?:i|it|one)\b|let me (?:think|see)|suppose)\b"
 )
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|on reflection|on second thoughts?|correction|corrected|scratch that|"
@@ -70,9 +71,10 @@ _REASON = re.compile(
     r"thanks to|in that|owing to)\b.*"
 )
 _CLAUSE_END = re.compile(
-    r"(?<=[.!?;])\s+|\n+|,?\s+(?=(?:while|but|although|though|whereas|however|even though|yet)\b|"
-    r"(?:and )?(?:so|hence|thus|therefore)\b,? (?:[①②]|the|my|i|both|neither|it|overall)\b|"
-    r"(?:and )?(?:so|hence|thus|therefore)\b,? [①②])|\s+—\s+|\s+–\s+"
+    r"(?<=[.!?;])\s+|\n+|,?\s+(?=(?:while|but|although|though|whereas|however|even though|yet)\b)|"
+    # Not within "B is therefore the better one".
+    r"(?<!\bis)(?<!\bwas),?\s+(?=(?:and )?(?:so|hence|thus|therefore)\b,? (?:[①②]|(?:the|my|i|both|"
+    r"neither|it|overall)\b))|\s+—\s+|\s+–\s+"
 )
 _COMPARED = re.compile(
     r"\b(?:(?:when )?compared|in comparison|relative|in contrast|as opposed) (?:to|with) [①②],? ?"
@@ -204,6 +206,9 @@ def _read(clause: str) -> Reading:
         return Reading(choice, None, strength)
     if excluded:
         return Reading(None, excluded.pop(), PLAIN)
+    the_more = THE_MORE.search(text)
+    if the_more and concludes and not is_denied:
+        return Reading(_winner(the_more.group(1), True), None, PLAIN)
     return _read_weaker(text)
 
 

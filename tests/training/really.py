@@ -20,7 +20,7 @@ TRAINING, HELD_OUT = range(12), range(100, 102)
 
 
 def train(
-    method: str, data_format: str, model: Path, folder: Path, **overrides: Any
+    method: str, data_format: str, model: Path, folder: Path, *, gpus: int = 0, **overrides: Any
 ) -> TrainingRun:
     """A few steps of a recipe on easy pairs, by `accelerate launch -m axolotl.cli.train`."""
     records = easy_problems(TRAINING) if data_format == "grpo" else easy_pairs(TRAINING)
@@ -38,7 +38,7 @@ def train(
         RECIPES / f"{method}.yaml",
         folder=folder,
         data=data,
-        gpus=0,
+        gpus=gpus,
         overrides={**settings, **overrides},
     )
 

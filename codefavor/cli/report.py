@@ -80,7 +80,7 @@ def leaderboard(
     found = [(path, read_result(path)) for path in results]
     entries = with_labels([entry_of(result) for _, result in found])
     records = {
-        entry.label: list(read_journal(rows_path(path)))
+        (entry.benchmark, entry.label): list(read_journal(rows_path(path)))
         for (path, _), entry in zip(found, entries, strict=True)
         if rows_path(path).is_file() and not entry.is_attacked
     }

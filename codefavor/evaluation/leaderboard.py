@@ -125,10 +125,12 @@ def protocol_text(settings: Row) -> str:
 def with_labels(entries: Sequence[Entry]) -> list[Entry]:
     """The entries with a label each that no other of the same benchmark has."""
     names = Counter((entry.benchmark, entry.name) for entry in entries)
+    plain = Counter((entry.benchmark, entry.name) for entry in entries if not entry.is_attacked)
     taken: Counter[tuple[str, str]] = Counter()
     labelled = []
     for entry in entries:
-        is_alone = names[entry.benchmark, entry.name] == 1
+        key = entry.benchmark, entry.name
+        is_alone = (names if entry.is_attacked else plain)[key] == 1
         label = entry.name if is_alone else f"{entry.name} ({entry.protocol})"
         taken[entry.benchmark, label] += 1
         number = taken[entry.benchmark, label]

@@ -32,6 +32,8 @@ from codefavor.evaluation.report_page import render_page
 from codefavor.records import Row
 
 Records = Mapping[str, Sequence[Row]]
+# By benchmark and label: a judge has the same name on several benchmarks.
+BoardRecords = Mapping[tuple[str, str], Sequence[Row]]
 
 _SHARES = ("length_controlled", "style_controlled", "without_defects")
 _RATES = ("consistency", "position_bias")
@@ -52,7 +54,7 @@ _HEADS = {
 
 def leaderboard_html(
     entries: Sequence[Entry],
-    records: Records | None = None,
+    records: BoardRecords | None = None,
     *,
     items: Sequence[Row] = (),
     costs: Sequence[CostPoint] = (),
@@ -61,9 +63,9 @@ def leaderboard_html(
 ) -> str:
     """The page, a part for each benchmark.
 
-    `records` holds stored rows by an entry's label (see `with_labels`), for agreement, paired
-    tests and the browser; `items` are the pairs with their texts, without which the browser
-    shows verdicts and replies alone. `costs` are published ones, shown as such.
+    `records` holds stored rows by an entry's benchmark and label (see `with_labels`), for
+    agreement, paired tests and the browser; `items` are the pairs with their texts, without
+    which the browser shows verdicts and replies alone. `costs` are published ones, shown as such.
     """
     labelled = with_labels(entries)
     known = records or {}
@@ -71,7 +73,7 @@ def leaderboard_html(
     parts = []
     for name in names:
         own = [entry for entry in labelled if entry.benchmark == name]
-        rows = {e.label: known[e.label] for e in own if e.label in known and not e.is_attacked}
+        rows = {e.label: known[name, e.label] for e in _with_rows(own, known)}
         parts.append(_benchmark(name, own, rows, seed))
     parts.append(_section("Published cost", cost_plot(costs, "Published cost", _RELATIVE), _PAPER))
     browser, n_items = _browser(labelled, known, items)
@@ -335,12 +337,18 @@ def _defects(records: Records) -> str:
     return _board(head, rows) if rows else ""
 
 
+def _with_rows(entries: Sequence[Entry], records: BoardRecords) -> list[Entry]:
+    return [e for e in entries if (e.benchmark, e.label) in records and not e.is_attacked]
+
+
 def _browser(
-    entries: Sequence[Entry], records: Records, items: Sequence[Row]
+    entries: Sequence[Entry], records: BoardRecords, items: Sequence[Row]
 ) -> tuple[Markup | None, int]:
     """The browser's data and how many pairs it holds; None where there are no stored rows."""
-    plain = [entry.label for entry in entries if entry.label in records and not entry.is_attacked]
-    rows = {label: records[label] for label in plain}
+    rows: dict[str, list[Row]] = {}
+    for entry in _with_rows(entries, records):
+        rows.setdefault(entry.label, []).extend(records[entry.benchmark, entry.label])
+    plain = list(rows)
     shown = board_items(rows, items)
     if not shown:
         return None, 0

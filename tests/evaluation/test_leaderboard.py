@@ -28,6 +28,7 @@ from codefavor.evaluation.leaderboard_page import leaderboard_html
 from codefavor.evaluation.results import result_of
 
 REFERENCES = Path(__file__).parents[2] / "evaluation"
+BENCHMARK = "codeprefbench"
 ITEMS = [
     {
         "id": str(i), "problem_id": str(i), "instruction": "", "criteria": "",
@@ -53,7 +54,7 @@ def entry(name, n_right):
     result = result_of(
         records(n_right),
         ITEMS,
-        benchmark="codeprefbench",
+        benchmark=BENCHMARK,
         judge={"name": name},
         settings={"protocol": "both-orders"},
         n_resamples=100,
@@ -97,7 +98,8 @@ def test_a_broken_reference_table_is_named_by_line(tmp_path):
 def test_the_page_shows_every_judge_and_asks_no_network():
     entries = [entry("good <judge>", 10), entry("bad", 2)]
     entries += read_references(REFERENCES / "codeprefbench_paper.csv", "codeprefbench")[:3]
-    page = leaderboard_html(entries, {"good <judge>": records(10), "bad": records(2)}, items=ITEMS)
+    stored = {(BENCHMARK, "good <judge>"): records(10), (BENCHMARK, "bad"): records(2)}
+    page = leaderboard_html(entries, stored, items=ITEMS)
     for one in ("good &lt;judge&gt;", "bad", "Claude 3.5 Sonnet", "83.3", "Agreement"):
         assert one in page
     assert "good <judge>" not in page
@@ -117,7 +119,9 @@ def test_the_browser_holds_both_programs_and_the_replies_in_every_order():
         "rejected_first": {"choice": "A", "p_a": 0.6, "raw": "again A"},
     }
     rows.append({"id": "11", "status": "error", "reason": "timeout", "row": None})
-    page = leaderboard_html([entry("j", 10)], {"j": rows[:11] + rows[12:]}, items=ITEMS)
+    page = leaderboard_html(
+        [entry("j", 10)], {(BENCHMARK, "j"): rows[:11] + rows[12:]}, items=ITEMS
+    )
     found = browser_of(page)
     assert found["systems"] == ["j"]
     first = next(item for item in found["items"] if item["id"] == "0")
@@ -153,6 +157,29 @@ def test_attacked_runs_are_in_the_heat_map_and_not_in_the_table():
     assert "50.0 (-33.3)" in page
 
 
+def test_a_judge_on_two_benchmarks_is_compared_within_each():
+    # Its rows of the second stood for those of the first.
+    other = [{**row, "id": f"other {row['id']}"} for row in records(1)]
+    entries = [entry("j", 10), entry("k", 2), replace(entry("j", 1), benchmark="pairs")]
+    stored = {
+        (BENCHMARK, "j"): records(10), (BENCHMARK, "k"): records(2), ("pairs", "j"): other
+    }  # fmt: skip
+    page = leaderboard_html(entries, stored, items=ITEMS)
+    # Ten right of twelve against two.
+    assert "<td>+66.7</td>" in page
+    found = browser_of(page)
+    assert found["systems"] == ["j", "k"]
+    assert len(found["items"]) == 24
+    assert all("j" in item["verdicts"] for item in found["items"])
+
+
+def test_a_plain_run_keeps_its_name_beside_its_attacked_ones():
+    plain = entry("j", 10)
+    attacked = replace(plain, protocol="rename on chosen", measures={"attack": "rename"})
+    labels = [one.label for one in with_labels([plain, attacked, entry("k", 3)])]
+    assert labels == ["j", "j (rename on chosen)", "k"]
+
+
 def test_tasks_of_known_defects_are_listed_with_the_accuracy_without_them():
     items = [{**item, "defect": "bad label" if i < 2 else ""} for i, item in enumerate(ITEMS)]
     rows = [{**row, "defect": item["defect"]} for row, item in zip(records(6), items, strict=True)]
@@ -161,7 +188,7 @@ def test_tasks_of_known_defects_are_listed_with_the_accuracy_without_them():
     )
     assert result["metrics"]["overall"]["accuracy"] == 0.5
     assert result["without_defects"]["overall"]["accuracy"] == 0.4
-    page = leaderboard_html([entry_of(result)], {"j": rows})
+    page = leaderboard_html([entry_of(result)], {("b", "j"): rows})
     assert page.count("bad label</td><td>1</td>") == 2
     assert "without defects" in page
 

@@ -32,8 +32,9 @@ def subgroups(
     ConfigError for a field that no pair has, or that has more than 50 values.
     """
     found: dict[str, dict[str, Row]] = {}
+    rows = _rows_of(data) if data is not None and names else {}
     for name in dict.fromkeys((*ALWAYS, *names)):
-        values = _values(name, items, data if name in names else None)
+        values = _values(name, items, rows if name in names else {})
         distinct = set(values.values())
         if name in names and distinct == {""}:
             raise ConfigError(f"--group-by {name}: no pair has this field")
@@ -52,14 +53,14 @@ def _level(item: Row) -> str:
     return str(item["level"])
 
 
-def _values(name: str, items: Sequence[Row], data: Path | None) -> dict[str, str]:
+def _rows_of(data: Path) -> dict[str, Row]:
+    """The rows of the pairs' file by id, the fields of their `meta` beside their own."""
+    return {str(row.get("id")): {**(row.get("meta") or {}), **row} for _, row in read_rows(data)}
+
+
+def _values(name: str, items: Sequence[Row], rows: Mapping[str, Row]) -> dict[str, str]:
     if name == LENGTH:
         return {item["id"]: _length(item) for item in items}
-    rows: Mapping[str, Row] = {}
-    if data is not None:
-        rows = {
-            str(row.get("id")): {**(row.get("meta") or {}), **row} for _, row in read_rows(data)
-        }
     # An attacked pair belongs to the group of the pair it was made of.
     fields = {item["id"]: rows.get(str(item.get("attacked", item["id"])), item) for item in items}
     return {item_id: _text(row.get(name)) for item_id, row in fields.items()}

@@ -251,7 +251,7 @@ def run_task(
         return {}, counts
     cpu_s = time.process_time() - started
     records = list(read_journal(rows_path(out)))
-    result = _finish(task, items, records, described, out)
+    result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
     timed = None if is_elsewhere(options, backends.values()) else cpu_s
@@ -315,7 +315,7 @@ def rescore_task(
     records = rescore(read_journal(journal_path), judge)
     rewrite_journal(rows_path(out), manifest, records)
     old = read_result(out) if out.is_file() else {}
-    result = _finish(task, items, records, judge, out)
+    result = _finish(task, items, records, judge)
     result |= {key: old[key] for key in ("usage", "prompt_sha256") if key in old}
     _add_robustness(result, task, options, out)
     write_result(out, result)
@@ -340,7 +340,7 @@ def _fitted(options: JudgeOptions, task: Task, items: Sequence[Row]) -> JudgeOpt
     return replace(options.fitted({item["language"] for item in items}), length_ties=ties)
 
 
-def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row, out: Path) -> Row:
+def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row) -> Row:
     style = None
     if task.has_style_control:
         style = judge_now(make_judge("ngram", items=items), items)
@@ -357,5 +357,4 @@ def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row, ou
     result["subgroups"] = subgroups(records, items, task.group_by, data=data, seed=task.seed)
     if task.benchmark == "codeprefbench":
         result["averages"] = averages(score(records, {i["id"]: i for i in items}, n_resamples=2))
-    write_result(out, result)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping, Sequence
 
 from codefavor.errors import ConfigError
@@ -47,12 +48,10 @@ class Jury:
 
     def with_context(self, context: object) -> Jury:
         """The same jury, its judges bound to a runner's context."""
-        return Jury(
-            [bind(judge, context) for judge in self._judges],
-            weights=self._by_id or self._weights,
-            by_probability=self._by_probability,
-            name=self.name,
-        )
+        # Not made anew: that would check the weights of every pair again for each row.
+        bound = copy.copy(self)
+        bound._judges = [bind(judge, context) for judge in self._judges]
+        return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison; all judges are asked at once."""
@@ -106,12 +105,8 @@ class Cascade:
 
     def with_context(self, context: object) -> Cascade:
         """The same cascade (and the same counts), its judges bound to a runner's context."""
-        bound = Cascade(
-            [bind(judge, context) for judge in self._judges],
-            min_confidence=self._min_confidence,
-            name=self.name,
-        )
-        bound.asked = self.asked
+        bound = copy.copy(self)
+        bound._judges = [bind(judge, context) for judge in self._judges]
         return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:

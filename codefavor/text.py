@@ -1,4 +1,4 @@
-"""Reading what models write: code fences and the programs in an answer."""
+"""Reading text: lists with commas, and what models write (fences, programs in an answer)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ class Fence(NamedTuple):
     language: str
     content: str
     is_closed: bool
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas, without the spaces around them; empty ones are left out."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def lines_of(text: str) -> list[str]:

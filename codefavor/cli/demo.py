@@ -16,6 +16,7 @@ from codefavor.cli.demo_data import DataSettings, prepare_data
 from codefavor.cli.demo_judge import JudgeSettings, train_and_judge
 from codefavor.cli.demo_report import build_report
 from codefavor.cli.demo_workspace import Workspace
+from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError
 from codefavor.evaluation.report import render_demo_report
 from codefavor.records import write_text
@@ -88,8 +89,7 @@ def command(
         shutil.rmtree(out)
     _bind_settings(out, data, judge)
     workspace = Workspace(out)
-    benchmarks = os.environ.get("CODEFAVOR_DATA")
-    folder = Path(benchmarks) if benchmarks else None
+    folder = data_folder()
     prepare_data(workspace, data, folder)
     note = train_and_judge(workspace, judge, [folder] if folder else [])
     _write_report(workspace, judge, note)

@@ -19,7 +19,7 @@ from codefavor.cli.engine_options import (
     parse_options,
     summary,
 )
-from codefavor.cli.judge_flags import JudgeFlags, names_of, one_of
+from codefavor.cli.judge_flags import JudgeFlags, one_of
 from codefavor.engine import Context
 from codefavor.evaluation.attacks import Side, attack_names
 from codefavor.evaluation.codeprefbench import ASPECTS
@@ -38,6 +38,7 @@ from codefavor.evaluation.suite import (
     with_attacks,
 )
 from codefavor.records import Row
+from codefavor.text import comma_list
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
 
@@ -119,17 +120,17 @@ class TaskFlags:
             benchmark=benchmark,
             data=self.data,
             data_dir=data_folder(),
-            aspects=names_of(self.aspects),
+            aspects=comma_list(self.aspects),
             protocol=one_of("--protocol", self.protocol, get_args(Protocol)),
             orders=one_of("--orders", self.orders, get_args(Orders)),
             comments=comments,
             criteria=self.criteria,
-            group_by=names_of(self.group_by),
+            group_by=comma_list(self.group_by),
             limit=self.limit,
             seed=self.seed,
             has_style_control=self.style_control,
         )
-        attacks = tuple(attack_names()) if self.attack == "all" else names_of(self.attack)
+        attacks = tuple(attack_names()) if self.attack == "all" else comma_list(self.attack)
         return with_attacks(task, attacks, _sides(self.attack_side))
 
 

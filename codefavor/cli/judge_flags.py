@@ -18,6 +18,7 @@ from codefavor.evaluation.judge_options import (
 from codefavor.judges.likelihood import Reduction
 from codefavor.judges.llm import Mode
 from codefavor.judges.process import Pooling
+from codefavor.text import comma_list
 
 ModelType = Annotated[
     str, typer.Option("--model-type", help=f"One of: {', '.join(sorted(MODEL_TYPES))}.")
@@ -135,7 +136,7 @@ class JudgeFlags:
             weights=self.weights,
             by_probability=self.by_probability,
             min_confidence=self.min_confidence,
-            problems=names_of(self.tests),
+            problems=comma_list(self.tests),
             sandbox=SandboxOptions(
                 workers=self.workers,
                 level=self.level,
@@ -144,11 +145,6 @@ class JudgeFlags:
                 memory_bytes=self.memory_mib << 20,
             ),
         )
-
-
-def names_of(text: str) -> tuple[str, ...]:
-    """The parts of a list with commas."""
-    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def one_of(flag: str, value: Any, known: tuple[Any, ...]) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from codefavor.cli.engine_options import data_folder
 from codefavor.errors import DataError
 from codefavor.evaluation.contamination_report import (
     USUAL,
@@ -96,8 +96,7 @@ def decontaminate_command(
 
 def _benchmarks(names: list[str] | None) -> tuple[dict[str, list[Text]], dict[str, str]]:
     """The texts of each benchmark, and why those that were not named are not here."""
-    folder = os.environ.get("CODEFAVOR_DATA")
-    data_dir = Path(folder) if folder else None
+    data_dir = data_folder()
     if names:
         return {name: benchmark_texts(name, data_dir) for name in names}, {}
     found: dict[str, list[Text]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.data_browser import render_data_report
 from codefavor.evaluation.leaderboard import (
@@ -29,7 +29,6 @@ from codefavor.evaluation.results import read_result, rows_path
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
 from codefavor.records import Row, write_text
-from codefavor.sources.locate import DATA_VARIABLE
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 
@@ -100,11 +99,10 @@ def leaderboard(
 
 def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
     """The pairs of all plain results, where their data is at hand; says where it is not."""
-    folder = os.environ.get(DATA_VARIABLE)
     items: dict[str, Row] = {}
     tried = set()
     for result in results:
-        task = task_of(result, data_dir=Path(folder) if folder else None)
+        task = task_of(result, data_dir=data_folder())
         if task.benchmark == "pairs":
             task = replace(task, data=data)
         # All pairs of a benchmark, whichever of them a run was limited to.

@@ -39,6 +39,7 @@ from codefavor.synthesis.draft_rows import load_drafts
 from codefavor.synthesis.pair_rows import PairSettings
 from codefavor.synthesis.verify import Verifier
 from codefavor.synthesis.yields import count_yield
+from codefavor.text import comma_list
 
 MakeStep = Callable[[PairSettings, Verifier], Step]
 MakeManifest = Callable[[Backend, PairSettings, Verifier, int], Row]
@@ -63,9 +64,9 @@ def commit_instruct(
 ) -> None:
     """Preference pairs from commits: what did the change improve, shown in two programs."""
     pairs.check(engine)
-    options = CommitOptions(languages=_words(languages))
+    options = CommitOptions(languages=comma_list(languages))
     if licenses:
-        options = CommitOptions(languages=_words(languages), licenses=_words(licenses))
+        options = CommitOptions(languages=comma_list(languages), licenses=comma_list(licenses))
     skipped = Counter[str]()
     source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
@@ -102,10 +103,6 @@ def critic_evol(
     make_step = partial(make_critic_evol_step, n_examples=examples)
     make_manifest = partial(critic_evol_manifest, n_examples=examples)
     _run(rows, out, engine, pairs, make_step, make_manifest, about)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _choose(rows: Iterator[Row], pairs: PairFlags) -> Iterable[Row]:

@@ -17,6 +17,7 @@ from codefavor.journal import read_journal
 from codefavor.judges.base import JUDGES, Judge, make_judge
 from codefavor.records import Problem, Row, file_sha256
 from codefavor.sandbox import Limits, SandboxPool
+from codefavor.text import comma_list
 
 # The original's --model-type (and today's spelling) -> our kind of judge, and its backend.
 MODEL_TYPES: dict[str, tuple[str, str]] = {
@@ -224,8 +225,8 @@ class JudgeOptions:
             return any(one is not None and one.kind == "execution" for one in self.members())
         return self.kind == "execution"
 
-    def _member_names(self) -> list[str]:
-        names = [name.strip() for name in self.model_id.split(",") if name.strip()]
+    def _member_names(self) -> tuple[str, ...]:
+        names = comma_list(self.model_id)
         if len(names) < 2:
             raise ConfigError(
                 f"--model-type {self.kind} needs --model-id with two members or more, "

@@ -21,6 +21,7 @@ from codefavor.scoring.findings import Bandit, badness
 from codefavor.scoring.instructions import METHOD, count_instructions, raise_if_broken
 from codefavor.scoring.pair_checks import check_pair
 from codefavor.synthesis.teacher_tests import UnusableTests, ask_for_tests
+from codefavor.text import comma_list
 
 if TYPE_CHECKING:
     from codefavor.synthesis.pair_rows import PairInProgress
@@ -197,4 +198,4 @@ class Verifier:
 
 def parse_ways(words: Sequence[str]) -> frozenset[str]:
     """The ways of `--verify`, given once each or with commas."""
-    return frozenset(part.strip() for word in words for part in word.split(",") if part.strip())
+    return frozenset(part for word in words for part in comma_list(word))

@@ -197,11 +197,17 @@ class Comparison(Record):
 
 @dataclass(frozen=True)
 class Verdict(Record):
-    """A judge's answer. `p_a` in [0, 1] is its probability for A, None if it has none."""
+    """A judge's answer. `p_a` in [0, 1] is its probability for A, None if it has none.
+
+    `raw` is the reply, `is_cut` whether it ended at `max_tokens`. `second` is {"raw", "is_cut"}
+    of the reply to a second question, None where none was asked.
+    """
 
     choice: Choice
     p_a: float | None = None
     raw: str = ""
+    is_cut: bool = False
+    second: Row | None = None
 
     def swap(self) -> Verdict:
         """The same answer, read for the exchanged comparison."""

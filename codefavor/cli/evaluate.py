@@ -253,6 +253,12 @@ def show(result: Row) -> None:
             f"{one['n_error'] + one['n_missing']:>8}{one['n_undecided']:>11}"
             f"{_percent(one['consistency']):>12}{_percent(one['position_bias']):>8}"
         )
+    overall = metrics["overall"]
+    if overall.get("n_second_questions"):
+        typer.echo(
+            f"second questions: {overall['n_second_questions']} of {overall['n_verdicts']} replies "
+            "stated no verdict in the form asked for and were asked once more"
+        )
     if "averages" in result:
         means = result["averages"]
         typer.echo(

@@ -20,7 +20,10 @@ OVERALL = "all"
 AVERAGE = "average"
 # Columns of a table of published numbers that are no accuracies.
 _NO_GROUPS = frozenset({"model", "source", "normalised_cost"})
-_MEASURES = ("n", "n_error", "n_undecided", "consistency", "position_bias", "ece", "brier")
+_MEASURES = (
+    "n", "n_error", "n_undecided", "n_second_questions", "consistency", "position_bias", "ece",
+    "brier",
+)  # fmt: skip
 # Dollars for 1,000 pairs in the orders asked, by the tokens of all replies.
 USD = "usd_per_1000_pairs"
 

@@ -85,6 +85,7 @@ def _verdict(pair: JudgedPair | None, failure: str | None) -> Row | None:
             else (one.choice == "A") == (order == CHOSEN_FIRST),
             "p_a": one.p_a,
             "raw": one.raw,
+            "second": one.second["raw"] if one.second is not None else None,
         }
         for order, one in pair.verdicts.items()
     ]

@@ -37,7 +37,7 @@ BoardRecords = Mapping[tuple[str, str], Sequence[Row]]
 
 _SHARES = ("length_controlled", "style_controlled", "without_defects")
 _RATES = ("consistency", "position_bias")
-_COUNTS = ("n", "n_error", "n_undecided")
+_COUNTS = ("n", "n_error", "n_undecided", "n_second_questions")
 _SCORES = ("ece", "brier")
 _HEADS = {
     "length_controlled": "length-controlled",
@@ -46,6 +46,7 @@ _HEADS = {
     "position_bias": "A-bias",
     "n_error": "errors",
     "n_undecided": "undecided",
+    "n_second_questions": "second questions",
     "ece": "ECE",
     "brier": "Brier",
     USD: "dollars for 1,000 pairs",

@@ -40,7 +40,8 @@ class Metrics:
     `consistency`: of the pairs decided (A, B or tie) in both orders, those that name the same
     program twice. `position_bias` in [-1, 1]: share of verdicts A minus share of verdicts B
     over pairs asked in both orders, where an unbiased judge has 0. Both None for one order.
-    `n_undecided`, `tie_rate`: verdicts. `ece`, `brier`, `bins`: of the probability of A, over
+    `n_undecided`, `n_second_questions` (asked of replies that could not be read), `tie_rate`:
+    verdicts. `ece`, `brier`, `bins`: of the probability of A, over
     the `n_forecasts` verdicts that have one (None without any).
     """
 
@@ -50,6 +51,7 @@ class Metrics:
     n_missing: int
     n_verdicts: int
     n_undecided: int
+    n_second_questions: int
     n_clusters: int
     accuracy: float
     interval: Interval
@@ -199,6 +201,7 @@ def metrics_of(
         n_missing=max(0, n_missing),
         n_verdicts=len(verdicts),
         n_undecided=sum(one.choice == "undecided" for _, one in verdicts),
+        n_second_questions=sum(one.second is not None for _, one in verdicts),
         n_clusters=len({pair.cluster for pair in pairs}),
         accuracy=interval.mean,
         interval=interval,

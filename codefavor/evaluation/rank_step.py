@@ -65,6 +65,7 @@ def rank_step(judge: Judge, method: Method) -> Step:
             "n_comparisons": 2 * ranking.n_games,
             "n_ties": ranking.n_ties,
             "n_undecided": ranking.n_undecided,
+            "n_second_questions": ranking.n_second_questions,
             "candidates": _ranked(row["candidates"], codes, ranking),
         }
 
@@ -104,7 +105,10 @@ def ranked_candidates(row: Row, keep: int | None = None) -> Iterator[Row]:
 
 def summarize(rows: Iterable[Row]) -> Row:
     """How much was ranked: problems, candidates, comparisons, games that named no winner."""
-    names = ("n_candidates", "n_distinct", "n_comparisons", "n_ties", "n_undecided")
+    names = (
+        "n_candidates", "n_distinct", "n_comparisons", "n_ties", "n_undecided",
+        "n_second_questions",
+    )  # fmt: skip
     summary: Row = {"n_problems": 0} | dict.fromkeys(names, 0)
     for row in rows:
         summary["n_problems"] += 1

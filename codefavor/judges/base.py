@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from math import exp, isfinite
 from typing import Any, Protocol, cast
 
 from codefavor.backends.microbatch import MicroBatcher
 from codefavor.errors import BackendError, CodefavorError, ConfigError
-from codefavor.records import Comparison, Verdict
+from codefavor.records import Comparison, Row, Verdict
 
 # kind -> (module, name of the class or function that makes the judge from options)
 JUDGES: dict[str, tuple[str, str]] = {
@@ -133,9 +133,21 @@ def merge_orders(first: Verdict, second: Verdict) -> Verdict:
     both = (first.p_a, second.p_a)
     p_a = None if both[0] is None or both[1] is None else (both[0] + both[1]) / 2
     raw = "\n\n".join(text for text in (first.raw, second.raw) if text)
+    choice = first.choice if first.choice == second.choice else "tie"
     if "undecided" in (first.choice, second.choice):
-        return Verdict("undecided", p_a, raw)
-    return Verdict(first.choice if first.choice == second.choice else "tie", p_a, raw)
+        choice = "undecided"
+    return Verdict(choice, p_a, raw, second=all_seconds((first, second)))
+
+
+def all_seconds(verdicts: Iterable[Verdict]) -> Row | None:
+    """The second replies of verdicts that are merged into one; None where none was asked for."""
+    seconds = [one.second for one in verdicts if one.second is not None]
+    if not seconds:
+        return None
+    return {
+        "raw": "\n\n".join(one["raw"] for one in seconds),
+        "is_cut": any(one["is_cut"] for one in seconds),
+    }
 
 
 def make_judge(kind: str, **options: Any) -> Judge:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from codefavor.errors import ConfigError
-from codefavor.judges.base import Judge, bind
+from codefavor.judges.base import Judge, all_seconds, bind
 from codefavor.records import Comparison, Verdict, canonical_json
 
 
@@ -57,7 +58,10 @@ class Jury:
         """One verdict for each comparison; all judges are asked at once."""
         answers = await asyncio.gather(*(judge.compare(comparisons) for judge in self._judges))
         return [
-            self._weigh(self._by_id.get(comparison.id, self._weights), votes)
+            replace(
+                self._weigh(self._by_id.get(comparison.id, self._weights), votes),
+                second=all_seconds(votes),
+            )
             for comparison, votes in zip(comparisons, zip(*answers, strict=True), strict=True)
         ]
 
@@ -118,7 +122,9 @@ class Cascade:
                 break
             self.asked[number] += len(open_ones)
             answers = await judge.compare([comparisons[index] for index in open_ones])
-            verdicts.update(zip(open_ones, answers, strict=True))
+            for index, answer in zip(open_ones, answers, strict=True):
+                asked = [verdicts[index], answer] if index in verdicts else [answer]
+                verdicts[index] = replace(answer, second=all_seconds(asked))
             open_ones = [index for index in open_ones if self._is_doubtful(verdicts[index])]
         return [verdicts[index] for index in range(len(comparisons))]
 

@@ -1,9 +1,10 @@
-"""A chat model as judge: structured where the backend can, strictly parsed text otherwise."""
+"""A chat model as judge: what it does not state in the form asked for, it is asked once more."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,29 +13,43 @@ from typing import Any, Literal, Protocol, get_args
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
-from codefavor.judges.base import raise_errors
-from codefavor.judges.verdict_parser import parse_verdict
-from codefavor.prompts.chat import SystemTurn, comparison_messages
+from codefavor.judges.verdict_reader import Asked, read_verdict, visible_text
+from codefavor.prompts.chat import AnswerForm, SystemTurn, comparison_messages, second_question
 from codefavor.records import Comparison, Verdict, canonical_json, content_id
 
-Mode = Literal["auto", "structured", "reasoned", "letter", "logprobs"]
+Mode = Literal["auto", "structured", "reasoned", "scores", "letter", "logprobs"]
 Ask = Callable[..., Awaitable[Response]]
 
 # What a mode asks of a backend beyond text.
 _NEEDS: Mapping[str, Feature] = {"structured": "json_schema", "logprobs": "logprobs"}
+# The modes whose replies are text, and how these are read.
+_READ_AS: Mapping[str, Asked] = {
+    "structured": "line",
+    "reasoned": "line",
+    "scores": "scores",
+    "letter": "letter",
+}
+_ANSWERS: Mapping[str, AnswerForm] = {"reasoned": "reasoned", "scores": "scores"}
+_LETTER_TOKENS = 8
+# A small object, with room for a model that indents it.
+_OBJECT_TOKENS = 64
 # The label's log-probabilities must be among the likeliest tokens that a server reports.
 _N_LOGPROBS = 20
 _STRUCTURED = (
     "\n\nWrite the answer as one JSON object and nothing else: "
     '{"feedback": "what differs, in a few sentences", "winner": "A", "B" or "tie"}.'
 )
+_WINNER = {"type": "string", "enum": ["A", "B", "tie"]}
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
-    "properties": {
-        "feedback": {"type": "string"},
-        "winner": {"type": "string", "enum": ["A", "B", "tie"]},
-    },
+    "properties": {"feedback": {"type": "string"}, "winner": _WINNER},
     "required": ["feedback", "winner"],
+    "additionalProperties": False,
+}
+_SECOND_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"winner": _WINNER},
+    "required": ["winner"],
     "additionalProperties": False,
 }
 
@@ -52,9 +67,13 @@ class LlmJudge:
     """Asks a backend (or the backend of a spec such as "openai:gpt-4o") which is better.
 
     `mode`: "structured" (JSON by schema, feedback first), "reasoned" (feedback, then [RESULT]),
-    "letter" (one letter), "logprobs" (one token; the log-probabilities of A and B decide and
-    give `p_a`), or "auto": structured where the backend can, else reasoned. Replies are kept
-    whole in `raw`; what they do not plainly say is undecided.
+    "scores" (feedback, then a score of each: the higher one wins), "letter" (one letter),
+    "logprobs" (one token; the log-probabilities of A and B decide and give `p_a`), or "auto":
+    structured where the backend can, else reasoned.
+
+    Where a reply cannot be read, the same conversation is asked once more for the verdict alone,
+    by schema where the backend can (not in mode "logprobs", whose answer is no text). What cannot
+    be read then either is undecided. Both replies are kept whole in the verdict.
     """
 
     def __init__(
@@ -89,7 +108,7 @@ class LlmJudge:
         is_short = mode in ("letter", "logprobs")
         self._sampling = Sampling(
             temperature=temperature,
-            max_tokens=1 if mode == "logprobs" else 8 if is_short else max_tokens,
+            max_tokens=1 if mode == "logprobs" else _LETTER_TOKENS if is_short else max_tokens,
             seed=seed,
             logprobs=_N_LOGPROBS if mode == "logprobs" else None,
             json_schema=SCHEMA if mode == "structured" else None,
@@ -108,10 +127,27 @@ class LlmJudge:
         Raises BackendError, or Rejected for an answer that was withheld, once all have ended:
         what was paid for is kept.
         """
-        answers = await asyncio.gather(
-            *(self._compare_one(comparison) for comparison in comparisons), return_exceptions=True
+        asked = [self.messages(comparison) for comparison in comparisons]
+        is_text = self.mode in _READ_AS
+        replies = await self._ask_all(
+            [(messages, self._sampling) for messages in asked], may_be_empty=not is_text
         )
-        return [raise_errors(answer) for answer in answers]
+        if not is_text:
+            return [verdict_of_logprobs(reply) for reply in replies]
+        verdicts = [
+            read_replies(Verdict("undecided", None, reply.text, is_cut(reply)), self.mode)
+            for reply in replies
+        ]
+        # After all the first ones, in their order: a run that goes on asks the same as n-th again.
+        unread = [index for index, one in enumerate(verdicts) if one.choice == "undecided"]
+        seconds = await self._ask_all(
+            [self._second(asked[index], replies[index]) for index in unread], may_be_empty=True
+        )
+        for index, reply in zip(unread, seconds, strict=True):
+            second = {"raw": reply.text, "is_cut": is_cut(reply)}
+            verdict = dataclasses.replace(verdicts[index], second=second)
+            verdicts[index] = read_replies(verdict, self.mode)
+        return verdicts
 
     def messages(self, comparison: Comparison) -> list[dict[str, str]]:
         """What the backend is asked."""
@@ -119,7 +155,7 @@ class LlmJudge:
             comparison,
             language=self._language,
             system=self._system,
-            reasoned=self.mode == "reasoned",
+            answer=_ANSWERS.get(self.mode, "letter"),
         )
         if self.mode == "structured":
             last = messages[-1]
@@ -128,20 +164,51 @@ class LlmJudge:
 
     @property
     def prompt_sha256(self) -> str:
-        """The hash of the prompt's own words: of a question without any program."""
-        return content_id(self.messages(Comparison("instruction", "a", "b", "criteria")))
-
-    async def _compare_one(self, comparison: Comparison) -> Verdict:
-        messages = self.messages(comparison)
-        if self._ask is not None:
-            # The log-probabilities are the answer, whatever the one token says.
-            is_free = self.mode == "logprobs"
-            response = await self._ask(messages, sampling=self._sampling, may_be_empty=is_free)
-        else:
-            response = await self.backend.generate(Request(messages, self._sampling))
+        """The hash of the prompts' own words: of the questions without any program."""
+        question = self.messages(Comparison("instruction", "a", "b", "criteria"))
         if self.mode == "logprobs":
-            return verdict_of_logprobs(response)
-        return parse_verdict(response.text)
+            return content_id(question)
+        return content_id(second_question(question, "reply", as_json=self._is_by_schema))
+
+    @property
+    def _is_by_schema(self) -> bool:
+        return "json_schema" in self.backend.features
+
+    def _second(
+        self, question: list[dict[str, str]], reply: Response
+    ) -> tuple[list[dict[str, str]], Sampling]:
+        said = visible_text(reply.text)
+        messages = second_question(question, said, as_json=self._is_by_schema)
+        thinks = bool(reply.reasoning) or said != reply.text.strip()
+        if self._is_by_schema:
+            # The schema ends the reply; what a model thinks before it counts too.
+            max_tokens = max(_OBJECT_TOKENS, self._sampling.max_tokens)
+        else:
+            max_tokens = self._sampling.max_tokens if thinks else _LETTER_TOKENS
+        schema = _SECOND_SCHEMA if self._is_by_schema else None
+        return messages, dataclasses.replace(
+            self._sampling, max_tokens=max_tokens, json_schema=schema
+        )
+
+    async def _ask_all(
+        self, questions: Sequence[tuple[list[dict[str, str]], Sampling]], *, may_be_empty: bool
+    ) -> list[Response]:
+        """A reply to each; the first error once all have ended."""
+        replies = await asyncio.gather(
+            *(self._ask_one(*question, may_be_empty) for question in questions),
+            return_exceptions=True,
+        )
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return [reply for reply in replies if isinstance(reply, Response)]
+
+    async def _ask_one(
+        self, messages: list[dict[str, str]], sampling: Sampling, may_be_empty: bool
+    ) -> Response:
+        if self._ask is None:
+            return await self.backend.generate(Request(messages, sampling))
+        return await self._ask(messages, sampling=sampling, may_be_empty=may_be_empty)
 
 
 def verdict_of_logprobs(response: Response) -> Verdict:
@@ -192,15 +259,29 @@ def _unreported_mass(top: Mapping[str, float], chosen: str) -> float:
     return max(0.0, min(math.exp(min(likeliest)), left_over))
 
 
+def is_cut(response: Response) -> bool:
+    """Whether the reply ended because it was as long as it may be."""
+    return response.finish_reason == "length"
+
+
+def read_replies(verdict: Verdict, mode: str) -> Verdict:
+    """The verdict with the choice that its reply states, or else its second one."""
+    choice = read_verdict(verdict.raw, _READ_AS[mode], is_cut=verdict.is_cut)
+    if choice is None and verdict.second is not None:
+        second = verdict.second
+        choice = read_verdict(second["raw"], "letter", is_cut=second["is_cut"])
+    return dataclasses.replace(verdict, choice=choice or "undecided")
+
+
 def reread(verdict: Verdict, mode: str) -> Verdict:
-    """The verdict that today's reading gives for a stored reply; nobody is asked.
+    """The verdict that today's reading gives for the stored replies; nobody is asked.
 
     Verdicts without a stored reply, and those of modes that are not text, stay as they are.
     """
-    if not verdict.raw:
+    if not verdict.raw and verdict.second is None:
         return verdict
-    if mode in ("structured", "reasoned", "letter"):
-        return parse_verdict(verdict.raw)
+    if mode in _READ_AS:
+        return read_replies(verdict, mode)
     if mode == "logprobs":
         stored_raw = json.loads(verdict.raw)
         top = stored_raw["top"]

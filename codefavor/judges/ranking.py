@@ -30,13 +30,15 @@ class Ranking:
     """All programs, best first, and how the games between them ended.
 
     A game is two comparisons, one in each order. `n_undecided` of the games were undecided in
-    at least one of them, `n_ties` were ties (two orders that disagree are one).
+    at least one of them, `n_ties` were ties (two orders that disagree are one). In
+    `n_second_questions` a judge was asked once more, as its reply could not be read.
     """
 
     standings: tuple[Standing, ...]
     n_games: int
     n_ties: int
     n_undecided: int
+    n_second_questions: int
 
 
 async def best_of_n(
@@ -132,4 +134,5 @@ async def _one(judge: Judge, game: Comparison) -> Verdict:
 
 def _ranking(standings: Sequence[Standing], verdicts: Sequence[Verdict]) -> Ranking:
     ended = Counter(verdict.choice for verdict in verdicts)
-    return Ranking(tuple(standings), len(verdicts), ended["tie"], ended["undecided"])
+    n_second = sum(verdict.second is not None for verdict in verdicts)
+    return Ranking(tuple(standings), len(verdicts), ended["tie"], ended["undecided"], n_second)

@@ -10,6 +10,7 @@ from codefavor.records import Comparison
 
 Messages = list[dict[str, str]]
 SystemTurn = Literal["empty", "none"]
+AnswerForm = Literal["letter", "reasoned", "scores"]
 
 # Feedback names the two programs by these tags and nothing else, so that a converter can call
 # them Program A and Program B in either order.
@@ -32,6 +33,23 @@ _ANSWER_LETTER = "Answer with one letter, A or B."
 _ANSWER_REASONED = (
     "First compare the two programs in a few sentences, calling them Program A and Program B. "
     "Then end with one line, either [RESULT] A or [RESULT] B."
+)
+_ANSWER_SCORES = (
+    "First compare the two programs in a few sentences, calling them Program A and Program B. "
+    "Then end with one line that scores each from 1 to 10: [RESULT] A: <score>, B: <score>"
+)
+_ANSWERS: Mapping[AnswerForm, str] = {
+    "letter": _ANSWER_LETTER,
+    "reasoned": _ANSWER_REASONED,
+    "scores": _ANSWER_SCORES,
+}
+# What a judge is asked whose reply states no verdict that can be read.
+_CONCLUDE = (
+    "Conclude now: answer with one letter and nothing else, A or B for the better program, or "
+    "with the word tie if neither is better."
+)
+_CONCLUDE_AS_JSON = (
+    'Conclude now, with one JSON object and nothing else: {"winner": "A", "B" or "tie"}.'
 )
 
 
@@ -89,11 +107,12 @@ def comparison_messages(
     *,
     language: str = "python",
     system: SystemTurn = "empty",
-    reasoned: bool = False,
+    answer: AnswerForm = "letter",
 ) -> Messages:
     """The question of a pairwise judge, which asks for one letter.
 
-    With `reasoned` it asks for a short comparison that ends with `[RESULT] A` or `[RESULT] B`.
+    "reasoned" asks for a short comparison that ends with `[RESULT] A` or `[RESULT] B`, "scores"
+    for one that ends with a score of each program.
     """
     criteria = comparison.criteria.strip()
     content = _COMPARISON.format(
@@ -102,9 +121,22 @@ def comparison_messages(
         code_a=solution_text(comparison.code_a, language),
         code_b=solution_text(comparison.code_b, language),
         criteria=f"Criteria: {criteria}\n\n" if criteria else "",
-        answer=_ANSWER_REASONED if reasoned else _ANSWER_LETTER,
+        answer=_ANSWERS[answer],
     )
     return [*system_turn(system), {"role": "user", "content": content}]
+
+
+def second_question(question: Messages, reply: str, *, as_json: bool = False) -> Messages:
+    """The same conversation once more, which now asks for the verdict alone.
+
+    A `reply` without any text was no turn: then the question itself ends with it.
+    """
+    conclude = _CONCLUDE_AS_JSON if as_json else _CONCLUDE
+    if reply:
+        said = {"role": "assistant", "content": reply}
+        return [*question, said, {"role": "user", "content": conclude}]
+    *earlier, last = question
+    return [*earlier, {**last, "content": f"{last['content']}\n\n{conclude}"}]
 
 
 def assistant_turn(content: str) -> Mapping[str, str]:

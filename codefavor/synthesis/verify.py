@@ -191,6 +191,8 @@ class Verifier:
         verdicts = await bind(in_both_orders(judge), asking).compare([comparison])
         verdict = verdicts[0]
         pair.evidence["judge"] = {"judge": judge.name, "choice": verdict.choice, "raw": verdict.raw}
+        if verdict.second is not None:
+            pair.evidence["judge"]["second"] = verdict.second["raw"]
         if verdict.choice != "A":
             heard = "rejected" if verdict.choice == "B" else verdict.choice
             raise Rejected(f"judge_says:{heard}", "asked in both orders")

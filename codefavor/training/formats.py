@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from codefavor.errors import ConfigError, Rejected
-from codefavor.judges.verdict_parser import parse_verdict
+from codefavor.judges.verdict_reader import read_verdict
 from codefavor.prompts.chat import (
     SystemTurn,
     assistant_turn,
@@ -196,11 +196,11 @@ def to_pairwise_cot(preference: Preference, options: FormatOptions) -> list[Row]
             _comparison(preference, letter),
             language=preference.language,
             system=options.system,
-            reasoned=True,
+            answer="reasoned",
         )
         answer = f"{reasoning(preference, letter)}\n[RESULT] {letter}"
         # What the judge's own parser would not read as this letter must not be trained on.
-        if parse_verdict(answer).choice != letter:
+        if read_verdict(answer) != letter:
             raise Rejected("unreadable_answer", preference.id)
         rows.append(_row("pairwise_cot", messages=[*question, assistant_turn(answer)]))
     return rows

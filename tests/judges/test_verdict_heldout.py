@@ -1,24 +1,238 @@
-"""Replies written down with their readings before the parser was first run on them.
+"""920 replies written down with their readings before a reader was run on them: no wrong winner.
 
-Ten rounds of 2026-11-25. The first was written without having read the parser; then the parser
-was mended as a whole, and the next round was written against what had become of it. The third, the
-sixth and the seventh look for guesses on purpose. The ninth and the tenth (`verdict_replies.jsonl`)
-are by somebody else, who had not read the parser; a reply with two readings allows either. How many
-were wrong at first stands in docs/evaluation.md; a clear reply that was left undecided counts as
-wrong.
+720 are of 2026-11-25, when a reader of sentences was made with them: ten rounds, each written
+against what had become of it, the ninth and tenth (`verdict_replies.jsonl`) by somebody else; a
+reply with two readings allows either. 200 (`frozen_replies.txt`) were written later by somebody
+who had read neither that reader, nor these, nor the prompts, and were never changed since. Today's
+reader may leave any of them unread, and then asks again; it may not read one wrongly.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from codefavor.judges.verdict_parser import parse_verdict
+from codefavor.judges.verdict_reader import read_verdict
 from codefavor.records import read_rows
 
-OTHERS = [row for _, row in read_rows(Path(__file__).with_name("verdict_replies.jsonl"))]
+DATA = Path(__file__).parent / "data"
+OTHERS = [(row["reply"], row["readings"]) for _, row in read_rows(DATA / "verdict_replies.jsonl")]
+
+# The 24 forms on which the first generation of such parsers was measured (14 went wrong).
+PROBES = [
+    ("[CODE_A] is better than [CODE_B]", "A"),
+    ("Therefore, [CODE_B] is better than [CODE_A] on the mentioned criteria.", "B"),
+    ("[CODE_A] is better.", "A"),
+    ("Neither [CODE_A] nor [CODE_B] is better.", "tie"),
+    ("**[CODE_B]** is better than **[CODE_A]**.", "B"),
+    ("Code A is better than Code B because it is shorter.", "A"),
+    ("The better code is [CODE_B].", "B"),
+    ("CODE_A is much better than CODE_B.", "A"),
+    ("I cannot decide.", "undecided"),
+    ("", "undecided"),
+    ("[CODE_A] is not better than [CODE_B]", "undecided"),
+    ("[CODE_A] is worse than [CODE_B]", "B"),
+    ("[CODE_B]", "B"),
+    ("CODE_B outperforms CODE_A", "B"),
+    ("A superior to B", "A"),
+    ("A is better than B", "A"),
+    ("Compared with [CODE_A], [CODE_B] is better", "B"),
+    ("The code better suited is [CODE_A]", "A"),
+    ("[CODE_A] is better than [CODE_B], while neither is perfect", "A"),
+    ("There is no better code: A and B are the same", "tie"),
+    ("[CODE_A] and [CODE_B] are equally good", "tie"),
+    ("[CODE_A] is better than [CODE_B]. This Result follows from the criteria.", "A"),
+    ("[CODE_B] is superior to [CODE_A]", "B"),
+    ("[CODE_A] is preferable", "A"),
+]
+
+# Written before the parser was first run on them, and not used to make it.
+CLEAR = [
+    ("[RESULT] A", "A"),
+    ("[RESULT] B", "B"),
+    ("Program A misses the empty list.\n[RESULT] B", "B"),
+    ("Program B is better at first sight.\n\n[RESULT] A\n", "A"),
+    ('{"feedback": "B loops forever", "winner": "A"}', "A"),
+    ('```json\n{"winner": "B"}\n```', "B"),
+    ('{"winner": "tie"}', "tie"),
+    ("A", "A"),
+    ("b", "B"),
+    ("(B)", "B"),
+    ("**A**", "A"),
+    ("Answer: B", "B"),
+    ("Final answer: A", "A"),
+    ("**Verdict:** B", "B"),
+    ("The answer is B.", "B"),
+    ("I prefer Program A over Program B.", "A"),
+    ("I would choose B.", "B"),
+    ("Program B wins.", "B"),
+    ("The winner is Program A.", "A"),
+    ("Program A is beaten by Program B.", "B"),
+    ("Program B is inferior to Program A.", "A"),
+    ("Program A is better at readability, but overall Program B is better.", "B"),
+    ("It is a tie.", "tie"),
+    ("tie", "tie"),
+    ("Both programs are equivalent.", "tie"),
+    ("A > B", "A"),
+    ("B is clearly the better choice.", "B"),
+    ("Unlike Program A, Program B is better.", "B"),
+    ("<think>A is better</think>\n[RESULT] B", "B"),
+    ("Solution B is slightly better than solution A.", "B"),
+    ("A careful look shows that B is better.", "B"),
+    ("Program A is not better than Program B. Program B is better.", "B"),
+    ("[RESULT]\nProgram B", "B"),
+    ("### Verdict\nProgram A is better because it handles None.", "A"),
+    ("My choice: B", "B"),
+    (
+        "Program A fails on n = 0, whereas Program B is correct and therefore better. [RESULT] B",
+        "B",
+    ),
+    ("Neither program is better.", "tie"),
+]
+UNCLEAR = [
+    "Program A is better. Program B is better.",
+    "Either could be better.",
+    "Is A better than B?",
+    "If the input is sorted, A is better.",
+    "A or B",
+    "Program A is longer than Program B.",
+    "Program A might be better.",
+    "It depends on the input.",
+    "A better program would check its input.",
+    "[RESULT] Both",
+    "<think>B is better",
+    '{"winner": "C"}',
+    '{"winner": "A", "choice": "B"}',
+    "B is not worse than A.",
+    "As an AI, I cannot say which one is better.",
+    "The author claims that A is better.",
+    "Program A is correct.",
+    "[RESULT]",
+    "Neither is correct.",
+    "Program A is not worse.",
+    '{"winner": null}',
+    "See the table above.",
+]
+
+# Three later sets, each run for the first time on 2026-11-25 and then mended: 6 of 50, 2 of 32 and
+# 2 of 25 were read wrong at first (the last two were clear ones left undecided).
+LATER_CLEAR = [
+    ("[RESULT] Therefore [CODE_B] is better than [CODE_A] on the mentioned criteria.", "B"),
+    ("[RESULT]: A", "A"),
+    ("RESULT: B", "B"),
+    ("Verdict: Program A is better.", "A"),
+    ("Program B is the better program.", "B"),
+    ("Overall, Program A is more efficient and therefore better than Program B.", "A"),
+    ("The better program is B.", "B"),
+    ("Better: A", "A"),
+    ("Winner: B", "B"),
+    ("**Winner: Program A**", "A"),
+    ("Preferred: B", "B"),
+    ("I pick A.", "A"),
+    ("My verdict is B.", "B"),
+    ("Program A is superior.", "A"),
+    ("A beats B.", "A"),
+    ("B outperforms A on every input.", "B"),
+    ("Program A is worse than Program B.", "B"),
+    ("Program A is preferable to Program B.", "A"),
+    ("[[A]]", "A"),
+    ("[[B]]", "B"),
+    ("\\boxed{A}", "A"),
+    ("<answer>B</answer>", "B"),
+    ("Program B is better, although Program A is shorter.", "B"),
+    ("Although Program A is shorter, Program B is better.", "B"),
+    ('Here is my judgement: {"feedback": "A leaks memory.", "winner": "B"}', "B"),
+    ('{"winner": "Program A"}', "A"),
+    ("Tie", "tie"),
+    ("The two programs are equally good.", "tie"),
+    ("There is no difference between the two; it is a tie.", "tie"),
+    ("A<B", "B"),
+    ("The correct choice is Program B", "B"),
+    ("Program A is much worse; B wins.", "B"),
+    ("Program A is simpler and faster, so A is better.", "A"),
+    ("[RESULT]\n\n[CODE_A] is better than [CODE_B] on correctness.", "A"),
+    ("**Result:** Program B is better than Program A", "B"),
+    ("B is better because A crashes on empty input.", "B"),
+    ("I'd go with B", "B"),
+    ("The better one is A.", "A"),
+    ("Program A is more readable, but Program B is better overall.", "B"),
+    ("Neither A nor B is better.", "tie"),
+    ("Conclusion: B", "B"),
+    ("### Final verdict\n\nB", "B"),
+    ("I vote for A.", "A"),
+    ("A is better than B in every respect", "A"),
+    ("Program B is faster and clearly better.", "B"),
+    ("Program A was better.", "A"),
+    ('<thinking>long</thinking>{"winner": "B", "feedback": ""}', "B"),
+    ("Response A is better", "A"),
+    ("Solution 'B' is better", "B"),
+    ("B >> A", "B"),
+    ("Result: tie", "tie"),
+    ("Both are the same.", "tie"),
+    ("Therefore, Program A is better.", "A"),
+    ("[RESULT] [CODE_B]", "B"),
+    ("Between the two, B is better.", "B"),
+    ("Given the criteria, A is the better program.", "A"),
+    ("Final verdict: tie", "tie"),
+    ('{"feedback": "x < y", "winner": "b"}', "B"),
+    ("Program B is worse.", "A"),
+    ("A is inferior.", "B"),
+    ("Program B is better suited to the criteria.", "B"),
+    ("The more secure program is B, so B is better.", "B"),
+    ("Winner - A", "A"),
+    ("Answer: **Program B**", "B"),
+    ("Program A is correct. Program B is not. A is better.", "A"),
+    ("I would say that Program B is better.", "B"),
+    ("Hence B is better", "B"),
+    # Once held to be unclear; but the programs are shown in this order and in no other.
+    ("[RESULT] The first program", "A"),
+]
+LATER_UNCLEAR = [
+    "Program A has two functions and Program B has three.",
+    "I would need to run both programs.",
+    "Program A would be better if it handled zero.",
+    "Program B may be better.",
+    "Which is better, A or B?",
+    "Both have bugs.",
+    "[RESULT] neither",
+    "[RESULT] A and B",
+    "A is better for small inputs; B is better for large inputs.",
+    "The prompt says to answer [RESULT] A or [RESULT] B",
+    '{"feedback": "A is better"}',
+    '{"winner": ["A"]}',
+    "Program A isn't better.",
+    "It is unclear whether A is better.",
+    "Program C is better.",
+    "",
+    "   \n",
+    "I refuse.",
+    "Program A is faster and Program B is safer.",
+    "A is better or B is better.",
+    "Program A is not clearly better.",
+    "Let me think about A.",
+    "Program A is better than expected.",
+    "I am not sure that B is better.",
+    "Neither.",
+    "\\boxed{C}",
+    "<answer>both</answer>",
+    "Program A should be better but is not.",
+    "[RESULT] unknown",
+    "A, B",
+    "Program B is correct and Program A is correct.",
+    "A is better at speed and B is better at memory.",
+    "Better error handling would help.",
+    "Program A and Program B differ.",
+    "I think it could be B.",
+    "None of them is better.",
+    "[RESULT] C",
+    "Say A or B.",
+    "Program A is neither better nor worse.",
+    "better",
+]
 
 ROUND_1 = [
     # Labels in every dress.
@@ -496,25 +710,92 @@ ROUND_8 = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [*ROUND_1, *ROUND_2, *ROUND_3, *ROUND_4, *ROUND_5, *ROUND_6, *ROUND_7, *ROUND_8],
-)
-def test_held_out_replies(reply, expected):
-    assert parse_verdict(reply).choice == expected
+class Frozen(NamedTuple):
+    """A reply of frozen_replies.txt; `verdict` is what a person reads, "none" for nothing."""
+
+    number: str
+    verdict: str
+    is_tricky: bool
+    asked: str
+    is_cut: bool
+    text: str
 
 
-@pytest.mark.parametrize("row", OTHERS, ids=lambda row: f"{row['round']}")
-def test_replies_written_by_somebody_else(row):
-    assert parse_verdict(row["reply"]).choice in row["readings"]
+def frozen_replies() -> list[Frozen]:
+    """The 200 replies in their order."""
+    text = (DATA / "frozen_replies.txt").read_text(encoding="utf-8")
+    found = []
+    for block in re.split(r"(?m)^=== ", text)[1:]:
+        head, _, body = block.partition("\n")
+        number, verdict, kind, asked, finish, _ = (part.strip() for part in head.split("|"))
+        reply = body.removesuffix("\n")
+        found.append(Frozen(number, verdict, kind == "tricky", asked, finish == "length", reply))
+    return found
 
 
+FROZEN = frozen_replies()
+# How each mode that could have asked is read.
+READ_AS = {"choice": ("letter", "line"), "json": ("line",), "scores": ("scores",)}
+
+OLD = [
+    *((reply, [one]) for reply, one in CLEAR + LATER_CLEAR),
+    *((reply, ["undecided"]) for reply in UNCLEAR + LATER_UNCLEAR),
+    *((f"[FEEDBACK]\nBoth run.\n[RESULT]\n{reply}", [one]) for reply, one in PROBES),
+    *((reply, [one]) for reply, one in ROUND_1 + ROUND_2 + ROUND_3 + ROUND_4),
+    *((reply, [one]) for reply, one in ROUND_5 + ROUND_6 + ROUND_7 + ROUND_8),
+    *OTHERS,
+]
+
+
+@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
+def test_no_reply_of_the_older_sets_is_read_wrongly(asked):
+    assert len(OLD) == 720
+    found = [(reply, read_verdict(reply, asked), readings) for reply, readings in OLD]
+    assert [one for one in found if one[1] is not None and one[1] not in one[2]] == []
+
+
+def test_no_reply_of_the_frozen_set_is_read_wrongly():
+    assert (len(FROZEN), sum(one.is_tricky for one in FROZEN)) == (200, 110)
+    wrong = [
+        (one.number, choice, one.verdict)
+        for one in FROZEN
+        for asked in READ_AS[one.asked]
+        if (choice := read_verdict(one.text, asked, is_cut=one.is_cut)) not in (None, one.verdict)
+    ]
+    assert wrong == []
+
+
+def test_most_of_the_plain_verdicts_are_read_at_once():
+    """The figures of docs/evaluation.md; sentences are what is asked again."""
+    verdicts = [one for one in FROZEN if one.verdict != "none"]
+    read = [
+        one
+        for one in verdicts
+        if read_verdict(one.text, READ_AS[one.asked][0], is_cut=one.is_cut) == one.verdict
+    ]
+    n_plain = sum(not one.is_tricky for one in verdicts)
+    assert (len(verdicts), n_plain) == (151, 88)
+    assert (len(read), sum(not one.is_tricky for one in read)) == (60, 51)
+
+
+@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
 @pytest.mark.parametrize(
     "reply",
-    ['{"a": ' * 3000, "*" * 20_000, "(" * 20_000 + "C", "Program C is better. " * 500],
-    ids=["nested", "asterisks", "parentheses", "repeated"],
+    [
+        '{"a": ' * 3000,
+        "{}\n" * 5000 + "x",
+        "*" * 20_000,
+        "_" * 20_000 + "A" + "_" * 20_000 + "x",
+        "*" * 20_000 + "verdict:" + "*" * 20_000 + "x",
+        "(" * 20_000 + "C",
+        "Program C is better. " * 500,
+        "[RESULT] " * 5000,
+        "```\n" * 5001,
+        "<think>" * 4000,
+    ],
+    ids=lambda reply: repr(reply[:8]),
 )
-def test_a_model_that_babbles_is_undecided_and_soon_read(reply):
+def test_a_model_that_babbles_is_not_read_and_soon_left(reply, asked):
     start = time.process_time()
-    assert parse_verdict(reply).choice == "undecided"
-    assert time.process_time() - start < 5
+    assert read_verdict(reply, asked) is None
+    assert time.process_time() - start < 2

@@ -75,6 +75,7 @@ def question_of(request: Request) -> str:
         ("construct", "Make a small exercise"),
         ("tests", "Write tests for a Python task"),
         ("judge", "Which of two programs"),
+        ("judge", "Conclude now"),
         ("critique", "[DRAFT]\n"),
     ):
         if mark in last:

@@ -3,7 +3,7 @@
 import pytest
 
 from codefavor.errors import Rejected
-from codefavor.judges.verdict_parser import parse_verdict
+from codefavor.judges.verdict_reader import read_verdict
 from codefavor.records import Preference
 from codefavor.training.feedback import reasoning, without_result
 from codefavor.training.formats import FORMATS, FormatOptions, convert
@@ -56,7 +56,7 @@ def test_a_result_in_the_feedback_is_cut_and_ours_is_the_only_one(feedback):
     for row, letter in zip(FORMATS["pairwise_cot"](pair(feedback)), "AB", strict=True):
         answer = row["messages"][-1]["content"]
         assert answer == f"Program {letter} is faster.\n[RESULT] {letter}"
-        assert parse_verdict(answer).choice == letter
+        assert read_verdict(answer) == letter
 
 
 def test_a_result_header_inside_a_code_block_is_code():
@@ -78,8 +78,8 @@ def test_letters_from_elsewhere_are_rejected_because_they_are_wrong_in_one_order
 
 @pytest.mark.parametrize(
     "feedback",
-    ['[CHOSEN] prints {"winner": "[REJECTED]"}.', "[CHOSEN] writes <think> and never ends it."],
-    ids=["json_verdict", "open_thinking"],
+    ["[CHOSEN] is shorter.\nVerdict: [REJECTED]", "[CHOSEN] writes <think> and never ends it."],
+    ids=["other_verdict", "open_thinking"],
 )
 def test_an_answer_that_the_judge_would_read_otherwise_is_rejected(feedback):
     found = convert([pair(feedback)], "pairwise_cot", FormatOptions())

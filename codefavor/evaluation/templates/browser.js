@@ -116,6 +116,10 @@
         line.appendChild(make("b", "", says + right));
         box.appendChild(line);
         if (order.raw) box.appendChild(make("pre", "raw", order.raw));
+        if (order.second) {
+          box.appendChild(make("p", "reply", "Asked once more for the verdict alone:"));
+          box.appendChild(make("pre", "raw", order.second));
+        }
       });
     });
     return box;

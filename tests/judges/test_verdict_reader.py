@@ -1,0 +1,133 @@
+"""The reader reads the forms that are asked for, and of anything else never a wrong winner."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.judges.verdict_reader import read_verdict, visible_text
+
+READ = [
+    # What the prompts ask for.
+    ("A", "A"),
+    ("**B**", "B"),
+    ("Program A", "A"),
+    ("It handles None.\n\n[RESULT] B", "B"),
+    ("**[RESULT]** **A**", "A"),
+    ('{"feedback": "A says \\"winner\\": \\"B\\".", "winner": "A"}', "A"),
+    ('{"winner": "tie", "feedback": "one\ntwo"}', "tie"),
+    ('```json\n{"winner": "B"}\n```', "B"),
+    ("tie", "tie"),
+    # What others ask for.
+    ("It is right. [[B]]", "B"),
+    ("My final verdict is: [[A]]", "A"),
+    ("Feedback: A is right, as asked. [RESULT] A", "A"),
+    ("So the final answer is \\boxed{\\text{B}}.", "B"),
+    ("<answer>A</answer>", "A"),
+    ("Verdict: tie", "tie"),
+    ("**Final answer:** B", "B"),
+    ("## Final verdict\n\n**Program B**", "B"),
+    ("The better program is A.", "A"),
+    # Around the verdict.
+    ("<think>\nAnswer: A\n</think>\nAnswer: B", "B"),
+    ("Thoughts of a template that opens them.\n</think>\n\nB", "B"),
+    ("**Program A**\n- slow\n\n**Program B**\n- fast\n\n[RESULT] B", "B"),
+    ("```\nAnswer: B\n```\nAnswer: A", "A"),
+]
+NOT_READ = [
+    # Sentences, whatever they say.
+    "Answer: A is incorrect and B is correct.",
+    "Program A is better than Program B because it is shorter.",
+    "Answer: A careful look shows that B is right.",
+    "Verdict: A, but only for speed",
+    "The wrong answer is A.",
+    "My second choice: A",
+    "I would not answer [[A]]",
+    # Questions, forms and prompts repeated.
+    "Answer: A?",
+    "Which program is worse?\nAnswer: A",
+    "either [RESULT] A or [RESULT] B.",
+    "[[A]] or [[B]]",
+    'It should look like this:\n{"winner": "A"}',
+    '{"winner": "A", "B" or "tie"}',
+    "Program A ends with this comment:\nAnswer: A",
+    "The comment in Program B says: judge, be fair. [[A]]",
+    # Contradictions and turns that follow.
+    "Answer: A\n\nAnswer: B",
+    "[RESULT] A\n\nWait, I misread it.\n\n[RESULT] B",
+    "Answer: B, since A fails.\n\nQuestion: another\n\nAnswer: A",
+    "B\n\nInstruction: sort\n\nAnswer: A",
+    "Winner: A\nLoser: B",
+    '{"winner": "A", "winner": "B"}',
+    '{"winner": "A"} {"winner": "B"}',
+    # Code.
+    "def f():\n    return 1\n# Answer: A",
+    "```python\nAnswer: A",
+    '```python\n{"winner": "A"}\n```',
+    # Objects that do not answer.
+    '{"winner": ["A"]}',
+    '{"winner": null}',
+    '{"worse": "A"}',
+    # Thoughts that never end.
+    "<think>\nAnswer: A",
+    "<|channel|>analysis<|message|>\nAnswer: A",
+    "A\nB",
+    "AB",
+    "C",
+    "a",
+    "",
+]
+
+
+@pytest.mark.parametrize(("reply", "expected"), READ)
+def test_forms_that_are_asked_for_are_read(reply, expected):
+    assert read_verdict(reply) == expected
+
+
+@pytest.mark.parametrize("reply", NOT_READ)
+@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
+def test_everything_else_is_not_read(reply, asked):
+    assert read_verdict(reply, asked) is None
+
+
+@pytest.mark.parametrize("reply", ["Reasons.\n\nAnswer: A", "Answer: A", "A", "It is right. [[A]]"])
+def test_a_last_line_that_may_be_cut_off_is_not_read(reply):
+    assert read_verdict(reply) == "A"
+    # "Answer: A" may have gone on with "is incorrect".
+    assert read_verdict(reply, is_cut=True) is None
+
+
+def test_an_object_that_is_closed_was_not_cut_off():
+    assert read_verdict('{"winner": "A"}', is_cut=True) == "A"
+    assert read_verdict('{"winner": "A", "feedback": "It', is_cut=True) is None
+
+
+def test_a_letter_above_its_explanation_is_read_where_a_letter_was_asked_for():
+    reply = "B\n\nProgram A raises on an empty list."
+    assert read_verdict(reply, "letter") == read_verdict(reply, "letter", is_cut=True) == "B"
+    assert read_verdict(reply) is None
+    assert read_verdict("A\n\nIt returns.\n\nB\n\nIt raises.", "letter") is None
+
+
+SCORES = [
+    ("[RESULT] A: 7, B: 9", "B"),
+    ("Score A: 8.5\nScore B: 7.75", "A"),
+    ("**Score A:** 4/10\n**Score B:** 4/10", "tie"),
+    ("[RESULT] Program A: 8, Program B: 6", "A"),
+    ("Score A: 7", None),
+    ("A: 7/10, B: 4/5", None),
+    ("Bugs: A: 1, B: 3", None),
+    ("[RESULT] A: <score>, B: <score>", None),
+    ("[RESULT] A: 5, B: 6\n\nRevised.\n\n[RESULT] A: 5, B: 2", None),
+    ("Score A: 8\nScore B: 6\n\nVerdict: B", None),
+]
+
+
+@pytest.mark.parametrize(("reply", "expected"), SCORES)
+def test_scores_are_read_where_scores_were_asked_for(reply, expected):
+    assert read_verdict(reply, "scores") == expected
+    assert read_verdict(reply) in (None, "B" if "Verdict: B" in reply else None)
+
+
+def test_what_a_person_reads_is_the_reply_without_its_thoughts():
+    assert visible_text("<think>A?</think>\nB ") == "B"
+    assert visible_text("<think>A?") == ""

@@ -105,3 +105,37 @@ def test_a_broad_except_says_why():
                     around = "\n".join(lines[node.lineno - 2 : node.lineno + 2])
                     has_reason = "#" in around.replace("# noqa: BLE001\n", "")
                     assert has_reason, f"{path}:{node.lineno}: a broad except without a reason"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports for type checking count too: two modules that name each other are one."""
+    known = {module_name(path) for path in FILES}
+    imports = {module_name(path): imported_modules(path, known) for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, chain: tuple[str, ...]) -> None:
+        assert module not in chain, f"a circle: {' -> '.join([*chain, module])}"
+        if module not in done:
+            for other in sorted(imports[module]):
+                visit(other, (*chain, module))
+            done.add(module)
+
+    for module in imports:
+        visit(module, ())
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            # From a folder either its modules are taken or what it re-exports.
+            found |= inner & known or {node.module}
+    return (found & known) - {module_name(path)}

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
@@ -18,7 +19,6 @@ from codefavor.records import Preference, Row, content_id
 from codefavor.sections import canonical_tags
 from codefavor.synthesis.conversation import Conversation
 from codefavor.synthesis.forms import AnswerFormat
-from codefavor.synthesis.verify import Verifier
 
 # What a teacher may call the two programs; the first names are the ones it was asked to use.
 _TAGS = {
@@ -47,6 +47,18 @@ class PairSettings:
     def to_row(self) -> Row:
         """The plain JSON form."""
         return {**dataclasses.asdict(self), "sampling": self.sampling.to_row()}
+
+
+class Verifies(Protocol):
+    """What checks a pair before it is believed (see `verify`)."""
+
+    async def verify(self, pair: PairInProgress, context: Context) -> None:
+        """Add what was found to the evidence; raises Rejected where it contradicts the label."""
+        ...
+
+    def to_row(self) -> Row:
+        """The plain JSON form."""
+        ...
 
 
 @dataclass
@@ -86,7 +98,7 @@ class PairInProgress:
         if CHOSEN_TAG not in self.feedback and REJECTED_TAG not in self.feedback:
             raise Rejected("feedback_names_no_code", text[:200])
 
-    async def finish(self, verifier: Verifier, context: Context) -> Preference:
+    async def finish(self, verifier: Verifies, context: Context) -> Preference:
         """Normalise, verify, and make the row. Raises Rejected where the pair does not hold."""
         normalised = normalise_pair(
             self.chosen,
@@ -169,7 +181,7 @@ def pair_manifest(
     step: str,
     backend: Backend,
     settings: PairSettings,
-    verifier: Verifier,
+    verifier: Verifies,
     *,
     seed: int,
     prompts: Mapping[str, str],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from codefavor.errors import Rejected
 from codefavor.prompts import render
@@ -13,9 +12,7 @@ from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.candidates import hollow_of
 from codefavor.scoring.instructions import are_statements, raise_if_broken
 from codefavor.synthesis.forms import code_of
-
-if TYPE_CHECKING:
-    from codefavor.synthesis.pair_rows import PairInProgress
+from codefavor.synthesis.pair_rows import PairInProgress
 
 N_ASSERTS = 5
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from codefavor.engine.context import Context
 from codefavor.errors import ConfigError, Rejected
@@ -20,11 +19,9 @@ from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit, badness
 from codefavor.scoring.instructions import METHOD, count_instructions, raise_if_broken
 from codefavor.scoring.pair_checks import check_pair
+from codefavor.synthesis.pair_rows import PairInProgress
 from codefavor.synthesis.teacher_tests import UnusableTests, ask_for_tests
 from codefavor.text import comma_list
-
-if TYPE_CHECKING:
-    from codefavor.synthesis.pair_rows import PairInProgress
 
 WAYS = ("static", "evidence", "tests", "judge")
 

@@ -27,7 +27,7 @@ PACKAGES = {
     "google.genai": ("Gemini", "gemini"),
     "anthropic": ("Anthropic", "anthropic"),
     "datasets": ("data of the Hugging Face Hub", "hub"),
-    "sklearn": ("the n-gram baseline", "analysis"),
+    "sklearn": ("classifiers of style", "analysis"),
     "tree_sitter": ("code in other languages than Python", "languages"),
     "bandit": ("checking pairs about security", "verify"),
     "ray": ("runs on a cluster", "cluster"),

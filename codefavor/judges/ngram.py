@@ -6,9 +6,15 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from codefavor.errors import ConfigError, DataError, MissingPackageError
+from codefavor.errors import ConfigError, DataError
+from codefavor.pairs.style_features import (
+    Floats,
+    character_ngrams,
+    differences,
+    fit_direction,
+    require_scikit_learn,
+)
 from codefavor.records import Comparison, Row, Verdict
 
 # Fewer pairs than this teach a model of their own nothing.
@@ -26,16 +32,13 @@ class NgramJudge:
     """
 
     def __init__(self, items: Sequence[Row], *, n_folds: int = 10, seed: int = 0) -> None:
-        try:
-            import sklearn  # noqa: F401
-        except ImportError as error:
-            raise MissingPackageError("scikit-learn", "analysis", "the n-gram baseline") from error
+        require_scikit_learn()
         self.name = f"n-gram ({n_folds}-fold)"
         self._items = {item["id"]: item for item in items}
         self._fold_of = _folds(items, n_folds, seed)
         sizes = Counter(item.get("level", "") for item in items)
         self._own = {level for level, size in sizes.items() if size >= _OWN_MODEL_PAIRS}
-        self._models: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._weights: dict[tuple[str, int], Floats] = {}
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison, whose id must be that of an item."""
@@ -46,22 +49,18 @@ class NgramJudge:
             raise DataError(f"the n-gram baseline was not given the pair {comparison.id!r}")
         level = self._items[comparison.id].get("level", "")
         group = level if level in self._own else ""
-        vectorizer, model = self._model(group, self._fold_of[comparison.id])
-        rows = vectorizer.transform([comparison.code_a, comparison.code_b])
-        margin = float(model.decision_function(rows[0] - rows[1])[0])
+        weights = self._fitted(group, self._fold_of[comparison.id])
+        difference = differences([comparison.code_a], [comparison.code_b], character_ngrams)
+        margin = float((difference @ weights)[0])
         p_a = 1 / (1 + math.exp(-max(-700.0, min(700.0, margin))))
         if margin == 0:
             return Verdict("tie", 0.5)
         return Verdict("A" if margin > 0 else "B", p_a)
 
-    def _model(self, group: str, fold: int) -> tuple[Any, Any]:
-        """Vectorizer and classifier fitted on the level's (or all) pairs outside the fold."""
+    def _fitted(self, group: str, fold: int) -> Floats:
+        """The classifier of the level's (or all) pairs outside the fold."""
         key = (group, fold)
-        if key not in self._models:
-            from scipy import sparse
-            from sklearn.feature_extraction.text import TfidfVectorizer
-            from sklearn.linear_model import LogisticRegression
-
+        if key not in self._weights:
             seen = [
                 item
                 for item in self._items.values()
@@ -69,17 +68,8 @@ class NgramJudge:
             ]
             chosen = [item["chosen"] for item in seen]
             rejected = [item["rejected"] for item in seen]
-            vectorizer = TfidfVectorizer(
-                analyzer="char", ngram_range=(1, 4), min_df=2, lowercase=False, sublinear_tf=True
-            )
-            vectorizer.fit([*chosen, *rejected])
-            difference = vectorizer.transform(chosen) - vectorizer.transform(rejected)
-            # Both signs of every pair and no intercept: the model cannot prefer a position.
-            model = LogisticRegression(C=100.0, max_iter=1000, fit_intercept=False)
-            labels = [1] * len(chosen) + [0] * len(rejected)
-            model.fit(sparse.vstack([difference, -difference]), labels)
-            self._models[key] = (vectorizer, model)
-        return self._models[key]
+            self._weights[key] = fit_direction(differences(chosen, rejected, character_ngrams))
+        return self._weights[key]
 
 
 def _folds(items: Sequence[Row], n_folds: int, seed: int) -> Mapping[str, int]:

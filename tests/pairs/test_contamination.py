@@ -11,7 +11,6 @@ from codefavor.pairs.contamination import (
     Text,
     contamination,
     leak_check,
-    normalise_code,
     prose_of,
 )
 from codefavor.records import Preference, Problem
@@ -40,7 +39,7 @@ def test_different_problems_pass_and_the_nearest_pair_is_told() -> None:
     report = leak_check([TRAIN], [OTHER])
     assert (report.n_train, report.n_held_out) == (1, 1)
     assert report.nearest_instruction is not None
-    assert report.nearest_instruction.similarity < 60
+    assert report.nearest_instruction.similarity < 55
     assert "p2 and p1" in report.detail()
 
 
@@ -52,7 +51,7 @@ def test_an_id_on_both_sides_is_a_leak() -> None:
 
 def test_a_reworded_instruction_is_a_leak() -> None:
     reworded = dataclasses.replace(OTHER, instruction=TRAIN.instruction.replace("noon", "midday"))
-    with pytest.raises(DataError, match="instruction more than 60"):
+    with pytest.raises(DataError, match="instruction more than 55"):
         leak_check([TRAIN], [reworded])
 
 
@@ -85,16 +84,12 @@ def test_empty_sides_do_not_fail() -> None:
     assert report.nearest_code is None
 
 
-def test_normalised_code_forgets_names_but_not_calls() -> None:
-    one = 'def area(w, h):\n    """Doc."""\n    # why\n    return max(w, 0) * h'
-    two = "def size(width,height): return max(width,0)*height"
-    assert normalise_code(one) == normalise_code(two)
-    assert normalise_code(two) != normalise_code(two.replace("max", "min"))
-    assert normalise_code("s.append(1)") != normalise_code("s.extend(1)")
-
-
-def test_normalised_text_that_does_not_parse_is_only_respaced() -> None:
-    assert normalise_code("def f(:\n   x") == "def f(: x"
+def test_a_renamed_program_is_a_leak_in_every_language() -> None:
+    code = "function total(prices) { let due = 0; for (const p of prices) due += p; return due; }"
+    renamed = code.replace("prices", "xs").replace("due", "acc").replace("total", "f")
+    train = dataclasses.replace(TRAIN, reference=code, language="javascript")
+    with pytest.raises(DataError, match="program more than 90"):
+        leak_check([train], [dataclasses.replace(OTHER, reference=renamed, language="javascript")])
 
 
 def test_prose_leaves_out_signature_examples_and_asserts() -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 from codefavor.errors import ConfigError
 from codefavor.evaluation.metrics import judged_pairs
 from codefavor.evaluation.statistics import Interval, paired_cluster_bootstrap
+from codefavor.languages.python_code import rename
 from codefavor.records import Row, content_id
 
 Side = Literal["chosen", "rejected"]
@@ -157,7 +158,7 @@ def _is_dead(statement: ast.stmt) -> bool:
 def _numbered_locals(tree: ast.Module) -> ast.Module:
     for function in [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]:
         names = _renamable(function)
-        _rename(function, {name: f"local {number}" for number, name in enumerate(names)})
+        rename(function, {name: f"local {number}" for number, name in enumerate(names)})
     return tree
 
 
@@ -219,12 +220,6 @@ def _renamable(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     return [name for name in dict.fromkeys(stored) if name not in taken]
 
 
-def _rename(function: ast.AST, names: dict[str, str]) -> None:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id in names:
-            node.id = names[node.id]
-
-
 def _apply_rename(code: str) -> str:
     tree = ast.parse(code)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -232,7 +227,7 @@ def _apply_rename(code: str) -> str:
         names = _renamable(function)
         fresh = [f"v{number}" for number in range(len(names) + len(used))]
         free = [name for name in fresh if name not in used]
-        _rename(function, dict(zip(names, free, strict=False)))
+        rename(function, dict(zip(names, free, strict=False)))
     return ast.unparse(tree)
 
 

@@ -6,7 +6,7 @@ import ast
 import io
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # What the reader raises for a text that is no program of this Python.
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -19,6 +19,15 @@ def read(code: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(code)
+
+
+def rename(tree: ast.AST, names: Mapping[str, str]) -> None:
+    """Give variables and functions other names, in place; attributes and arguments keep theirs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.name = names.get(node.name, node.name)
 
 
 def error_line(code: str) -> int:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from codefavor.languages.python_code import rename
 from codefavor.records import Problem, Row, content_id
 from codefavor.scoring.mutants import mutants_of, print_code
 
@@ -111,9 +112,5 @@ def hollow_of(code: str, entry_point: str) -> str:
 
 def _renamed(code: str, old: str, new: str) -> str:
     tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == old:
-            node.name = new
-        elif isinstance(node, ast.Name) and node.id == old:
-            node.id = new
+    rename(tree, {old: new})
     return ast.unparse(tree)

@@ -19,7 +19,8 @@ from codefavor.sections import without_thinking
 # for, and scores only where scores were; the other forms are read in every case.
 Asked = Literal["letter", "line", "scores"]
 
-_KEYS = ("winner", "verdict", "choice", "answer")
+_KEYS = ("winner", "verdict")
+_MUST_AGREE = (*_KEYS, "choice", "answer")
 _NOUN = r"(?i:program|code|solution|response|assistant|option)"
 # Bounded everywhere, or a line of ten thousand asterisks takes a minute.
 _OPEN, _CLOSE, _BOLD = r"[\[(*_`\"']{0,6}", r"[\])*_`\"']{0,6}", r"[*_]{0,4}"
@@ -28,7 +29,7 @@ _LABEL = rf"\s{{0,3}}{_OPEN}(?:{_NOUN}[\s_]{{0,3}}{_OPEN})?(A|B|(?i:tie)){_CLOSE
 _END = r"[\s.!*_]{0,6}$"
 _NAMED = (
     r"(?i:(?:(?:so|therefore|thus|hence),?\s)?(?:(?:my|the|final|overall)\s)*"
-    r"(?:answer|verdict|winner|decision|choice|conclusion|result|judge?ment|"
+    r"(?:answer|verdict|winner|decision|choice|conclusion|judge?ment|"
     rf"(?:better|preferred)\s{_NOUN})){_BOLD}"
 )
 _HEADING = re.compile(rf"^[#*_\s]{{0,9}}{_NAMED}[:*_\s]{{0,6}}$")
@@ -46,15 +47,18 @@ _STATED = [re.compile(form + _END) for form in _FORMS]
 # How such a line begins, whatever it goes on to say.
 _CLAIMED = [re.compile(form + r"(?!\w|\s?[:=]\s?\d)") for form in _FORMS]
 _NUMBER = rf"[*_\s]{{0,4}}[:=][*_\s]{{0,4}}(\d+(?:\.\d+)?)(?:\s?/\s?(\d+))?{_BOLD}"
-_ONE_SCORE = rf"{_BOLD}(?i:score\s)?(?i:(?:for|of)\s)?(?:{_NOUN}\s)?"
-_SCORES = re.compile(
-    r"^[*_]{0,4}(?:\[RESULT\]:?\s*|(?i:scores?):\s*)?"
-    rf"{_ONE_SCORE}A{_NUMBER}\s*[,;\n]\s*{_ONE_SCORE}B{_NUMBER}{_END}"
-)
+_SCORED_A, _SCORED_B = (rf"{_BOLD}(?:{_NOUN}\s)?{label}{_NUMBER}" for label in "AB")
+_SCORE = rf"{_BOLD}(?i:score\s)(?i:(?:for|of)\s)?"
+# Bare numbers beside the labels may count bugs.
+_SCORES = [
+    re.compile(rf"^{_BOLD}(?:\[RESULT\]:?|(?i:scores?:))\s*{_SCORED_A}\s*[,;]\s*{_SCORED_B}{_END}"),
+    re.compile(rf"^{_SCORE}{_SCORED_A}\s*[,;\n]\s*{_SCORE}{_SCORED_B}{_END}"),
+]
 # Forms in which models are trained to wrap an answer; they are one with [[A]].
 _WRAPPED = re.compile(
     r"\$?\\boxed\{(?:\\text\{)?(?:Program )?([AB])\}?\}\$?|<(answer|verdict|winner)>([AB])</\2>"
 )
+_INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 _FENCE = re.compile(
     r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n.*?(?:^ {0,3}\1\s*?$|\Z)", re.DOTALL | re.MULTILINE
 )
@@ -79,16 +83,13 @@ def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> C
         found = _ending(lines, found, asked)
     first = _choice(_FIRST.match(seen))
     if asked == "letter" and first and not found:
-        alone = {choice for line in lines if (choice := _choice(_ALONE.search(line)))}
-        found = first if alone == {first} else None
-    claims = {
-        choice for line in lines for form in _CLAIMED if (choice := _choice(form.search(line)))
-    }
-    claims |= {first} if first else set()
-    if asked == "scores":
-        pairs = [*lines, *map("\n".join, pairwise(lines))]
-        claims |= {choice for pair in pairs if (choice := _scored(pair))}
-    return found if claims <= {found} else None
+        # An explanation that names the other one too may end with it.
+        other = r"\bB\b" if first == "A" else r"\bA\b"
+        found = None if re.search(other, seen) else first
+    pairs = [*lines, *map("\n".join, pairwise(lines))] if asked == "scores" else []
+    claims = {first, *map(_scored, pairs)}
+    claims |= {_choice(form.search(line)) for line in lines for form in _CLAIMED}
+    return found if claims <= {found, None} else None
 
 
 def visible_text(text: str) -> str:
@@ -102,7 +103,8 @@ def _without_code(fence: re.Match[str]) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.strip() for line in _FENCE.sub("```", text).split("\n") if line.strip()]
+    text = _INDENTED.sub("```", _FENCE.sub("```", text))
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     return [_WRAPPED.sub(r"[[\1\3]]", line) for line in lines]
 
 
@@ -128,7 +130,7 @@ def _choice(match: re.Match[str] | None) -> Choice | None:
 
 
 def _scored(line: str) -> Choice | None:
-    match = _SCORES.search(line)
+    match = next((found for form in _SCORES if (found := form.search(line))), None)
     if match is None or match.group(2) != match.group(4):
         return None
     score_a, score_b = float(match.group(1)), float(match.group(3))
@@ -140,6 +142,6 @@ def _from_object(text: str) -> Choice | None:
         pairs = json.loads(text, strict=False, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return None
-    values = {repr(value) for key, value in pairs if key.lower() in _KEYS}
-    # Of two keys that differ, and of lists and numbers, none is read.
-    return _choice(re.fullmatch(rf"'{_LABEL}'", values.pop())) if len(values) == 1 else None
+    values = {repr(value) for key, value in pairs if key.lower() in _MUST_AGREE}
+    is_asked_for = len(values) == 1 and any(key.lower() in _KEYS for key, _ in pairs)
+    return _choice(re.fullmatch(rf"'{_LABEL}'", values.pop())) if is_asked_for else None

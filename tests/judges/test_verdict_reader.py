@@ -62,11 +62,15 @@ NOT_READ = [
     # Code.
     "def f():\n    return 1\n# Answer: A",
     "```python\nAnswer: A",
+    "It prints what follows.\n\n    Answer: A",
+    "Running it gives\nResult: A",
     '```python\n{"winner": "A"}\n```',
     # Objects that do not answer.
     '{"winner": ["A"]}',
     '{"winner": null}',
     '{"worse": "A"}',
+    '{"question": "Which is worse?", "answer": "A"}',
+    '{"winner": "A", "choice": "B"}',
     # Thoughts that never end.
     "<think>\nAnswer: A",
     "<|channel|>analysis<|message|>\nAnswer: A",
@@ -102,10 +106,11 @@ def test_an_object_that_is_closed_was_not_cut_off():
 
 
 def test_a_letter_above_its_explanation_is_read_where_a_letter_was_asked_for():
-    reply = "B\n\nProgram A raises on an empty list."
+    reply = "B\n\nIt returns 0 for an empty list."
     assert read_verdict(reply, "letter") == read_verdict(reply, "letter", is_cut=True) == "B"
     assert read_verdict(reply) is None
     assert read_verdict("A\n\nIt returns.\n\nB\n\nIt raises.", "letter") is None
+    assert read_verdict("A\n\nWait, it never returns: B.", "letter") is None
 
 
 SCORES = [
@@ -116,6 +121,7 @@ SCORES = [
     ("Score A: 7", None),
     ("A: 7/10, B: 4/5", None),
     ("Bugs: A: 1, B: 3", None),
+    ("Number of bugs\nA: 7, B: 9", None),
     ("[RESULT] A: <score>, B: <score>", None),
     ("[RESULT] A: 5, B: 6\n\nRevised.\n\n[RESULT] A: 5, B: 2", None),
     ("Score A: 8\nScore B: 6\n\nVerdict: B", None),

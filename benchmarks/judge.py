@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from codefavor.backends.embedded import ensure_embedded_model
-from codefavor.evaluation.codeprefbench import find_files, read_tasks
+from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.token_rows import TokenRow, pack_shared
 from codefavor.prompts.chat import comparison_messages

@@ -14,8 +14,9 @@ FLOORS = {
     "idset": 3, "journal": 3, "journal_file": 3,
     "backends": 4, "sandbox": 4, "pairs": 4, "sources": 4,
     "judges": 5, "scoring": 5, "engine": 5,
-    "synthesis": 6, "evaluation": 6, "training": 6,
-    "cli": 7, "__main__": 8,
+    "synthesis": 6, "training": 6, "statistics": 6,
+    "benchmarks": 7, "evaluation": 8, "audits": 8, "reports": 9,
+    "cli": 10, "__main__": 11,
 }  # fmt: skip
 # Siblings that may know each other, as drawn in docs/architecture.md.
 DRAWN = {

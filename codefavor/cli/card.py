@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from codefavor import __version__
+from codefavor.audits.audit import audit_both_ways, audit_facts
+from codefavor.audits.data_card import count_rows, describe_overlap, describe_run
+from codefavor.audits.dataset_folder import write_dataset
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.audit import audit_both_ways, audit_facts
-from codefavor.evaluation.data_card import count_rows, describe_overlap, describe_run
-from codefavor.evaluation.dataset_folder import write_dataset
 from codefavor.hub import push_folder
 from codefavor.records import Preference, read_records
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, cast
 import typer
 
 from codefavor import __version__
+from codefavor.audits.benchmark_rows import known_hashes, pair_hash
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.benchmark_rows import known_hashes, pair_hash
 from codefavor.journal import manifest_path
 from codefavor.records import (
     Preference,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.backends.embedded import ensure_embedded_model
+from codefavor.benchmarks.codeprefbench import find_files, read_tasks
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.demo_data import read_pairs
 from codefavor.cli.demo_workspace import Workspace
 from codefavor.engine.context import Context
 from codefavor.engine.progress import TerminalProgress
 from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.codeprefbench import find_files, read_tasks
-from codefavor.evaluation.pairs_benchmark import items_of, judge_step
 from codefavor.journal import Journal
 from codefavor.judges.base import Judge
 from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge

@@ -11,6 +11,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from codefavor.benchmarks.attacks import Side, attack_names
+from codefavor.benchmarks.codeprefbench import ASPECTS
+from codefavor.benchmarks.comments import CommentRule
+from codefavor.benchmarks.pairs_benchmark import Orders
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
@@ -21,11 +25,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import JudgeFlags, one_of
 from codefavor.engine import Context
-from codefavor.evaluation.attacks import Side, attack_names
-from codefavor.evaluation.codeprefbench import ASPECTS
-from codefavor.evaluation.comments import CommentRule
 from codefavor.evaluation.judge_options import JudgeOptions
-from codefavor.evaluation.pairs_benchmark import Orders
 from codefavor.evaluation.suite import (
     NAMES,
     Kept,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
-from codefavor.evaluation.metrics import score
 from codefavor.judges.base import raise_errors
 from codefavor.judges.likelihood import verdict_of_totals
 from codefavor.judges.llm import reread
 from codefavor.records import Row, Verdict, canonical_json, content_id, write_text
+from codefavor.statistics.controls import controlled_accuracy, gain_over_best, trivial_records
+from codefavor.statistics.metrics import score
 
 FORMAT = "codefavor-result-1"
 _PACKAGES = ("codefavor", "torch", "transformers", "peft", "openai", "numpy", "scipy")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from codefavor.errors import BackendError, ConfigError
-from codefavor.evaluation.metrics import CHOSEN_FIRST, REJECTED_FIRST, judged_pairs
 from codefavor.records import Comparison, Row, Verdict, content_id
+from codefavor.statistics.metrics import CHOSEN_FIRST, REJECTED_FIRST, judged_pairs
 
 
 class StoredJudge:

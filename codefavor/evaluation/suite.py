@@ -14,19 +14,17 @@ from typing import Any, Literal
 
 from codefavor import __version__
 from codefavor.backends.base import Backend
+from codefavor.benchmarks.attacks import Side, attack_items, robustness
+from codefavor.benchmarks.codeprefbench import ASPECTS, averages, find_files, read_tasks
+from codefavor.benchmarks.comments import CommentRule
+from codefavor.benchmarks.item_tests import tests_of
+from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items
+from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.engine.budget import ledger_path
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.attacks import Side, attack_items, robustness
-from codefavor.evaluation.benchmarks import BENCHMARKS, load_items
-from codefavor.evaluation.codeprefbench import ASPECTS, averages, find_files, read_tasks
-from codefavor.evaluation.comments import CommentRule
-from codefavor.evaluation.controls import judge_now
-from codefavor.evaluation.item_tests import tests_of
 from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions, TestBench
-from codefavor.evaluation.metrics import score
-from codefavor.evaluation.pairs_benchmark import Orders, judge_step, read_items
 from codefavor.evaluation.results import (
     items_sha256,
     read_result,
@@ -36,11 +34,13 @@ from codefavor.evaluation.results import (
     write_result,
 )
 from codefavor.evaluation.run_usage import is_elsewhere, usage_of
-from codefavor.evaluation.subgroups import subgroups
 from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
 from codefavor.judges.base import Judge, make_judge
 from codefavor.judges.llm import LlmJudge
 from codefavor.records import Row, content_id
+from codefavor.statistics.controls import judge_now
+from codefavor.statistics.metrics import score
+from codefavor.statistics.subgroups import subgroups
 
 Protocol = Literal["both-orders", "paper"]
 # Instead of criteria of one's own: no pair states any.

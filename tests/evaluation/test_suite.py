@@ -12,13 +12,12 @@ from typer.testing import CliRunner
 
 from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.fake import FakeBackend
+from codefavor.benchmarks.pairs_benchmark import evaluate, items_of
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.engine.context import Context
 from codefavor.errors import BackendError, CodefavorError, ConfigError, DataError, JournalError
 from codefavor.evaluation.judge_options import JudgeOptions
-from codefavor.evaluation.metrics import score
-from codefavor.evaluation.pairs_benchmark import evaluate, items_of
 from codefavor.evaluation.results import read_result, rescore, rows_path
 from codefavor.evaluation.suite import (
     Task,
@@ -30,6 +29,7 @@ from codefavor.evaluation.suite import (
 from codefavor.journal import Journal, read_journal, rewrite_journal
 from codefavor.judges.llm import LlmJudge, verdict_of_logprobs
 from codefavor.records import Preference, write_rows
+from codefavor.statistics.metrics import score
 
 PAIRS = [
     Preference(

@@ -1,0 +1,139 @@
+"""Accuracy with a shallow cue held constant, and the gain over the best trivial baseline."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from codefavor.judges.base import Judge, make_judge
+from codefavor.records import Comparison, Row
+from codefavor.statistics.intervals import Gain, Interval, cluster_bootstrap_interval, none_if_nan
+from codefavor.statistics.metrics import (
+    CHOSEN_FIRST,
+    REJECTED_FIRST,
+    JudgedPair,
+    compare_systems,
+    judged_pairs,
+)
+
+TRIVIAL = ("random", "shorter", "longer")
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """A judge's accuracy where a cue helps and where it misleads, and the mean of the two.
+
+    `accuracy` is that unweighted mean: whoever follows the cue alone has 50 %, whatever share
+    of the pairs the cue gets right. Pairs on which the cue is silent are left out.
+    """
+
+    cue: str
+    n_right: int
+    n_wrong: int
+    accuracy_cue_right: float
+    accuracy_cue_wrong: float
+    interval: Interval
+
+    @property
+    def accuracy(self) -> float:
+        """The mean of both strata; not-a-number where one is empty."""
+        return self.interval.mean
+
+    def to_row(self) -> Row:
+        """Plain JSON."""
+        return {
+            "cue": self.cue,
+            "n_right": self.n_right,
+            "n_wrong": self.n_wrong,
+            "accuracy_cue_right": none_if_nan(self.accuracy_cue_right),
+            "accuracy_cue_wrong": none_if_nan(self.accuracy_cue_wrong),
+            "accuracy": none_if_nan(self.accuracy),
+            "interval": self.interval.to_row(),
+        }
+
+
+def controlled_accuracy(
+    records: Iterable[Row],
+    cue_records: Iterable[Row],
+    cue: str,
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+) -> Controlled:
+    """The accuracy of a judge controlled for a cue, which is any other judge's verdicts.
+
+    With "shorter" as the cue this is length control, with the n-gram classifier style control.
+    The interval holds the sizes of the two strata fixed.
+    """
+    cues = {pair.id: pair.score for pair in judged_pairs(cue_records)}
+    pairs = [pair for pair in judged_pairs(records) if cues.get(pair.id, 0.5) != 0.5]
+    right = [pair for pair in pairs if cues[pair.id] > 0.5]
+    wrong = [pair for pair in pairs if cues[pair.id] < 0.5]
+    interval = Interval(math.nan, math.nan, math.nan)
+    if right and wrong:
+        weights = {True: len(pairs) / (2 * len(right)), False: len(pairs) / (2 * len(wrong))}
+        interval = cluster_bootstrap_interval(
+            [pair.score * weights[cues[pair.id] > 0.5] for pair in pairs],
+            [pair.cluster for pair in pairs],
+            seed=seed,
+            n_resamples=n_resamples,
+        )
+    return Controlled(cue, len(right), len(wrong), _mean(right), _mean(wrong), interval)
+
+
+def trivial_records(items: Sequence[Row], names: Sequence[str] = TRIVIAL) -> dict[str, list[Row]]:
+    """What the trivial judges say about these pairs, in both orders, as stored rows."""
+    return {name: judge_now(make_judge(name), items) for name in names}
+
+
+def judge_now(judge: Judge, items: Sequence[Row]) -> list[Row]:
+    """The stored rows of a judge that needs no model, without a journal."""
+    comparisons = [
+        Comparison(
+            item["instruction"], item["chosen"], item["rejected"], item["criteria"], item["id"]
+        )
+        for item in items
+    ]
+    swapped = [comparison.swap() for comparison in comparisons]
+
+    async def both() -> tuple[list[Row], list[Row]]:
+        first, second = await judge.compare(comparisons), await judge.compare(swapped)
+        return [one.to_row() for one in first], [one.to_row() for one in second]
+
+    first, second = asyncio.run(both())
+    return [
+        {
+            "id": item["id"],
+            "problem_id": item["problem_id"],
+            "level": item["level"],
+            "verdicts": {CHOSEN_FIRST: chosen_first, REJECTED_FIRST: rejected_first},
+        }
+        for item, chosen_first, rejected_first in zip(items, first, second, strict=True)
+    ]
+
+
+def gain_over_best(
+    records: Sequence[Row],
+    baselines: Mapping[str, Sequence[Row]],
+    *,
+    level: str | None = None,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+) -> tuple[str, Gain]:
+    """The name of the baseline that scores highest on these pairs, and the gain over it."""
+    ids = {pair.id for pair in judged_pairs(records) if level in (None, pair.level)}
+
+    def accuracy(name: str) -> float:
+        return _mean([pair for pair in judged_pairs(baselines[name]) if pair.id in ids])
+
+    best = max(baselines, key=accuracy)
+    gain = compare_systems(
+        records, baselines[best], level=level, seed=seed, n_resamples=n_resamples
+    )
+    return best, gain
+
+
+def _mean(pairs: Sequence[JudgedPair]) -> float:
+    return math.fsum(pair.score for pair in pairs) / len(pairs) if pairs else math.nan

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.errors import DataError
-from codefavor.records import content_id
+from codefavor.records import Preference, content_id
 
 # 64 bits tell a few thousand pairs apart, and nothing can be read from them.
 _DIGITS = 16
@@ -52,13 +53,23 @@ def local_hashes(folder: Path) -> dict[str, frozenset[str]]:
     except DataError:
         pass
     else:
-        tasks = [t for rule in ("kept", "removed") for t in read_tasks(paths, comments=rule)]
+        tasks = [t for rule in ("keep", "strip") for t in read_tasks(paths, comments=rule)]
         found["codeprefbench"] = frozenset(pair_hash(t["chosen"], t["rejected"]) for t in tasks)
     for name, source in BENCHMARKS.items():
         if all((folder / place.file).is_file() for place in source.locations):
             items = load_items(name, data_dir=folder)
             found[name] = frozenset(pair_hash(i["chosen"], i["rejected"]) for i in items)
     return found
+
+
+def without_benchmark(
+    pairs: Sequence[Preference], folder: Path | None = None
+) -> tuple[list[Preference], Counter[str]]:
+    """The pairs that are no benchmark's own, and how many of each benchmark's were among them."""
+    name_of = {one: name for name, hashes in known_hashes(folder).items() for one in hashes}
+    found = [name_of.get(pair_hash(pair.chosen, pair.rejected)) for pair in pairs]
+    kept = [pair for pair, name in zip(pairs, found, strict=True) if name is None]
+    return kept, Counter(name for name in found if name is not None)
 
 
 def hash_lines(found: Mapping[str, frozenset[str]]) -> list[str]:

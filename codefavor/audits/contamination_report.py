@@ -26,7 +26,7 @@ def benchmark_texts(name: str, data_dir: Path | None = None) -> list[Text]:
     DataError if it is not here, saying how to get it.
     """
     if name == "codeprefbench":
-        items = read_tasks(find_files([data_dir] if data_dir else []), comments="kept")
+        items = read_tasks(find_files([data_dir] if data_dir else []), comments="keep")
         return [text for item in items for text in _of_row(item, item["task_id"])]
     if name in LOCATIONS or name == "starter":
         return texts_of(load_problems(name, data_dir=data_dir))

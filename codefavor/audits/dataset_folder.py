@@ -36,7 +36,7 @@ def write_dataset(
     """
     if out.exists() and not (overwrite and (out / FACTS_FILE).is_file()):
         raise ConfigError(
-            f"{out}: exists already; name another folder, or say --overwrite if it is an older "
+            f"{out}: exists already; name another folder, or say --fresh if it is an older "
             "data set of this command"
         )
     try:

@@ -67,11 +67,11 @@ def read_tasks(files: Mapping[str, Path], *, comments: CommentRule | None = None
     """All tasks as input rows of the pairs benchmark, `level` being the aspect.
 
     Comments are removed for the verifiable aspects and kept for human preference, as in the
-    paper; `comments` names the procedure for the former ("removed" unless told).
+    paper; `comments` names the procedure for the former ("strip" unless told).
     """
     items: list[Row] = []
     for aspect, path in files.items():
-        rule: CommentRule = (comments or "removed") if aspect in VERIFIABLE else "kept"
+        rule: CommentRule = (comments or "strip") if aspect in VERIFIABLE else "keep"
         for where, task in read_rows(path):
             items.append(_item(task, aspect, rule, where))
     return items

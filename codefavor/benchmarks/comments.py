@@ -10,18 +10,18 @@ from typing import Literal
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.languages import strip_both
 
-# "removed": ours. "paper": by the published procedure. "kept": the programs as they are.
-CommentRule = Literal["removed", "paper", "kept"]
+# "strip": ours. "paper": by the published procedure. "keep": the programs as they are.
+CommentRule = Literal["strip", "keep", "paper"]
 
 
 def apply_comment_rule(
     first: str, second: str, rule: CommentRule, language: str = "python"
 ) -> tuple[str, str, bool]:
     """Both programs by the rule, and whether comments were removed (both sides or neither)."""
-    if rule == "kept":
+    if rule == "keep":
         return first, second, False
-    if rule not in ("removed", "paper"):
-        raise ConfigError(f"unknown comment rule {rule!r}; known: removed, paper, kept")
+    if rule not in ("strip", "paper"):
+        raise ConfigError(f"unknown comment rule {rule!r}; known: strip, keep, paper")
     strip = _paper_both if rule == "paper" else _strip_both
     with warnings.catch_warnings():
         # The programs' invalid escapes warn when parsed; that is nothing the user can mend.

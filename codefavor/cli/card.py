@@ -37,8 +37,9 @@ def command(
         bool, typer.Option(help="Say how much of the label simple cues give away.")
     ] = True,
     push: Annotated[str, typer.Option(help="Then upload it to this OWNER/NAME on the Hub.")] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that this command wrote.")
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", "--overwrite", help="Replace a folder that this command wrote."),
     ] = False,
     public: Annotated[
         bool, typer.Option("--public", help="Make a new Hub repository public.")
@@ -60,7 +61,7 @@ def command(
         "audit": _audit([pair for rows in splits.values() for pair in rows]) if audit else {},
         "contamination": [describe_overlap(path) for path in overlap or []],
     }
-    write_dataset(splits, facts, name or out.name, out, overwrite=overwrite)
+    write_dataset(splits, facts, name or out.name, out, overwrite=fresh)
     typer.echo(f"{facts['n_rows']} rows in {len(splits)} split(s) -> {out}")
     if push:
         typer.echo(push_folder(out, push, kind="dataset", private=not public))

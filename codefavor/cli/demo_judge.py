@@ -21,7 +21,7 @@ from codefavor.judges.base import Judge
 from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.likelihood import LikelihoodJudge, Reduction
 from codefavor.judges.pairwise import PairwiseJudge
-from codefavor.judges.scalar import ScalarJudge
+from codefavor.judges.reward import RewardJudge
 from codefavor.records import Row, content_id, file_sha256, read_rows, write_rows
 from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.launch import launch
@@ -137,7 +137,7 @@ def trained_judge(recipe: Path, model: Path, output: Path) -> Judge:
     base = model if adapter else output
     name = f"trained ({recipe.stem})"
     if method == "reward":
-        return ScalarJudge(base, adapter, name=name)
+        return RewardJudge(base, adapter, name=name)
     if method == "pairwise":
         return PairwiseJudge(base, adapter, name=name)
     return LikelihoodJudge(base, adapter, READING_OF[method], name=name)

@@ -41,7 +41,9 @@ def command(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Train on this file instead.")] = None,
     gpus: Annotated[int | None, typer.Option(help="0 for the CPU; default: all there are.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Empty the output folder first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", "--overwrite", help="Empty the output folder first.")
+    ] = False,
     check: Annotated[
         bool, typer.Option(help="Check the recipe and estimate it before the launch.")
     ] = True,

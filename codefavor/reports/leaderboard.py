@@ -113,10 +113,12 @@ def protocol_text(settings: Row) -> str:
     parts = [str(settings["protocol"])]
     if (settings["protocol"] == "paper") == (orders == "both"):
         parts.append(f"{orders} order{'s' if orders == 'both' else ''}")
-    if settings.get("comments", "removed") == "kept":
+    if settings.get("comments") == "keep":
         parts.append("comments kept")
+    if "sample" in settings:
+        parts.append(f"{settings['sample']} pairs by hash, seed {settings['seed']}")
     if "limit" in settings:
-        parts.append(f"{settings['limit']} pairs by hash, seed {settings['seed']}")
+        parts.append(f"the first {settings['limit']} pairs")
     if "attack" in settings:
         parts.append(f"{settings['attack']} on {settings['attack_side']}")
     return ", ".join(parts)

@@ -13,7 +13,7 @@ from codefavor.benchmarks.codeprefbench import ASPECTS, averages, find_files, re
 from codefavor.benchmarks.pairs_benchmark import judge_step
 from codefavor.engine.context import Context
 from codefavor.errors import ConfigError, DataError
-from codefavor.judges.base import make_judge
+from codefavor.judges.baselines import LongerJudge, ShorterJudge
 from codefavor.statistics.metrics import score
 
 
@@ -25,12 +25,15 @@ def _data() -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("shorter", [65.9, 63.6, 32.9, 38.6]), ("longer", [33.9, 36.4, 67.6, 61.4])],
+    ("judge", "expected"),
+    [
+        (ShorterJudge(ties="B"), [65.9, 63.6, 32.9, 38.6]),
+        (LongerJudge(ties="B"), [33.9, 36.4, 67.6, 61.4]),
+    ],
 )
-async def test_length_baselines_score_as_measured_under_the_papers_protocol(kind, expected):
+async def test_length_baselines_score_as_measured_under_the_papers_protocol(judge, expected):
     items = read_tasks(find_files([_data()]), comments="paper")
-    step = judge_step(make_judge(kind, ties="B"), orders="one")
+    step = judge_step(judge, orders="one")
     rows = [await step(item, Context()) for item in items]
     metrics = score(rows, n_resamples=10)
     assert [metrics.by_level[aspect].n for aspect in ASPECTS] == [660, 352, 207, 145]
@@ -38,7 +41,7 @@ async def test_length_baselines_score_as_measured_under_the_papers_protocol(kind
 
 
 def test_real_tasks_have_distinct_ids_and_the_stated_number_of_instructions():
-    items = read_tasks(find_files([_data()]), comments="kept")
+    items = read_tasks(find_files([_data()]), comments="keep")
     assert len({item["id"] for item in items}) == len(items) == 1364
     clusters = {item["problem_id"] for item in items if item["level"] == "correctness"}
     assert len(clusters) == 330

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
 
 from codefavor.errors import BackendError, ConfigError
+from codefavor.journal import read_journal
+from codefavor.judges.options import Option
 from codefavor.records import Comparison, Row, Verdict, content_id
+from codefavor.result_file import read_result, rows_path
 from codefavor.statistics.metrics import CHOSEN_FIRST, REJECTED_FIRST, judged_pairs
+
+
+def open_stored(
+    path: Annotated[
+        Path, Option("The result file.", is_name=True, shown="RESULT.json", record="rows")
+    ],
+    items: Sequence[Row],
+    name: str | None = None,
+) -> StoredJudge:
+    """The verdicts of an earlier run, looked up in its rows: nobody is asked."""
+    label = name or str(read_result(path)["judge"]["name"])
+    return StoredJudge(label, read_journal(rows_path(path)), items)
 
 
 class StoredJudge:

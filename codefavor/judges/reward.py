@@ -1,4 +1,4 @@
-"""Scalar reward models: a sequence classification model gives each program one number."""
+"""Reward models: a sequence classification model gives each program one number."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, Literal
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
 from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.options import AdapterOption, DeviceOption, ModelFolder, SystemOption
 from codefavor.judges.scorer import SequenceScorer
-from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
+from codefavor.prompts.chat import solution_messages, solution_text
 from codefavor.records import Comparison, canonical_json
 
 Text = tuple[str, str, str]
 
 
-class ScalarJudge(BatchJudge):
+class RewardJudge(BatchJudge):
     """The program of higher reward wins; `p_a` is the Bradley-Terry probability.
 
     The reward is the single output of `AutoModelForSequenceClassification` at the last token of
@@ -27,17 +28,17 @@ class ScalarJudge(BatchJudge):
 
     def __init__(
         self,
-        model_path: Path | str,
-        adapter: Path | str | None = None,
+        model_path: ModelFolder,
+        adapter: AdapterOption = None,
         *,
         language: str = "python",
-        system: SystemTurn = "empty",
-        device: str | None = None,
+        system: SystemOption = "empty",
+        device: DeviceOption = None,
         token_budget: int | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self.name = name or "scalar reward"
+        self.name = name or "reward model"
         self._language = language
         self._system = system
         model, tokenizer = load_reward_model(Path(model_path), adapter, device)

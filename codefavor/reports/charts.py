@@ -22,11 +22,15 @@ _MARKS = {
 
 
 class Point(NamedTuple):
-    """One point of a chart in data coordinates; `note` is what a reader may ask of it."""
+    """One point of a chart in data coordinates; `note` is what a reader may ask of it.
+
+    `size` scales its mark.
+    """
 
     x: float
     y: float
     note: str = ""
+    size: float = 1.0
 
 
 class Series(NamedTuple):
@@ -151,12 +155,17 @@ def _safe_kind(kind: str) -> str:
     return kind if kind in _MARKS else "baseline"
 
 
-def _mark(kind: str, x: float, y: str, note: str = "") -> Markup:
+def _mark(kind: str, x: float, y: str, note: str = "", size: float = 1.0) -> Markup:
     """A mark at a place given in percent: a nested svg, because a path knows no percent."""
     title = Markup("<title>{note}</title>").format(note=note) if note else Markup("")
+    shape = _MARKS[_safe_kind(kind)]
+    if size != 1:
+        shape = Markup('<g transform="scale({size:.2f})">{shape}</g>').format(
+            size=size, shape=shape
+        )
     return Markup(
         '<svg class="mark kind-{kind}" x="{x:.2f}%" y="{y}" overflow="visible">{title}{shape}</svg>'
-    ).format(kind=_safe_kind(kind), x=x, y=y, title=title, shape=_MARKS[_safe_kind(kind)])
+    ).format(kind=_safe_kind(kind), x=x, y=y, title=title, shape=shape)
 
 
 def stacked_bar(segments: Sequence[tuple[str, int]], total: int, title: str) -> Markup:
@@ -195,7 +204,7 @@ def plot(
             )
         )
     for item in series:
-        placed = [(x_axis.place(p.x), 100 - y_axis.place(p.y), p.note) for p in item.points]
+        placed = [(x_axis.place(p.x), 100 - y_axis.place(p.y), p.note, p.size) for p in item.points]
         if item.is_line and len(placed) > 1:
             body += [
                 Markup(
@@ -206,7 +215,7 @@ def plot(
             ]
         # Marks on a long line would hide it.
         marked = placed if len(placed) <= 40 else placed[-1:]
-        body += [_mark(item.kind, x, f"{y:.2f}%", note) for x, y, note in marked]
+        body += [_mark(item.kind, x, f"{y:.2f}%", note, size) for x, y, note, size in marked]
     return Markup(
         '<div class="plot"><p class="plot-y">{y_label}</p>'
         '<svg class="plot-ys" aria-hidden="true">{y_ticks}</svg>'
@@ -284,3 +293,22 @@ def text_or_dash(value: object) -> Markup:
     if value is None:
         return Markup('<span class="none" title="{title}">–</span>').format(title=NOT_MEASURED)
     return escape(value)
+
+
+def figure(
+    width: int, height: int, label: str, parts: Sequence[str], shown: int | None = None
+) -> str:
+    """A drawing in its own coordinates, for what has no axes of percent; `parts` are escaped.
+
+    It fills its column unless `shown` pixels are given.
+    """
+    size = f'width="{shown}"' if shown else 'width="100%"'
+    return (
+        f'<svg class="figure" role="img" aria-label="{escape(label)}" {size} '
+        f'viewBox="0 0 {width} {height}">{"".join(parts)}</svg>'
+    )
+
+
+def shorten(text: str, length: int = 46) -> str:
+    """The text, cut with an ellipsis where it is too long for its place."""
+    return text if len(text) <= length else text[: length - 1] + "…"

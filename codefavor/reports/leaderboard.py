@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
+from codefavor.evaluation.result_text import percent
 from codefavor.records import Row
 from codefavor.statistics.intervals import holm
 from codefavor.statistics.metrics import compare_systems, judged_pairs
@@ -299,11 +300,6 @@ def _percent_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]
             ]
         )
     return ["judge", *groups, "n", "errors"], lines
-
-
-def percent(value: float | None) -> str:
-    """A fraction as percent with one decimal, "-" for None."""
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _cell(metrics: Row) -> Cell:

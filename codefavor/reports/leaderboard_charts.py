@@ -7,12 +7,27 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from markupsafe import Markup
+
+from codefavor.evaluation.result_text import percent
 from codefavor.records import Row
-from codefavor.reports.leaderboard import OVERALL, Cell, Entry, groups_of, percent
+from codefavor.reports.charts import (
+    Axis,
+    Point,
+    Series,
+    axis_strip,
+    figure,
+    interval_strip,
+    plot,
+    share_axis,
+    shorten,
+)
+from codefavor.reports.leaderboard import OVERALL, Cell, Entry, groups_of
 
 # Means over groups are no axes of a radar: they repeat what its other axes show.
 _NO_AXES = frozenset({OVERALL, "average", "average_of_four"})
-_LABEL_WIDTH = 330
+# How the kit marks ours and what others published.
+_MARKS = {"result": "trained", "reference": "baseline"}
 _MAX_RADARS = 12
 
 
@@ -35,30 +50,35 @@ def forest(entries: Sequence[Entry]) -> str:
     if not shown:
         return ""
 
-    def x(value: float) -> float:
-        return _LABEL_WIDTH + 420 * value
-
-    parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        kind = "grid chance" if tick == 0.5 else "grid"
-        bottom = 24 + 24 * len(shown)
-        parts.append(
-            f'<line class="{kind}" '
-            f'x1="{x(tick)}" x2="{x(tick)}" y1="20" y2="{bottom}"/>'
-            f'<text class="soft" x="{x(tick)}" y="14" text-anchor="middle">{tick:.0%}</text>'
+    values = [
+        value
+        for _, cell in shown
+        for value in (cell.accuracy, cell.low, cell.high)
+        if value is not None
+    ]
+    axis = share_axis(values, "accuracy")
+    rows = Markup("").join(
+        Markup(
+            '<tr class="row-{kind}"><th scope="row">{name}</th><td class="strip-cell">{strip}</td>'
+            "<td>{share}</td></tr>"
+        ).format(
+            kind=entry.kind,
+            name=shorten(entry.label),
+            strip=interval_strip(
+                _MARKS[entry.kind],
+                cell.accuracy,
+                (cell.low, cell.high),
+                axis,
+                title=f"{entry.label}: {percent(cell.accuracy)}",
+            ),
+            share=percent(cell.accuracy),
         )
-    for number, (entry, cell) in enumerate(shown):
-        y = 36 + 24 * number
-        mark, line = ("ref", "refline") if entry.kind == "reference" else ("mark", "line")
-        parts.append(f'<text x="0" y="{y + 4}">{escape(shorten(entry.label))}</text>')
-        if cell.low is not None and cell.high is not None:
-            parts.append(
-                f'<line class="{line}" y1="{y}" y2="{y}" '
-                f'x1="{x(cell.low):.1f}" x2="{x(cell.high):.1f}"/>'
-            )
-        parts.append(f'<circle class="{mark}" r="4" cx="{x(cell.accuracy or 0):.1f}" cy="{y}"/>')
-        parts.append(f'<text class="soft" x="770" y="{y + 4}">{percent(cell.accuracy)}</text>')
-    return svg(820, 40 + 24 * len(shown), "Accuracy of each judge", parts)
+        for entry, cell in shown
+    )
+    return Markup(
+        '<table class="forest compact"><tbody>{rows}</tbody><tfoot><tr aria-hidden="true"><td></td>'
+        '<td class="strip-cell">{axis}</td><td></td></tr></tfoot></table>'
+    ).format(rows=rows, axis=axis_strip(axis))
 
 
 def radars(entries: Sequence[Entry]) -> str:
@@ -97,7 +117,7 @@ def _radar(entry: Entry, axes: Sequence[str]) -> str:
         )
     caption = escape(shorten(entry.label, 40))
     parts.append(f'<text x="150" y="288" text-anchor="middle">{caption}</text>')
-    return svg(300, 300, f"Accuracy by group: {entry.label}", parts, shown=300)
+    return figure(300, 300, f"Accuracy by group: {entry.label}", parts, shown=300)
 
 
 class CostPoint(NamedTuple):
@@ -148,7 +168,7 @@ def cost_plot(points: Sequence[CostPoint], title: str, unit: str) -> str:
             f'<text x="508" y="{below + 4:.1f}">{escape(shorten(point.label, 40))} '
             f'<tspan class="soft">{percent(point.accuracy)}, {point.cost:.3g}</tspan></text>'
         )
-    return svg(840, max(276, int(below) + 12), title, parts)
+    return figure(840, max(276, int(below) + 12), title, parts)
 
 
 def reliability(name: str, metrics: Row) -> str:
@@ -157,46 +177,26 @@ def reliability(name: str, metrics: Row) -> str:
     if not bins:
         return ""
 
-    def x(value: float) -> float:
-        return 40 + 200 * value
-
-    def y(value: float) -> float:
-        return 220 - 200 * value
-
     most = max(one["n"] for one in bins)
-    parts = [
-        f'<line class="grid" x1="{x(0)}" x2="{x(1)}" y1="{y(0)}" y2="{y(1)}"/>',
-        f'<rect class="frame" x="{x(0)}" y="{y(1)}" width="200" height="200"/>',
+    points = [
+        Point(
+            one["mean_forecast"],
+            one["mean_outcome"],
+            f"{one['n']} verdicts",
+            0.5 + math.sqrt(one["n"] / most),
+        )
+        for one in bins
     ]
-    for share in (0, 0.5, 1):
-        parts.append(
-            f'<text class="soft" x="34" y="{y(share) + 4}" text-anchor="end">{share:g}</text>'
-            f'<text class="soft" x="{x(share)}" y="236" text-anchor="middle">{share:g}</text>'
-        )
-    for one in bins:
-        radius = 2 + 6 * math.sqrt(one["n"] / most)
-        parts.append(
-            f'<circle class="mark" r="{radius:.1f}" cx="{x(one["mean_forecast"]):.1f}" '
-            f'cy="{y(one["mean_outcome"]):.1f}"><title>{one["n"]} verdicts</title></circle>'
-        )
-    ece, brier = metrics["ece"], metrics["brier"]
-    parts.append(f'<text x="140" y="258" text-anchor="middle">{escape(shorten(name, 34))}</text>')
-    parts.append(
-        f'<text class="soft" x="140" y="274" text-anchor="middle">'
-        f"ECE {ece:.3f}, Brier {brier:.3f}</text>"
+    ticks = [(share, f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    drawn = plot(
+        f"Reliability of {name}",
+        [Series(name, "baseline", points, is_line=False)],
+        Axis(0, 1, ticks, "stated probability of A"),
+        Axis(0, 1, ticks, "A was right"),
+        diagonal=True,
     )
-    return svg(260, 282, f"Reliability of {name}", parts, shown=260)
-
-
-def shorten(text: str, length: int = 46) -> str:
-    """The text, cut with an ellipsis where it is too long for its place."""
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def svg(width: int, height: int, label: str, parts: Sequence[str], shown: int | None = None) -> str:
-    """A figure with an accessible name; it fills its column unless `shown` pixels are given."""
-    size = f'width="{shown}"' if shown else 'width="100%"'
-    return (
-        f'<svg role="img" aria-label="{escape(label, quote=True)}" {size} '
-        f'viewBox="0 0 {width} {height}">{"".join(parts)}</svg>'
+    return Markup("<figure>{drawn}<figcaption>{name}<br>{numbers}</figcaption></figure>").format(
+        drawn=drawn,
+        name=shorten(name, 34),
+        numbers=f"ECE {metrics['ece']:.3f}, Brier {metrics['brier']:.3f}",
     )

@@ -8,6 +8,7 @@ from html import escape
 
 from markupsafe import Markup
 
+from codefavor.evaluation.result_text import percent
 from codefavor.records import Row
 from codefavor.reports.leaderboard import (
     USD,
@@ -16,7 +17,6 @@ from codefavor.reports.leaderboard import (
     agreement,
     groups_of,
     paired_tests,
-    percent,
     with_labels,
 )
 from codefavor.reports.leaderboard_charts import (

@@ -5,47 +5,18 @@ Metric: pair accuracy (mean over both orders; tie and undecided count one half),
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from codefavor.engine.context import Context
-from codefavor.engine.progress import Progress
-from codefavor.engine.runner import Counts, Step, run
+from codefavor.engine.runner import Step
 from codefavor.errors import DataError
-from codefavor.journal import Journal
 from codefavor.judges.base import Judge, bind
 from codefavor.records import Comparison, Preference, Row, content_id, read_rows
-from codefavor.statistics.metrics import (
-    CHOSEN_FIRST,
-    REJECTED_FIRST,
-    JudgedPair,
-    Metrics,
-    PairMetrics,
-    compare_systems,
-    judged_pairs,
-    metrics_of,
-    score,
-)
-
-__all__ = [
-    "JudgedPair",
-    "Metrics",
-    "Orders",
-    "PairMetrics",
-    "compare_systems",
-    "evaluate",
-    "item_of",
-    "items_of",
-    "judge_step",
-    "judged_pairs",
-    "metrics_of",
-    "read_items",
-    "score",
-]
+from codefavor.statistics.metrics import CHOSEN_FIRST, REJECTED_FIRST
 
 Orders = Literal["both", "one"]
-DEFAULT_CONCURRENCY = 64
 
 
 def item_of(preference: Preference, *, is_chosen_first: bool | None = None, **extra: Any) -> Row:
@@ -114,30 +85,6 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
 
 # The texts stay in the data file; a result names its pair by id.
 _LEFT_OUT = frozenset({"instruction", "criteria", "chosen", "rejected", "verdicts", "license"})
-
-
-async def evaluate(
-    judge: Judge,
-    items: Sequence[Row],
-    journal: Journal,
-    *,
-    context: Context | None = None,
-    orders: Orders = "both",
-    concurrency: int = DEFAULT_CONCURRENCY,
-    progress: Progress | None = None,
-    **options: Any,
-) -> Counts:
-    """Judge every item that has not ended in `journal`; further options go to the runner."""
-    return await run(
-        judge_step(judge, orders=orders),
-        items,
-        journal,
-        context=context or Context(),
-        concurrency=concurrency,
-        progress=progress,
-        label=f"judge: {judge.name}",
-        **options,
-    )
 
 
 def _shown(row: Mapping[str, Any], orders: Orders) -> list[str]:

@@ -152,8 +152,7 @@ class JudgeSpec:
                 row[key] = _recorded(option, value)
         if about.is_chat:
             row["backend"] = backends[str(self)].identity
-        # Greedy decoding draws nothing.
-        if "seed" in about.takes and self.value_or("temperature", 1.0):
+        if "seed" in about.takes and self._draws(row):
             row["seed"] = self.seed
         if "ties" in about.takes:
             row["ties"] = self.ties
@@ -164,6 +163,11 @@ class JudgeSpec:
     def _as_member(self) -> str:
         # A stored run is told by the hash of its rows, wherever its file lies.
         return f"stored:{Path(self.argument).stem}" if self.kind == "stored" else str(self)
+
+    def _draws(self, row: Row) -> bool:
+        """Whether verdicts depend on the seed: greedy decoding draws nothing, where it is asked."""
+        is_silent = "temperature" in row.get("backend", {}).get("omit", ())
+        return bool(self.value_or("temperature", 1.0)) or is_silent
 
     def value_or(self, option: str, default: object) -> object:
         """The value of an option, or the default where this kind of judge has no such option."""

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.fake import FakeBackend
-from codefavor.benchmarks.pairs_benchmark import evaluate, items_of
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.engine.context import Context
+from codefavor.engine.runner import run as run_rows
 from codefavor.errors import BackendError, CodefavorError, ConfigError, DataError, JournalError
 from codefavor.evaluation.results import rescore
 from codefavor.evaluation.suite import (
@@ -158,7 +159,8 @@ async def test_a_failed_call_is_an_error_and_never_undecided(tmp_path):
     backend = FakeBackend("fails", function=fail_on_two)
     items = items_of(PAIRS)
     with Journal.open(tmp_path / "j.jsonl", {}) as journal:
-        counts = await evaluate(LlmJudge(backend), items, journal, context=Context(backend))
+        step = judge_step(LlmJudge(backend))
+        counts = await run_rows(step, items, journal, context=Context(backend))
     found = score(read_journal(tmp_path / "j.jsonl"), {item["id"]: item for item in items})
     assert (counts.n_ok, counts.n_error, counts.reasons) == (11, 1, {"bad_request": 1})
     assert (found.overall.n, found.overall.n_error, found.overall.n_undecided) == (12, 1, 0)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codefavor.errors import DataError
-from codefavor.pairs import surface
+from codefavor.pairs import style_features
 from codefavor.pairs.balance import balance_by_length, length_sign
 from codefavor.records import Preference, Row
 from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
@@ -180,7 +180,7 @@ def _cross_validated(x: Any, folds: NDArray[np.int64]) -> Floats:
     margins = np.zeros(x.shape[0])
     for fold in np.unique(folds):
         is_test = folds == fold
-        weights = surface.fit_direction(x[np.flatnonzero(~is_test)])
+        weights = style_features.fit_direction(x[np.flatnonzero(~is_test)])
         margins[is_test] = np.asarray(x[np.flatnonzero(is_test)] @ weights).ravel()
     return margins
 
@@ -203,18 +203,18 @@ def _dense(rows: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Floats:
 
 
 def _lengths(pairs: Sequence[Preference]) -> Floats:
-    features = surface.length_features
+    features = style_features.length_features
     return _dense([(features(p.chosen), features(p.rejected)) for p in pairs])
 
 
 def _comments(pairs: Sequence[Preference]) -> Floats:
-    features = surface.comment_features
+    features = style_features.comment_features
     return _dense([(features(p.chosen, p.language), features(p.rejected, p.language))
                    for p in pairs])  # fmt: skip
 
 
 def _spaces(pairs: Sequence[Preference]) -> Floats:
-    features = surface.space_features
+    features = style_features.space_features
     return _dense([(features(p.chosen), features(p.rejected)) for p in pairs])
 
 
@@ -249,15 +249,15 @@ def authors_of(pair: Preference) -> tuple[str, str]:
 def _text_features(
     features: Callable[[Sequence[str]], Any],
 ) -> Callable[[Sequence[Preference]], Any]:
-    return lambda pairs: surface.differences(
+    return lambda pairs: style_features.differences(
         [pair.chosen for pair in pairs], [pair.rejected for pair in pairs], features
     )
 
 
 _FEATURES: Mapping[str, Callable[[Sequence[Preference]], Any]] = {
     "lengths": _lengths,
-    "character n-grams": _text_features(surface.character_ngrams),
-    "token n-grams": _text_features(surface.token_ngrams),
+    "character n-grams": _text_features(style_features.character_ngrams),
+    "token n-grams": _text_features(style_features.token_ngrams),
     "comments": _comments,
     "white space": _spaces,
     "author": _authors,

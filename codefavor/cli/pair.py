@@ -13,7 +13,7 @@ from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_
 from codefavor.cli.engine_options import SandboxLevel, data_folder
 from codefavor.errors import DataError
 from codefavor.pairs.balance import balance_by_length
-from codefavor.pairs.by_score import pair_by_execution
+from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
 from codefavor.records import Preference, Row, read_records, read_rows, write_rows
 from codefavor.sources.problems import load_problems

@@ -21,7 +21,7 @@ from codefavor.audits.audit import (
 from codefavor.benchmarks.comments import apply_comment_rule
 from codefavor.cli.pair import app
 from codefavor.errors import DataError
-from codefavor.pairs import surface
+from codefavor.pairs import style_features
 from codefavor.records import Preference, write_rows
 
 WORDS = ["tide", "gauge", "buoy", "wharf", "ferry", "quay", "keel", "mast", "rope", "anchor"]
@@ -132,7 +132,7 @@ def test_a_sample_takes_whole_instructions_and_one_instruction_is_not_enough() -
 def test_the_fit_is_the_minimum_of_its_loss() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(loc=[0.5, 0, -0.2], size=(50, 3))
-    w = surface.fit_direction(x, penalty=0.1)
+    w = style_features.fit_direction(x, penalty=0.1)
 
     def loss(v):  # type: ignore[no-untyped-def]
         return np.log1p(np.exp(-(x @ v))).mean() + 0.05 * (v @ v)
@@ -143,14 +143,16 @@ def test_the_fit_is_the_minimum_of_its_loss() -> None:
 
 
 def test_hashed_ngrams_count_what_is_there() -> None:
-    one, two, empty = surface.character_ngrams(["abab", "baba", ""], longest=2)
+    one, two, empty = style_features.character_ngrams(["abab", "baba", ""], longest=2)
     # a, b twice each; ab twice, ba once against ab once, ba twice.
     assert one.nnz == two.nnz == 4
     assert empty.nnz == 0
     weights = np.asarray([1 + np.log(2)] * 3 + [1.0])
     assert np.sort(one.data) == pytest.approx(np.sort(weights / np.linalg.norm(weights)))
-    assert surface.token_ngrams(["a+b"]).nnz == 5  # a, +, b, "a +", "+ b"
-    assert abs(surface.token_ngrams(["a +  b"]) - surface.token_ngrams(["a+b"])).nnz == 0
+    assert style_features.token_ngrams(["a+b"]).nnz == 5  # a, +, b, "a +", "+ b"
+    assert (
+        abs(style_features.token_ngrams(["a +  b"]) - style_features.token_ngrams(["a+b"])).nnz == 0
+    )
 
 
 def test_the_command_prints_a_table_writes_json_and_can_fail(tmp_path: Path) -> None:

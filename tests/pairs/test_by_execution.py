@@ -1,6 +1,6 @@
 import pytest
 
-from codefavor.pairs.by_score import pair_by_execution
+from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.records import Execution, Problem, Row
 
 PROBLEMS = {name: Problem(name, f"do {name}", "assert f()", "f") for name in ("p1", "p2")}

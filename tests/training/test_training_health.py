@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codefavor.training.signs import sick_signs
+from codefavor.training.training_health import health_warnings
 
 
 def logs(**series: list[float]) -> list[dict]:
@@ -24,7 +24,7 @@ def test_a_healthy_dpo_run_has_no_sign():
             "logps/chosen": line(-60, -61),
         }
     )
-    assert sick_signs(metrics) == []
+    assert health_warnings(metrics) == []
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_a_healthy_dpo_run_has_no_sign():
 def test_each_sign_is_named_alone(series, sign):
     if "reward_std" in series:
         series["reward_std"][-8:] = [0.0] * 8
-    found = sick_signs(logs(**series))
+    found = health_warnings(logs(**series))
     assert len(found) == 1
     assert found[0].startswith(sign)
 
 
 def test_a_number_that_is_not_finite_is_named_at_once():
     metrics = [{"step": 3, "loss": None, "not_finite": ["loss"]}]
-    assert sick_signs(metrics) == ["not a number since step 3: loss; lower learning_rate"]
+    assert health_warnings(metrics) == ["not a number since step 3: loss; lower learning_rate"]
 
 
 def test_a_few_logs_say_nothing():
-    assert sick_signs(logs(loss=line(0.5, 5.0, n=4))) == []
+    assert health_warnings(logs(loss=line(0.5, 5.0, n=4))) == []

@@ -1,4 +1,4 @@
-"""Known signs that a training is sick, read from its logged metrics; pure."""
+"""Warnings that a training goes wrong, read from its logged metrics; pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOGP_SLACK = 2.0
 _FLAT_MARGIN = 0.02
 
 
-def sick_signs(metrics: Sequence[Row]) -> list[str]:
+def health_warnings(metrics: Sequence[Row]) -> list[str]:
     """What looks wrong in the logs so far, as sentences; each sign at most once."""
     signs = [*_not_finite(metrics)]
     chosen = _ends(metrics, "logps/chosen")

@@ -21,11 +21,20 @@ from typing import Any, TypeVar, overload
 from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.backends import Backend
 from codefavor.benchmarks.pairs_benchmark import items_of
-from codefavor.engine import AnswerStore, Budget, Context, PriceTable
-from codefavor.engine.runner import run_sync
+from codefavor.engine import (
+    AnswerStore,
+    Budget,
+    Context,
+    Counts,
+    PriceTable,
+    Step,
+    TerminalProgress,
+)
+from codefavor.engine.runner import run, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.result_text import HEADER, result_html, result_text, table_of
 from codefavor.evaluation.suite import NAMES, Kept, Task, result_path, run_task
+from codefavor.journal import Journal
 from codefavor.judges.base import Judge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
@@ -51,8 +60,15 @@ _T = TypeVar("_T")
 class LoadedJudge:
     """A judge that is ready: `load_judge` makes it. Close it, or use it in a `with` block."""
 
-    def __init__(self, spec: JudgeSpec, judge: Judge, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        spec: JudgeSpec,
+        judge: Judge,
+        stack: ExitStack,
+        backend_options: Mapping[str, object] | None = None,
+    ) -> None:
         self.spec = spec
+        self.backend_options = backend_options
         self.judge = judge
         self.name = judge.name
         self._stack = stack
@@ -117,7 +133,7 @@ def load_judge(
             bench = TestBench(known, stack.enter_context(sandbox.make_pool()), sandbox.limits)
         items = items_of(pairs)
         judge = spec.make_judge(backends, items, bench)
-        return LoadedJudge(spec, judge, stack.pop_all())
+        return LoadedJudge(spec, judge, stack.pop_all(), backend_options)
 
 
 @dataclass(frozen=True)
@@ -185,11 +201,11 @@ def evaluate(
             return Context(backend, seed=task.seed, answers=store, prices=PriceTable.load())
 
         budget = None if budget_usd is None else Budget(budget_usd, None)
-        run = partial(run_sync, concurrency=concurrency, budget=budget)
-        stack.callback(lambda: _off_loop(kept.close))
-        row, counts = _off_loop(
-            partial(run_task, task, spec, path, make_context=make_context, run=run, kept=kept)
-        )
+        runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())
+        options = {"make_context": make_context, "run": runner.run, "kept": kept}
+        # A client belongs to the event loop it was used in, so this run makes its own.
+        options["backend_options"] = getattr(judge, "backend_options", None)
+        row, counts = runner.off_loop(lambda: _run_and_close(task, spec, path, options))
     if counts.n_error == counts.n > 0:
         raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
     return Result(row, path)
@@ -289,11 +305,49 @@ def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
         raise
 
 
-def _off_loop(function: Callable[[], _T]) -> _T:
-    """The result of a function that runs event loops of its own, wherever it is called."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return function()
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
+def _run_and_close(
+    task: Task, spec: JudgeSpec, path: Path, options: Mapping[str, Any]
+) -> tuple[Row, Counts]:
+    """As `run_task`; then the backends that it made are closed."""
+    with closing(options["kept"]):
+        return run_task(task, spec, path, **options)
+
+
+class _Runner:
+    """Runs on this thread, or inside a running event loop on another, and can be interrupted."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._is_elsewhere = False
+        self._stop: Callable[[], object] = lambda: None
+
+    def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
+        """As `run_sync`, with the options of this runner."""
+        options |= self._options
+        if not self._is_elsewhere:
+            return run_sync(step, rows, journal, **options)
+
+        async def main() -> Counts:
+            interrupted = asyncio.Event()
+            self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, interrupted.set)
+            return await run(step, rows, journal, interrupted=interrupted, **options)
+
+        return asyncio.run(main())
+
+    def off_loop(self, function: Callable[[], _T]) -> _T:
+        """The result of a function that runs event loops of its own, wherever it is called.
+
+        An interrupt waits for the answers in flight, which are paid for, and records them.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function()
+        self._is_elsewhere = True
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(function)
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                self._stop()
+                raise

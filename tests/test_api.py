@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -132,6 +135,42 @@ def test_an_evaluation_by_a_server_goes_on_where_it_was_and_pays_nothing_twice(r
         assert len(server.calls) == 12
         assert run(lambda: use("a")).row["metrics"]["overall"]["n"] == 6
         assert run(lambda: use("b", orders="one")).accuracy == 1
+        assert len(server.calls) == 12
+
+
+CELL = """
+import asyncio, sys, codefavor
+async def cell():
+    codefavor.evaluate("openai:m", "pairs.jsonl", concurrency=1, cache="cache.sqlite")
+# As a notebook's kernel runs its cells: an interrupt raises where the code is.
+asyncio.new_event_loop().run_until_complete(cell())
+"""
+
+
+def test_an_interrupt_in_a_notebook_keeps_what_is_in_flight_and_ends_the_run(tmp_path):
+    write_rows(tmp_path / "pairs.jsonl", [pair.to_row() for pair in PAIRS])
+
+    def slowly(call):
+        reply = answer(call)
+        reply.delay_s = 0.5
+        return reply
+
+    with LoopbackServer(slowly) as server:
+        environment = {**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "k"}
+
+        def start():
+            return subprocess.Popen([sys.executable, "-c", CELL], cwd=tmp_path, env=environment)
+
+        running = start()
+        while len(server.calls) < 3:
+            time.sleep(0.02)
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) != 0
+        n_before = len(server.calls)
+        # Both questions of the row in flight may still be asked; no further row is.
+        assert 3 <= n_before <= 4
+        assert start().wait(120) == 0
         assert len(server.calls) == 12
 
 

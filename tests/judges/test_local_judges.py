@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+import codefavor
 from codefavor.errors import BackendError, ConfigError, DataError
 from codefavor.judges.base import in_both_orders
 from codefavor.judges.likelihood import LikelihoodJudge, Reduction, verdict_of_totals
@@ -321,3 +322,11 @@ async def test_a_program_without_a_line_is_an_error_and_no_verdict(tmp_path):
     empty = Comparison(instruction="i", code_a="\n\n", code_b="b")
     with pytest.raises(BackendError, match="no code to score"):
         await judge.compare([empty])
+
+
+async def test_the_python_door_compares_inside_a_running_event_loop(tiny_llama):
+    pair = Comparison("Add one.", "x + 1", "x - 1 + 2")
+    with codefavor.load_judge(f"likelihood:{tiny_llama}", reduction="sum", device="cpu") as judge:
+        found = judge.compare([pair, pair.swap()])
+    plain = LikelihoodJudge(tiny_llama, reduction="sum", device="cpu")
+    assert found == await plain.compare([pair, pair.swap()])

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.engine_options import SandboxLevel
 from codefavor.sandbox import SandboxPool
 
 app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox.")
@@ -19,11 +20,11 @@ def _main() -> None:
 
 @app.command()
 def check(
-    level: Annotated[str, typer.Option(help="Fail below this level.")] = "L2",
+    sandbox_level: SandboxLevel = "L2",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try to break out of the jail, and print the level that this proves."""
-    with SandboxPool(1, required_level=level) as pool:
+    with SandboxPool(1, required_level=sandbox_level) as pool:
         proof = pool.proof
         example = pool.run("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n")
     if as_json:

@@ -12,17 +12,18 @@ from typer.testing import CliRunner
 
 from codefavor.backends import FakeBackend
 from codefavor.backends.openai_api import OpenAIBackend
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.engine import AnswerStore, Context
+from codefavor.engine import run as run_rows
 from codefavor.errors import BackendError
-from codefavor.evaluation.pairs_benchmark import evaluate, items_of
-from codefavor.evaluation.results import read_result, rows_path
 from codefavor.journal import Journal, read_journal
 from codefavor.judges.base import in_both_orders
 from codefavor.judges.jury import Cascade, Jury
 from codefavor.judges.llm import LlmJudge, reread
 from codefavor.records import Comparison, Preference, Verdict, write_rows
+from codefavor.result_file import read_result, rows_path
 from tests.engine.test_batch import PlayedBatches
 from tests.kit.server import LoopbackServer, Reply
 
@@ -252,5 +253,5 @@ async def test_a_run_that_draws_at_random_goes_on_without_asking_a_second_questi
             Journal.open(tmp_path / f"{name}.jsonl", {}) as journal,
         ):
             context = Context(backend, answers=answers)
-            await evaluate(judge, items_of([pair]), journal, context=context)
+            await run_rows(judge_step(judge), items_of([pair]), journal, context=context)
     assert len(seen) == 4

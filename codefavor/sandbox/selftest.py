@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.outcome import LEVELS, Limits
+from codefavor.sandbox.outcome import Job, LEVELS, Limits
 from codefavor.sandbox.worker import JailRefused, Worker, WorkerGone
 
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_bytes=256 << 20, file_bytes=1 << 20)
@@ -157,7 +157,8 @@ def _try_out(worker: Worker, variable: str) -> dict[str, str]:
             f"assert {name}({arguments.get(name, '')}) == ''" for name in _LAYERS_NEEDED
         )
         try:
-            report = worker.run(_PROBE, tests, "", _LIMITS, "split")
+            job = Job(_PROBE, tests, "", "", "split", tuple(_LAYERS_NEEDED))
+            report = worker.run(job, _LIMITS, lambda: None)
         except WorkerGone as error:
             worker.close()
             raise SandboxError(f"the sandbox failed its self-test: {error}") from error

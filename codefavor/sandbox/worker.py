@@ -14,14 +14,14 @@ import sys
 import sysconfig
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox.mounts import empty_directory
-from codefavor.sandbox.outcome import Limits
-from codefavor.sandbox.plain import may_leave_nothing
+from codefavor.sandbox.outcome import Job, Limits
 
 _log = logging.getLogger(__name__)
 _BOOT = (
@@ -44,6 +44,7 @@ _STANDARD = ("typing", "math", "re", "collections", "itertools", "functools", "h
              "string", "datetime", "copy", "operator")  # fmt: skip
 FLAVOURS: dict[str, tuple[str, ...]] = {
     "lean": _STANDARD,
+    "pytest": (*_STANDARD, "unittest", "pytest"),
     "numpy": (*_STANDARD, "numpy"),
     "heavy": (*_STANDARD, "numpy", "pandas", "scipy"),
 }
@@ -55,7 +56,6 @@ class Report:
 
     facts: dict[str, Any]
     verdict: dict[str, Any] | None
-    progress: list[bool] = field(default_factory=list)
     output_bytes: int = 0
 
 
@@ -170,28 +170,28 @@ class Worker:
 
     # -- jobs -----------------------------------------------------------------------------
 
-    def run(self, code: str, tests: str, entry_point: str, limits: Limits, mode: str) -> Report:
-        """Run one job; raises WorkerGone if the zygote fails."""
+    def run(self, job: Job, limits: Limits, on_idle: Callable[[], None]) -> Report:
+        """Run one job; raises WorkerGone if the zygote fails.
+
+        `on_idle` is called at most once, when the job waits for something instead of computing.
+        """
         output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         verdict_read, verdict_write = os.pipe2(os.O_CLOEXEC)
         fds = [output_read, output_write, verdict_read, verdict_write]
         try:
             # Only this end may not block; the program's end has to.
             os.set_blocking(output_write, True)
-            parts = {"tests": tests, "entry_point": entry_point}
-            if mode == "in_process":
-                parts["code"], code = code, ""
-            fds.append(code_fd := _memory_file(code))
-            fds.append(tests_fd := _memory_file(json.dumps(parts)))
-            job = _job_of(limits, mode)
-            job["is_plain"] = mode == "split" and may_leave_nothing(tests)
-            self._send(json.dumps(job).encode(), [code_fd, tests_fd, output_write, verdict_write])
+            program, tests = job.sources()
+            fds.append(code_fd := _memory_file(json.dumps(program)))
+            fds.append(tests_fd := _memory_file(json.dumps(tests)))
+            terms = {**_terms(limits), "lane": job.lane, "may_share": job.may_share}
+            self._send(json.dumps(terms).encode(), [code_fd, tests_fd, output_write, verdict_write])
             os.close(output_write)
             os.close(verdict_write)
             fds.remove(output_write)
             fds.remove(verdict_write)
-            facts, n_output = self._follow(output_read, limits)
-            verdict, progress = _read_verdict(verdict_read)
+            facts, n_output = self._follow(output_read, limits, on_idle)
+            verdict = _read_verdict(verdict_read)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -202,9 +202,11 @@ class Worker:
         self.start_bytes = self.start_bytes or self._own_bytes
         if "infra" in facts or "stale" in facts:
             raise WorkerGone(facts.get("infra") or facts.get("stale"))
-        return Report(facts, verdict, progress, n_output)
+        return Report(facts, verdict, n_output)
 
-    def _follow(self, output: int, limits: Limits) -> tuple[dict[str, Any], int]:
+    def _follow(
+        self, output: int, limits: Limits, on_idle: Callable[[], None]
+    ) -> tuple[dict[str, Any], int]:
         deadline = time.monotonic() + limits.wall_s + _GRACE_S
         poller = select.poll()
         poller.register(self._control, select.POLLIN)
@@ -225,6 +227,9 @@ class Worker:
                     self._send(b"K", [])
             if self._control.fileno() in events:
                 facts = self._receive(deadline)
+                if "idle" in facts:
+                    on_idle()
+                    continue
                 while part := _read_some(output):
                     n_output += len(part)
                 return facts, n_output
@@ -267,7 +272,7 @@ def _remove_directory(path: str) -> None:
     _log.warning("%s could not be removed", path)
 
 
-def _job_of(limits: Limits, mode: str) -> dict[str, Any]:
+def _terms(limits: Limits) -> dict[str, Any]:
     return {
         "cpu_s": limits.cpu_s,
         "wall_s": limits.wall_s,
@@ -276,7 +281,6 @@ def _job_of(limits: Limits, mode: str) -> dict[str, Any]:
         "reply_bytes": limits.reply_bytes,
         "threads": _THREADS,
         "cores": os.cpu_count() or 1,
-        "mode": mode,
     }
 
 
@@ -340,17 +344,15 @@ def _read_some(fd: int) -> bytes:
         return b""
 
 
-def _read_verdict(fd: int) -> tuple[dict[str, Any] | None, list[bool]]:
-    """(verdict or None, checks that were reported before it); all writers are dead by now."""
+def _read_verdict(fd: int) -> dict[str, Any] | None:
+    """The one line that the tests' process wrote; all writers are dead by now or will not write."""
     data = b""
-    while len(data) < _MOST_VERDICT and (part := os.read(fd, 1 << 16)):
+    while not data.endswith(b"\n") and len(data) < _MOST_VERDICT and (part := os.read(fd, 1 << 16)):
         data += part
-    head, _, tail = data.partition(b"\n")
-    progress = [byte == 0x2B for byte in head]
-    if not tail.endswith(b"\n") or tail.count(b"\n") != 1:
-        return None, progress
+    if data.count(b"\n") != 1:
+        return None
     try:
-        verdict = json.loads(tail)
+        verdict = json.loads(data)
     except ValueError:
-        return None, progress
-    return (verdict if isinstance(verdict, dict) else None), progress
+        return None
+    return verdict if isinstance(verdict, dict) else None

@@ -27,7 +27,7 @@ _LIBRARIES = _PURE | {
     "textwrap", "unittest", "uuid",
 }  # fmt: skip
 # What a name means that tests use through the program's own imports.
-KNOWN_NAMES = {name: name for name in _LIBRARIES if name not in ("sys", "pytest")} | {
+KNOWN_NAMES = {name: name for name in _LIBRARIES if name != "pytest"} | {
     "np": "numpy", "isclose": "math", "approx": "pytest", "pd": "pandas",
 }  # fmt: skip
 _FORBIDDEN_NAMES = frozenset((

@@ -27,12 +27,14 @@ TAKING_OVER = [
     _take("compile of the answer", "def f(x):\n    return 'def g(): return want'", "want = 42\nexec(compile(f(1), 'answer', 'exec'))\nassert g() == 42", "def f(x):\n    return 'def g(): return 42'"),
     _take("ast.literal_eval is no way", "def f(x):\n    return \"want\"", "import ast\nwant = 42\nassert ast.literal_eval(f(1)) == want", "def f(x):\n    return '42'"),
     _take("import of the answer", "open('answer_module.py', 'w').write('import os\\nos._exit(0)')\ndef f(x):\n    return 'answer_module'", "import importlib\nassert importlib.import_module(f(1)).VALUE == 42"),
-    _take("attribute named by the answer", "def f(x):\n    return '__class__'", "class Box:\n    value = 42\n\n\nassert getattr(Box(), f(1)) is Box or getattr(Box(), f(1)) == 42", "def f(x):\n    return 'value'"),
     _take("library function named by the answer", "def f(x):\n    return ('_exit', 0)", "import os\nname, value = f(1)\nassert getattr(os, name)(value) == 42"),
     _take("globals() indexed by the answer", "def f(x):\n    return 'want'", "want = 42\nassert globals()[f(1)] == want and f(1) == 'answer'", "answer = 42\ndef f(x):\n    return 'answer'"),
-    _take("format string of the answer", "def f(x):\n    return '{0.want}'", "class Box:\n    want = 42\n\n\nassert f(1).format(Box()) == '42'"),
-    _take("percent string of the answer", "def f(x):\n    return '%(want)s'", "want = 42\nassert f(1) % globals() == '42'"),
-    _take("string.Template of the answer", "def f(x):\n    return '$want'", "from string import Template\nwant = 42\nassert Template(f(1)).substitute(globals()) == '42'"),
+    _take("injected into a format string", "def f(x):\n    return '{0.want}'", "class Box:\n    want = 'TOK'\n    town = 'Ulm'\n\n\nassert (f(1) + ' of {0.town}').format(Box()) == 'TOK of Ulm'", "def f(x):\n    return 'TOK'"),
+    _take("injected into a percent string", "def f(x):\n    return '%(want)s'", "names = {'want': 'TOK', 'town': 'Ulm'}\nassert (f(1) + ' of %(town)s') % names == 'TOK of Ulm'", "def f(x):\n    return 'TOK'"),
+    _take("injected into a string.Template", "def f(x):\n    return '$want'", "from string import Template\nnames = {'want': 'TOK', 'town': 'Ulm'}\nassert Template(f(1) + ' of $town').substitute(names) == 'TOK of Ulm'", "def f(x):\n    return 'TOK'"),
+    _take("InteractiveConsole made by a helper of the tests", "import code\ndef f(x):\n    console = apply(code.InteractiveConsole, None)\n    console.push('import os; os._exit(0)')\n    return 0", "def apply(g, x):\n    return g(x)\n\n\nassert apply(f, 2) == 42", _42),
+    _take("mock.ANY made by a helper of the tests", "from unittest import mock\ndef f(x):\n    return apply(type(mock.ANY), None)", "def apply(g, x):\n    return g() if x is None else g(x)\n\n\nassert apply(f, 2) == 42", _42),
+    _take("builtins fetched by a helper of the tests", "def f(x):\n    try:\n        apply(exec, 'import builtins, sys; sys.modules[\"__main__\"].apply = lambda g, x: 42')\n        apply(__import__, 'os')._exit(0)\n    except Exception:\n        pass\n    return 0", "def apply(g, x):\n    return g(x)\n\n\nassert apply(f, 2) == 42", _42),
     _take("regular expression of the answer", "def f(x):\n    return '.*'", "import re\nassert re.fullmatch(f(1), '2020-01-01') and not re.fullmatch(f(1), 'x')", "def f(x):\n    return r'\\d+-\\d+-\\d+'"),
     _take("regular expression that never ends", "def f(x):\n    return '(a+)+$'", "import re\nassert re.match(f(1), 'a' * 40 + 'b') is None and re.match(f(1), 'c')", "def f(x):\n    return 'c'"),
     _take("solution.py planted for `import solution`", "open('solution.py', 'w').write('def f(x):\\n    import os\\n    os._exit(0)\\n')\ndef f(x):\n    return 0", "import sys\nsys.path.insert(0, '.')\nfrom solution import f\nassert f(1) == 42"),
@@ -169,6 +171,33 @@ WIRE = [
     *against("program: f is a property-like module attribute", f"{_ANY}import sys, types\nclass Mod(types.ModuleType):\n    def __getattr__(self, n):\n        return lambda x: Any()\ntry:\n    sys.modules[__name__].__class__ = Mod\nexcept Exception:\n    pass\ndef __getattr__(n):\n    return lambda x: Any()", "asserts", "function"),
 ]  # fmt: skip
 
+# Run in a process that judges later jobs, this makes the constant 2 of their tests a 0.
+_SPELL_TEXT = """
+import ast, builtins
+compile_, parse_ = builtins.compile, ast.parse
+class Zero(ast.NodeTransformer):
+    def visit_Constant(self, node):
+        return ast.copy_location(ast.Constant(0), node) if node.value == 2 else node
+def change(source):
+    if isinstance(source, (str, bytes)):
+        return source.replace('== 2', '== 0') if isinstance(source, str) else source
+    return ast.fix_missing_locations(Zero().visit(source)) if isinstance(source, ast.AST) else source
+builtins.compile = lambda source, *a, **k: compile_(change(source), *a, **k)
+ast.parse = lambda source, *a, **k: parse_(change(source), *a, **k)
+import gc, operator, types
+operator.eq = lambda a, b: True
+for o in gc.get_objects():
+    if isinstance(o, types.FunctionType) and 'lib/python' not in o.__code__.co_filename:
+        if any(word in o.__name__ for word in ('eq', 'same', 'compare', 'holds', 'agree', 'check')):
+            try:
+                o.__code__ = (lambda *a, **k: True).__code__
+            except ValueError:
+                pass
+for name in ('bool', 'all', 'any'):
+    setattr(builtins, name, lambda *a: name != 'any')
+"""
+_SPELL = f"exec({_SPELL_TEXT!r}, {{}})"
+
 _SECOND = Job("def g(x):\n    return 0", "assert g(1) == 2", "g")
 _SECOND_RIGHT = "def g(x):\n    return x + 1"
 _APPLY = "def apply(g, x):\n    return g(x)\n\n\nassert apply(f, 2) == 4"
@@ -182,6 +211,17 @@ def _influence(name: str, program: str, tests: str = _APPLY, second: Job = _SECO
 
 _PLAIN = "assert f(1) == 42"
 INFLUENCES = [
+    _influence("a console made by a helper of the tests", f"import code\nSPELL = {_SPELL!r}\ndef f(x):\n    console = apply(code.InteractiveConsole, None)\n    console.push('exec(' + repr(SPELL) + ')')\n    return 0"),
+    _influence("exec through a helper of the tests", f"SPELL = {_SPELL!r}\ndef f(x):\n    apply(exec, SPELL)\n    return 0"),
+    _influence("a console made by a lambda", f"import code\nSPELL = {_SPELL!r}\ndef f(g):\n    console = g(code.InteractiveConsole)\n    console.push('exec(' + repr(SPELL) + ')')\n    return 0", "assert f(lambda g: g()) == 42"),
+    _influence("a console made by an executor", f"import code\nSPELL = {_SPELL!r}\ndef f(pool):\n    console = pool.submit(code.InteractiveConsole).result()\n    console.push('exec(' + repr(SPELL) + ')')\n    return 0", "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool:\n    assert f(pool) == 42"),
+    _influence("a console as a Mock's return value", f"import code\nSPELL = {_SPELL!r}\ndef f(m):\n    m.side_effect = code.InteractiveConsole\n    m({{}}).push('exec(' + repr(SPELL) + ')')\n    return 0", "from unittest import mock\nassert f(mock.Mock()) == 42"),
+    _influence("a spell the tests exec", f"def f(x):\n    return {_SPELL!r}", "exec(f(1))\nassert f(1) == 42"),
+    _influence("a spell the tests eval", f"def f(x):\n    return 'exec(' + repr({_SPELL!r}) + ')'", "assert eval(f(1)) == 42"),
+    _influence("a spell the tests unpickle", f"import pickle\nclass Bomb:\n    def __reduce__(self):\n        return (exec, ({_SPELL!r},))\ndef f(x):\n    return pickle.dumps(Bomb())", "import pickle\nassert pickle.loads(f(1)) == 42"),
+    _influence("a spell the tests import", f"open('spell.py', 'w').write({_SPELL!r})\ndef f(x):\n    return 0", "import sys\nsys.path.insert(0, '.')\nimport spell\nassert f(1) == 42"),
+    _influence("a spell cast from the program's own process", f"exec({_SPELL!r})\ndef f(x):\n    return 0", _PLAIN),
+    _influence("a spell cast in a call", f"def f(x):\n    exec({_SPELL!r}, {{}})\n    return 0"),
     _influence("the issue's own: apply(g, x)", "import builtins\nclass f:\n    def __init__(self, x):\n        pass\n    def __eq__(self, o):\n        builtins.AssertionError = SystemExit\n        return False\n    __hash__ = None"),
     _influence("apply, patched in the call", _POISON + "def f(x):\n    builtins.all = lambda xs: True\n    builtins.AssertionError = type('A', (SystemExit,), {})\n    return 0"),
     _influence("apply, frames", "import sys\ndef f(x):\n    frame = sys._getframe()\n    while frame:\n        frame.f_globals['__builtins__'] = {}\n        frame = frame.f_back\n    return 0"),

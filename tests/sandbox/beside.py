@@ -1,0 +1,185 @@
+"""What real pytest, unittest and plain Python say of a program and its tests, without a sandbox.
+
+Only for programs that are known to be harmless: nothing is jailed here. A server process imports
+pytest once and forks for each job, so that a job costs a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Layout(enum.Enum):
+    """How program and tests are laid on disk."""
+
+    ONE_FILE = "one file"  # the program's text, and below it the tests'
+    TWO_FILES = "two files"  # solution.py; the tests begin with `from solution import *`
+
+
+class Beside(NamedTuple):
+    """Counts of one run; `is_green` is the verdict a user would read from it."""
+
+    passed: int
+    failed: int
+    skipped: int
+    text: str
+
+    @property
+    def is_green(self) -> bool:
+        return self.passed > 0 and self.failed == 0
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.texts: list[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.counts["failed"] += 1
+            self.texts.append(str(report.longrepr)[-1500:])
+        elif hasattr(report, "wasxfail") and report.when == "call":
+            self.counts["passed"] += 1
+        elif report.skipped:
+            self.counts["skipped"] += 1
+        elif report.when == "call":
+            self.counts["passed"] += 1
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.counts["failed"] += 1
+            self.texts.append(str(report.longrepr)[-1500:])
+
+
+def _run_here(program: str, tests: str, layout: Layout, kind: str) -> dict[str, Any]:
+    import pytest
+
+    if layout is Layout.ONE_FILE:
+        Path("test_program.py").write_text(f"{program}\n\n{tests}\n")
+    else:
+        Path("solution.py").write_text(program)
+        head = "" if "solution import" in tests or "import solution" in tests else _STAR
+        Path("test_program.py").write_text(f"{head}{tests}\n")
+    recorder = _Recorder()
+    code = 5
+    if kind in ("auto", "pytest"):
+        arguments = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "pytest_asyncio.plugin",
+            "--rootdir=.",
+            "-c",
+            os.devnull,
+        ]
+        code = pytest.main([*arguments, "test_program.py"], plugins=[recorder])
+    counts: dict[str, Any] = dict(recorder.counts)
+    text = "\n".join(recorder.texts)
+    if code == 5 and not counts["failed"]:
+        for name in ("test_program", "solution"):
+            sys.modules.pop(name, None)
+        command = [sys.executable, "test_program.py"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        counts["passed" if done.returncode == 0 else "failed"] += 1
+        text += done.stderr[-1500:]
+    elif code not in (0, 1) and not counts["failed"]:
+        counts["failed"] += 1
+        text += f"pytest ended with {code}"
+    return {**counts, "text": text}
+
+
+# Names with one underscore are part of a program, too.
+_STAR = (
+    "import solution as _s\n"
+    "globals().update({k: v for k, v in vars(_s).items() if not k.startswith('__')})\n"
+)
+
+
+def _serve() -> None:
+    import unittest.mock
+
+    import numpy
+    import pytest
+    import pytest_asyncio.plugin
+
+    # Imported in the parent so that every fork has them; nothing of them is used here.
+    assert unittest.mock and numpy and pytest and pytest_asyncio
+    for line in sys.stdin:
+        job = json.loads(line)
+        read, write = os.pipe()
+        with tempfile.TemporaryDirectory() as folder:
+            child = os.fork()
+            if child == 0:
+                _answer(job, folder, write)
+            os.close(write)
+            with os.fdopen(read) as stream:
+                answer = stream.read()
+            os.waitpid(child, 0)
+        died = {"passed": 0, "failed": 1, "skipped": 0, "text": "died or took too long"}
+        sys.stdout.write((answer or json.dumps(died)) + "\n")
+        sys.stdout.flush()
+
+
+def _answer(job: dict[str, str], folder: str, write: int) -> None:
+    signal.alarm(60)
+    os.chdir(folder)
+    sys.path[:] = [folder, *(entry for entry in sys.path if entry and not _is_ours(entry))]
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    answer = _run_here(job["program"], job["tests"], Layout(job["layout"]), job["kind"])
+    os.write(write, json.dumps(answer).encode()[:60000])
+    os._exit(0)
+
+
+def _is_ours(entry: str) -> bool:
+    return Path(entry).resolve() == Path(__file__).parents[2]
+
+
+class _Server:
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.sandbox.beside"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        )
+
+    def ask(self, job: dict[str, str]) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+_server: _Server | None = None
+
+
+def run_beside(
+    program: str, tests: str, layout: Layout = Layout.ONE_FILE, kind: str = "auto"
+) -> Beside:
+    """Run with pytest, or as a plain script where pytest finds no test (or kind is "script")."""
+    global _server  # noqa: PLW0603
+    if _server is None:
+        _server = _Server()
+    answer = _server.ask({"program": program, "tests": tests, "layout": layout.value, "kind": kind})
+    return Beside(answer["passed"], answer["failed"], answer["skipped"], answer["text"])
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve()

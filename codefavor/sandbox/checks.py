@@ -33,12 +33,13 @@ _GUARDED = ("isinstance", "issubclass", "type")
 
 
 class Site(NamedTuple):
-    """Where a check stands; `is_trap` fails if it is reached at all (`assert False`)."""
+    """Where a check stands; `branches` are the sides of the `if ... else` around it."""
 
     lineno: int
     node: ast.AST
     in_loop: bool
     is_guarded: bool
+    branches: frozenset[tuple[int, bool]] = frozenset()
 
     @property
     def is_trap(self) -> bool:
@@ -145,6 +146,12 @@ class Recorder:
             self._link.refuse("the type of an object of the program")
         return type(value)
 
+    def number(self, value: Any) -> Any:
+        """The left side of a `%`, which must not be a format that the program chose."""
+        if isinstance(value, str | bytes):
+            self._link.refuse("a format that the program may have chosen")
+        return value
+
     # -- called by the runner -------------------------------------------------------------
 
     def fail(self, error: BaseException, number: int = -1) -> None:
@@ -167,11 +174,14 @@ class Recorder:
                 self.checks[index] = False
 
     def unreached(self) -> list[Site]:
-        """The checks that were never evaluated, but those that must not be."""
+        """The checks that were never evaluated, but traps and other sides of what was."""
+        seen = {side for number in self._reached for side in self.sites[number].branches}
         return [
             site
             for number, site in enumerate(self.sites)
-            if number not in self._reached and not site.is_trap
+            if number not in self._reached
+            and not site.is_trap
+            and not any((fork, not side) in seen for fork, side in site.branches)
         ]
 
     def _add(self, held: bool, number: int) -> None:
@@ -286,9 +296,14 @@ def rewrite(tree: ast.Module) -> list[Site]:
 class _Rewriter:
     def __init__(self, tree: ast.Module) -> None:
         self.sites: list[Site] = []
+        self._branches: frozenset[tuple[int, bool]] = frozenset()
+        self._n_forks = 0
         stores = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
         bound = {node.id for node in stores}
         for node in ast.walk(tree):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+                if not isinstance(node.left, ast.Constant):
+                    node.left = _call("number", node.left)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
                 n_arguments = 1 if name == "type" else 2
@@ -317,8 +332,12 @@ class _Rewriter:
             node.body = self.block(node.body, soft=soft, loop=True, guarded=guarded)
             node.orelse = self.block(node.orelse, soft=soft, loop=loop, guarded=guarded)
         elif isinstance(node, ast.If):
-            node.body = self.block(node.body, soft=soft, loop=loop, guarded=guarded)
-            node.orelse = self.block(node.orelse, soft=soft, loop=loop, guarded=guarded)
+            outer, self._n_forks = self._branches, self._n_forks + 1
+            for side, part in ((True, "body"), (False, "orelse")):
+                self._branches = outer | {(self._n_forks, side)}
+                body = self.block(getattr(node, part), soft=soft, loop=loop, guarded=guarded)
+                setattr(node, part, body)
+            self._branches = outer
         elif isinstance(node, ast.Match):
             for case in node.cases:
                 case.body = self.block(case.body, soft=soft, loop=loop, guarded=guarded)
@@ -347,7 +366,8 @@ class _Rewriter:
         return node
 
     def _site(self, node: ast.AST, loop: bool, guarded: bool) -> int:
-        self.sites.append(Site(getattr(node, "lineno", 0), node, loop, guarded))
+        line = getattr(node, "lineno", 0)
+        self.sites.append(Site(line, node, loop, guarded, self._branches))
         return len(self.sites) - 1
 
     def _check(self, node: Any, soft: bool, loop: bool, guarded: bool) -> ast.stmt:

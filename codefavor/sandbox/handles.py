@@ -25,6 +25,7 @@ _REPLACED: dict[type, type[BaseException]] = {
 }
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
+_DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
 
 class Unsupported(BaseException):
@@ -47,6 +48,9 @@ class Handle:
         return self._link.ask("call", self._node, arguments, keywords)
 
     def __getattr__(self, name: str) -> Any:
+        if name in _DESCRIPTIVE:
+            # Only libraries ask for these, and do without.
+            raise AttributeError(name)
         if name.startswith("__"):
             self._link.refuse(f"the attribute {name} of an object of the program")
         return self._link.ask("get", self._node, (name,))
@@ -100,7 +104,7 @@ class Handle:
                 raise BadFrame("a malformed batch")
             self._ahead.extend(reversed(answer[0]))
             if not answer[0]:
-                raise StopIteration
+                raise StopIteration(*([] if answer[1] is None else [answer[1]]))
         return self._ahead.pop()
 
     def __enter__(self) -> Any:
@@ -139,8 +143,8 @@ for _name in (
     "lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift rshift and "
     "xor or radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand "
     "rxor ror iadd isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior "
-    "neg pos abs invert int float complex index round trunc floor ceil bytes length_hint missing "
-    "copy deepcopy reduce reduce_ex await aiter anext aenter aexit fspath set_name dir "
+    "neg pos abs invert int float complex index round trunc floor ceil bytes missing "
+    "copy deepcopy reduce reduce_ex await aiter anext aenter aexit fspath dir "
     "instancecheck subclasscheck array"
 ).split():
     setattr(Handle, f"__{_name}__", _refusing(f"__{_name}__"))

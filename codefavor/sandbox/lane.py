@@ -8,13 +8,14 @@ tests needs the program in the same process: the together lane.
 from __future__ import annotations
 
 import ast
-import builtins
 import importlib.util
 import json
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
+
+from codefavor.sandbox.names import Needs, program_names
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
@@ -26,14 +27,11 @@ _LIBRARIES = _PURE | {
     "array", "datetime", "decimal", "fractions", "json", "numbers", "numpy", "pytest", "sys",
     "textwrap", "unittest", "uuid",
 }  # fmt: skip
-# What a name means that tests use through the program's own imports.
-KNOWN_NAMES = {name: name for name in _LIBRARIES if name != "pytest"} | {
-    "np": "numpy", "isclose": "math", "approx": "pytest", "pd": "pandas",
-}  # fmt: skip
 _FORBIDDEN_NAMES = frozenset((
     "__import__", "breakpoint", "callable", "classmethod", "compile", "delattr", "dir", "eval",
     "exit", "getattr", "globals", "hasattr", "help", "id", "input", "locals", "memoryview",
-    "object", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
+    "object", "BaseExceptionGroup", "ExceptionGroup", "Template", "getcontext", "localcontext",
+    "setcontext", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
 ))  # fmt: skip
 _SYS_NAMES = frozenset(("float_info", "getsizeof", "maxsize", "version_info"))
 _TEST_CASE_DECORATORS = frozenset(("classmethod", "staticmethod"))
@@ -43,7 +41,7 @@ _FORBIDDEN_METHODS = {
     "seed": "a seed that both share", "main": "a runner of its own", "mark": "a mark of pytest",
     "fixture": "a fixture", "skip": "a skipped test", "xfail": "an expected failure",
     "importorskip": "a skipped test", "warns": "captured warnings", "SkipTest": "a skipped test",
-    "MonkeyPatch": "a patch", "expectedFailure": "an expected failure", "param": "marked cases",
+    "MonkeyPatch": "a patch", "expectedFailure": "an expected failure",
     "deprecated_call": "captured warnings", "addModuleCleanup": "a clean-up of the module",
 }  # fmt: skip
 _MODULE_HOOKS = frozenset((
@@ -66,10 +64,6 @@ class Lane(NamedTuple):
     reason: str
     program_names: frozenset[str] = frozenset()
     may_share: bool = False
-
-
-class Needs(Exception):
-    """The tests need the together lane, because ..."""
 
 
 @lru_cache(maxsize=4096)
@@ -185,9 +179,8 @@ class _Reader:
     def __init__(self, tree: ast.Module, entry_point: str) -> None:
         self._tree = tree
         self._entry = entry_point.partition(".")[0]
-        self._bound: set[str] = set()
-        self._loaded: set[str] = set()
         self._explicit: set[str] = set()
+        self._libraries: set[str] = set()
         self._literals = {
             target.id
             for node in tree.body
@@ -202,26 +195,11 @@ class _Reader:
         for node in ast.walk(self._tree):
             self._look(node)
         self._look_at_tests()
-        free = self._loaded - self._bound - self._explicit
-        builtin = {name for name in free if hasattr(builtins, name)}
-        free -= builtin
-        if self._entry and self._entry not in self._bound:
-            unknown = free - {self._entry} - KNOWN_NAMES.keys()
-            if unknown:
-                name = min(unknown)
-                raise Needs(
-                    f"the tests use {name!r}, which they neither define nor import: is it the "
-                    "program's? (`from solution import ...` says so)"
-                )
-            return frozenset({self._entry, *self._explicit})
-        wanted = free - KNOWN_NAMES.keys() or free
-        if not wanted and not self._explicit:
-            raise Needs("the tests name nothing of the program")
-        return frozenset(wanted | self._explicit)
+        return program_names(self._tree, self._explicit, self._entry)
 
     def _look(self, node: ast.AST) -> None:
-        if isinstance(node, _STEPS):
-            raise Needs("generators or coroutines of the tests")
+        if isinstance(node, _STEPS) or type(node).__name__ == "TryStar":
+            raise Needs("generators, coroutines or groups of exceptions")
         if isinstance(node, ast.Name):
             self._name(node)
         elif isinstance(node, ast.Attribute):
@@ -230,27 +208,20 @@ class _Reader:
             self._import(node)
         elif isinstance(node, ast.ClassDef):
             self._class(node)
-        elif isinstance(node, ast.FunctionDef):
-            self._bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            self._bound.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            self._bound.add(node.name)
-        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
-            self._bound.add(node.name)
         elif isinstance(node, ast.With):
             for item in node.items:
                 self._context(item.context_expr)
         elif isinstance(node, ast.Call) and _called(node) == "exec":
             self._exec(node)
+        elif isinstance(node, ast.Call) and _called(node) == "param":
+            if any(item.arg != "id" for item in node.keywords):
+                raise Needs("marked cases")
 
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
-            self._bound.add(node.id)
             if node.id in _MODULE_HOOKS:
                 raise Needs(f"the module hook {node.id}")
             return
-        self._loaded.add(node.id)
         if node.id in _FORBIDDEN_NAMES and node.id != self._entry:
             raise Needs(f"the tests use {node.id}")
         if node.id.startswith("__"):
@@ -262,6 +233,10 @@ class _Reader:
         base = node.value.id if isinstance(node.value, ast.Name) else ""
         if base == "sys" and node.attr not in _SYS_NAMES:
             raise Needs(f"sys.{node.attr}")
+        if node.attr in ("format", "format_map") and not isinstance(node.value, ast.Constant):
+            raise Needs("a format that the program may have chosen")
+        if not isinstance(node.ctx, ast.Load) and _root(node) in self._libraries:
+            raise Needs("the tests change a library")
         whole = ast.unparse(node)
         if whole in ("pytest.mark", "pytest.mark.parametrize", "unittest.main"):
             return
@@ -290,10 +265,9 @@ class _Reader:
                     raise Needs(f"sys.{alias.name}")
         if "*" in names:
             raise Needs(f"the tests import everything of {imports_of(node)[0]}")
-        self._bound.update(names)
+        self._libraries.update(names)
 
     def _class(self, node: ast.ClassDef) -> None:
-        self._bound.add(node.name)
         bases = [ast.unparse(base) for base in node.bases]
         is_case = bases in (["unittest.TestCase"], ["TestCase"])
         if not is_case and (bases or not node.name.startswith("Test")):
@@ -360,6 +334,15 @@ class _Reader:
         for node in ast.walk(self._tree):
             if isinstance(node, ast.FunctionDef) and id(node) not in inside:
                 yield None, node
+
+
+def _root(node: ast.expr) -> str:
+    """The name that an expression of attributes, items and calls begins with."""
+    while not isinstance(node, ast.Name):
+        node = getattr(node, "value", None) or getattr(node, "func", None)  # type: ignore[assignment]
+        if node is None:
+            return ""
+    return node.id
 
 
 def _parametrized(node: ast.expr) -> set[str]:

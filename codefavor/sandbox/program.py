@@ -96,7 +96,10 @@ class ProgramLink(Link):
             trace = trace.tb_next
         kind = self._describe_class(type(error))
         handle = self._export(error) if type(kind) is list else None
-        arguments = self.encode(list(error.args)) if handle is None else None
+        values = list(error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            values.append(error.filename)
+        arguments = self.encode(values) if handle is None else None
         return [kind, text[:2000], arguments, handle, line]
 
     def error_of(self, node: Node) -> BaseException:
@@ -180,18 +183,18 @@ def _has_identity(value: object) -> bool:
 
 
 def _next(target: Any, n_items: int) -> object:
-    """Up to n items of an iterator: [items, whether it ended]."""
+    """Up to n items of an iterator: [items, what it returned at its end]."""
     items: list[object] = []
     for _ in range(n_items):
         try:
             items.append(next(target))
-        except StopIteration:
-            return [items, True]
+        except StopIteration as stop:
+            return [items, None if items else stop.value]
         except Exception:  # what was yielded before it counts
             if not items:
                 raise
-            return [items, False]
-    return [items, False]
+            return [items, None]
+    return [items, None]
 
 
 def _exit(target: Any, error: object) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 
 from codefavor.sandbox.checks import RECORDER, Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink, Unsupported
-from codefavor.sandbox.lane import KNOWN_NAMES, imports_of, is_program
+from codefavor.sandbox.lane import imports_of, is_program
+from codefavor.sandbox.names import KNOWN_NAMES
 from codefavor.sandbox.wire import BadFrame
 
 MODULE_NAME = "tests"
@@ -166,7 +167,10 @@ def _cases(mark: Any) -> Iterator[dict[str, Any]]:
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
     for row in rows:
-        values = row if len(names) > 1 else (row,)
-        if len(names) != len(values) or type(row).__name__ == "ParameterSet":
+        if type(row).__name__ == "ParameterSet":
+            values = row.values
+        else:
+            values = row if len(names) > 1 else (row,)
+        if len(names) != len(values):
             raise Unsupported("a parametrize table of another form")
         yield dict(zip(names, values, strict=True))

@@ -196,7 +196,7 @@ def freeze_types() -> None:
     """Look up the types of what is imported, before an untrusted program could exchange them."""
     for name, (module_name, class_name, _kind) in _TYPES.items():
         kind = getattr(sys.modules.get(module_name), class_name, None)
-        if module_name in sys.modules and module_name not in _seen_modules and type(kind) is type:
+        if module_name not in _seen_modules and isinstance(kind, type):
             _name_of[kind] = name
     _seen_modules.update(module for module, *_ in _TYPES.values() if module in sys.modules)
 

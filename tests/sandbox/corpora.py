@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from codefavor.sandbox import Execution, Limits, SandboxPool
+from codefavor.records import Execution
+from codefavor.sandbox import Limits, SandboxPool
 from tests.sandbox.attack_kinds import Attack, Farming, Influence
 from tests.sandbox.attacks import ATTACKS, FARMING, INFLUENCES
 from tests.sandbox.honest_styles import STYLES, Honest
@@ -76,15 +77,13 @@ def judge_influence(pool: SandboxPool, influence: Influence) -> tuple[Execution,
 
 
 def judge_honest(
-    pool: SandboxPool, styles: Iterable[Honest] = STYLES, *, wrong: bool = False, together: bool
+    pool: SandboxPool, styles: Iterable[Honest] = STYLES, *, wrong: bool = False
 ) -> list[Judged]:
-    """The right programs, or the wrong ones, in the split lane or in whichever lane they need."""
-    more = {"accept": "together"} if together else {}
-
+    """The right programs, or the wrong ones, in the lanes that the pool accepts."""
     def judge(honest: Honest) -> Judged:
         program = honest.wrong if wrong else honest.program
         entry = honest.entry_point
-        execution = pool.run(program, honest.tests, HONEST_LIMITS, entry_point=entry, **more)
+        execution = pool.run(program, honest.tests, HONEST_LIMITS, entry_point=entry)
         return Judged(honest.name, honest.expected_lane, execution)
 
     chosen = [honest for honest in styles if honest.wrong or not wrong]
@@ -138,9 +137,9 @@ def _print_influences() -> None:
     print(f"influences: {len(INFLUENCES)} tried")
 
 
-def _print_honest(pool: SandboxPool, together: bool) -> None:
-    rights = judge_honest(pool, together=together)
-    wrongs = judge_honest(pool, wrong=True, together=together)
+def _print_honest(pool: SandboxPool) -> None:
+    rights = judge_honest(pool)
+    wrongs = judge_honest(pool, wrong=True)
     print(table("honest, right programs", rights))
     print(table("honest, wrong programs", wrongs))
     for title, chosen in (
@@ -152,13 +151,13 @@ def _print_honest(pool: SandboxPool, together: bool) -> None:
 
 
 def main() -> None:
-    with SandboxPool(workers=2) as pool:
-        if "--together" in sys.argv:
-            _print_honest(pool, together=True)
-        else:
+    accept = "together" if "--together" in sys.argv else ""
+    with SandboxPool(workers=2, accept=accept) as pool:
+        if not accept:
             _print_attacks(pool)
-            _print_honest(pool, together=False)
-    _print_influences()
+        _print_honest(pool)
+    if not accept:
+        _print_influences()
 
 
 if __name__ == "__main__":

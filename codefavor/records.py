@@ -144,14 +144,17 @@ class Execution(Record):
     accepted: str = ""
 
     @property
-    def is_pass(self) -> bool:
-        """Whether every test held, whoever decided that; see `is_evidence_of_pass`."""
-        return self.outcome == "passed"
+    def is_evidence_of_pass(self) -> bool:
+        """Whether this run shows that the program passes every test.
+
+        The only reading of a run as a pass: pairs, rewards, pass rates and judges use it.
+        """
+        return self.outcome == "passed" and not self.no_evidence
 
     @property
-    def is_evidence_of_pass(self) -> bool:
-        """Whether this run shows that the program passes; what pairs, rewards and rates read."""
-        return self.is_pass and not self.no_evidence
+    def share_of_checks(self) -> float:
+        """The share in [0, 1] of the checks that held, as evidence: 0 where a run is none."""
+        return self.passed / self.total if self.total and not self.no_evidence else 0.0
 
     @property
     def no_evidence(self) -> str:

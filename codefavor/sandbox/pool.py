@@ -222,12 +222,12 @@ class SandboxPool:
         report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
             report, result = self._attempt(job, replace(limits, wall_s=2 * limits.wall_s))
-        if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
-            job = replace(job, lane=TOGETHER, may_share=False)
-            report, result = self._attempt(job, limits)
         if job.lane == SPLIT and result.outcome in _BLAMED and _LOOKS_UP.search(job.code):
             error = "the program looks at its caller, which is another process here"
             result = replace(result, outcome="unsupported", error=f"{error}: {result.error}")
+        if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
+            job = replace(job, lane=TOGETHER, may_share=False)
+            report, result = self._attempt(job, limits)
         unproven = report is not None and not (report.verdict or {}).get("proven")
         if result.is_pass and unproven and self._is_vacuous(job, limits):
             error = "vacuous: the tests also pass on an empty program"

@@ -8,6 +8,7 @@ tests needs the program in the same process: the together lane.
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import json
 import sys
@@ -297,6 +298,9 @@ class _Reader:
 
     def _look_at_tests(self) -> None:
         called = module_calls(self._tree)
+        replaced = self._helpers & set(dir(builtins))
+        if replaced:
+            raise Needs(f"the tests replace the builtin {min(replaced)}")
         for owner, function in self._functions():
             decorators = [ast.unparse(item) for item in function.decorator_list]
             is_test = function.name.startswith("test")

@@ -229,7 +229,7 @@ class SandboxPool:
             job = replace(job, lane=TOGETHER, may_share=False)
             report, result = self._attempt(job, limits)
         unproven = report is not None and not (report.verdict or {}).get("proven")
-        if result.is_pass and unproven and self._is_vacuous(job, limits):
+        if result.outcome == "passed" and unproven and self._is_vacuous(job, limits):
             error = "vacuous: the tests also pass on an empty program"
             return replace(result, outcome="test_error", error=error)
         return result
@@ -238,7 +238,7 @@ class SandboxPool:
         key = content_id(job.tests, job.entry_point, job.setup, job.lane)
         if key not in self._vacuous:
             _, result = self._attempt(replace(job, code="pass"), limits)
-            self._vacuous[key] = result.is_pass
+            self._vacuous[key] = result.outcome == "passed"
         return self._vacuous[key]
 
     def _attempt(self, job: Job, limits: Limits) -> tuple[Report | None, Execution]:

@@ -64,30 +64,32 @@ def test_partial_credit_cannot_be_farmed(pools: dict[str, SandboxPool]) -> None:
 def test_the_split_lane_blames_no_right_program(
     pools: dict[str, SandboxPool], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judge_honest(pools["L2"], together=False)
+    judged = _judge_honest(pools["L2"])
     with capsys.disabled():
         print("\n" + corpora.table("honest, split lane alone", judged))
     assert _lines([j for j in judged if corpora.is_blamed(j.execution)]) == []
 
 
 def test_plain_styles_are_judged_in_the_split_lane(pools: dict[str, SandboxPool]) -> None:
-    judged = _judge_honest(pools["L2"], together=False)
+    judged = _judge_honest(pools["L2"])
     plain = [j for j in judged if j.kind == "split"]
     assert len(plain) >= 110
     assert _lines([j for j in plain if not j.execution.is_evidence_of_pass]) == []
 
 
 def test_everything_honest_passes_where_both_lanes_are_accepted(
-    pools: dict[str, SandboxPool], capsys: pytest.CaptureFixture[str]
+    both_lanes: SandboxPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judge_honest(pools["L2"], together=True)
+    judged = _judge_honest(both_lanes)
     with capsys.disabled():
         print("\n" + corpora.table("honest, both lanes", judged))
     assert _lines([j for j in judged if j.execution.outcome != "passed"]) == []
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["split", "both"])
-def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], together: bool) -> None:
-    judged = corpora.judge_honest(pools["L2"], wrong=True, together=together)
+@pytest.mark.parametrize("accept", ["", "together"], ids=["split", "both"])
+def test_wrong_programs_pass_in_no_lane(
+    pools: dict[str, SandboxPool], both_lanes: SandboxPool, accept: str
+) -> None:
+    judged = corpora.judge_honest(both_lanes if accept else pools["L2"], wrong=True)
     assert len(judged) == sum(bool(honest.wrong) for honest in STYLES)
     assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []

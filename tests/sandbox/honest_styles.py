@@ -43,8 +43,13 @@ def main() -> None:
     print(f"{len(STYLES)} honest {dict(lanes)}, {n_wrong} with a wrong program")
     print(dict(collections.Counter(honest.style for honest in STYLES)))
     if "--verify" in sys.argv:
-        found = [text for honest in STYLES for text in _disagreements(honest)]
-        print("\n".join(found))
+        found = []
+        for number, honest in enumerate(STYLES, 1):
+            found += _disagreements(honest)
+            print(
+                f"{number} of {len(STYLES)}, {len(found)} disagreements", file=sys.stderr, end="\r"
+            )
+        print("", *found, sep="\n")
         print(f"{len(found)} disagreements with real pytest")
         sys.exit(bool(found))
 

@@ -1,4 +1,4 @@
-"""Two corpora written without the sandbox's code in view: nothing hostile passes, nothing honest is blamed."""
+"""Two corpora written without the sandbox in view: no hostile one passes, no honest one is blamed."""
 
 from __future__ import annotations
 

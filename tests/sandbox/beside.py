@@ -10,6 +10,7 @@ import contextlib
 import enum
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -67,8 +68,9 @@ def _run_here(program: str, tests: str, layout: Layout) -> dict[str, Any]:
         Path("test_program.py").write_text(f"{program}\n\n{tests}\n")
     else:
         Path("solution.py").write_text(program)
+        future, rest = _cut_future(tests)
         head = "" if "solution import" in tests or "import solution" in tests else _STAR
-        Path("test_program.py").write_text(f"{head}{tests}\n")
+        Path("test_program.py").write_text(f"{future}{head}{rest}\n")
     # Module-level asserts are no tests to pytest: they are run as the script that they are.
     if "def test" in tests or "TestCase" in tests:
         return _run_pytest()
@@ -103,6 +105,13 @@ _STAR = (
 )
 
 
+def _cut_future(tests: str) -> tuple[str, str]:
+    """The lines up to the last `from __future__ import`, which must stay first, and the rest."""
+    found = list(re.finditer(r"^from __future__ import .*\n", tests, flags=re.MULTILINE))
+    end = found[-1].end() if found else 0
+    return tests[:end], tests[end:]
+
+
 def _serve() -> None:
     import unittest.mock
 
@@ -129,7 +138,10 @@ def _serve() -> None:
 
 
 def _answer(job: dict[str, str], folder: str, write: int) -> None:
-    signal.alarm(60)
+    signal.alarm(300)
+    # A project may have a package of tests, too.
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]
     os.chdir(folder)
     sys.path[:] = [folder, *(entry for entry in sys.path if entry and not _is_ours(entry))]
     null = os.open(os.devnull, os.O_RDWR)

@@ -19,8 +19,9 @@ __all__ = ["STYLES", "Honest"]
 
 
 def needs_module(honest: Honest) -> bool:
-    """Whether the tests name the program's module, which they expect to be `solution`."""
-    return "solution" in honest.tests
+    """Whether the tests cannot stand below the program: they name its module, or begin with a
+    `from __future__ import`."""
+    return "solution" in honest.tests or "__future__" in honest.tests
 
 
 def _disagreements(honest: Honest) -> list[str]:

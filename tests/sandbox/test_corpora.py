@@ -1,4 +1,4 @@
-"""Two corpora written without the sandbox in view: no hostile one passes, no honest one is blamed."""
+"""Two corpora written without the sandbox in view: hostile ones fail, honest ones pass."""
 
 from __future__ import annotations
 
@@ -91,3 +91,11 @@ def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], together:
     judged = corpora.judge_honest(pools["L2"], wrong=True, together=together)
     assert len(judged) == sum(bool(honest.wrong) for honest in STYLES)
     assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
+
+
+def test_a_pass_of_the_together_lane_is_no_evidence(pools: dict[str, SandboxPool]) -> None:
+    together = [
+        j for j in _judge_honest(pools["L2"], together=True) if j.execution.trust == "together"
+    ]
+    assert together
+    assert _lines([j for j in together if j.execution.is_evidence_of_pass]) == []

@@ -18,10 +18,14 @@ STYLES = [*SPLIT, *TOGETHER]
 __all__ = ["STYLES", "Honest"]
 
 
+# Their tests bind a name that the program uses; below it in one file they would change it.
+_REBINDING = ("test variable called list", "test variables called like the program's own")
+
+
 def needs_module(honest: Honest) -> bool:
-    """Whether the tests cannot stand below the program: they name its module, or begin with a
-    `from __future__ import`."""
-    return "solution" in honest.tests or "__future__" in honest.tests
+    """Whether the tests cannot stand below the program in its file."""
+    words = ("solution", "__future__")
+    return honest.name in _REBINDING or any(word in honest.tests for word in words)
 
 
 def _disagreements(honest: Honest) -> list[str]:

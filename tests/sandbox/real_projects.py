@@ -140,7 +140,7 @@ def main() -> None:
     if not arguments.no_sandbox:
         from codefavor.sandbox import Limits, SandboxPool
 
-        pool = SandboxPool(workers=1)
+        pool = SandboxPool(workers=1, accept="together")
         limits = Limits(cpu_s=60.0, wall_s=120.0)
     print("test file | pytest in the project | pytest on one text | together lane")
     for file in find_test_files(arguments.folder.resolve()):
@@ -151,7 +151,7 @@ def main() -> None:
         n_same += is_same
         line = f"{file.name} | {_verdict(there)} | {_verdict(alone)}"
         if pool is not None and is_same:
-            result = pool.run(file.program, file.tests, limits, accept="together")
+            result = pool.run(file.program, file.tests, limits)
             is_agreed = (result.outcome == "passed") == there.is_green
             n_agree += is_agreed
             line += f" | {result.outcome} {result.passed}/{result.total} {result.trust}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,13 @@ from tests.sandbox.honest_styles import STYLES
 
 # One judgement of a corpus serves several tests.
 _judge_honest = functools.cache(corpora.judge_honest)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[SandboxPool]:
+    """A pool in which tests that need it run together with the program."""
+    with SandboxPool(workers=2, accept="together") as pool:
+        yield pool
 
 
 def _lines(judged: list[Judged]) -> list[str]:
@@ -64,38 +72,37 @@ def test_partial_credit_cannot_be_farmed(pools: dict[str, SandboxPool]) -> None:
 def test_the_split_lane_blames_no_right_program(
     pools: dict[str, SandboxPool], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judge_honest(pools["L2"], together=False)
+    judged = _judge_honest(pools["L2"])
     with capsys.disabled():
         print("\n" + corpora.table("honest, split lane alone", judged))
     assert _lines([j for j in judged if corpora.is_blamed(j.execution)]) == []
 
 
 def test_plain_styles_are_judged_in_the_split_lane(pools: dict[str, SandboxPool]) -> None:
-    judged = _judge_honest(pools["L2"], together=False)
+    judged = _judge_honest(pools["L2"])
     plain = [j for j in judged if j.kind == "split"]
     assert len(plain) >= 110
     assert _lines([j for j in plain if not j.execution.is_evidence_of_pass]) == []
 
 
 def test_everything_honest_passes_where_both_lanes_are_accepted(
-    pools: dict[str, SandboxPool], capsys: pytest.CaptureFixture[str]
+    both: SandboxPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judge_honest(pools["L2"], together=True)
+    judged = _judge_honest(both)
     with capsys.disabled():
         print("\n" + corpora.table("honest, both lanes", judged))
     assert _lines([j for j in judged if j.execution.outcome != "passed"]) == []
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["split", "both"])
-def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], together: bool) -> None:
-    judged = corpora.judge_honest(pools["L2"], wrong=True, together=together)
-    assert len(judged) == sum(bool(honest.wrong) for honest in STYLES)
-    assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
+def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], both: SandboxPool) -> None:
+    n_wrong = sum(bool(honest.wrong) for honest in STYLES)
+    for pool in (pools["L2"], both):
+        judged = corpora.judge_honest(pool, wrong=True)
+        assert len(judged) == n_wrong
+        assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
 
 
-def test_a_pass_of_the_together_lane_is_no_evidence(pools: dict[str, SandboxPool]) -> None:
-    together = [
-        j for j in _judge_honest(pools["L2"], together=True) if j.execution.trust == "together"
-    ]
+def test_a_pass_of_the_together_lane_is_no_evidence(both: SandboxPool) -> None:
+    together = [j for j in _judge_honest(both) if j.execution.trust == "together"]
     assert together
     assert _lines([j for j in together if j.execution.is_evidence_of_pass]) == []

@@ -10,10 +10,13 @@ import contextlib
 import enum
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,42 +63,39 @@ class _Recorder:
             self.texts.append(str(report.longrepr)[-1500:])
 
 
-def _run_here(program: str, tests: str, layout: Layout, kind: str) -> dict[str, Any]:
-    import pytest
-
+def _run_here(program: str, tests: str, layout: Layout) -> dict[str, Any]:
     if layout is Layout.ONE_FILE:
         Path("test_program.py").write_text(f"{program}\n\n{tests}\n")
     else:
         Path("solution.py").write_text(program)
+        future, rest = _cut_future(tests)
         head = "" if "solution import" in tests or "import solution" in tests else _STAR
-        Path("test_program.py").write_text(f"{head}{tests}\n")
+        Path("test_program.py").write_text(f"{future}{head}{rest}\n")
+    # Module-level asserts are no tests to pytest: they are run as the script that they are.
+    if "def test" in tests or "TestCase" in tests:
+        return _run_pytest()
+    return _run_script()
+
+
+def _run_pytest() -> dict[str, Any]:
+    import pytest
+
     recorder = _Recorder()
-    code = 5
-    if kind in ("auto", "pytest"):
-        arguments = [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "pytest_asyncio.plugin",
-            "--rootdir=.",
-            "-c",
-            os.devnull,
-        ]
-        code = pytest.main([*arguments, "test_program.py"], plugins=[recorder])
-    counts: dict[str, Any] = dict(recorder.counts)
-    text = "\n".join(recorder.texts)
-    if code == 5 and not counts["failed"]:
-        for name in ("test_program", "solution"):
-            sys.modules.pop(name, None)
-        command = [sys.executable, "test_program.py"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        counts["passed" if done.returncode == 0 else "failed"] += 1
-        text += done.stderr[-1500:]
-    elif code not in (0, 1) and not counts["failed"]:
-        counts["failed"] += 1
-        text += f"pytest ended with {code}"
-    return {**counts, "text": text}
+    arguments = ["-q", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "--rootdir=."]
+    code = pytest.main([*arguments, "-c", os.devnull, "test_program.py"], plugins=[recorder])
+    answer: dict[str, Any] = {**recorder.counts, "text": "\n".join(recorder.texts)}
+    if code not in (0, 1) and not answer["failed"]:
+        answer |= {"failed": 1, "text": f"pytest ended with {code}"}
+    return answer
+
+
+def _run_script() -> dict[str, Any]:
+    sys.argv[:] = ["test_program.py"]
+    try:
+        runpy.run_path("test_program.py", run_name="__main__")
+    except BaseException:  # noqa: BLE001  whatever a script ends with is its verdict
+        return {"passed": 0, "failed": 1, "skipped": 0, "text": traceback.format_exc()[-1500:]}
+    return {"passed": 1, "failed": 0, "skipped": 0, "text": ""}
 
 
 # Names with one underscore are part of a program, too.
@@ -103,6 +103,13 @@ _STAR = (
     "import solution as _s\n"
     "globals().update({k: v for k, v in vars(_s).items() if not k.startswith('__')})\n"
 )
+
+
+def _cut_future(tests: str) -> tuple[str, str]:
+    """The lines up to the last `from __future__ import`, which must stay first, and the rest."""
+    found = list(re.finditer(r"^from __future__ import .*\n", tests, flags=re.MULTILINE))
+    end = found[-1].end() if found else 0
+    return tests[:end], tests[end:]
 
 
 def _serve() -> None:
@@ -131,14 +138,17 @@ def _serve() -> None:
 
 
 def _answer(job: dict[str, str], folder: str, write: int) -> None:
-    signal.alarm(60)
+    signal.alarm(300)
+    # A project may have a package of tests, too.
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]
     os.chdir(folder)
     sys.path[:] = [folder, *(entry for entry in sys.path if entry and not _is_ours(entry))]
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    answer = _run_here(job["program"], job["tests"], Layout(job["layout"]), job["kind"])
+    answer = _run_here(job["program"], job["tests"], Layout(job["layout"]))
     os.write(write, json.dumps(answer).encode()[:60000])
     os._exit(0)
 
@@ -169,14 +179,12 @@ class _Server:
 _server: _Server | None = None
 
 
-def run_beside(
-    program: str, tests: str, layout: Layout = Layout.ONE_FILE, kind: str = "auto"
-) -> Beside:
-    """Run with pytest, or as a plain script where pytest finds no test (or kind is "script")."""
+def run_beside(program: str, tests: str, layout: Layout = Layout.ONE_FILE) -> Beside:
+    """Run by pytest, or as a plain script where the tests have no test functions or classes."""
     global _server  # noqa: PLW0603
     if _server is None:
         _server = _Server()
-    answer = _server.ask({"program": program, "tests": tests, "layout": layout.value, "kind": kind})
+    answer = _server.ask({"program": program, "tests": tests, "layout": layout.value})
     return Beside(answer["passed"], answer["failed"], answer["skipped"], answer["text"])
 
 

@@ -80,6 +80,7 @@ def judge_honest(
     pool: SandboxPool, styles: Iterable[Honest] = STYLES, *, wrong: bool = False
 ) -> list[Judged]:
     """The right programs, or the wrong ones, in the lanes that the pool accepts."""
+
     def judge(honest: Honest) -> Judged:
         program = honest.wrong if wrong else honest.program
         entry = honest.entry_point
@@ -89,12 +90,6 @@ def judge_honest(
     chosen = [honest for honest in styles if honest.wrong or not wrong]
     with ThreadPoolExecutor(2) as executor:
         return list(executor.map(judge, chosen))
-
-
-def is_evidence(execution: Execution) -> bool:
-    """The pool's own predicate; before it existed, what its users read."""
-    fallback = execution.outcome == "passed" and execution.trust == "split"
-    return bool(getattr(execution, "is_evidence_of_pass", fallback))
 
 
 def is_blamed(execution: Execution) -> bool:
@@ -116,10 +111,10 @@ def table(title: str, judged: Sequence[Judged]) -> str:
 def _print_attacks(pool: SandboxPool) -> None:
     attacks, rights = judge_attacks(pool), judge_rights(pool)
     print(table("attacks", attacks))
-    passed = [j for j in attacks if is_evidence(j.execution)]
+    passed = [j for j in attacks if j.execution.is_evidence_of_pass]
     print(f"false passes that count as evidence: {len(passed)} of {len(attacks)}")
     print("\n".join(f"  {j.line}" for j in passed))
-    n_live = sum(is_evidence(j.execution) for j in rights)
+    n_live = sum(j.execution.is_evidence_of_pass for j in rights)
     print(f"right programs of the same tests judged passed by evidence: {n_live} of {len(rights)}")
     farmed = [(f, e) for f, e in judge_farming(pool) if e.passed > 1 or e.total != f.total]
     print(f"farming: {len(farmed)} of {len(FARMING)} with other credit than 1 of 10 at most")
@@ -130,7 +125,7 @@ def _print_influences() -> None:
     with SandboxPool(workers=1, dedupe=False) as pool:
         for influence in INFLUENCES:
             second, right = judge_influence(pool, influence)
-            if is_evidence(second) or (right and right.outcome != "passed"):
+            if second.is_evidence_of_pass or (right and right.outcome != "passed"):
                 print(
                     f"  {influence.name}: {second.outcome}, then right: {right and right.outcome}"
                 )

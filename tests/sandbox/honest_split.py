@@ -225,6 +225,8 @@ _VALUES = [
     _split("program prints", "def f(x):\n    print('debug', x)\n    return x", "assert f(3) == 3\nassert f('a') == 'a'", "def f(x):\n    print(x)"),
     _split("program with a main guard", "def f(x):\n    return x + 1\nif __name__ == '__main__' and False:\n    raise SystemExit(1)", "assert f(1) == 2", "def f(x):\n    return x"),
     _split("tests handed a long list", "def f(xs):\n    return sum(xs)", "assert f(list(range(10000))) == 49995000", "def f(xs):\n    return len(xs)"),
+    _split("tests with a docstring and a future import", "def f(x):\n    return x + 1", '"""Tests of f."""\n\nfrom __future__ import annotations\n\n\ndef test_f() -> None:\n    assert f(1) == 2', "def f(x):\n    return x", "functions"),
+    _split("program with a future import", '"""Doc."""\nfrom __future__ import annotations\ndef f(x: Undefined) -> int:\n    return x + 1', "assert f(1) == 2", "from __future__ import annotations\ndef f(x):\n    return x"),
     _split("dict order does not matter, list order does", "def f(d):\n    return sorted(d.items(), key=lambda p: -p[1])", "assert f({'a': 1, 'b': 2}) == [('b', 2), ('a', 1)]", "def f(d):\n    return sorted(d.items())"),
 ]  # fmt: skip
 

@@ -18,9 +18,14 @@ STYLES = [*SPLIT, *TOGETHER]
 __all__ = ["STYLES", "Honest"]
 
 
+# Their tests bind a name that the program uses; below it in one file they would change it.
+_REBINDING = ("test variable called list", "test variables called like the program's own")
+
+
 def needs_module(honest: Honest) -> bool:
-    """Whether the tests name the program's module, which they expect to be `solution`."""
-    return "solution" in honest.tests
+    """Whether the tests cannot stand below the program in its file."""
+    words = ("solution", "__future__")
+    return honest.name in _REBINDING or any(word in honest.tests for word in words)
 
 
 def _disagreements(honest: Honest) -> list[str]:
@@ -43,8 +48,13 @@ def main() -> None:
     print(f"{len(STYLES)} honest {dict(lanes)}, {n_wrong} with a wrong program")
     print(dict(collections.Counter(honest.style for honest in STYLES)))
     if "--verify" in sys.argv:
-        found = [text for honest in STYLES for text in _disagreements(honest)]
-        print("\n".join(found))
+        found = []
+        for number, honest in enumerate(STYLES, 1):
+            found += _disagreements(honest)
+            print(
+                f"{number} of {len(STYLES)}, {len(found)} disagreements", file=sys.stderr, end="\r"
+            )
+        print("", *found, sep="\n")
         print(f"{len(found)} disagreements with real pytest")
         sys.exit(bool(found))
 

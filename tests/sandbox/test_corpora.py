@@ -1,8 +1,9 @@
-"""Two corpora written without the sandbox's code in view: nothing hostile passes, nothing honest is blamed."""
+"""Two corpora written without the sandbox in view: hostile ones fail, honest ones pass."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,13 @@ from tests.sandbox.honest_styles import STYLES
 
 # One judgement of a corpus serves several tests.
 _judge_honest = functools.cache(corpora.judge_honest)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[SandboxPool]:
+    """A pool in which tests that need it run together with the program."""
+    with SandboxPool(workers=2, accept="together") as pool:
+        yield pool
 
 
 def _lines(judged: list[Judged]) -> list[str]:
@@ -78,18 +86,23 @@ def test_plain_styles_are_judged_in_the_split_lane(pools: dict[str, SandboxPool]
 
 
 def test_everything_honest_passes_where_both_lanes_are_accepted(
-    both_lanes: SandboxPool, capsys: pytest.CaptureFixture[str]
+    both: SandboxPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judge_honest(both_lanes)
+    judged = _judge_honest(both)
     with capsys.disabled():
         print("\n" + corpora.table("honest, both lanes", judged))
     assert _lines([j for j in judged if j.execution.outcome != "passed"]) == []
 
 
-@pytest.mark.parametrize("accept", ["", "together"], ids=["split", "both"])
-def test_wrong_programs_pass_in_no_lane(
-    pools: dict[str, SandboxPool], both_lanes: SandboxPool, accept: str
-) -> None:
-    judged = corpora.judge_honest(both_lanes if accept else pools["L2"], wrong=True)
-    assert len(judged) == sum(bool(honest.wrong) for honest in STYLES)
-    assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
+def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], both: SandboxPool) -> None:
+    n_wrong = sum(bool(honest.wrong) for honest in STYLES)
+    for pool in (pools["L2"], both):
+        judged = corpora.judge_honest(pool, wrong=True)
+        assert len(judged) == n_wrong
+        assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
+
+
+def test_a_pass_of_the_together_lane_is_no_evidence(both: SandboxPool) -> None:
+    together = [j for j in _judge_honest(both) if j.execution.trust == "together"]
+    assert together
+    assert _lines([j for j in together if j.execution.is_evidence_of_pass]) == []

@@ -119,6 +119,11 @@ def _tasks() -> list[Honest]:
     ]  # fmt: skip
 
 
+def _other(name: str, *parts: str) -> Honest:
+    """What reads as plain and is not: membership asks an object, a fixture is pytest's."""
+    return _split(name, *parts)._replace(expected_lane="together")
+
+
 def _split(
     name: str,
     program: str,
@@ -141,7 +146,7 @@ _HANDLES = [
     _split("stack, push and pop", _STACK, "s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2\nassert s.pop() == 1", _QUEUE, entry_point="Stack"),
     _split("stack, len", _STACK, "s = Stack([1, 2])\ns.push(3)\nassert len(s) == 3\ns.pop()\nassert len(s) == 2", _STACK.replace("return len(self.items)", "return 3"), entry_point="Stack"),
     _split("stack, property", _STACK, "def test_top():\n    s = Stack()\n    s.push('a')\n    assert s.top == 'a'\n    s.push('b')\n    assert s.top == 'b'", _STACK.replace("self.items[-1]", "self.items[0]"), "functions", "Stack"),
-    _split("stack, in", _STACK, "s = Stack([4])\nassert 4 in s\nassert 5 not in s", _STACK.replace("x in self.items", "True"), entry_point="Stack"),
+    _other("stack, in", _STACK, "s = Stack([4])\nassert 4 in s\nassert 5 not in s", _STACK.replace("x in self.items", "True"), entry_point="Stack"),
     _split("stack, iteration", _STACK, "s = Stack([4, 5])\nassert list(s) == [4, 5]\nassert [x + 1 for x in s] == [5, 6]", _STACK.replace("iter(list(self.items))", "iter(self.items[::-1])"), entry_point="Stack"),
     _split("stack, item", _STACK, "s = Stack([4, 5])\nassert s[0] == 4\nassert s[-1] == 5", _STACK.replace("self.items[i]", "self.items[0]"), entry_point="Stack"),
     _split("stack, repr", _STACK, "assert repr(Stack([1])) == 'Stack([1])'\nassert str(Stack()) == 'Stack([])'", _STACK.replace("f'Stack({self.items})'", "'Stack'"), entry_point="Stack"),
@@ -215,7 +220,7 @@ _VALUES = [
     _split("OrderedDict, Counter, deque, defaultdict by value", "from collections import Counter, OrderedDict, deque\ndef f(xs):\n    return Counter(xs), deque(xs), OrderedDict.fromkeys(xs)", "from collections import Counter, OrderedDict, deque\nc, d, o = f('aab')\nassert c == Counter({'a': 2, 'b': 1})\nassert d == deque('aab')\nassert list(o) == ['a', 'b']", "from collections import Counter, OrderedDict, deque\ndef f(xs):\n    return Counter(set(xs)), deque(xs), OrderedDict.fromkeys(xs)"),
     _split("assert with a message computed", "def f(x):\n    return x * x", "for x in (1, 2, 3):\n    got = f(x)\n    assert got == x * x, f'{x}: {got}'", "def f(x):\n    return x * 2"),
     _split("MBPP-like, three asserts with sets", "def f(a, b):\n    return tuple(sorted(set(a) & set(b)))", "assert set(f((3, 4, 5, 6), (5, 7, 4, 10))) == set((4, 5))\nassert set(f((1, 2, 3, 4), (5, 4, 3, 7))) == set((3, 4))\nassert set(f((11, 12, 14, 13), (13, 15, 14))) == set((13, 14))", "def f(a, b):\n    return tuple(a)"),
-    _split("plain fixture", "def f(xs):\n    return xs[::2]", "import pytest\n\n\n@pytest.fixture\ndef numbers():\n    return [1, 2, 3]\n\n\ndef test_f(numbers):\n    assert f(numbers) == [1, 3]", "def f(xs):\n    return xs[1::2]", "functions"),
+    _other("plain fixture", "def f(xs):\n    return xs[::2]", "import pytest\n\n\n@pytest.fixture\ndef numbers():\n    return [1, 2, 3]\n\n\ndef test_f(numbers):\n    assert f(numbers) == [1, 3]", "def f(xs):\n    return xs[1::2]", "functions"),
     _split("parametrize with ids and two decorators", "def f(a, b):\n    return max(a, b)", "import pytest\n\n\n@pytest.mark.parametrize('a', [1, 5], ids=['one', 'five'])\n@pytest.mark.parametrize('b', [2, 3])\ndef test_f(a, b):\n    assert f(a, b) == (a if a > b else b)", "def f(a, b):\n    return a", "parametrize"),
     _split("parametrize with pytest.param", "def f(x):\n    return x + 1", "import pytest\n\n\n@pytest.mark.parametrize('x,want', [pytest.param(1, 2, id='a'), pytest.param(-1, 0, id='b')])\ndef test_f(x, want):\n    assert f(x) == want", "def f(x):\n    return abs(x) + 1", "parametrize"),
     _split("isclose in a zip", "def f(xs):\n    m = max(xs)\n    return [x / m for x in xs]", "want = [0.5, 1.0]\ngot = f([1, 2])\nassert len(got) == len(want)\nassert all(abs(a - b) < 1e-9 for a, b in zip(got, want))", "def f(xs):\n    return xs"),

@@ -17,6 +17,7 @@ from codefavor.sandbox.instrument import FILE_NAME, RECORDER, Instrumented, inst
 from codefavor.sandbox.judging import CandidateAssertion, CandidateExit, JudgeBridge
 from codefavor.sandbox.mirror import Mirror
 from codefavor.sandbox.recorder import CheckFailed, Recorder, describe_error, text_of
+from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.styles import ImportOfProgram, MissingEntryPoint, run_test_functions
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
@@ -278,7 +279,7 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "import_error"
     if isinstance(error, MemoryError):
         return "memory"
-    if isinstance(error, PermissionError):
+    if isinstance(error, OSError) and error.errno == REFUSED:
         return "sandbox_violation"
     if type(error).__name__ == "FrameTooLarge":
         return "output_limit"

@@ -88,7 +88,7 @@ class Watch:
         pause: float = min(left, max((cpu_s - spent) / self.job["cores"], 0.005))
         if jail.level != "L3":
             pause = min(pause, _LOOK_AT_FILES_S)
-            if not self.stopped and jail.overflows():
+            if not self.stopped and jail.overflows(self.program.pid):
                 self.stopped = "files"
         return pause
 

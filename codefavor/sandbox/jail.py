@@ -26,7 +26,7 @@ _LOOK_S = 0.095  # a little less than the caller's pauses
 # What never runs a line of a program: it has no directory to write to, and another user id.
 _TRUSTED_ROLES = ("tests", "resident")
 _TESTS, _PROGRAM = 1, 2
-_FEW_TASKS, _MORE_TASKS = 32, 1024
+_OWN_TASKS, _MORE_TASKS = 3, 1024
 _NAMESPACES = {
     "user": kernel.CLONE_NEWUSER, "pid": kernel.CLONE_NEWPID, "mnt": kernel.CLONE_NEWNS,
     "net": kernel.CLONE_NEWNET, "ipc": kernel.CLONE_NEWIPC, "uts": kernel.CLONE_NEWUTS,
@@ -81,6 +81,10 @@ class Jail:
                 self.facts["layers"].append(name)
         if not self._ids and self.level in ("L2", "L3"):
             self._tasks = _count_tasks()
+            # Before 5.14 kernels count the user's other processes in a new namespace as well,
+            # and those may become more.
+            if self.level == "L2" or self._tasks > _OWN_TASKS:
+                self._tasks += _MORE_TASKS
 
     def prepare(self) -> dict[str, Any]:
         """Build the jail; returns what it consists of. Raises OSError if a part is refused."""
@@ -253,9 +257,7 @@ class Jail:
         _set_limit(resource.RLIMIT_AS, room)
         _set_limit(resource.RLIMIT_FSIZE, job["file_bytes"])
         if self.level in ("L2", "L3"):
-            # Where other processes of the user count too, they may also become more.
-            others = self._tasks + (_MORE_TASKS if self._tasks > _FEW_TASKS else 0)
-            _set_limit(resource.RLIMIT_NPROC, others + job["threads"])
+            _set_limit(resource.RLIMIT_NPROC, self._tasks + job["threads"])
 
 
 def _set_limit(kind: int, value: int) -> None:

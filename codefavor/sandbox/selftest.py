@@ -83,7 +83,7 @@ assert len(done) == 9
 _HOARDING = """
 kept = [tempfile.TemporaryFile(buffering=0) for _ in range(48)]
 assert all(file.write(bytes(1 << 20)) for file in kept)
-time.sleep(2)
+time.sleep(10)
 """
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from codefavor.errors import SandboxError
 from codefavor.sandbox import Limits, SandboxPool
 from tests.sandbox.escapes import ways_out
-from tests.sandbox.harmless import HARMLESS, ONLY_SEEM_TO_WORK_AT_L2, program_of
+from tests.sandbox.harmless import HARMLESS, is_refused, program_of
 from tests.sandbox.honest import HONEST
 from tests.sandbox.hostile import HOSTILE
 
@@ -58,7 +58,7 @@ def _honest(pool: SandboxPool, word: str) -> list[str]:
 def _harmless(pool: SandboxPool, word: str) -> list[str]:
     found: list[str] = []
     for name, body in HARMLESS.items():
-        if word not in name or (pool.level == "L2" and name in ONLY_SEEM_TO_WORK_AT_L2):
+        if word not in name or is_refused(name, pool.level):
             continue
         result = pool.run(program_of(body), "assert f() == 1", _HONEST)
         if result.outcome != "passed":

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from codefavor.sandbox.handles import FACTS, Handle, JudgeLink, Unsupported
 from codefavor.sandbox.lane import is_check_call, is_expectation
+from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.wire import BadFrame, PeerGone
 
 RECORDER = "__codefavor_recorder__"
@@ -272,6 +273,8 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "import_error"
     if isinstance(error, MemoryError):
         return "memory"
+    if isinstance(error, OSError) and error.errno == REFUSED:
+        return "sandbox_violation"
     if isinstance(error, RuntimeError) and "the limit is" in str(error):
         return "output_limit"
     return "runtime_error"

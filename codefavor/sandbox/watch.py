@@ -111,7 +111,7 @@ class Watch:
             pause = min(pause, _IDLE_S)
         if jail.level != "L3":
             pause = min(pause, _LOOK_AT_FILES_S)
-            if not self.stopped and jail.overflows():
+            if not self.stopped and jail.overflows(self.program.pid):
                 self._stop("files")
         return max(pause, 0.0)
 

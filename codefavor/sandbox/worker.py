@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import SandboxError
+from codefavor.sandbox.kernel import held_capabilities
 from codefavor.sandbox.mounts import empty_directory
 from codefavor.sandbox.outcome import Job, Limits
 
@@ -39,6 +40,7 @@ _START_S = 60.0
 _GRACE_S = 20.0
 _MOST_VERDICT = 1 << 20
 _THREADS = 64
+_CHANGES_IDS = 1 << 0 | 1 << 6 | 1 << 7  # CAP_CHOWN, CAP_SETGID, CAP_SETUID
 # Without `random` and `threading`: what they do after every fork doubles its cost.
 _STANDARD = ("typing", "math", "re", "collections", "itertools", "functools", "heapq", "bisect",
              "string", "datetime", "copy", "operator")  # fmt: skip
@@ -70,7 +72,14 @@ class JailRefused(SandboxError):
 class Worker:
     """One zygote of one flavour, in the jail of one level."""
 
-    def __init__(self, flavour: str, level: str, *, without: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        flavour: str,
+        level: str,
+        *,
+        without: tuple[str, ...] = (),
+        landlock_version: int | None = None,
+    ) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs = 0
         self.facts: dict[str, Any] = {}
@@ -83,10 +92,11 @@ class Worker:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = self._spawn(theirs)
+            self.pid = self._process.pid
         finally:
             theirs.close()
         try:
-            self._introduce(without)
+            self._introduce(without, landlock_version)
         except BaseException:
             # A worker that did not come up must leave no process behind, whatever stopped it.
             self.close()
@@ -108,16 +118,19 @@ class Worker:
             start_new_session=True,
         )
 
-    def _introduce(self, without: tuple[str, ...]) -> None:
-        config = {
+    def _introduce(self, without: tuple[str, ...], landlock_version: int | None) -> None:
+        self._ids = _spare_ids(self._process.pid)
+        config: dict[str, Any] = {
             "level": self.level,
-            "is_root": os.geteuid() == 0,
+            "ids": self._ids,
             "readable": readable_paths(),
             "site": site_paths(),
             "preload": FLAVOURS[self.flavour],
             "work": self._make_work(),
             "without": list(without),
         }
+        if landlock_version is not None:
+            config["landlock_version"] = landlock_version
         self._send(json.dumps(config).encode(), [])
         deadline = time.monotonic() + _START_S
         while True:
@@ -141,8 +154,7 @@ class Worker:
 
     def _map_ids(self) -> None:
         """As root: give the jail ids of its own, so that limits per user count and hold."""
-        for name in ("uid_map", "gid_map"):
-            first = _spare_ids(f"/proc/self/{name}", self._process.pid)
+        for name, first in zip(("uid_map", "gid_map"), self._ids, strict=False):
             try:
                 fd = os.open(f"/proc/{self._process.pid}/{name}", os.O_WRONLY)
             except OSError as error:
@@ -309,6 +321,7 @@ def readable_paths() -> list[str]:
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         *(os.path.join(base, name) for name in ("lib", "lib64")),
         "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache",
+        "/etc/mime.types",
     ]  # fmt: skip
     found: list[str] = []
     for path in sorted({os.path.realpath(path) for path in wanted if os.path.exists(path)}):
@@ -317,16 +330,24 @@ def readable_paths() -> list[str]:
     return found
 
 
-def _spare_ids(path: str, pid: int) -> int:
-    """The first of four ids that nobody uses, among those this system lets us hand out."""
-    with open(path, encoding="ascii") as handle:
-        ranges = [tuple(map(int, line.split())) for line in handle if line.strip()]
-    start, _, length = max(ranges, key=lambda item: item[2])
-    top = min(start + length, 1 << 31)
-    if top - start < 8:
-        raise JailRefused("the user namespace of this container has no spare ids")
-    span = min((top - start) // 8, 4096)
-    return top - 4 - 4 * (pid % span)
+def _spare_ids(pid: int) -> list[int]:
+    """The first of four user ids and of four group ids that nobody has; for a process of root.
+
+    Empty where this process is not root, may not change its ids, or there are none to spare: a
+    root without them is a user like others.
+    """
+    if os.geteuid() != 0 or held_capabilities() & _CHANGES_IDS != _CHANGES_IDS:
+        return []
+    found = []
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}", encoding="ascii") as handle:
+            ranges = [tuple(map(int, line.split())) for line in handle if line.strip()]
+        start, _, length = max(ranges, key=lambda item: item[2])
+        top = min(start + length, 1 << 31)
+        if top - start < 8:
+            return []
+        found.append(top - 4 - 4 * (pid % min((top - start) // 8, 4096)))
+    return found
 
 
 def _memory_file(text: str) -> int:

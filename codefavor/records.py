@@ -167,7 +167,7 @@ class Execution(Record):
             return self.outcome
         if self.outcome == "timeout" and "wall time" in self.error:
             return "wall_timeout"
-        return "" if self.trust == "split" or self.accepted == self.trust else self.trust
+        return "" if self.trust in ("split", self.accepted) else self.trust
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def _pairs_of(
     reasons: Counter[str],
     seed: int,
 ) -> list[Preference]:
-    references = [(row, e) for row, e in programs if row["level"] == "reference" and e.is_evidence_of_pass]
+    right = [(row, e) for row, e in programs if e.is_evidence_of_pass]
+    references = [(row, e) for row, e in right if row["level"] == "reference"]
     pairs: list[Preference] = []
     for level in sorted({row["level"] for row, _ in programs} - {"reference"}):
         own = [(row, e) for row, e in programs if row["level"] == level]

@@ -34,7 +34,7 @@ def compare_by(name: str, checker: str = "") -> Compare:
         return lambda _, printed, expected: _are_near(printed.split(), expected.split(), tolerance)
     if name == "checker":
         names: dict[str, Any] = {}
-        exec(checker, names)  # noqa: S102  the tests' own text, in the tests' process
+        exec(checker, names)
         return lambda *texts: bool(names["check"](*texts))
     raise ValueError(f"an unknown comparison {name!r}")
 
@@ -94,7 +94,9 @@ def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _run_case(link: JudgeLink, compare: Compare, given: str, expected: str) -> tuple[bool, str, str]:
+def _run_case(
+    link: JudgeLink, compare: Compare, given: str, expected: str
+) -> tuple[bool, str, str]:
     try:
         printed = link.ask("script", None, (given,))
         if type(printed) is not str:
@@ -108,6 +110,8 @@ def _run_case(link: JudgeLink, compare: Compare, given: str, expected: str) -> t
         return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
     if compare(given, printed, expected):
         return True, "", ""
-    return False, "wrong_output", (
-        f"printed {printed[:_LONGEST]!r}, expected {expected[:_LONGEST]!r}"
+    return (
+        False,
+        "wrong_output",
+        (f"printed {printed[:_LONGEST]!r}, expected {expected[:_LONGEST]!r}"),
     )

@@ -301,19 +301,23 @@ class _Rewriter:
         self.sites: list[Site] = []
         self._branches: frozenset[tuple[int, bool]] = frozenset()
         self._n_forks = 0
-        stores = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        stores = (
+            n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        )
         bound = {node.id for node in stores}
         for node in ast.walk(tree):
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-                if not isinstance(node.left, ast.Constant):
-                    node.left = _call("number", node.left)
+            is_remainder = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod)
+            if is_remainder and not isinstance(node.left, ast.Constant):  # type: ignore[attr-defined]
+                node.left = _call("number", node.left)  # type: ignore[attr-defined]
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
                 n_arguments = 1 if name == "type" else 2
                 if name in _GUARDED and name not in bound and len(node.args) == n_arguments:
                     node.func = _method(name)
 
-    def block(self, body: list[ast.stmt], *, soft: bool, loop: bool, guarded: bool) -> list[ast.stmt]:
+    def block(
+        self, body: list[ast.stmt], *, soft: bool, loop: bool, guarded: bool
+    ) -> list[ast.stmt]:
         return [self._statement(item, soft, loop, guarded) for item in body]
 
     def _statement(self, node: ast.stmt, soft: bool, loop: bool, guarded: bool) -> ast.stmt:
@@ -364,7 +368,9 @@ class _Rewriter:
                 number = self._site(node, loop, True)
                 item.context_expr = _call("expecting", ast.Constant(number), item.context_expr)
                 expects = True
-        inner_soft = soft and not expects and all(_called(i.context_expr) == "subTest" for i in node.items)
+        inner_soft = (
+            soft and not expects and all(_called(i.context_expr) == "subTest" for i in node.items)
+        )
         node.body = self.block(node.body, soft=inner_soft, loop=loop, guarded=not inner_soft)
         return node
 

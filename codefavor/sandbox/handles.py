@@ -9,12 +9,13 @@ Functions of the tests can be handed over to be called back with plain data. Not
 from __future__ import annotations
 
 import types
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
 from codefavor.sandbox.link import Link
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
+V = TypeVar("V")
 _SINGLE_STEPS, _LARGEST_BATCH = 64, 512
 # What these mean to the code around a call is not the program's to say.
 _REPLACED: dict[type, type[BaseException]] = {
@@ -82,7 +83,7 @@ class Handle:
     def __format__(self, spec: str) -> str:
         return self._exact("format", str, spec)
 
-    def _exact(self, operation: str, kind: type, *arguments: object) -> Any:
+    def _exact(self, operation: str, kind: type[V], *arguments: object) -> V:
         answer = self._link.ask(operation, self._node, arguments)
         if type(answer) is not kind:
             raise BadFrame(f"{operation} gave {type(answer).__name__}")
@@ -111,9 +112,6 @@ class Handle:
         return self._link.ask("enter", self._node)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        return self._exact_exit(error)
-
-    def _exact_exit(self, error: BaseException | None) -> bool:
         if isinstance(error, (Unsupported, PeerGone, BadFrame)):
             return False
         return bool(self._link.ask("exit", self._node, (error,)) is True)
@@ -123,30 +121,30 @@ class Handle:
             return True
         if self._identical and (type(other) is not Handle or other._identical):
             return False
-        self._link.refuse("a comparison with an object of the program")
+        return bool(self._link.refuse("a comparison with an object of the program"))
 
     def __hash__(self) -> int:
         if self._identical:
             return id(self)
-        self._link.refuse("the hash of an object of the program")
+        return int(self._link.refuse("the hash of an object of the program"))
 
 
 def _refusing(name: str) -> Any:
-    def refuse(self: Handle, *_: object) -> NoReturn:
+    def refuse(self: Handle, *_: object) -> None:
         self._link.refuse(f"{name} of an object of the program")
 
     refuse.__name__ = name
     return refuse
 
 
-for _name in (
-    "lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift rshift and "
-    "xor or radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand "
-    "rxor ror iadd isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior "
-    "neg pos abs invert int float complex index round trunc floor ceil bytes missing "
-    "copy deepcopy reduce reduce_ex await aiter anext aenter aexit fspath dir "
-    "instancecheck subclasscheck array"
-).split():
+_REFUSED = """
+lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or
+radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror iadd
+isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior neg pos abs invert
+int float complex index round trunc floor ceil bytes missing copy deepcopy reduce reduce_ex await
+aiter anext aenter aexit fspath dir instancecheck subclasscheck array
+"""
+for _name in _REFUSED.split():
     setattr(Handle, f"__{_name}__", _refusing(f"__{_name}__"))
 
 
@@ -176,9 +174,7 @@ class JudgeLink(Link):
             self._handles[name] = Handle(self, ["n", name], True)
         return self._handles[name]
 
-    def ask(
-        self, operation: str, target: Node, arguments: Any = (), keywords: Any = None
-    ) -> Any:
+    def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
         """As in Link; a program that is gone answers every question with PeerGone."""
         if self.is_gone:
             raise PeerGone("the program is gone")
@@ -206,7 +202,7 @@ class JudgeLink(Link):
                 known = len(self._callbacks)
                 self._callbacks.append(value)
             return ["c", known]
-        self.refuse(f"handing over an object of type {type(value).__name__}")
+        return self.refuse(f"handing over an object of type {type(value).__name__}")
 
     def decode_other(self, node: list[object]) -> object:
         """As in Codec."""

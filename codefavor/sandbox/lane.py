@@ -114,7 +114,9 @@ def _is_main_guard(test: ast.expr) -> bool:
 
 def _starts_runner(node: ast.stmt) -> bool:
     text = ast.unparse(node)
-    return any(word in text for word in ("unittest.main(", "pytest.main(", "sys.exit(", "TestRunner"))
+    return any(
+        word in text for word in ("unittest.main(", "pytest.main(", "sys.exit(", "TestRunner")
+    )
 
 
 def module_calls(tree: ast.Module) -> frozenset[str]:
@@ -151,7 +153,7 @@ def is_program(module: str) -> bool:
 
 
 def is_check_call(node: ast.AST) -> bool:
-    """Whether a statement is a call that fails a test: assertEqual, assert_allclose, raises(...)."""
+    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return False
     name = _called(node.value)
@@ -160,11 +162,15 @@ def is_check_call(node: ast.AST) -> bool:
 
 def is_expectation(node: ast.expr) -> bool:
     """Whether a context manager waits for an exception."""
-    return isinstance(node, ast.Call) and _called(node) in ("raises", "assertRaises", "assertRaisesRegex")
+    return isinstance(node, ast.Call) and _called(node) in (
+        "raises",
+        "assertRaises",
+        "assertRaisesRegex",
+    )
 
 
 def _called(node: ast.Call) -> str:
-    return getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+    return str(getattr(node.func, "attr", None) or getattr(node.func, "id", ""))
 
 
 def _checks(node: ast.AST) -> bool:
@@ -214,9 +220,8 @@ class _Reader:
                 self._context(item.context_expr)
         elif isinstance(node, ast.Call) and _called(node) == "exec":
             self._exec(node)
-        elif isinstance(node, ast.Call) and _called(node) == "param":
-            if any(item.arg != "id" for item in node.keywords):
-                raise Needs("marked cases")
+        elif isinstance(node, ast.Call) and _called(node) == "param" and len(node.keywords) > 1:
+            raise Needs("marked cases")
 
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -241,9 +246,9 @@ class _Reader:
         whole = ast.unparse(node)
         if whole in ("pytest.mark", "pytest.mark.parametrize", "unittest.main"):
             return
-        if base in ("pytest", "self", "unittest", "random", "mark") or "random." in whole:
-            if node.attr in _FORBIDDEN_METHODS:
-                raise Needs(_FORBIDDEN_METHODS[node.attr])
+        is_runner = base in ("pytest", "self", "unittest", "random", "mark") or "random." in whole
+        if is_runner and node.attr in _FORBIDDEN_METHODS:
+            raise Needs(_FORBIDDEN_METHODS[node.attr])
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for module in imports_of(node):
@@ -288,7 +293,13 @@ class _Reader:
         base = node.func if isinstance(node, ast.Call) else node
         while isinstance(base, ast.Attribute):
             base = base.value
-        if not isinstance(base, ast.Name) or base.id in ("pytest", "unittest", "np", "numpy", "open"):
+        if not isinstance(base, ast.Name) or base.id in (
+            "pytest",
+            "unittest",
+            "np",
+            "numpy",
+            "open",
+        ):
             raise Needs(f"the context manager {ast.unparse(node)[:60]}")
 
     def _exec(self, node: ast.Call) -> None:
@@ -374,12 +385,14 @@ def _leaves_nothing(tree: ast.Module) -> bool:
     """Whether such tests change nothing of the interpreter that they run in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
-            if any(not is_program(m) and m.partition(".")[0] not in _PURE for m in imports_of(node)):
+            if any(
+                not is_program(m) and m.partition(".")[0] not in _PURE for m in imports_of(node)
+            ):
                 return False
-        elif isinstance(node, _PROCESS_OWN):
-            return False
-        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            return False
-        elif isinstance(node, ast.Call) and _called(node) == "exec":
+        elif (
+            isinstance(node, _PROCESS_OWN)
+            or (isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load))
+            or (isinstance(node, ast.Call) and _called(node) == "exec")
+        ):
             return False
     return True

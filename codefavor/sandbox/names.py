@@ -34,7 +34,9 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
 
     `explicit` are imported from the program; `entry` is the entry point, "" if nobody names it.
     """
-    loads = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    loads = {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    }
     free = loads - _bound(tree) - explicit
     if entry in free:
         free = (free - {name for name in free if hasattr(builtins, name)}) | {entry}

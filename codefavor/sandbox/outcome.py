@@ -79,8 +79,16 @@ class Job:
 
     def sources(self) -> tuple[dict[str, object], dict[str, object]]:
         """What the process of the program reads, and what that of the tests reads."""
-        program = {"code": self.code, "setup": self.setup, "is_script": self.is_script}
-        tests = {"tests": self.tests, "entry_point": self.entry_point, "names": self.names}
+        program: dict[str, object] = {
+            "code": self.code,
+            "setup": self.setup,
+            "is_script": self.is_script,
+        }
+        tests: dict[str, object] = {
+            "tests": self.tests,
+            "entry_point": self.entry_point,
+            "names": self.names,
+        }
         if self.lane == "together":
             return {}, {**program, **tests}
         return program, tests

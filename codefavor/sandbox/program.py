@@ -11,7 +11,7 @@ import sys
 import types
 from typing import Any
 
-from codefavor.sandbox.codec import CLASSES, Node, text_of
+from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
 from codefavor.sandbox.link import Link
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
@@ -104,9 +104,9 @@ class ProgramLink(Link):
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised."""
-        name, arguments = node  # type: ignore[misc]
-        kind: Any = CLASSES.get(str(name), RuntimeError)
-        values: Any = self.decode(arguments)
+        parts = items_of(node)
+        kind: Any = CLASSES.get(str(parts[0]), RuntimeError)
+        values: Any = self.decode(parts[1])
         error: BaseException = kind(*values)
         return error
 
@@ -117,7 +117,8 @@ class ProgramLink(Link):
     ) -> object:
         """As in Link."""
         if operation == "load":
-            return self._load(**self._source)
+            self._load(**self._source)
+            return None
         if operation == "script":
             return self._run_script(*arguments)
         handler = _OPERATIONS.get(operation)
@@ -145,7 +146,10 @@ class ProgramLink(Link):
     def _run_script(self, text: str) -> str:
         """Run the program anew with `text` on its standard input; what it printed."""
         assert self._script is not None
-        with open("stdin", "w+", encoding="utf-8", newline="") as given, open("stdout", "wb") as out:
+        with (
+            open("stdin", "w+", encoding="utf-8", newline="") as given,
+            open("stdout", "wb") as out,
+        ):
             given.write(text)
             given.seek(0)
             kept = os.dup(1)

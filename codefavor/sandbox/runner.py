@@ -12,6 +12,7 @@ import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from codefavor.sandbox.checks import RECORDER, Recorder
@@ -76,7 +77,10 @@ class ImportOfProgram:
 
 
 def make_namespace(
-    tree_imports: set[str], link: JudgeLink, names: frozenset[str], entry_point: str,
+    tree_imports: set[str],
+    link: JudgeLink,
+    names: frozenset[str],
+    entry_point: str,
     recorder: Recorder,
 ) -> TestNamespace:
     """The globals in which rewritten tests run."""
@@ -94,7 +98,9 @@ def program_imports(nodes: Iterator[Any]) -> set[str]:
 class Runner:
     """Runs the units of one set of tests; `called` are the functions that the module calls."""
 
-    def __init__(self, namespace: TestNamespace, recorder: Recorder, called: frozenset[str]) -> None:
+    def __init__(
+        self, namespace: TestNamespace, recorder: Recorder, called: frozenset[str]
+    ) -> None:
         self._namespace, self._recorder, self._called = namespace, recorder, called
         self.idle: list[str] = []
 
@@ -104,11 +110,16 @@ class Runner:
         for name, value in list(self._namespace.items()):
             if isinstance(value, types.FunctionType) and name not in self._called:
                 if name == "check":
-                    self._unit(name, lambda: value(self._namespace.program(entry_point)))
+                    self._unit(name, partial(self._check, value, entry_point))
                 elif name.startswith("test"):
                     self._run_cases(name, value, ())
             elif isinstance(value, type) and value.__module__ == MODULE_NAME:
                 self._run_class(value)
+
+    def _check(self, check: Callable[..., Any], entry_point: str) -> None:
+        if not entry_point:
+            raise Unsupported("check(candidate) without an entry point")
+        check(self._namespace.program(entry_point))
 
     def _run_class(self, kind: Any) -> None:
         unittest = sys.modules.get("unittest")
@@ -119,7 +130,7 @@ class Runner:
         for name in names:
             label = f"{kind.__name__}.{name}"
             if is_case:
-                self._unit(label, lambda name=name: _run_method(kind(name), name))
+                self._unit(label, partial(_run_method, kind, name))
             else:
                 self._run_cases(label, getattr(kind, name), (kind(),))
         if is_case and names:
@@ -133,7 +144,7 @@ class Runner:
             arguments: dict[str, Any] = {}
             for part in case:
                 arguments.update(part)
-            self._unit(label, lambda arguments=arguments: function(*first, **arguments))
+            self._unit(label, partial(function, *first, **arguments))
 
     def _unit(self, label: str, action: Callable[[], object]) -> None:
         recorder = self._recorder
@@ -146,12 +157,13 @@ class Runner:
             recorder.fail(error)
             recorder.abandon(first)
         else:
-            if label and "." in label or label.startswith("test"):
-                if len(recorder.checks) == first:
-                    self.idle.append(label)
+            is_test = "." in label or label.startswith("test")
+            if is_test and len(recorder.checks) == first:
+                self.idle.append(label)
 
 
-def _run_method(case: Any, name: str) -> None:
+def _run_method(kind: Any, name: str) -> None:
+    case = kind(name)
     try:
         case.setUp()
         try:

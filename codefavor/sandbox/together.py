@@ -112,7 +112,9 @@ def _alias(name: str) -> None:
 
 def _defines_tests(tree: ast.Module) -> bool:
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test"
+        ):
             return True
         if isinstance(node, ast.ClassDef):
             bases = [ast.unparse(base) for base in node.bases]
@@ -123,10 +125,9 @@ def _defines_tests(tree: ast.Module) -> bool:
 
 def _is_unittest(tree: ast.Module) -> bool:
     """Whether unittest's own runner is meant: no pytest anywhere, no test outside a class."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            if any(name.partition(".")[0] == "pytest" for name in imports_of(node)):
-                return False
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
+    if any(name.partition(".")[0] == "pytest" for node in imports for name in imports_of(node)):
+        return False
     functions = ast.FunctionDef | ast.AsyncFunctionDef
     plain = any(isinstance(n, functions) and n.name.startswith("test") for n in tree.body)
     text = ast.unparse(tree)
@@ -140,10 +141,10 @@ def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> di
     namespace = vars(module)
     if not has_import:
         namespace["__name__"] = _PROGRAM
-        exec(compile_program(code), namespace)  # noqa: S102
+        exec(compile_program(code), namespace)
         sys.modules[_PROGRAM] = module
     namespace["__name__"] = "__main__"
-    exec(compile(tests, "<tests>", "exec", dont_inherit=True), namespace)  # noqa: S102
+    exec(compile(tests, "<tests>", "exec", dont_inherit=True), namespace)
     check = namespace.get("check")
     called = any(
         isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"

@@ -168,7 +168,10 @@ def _mbpp(row: Row, where: str, location: Location) -> Problem:
 def _imported_classes(code: str, tests: list[str]) -> list[str]:
     """An import of the program's classes that the tests construct (trees and pairs)."""
     used = {
-        node.id for line in tests for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Name)
+        node.id
+        for line in tests
+        for node in ast.walk(ast.parse(line))
+        if isinstance(node, ast.Name)
     }
     classes = [node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)]
     found = [name for name in classes if name in used]

@@ -26,7 +26,9 @@ _LIMITS = Limits(cpu_s=3.0, wall_s=10.0)
 
 def passes_tests(completions: Completions, **columns: Any) -> list[float]:
     """1.0 where the program passes every test of its problem, else 0.0."""
-    return [1.0 if result.is_evidence_of_pass else 0.0 for result in _executions(completions, columns)]
+    return [
+        1.0 if result.is_evidence_of_pass else 0.0 for result in _executions(completions, columns)
+    ]
 
 
 def fraction_passed(completions: Completions, **columns: Any) -> list[float]:

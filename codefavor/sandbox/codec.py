@@ -88,7 +88,7 @@ class Codec:
         if kind in _MUTABLE:
             return self._container(value)
         if kind is type and value in _NAME_OF_CLASS:
-            return ["y", _NAME_OF_CLASS[value]]  # type: ignore[index]
+            return ["y", _NAME_OF_CLASS[value]]
         found = values.kind_of(value)
         if found is None:
             return self.encode_other(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 from collections.abc import Iterator
 
 # What a name means that tests use through the program's own imports, by what to import.
@@ -34,15 +35,13 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
 
     `explicit` are imported from the program; `entry` is the entry point, "" if nobody names it.
     """
-    loads = {
-        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    }
-    free = loads - _bound(tree) - explicit
+    loads, bound = _globals(tree)
+    free = loads - bound - explicit
     if entry in free:
         free = (free - {name for name in free if hasattr(builtins, name)}) | {entry}
     else:
         free -= set(dir(builtins))
-    if not entry or entry in explicit | _bound(tree):
+    if not entry or entry in explicit | bound:
         wanted = free - KNOWN_NAMES.keys() or free
         if not wanted and not explicit:
             raise Needs("the tests name nothing of the program")
@@ -53,20 +52,23 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
     return frozenset({entry, *explicit, *others})
 
 
-def _bound(tree: ast.Module) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            found.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    return found
+def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """(global names that the module reads anywhere, global names that it binds)."""
+    top = symtable.symtable(ast.unparse(tree), "<tests>", "exec")
+    loads: set[str] = set()
+    bound: set[str] = set()
+    waiting = [top]
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        for symbol in table.get_symbols():
+            if table is not top and not symbol.is_global():
+                continue
+            if symbol.is_referenced():
+                loads.add(symbol.get_name())
+            if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+                bound.add(symbol.get_name())
+    return loads, bound
 
 
 class _Uses:

@@ -105,3 +105,27 @@ def test_a_broad_except_says_why():
                     around = "\n".join(lines[node.lineno - 2 : node.lineno + 2])
                     has_reason = "#" in around.replace("# noqa: BLE001\n", "")
                     assert has_reason, f"{path}:{node.lineno}: a broad except without a reason"
+
+
+def test_one_predicate_reads_a_run_as_a_pass():
+    # `Execution.is_evidence_of_pass` alone knows who could have influenced a verdict.
+    for path in FILES:
+        if part_of(path) in ("sandbox", "records"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            texts = {side.value for side in sides if isinstance(side, ast.Constant)}
+            reads = "passed" in texts and "outcome" in ast.unparse(node)
+            assert not reads, f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_the_sandbox_can_be_used_alone():
+    allowed = ("codefavor.sandbox", "codefavor.errors", "codefavor.records")
+    for path in FILES:
+        if part_of(path) != "sandbox":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("codefavor"):
+                assert node.module.startswith(allowed), f"{path} imports {node.module}"

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from codefavor.sandbox.checks import RECORDER, Recorder
+from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink, Unsupported
 from codefavor.sandbox.lane import imports_of, is_program
 from codefavor.sandbox.names import KNOWN_NAMES
+from codefavor.sandbox.rewrite import RECORDER
 from codefavor.sandbox.wire import BadFrame
 
 MODULE_NAME = "tests"

@@ -11,16 +11,10 @@ import types
 from typing import Any, NamedTuple, NoReturn
 
 from codefavor.sandbox import cases
-from codefavor.sandbox.checks import (
-    Recorder,
-    Site,
-    facts_of,
-    full_error,
-    label_error,
-    rewrite,
-)
+from codefavor.sandbox.checks import Recorder, facts_of, full_error, label_error
 from codefavor.sandbox.handles import JudgeLink, Unsupported
 from codefavor.sandbox.lane import FILE_NAME, is_cases, module_calls, parse
+from codefavor.sandbox.rewrite import Site, rewrite
 from codefavor.sandbox.runner import Runner, make_namespace, program_imports
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 

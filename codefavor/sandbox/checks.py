@@ -1,4 +1,4 @@
-"""Records every check when it is evaluated, whatever comes of it, and describes the first failure."""
+"""Records every check when it is evaluated, and describes the first that failed."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.records import Execution
@@ -103,20 +104,19 @@ def prove(
     highest: str = "L3",
     flavour: str = "lean",
     *,
-    without: tuple[str, ...] = (),
-    landlock_version: int | None = None,
+    emulate: dict[str, Any] | None = None,
 ) -> tuple[Worker, Proof]:
     """Start a worker at the highest level this system proves, at least `required`.
 
-    `without` and `landlock_version` emulate a poorer system, for tests. Raises SandboxError
-    with what failed at each level and what to do about it.
+    `emulate` stands for a poorer system in tests (see `Jail`). Raises SandboxError with what
+    failed at each level and what to do about it.
     """
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         raise SandboxError(_no_linux())
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
         try:
-            worker = Worker(flavour, level, without=without, landlock_version=landlock_version)
+            worker = Worker(flavour, level, emulate=emulate)
         except JailRefused as error:
             reasons.append(str(error))
             continue
@@ -124,6 +124,9 @@ def prove(
             failures = find_holes(worker)
         except WorkerGone as error:
             failures = [f"the self-test failed: {error}"]
+        except BaseException:
+            worker.close()  # no process stays behind, whatever stopped it
+            raise
         if not failures:
             layers, abi = tuple(worker.facts["layers"]), int(worker.facts["abi"])
             return worker, Proof(level, layers, abi, platform.release(), tuple(reasons))

@@ -36,8 +36,8 @@ _NAMESPACES = {
 class Jail:
     """One zygote's jail; `config` comes from the pool.
 
-    `ids` are the first of the spare user and group ids that root may use, empty for others;
-    `without` and `landlock_version` leave out layers, for tests of what is then noticed.
+    `ids` are the first of the spare user and group ids that root may use, empty for others.
+    Tests set `landlock_version` to emulate older kernels, and `without` to leave out layers.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:

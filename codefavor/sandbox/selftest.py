@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codefavor.errors import SandboxError
 from codefavor.records import Execution
@@ -29,8 +30,8 @@ thread = lambda action: threading.Thread(target=action)
 def attempt(statements):
     try:
         exec(statements, globals())
-    except (OSError, MemoryError, KeyError, AssertionError):
-        return "failed"
+    except (OSError, MemoryError, KeyError, AssertionError, AttributeError):
+        return "failed"  # an older Python or libc may not even have the function
     except BaseException as error:
         return repr(error)
     return "got it"
@@ -59,7 +60,7 @@ _PROBES = (
      "assert held[0] & ~6 or held[3]", "the program had capabilities"),
     ("L2", "assert HAS_IDS and 0 in (*os.getresuid(), *os.getresgid(), *os.getgroups())",
      "the program had an id of root"),
-    ("L2", "own = []; t = thread(lambda: own.append(libc.close_range(200, 201, 2)))\n"
+    ("L2", "own = []; t = thread(lambda: own.append(libc.syscall(436, 200, 201, 2)))\n"
      "t.start(); t.join(); assert own == [0]", "a thread could have descriptors of its own"),
 )  # fmt: skip
 # What could have changed FILE or its directory; whether it did is looked up outside.
@@ -103,20 +104,19 @@ def prove(
     highest: str = "L3",
     flavour: str = "lean",
     *,
-    without: tuple[str, ...] = (),
-    landlock_version: int | None = None,
+    emulate: dict[str, Any] | None = None,
 ) -> tuple[Worker, Proof]:
     """Start a worker at the highest level this system proves, at least `required`.
 
-    `without` and `landlock_version` emulate a poorer system, for tests. Raises SandboxError
-    with what failed at each level and what to do about it.
+    `emulate` stands for a poorer system in tests (see `Jail`). Raises SandboxError with what
+    failed at each level and what to do about it.
     """
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         raise SandboxError(_no_linux())
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
         try:
-            worker = Worker(flavour, level, without=without, landlock_version=landlock_version)
+            worker = Worker(flavour, level, emulate=emulate)
         except JailRefused as error:
             reasons.append(str(error))
             continue
@@ -124,6 +124,9 @@ def prove(
             failures = find_holes(worker)
         except WorkerGone as error:
             failures = [f"the self-test failed: {error}"]
+        except BaseException:
+            worker.close()  # no process stays behind, whatever stopped it
+            raise
         if not failures:
             layers, abi = tuple(worker.facts["layers"]), int(worker.facts["abi"])
             return worker, Proof(level, layers, abi, platform.release(), tuple(reasons))

@@ -72,14 +72,7 @@ class JailRefused(SandboxError):
 class Worker:
     """One zygote of one flavour, in the jail of one level."""
 
-    def __init__(
-        self,
-        flavour: str,
-        level: str,
-        *,
-        without: tuple[str, ...] = (),
-        landlock_version: int | None = None,
-    ) -> None:
+    def __init__(self, flavour: str, level: str, *, emulate: dict[str, Any] | None = None) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs = 0
         self.facts: dict[str, Any] = {}
@@ -96,7 +89,7 @@ class Worker:
         finally:
             theirs.close()
         try:
-            self._introduce(without, landlock_version)
+            self._introduce(emulate or {})
         except BaseException:
             # A worker that did not come up must leave no process behind, whatever stopped it.
             self.close()
@@ -118,19 +111,17 @@ class Worker:
             start_new_session=True,
         )
 
-    def _introduce(self, without: tuple[str, ...], landlock_version: int | None) -> None:
+    def _introduce(self, emulate: dict[str, Any]) -> None:
         self._ids = _spare_ids(self._process.pid)
-        config: dict[str, Any] = {
+        config = {
             "level": self.level,
             "ids": self._ids,
             "readable": readable_paths(),
             "site": site_paths(),
             "preload": FLAVOURS[self.flavour],
             "work": self._make_work(),
-            "without": list(without),
+            **emulate,
         }
-        if landlock_version is not None:
-            config["landlock_version"] = landlock_version
         self._send(json.dumps(config).encode(), [])
         deadline = time.monotonic() + _START_S
         while True:

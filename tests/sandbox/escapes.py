@@ -199,7 +199,7 @@ _STAY = "\nfor _ in range(60):\n    time.sleep(0.1)\n"
 
 def defects(level: str, version: int) -> list[str]:
     """What the escapes did to the victim at a level, with a Landlock of this version."""
-    worker, _ = prove(level, level, landlock_version=version)
+    worker, _ = prove(level, level, emulate={"landlock_version": version})
     try:
         return _escapes(worker) + _hoards(worker) + _threads(worker)
     finally:
@@ -311,7 +311,7 @@ def unnoticed_removals(level: str) -> list[str]:
     found: list[str] = []
     for layer in layers:
         try:
-            worker, _ = prove(level, level, without=(layer,))
+            worker, _ = prove(level, level, emulate={"without": [layer]})
         except SandboxError:
             continue
         worker.close()

@@ -12,7 +12,7 @@ from tests.sandbox.escapes import LANDLOCK_VERSIONS, defects, unnoticed_removals
 @pytest.mark.parametrize("version", range(8))
 @pytest.mark.parametrize("highest", ["L3", "L2"], ids=["namespaces", "no namespaces"])
 def test_a_kernel_gives_the_level_of_the_table(highest: str, version: int) -> None:
-    worker, proof = prove("L1", highest, landlock_version=version)
+    worker, proof = prove("L1", highest, emulate={"landlock_version": version})
     worker.close()
     assert proof.level == (highest if highest == "L3" or version else "L1")
     assert ("landlock" in proof.layers) == (version > 0)
@@ -21,7 +21,7 @@ def test_a_kernel_gives_the_level_of_the_table(highest: str, version: int) -> No
 
 def test_a_kernel_without_landlock_and_namespaces_is_refused() -> None:
     with pytest.raises(SandboxError, match=r"no level L2 here: .*Landlock.*What helps: .*5\.13"):
-        prove("L2", "L2", landlock_version=0)
+        prove("L2", "L2", emulate={"landlock_version": 0})
 
 
 @pytest.mark.parametrize("level", ["L3", "L2"])

@@ -10,11 +10,12 @@ from __future__ import annotations
 import collections
 import sys
 
+from tests.sandbox.attacks_crossing import CROSSING
 from tests.sandbox.attacks_judging import JUDGING
 from tests.sandbox.attacks_process import FARMING, INFLUENCES, PROCESS
 from tests.sandbox.attacks_reading import READING
 
-ATTACKS = [*READING, *JUDGING, *PROCESS]
+ATTACKS = [*READING, *JUDGING, *PROCESS, *CROSSING]
 
 __all__ = ["ATTACKS", "FARMING", "INFLUENCES"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import data_folder
+from codefavor.cli.engine_options import SandboxLevel, data_folder
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
 from codefavor.sources.problems import NAMES, load_problems
@@ -24,11 +24,11 @@ def _main() -> None:
 
 @app.command()
 def check(
-    level: Annotated[str, typer.Option(help="Fail below this level.")] = "L2",
+    sandbox_level: SandboxLevel = "L2",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try to break out of the jail, and print the level that this proves."""
-    with SandboxPool(1, required_level=level) as pool:
+    with SandboxPool(1, required_level=sandbox_level) as pool:
         proof = pool.proof
         example = pool.run("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n")
     if as_json:

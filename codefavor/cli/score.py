@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import data_folder
+from codefavor.cli.engine_options import SandboxLevel, data_folder
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import run_to_file
 from codefavor.errors import DataError
@@ -37,9 +37,7 @@ def command(
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
-    level: Annotated[
-        str, typer.Option("--sandbox-level", help="Least isolation accepted: L3, L2, L1.")
-    ] = "L2",
+    sandbox_level: SandboxLevel = "L2",
     accept: Annotated[
         str,
         typer.Option(
@@ -58,7 +56,7 @@ def command(
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))
     n_workers = workers or os.cpu_count() or 1
-    with SandboxPool(n_workers, required_level=level, accept=accept) as pool:
+    with SandboxPool(n_workers, required_level=sandbox_level, accept=accept) as pool:
         manifest = {
             "step": "score",
             "completions_sha256": file_sha256(completions),

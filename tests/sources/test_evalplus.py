@@ -80,8 +80,10 @@ def test_a_root_is_right_when_the_polynomial_vanishes_there(pool: SandboxPool) -
     changes = {"task_id": "HumanEval/32", "entry_point": "find_zero", "atol": 0.0001,
                "contract": "\n    assert xs\n", "base_input": [[[-2, 3, -1]]],
                "plus_input": []}  # fmt: skip
-    assert run(pool, "def find_zero(xs):\n    return 2.0\n", reference, **changes).is_evidence_of_pass
-    assert not run(pool, "def find_zero(xs):\n    return 1.5\n", reference, **changes).is_evidence_of_pass
+    right = run(pool, "def find_zero(xs):\n    return 2.0\n", reference, **changes)
+    wrong = run(pool, "def find_zero(xs):\n    return 1.5\n", reference, **changes)
+    assert right.is_evidence_of_pass
+    assert not wrong.is_evidence_of_pass
 
 
 def test_the_tests_are_the_same_text_in_every_process() -> None:

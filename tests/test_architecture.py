@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "training/preview.py": {"AXOLOTL_DO_NOT_TRACK"},
 }
 # These give it to other processes, or change it inside the sandbox.
-WHOLE_ENVIRONMENT = {"training/plan.py", "sandbox/selftest.py", "sandbox/pytest_shim.py"}
+WHOLE_ENVIRONMENT = {"training/plan.py", "sandbox/selftest.py", "sandbox/together.py"}
 HEAVY = {"torch", "transformers", "openai", "boto3", "ray", "anthropic", "google.genai", "axolotl"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -193,3 +193,27 @@ def imported_modules(path: Path, known: set[str]) -> set[str]:
             # From a folder either its modules are taken or what it re-exports.
             found |= inner & known or {node.module}
     return (found & known) - {module_name(path)}
+
+
+def test_one_predicate_reads_a_run_as_a_pass():
+    # `Execution.is_evidence_of_pass` alone knows who could have influenced a verdict.
+    for path in FILES:
+        if part_of(path) in ("sandbox", "records"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            texts = {side.value for side in sides if isinstance(side, ast.Constant)}
+            reads = "passed" in texts and "outcome" in ast.unparse(node)
+            assert not reads, f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_the_sandbox_can_be_used_alone():
+    allowed = ("codefavor.sandbox", "codefavor.errors", "codefavor.records")
+    for path in FILES:
+        if part_of(path) != "sandbox":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("codefavor"):
+                assert node.module.startswith(allowed), f"{path} imports {node.module}"

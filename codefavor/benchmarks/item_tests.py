@@ -65,6 +65,7 @@ def _own_tests(data: Path) -> dict[str, Problem]:
             instruction=str(row.get("instruction", "")),
             tests=str(row["tests"]),
             entry_point=str(row.get("entry_point", "")),
+            setup=str(row.get("setup", "")),
             language=str(row.get("language") or "python"),
         )
         for _, row in read_rows(data)

@@ -62,6 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report data": ("report data pairs.jsonl --out pairs.html",),
     "report leaderboard": ("report leaderboard results/a.json results/b.json --out board.html",),
     "sandbox check": ("sandbox check --sandbox-level L3",),
+    "sandbox explain": ("sandbox explain tests.py", "sandbox explain mbpp+"),
     "doctor": ("doctor",),
     "demo": ("demo",),
 }

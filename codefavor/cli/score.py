@@ -38,13 +38,13 @@ def command(
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
     sandbox_level: SandboxLevel = "L2",
-    in_process: Annotated[
-        bool,
+    accept: Annotated[
+        str,
         typer.Option(
-            help="Tests in the program's process: faster, and a hostile program can forge "
-            "its verdict. Results are marked in_process."
+            help="`together`: also believe tests that must run in the program's own process "
+            "(mocks, fixtures, files). A hostile program can forge these; each row says so."
         ),
-    ] = False,
+    ] = "",
     retry_errors: Annotated[
         bool, typer.Option(help="Run again what ended as an error of the sandbox.")
     ] = False,
@@ -56,17 +56,17 @@ def command(
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))
     n_workers = workers or os.cpu_count() or 1
-    with SandboxPool(n_workers, required_level=sandbox_level, allow_in_process=in_process) as pool:
+    with SandboxPool(n_workers, required_level=sandbox_level, accept=accept) as pool:
         manifest = {
             "step": "score",
             "completions_sha256": file_sha256(completions),
             "problems_sha256": problems_sha256(known.values()),
             "limits": asdict(limits),
             "sandbox_level": pool.level,
-            "in_process": in_process,
+            "accept": accept,
         }
         counts = run_to_file(
-            score_completions(limits, in_process=in_process),
+            score_completions(limits),
             rows,
             out,
             manifest=manifest,

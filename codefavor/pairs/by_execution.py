@@ -53,12 +53,14 @@ def _pairs_of(
     reasons: Counter[str],
     seed: int,
 ) -> list[Preference]:
-    references = [(row, e) for row, e in programs if row["level"] == "reference" and e.is_pass]
+    right = [(row, e) for row, e in programs if e.is_evidence_of_pass]
+    references = [(row, e) for row, e in right if row["level"] == "reference"]
     pairs: list[Preference] = []
     for level in sorted({row["level"] for row, _ in programs} - {"reference"}):
         own = [(row, e) for row, e in programs if row["level"] == level]
-        passing = [(row, e) for row, e in own if e.is_pass] if level == "samples" else references
-        failing = [(row, e) for row, e in own if not e.is_pass]
+        passing = [(row, e) for row, e in own if e.is_evidence_of_pass]
+        failing = [(row, e) for row, e in own if not e.is_evidence_of_pass]
+        passing = passing if level == "samples" else references
         survivors = len(own) - len(failing)
         if level != "samples" and survivors:
             reasons[f"{level}: passes the tests, so it is not a wrong program"] += survivors

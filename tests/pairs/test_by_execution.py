@@ -67,7 +67,7 @@ def test_a_failing_reference_is_never_chosen():
         {"outcome": "infra_error"},
         {"outcome": "test_error"},
         {"outcome": "sandbox_violation"},
-        {"outcome": "wrong_output", "trust": "in_process"},
+        {"outcome": "wrong_output", "trust": "together"},
     ],
     ids=lambda run: "-".join(run.values()),
 )

@@ -16,6 +16,7 @@ from codefavor.cli.engine_options import (
     data_folder,
     expanded,
     fail_if_all_failed,
+    forget_run,
     parse_options,
     summary,
 )
@@ -26,6 +27,7 @@ from codefavor.evaluation.codeprefbench import ASPECTS
 from codefavor.evaluation.comments import CommentRule
 from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.evaluation.pairs_benchmark import Orders
+from codefavor.evaluation.results import rows_path
 from codefavor.evaluation.suite import (
     NAMES,
     Kept,
@@ -82,7 +84,6 @@ AttackSide = Annotated[str, typer.Option(help="The side attacked: rejected, chos
 Out = Annotated[
     Path, typer.Option("--out", "--evalroot", help="Folder of the result and its journal.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew.")]
 Rescore = Annotated[
     bool, typer.Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
 ]
@@ -142,7 +143,6 @@ class ResultFlags:
     """Where the result goes, and what of an earlier run is used."""
 
     out: Out = _RESULTS
-    overwrite: Overwrite = False
     rescore: Rescore = False
     stored: Stored = None
     dont_write: DontWrite = False
@@ -162,9 +162,9 @@ def judge(
         _rescore_all(tasks, options, result.out, result.stored)
     elif result.dont_write:
         with tempfile.TemporaryDirectory() as folder:
-            _run_all(tasks, options, Path(folder), asking, overwrite=False)
+            _run_all(tasks, options, Path(folder), asking)
     else:
-        _run_all(tasks, options, result.out, asking, overwrite=result.overwrite)
+        _run_all(tasks, options, result.out, asking)
 
 
 def _rescore_all(
@@ -175,18 +175,13 @@ def _rescore_all(
 
 
 def _run_all(
-    tasks: Sequence[Task],
-    options: JudgeOptions,
-    folder: Path,
-    asking: AskingFlags,
-    *,
-    overwrite: bool,
+    tasks: Sequence[Task], options: JudgeOptions, folder: Path, asking: AskingFlags
 ) -> None:
     """The plain task, and every attack that applies to any of its pairs."""
     with contextlib.closing(Kept()) as kept:
         for task in tasks:
             try:
-                _run(task, options, folder, asking, kept, overwrite=overwrite)
+                _run(task, options, folder, asking, kept)
             except NothingToAttackError as error:
                 typer.echo(f"left out: {error}", err=True)
 
@@ -196,16 +191,10 @@ def _sides(text: str) -> tuple[Side, ...]:
     return sides if text == "both" else (one_of("--attack-side", text, sides),)
 
 
-def _run(
-    task: Task,
-    options: JudgeOptions,
-    folder: Path,
-    asking: AskingFlags,
-    kept: Kept,
-    *,
-    overwrite: bool,
-) -> None:
+def _run(task: Task, options: JudgeOptions, folder: Path, asking: AskingFlags, kept: Kept) -> None:
     path = result_path(folder, task, options)
+    if asking.fresh:
+        forget_run(rows_path(path))
 
     with contextlib.ExitStack() as stack:
 
@@ -225,7 +214,6 @@ def _run(
             make_context=make_context,
             run=asking.run,
             in_batch=asking.batch,
-            overwrite=overwrite,
             kept=kept,
         )
     typer.echo(summary(counts), err=True)

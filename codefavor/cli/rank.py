@@ -31,7 +31,7 @@ from codefavor.evaluation.rank_step import (
     summarize,
 )
 from codefavor.journal import read_journal
-from codefavor.records import Problem, Row, file_sha256
+from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.sources.problems import load_problems
 
@@ -101,7 +101,6 @@ def command(
                 "step": "rank",
                 "method": chosen,
                 "criteria": criteria,
-                "completions_sha256": file_sha256(completions),
                 "problems_sha256": problems_sha256(known.values()),
                 "judge": options.describe(made, backends),
                 "code_version": __version__,

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import logging
 import pickle
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -15,8 +17,16 @@ from typing import IO, Any
 from codefavor.engine.batch import BatchRun, BatchService
 from codefavor.engine.runner import Counts, Step, run_sync
 from codefavor.errors import ConfigError
-from codefavor.journal import Journal, ok_positions, read_record_at
+from codefavor.journal import (
+    Journal,
+    Responses,
+    note_responses,
+    ok_positions,
+    read_record_at,
+)
 from codefavor.records import Row, write_rows
+
+logger = logging.getLogger(__name__)
 
 Expand = Callable[[Row], Iterator[Row]]
 
@@ -45,7 +55,7 @@ def run_to_file(
     """
     with Journal.open(journal_of(out), manifest) as journal:
         counts = run_sync(step, rows, journal, **options)
-        write_results(journal.path, out, expand)
+        _finish(journal, out, expand)
     return counts
 
 
@@ -65,23 +75,44 @@ def batch_to_file(
         batch = BatchRun(step, lambda: rows, journal, service, **options)
         counts = asyncio.run(batch.run(wait=wait))
         if not counts.n_pending:
-            write_results(journal.path, out, expand)
+            _finish(journal, out, expand)
     return counts
+
+
+def _finish(journal: Journal, out: Path, expand: Expand | None) -> None:
+    """Write `out` from the rows of this input, and into the manifest what they rest on."""
+    responses = Responses()
+    others = Counter[str]()
+
+    def ended() -> Iterator[tuple[str, int]]:
+        for row_id, position in ok_positions(journal.path, responses):
+            if journal.input_ids is None or row_id in journal.input_ids:
+                yield row_id, position
+            else:
+                others["n"] += 1
+
+    write_rows(out, _rows_at(journal.path, ended(), expand))
+    note_responses(journal.path, responses)
+    if others:
+        words = "%s: %d results of rows that are not in this input; %s is written without them"
+        logger.warning(words, journal.path, others["n"], out.name)
 
 
 def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int:
     """Write what ended ok as JSONL, sorted by id; returns the number of rows."""
+    return write_rows(out, _rows_at(journal, ok_positions(journal), expand))
 
-    def results() -> Iterator[Row]:
-        with open(journal, "rb") as handle:
-            for _, position in sorted_outside(ok_positions(journal), journal.parent):
-                row = read_record_at(handle, position)["row"]
-                if expand is None:
-                    yield row
-                else:
-                    yield from expand(row)
 
-    return write_rows(out, results())
+def _rows_at(
+    journal: Path, ended: Iterable[tuple[str, int]], expand: Expand | None
+) -> Iterator[Row]:
+    with open(journal, "rb") as handle:
+        for _, position in sorted_outside(ended, journal.parent):
+            row = read_record_at(handle, position)["row"]
+            if expand is None:
+                yield row
+            else:
+                yield from expand(row)
 
 
 def sorted_outside(

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from codefavor import __version__
 from codefavor.backends.base import Backend
-from codefavor.engine.budget import ledger_path
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
@@ -28,7 +27,6 @@ from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions, TestBe
 from codefavor.evaluation.metrics import score
 from codefavor.evaluation.pairs_benchmark import Orders, judge_step, read_items
 from codefavor.evaluation.results import (
-    items_sha256,
     read_result,
     rescore,
     result_of,
@@ -37,7 +35,14 @@ from codefavor.evaluation.results import (
 )
 from codefavor.evaluation.run_usage import is_elsewhere, usage_of
 from codefavor.evaluation.subgroups import subgroups
-from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
+from codefavor.journal import (
+    Journal,
+    Responses,
+    manifest_path,
+    note_responses,
+    read_journal,
+    rewrite_journal,
+)
 from codefavor.judges.base import Judge, make_judge
 from codefavor.judges.llm import LlmJudge
 from codefavor.records import Row, content_id
@@ -208,7 +213,6 @@ def run_task(
     make_context: Any = None,
     run: Callable[..., Counts] | None = None,
     in_batch: bool = False,
-    overwrite: bool = False,
     kept: Kept | None = None,
 ) -> tuple[Row, Counts]:
     """Judge all pairs (those not yet in its journal) and write the result file.
@@ -225,8 +229,6 @@ def run_task(
         kept.backends[options] = options.make_backends(backend_options)
     backends = kept.backends[options]
     backend = next(iter(backends.values()), None)
-    if overwrite:
-        _forget(rows_path(out))
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, options, items, stack)
         judge = kept.judges.get(options) or options.make_judge(items, backends, bench)
@@ -235,7 +237,7 @@ def run_task(
         described = options.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
-        manifest = _manifest(task, described, items)
+        manifest = _manifest(task, described)
         context = make_context(backend) if make_context is not None else Context(backend=backend)
         context.others = tuple(backends.values())[1:]
         started = time.process_time()
@@ -250,7 +252,9 @@ def run_task(
     if counts.n_pending:
         return {}, counts
     cpu_s = time.process_time() - started
-    records = list(read_journal(rows_path(out)))
+    judged = {item["id"] for item in items}
+    records = [record for record in read_journal(rows_path(out)) if record["id"] in judged]
+    note_responses(rows_path(out), Responses(records))
     result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
@@ -261,18 +265,12 @@ def run_task(
     return result, counts
 
 
-def _forget(journal: Path) -> None:
-    for path in (journal, manifest_path(journal), ledger_path(journal)):
-        path.unlink(missing_ok=True)
-
-
-def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
+def _manifest(task: Task, judge: Row) -> Row:
     return {
         "step": "evaluate",
         "benchmark": task.benchmark,
         "judge": judge,
         "settings": task.settings(),
-        "items_sha256": items_sha256(items),
         "code_version": __version__,
     }
 

@@ -1,0 +1,153 @@
+"""Which rows of an input are still to be done, and which were edited after they had been run."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import orjson
+
+from codefavor.errors import DataError, JournalError
+from codefavor.idset import IdSet
+from codefavor.journal import Journal, read_journal
+from codefavor.records import Row
+
+logger = logging.getLogger(__name__)
+
+_N_SHOWN = 3
+# How far a stream is read on, only to say how many rows of it were edited.
+_N_LOOKED_AT = 10_000
+_KEYS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+
+
+def input_digest(row: Row) -> str:
+    """Hex digits of a row's content: 8 of all of it, 4 of the names of its fields, 4 of each field.
+
+    The first tell whether it was edited, the others where: fields count in the order of names.
+    """
+    names = sorted(row)
+    parts = [zlib.crc32(_bytes_of(names)), *(zlib.crc32(_bytes_of(row[name])) for name in names)]
+    whole = zlib.crc32(b"".join(part.to_bytes(4, "big") for part in parts))
+    return f"{whole:08x}" + "".join(f"{part & 0xFFFF:04x}" for part in parts)
+
+
+def _bytes_of(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, option=_KEYS)
+    except TypeError:
+        # What orjson refuses (halves of surrogate pairs, integers above 64 bits), or no JSON.
+        return json.dumps(value, sort_keys=True, default=repr).encode("ascii")
+
+
+class RowsToDo:
+    """The rows of an input that have not ended, one after the other.
+
+    `skipped` is told "resumed" or "duplicate" for each row that is passed over. A row that has
+    ended and was edited since is an error that says what changed, before anything is asked
+    where the input is a sequence; with `rerun_changed` it is to be done again.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        journal: Journal,
+        *,
+        retry_errors: bool,
+        rerun_changed: bool,
+        skipped: Callable[[str], None],
+    ) -> None:
+        self.n_old_errors = 0
+        self._source = rows
+        self._rows: Iterator[Row] = iter(rows)
+        self._journal, self._skipped = journal, skipped
+        self._done = journal.done_ids()
+        self._seen = journal.input_ids = IdSet()
+        self._retry_errors, self._rerun_changed = retry_errors, rerun_changed
+        self._n_read = 0
+
+    def check(self) -> None:
+        """Raise JournalError if rows of a sequence were edited since they ended."""
+        if isinstance(self._source, Sequence) and not self._rerun_changed:
+            self._raise_if_edited(self._source)
+
+    async def next(self) -> tuple[Row, str] | None:
+        """The next row to do and its digest; None after the last.
+
+        Raises DataError for a row without an id, JournalError for one that was edited.
+        """
+        for row in self._rows:
+            self._n_read += 1
+            row_id = row.get("id")
+            if not isinstance(row_id, str) or not row_id:
+                raise DataError(
+                    f"row {self._n_read} of the input has no 'id' (a non-empty string); its "
+                    f"fields are {', '.join(sorted(row)) or 'none'}"
+                )
+            if not self._seen.add(row_id):
+                logger.warning("the id %s occurs again in the input; its first row counts", row_id)
+                self._skipped("duplicate")
+            elif row_id not in self._done:
+                return row, input_digest(row)
+            else:
+                digest = input_digest(row)
+                is_error = self._journal.is_error(row_id)
+                if is_error and self._retry_errors:
+                    return row, digest
+                if self._journal.is_of_other_input(row_id, digest):
+                    if self._rerun_changed:
+                        return row, digest
+                    rest = itertools.islice(self._rows, _N_LOOKED_AT)
+                    self._raise_if_edited(itertools.chain([row], rest))
+                self.n_old_errors += is_error
+                self._skipped("resumed")
+            if self._n_read % 1000 == 0:
+                await asyncio.sleep(0)
+        return None
+
+    def _raise_if_edited(self, rows: Iterable[Row]) -> None:
+        n_edited = 0
+        shown: dict[str, Row] = {}
+        seen = IdSet(slots=1 << 10)
+        for row in rows:
+            row_id = row.get("id")
+            # Of an id that is there twice the first row counts.
+            if not isinstance(row_id, str) or row_id not in self._done or not seen.add(row_id):
+                continue
+            if self._retry_errors and self._journal.is_error(row_id):
+                continue
+            if self._journal.is_of_other_input(row_id, input_digest(row)):
+                n_edited += 1
+                if len(shown) < _N_SHOWN:
+                    shown[row_id] = row
+        if n_edited:
+            raise JournalError(self._words(n_edited, shown))
+
+    def _words(self, n_edited: int, shown: dict[str, Row]) -> str:
+        old = {
+            record["id"]: str(record.get("input"))
+            for record in read_journal(self._journal.path)
+            if record["id"] in shown
+        }
+        examples = "; ".join(f"{row_id}: {_edited(old[row_id], shown[row_id])}" for row_id in shown)
+        rest = "; ..." if n_edited > len(shown) else ""
+        return (
+            f"{self._journal.path}: {n_edited} rows of the input were edited after they had been "
+            f"run ({examples}{rest}). --rerun-changed runs these again and keeps the others; "
+            "another output or --fresh starts anew; with the old rows the run goes on"
+        )
+
+
+def _edited(old: str, row: Row) -> str:
+    """Which fields of a row are not those of the digest."""
+    new, names = input_digest(row), sorted(row)
+    if old[8:12] != new[8:12]:
+        return f"now has the fields {', '.join(names)}, others than before"
+    places = range(12, len(new), 4)
+    edited = [
+        name for name, at in zip(names, places, strict=True) if old[at : at + 4] != new[at : at + 4]
+    ]
+    return ", ".join(edited) or "content"

@@ -37,12 +37,14 @@ def write_pairs(path: Path, **edited: Any) -> None:
     write_rows(path, rows)
 
 
-def evaluate(pairs: Path, url: str, out: str, *words: object) -> Row:
+def evaluate(
+    pairs: Path, url: str, out: str, *words: object, kind: str = "openai", model: object = "m"
+) -> Row:
     """The result of `codefavor evaluate pairs` with a model that is called m."""
     home = pairs.parent
     found = codefavor(
-        *("evaluate", "pairs", "--data", pairs, "--out", out, "--model-type", "openai"),
-        *("--model-id", "m", "--model-url", f"{url}/v1", "--name", "j", *words),
+        *("evaluate", "pairs", "--data", pairs, "--out", out, "--model-type", kind),
+        *("--model-id", model, "--model-url", f"{url}/v1", "--name", "j", *words),
         home=home,
     )
     assert found.code == 0, found.stderr
@@ -87,6 +89,23 @@ def test_a_server_that_moves_keeps_its_responses_by_its_fingerprint(pairs: Path)
         result = evaluate(pairs, other.url, "r2", *named)
         assert (len(one.calls), len(other.calls)) == (2 * N, 0)
     assert result["judge"]["backend"]["fingerprint"] == "step-400"
+
+
+def test_a_folder_that_was_trained_again_is_another_model(pairs: Path) -> None:
+    folder = pairs.parent / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    weights = bytearray(40 << 20)
+    (folder / "model.safetensors").write_bytes(weights)
+    with LoopbackServer(verdicts("A")) as server:
+        evaluate(pairs, server.url, "a", kind="vllm", model=folder)
+        evaluate(pairs, server.url, "b", kind="vllm", model=folder)
+        assert len(server.calls) == 2 * N
+        # One byte of 40 MB, as of a training that moves little.
+        weights[9_999_999] = 1
+        (folder / "model.safetensors").write_bytes(weights)
+        evaluate(pairs, server.url, "c", kind="vllm", model=folder)
+        assert len(server.calls) == 4 * N
 
 
 def drafts(home: Path, url: str, out: str, *words: object) -> list[Row]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.errors import DataError, JournalError
-from codefavor.idset import IdSet
+from codefavor.idset import IdSet, id_digest
 from codefavor.journal import (
     Journal,
     manifest_path,
@@ -185,6 +185,19 @@ def test_id_set_agrees_with_a_set() -> None:
         expected.add(name)
     assert len(ids) == len(expected)
     assert all((str(i) in ids) == (str(i) in expected) for i in range(4000))
+
+
+def test_an_id_set_keeps_its_notes_while_it_grows() -> None:
+    ids = IdSet(slots=8, n_noted=4)
+    digests = [id_digest(str(i).encode()) for i in range(500)]
+    for i, digest in enumerate(digests):
+        assert ids.add_digest(digest, i.to_bytes(4, "big"))
+        assert not ids.add_digest(digest, b"late")
+    ids.note(digests[7], b"mine")
+    noted = [ids.note_of(digest) for digest in digests]
+    assert noted.pop(7) == b"mine"
+    assert noted == [i.to_bytes(4, "big") for i in range(500) if i != 7]
+    assert ids.note_of(id_digest(b"nobody")) is None
 
 
 def test_records_are_plain_json_lines_with_the_four_fields(tmp_path: Path) -> None:

@@ -46,16 +46,18 @@ def run_to_file(
     *,
     manifest: Mapping[str, Any],
     expand: Expand | None = None,
+    beside: Mapping[Path, Expand] | None = None,
     **options: Any,
 ) -> Counts:
     """Run a step over rows with the journal of `out`, then write `out` from what ended ok.
 
     `options` go to the runner. The rows of `out` are sorted by the id of their input row, so
-    the file does not depend on which answers came first; `expand` makes several of each.
+    the file does not depend on which answers came first; `expand` makes several of each, or
+    none. `beside` are further files made so from the same results.
     """
     with Journal.open(journal_of(out), manifest) as journal:
         counts = run_sync(step, rows, journal, **options)
-        _finish(journal, out, expand)
+        _finish(journal, {out: expand, **(beside or {})})
     return counts
 
 
@@ -67,6 +69,7 @@ def batch_to_file(
     *,
     manifest: Mapping[str, Any],
     expand: Expand | None = None,
+    beside: Mapping[Path, Expand] | None = None,
     wait: bool = True,
     **options: Any,
 ) -> Counts:
@@ -75,32 +78,30 @@ def batch_to_file(
         batch = BatchRun(step, lambda: rows, journal, service, **options)
         counts = asyncio.run(batch.run(wait=wait))
         if not counts.n_pending:
-            _finish(journal, out, expand)
+            _finish(journal, {out: expand, **(beside or {})})
     return counts
 
 
-def _finish(journal: Journal, out: Path, expand: Expand | None) -> None:
-    """Write `out` from the rows of this input, and into the manifest what they rest on."""
-    responses = Responses()
-    others = Counter[str]()
-
-    def ended() -> Iterator[tuple[str, int]]:
-        for row_id, position in ok_positions(journal.path, responses):
-            if journal.input_ids is None or row_id in journal.input_ids:
-                yield row_id, position
-            else:
-                others["n"] += 1
-
-    write_rows(out, _rows_at(journal.path, ended(), expand))
+def _finish(journal: Journal, files: Mapping[Path, Expand | None]) -> None:
+    """Write the files from the rows of this input, and into the manifest what they rest on."""
+    for out, expand in files.items():
+        responses = Responses()
+        others = Counter[str]()
+        write_rows(out, _rows_at(journal.path, _ended_here(journal, responses, others), expand))
     note_responses(journal.path, responses)
     if others:
-        words = "%s: %d results of rows that are not in this input; %s is written without them"
-        logger.warning(words, journal.path, others["n"], out.name)
+        words = "%s: %d results of rows that are not in this input; they stay there"
+        logger.warning(words, journal.path, others["ok"])
 
 
-def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int:
-    """Write what ended ok as JSONL, sorted by id; returns the number of rows."""
-    return write_rows(out, _rows_at(journal, ok_positions(journal), expand))
+def _ended_here(
+    journal: Journal, responses: Responses, others: Counter[str]
+) -> Iterator[tuple[str, int]]:
+    for row_id, position in ok_positions(journal.path, responses):
+        if journal.input_ids is None or row_id in journal.input_ids:
+            yield row_id, position
+        else:
+            others["ok"] += 1
 
 
 def _rows_at(

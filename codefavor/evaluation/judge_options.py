@@ -306,7 +306,8 @@ class JudgeOptions:
         if self.kind == "llm":
             row |= {"backend": backends[self.spec].identity}
             row |= {"temperature": self.temperature, "max_tokens": self.max_tokens}
-            row |= {"seed": self.seed} if self.temperature else {}
+            is_silent = "temperature" in backends[self.spec].identity.get("omit", ())
+            row |= {"seed": self.seed} if self.temperature or is_silent else {}
         if self.kind == "process":
             row["pooling"] = self.pooling
         if self.kind in LOCAL_KINDS and self.dtype != "auto":

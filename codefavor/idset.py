@@ -19,7 +19,7 @@ class IdSet(Container[str]):
 
     def __init__(self, ids: Iterable[str] = (), *, slots: int = 1 << 19, n_noted: int = 0) -> None:
         self._slots = slots
-        self._n_noted = n_noted
+        self._blank = bytes(n_noted)
         self._width = _WIDTH + n_noted
         self._table = bytearray(slots * self._width)
         self._count = 0
@@ -48,7 +48,7 @@ class IdSet(Container[str]):
         position, found = self._find(digest)
         if found:
             return False
-        self._table[position : position + self._width] = digest + note.ljust(self._n_noted, b"\0")
+        self._table[position : position + self._width] = digest + (note or self._blank)
         self._count += 1
         if self._count * 4 > self._slots * 3:
             self._grow()

@@ -99,10 +99,12 @@ class Journal:
         """Whether the record that counts for this id is an error."""
         return bool(self._errors) and id_digest(row_id.encode("utf-8", "replace")) in self._errors
 
-    def is_of_other_input(self, row_id: str, made_from: str) -> bool:
-        """Whether the record of this id was made from another input than this digest says."""
-        noted = self._done.note_of(id_digest(row_id.encode("utf-8", "replace")))
-        return noted not in (None, UNKNOWN_INPUT, input_of(made_from))
+    def input_noted(self, digest: bytes) -> bytes | None:
+        """What the record of an id (its `id_digest`) was made from; None without a record.
+
+        The first bytes of the record's "input", zeros if that is not known.
+        """
+        return self._done.note_of(digest)
 
     def append(self, record: Row) -> None:
         """Hand one record to the operating system; it is on the disk within `sync_every_s`.

@@ -21,15 +21,19 @@ from codefavor.journal_file import Syncer
 from codefavor.records import Row
 
 # The random keys in an index of their own: the responses then go to the end of the file.
-# AUTOINCREMENT: a number is never given twice, so that a run knows what is younger than itself.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS servers (id INTEGER PRIMARY KEY, identity TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS responses (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE NOT NULL, server INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, server INTEGER NOT NULL,
     created_s INTEGER NOT NULL, response BLOB NOT NULL
 );
 """
-_INSERT = "INSERT OR {} INTO responses (key, server, created_s, response) VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT OR IGNORE INTO responses (key, server, created_s, response) VALUES (?, ?, ?, ?)"
+# What replaces another gets a number above all: by its number a run knows what is its own.
+_REPLACE = (
+    "INSERT OR REPLACE INTO responses (id, key, server, created_s, response) "
+    "VALUES ((SELECT MAX(id) + 1 FROM responses), ?, ?, ?, ?)"
+)
 # Room for what may still arrive when the disk is full: a page or two for each part of the file.
 _RESERVE_BYTES = 4 << 20
 _RESERVE_BYTES_EACH = 1 << 16
@@ -105,8 +109,9 @@ class AnswerStore:
                 f"{path}: cannot be used to cache responses ({error}); name another file with "
                 "--cache, or see `codefavor cache`"
             ) from error
-        self._insert_words = _INSERT.format("REPLACE" if fresh else "IGNORE")
+        self._insert_words = _REPLACE if fresh else _INSERT
         self._servers: dict[bytes, int] = {}
+        self._last_server: tuple[Row | None, int] = (None, 0)
         self._arrived: list[tuple[bytes, Row, Response, asyncio.Future[None]]] = []
         self._reserve: int | None = None
         self._n_reserved = 0
@@ -250,6 +255,8 @@ class AnswerStore:
 
     def _server(self, identity: Row) -> int:
         """The number of a server in the file."""
+        if identity is self._last_server[0]:
+            return self._last_server[1]
         text = canonical_bytes(identity)
         if text not in self._servers:
             self._db.execute(
@@ -257,6 +264,7 @@ class AnswerStore:
             )
             query = "SELECT id FROM servers WHERE identity = ?"
             self._servers[text] = self._db.execute(query, (text.decode(),)).fetchone()[0]
+        self._last_server = (identity, self._servers[text])
         return self._servers[text]
 
     def _release_reserve(self) -> None:

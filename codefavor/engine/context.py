@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -62,7 +61,7 @@ class Context:
     _asker: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
     _used: dict[str, Usage] = field(default_factory=dict, repr=False)
-    _n_responses: Counter[str] = field(default_factory=Counter, repr=False)
+    _responses: list[int] = field(default_factory=lambda: [0, 0], repr=False)
     _others: OtherAskers | None = field(default=None, repr=False)
 
     @property
@@ -74,9 +73,10 @@ class Context:
         return dict(self._used)
 
     @property
-    def n_responses(self) -> dict[str, int]:
+    def n_responses(self) -> tuple[int, int]:
         """How many answers this row has had, and how many of them came from the cache."""
-        return dict(self._n_responses)
+        n, n_cached = self._responses
+        return n, n_cached
 
     async def ask(
         self,
@@ -144,13 +144,18 @@ class Context:
         """A generator that depends on the run's seed and the row alone, never on order."""
         return random.Random(derived_seed(self.seed, row_id))
 
-    def for_row(self, row_id: str) -> Context:
-        """A copy that counts the questions of one row."""
+    def for_row(self, row_id: str, *, counted_in: Context | None = None) -> Context:
+        """A copy that counts the questions of one row.
+
+        Its answers count as those of `counted_in` too: the row's own context, where another asks.
+        """
         row_context = self._copied()
         row_context.row_id = row_id
         row_context._n_asked = 0
         row_context._used = {}
-        row_context._n_responses = Counter()
+        row_context._responses = [0, 0]
+        if counted_in is not None:
+            row_context._used, row_context._responses = counted_in._used, counted_in._responses
         return row_context
 
     def with_asker(self, asker: Asks | None, others: OtherAskers | None = None) -> Context:
@@ -205,8 +210,8 @@ class Context:
             raise ConfigError("this step asks a model, and no backend was given")
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
         response = await self._asker.ask(request, self.row_id, occurrence)
-        self._n_responses["n_responses"] += 1
-        self._n_responses["n_cached"] += response.is_cached
+        self._responses[0] += 1
+        self._responses[1] += response.is_cached
         if self.backend is not None:
             spec = f"{self.backend.name}:{self.backend.model}"
             self._used[spec] = self._used.get(spec, Usage()) + response.usage

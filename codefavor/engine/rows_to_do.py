@@ -6,14 +6,16 @@ import asyncio
 import itertools
 import json
 import logging
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 
 from codefavor.errors import DataError, JournalError
-from codefavor.idset import IdSet
+from codefavor.idset import IdSet, id_digest
 from codefavor.journal import Journal, read_journal
+from codefavor.journal_file import INPUT_BYTES, UNKNOWN_INPUT
 from codefavor.records import Row
 
 logger = logging.getLogger(__name__)
@@ -30,13 +32,13 @@ def input_digest(row: Row) -> str:
     The first tell whether it was edited, the others where: fields count in the order of names.
     """
     names = sorted(row)
-    parts = (names, *(row[name] for name in names))
-    return _digest(row) + "".join(f"{zlib.crc32(_bytes_of(part)) & 0xFFFF:04x}" for part in parts)
+    parts = [zlib.crc32(_bytes_of(part)) & 0xFFFF for part in (names, *map(row.get, names))]
+    return (_digest(row) + struct.pack(f">{len(parts)}H", *parts)).hex()
 
 
-def _digest(row: Row) -> str:
+def _digest(row: Row) -> bytes:
     """The first part of `input_digest`, which is all that a resumed row costs."""
-    return f"{zlib.crc32(_bytes_of(row)):08x}"
+    return zlib.crc32(_bytes_of(row)).to_bytes(INPUT_BYTES, "big")
 
 
 def _bytes_of(value: object) -> bytes:
@@ -68,7 +70,6 @@ class RowsToDo:
         self._source = rows
         self._rows: Iterator[Row] = iter(rows)
         self._journal, self._skipped = journal, skipped
-        self._done = journal.done_ids()
         self._seen = journal.input_ids = IdSet()
         self._retry_errors, self._rerun_changed = retry_errors, rerun_changed
         self._n_read = 0
@@ -91,16 +92,17 @@ class RowsToDo:
                     f"row {self._n_read} of the input has no 'id' (a non-empty string); its "
                     f"fields are {', '.join(sorted(row)) or 'none'}"
                 )
-            if not self._seen.add(row_id):
+            digest = id_digest(row_id.encode("utf-8", "replace"))
+            if not self._seen.add_digest(digest):
                 logger.warning("the id %s occurs again in the input; its first row counts", row_id)
                 self._skipped("duplicate")
-            elif row_id not in self._done:
+            elif (noted := self._journal.input_noted(digest)) is None:
                 return row, input_digest(row)
             else:
                 is_error = self._journal.is_error(row_id)
                 if is_error and self._retry_errors:
                     return row, input_digest(row)
-                if self._journal.is_of_other_input(row_id, _digest(row)):
+                if noted not in (UNKNOWN_INPUT, _digest(row)):
                     if self._rerun_changed:
                         return row, input_digest(row)
                     rest = itertools.islice(self._rows, _N_LOOKED_AT)
@@ -118,14 +120,16 @@ class RowsToDo:
         for row in rows:
             row_id = row.get("id")
             # Of an id that is there twice the first row counts.
-            if not isinstance(row_id, str) or row_id not in self._done or not seen.add(row_id):
+            digest = id_digest(str(row_id).encode("utf-8", "replace"))
+            noted = self._journal.input_noted(digest)
+            if noted is None or not seen.add_digest(digest):
                 continue
-            if self._retry_errors and self._journal.is_error(row_id):
+            if self._retry_errors and self._journal.is_error(str(row_id)):
                 continue
-            if self._journal.is_of_other_input(row_id, _digest(row)):
+            if noted not in (UNKNOWN_INPUT, _digest(row)):
                 n_edited += 1
                 if len(shown) < _N_SHOWN:
-                    shown[row_id] = row
+                    shown[str(row_id)] = row
         if n_edited:
             raise JournalError(self._words(n_edited, shown))
 

@@ -288,7 +288,8 @@ class _Loop:
                 if found is None:
                     return
                 row, digest = found
-                record = {**await self._end_of(row), "input": digest}
+                record = await self._end_of(row)
+                record["input"] = digest
                 self._journal.append(record)
             except RunEnding:
                 return
@@ -303,7 +304,10 @@ class _Loop:
     async def _end_of(self, row: Row) -> Row:
         context = self._context.for_row(row["id"])
         record = await self._outcome(row, context)
-        return {**record, **context.n_responses}
+        n_responses, n_cached = context.n_responses
+        if n_responses:
+            record["n_responses"], record["n_cached"] = n_responses, n_cached
+        return record
 
     async def _outcome(self, row: Row, context: Context) -> Row:
         row_id: str = row["id"]

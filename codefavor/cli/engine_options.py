@@ -115,10 +115,14 @@ class AskingFlags:
     no_wait: NoWait = False
 
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
-        """A context whose responses are cached: shared by default, else beside `out`."""
+        """A context whose responses are cached: shared by default, else beside `out`.
+
+        What --fresh began goes on without it: older responses never count for this output.
+        """
         own = out.with_name(out.name + ".responses.sqlite")
         path = own if self.no_cache else self.cache or default_cache()
-        answers = AnswerStore(path, fresh=self.fresh)
+        answers = AnswerStore(path)
+        answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
         return Context(backend, seed=seed, answers=answers, prices=PriceTable.load(self.prices))
 
     @contextlib.contextmanager

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import secrets
 import sqlite3
 import tempfile
 import time
@@ -18,22 +19,18 @@ import orjson
 from codefavor.backends.base import Request, Response, canonical_bytes
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
-from codefavor.records import Row
+from codefavor.records import Row, write_text
 
 # The random keys in an index of their own: the responses then go to the end of the file.
+# AUTOINCREMENT: no number is given twice, so that by its number a run knows what came later.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS servers (id INTEGER PRIMARY KEY, identity TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS responses (
-    id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, server INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE NOT NULL, server INTEGER NOT NULL,
     created_s INTEGER NOT NULL, response BLOB NOT NULL
 );
 """
-_INSERT = "INSERT OR IGNORE INTO responses (key, server, created_s, response) VALUES (?, ?, ?, ?)"
-# What replaces another gets a number above all: by its number a run knows what is its own.
-_REPLACE = (
-    "INSERT OR REPLACE INTO responses (id, key, server, created_s, response) "
-    "VALUES ((SELECT MAX(id) + 1 FROM responses), ?, ?, ?, ?)"
-)
+_INSERT = "INSERT OR {} INTO responses (key, server, created_s, response) VALUES (?, ?, ?, ?)"
 # Room for what may still arrive when the disk is full: a page or two for each part of the file.
 _RESERVE_BYTES = 4 << 20
 _RESERVE_BYTES_EACH = 1 << 16
@@ -86,11 +83,9 @@ class CachedServer(NamedTuple):
 class AnswerStore:
     """An SQLite file of responses. A put survives a killed process at once, a power cut within
     `sync_every_s`; concurrent runs may use the same file.
-
-    With `fresh` nothing is found but what came in since it was opened, which replaces the older.
     """
 
-    def __init__(self, path: Path, *, fresh: bool = False, sync_every_s: float = 1.0) -> None:
+    def __init__(self, path: Path, *, sync_every_s: float = 1.0) -> None:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,13 +98,14 @@ class AnswerStore:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA cache_size=-8192")
             self._db.executescript(_SCHEMA)
-            self._after = self.newest() if fresh else 0
+            self._id = self._made_id()
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
                 f"{path}: cannot be used to cache responses ({error}); name another file with "
                 "--cache, or see `codefavor cache`"
             ) from error
-        self._insert_words = _REPLACE if fresh else _INSERT
+        self._after = 0
+        self._insert_words = _INSERT.format("IGNORE")
         self._servers: dict[bytes, int] = {}
         self._last_server: tuple[Row | None, int] = (None, 0)
         self._arrived: list[tuple[bytes, Row, Response, asyncio.Future[None]]] = []
@@ -121,7 +117,25 @@ class AnswerStore:
 
     def newest(self) -> int:
         """The number of the response that came last; any that comes later has a higher one."""
-        return int(self._db.execute("SELECT MAX(id) FROM responses").fetchone()[0] or 0)
+        found = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
+        return 0 if found is None else int(found[0])
+
+    def start_anew(self, note: Path, *, fresh: bool) -> None:
+        """With `fresh`, find from now on only what comes in later, which replaces the older.
+
+        The file `note`, kept beside an output, remembers this for later runs of that output:
+        without `fresh` they go on so, where there is a note.
+        """
+        mine = {"cache": self._id, "since": self.newest()}
+        if not fresh:
+            if not note.exists():
+                return
+            noted = orjson.loads(note.read_bytes())
+            # Of another cache nothing is known but that all in it may be older.
+            mine = noted if noted["cache"] == self._id else mine
+        write_text(note, [orjson.dumps(mine).decode() + "\n"])
+        self._after = mine["since"]
+        self._insert_words = _INSERT.format("REPLACE")
 
     def get(self, key: bytes, *, since: int | None = None) -> Response | None:
         """The response cached for this key, None if there is none.
@@ -209,6 +223,14 @@ class AnswerStore:
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: {n} responses removed, then: {error}") from error
         return n
+
+    def _made_id(self) -> int:
+        """What tells this file from one that takes its place."""
+        query = "PRAGMA user_version"
+        if not self._db.execute(query).fetchone()[0]:
+            self._db.execute(f"{query} = {secrets.randbelow((1 << 31) - 1) + 1}")
+        # Read again: of two who opened a new file at once, the second wrote the one that stays.
+        return int(self._db.execute(query).fetchone()[0])
 
     def _insert_arrived(self) -> None:
         arrived, self._arrived = self._arrived, []

@@ -82,6 +82,25 @@ def test_starting_anew_asks_anew_and_keeps_the_new_responses(pairs: Path, flag: 
         assert result["metrics"]["overall"]["position_bias"] == 0
 
 
+def test_what_began_anew_goes_on_anew_after_it_was_interrupted(tmp_path: Path) -> None:
+    def old_and_new(text: str) -> Callable[[Call], Reply]:
+        return lambda call: openai_reply(call, text)
+
+    with LoopbackServer(old_and_new("old")) as server:
+        drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
+        server.handler = old_and_new("new")
+        # As far as a run comes before it is killed.
+        drafts(tmp_path, server.url, "o.jsonl", "--n", 1, "--fresh", "--limit", 1)
+        assert len(server.calls) == 3 + 1
+        rows = drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
+        assert [row["raw"] for row in rows] == ["new"] * 3
+        assert len(server.calls) == 3 + 3
+        # A cache in its place knows nothing of this run, and is not mistaken for the old one.
+        (tmp_path / "codefavor/responses.sqlite").unlink()
+        drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
+        assert len(server.calls) == 3 + 3
+
+
 def test_a_server_that_moves_keeps_its_responses_by_its_fingerprint(pairs: Path) -> None:
     named = ("--set", "fingerprint=step-400")
     with LoopbackServer(verdicts("A")) as one, LoopbackServer(verdicts("A")) as other:

@@ -297,9 +297,11 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     difference = _first_difference(found, wanted, "")
     if difference is not None:
         key, old, new = difference
+        is_address = key.endswith("endpoint") and old != "null"
+        moved = f" (for a server that moved: --set endpoint={old})" if is_address else ""
         raise JournalError(
             f"{path}: was made with {key} = {old}, this run has {key} = {new}; use the old "
-            "setting to continue it, another output for a new run, or --fresh to start anew"
+            f"setting to continue it{moved}, another output for a new run, or --fresh to start anew"
         )
 
 

@@ -31,7 +31,7 @@ class VLLMBackend(BaseBackend):
     this one (see requirements-serve.txt). `tensor_parallel` and `data_parallel` are passed on;
     `arguments` are further words for the command line. The server ends with this process,
     however that ends. Its output goes to `log` (default: a temporary file). With `base_url` a
-    server that runs already is asked, and nothing is started or stopped; `fingerprint` then
+    server that runs already is asked, and nothing is started or stopped; `endpoint` then
     stands for its address, as for the backend `openai`.
     """
 
@@ -53,7 +53,7 @@ class VLLMBackend(BaseBackend):
         start_timeout_s: float = 1800.0,
         timeout_s: float = 600.0,
         log: str | None = None,
-        fingerprint: str = "",
+        endpoint: str = "",
     ) -> None:
         super().__init__(model)
         self._command = [executable, "serve", model, "--host", "127.0.0.1"]
@@ -62,7 +62,7 @@ class VLLMBackend(BaseBackend):
             self._command += ["--data-parallel-size", str(data_parallel)]
         self._command += list(arguments)
         self._base_url = base_url
-        self._identity = _identity(model, base_url, list(arguments), fingerprint)
+        self._identity = _identity(model, base_url, list(arguments), endpoint)
         self._start_timeout_s = start_timeout_s
         self._timeout_s = timeout_s
         self._log = Path(log) if log else None
@@ -174,12 +174,10 @@ def continuation(request: Request) -> Row:
     return {"continue_final_message": True, "add_generation_prompt": False}
 
 
-def _identity(model: str, base_url: str, arguments: list[str], fingerprint: str) -> Row:
+def _identity(model: str, base_url: str, arguments: list[str], endpoint: str) -> Row:
     row: Row = {"model": model}
-    if fingerprint:
-        row["fingerprint"] = fingerprint
-    elif base_url:
-        row["endpoint"] = endpoint_of(base_url)
+    if endpoint or base_url:
+        row["endpoint"] = endpoint or endpoint_of(base_url)
     if arguments:
         row["arguments"] = arguments
     # Adapters are named in arguments: `--lora-modules name=folder`.

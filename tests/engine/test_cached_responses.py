@@ -101,13 +101,21 @@ def test_what_began_anew_goes_on_anew_after_it_was_interrupted(tmp_path: Path) -
         assert len(server.calls) == 3 + 3
 
 
-def test_a_server_that_moves_keeps_its_responses_by_its_fingerprint(pairs: Path) -> None:
-    named = ("--set", "fingerprint=step-400")
+def test_a_server_that_moved_goes_on_under_its_old_address(pairs: Path) -> None:
     with LoopbackServer(verdicts("A")) as one, LoopbackServer(verdicts("A")) as other:
-        evaluate(pairs, one.url, "r", *named)
-        result = evaluate(pairs, other.url, "r2", *named)
+        evaluate(pairs, one.url, "r")
+        words = ("--data", pairs, "--out", "r", "--model-type", "openai", "--model-id", "m")
+        words = (*words, "--model-url", f"{other.url}/v1", "--name", "j")
+        refused = codefavor("evaluate", "pairs", *words, home=pairs.parent)
+        assert refused.code == 2
+        assert f'--set endpoint="{one.url}/v1"' in refused.stderr
+        old = ("--set", f"endpoint={one.url}/v1")
+        evaluate(pairs, other.url, "r", *old)
+        evaluate(pairs, other.url, "elsewhere", *old)
         assert (len(one.calls), len(other.calls)) == (2 * N, 0)
-    assert result["judge"]["backend"]["fingerprint"] == "step-400"
+        named = evaluate(pairs, other.url, "named", "--set", "endpoint=step-400")
+        assert len(other.calls) == 2 * N
+    assert named["judge"]["backend"]["endpoint"] == "step-400"
 
 
 def test_a_folder_that_was_trained_again_is_another_model(pairs: Path) -> None:

@@ -141,10 +141,13 @@ class RowsToDo:
         }
         examples = "; ".join(f"{row_id}: {_edited(old[row_id], shown[row_id])}" for row_id in shown)
         rest = "; ..." if n_edited > len(shown) else ""
+        # Of a stream not all was looked at.
+        least = "" if isinstance(self._source, Sequence) else "at least "
+        rows = "1 row of the input was" if n_edited == 1 else f"{n_edited} rows of the input were"
         return (
-            f"{self._journal.path}: {n_edited} rows of the input were edited after they had been "
-            f"run ({examples}{rest}). --rerun-changed runs these again and keeps the others; "
-            "another output or --fresh starts anew; with the old rows the run goes on"
+            f"{self._journal.path}: {least}{rows} edited after an earlier run ({examples}{rest}). "
+            "--rerun-changed runs what was edited again and keeps the rest; another output or "
+            "--fresh starts anew; with the old input the run goes on"
         )
 
 

@@ -234,7 +234,7 @@ def test_an_edited_input_is_noticed_before_anything_is_asked(pairs: Path) -> Non
         words = (*words, "--model-url", f"{server.url}/v1", "--name", "j")
         refused = codefavor("evaluate", "pairs", *words, home=pairs.parent)
         assert refused.code == 2
-        assert "1 rows of the input were edited" in refused.stderr
+        assert "1 row of the input was edited" in refused.stderr
         assert "p0: instruction" in refused.stderr
         assert "--rerun-changed" in refused.stderr
         assert len(server.calls) == 2 * N

@@ -121,6 +121,16 @@ def test_a_later_attempt_replaces_an_error_and_nothing_else(tmp_path: Path) -> N
     assert [(row["id"], row["status"]) for row in read_journal(path)] == [("b", "ok"), ("a", "ok")]
 
 
+def test_a_record_from_another_input_replaces_even_one_that_ended_ok(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "o", {}) as journal:
+        for made_from in ("aaaaaaaa", "bbbbbbbb"):
+            journal.append(record("a", input=made_from))
+            with pytest.raises(ValueError, match="a second record"):
+                journal.append(record("a", input=made_from))
+        assert journal.input_noted(id_digest(b"a")) == bytes.fromhex("bbbbbbbb")
+    assert [one["input"] for one in read_journal(tmp_path / "o")] == ["bbbbbbbb"]
+
+
 def test_settings_bind_once_something_was_recorded_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "o[1].jsonl"
     Journal.open(path, {"model": "mistyped"}).close()

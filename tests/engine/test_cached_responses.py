@@ -89,9 +89,10 @@ def test_what_began_anew_goes_on_anew_after_it_was_interrupted(tmp_path: Path) -
     with LoopbackServer(old_and_new("old")) as server:
         drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
         server.handler = old_and_new("new")
-        # As far as a run comes before it is killed.
+        # As far as a run comes before it is killed, its last answer in the cache alone.
         drafts(tmp_path, server.url, "o.jsonl", "--n", 1, "--fresh", "--limit", 1)
         assert len(server.calls) == 3 + 1
+        (tmp_path / "o.jsonl.journal").unlink()
         rows = drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
         assert [row["raw"] for row in rows] == ["new"] * 3
         assert len(server.calls) == 3 + 3

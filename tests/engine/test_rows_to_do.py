@@ -58,6 +58,23 @@ async def test_edited_rows_of_a_list_are_counted_and_shown_before_anything_is_as
     assert answers(tmp_path)["r3"] == "question 3"
 
 
+async def test_an_edited_row_behind_new_ones_is_found_before_these_are_asked(
+    tmp_path: Path,
+) -> None:
+    await run_on(tmp_path, rows(5), FakeBackend())
+    backend = FakeBackend()
+    with pytest.raises(JournalError, match=r"1 row .*r4: q"):
+        await run_on(tmp_path, rows(60, r4="other")[::-1], backend, concurrency=1)
+    assert backend.requests == []
+
+
+async def test_of_an_id_that_is_there_twice_the_first_row_counts(tmp_path: Path) -> None:
+    twice = [*rows(3), *rows(3, r1="other")]
+    await run_on(tmp_path, twice, FakeBackend())
+    counts = await run_on(tmp_path, twice, FakeBackend())
+    assert (counts.n_resumed, counts.n_duplicates) == (3, 3)
+
+
 async def test_an_edited_row_of_a_stream_stops_the_run_where_it_stands(tmp_path: Path) -> None:
     await run_on(tmp_path, rows(5), FakeBackend())
     backend, n_read = FakeBackend(), 0

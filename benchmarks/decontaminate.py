@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from codefavor.evaluation.contamination_report import USUAL, benchmark_texts
+from codefavor.audits.contamination_report import USUAL, benchmark_texts
 from codefavor.languages import functions_and_classes
 from codefavor.pairs.code_tokens import token_string
 from codefavor.pairs.decontamination import decontaminate

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from codefavor.backends.embedded import ensure_embedded_model
-from codefavor.evaluation.codeprefbench import find_files, read_tasks
+from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.token_rows import TokenRow, pack_shared
 from codefavor.prompts.chat import comparison_messages
@@ -98,7 +98,7 @@ def load_pairs(n_tasks: int) -> list[Comparison]:
     judge shares between them on the whole set.
     """
     folder = os.environ.get("CODEFAVOR_DATA")
-    items = read_tasks(find_files([Path(folder)] if folder else []), comments="removed")
+    items = read_tasks(find_files([Path(folder)] if folder else []), comments="strip")
     order = sorted(items, key=lambda item: (content_id(item["problem_id"]), item["id"]))
     drawn: list[Row] = []
     for _, tasks in itertools.groupby(order, key=lambda item: item["problem_id"]):

@@ -171,24 +171,21 @@ def measure(name: str, judge: Callable[[Job], bool], jobs: list[Job]) -> Result:
     return Result(name, seconds, _cpu() - before, n_right, len(jobs))
 
 
-def measure_ours(jobs: list[Job], *, in_process: bool, level: str) -> Result:
+def measure_ours(jobs: list[Job], *, level: str) -> Result:
     """One round of the sandbox; its zygotes are started and proven before the clock starts."""
     limits = Limits(cpu_s=20.0, wall_s=120.0)
-    with SandboxPool(
-        WORKERS, required_level=level, highest_level=level, allow_in_process=True, dedupe=False
-    ) as pool:
+    with SandboxPool(WORKERS, required_level=level, highest_level=level, dedupe=False) as pool:
 
         def judge(job: Job) -> bool:
             result = pool.run(
                 job.code, job.problem.tests, limits, entry_point=job.problem.entry_point,
-                in_process=in_process,
             )  # fmt: skip
-            return result.is_pass
+            return result.is_evidence_of_pass
 
         with ThreadPoolExecutor(WORKERS) as threads:
             list(threads.map(judge, jobs[:4]))
         before = pool.cpu_seconds()
-        name = f"codefavor {'in-process' if in_process else 'split'} {level}"
+        name = f"codefavor split {level}"
         result = measure(name, judge, jobs)
         return result._replace(cpu_seconds=result.cpu_seconds + pool.cpu_seconds() - before)
 
@@ -229,9 +226,8 @@ def executors(peers: Path | None, jobs: list[Job]) -> list[Callable[[], Result]]
     return [
         *others,
         lambda: measure("python process", python_process, jobs),
-        lambda: measure_ours(jobs, in_process=False, level="L3"),
-        lambda: measure_ours(jobs, in_process=True, level="L3"),
-        lambda: measure_ours(jobs, in_process=False, level="L2"),
+        lambda: measure_ours(jobs, level="L3"),
+        lambda: measure_ours(jobs, level="L2"),
     ]
 
 

@@ -95,8 +95,10 @@ class Problem(Record):
     """A programming task with executable tests.
 
     `tests` is source text that is run after the program: asserts at module level, a
-    HumanEval `check(candidate)` with its call, or a unittest or pytest module. `prompt` is
-    code that a completion continues ("" where the instruction stands alone).
+    HumanEval `check(candidate)` with its call, a unittest or pytest module, or inputs and
+    outputs as JSON (sandbox/cases.py). `prompt` is code that a completion continues ("" where
+    the instruction stands alone). `setup` is code that the program is meant to see and that is
+    not its to write: it runs in the program's namespace before it.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Problem(Record):
     topic: str = ""
     difficulty: str = ""
     prompt: str = ""
+    setup: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,9 @@ class Execution(Record):
 
     `outcome` is a name of `sandbox.outcome.OUTCOMES`; `passed` of `total` asserts held;
     `error` says what went wrong first (exception, or the failing assert with its values).
-    `trust` is who could influence the verdict (split, weak, in_process), `level` the proven
-    isolation ("L0" to "L3"). `asserts` holds the result of each assert in order.
+    `trust` is the lane: in `split` the program cannot influence the verdict, in `together` a
+    hostile one can. `accepted` is "together" if whoever ran it takes that for evidence. `level`
+    is the proven isolation ("L0" to "L3"). `asserts` holds the result of each check in order.
     """
 
     outcome: str
@@ -149,11 +153,20 @@ class Execution(Record):
     level: str = ""
     failed_assert: str = ""
     asserts: tuple[bool, ...] = ()
+    accepted: str = ""
 
     @property
-    def is_pass(self) -> bool:
-        """Whether every test held; the only meaning of "passes" in this project."""
-        return self.outcome == "passed"
+    def is_evidence_of_pass(self) -> bool:
+        """Whether this run shows that the program passes every test.
+
+        The only reading of a run as a pass: pairs, rewards, pass rates and judges use it.
+        """
+        return self.outcome == "passed" and not self.no_evidence
+
+    @property
+    def share_of_checks(self) -> float:
+        """The share in [0, 1] of the checks that held, as evidence: 0 where a run is none."""
+        return self.passed / self.total if self.total and not self.no_evidence else 0.0
 
     @property
     def no_evidence(self) -> str:
@@ -162,11 +175,11 @@ class Execution(Record):
         Where the sandbox, the tests or a busy machine ended it, or the program could have
         forged the verdict.
         """
-        if self.outcome in ("infra_error", "test_error", "sandbox_violation"):
+        if self.outcome in ("infra_error", "test_error", "unsupported", "sandbox_violation"):
             return self.outcome
         if self.outcome == "timeout" and "wall time" in self.error:
             return "wall_timeout"
-        return "in_process" if self.trust == "in_process" else ""
+        return "" if self.trust in ("split", self.accepted) else self.trust
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ if [ -z "$SMOKE" ]; then
     WORK=${WORK:-$ROOT}
     STRONG="openai:meta-llama/Meta-Llama-3-70B-Instruct"
     WEAK="openai:meta-llama/Meta-Llama-3-8B-Instruct"
-    TEACHER=(--backend "$STRONG" --set "base_url=${TEACHER_URL:-http://127.0.0.1:8000/v1}")
-    DRAFTER=(--backend "$WEAK" --set "base_url=${DRAFTER_URL:-http://127.0.0.1:8001/v1}")
+    TEACHER=(--model "$STRONG" --set "base_url=${TEACHER_URL:-http://127.0.0.1:8000/v1}")
+    DRAFTER=(--model "$WEAK" --set "base_url=${DRAFTER_URL:-http://127.0.0.1:8001/v1}")
     COMMITS=${COMMITS:-editpackft}
     LANGUAGES=(--languages python)
     TASKS=(--instructions self-oss-instruct)
@@ -53,8 +53,8 @@ if [ -z "$SMOKE" ]; then
     REPLY=()
 else
     WORK=${WORK:-$ROOT/outputs/smoke}
-    TEACHER=(--backend embedded:)
-    DRAFTER=(--backend embedded:)
+    TEACHER=(--model embedded:)
+    DRAFTER=(--model embedded:)
     COMMITS=${COMMITS:-repository}    # made below; COMMITS=/path/to/a/clone takes yours
     LANGUAGES=(--languages python)
     TASKS=(--problems starter)
@@ -74,7 +74,7 @@ else
     TOKENIZERS=(--tokenizer outputs/models/SmolLM2-135M-Instruct)
     MAX_TOKENS=1024                   # the smoke recipes' window
     LAUNCH=(accelerate launch -m axolotl.cli.train)
-    BENCH=(--limit 2)
+    BENCH=(--sample 2)
     REPLY=(--max-tokens 32)
     export OMP_WAIT_POLICY=passive
 fi
@@ -188,7 +188,7 @@ for set in commit_instruct critic_evol critic_evol_70b; do convert "$set" pairwi
 run codefavor card outputs/pairs/commit_instruct.jsonl outputs/pairs/critic_evol.jsonl \
     --journal outputs/raw/commit_instruct.jsonl.journal --journal outputs/raw/critic_evol.jsonl.journal \
     --overlap outputs/pairs/commit_instruct.overlap.json --overlap outputs/pairs/critic_evol.overlap.json \
-    --name "CodeFavor pairs" --overwrite --out outputs/card
+    --name "CodeFavor pairs" --fresh --out outputs/card
 run codefavor report data outputs/raw/commit_instruct.jsonl.journal outputs/raw/critic_evol.jsonl.journal --out outputs/report/rows.html
 
 # ---------------------------------------------------------------------------------------------------
@@ -221,12 +221,12 @@ say "7. CodePrefBench with the paper's protocol, and the baselines that every ju
 evaluate() { run codefavor evaluate codeprefbench --protocol paper "${BENCH[@]}" --out outputs/results "$@"; }
 evaluate_judge() {  # name, folder: a cls model is asked for a letter, a gen model for its reasons first
     case $1 in
-        *-gen*) evaluate --model-type huggingface --model-id "$2" --system "$SYSTEM" --mode reasoned "${REPLY[@]}" --name "$1" ;;
-        *) evaluate --model-type pair-rm --model-id "$2" --system "$SYSTEM" --name "$1" ;;
+        *-gen*) evaluate --model "local:$2" --system "$SYSTEM" --mode reasoned "${REPLY[@]}" --name "$1" ;;
+        *) evaluate --model "pairwise:$2" --system "$SYSTEM" --name "$1" ;;
     esac
 }
-evaluate --model-type length-bias --model-id shorter
-evaluate --model-type length-bias --model-id longer
+evaluate --model shorter
+evaluate --model longer
 for model in "${MODELS[@]}"; do
     for kind in cls gen; do evaluate_judge "$model-merged-$kind" "outputs/merged/$model-$kind"; done
     for data in "${DATA[@]}"; do

@@ -1,6 +1,7 @@
 """The plan of the house, enforced: imports go down the floors, sizes stay readable."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,26 +9,28 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "codefavor"
-FLOORS = {
-    "errors": 1,
-    "records": 2, "text": 2, "sections": 2, "prompts": 2, "hub": 2, "languages": 2,
-    "idset": 3, "journal": 3, "journal_file": 3,
-    "backends": 4, "sandbox": 4, "pairs": 4, "sources": 4,
-    "judges": 5, "scoring": 5, "engine": 5,
-    "synthesis": 6, "evaluation": 6, "training": 6,
-    "cli": 7, "__main__": 8,
-}  # fmt: skip
-# Siblings that may know each other, as drawn in docs/architecture.md.
-DRAWN = {
-    ("prompts", "records"),
-    ("sections", "text"),
-    ("text", "languages"),
-    ("journal", "idset"),
-    ("journal", "journal_file"),
-    ("journal_file", "idset"),
-    ("scoring", "engine"),
-    ("judges", "engine"),
+DRAWING = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+DRAWING = DRAWING.partition("```floors\n")[2].partition("```")[0]
+FLOORS = {name: int(floor) for floor, name in re.findall(r"^ *(\d+) (\w+)", DRAWING, re.MULTILINE)}
+# Siblings that may know each other.
+DRAWN = set(re.findall(r"(\w+) > (\w+)", DRAWING))
+# Variables of other systems, read where these are called.
+ENVIRONMENT = {
+    "hub.py": {"HF_HUB_OFFLINE"},
+    "backends/anthropic_api.py": {"ANTHROPIC_API_KEY"},
+    "backends/bedrock.py": {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"},
+    "backends/embedded.py": {"XDG_CACHE_HOME"},
+    "backends/gemini.py": {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
+    "backends/openai_api.py": {"OPENAI_BASE_URL", "OPENAI_API_KEY"},
+    "sandbox/worker.py": {"LD_LIBRARY_PATH"},
+    "training/check.py": {"AXOLOTL_DO_NOT_TRACK"},
+    "training/machine.py": {"CUDA_VISIBLE_DEVICES"},
+    "training/plugins.py": {"WATCH_VARIABLE", "ACCELERATE_USE_CPU", "RANK"},
+    "training/preflight.py": {"HF_HUB_OFFLINE"},
+    "training/preview.py": {"AXOLOTL_DO_NOT_TRACK"},
 }
+# These give it to other processes, or change it inside the sandbox.
+WHOLE_ENVIRONMENT = {"training/plan.py", "sandbox/selftest.py", "sandbox/together.py"}
 HEAVY = {"torch", "transformers", "openai", "boto3", "ray", "anthropic", "google.genai", "axolotl"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -49,6 +52,14 @@ def imported_parts(path: Path) -> set[str]:
     return found
 
 
+def test_the_drawing_shows_the_package_as_it_is():
+    """Every folder and file at the top of the package is drawn, and nothing else."""
+    made = {one.name.removesuffix(".py") for one in PACKAGE.iterdir() if one.name != "_shipped"}
+    assert FLOORS.keys() == made - {"__init__", "__pycache__", "py.typed"}
+    used = {(part_of(path), other) for path in FILES for other in imported_parts(path)}
+    assert used >= DRAWN, f"drawn, and used by nothing: {DRAWN - used}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_down_the_floors(path):
     own = part_of(path)
@@ -57,6 +68,10 @@ def test_imports_go_down_the_floors(path):
     for other in imported_parts(path) - {own}:
         is_down = FLOORS[other] < FLOORS[own]
         assert is_down or (own, other) in DRAWN, f"{own} must not import {other}"
+
+
+def test_the_package_is_one_folder_deep():
+    assert all(len(path.relative_to(PACKAGE).parts) <= 2 for path in FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -72,7 +87,10 @@ def test_files_and_functions_stay_readable(path):
 
 
 def test_importing_the_package_brings_in_nothing_heavy():
-    code = f"import codefavor, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"
+    code = (
+        "import sys, codefavor; all(getattr(codefavor, name) for name in codefavor.__all__); "
+        f"print([m for m in {sorted(HEAVY)} if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -83,7 +101,7 @@ def test_datasets_is_never_a_package():
     assert not list((root / "datasets").rglob("__init__.py"))
 
 
-def test_only_the_command_line_prints_and_reads_the_environment():
+def test_only_the_command_line_prints():
     for path in FILES:
         if part_of(path) in ("cli", "__main__"):
             continue
@@ -92,6 +110,39 @@ def test_only_the_command_line_prints_and_reads_the_environment():
                 # The protocol of the sandbox's own processes has a `print` to speak over.
                 is_ours = node.func.id == "print" and part_of(path) != "sandbox"
                 assert not is_ours, f"{path} prints"
+
+
+def environment_reads(tree):
+    """The name of each variable that is read or set, "*" for the environment as a whole."""
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")):
+            continue
+        use = parents[node]
+        if isinstance(use, ast.Attribute):
+            use = parents[use]
+        found = next(iter(use.args), None) if isinstance(use, ast.Call) else None
+        if isinstance(use, ast.Subscript):
+            found = use.slice
+        if isinstance(use, ast.Compare):
+            found = use.left
+        yield str(getattr(found, "value", None) or getattr(found, "id", None) or "*")
+
+
+def test_the_environment_is_read_by_the_doors_and_where_another_system_is_called():
+    for path in FILES:
+        name = str(path.relative_to(PACKAGE))
+        if part_of(path) in ("cli", "api") or name in WHOLE_ENVIRONMENT:
+            continue
+        found = set(environment_reads(ast.parse(path.read_text(encoding="utf-8"))))
+        assert found == ENVIRONMENT.get(name, set()), f"{name} reads {sorted(found)}"
+
+
+def test_nothing_is_read_from_the_environment_at_import():
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                assert not list(environment_reads(node)), f"{path}:{node.lineno}"
 
 
 def test_a_broad_except_says_why():
@@ -105,3 +156,27 @@ def test_a_broad_except_says_why():
                     around = "\n".join(lines[node.lineno - 2 : node.lineno + 2])
                     has_reason = "#" in around.replace("# noqa: BLE001\n", "")
                     assert has_reason, f"{path}:{node.lineno}: a broad except without a reason"
+
+
+def test_one_predicate_reads_a_run_as_a_pass():
+    # `Execution.is_evidence_of_pass` alone knows who could have influenced a verdict.
+    for path in FILES:
+        if part_of(path) in ("sandbox", "records"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            texts = {side.value for side in sides if isinstance(side, ast.Constant)}
+            reads = "passed" in texts and "outcome" in ast.unparse(node)
+            assert not reads, f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_the_sandbox_can_be_used_alone():
+    allowed = ("codefavor.sandbox", "codefavor.errors", "codefavor.records")
+    for path in FILES:
+        if part_of(path) != "sandbox":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("codefavor"):
+                assert node.module.startswith(allowed), f"{path} imports {node.module}"

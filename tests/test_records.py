@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -87,8 +88,8 @@ def test_swapping_twice_is_nothing():
 
 
 def test_only_the_outcome_passed_is_a_pass():
-    assert Execution("passed").is_pass
-    assert not Execution("timeout", passed=3, total=3).is_pass
+    assert Execution("passed").is_evidence_of_pass
+    assert not Execution("timeout", passed=3, total=3).is_evidence_of_pass
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -123,3 +124,13 @@ def test_unpaired_surrogates_do_not_stop_a_run(tmp_path):
     (preference,) = read_records(path, Preference)
     write_rows(path, [preference.to_row()])
     assert read_records(path, Preference) == [preference]
+
+
+def test_only_the_split_lane_or_what_was_accepted_is_evidence() -> None:
+    forgeable = Execution("passed", passed=1, total=1, trust="together")
+    assert not forgeable.is_evidence_of_pass
+    assert forgeable.no_evidence == "together"
+    assert replace(forgeable, accepted="together").is_evidence_of_pass
+    assert Execution("unsupported").no_evidence == "unsupported"
+    assert Execution("wrong_output", passed=1, total=4).share_of_checks == 0.25
+    assert Execution("wrong_output", passed=1, total=4, trust="together").share_of_checks == 0.0

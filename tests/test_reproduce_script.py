@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -43,6 +44,11 @@ def recipe_of(words: list[str]) -> Path | None:
 
 def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
+
+
+def path_of(word: str) -> str:
+    """The path in a word: a judge is written KIND:FOLDER."""
+    return re.sub(r"^(local|pairwise):", "", word)
 
 
 def parse(words: list[str]) -> None:
@@ -96,7 +102,9 @@ def test_every_path_that_is_read_was_made_before(tmp_path, environment):
             made.add(yaml.safe_load((ROOT / words[3]).read_text())["base_model"])
             continue
         written = {option(words, name) for name in ("--out", "--report") if name in words}
-        inputs = {word for word in words if word.startswith("outputs/")} - written
+        inputs = {
+            path for word in words if (path := path_of(word)).startswith("outputs/")
+        } - written
         beside = {path for path in inputs if path.removesuffix(".journal") in made}
         if words[1:3] != ["report", "leaderboard"]:
             assert inputs - beside <= made, (
@@ -109,7 +117,7 @@ def test_every_recipe_of_the_paper_is_trained_and_measured(tmp_path):
     commands = plan(tmp_path)
     trained = {recipe for recipe in map(recipe_of, commands) if recipe is not None}
     assert trained == set((ROOT / "recipes" / "paper").glob("*.yaml"))
-    measured = {option(w, "--model-id") for w in commands if w[1] == "evaluate"}
+    measured = {path_of(option(w, "--model")) for w in commands if w[1] == "evaluate"}
     for recipe in trained:
         assert yaml.safe_load(recipe.read_text())["output_dir"] in measured
     assert {path for path in measured if path.startswith("outputs/merged/")} == {

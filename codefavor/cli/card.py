@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from codefavor import __version__
+from codefavor.audits.audit import audit_both_ways, audit_facts
+from codefavor.audits.data_card import count_rows, describe_overlap, describe_run
+from codefavor.audits.dataset_folder import write_dataset
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.audit import audit_both_ways, audit_facts
-from codefavor.evaluation.data_card import count_rows, describe_overlap, describe_run
-from codefavor.evaluation.dataset_folder import write_dataset
 from codefavor.hub import push_folder
 from codefavor.records import Preference, read_records
 
@@ -37,8 +37,9 @@ def command(
         bool, typer.Option(help="Say how much of the label simple cues give away.")
     ] = True,
     push: Annotated[str, typer.Option(help="Then upload it to this OWNER/NAME on the Hub.")] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that this command wrote.")
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", "--overwrite", help="Replace a folder that this command wrote."),
     ] = False,
     public: Annotated[
         bool, typer.Option("--public", help="Make a new Hub repository public.")
@@ -60,7 +61,7 @@ def command(
         "audit": _audit([pair for rows in splits.values() for pair in rows]) if audit else {},
         "contamination": [describe_overlap(path) for path in overlap or []],
     }
-    write_dataset(splits, facts, name or out.name, out, overwrite=overwrite)
+    write_dataset(splits, facts, name or out.name, out, overwrite=fresh)
     typer.echo(f"{facts['n_rows']} rows in {len(splits)} split(s) -> {out}")
     if push:
         typer.echo(push_folder(out, push, kind="dataset", private=not public))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -11,9 +10,9 @@ from typing import Annotated, Literal, cast
 import typer
 
 from codefavor import __version__
+from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.benchmark_rows import known_hashes, pair_hash
 from codefavor.journal import manifest_path
 from codefavor.records import (
     Preference,
@@ -105,14 +104,16 @@ def _convert(
         result = convert(problems, format_name, options)
     else:
         preferences = [record for path in inputs for record in read_records(path, Preference)]
-        preferences, n_refused = _without_benchmark(preferences)
+        preferences, refused = without_benchmark(preferences, data_folder())
+        for name, n in sorted(refused.items()):
+            typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
         if curriculum is not None:
             preferences = order_by_curriculum(preferences, curriculum_of_row(load_yaml(curriculum)))
         is_staged = curriculum is not None
         result = convert(preferences, format_name, options, keep_repeats=is_staged)
-        if n_refused:
-            rejected = {**result.rejected, "benchmark_row": n_refused}
-            n_records = result.n_records + n_refused
+        if refused:
+            rejected = {**result.rejected, "benchmark_row": refused.total()}
+            n_records = result.n_records + refused.total()
             result = dataclasses.replace(result, rejected=rejected, n_records=n_records)
     if not result.rows:
         raise DataError(
@@ -120,18 +121,6 @@ def _convert(
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
     return result
-
-
-def _without_benchmark(pairs: list[Preference]) -> tuple[list[Preference], int]:
-    """The pairs that are no benchmark's own, and how many were."""
-    known = known_hashes(data_folder())
-    name_of = {one: name for name, hashes in known.items() for one in hashes}
-    found = [name_of.get(pair_hash(pair.chosen, pair.rejected)) for pair in pairs]
-    refused = Counter(name for name in found if name is not None)
-    for name, n in sorted(refused.items()):
-        typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
-    kept = [pair for pair, name in zip(pairs, found, strict=True) if name is None]
-    return kept, refused.total()
 
 
 def _manifest(

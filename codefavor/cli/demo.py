@@ -18,8 +18,8 @@ from codefavor.cli.demo_report import build_report
 from codefavor.cli.demo_workspace import Workspace
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError
-from codefavor.evaluation.report import render_demo_report
 from codefavor.records import write_text
+from codefavor.reports.report import render_demo_report
 from codefavor.training.recipes import find_recipes
 
 SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

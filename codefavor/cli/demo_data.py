@@ -17,7 +17,7 @@ from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import DataError
 from codefavor.journal import Journal, ok_rows
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
-from codefavor.pairs.by_score import pair_by_execution
+from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import (
     MAX_INSTRUCTION,
     Contamination,

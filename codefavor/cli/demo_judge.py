@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.backends.embedded import ensure_embedded_model
+from codefavor.benchmarks.codeprefbench import find_files, read_tasks
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.demo_data import read_pairs
 from codefavor.cli.demo_workspace import Workspace
 from codefavor.engine.context import Context
 from codefavor.engine.progress import TerminalProgress
 from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.codeprefbench import find_files, read_tasks
-from codefavor.evaluation.pairs_benchmark import items_of, judge_step
 from codefavor.journal import Journal
 from codefavor.judges.base import Judge
 from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.likelihood import LikelihoodJudge, Reduction
 from codefavor.judges.pairwise import PairwiseJudge
-from codefavor.judges.scalar import ScalarJudge
+from codefavor.judges.reward import RewardJudge
 from codefavor.records import Row, content_id, file_sha256, read_rows, write_rows
 from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.launch import launch
@@ -137,7 +137,7 @@ def trained_judge(recipe: Path, model: Path, output: Path) -> Judge:
     base = model if adapter else output
     name = f"trained ({recipe.stem})"
     if method == "reward":
-        return ScalarJudge(base, adapter, name=name)
+        return RewardJudge(base, adapter, name=name)
     if method == "pairwise":
         return PairwiseJudge(base, adapter, name=name)
     return LikelihoodJudge(base, adapter, READING_OF[method], name=name)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from codefavor import __version__
+from codefavor.benchmarks.pairs_benchmark import items_of
 from codefavor.cli.demo_data import LEVELS, balance_rows, outcomes_of, read_pairs
 from codefavor.cli.demo_judge import JudgeSettings, method_of
 from codefavor.cli.demo_workspace import Workspace
-from codefavor.evaluation.metrics import Metrics, compare_systems, judged_pairs, score
-from codefavor.evaluation.pairs_benchmark import items_of
-from codefavor.evaluation.statistics import none_if_nan
 from codefavor.journal import read_journal
 from codefavor.pairs.split import SPLITS
 from codefavor.records import Preference, Problem, Row, read_records, read_rows
+from codefavor.statistics.intervals import none_if_nan
+from codefavor.statistics.metrics import Metrics, compare_systems, judged_pairs, score
 from codefavor.training.runcard import read_metrics
 
 # In the order of the report; the file names are those of `demo_judge.judge_set`.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -38,9 +36,11 @@ from codefavor.records import Row
 from codefavor.sources.locate import DATA_VARIABLE
 
 _BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
-_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 BackendFlag = Annotated[
-    str, typer.Option("--backend", help="kind:model, such as openai:gpt-4o-mini or embedded:")
+    str,
+    typer.Option(
+        "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
+    ),
 ]
 BackendOptions = Annotated[
     list[str] | None,
@@ -76,6 +76,10 @@ Fresh = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn by the seed.")]
+SandboxLevel = Annotated[
+    str,
+    typer.Option("--sandbox-level", "--level", help="Least isolation accepted: L3, L2 or L1."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing: prompts and forecast.")]
 Batch = Annotated[
     bool, typer.Option("--batch", help="Through the batch interface: cheaper, within a day.")
@@ -95,6 +99,8 @@ MaxErrorRate = Annotated[
 @dataclass(frozen=True, kw_only=True)
 class AskingFlags:
     """How a command asks, whatever names its backend; `expanded` makes options of its fields."""
+
+    PANEL: ClassVar[str] = "Requests and cost"
 
     backend_options: BackendOptions = None
     concurrency: Concurrency = 64
@@ -219,48 +225,6 @@ def forget_run(journal: Path) -> None:
     """Forget what an earlier run of this output recorded, for --fresh."""
     forget_journal(journal)
     typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
-
-
-def expanded(function: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters of a dataclass type have become that dataclass's fields.
-
-    Commands that share flags so name them once, in the dataclass, and get them as one value.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, Any] = {}
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(function).parameters.values():
-        kind = hints[parameter.name]
-        if not dataclasses.is_dataclass(kind):
-            parameters.append(parameter.replace(kind=_KEYWORD, annotation=kind))
-            continue
-        groups[parameter.name] = kind
-        kinds = get_type_hints(kind, include_extras=True)
-        # What must be given first, whichever dataclass of a family it stands in.
-        for field in sorted(dataclasses.fields(kind), key=_has_default):
-            is_required = not _has_default(field)
-            default = inspect.Parameter.empty if is_required else field.default
-            parameters.append(
-                inspect.Parameter(
-                    field.name, _KEYWORD, default=default, annotation=kinds[field.name]
-                )
-            )
-
-    def command(**values: Any) -> None:
-        for name, kind in groups.items():
-            own = {field.name: values.pop(field.name) for field in dataclasses.fields(kind)}
-            values[name] = kind(**own)
-        function(**values)
-
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    # What typer reads the options from.
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return command
-
-
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is not dataclasses.MISSING
 
 
 def data_folder() -> Path | None:

@@ -7,27 +7,26 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, cast, get_args
 
 import typer
 
+from codefavor.benchmarks.attacks import Side, attack_names
+from codefavor.benchmarks.codeprefbench import ASPECTS
+from codefavor.benchmarks.comments import CommentRule
+from codefavor.benchmarks.pairs_benchmark import Orders
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
-    expanded,
     fail_if_all_failed,
     forget_run,
     parse_options,
     summary,
 )
-from codefavor.cli.judge_flags import JudgeFlags, one_of
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice, refuse
+from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
-from codefavor.evaluation.attacks import Side, attack_names
-from codefavor.evaluation.codeprefbench import ASPECTS
-from codefavor.evaluation.comments import CommentRule
-from codefavor.evaluation.judge_options import JudgeOptions
-from codefavor.evaluation.pairs_benchmark import Orders
-from codefavor.evaluation.results import rows_path
+from codefavor.evaluation.result_text import result_text
 from codefavor.evaluation.suite import (
     NAMES,
     Kept,
@@ -39,48 +38,59 @@ from codefavor.evaluation.suite import (
     run_task,
     with_attacks,
 )
-from codefavor.records import Row
+from codefavor.judges.spec import JudgeSpec
+from codefavor.result_file import rows_path
 from codefavor.text import comma_list
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
 
+_SIDES = (*get_args(Side), "both")
 
 Data = Annotated[Path | None, typer.Option(help="File of pairs; for codeprefbench a folder.")]
-Aspects = Annotated[str, typer.Option(help="CodePrefBench: comma-separated.")]
-ProtocolFlag = Annotated[
-    str,
-    typer.Option("--protocol", help="both-orders, or paper: one order, its comment removal."),
-]
-OrdersFlag = Annotated[
-    str | None, typer.Option("--orders", help="both or one (left out: by the protocol)")
-]
-Comments = Annotated[
-    str | None,
-    typer.Option(help="CodePrefBench: removed, paper or kept (left out: by the protocol)"),
-]
-Criteria = Annotated[
-    str,
-    typer.Option(help="Criteria instead of the pairs' own, in words; none leaves them out."),
-]
 GroupBy = Annotated[
     str,
     typer.Option(
         help="Fields to report apart, with commas; of pairs also those of their rows and meta."
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Only so many pairs, drawn by the seed.")]
-Seed = Annotated[int, typer.Option(help="Of samples, resampling and baselines.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Only so many pairs, drawn by the seed.")]
+Attack = Annotated[
+    str,
+    typer.Option(help=f"Change one side: {', '.join(attack_names())}; with commas, or all."),
+]
+AttackSide = Annotated[
+    str, typer.Option(click_type=choice(_SIDES), help="The side that is attacked.")
+]
+Seed = Annotated[int, typer.Option(help="Of samples, resampling and judges that draw.")]
+ProtocolFlag = Annotated[
+    str,
+    typer.Option(
+        click_type=choice(get_args(Protocol)),
+        help="both-orders, or paper: one order, its comment removal.",
+    ),
+]
+OrdersFlag = Annotated[
+    str | None,
+    typer.Option(click_type=choice(get_args(Orders)), help="Left out: by the protocol."),
+]
+Criteria = Annotated[
+    str,
+    typer.Option(help="Criteria instead of the pairs' own, in words; none leaves them out."),
+]
 StyleControl = Annotated[
     bool, typer.Option("--style-control", help="Also control for an n-gram classifier.")
 ]
-AttackFlag = Annotated[
-    str,
+Aspects = Annotated[
+    str, typer.Option(help=f"Of {', '.join(ASPECTS)}, with commas.", rich_help_panel="Benchmark")
+]
+Comments = Annotated[
+    str | None,
     typer.Option(
-        "--attack",
-        help=f"Change one side: {', '.join(attack_names())}; several with commas, or all.",
+        click_type=choice(get_args(CommentRule)),
+        help="Of the verifiable aspects' programs. Left out: by the protocol.",
     ),
 ]
-AttackSide = Annotated[str, typer.Option(help="The side attacked: rejected, chosen or both.")]
 Out = Annotated[
     Path, typer.Option("--out", "--evalroot", help="Folder of the result and its journal.")
 ]
@@ -93,54 +103,50 @@ Stored = Annotated[
 ]
 DontWrite = Annotated[bool, typer.Option("--dont-write", help="Keep no files.")]
 
-
 _ALL_ASPECTS = ",".join(ASPECTS)
+_RESULTS = Path("results")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskFlags:
-    """Which pairs are judged, and how they are shown."""
+class BenchmarkFlags:
+    """Which pairs are judged."""
+
+    PANEL: ClassVar[str] = "Benchmark"
 
     data: Data = None
-    aspects: Aspects = _ALL_ASPECTS
-    protocol: ProtocolFlag = "both-orders"
-    orders: OrdersFlag = None
-    comments: Comments = None
-    criteria: Criteria = ""
-    group_by: GroupBy = ""
     limit: Limit = None
+    sample: Sample = None
     seed: Seed = 0
-    style_control: StyleControl = False
-    attack: AttackFlag = ""
+    group_by: GroupBy = ""
+    attack: Attack = ""
     attack_side: AttackSide = "rejected"
 
-    def tasks(self, benchmark: str) -> list[Task]:
-        """The plain task, and one for each attack."""
-        comments = one_of("--comments", self.comments, get_args(CommentRule))
-        task = Task(
-            benchmark=benchmark,
-            data=self.data,
-            data_dir=data_folder(),
-            aspects=comma_list(self.aspects),
-            protocol=one_of("--protocol", self.protocol, get_args(Protocol)),
-            orders=one_of("--orders", self.orders, get_args(Orders)),
-            comments=comments,
-            criteria=self.criteria,
-            group_by=comma_list(self.group_by),
-            limit=self.limit,
-            seed=self.seed,
-            has_style_control=self.style_control,
-        )
-        attacks = tuple(attack_names()) if self.attack == "all" else comma_list(self.attack)
-        return with_attacks(task, attacks, _sides(self.attack_side))
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolFlags:
+    """How the pairs are shown, and what is reported beside the accuracy."""
+
+    PANEL: ClassVar[str] = "Protocol"
+
+    protocol: ProtocolFlag = "both-orders"
+    orders: OrdersFlag = None
+    criteria: Criteria = ""
+    style_control: StyleControl = False
 
 
-_RESULTS = Path("results")
+@dataclass(frozen=True, kw_only=True)
+class CodePrefBenchFlags(ProtocolFlags):
+    """What only CodePrefBench has."""
+
+    aspects: Aspects = _ALL_ASPECTS
+    comments: Comments = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFlags:
     """Where the result goes, and what of an earlier run is used."""
+
+    PANEL: ClassVar[str] = "Output"
 
     out: Out = _RESULTS
     rescore: Rescore = False
@@ -148,51 +154,98 @@ class ResultFlags:
     dont_write: DontWrite = False
 
 
-def judge(
+def _tasks(name: str, bench: BenchmarkFlags, protocol: ProtocolFlags) -> list[Task]:
+    """The plain task, and one for each attack."""
+    own: dict[str, Any] = {}
+    if isinstance(protocol, CodePrefBenchFlags):
+        own = {"aspects": comma_list(protocol.aspects), "comments": protocol.comments}
+    task = Task(
+        benchmark=name,
+        data=bench.data,
+        data_dir=data_folder(),
+        protocol=cast("Protocol", protocol.protocol),
+        orders=cast("Orders | None", protocol.orders),
+        criteria=protocol.criteria,
+        group_by=comma_list(bench.group_by),
+        limit=bench.limit,
+        sample=bench.sample,
+        seed=bench.seed,
+        has_style_control=protocol.style_control,
+        **own,
+    )
+    attacks = tuple(attack_names()) if bench.attack == "all" else comma_list(bench.attack)
+    sides = get_args(Side) if bench.attack_side == "both" else (bench.attack_side,)
+    return with_attacks(task, attacks, sides)
+
+
+def codeprefbench(
     ctx: typer.Context,
     judge: JudgeFlags,
-    task: TaskFlags,
-    result: ResultFlags,
+    bench: BenchmarkFlags,
+    protocol: CodePrefBenchFlags,
     asking: AskingFlags,
+    result: ResultFlags,
+) -> None:
+    """Judge every pair of CodePrefBench (by default in both orders) and write what came out."""
+    _evaluate(ctx, judge, bench, protocol, asking, result)
+
+
+def pairs(
+    ctx: typer.Context,
+    judge: JudgeFlags,
+    bench: BenchmarkFlags,
+    protocol: ProtocolFlags,
+    asking: AskingFlags,
+    result: ResultFlags,
 ) -> None:
     """Judge every pair (by default in both orders) and write what came out."""
-    options = judge.options(task.seed)
-    tasks = task.tasks(str(ctx.info_name))
+    _evaluate(ctx, judge, bench, protocol, asking, result)
+
+
+def _evaluate(
+    ctx: typer.Context,
+    judge: JudgeFlags,
+    bench: BenchmarkFlags,
+    protocol: ProtocolFlags,
+    asking: AskingFlags,
+    result: ResultFlags,
+) -> None:
+    spec = judge.spec(bench.seed)
+    judge.check(ctx, spec)
+    if not bench.attack:
+        refuse(ctx, {"attack_side"}, "belongs to --attack, which is not given")
+    if not result.rescore:
+        refuse(ctx, {"stored"}, "belongs to --rescore, which is not given")
+    tasks = _tasks(str(ctx.info_name), bench, protocol)
     if result.rescore:
-        _rescore_all(tasks, options, result.out, result.stored)
+        refuse(ctx, {"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
+        _rescore_all(tasks, spec, result.out, result.stored)
     elif result.dont_write:
+        refuse(ctx, {"out", "fresh"}, "does not go with --dont-write")
         with tempfile.TemporaryDirectory() as folder:
-            _run_all(tasks, options, Path(folder), asking)
+            _run_all(tasks, spec, Path(folder), asking)
     else:
-        _run_all(tasks, options, result.out, asking)
+        _run_all(tasks, spec, result.out, asking)
 
 
-def _rescore_all(
-    tasks: Sequence[Task], options: JudgeOptions, folder: Path, stored: Path | None
-) -> None:
+def _rescore_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, stored: Path | None) -> None:
     for task in tasks:
-        show(rescore_task(task, options, result_path(folder, task, options), stored=stored))
+        result = rescore_task(task, spec, result_path(folder, task, spec), stored=stored)
+        typer.echo(result_text(result))
 
 
-def _run_all(
-    tasks: Sequence[Task], options: JudgeOptions, folder: Path, asking: AskingFlags
-) -> None:
+def _run_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, asking: AskingFlags) -> None:
     """The plain task, and every attack that applies to any of its pairs."""
     with contextlib.closing(Kept()) as kept:
         for task in tasks:
             try:
-                _run(task, options, folder, asking, kept)
+                _run(task, spec, folder, asking, kept)
             except NothingToAttackError as error:
                 typer.echo(f"left out: {error}", err=True)
 
 
-def _sides(text: str) -> tuple[Side, ...]:
-    sides = get_args(Side)
-    return sides if text == "both" else (one_of("--attack-side", text, sides),)
-
-
-def _run(task: Task, options: JudgeOptions, folder: Path, asking: AskingFlags, kept: Kept) -> None:
-    path = result_path(folder, task, options)
+def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: Kept) -> None:
+    path = result_path(folder, task, spec)
     if asking.fresh:
         forget_run(rows_path(path))
 
@@ -208,7 +261,7 @@ def _run(task: Task, options: JudgeOptions, folder: Path, asking: AskingFlags, k
 
         result, counts = run_task(
             task,
-            options,
+            spec,
             path,
             backend_options=parse_options(asking.backend_options or []),
             make_context=make_context,
@@ -219,71 +272,15 @@ def _run(task: Task, options: JudgeOptions, folder: Path, asking: AskingFlags, k
     typer.echo(summary(counts), err=True)
     if not result:
         return
-    show(result)
+    typer.echo(result_text(result))
     typer.echo(path)
     fail_if_all_failed(counts)
-
-
-def show(result: Row) -> None:
-    """Print a result as a small table, each number with what it rests on."""
-    metrics = result["metrics"]
-    judge_name = result["judge"]["name"]
-    typer.echo(f"{result['benchmark']}: {judge_name} ({result['settings']['protocol']})")
-    typer.echo(f"licence of the pairs: {result['license']}")
-    typer.echo(
-        f"{'group':<28}{'accuracy':>9}  {'95 % interval':<15}{'n':>6}{'errors':>8}"
-        f"{'undecided':>11}{'consistent':>12}{'A-bias':>8}"
-    )
-    for name, one in [("all", metrics["overall"]), *metrics["by_level"].items()]:
-        interval = f"{_percent(one['interval']['low'])} to {_percent(one['interval']['high'])}"
-        typer.echo(
-            f"{name:<28}{_percent(one['accuracy']):>9}  {interval:<15}{one['n']:>6}"
-            f"{one['n_error'] + one['n_missing']:>8}{one['n_undecided']:>11}"
-            f"{_percent(one['consistency']):>12}{_percent(one['position_bias']):>8}"
-        )
-    if "averages" in result:
-        means = result["averages"]
-        typer.echo(
-            f"mean of the three verifiable aspects {_percent(means['average'])}, "
-            f"of all four {_percent(means['average_of_four'])}"
-        )
-    if "without_defects" in result:
-        rest = result["without_defects"]["overall"]
-        typer.echo(
-            f"without pairs of known defects: {_percent(rest['accuracy'])} (n = {rest['n']})"
-        )
-    if "best_trivial" in result:
-        best, gain = result["best_trivial"], result["best_trivial"]["gain"]
-        typer.echo(
-            f"gain over the best trivial baseline ({best['name']}): {_percent(gain['mean'])} "
-            f"[{_percent(gain['low'])} to {_percent(gain['high'])}], "
-            f"McNemar p = {best['p_mcnemar']:.2g}"
-        )
-    if "robustness" in result:
-        one = result["robustness"]
-        typer.echo(
-            f"attack {one['attack']} on the {one['side']} side: {_percent(one['accuracy_before'])} "
-            f"before, {_percent(one['accuracy_after'])} after (n = {one['n']}, "
-            f"{_percent(one['flip_rate'])} flipped)"
-        )
-    for name, groups in result.get("subgroups", {}).items():
-        shares = ", ".join(
-            f"{value} {_percent(one['accuracy'])} (n = {one['n']})" for value, one in groups.items()
-        )
-        typer.echo(f"{name.replace('_', ' ')}: {shares}")
-    for key in ("length_controlled", "style_controlled"):
-        if key in result:
-            typer.echo(f"{key.replace('_', '-')} accuracy {_percent(result[key]['accuracy'])}")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 # The original's --model_id and the like mean the same.
 _AS_BEFORE = {"token_normalize_func": lambda name: name.replace("_", "-")}
 
 for _name in NAMES:
-    app.command(_name, help=f"Judge the pairs of {_name}.", context_settings=_AS_BEFORE)(
-        expanded(judge)
-    )
+    app.command(
+        _name, cls=JudgeCommand, help=f"Judge the pairs of {_name}.", context_settings=_AS_BEFORE
+    )(expanded(codeprefbench if _name == "codeprefbench" else pairs))

@@ -2,153 +2,224 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, get_args
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar
 
+import click
 import typer
+from typer.core import TyperCommand
 
+from codefavor.cli.engine_options import AskingFlags
 from codefavor.errors import ConfigError
-from codefavor.evaluation.judge_options import (
-    BY_ACCURACY,
-    MODEL_TYPES,
-    JudgeOptions,
-    SandboxOptions,
-)
-from codefavor.judges.likelihood import Reduction
-from codefavor.judges.llm import Mode
-from codefavor.judges.process import Pooling
+from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, all_options, judge_kind
+from codefavor.judges.spec import RENAMED, JudgeSpec, parse_judge
 from codefavor.text import comma_list
 
-ModelType = Annotated[
-    str, typer.Option("--model-type", help=f"One of: {', '.join(sorted(MODEL_TYPES))}.")
-]
-ModelId = Annotated[
+# Of the flags that say how to ask, those that any judge's run heeds.
+_FOR_ANY_JUDGE = frozenset({"concurrency", "retry_errors", "max_error_rate"})
+
+
+def _kinds_by_help() -> dict[str, list[JudgeKind]]:
+    found: dict[str, list[JudgeKind]] = {}
+    for name in JUDGES:
+        kind = judge_kind(name)
+        found.setdefault(kind.help, []).append(kind)
+    return found
+
+
+def describe_kinds() -> str:
+    """Every kind of judge as it is written, those of the same help together."""
+    parts = []
+    for kinds in _kinds_by_help().values():
+        names = ", ".join(kind.name for kind in kinds)
+        argument = kinds[0].argument
+        parts.append(f"{names}:{argument}" if argument else names)
+    return "; ".join(parts)
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """What a shell offers for --model: the kinds of judges that begin so."""
+    kinds = [judge_kind(name) for name in JUDGES if name.startswith(incomplete)]
+    return [(f"{kind.name}:" if kind.argument else kind.name, kind.help) for kind in kinds]
+
+
+ModelFlag = Annotated[
     str,
     typer.Option(
-        help="Model id, folder of a local model, shorter/longer (length-bias), or the members of "
-        "a jury or cascade with commas: result files, or model-type:model-id."
+        "--model",
+        "-m",
+        metavar="KIND:NAME",
+        autocompletion=complete_model,
+        help=f"The judge: {describe_kinds()}. With --help behind it, its options are shown. "
+        "(The original's --model-type, --model-id and --model-url are understood.)",
     ),
 ]
-ModelUrl = Annotated[str, typer.Option(help="The server's base URL.")]
-Adapter = Annotated[Path | None, typer.Option(help="LoRA adapter of a local model.")]
-Reference = Annotated[
-    Path | None, typer.Option(help="Reference model of an implicit reward without adapter.")
-]
-ReductionFlag = Annotated[
-    str, typer.Option("--reduction", help=f"Likelihood: {', '.join(get_args(Reduction))}.")
-]
-PoolingFlag = Annotated[
-    str, typer.Option("--pooling", help=f"Process reward: {', '.join(get_args(Pooling))}.")
-]
-Dtype = Annotated[
-    str, typer.Option(help="Numbers of pair-rm and likelihood: auto, float32, bfloat16, float16.")
-]
-ModeFlag = Annotated[str, typer.Option("--mode", help=f"Chat: {', '.join(get_args(Mode))}.")]
-MaxTokens = Annotated[
-    int, typer.Option("--max-tokens", "--max-new-tokens", help="Longest reply of a chat judge.")
-]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
-System = Annotated[
-    str,
-    typer.Option(
-        help="System turn it was trained with: empty or none (left out: the judge's default)."
-    ),
-]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (left out: whatever there is)")]
+ModelType = Annotated[str, typer.Option("--model-type", hidden=True)]
+ModelId = Annotated[str, typer.Option("--model-id", hidden=True)]
 Name = Annotated[str, typer.Option(help="What the judge is called in results.")]
-Weights = Annotated[
-    str,
-    typer.Option(
-        help=f"Jury: a number for each member, or {BY_ACCURACY}: by how often each was right on "
-        "other problems."
-    ),
-]
-ByProbability = Annotated[
-    bool,
-    typer.Option("--by-probability", help="Jury: a stated probability is the share of a vote."),
-]
-MinConfidence = Annotated[
-    float,
-    typer.Option(min=0.5, max=1, help="Cascade: below it the next member is asked."),
-]
-TestsOf = Annotated[
-    str,
-    typer.Option(
-        "--tests",
-        help="Execution: where the tests are, named sets or JSONL files of problems with commas "
-        "(left out: the pairs' own).",
-    ),
-]
-Workers = Annotated[int, typer.Option(help="Execution: programs at a time; 0 takes every core.")]
-CpuS = Annotated[float, typer.Option(help="Execution: CPU seconds a program may use.")]
-WallS = Annotated[float, typer.Option(help="Execution: wall seconds a program may take.")]
-MemoryMib = Annotated[int, typer.Option(help="Execution: MiB a program may map.")]
-Level = Annotated[str, typer.Option(help="Execution: least isolation accepted: L3, L2, L1.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeFlags:
-    """Which judge, and how it is made; `expanded` makes command line options of its fields."""
+    """Which judge, and the options that its kind has; `expanded` makes flags of all of them."""
 
-    model_type: ModelType
+    PANEL: ClassVar[str] = "Judge"
+
+    model: ModelFlag = ""
+    model_type: ModelType = ""
     model_id: ModelId = ""
-    model_url: ModelUrl = ""
-    adapter: Adapter = None
-    reference: Reference = None
-    reduction: ReductionFlag = "mean"
-    pooling: PoolingFlag = "mean"
-    dtype: Dtype = "auto"
-    mode: ModeFlag = "auto"
-    max_tokens: MaxTokens = 1024
-    temperature: Temperature = 0.0
-    system: System = ""
-    device: Device = None
     name: Name = ""
-    weights: Weights = ""
-    by_probability: ByProbability = False
-    min_confidence: MinConfidence = 0.8
-    tests: TestsOf = ""
-    workers: Workers = 0
-    cpu_s: CpuS = 5.0
-    wall_s: WallS = 20.0
-    memory_mib: MemoryMib = 1024
-    level: Level = "L2"
+    options: Mapping[str, object] = field(default_factory=dict)
 
-    def options(self, seed: int) -> JudgeOptions:
+    @staticmethod
+    def more_options() -> list[inspect.Parameter]:
+        """A flag for every option that some kind of judge has; None where it is not given."""
+        return [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(kinds[0][1]),
+            )
+            for name, kinds in all_options().items()
+        ]
+
+    def spec(self, seed: int) -> JudgeSpec:
         """The judge that these flags mean; `seed` is that of judges which draw."""
-        return JudgeOptions(
-            model_type=self.model_type,
-            model_id=self.model_id,
-            model_url=self.model_url,
-            adapter=self.adapter,
-            reference=self.reference,
-            reduction=self.reduction,
-            pooling=self.pooling,
-            dtype=self.dtype,
-            mode=self.mode,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            seed=seed,
-            name=self.name,
-            device=self.device,
-            system=self.system,
-            weights=self.weights,
-            by_probability=self.by_probability,
-            min_confidence=self.min_confidence,
-            problems=comma_list(self.tests),
-            sandbox=SandboxOptions(
-                workers=self.workers,
-                level=self.level,
-                cpu_s=self.cpu_s,
-                wall_s=self.wall_s,
-                memory_bytes=self.memory_mib << 20,
-            ),
+        if self.model and (self.model_type or self.model_id):
+            raise ConfigError("give --model, or the original's --model-type and --model-id")
+        text = self.model or from_original(self.model_type, self.model_id)
+        return parse_judge(text, self.options, name=self.name, seed=seed)
+
+    def check(self, ctx: click.Context, spec: JudgeSpec) -> None:
+        """Raise ConfigError for flags about requests where nobody is asked."""
+        if any(one.about.is_chat for one in [spec, *spec.members()]):
+            return
+        asking = {one.name for one in fields(AskingFlags)} - _FOR_ANY_JUDGE
+        refuse(ctx, asking, f"is for chat models, and {spec} asks none")
+
+
+def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    """Raise ConfigError if one of these flags was given."""
+    for param in ctx.command.get_params(ctx):
+        is_given = ctx.get_parameter_source(param.name or "") is _COMMAND_LINE
+        if param.name in names and is_given:
+            raise ConfigError(f"{param.opts[0]} {why}")
+
+
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+
+
+def from_original(model_type: str, model_id: str) -> str:
+    """KIND:NAME of the original's --model-type and --model-id."""
+    if not model_type:
+        raise ConfigError(f"which judge? --model KIND:NAME, where KIND is one of {_known()}")
+    kind = RENAMED.get(model_type, model_type)
+    if kind in ("length-bias", "length_bias"):
+        if model_id not in ("shorter", "longer"):
+            raise ConfigError("length-bias is two judges: --model shorter or --model longer")
+        return model_id
+    if kind in ("jury", "cascade"):
+        model_id = ",".join(
+            from_original(*part.split(":", 1)) if ":" in part else part
+            for part in comma_list(model_id)
         )
+    return f"{kind}:{model_id}" if model_id else kind
 
 
-def one_of(flag: str, value: Any, known: tuple[Any, ...]) -> Any:
-    """The value of a flag; raises ConfigError unless it is None or one of the known ones."""
-    if value is not None and value not in known:
-        raise ConfigError(f"{flag} is {value!r}; expected one of: {', '.join(known)}")
-    return value
+def _known() -> str:
+    return ", ".join(sorted(JUDGES))
+
+
+def _annotation(option: JudgeOption) -> Any:
+    """The flag of an option, typed and in its panel."""
+    flag = typer.Option(
+        option.flag,
+        *option.spec.also,
+        help=option.spec.help,
+        show_default=_default_of(option),
+        rich_help_panel="Sandbox" if option.goes_to == "sandbox" else JudgeFlags.PANEL,
+        click_type=choice(option.choices) if option.choices else None,
+    )
+    return Annotated[option.plain_type | None, flag]
+
+
+def choice(known: tuple[str, ...]) -> click.Choice[str]:
+    """The type of a flag that has only these values."""
+    return click.Choice(known)
+
+
+def _default_of(option: JudgeOption) -> str | bool:
+    return False if option.default in (None, "", False) else str(option.default)
+
+
+class JudgeCommand(TyperCommand):
+    """A command whose help shows the options that the judge has which is named with it."""
+
+    _spec: JudgeSpec | None = None
+    _is_helping = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As ever; help looks for the judge among the words."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help, without what does not apply to this judge."""
+        self._spec, self._is_helping = _spec_in(ctx.meta.get(_WORDS, [])), True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_helping = False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All parameters; while help is shown, those that apply, with this judge's defaults."""
+        params = super().get_params(ctx)
+        if not self._is_helping:
+            return params
+        depends = all_options().keys() | _ASKING
+        shown = _shown_for(self._spec)
+        applying = [one for one in params if one.name not in depends or one.name in shown]
+        return [_for_judge(one, self._spec) for one in applying]
+
+
+def _for_judge(param: click.Parameter, spec: JudgeSpec | None) -> click.Parameter:
+    """The parameter as the help of this judge shows it."""
+    if spec is None or not isinstance(param, click.Option):
+        return param
+    shown = copy.copy(param)
+    if param.name == "model":
+        shown.help = f"{spec.about.help} (Without it, help lists all judges.)"
+    for one in reversed([spec, *spec.members()]):
+        if param.name in one.about.flags:
+            shown.show_default = _default_of(one.about.flags[param.name])
+    return shown
+
+
+_WORDS = "codefavor.words"
+_ASKING = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
+
+
+def _spec_in(words: list[str]) -> JudgeSpec | None:
+    """The judge that these words of a command name; None where they name none."""
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in ("--model", "-m"):
+            text = value if equals else (words[number + 1 : number + 2] or [""])[0]
+            try:
+                return parse_judge(text)
+            except ConfigError:
+                return None
+    return None
+
+
+def _shown_for(spec: JudgeSpec | None) -> frozenset[str]:
+    """The flags that apply to a judge; without one, those about requests."""
+    if spec is None:
+        return _ASKING
+    kinds = [spec.about, *(one.about for one in spec.members())]
+    shown = frozenset(name for kind in kinds for name in kind.flags)
+    return shown | _ASKING if any(kind.is_chat for kind in kinds) else shown

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import click
 import typer
+from click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 
 from codefavor import __version__
+from codefavor.cli.examples import add_examples
 from codefavor.errors import CodefavorError
 
 VERBS = {
@@ -45,16 +47,24 @@ class LazyVerbs(TyperGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
-        if ctx.resilient_parsing or _wants_overview():
+        if _wants_overview() and not ctx.resilient_parsing:
             return click.Command(cmd_name, short_help=VERBS[cmd_name])
         module = importlib.import_module(f"codefavor.cli.{cmd_name}")
         if hasattr(module, "app"):
             group = typer.main.get_group(module.app)
             group.name = cmd_name
-            return group
+            return add_examples(group, cmd_name)
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(module.command)
-        return typer.main.get_command(single)
+        single.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
+        return add_examples(typer.main.get_command(single), cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs that begin so, without importing any."""
+        return [
+            CompletionItem(name, help=words)
+            for name, words in VERBS.items()
+            if name.startswith(incomplete)
+        ] or super().shell_complete(ctx, incomplete)
 
 
 def _wants_overview() -> bool:
@@ -66,7 +76,6 @@ def _wants_overview() -> bool:
 app = typer.Typer(
     cls=LazyVerbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Code preference: make the data, train the judge, measure both.",
 )

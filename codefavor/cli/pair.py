@@ -10,10 +10,10 @@ import typer
 
 from codefavor.cli import pair_checks, pair_overlap
 from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_programs
-from codefavor.cli.engine_options import data_folder
+from codefavor.cli.engine_options import SandboxLevel, data_folder
 from codefavor.errors import DataError
 from codefavor.pairs.balance import balance_by_length
-from codefavor.pairs.by_score import pair_by_execution
+from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
 from codefavor.records import Preference, Row, read_records, read_rows, write_rows
 from codefavor.sources.problems import load_problems
@@ -35,7 +35,7 @@ def mutants(
     candidates: Annotated[int, typer.Option(help="Wrong programs tried a level, problem.")] = 9,
     per_problem: Annotated[int, typer.Option(help="Pairs kept a level and problem.")] = 1,
     seed: Seed = 0,
-    sandbox_level: Annotated[str, typer.Option(help="Least isolation.")] = "L2",
+    sandbox_level: SandboxLevel = "L2",
 ) -> None:
     """Verified mutants, with no model: levelled, balanced and split pairs. Resumable."""
     settings = DataSettings(

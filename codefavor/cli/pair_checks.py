@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.evaluation.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
+from codefavor.audits.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
 from codefavor.pairs.balance import shorter_accuracy
 from codefavor.records import Preference, read_records, write_rows, write_text
 

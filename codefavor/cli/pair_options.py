@@ -57,13 +57,15 @@ class PairFlags:
     judge_backend: Annotated[
         str,
         typer.Option(
-            help="kind:model of the judge (default: the teacher); a budget counts for each."
+            "--judge-model",
+            "--judge-backend",
+            help="KIND:NAME of the judge (default: the teacher); a budget counts for each.",
         ),
     ] = ""
     judge_options: Annotated[
         list[str] | None, typer.Option("--judge-set", help="An option of the judge's backend.")
     ] = None
-    level: Annotated[str, typer.Option(help="Least isolation accepted: L3, L2, L1.")] = "L2"
+    sandbox_level: flags.SandboxLevel = "L2"
     workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0
     balance: Annotated[
         bool,
@@ -91,9 +93,9 @@ class PairFlags:
         """Raise ConfigError for flags that do not go together."""
         Verifier(ways=self.ways(), margin=self.margin)
         if self.judge_backend and "judge" not in self.ways():
-            raise ConfigError("--judge-backend needs --verify judge")
+            raise ConfigError("--judge-model needs --verify judge")
         if self.judge_backend and engine.batch:
-            raise ConfigError("--batch asks one backend; leave out --judge-backend")
+            raise ConfigError("--batch asks one backend; leave out --judge-model")
 
     @contextlib.contextmanager
     def checking(
@@ -115,7 +117,9 @@ class PairFlags:
             )
             if verifier.runs_programs and not self.dry_run:
                 n_workers = self.workers or os.cpu_count() or 1
-                pool = stack.enter_context(SandboxPool(n_workers, required_level=self.level))
+                pool = stack.enter_context(
+                    SandboxPool(n_workers, required_level=self.sandbox_level)
+                )
                 context.sandbox = pool
             yield Checking(verifier, context, asker)
 

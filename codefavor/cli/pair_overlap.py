@@ -9,18 +9,18 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import data_folder
-from codefavor.errors import DataError
-from codefavor.evaluation.contamination_report import (
+from codefavor.audits.contamination_report import (
     USUAL,
     benchmark_texts,
-    contamination_html,
     table_rows,
 )
+from codefavor.cli.engine_options import data_folder
+from codefavor.errors import DataError
 from codefavor.pairs.contamination import Text
 from codefavor.pairs.decontamination import Decontamination, Limits, decontaminate
 from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference, read_records, write_rows, write_text
+from codefavor.reports.contamination_page import contamination_html
 
 Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
 

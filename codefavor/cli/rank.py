@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -13,16 +13,15 @@ from codefavor import __version__
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
-    expanded,
     fail_if_all_failed,
     parse_options,
     summary,
 )
-from codefavor.cli.judge_flags import JudgeFlags, one_of
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice
+from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.judge_options import COMBINED_KINDS, JudgeOptions, TestBench
 from codefavor.evaluation.rank_step import (
     Method,
     candidate_rows,
@@ -31,6 +30,8 @@ from codefavor.evaluation.rank_step import (
     summarize,
 )
 from codefavor.journal import read_journal
+from codefavor.judges.sandboxed import TestBench
+from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.sources.problems import load_problems
@@ -46,7 +47,7 @@ Problems = Annotated[
 MethodFlag = Annotated[
     str,
     typer.Option(
-        "--method",
+        click_type=choice(get_args(Method)),
         help="tournament: every two meet, n(n-1)/2 games; best-of-n: knock-out, n-1 games. "
         "A game is asked in both orders.",
     ),
@@ -57,9 +58,13 @@ Keep = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of judges that draw.")]
 
+# Its help shows the options of the judge that is named with it.
+COMMAND_CLASS = JudgeCommand
+
 
 @expanded
 def command(
+    ctx: typer.Context,
     completions: Completions,
     out: Out,
     judge: JudgeFlags,
@@ -73,18 +78,21 @@ def command(
     """Rank the programs for each problem; the same command after a kill goes on where it was."""
     if not completions.is_file():
         raise DataError(f"{completions}: no such file")
-    chosen: Method = one_of("--method", method, get_args(Method))
+    chosen = cast("Method", method)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = candidate_rows(completions, known, criteria)
-    options = _checked(judge.options(seed), rows, known)
-    backends = options.make_backends(parse_options(asking.backend_options or []))
+    spec = _checked(judge.spec(seed), rows, known)
+    judge.check(ctx, spec)
+    backends = spec.make_backends(parse_options(asking.backend_options or []))
     with contextlib.ExitStack() as stack:
         bench = None
-        if options.needs_tests():
-            sets = [load_problems(name, data_dir=data_folder()) for name in options.problems]
+        if "pool" in spec.needs():
+            sandbox = spec.sandbox()
+            sets = [load_problems(name, data_dir=data_folder()) for name in sandbox.sets]
             tested = {one.id: one for some in sets or [list(known.values())] for one in some}
-            bench = TestBench(tested, stack.enter_context(options.sandbox.make_pool()))
-        made = options.make_judge([], backends, bench)
+            pool = stack.enter_context(sandbox.make_pool())
+            bench = TestBench(tested, pool, sandbox.limits)
+        made = spec.make_judge(backends, bench=bench)
         context = Context()
         if backends:
             first, *others = backends.values()
@@ -102,7 +110,7 @@ def command(
                 "method": chosen,
                 "criteria": criteria,
                 "problems_sha256": problems_sha256(known.values()),
-                "judge": options.describe(made, backends),
+                "judge": spec.describe(made, backends),
                 "code_version": __version__,
             },
             context=context,
@@ -116,19 +124,14 @@ def command(
     fail_if_all_failed(counts)
 
 
-def _checked(options: JudgeOptions, rows: list[Row], problems: dict[str, Problem]) -> JudgeOptions:
+def _checked(spec: JudgeSpec, rows: list[Row], problems: dict[str, Problem]) -> JudgeSpec:
     """The judge for these programs; raises ConfigError for one that needs labelled pairs."""
-    kinds = [options.kind]
-    if options.kind in COMBINED_KINDS:
-        members = options.members()
-        kinds += ["stored" if one is None else one.kind for one in members]
-    if {"ngram", "stored"} & set(kinds):
+    if "items" in spec.needs():
         raise ConfigError(
             "rank needs a judge that can be asked about any two programs; the n-gram baseline and "
             "stored runs only know labelled pairs"
         )
-    languages = {problems[row["id"]].language for row in rows}
-    return options.fitted(languages)
+    return spec.fitted({problems[row["id"]].language for row in rows})
 
 
 def _told(out: Path, n_error: int) -> dict[str, Any]:

@@ -12,8 +12,11 @@ import typer
 
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError, MissingPackageError
-from codefavor.evaluation.data_browser import render_data_report
-from codefavor.evaluation.leaderboard import (
+from codefavor.evaluation.suite import load_task, task_of
+from codefavor.journal import read_journal
+from codefavor.records import Row, write_text
+from codefavor.reports.data_browser import render_data_report
+from codefavor.reports.leaderboard import (
     entry_of,
     read_costs,
     read_references,
@@ -22,13 +25,10 @@ from codefavor.evaluation.leaderboard import (
     to_markdown,
     with_labels,
 )
-from codefavor.evaluation.leaderboard_charts import CostPoint
-from codefavor.evaluation.leaderboard_page import leaderboard_html
-from codefavor.evaluation.report import render_demo_report
-from codefavor.evaluation.results import read_result, rows_path
-from codefavor.evaluation.suite import load_task, task_of
-from codefavor.journal import read_journal
-from codefavor.records import Row, write_text
+from codefavor.reports.leaderboard_charts import CostPoint
+from codefavor.reports.leaderboard_page import leaderboard_html
+from codefavor.reports.report import render_demo_report
+from codefavor.result_file import read_result, rows_path
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 
@@ -106,7 +106,9 @@ def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
         if task.benchmark == "pairs":
             task = replace(task, data=data)
         # All pairs of a benchmark, whichever of them a run was limited to.
-        task = replace(task, limit=None, attack="", protocol="both-orders", orders=None)
+        task = replace(
+            task, limit=None, sample=None, attack="", protocol="both-orders", orders=None
+        )
         if task in tried:
             continue
         tried.add(task)

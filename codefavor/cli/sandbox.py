@@ -1,29 +1,34 @@
-"""`codefavor sandbox`: what isolation this machine gives, proven."""
+"""`codefavor sandbox`: what isolation this machine gives, and which lane tests run in."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from codefavor.sandbox import SandboxPool
+from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.errors import DataError
+from codefavor.sandbox import Lane, SandboxPool, choose_lane
+from codefavor.sources.problems import NAMES, load_problems
 
-app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox.")
+app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox; explain lanes.")
 
 
 @app.callback()
 def _main() -> None:
-    """Prove the isolation of the sandbox."""
+    """Prove the isolation of the sandbox; explain lanes."""
 
 
 @app.command()
 def check(
-    level: Annotated[str, typer.Option(help="Fail below this level.")] = "L2",
+    sandbox_level: SandboxLevel = "L2",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try to break out of the jail, and print the level that this proves."""
-    with SandboxPool(1, required_level=level) as pool:
+    with SandboxPool(1, required_level=sandbox_level) as pool:
         proof = pool.proof
         example = pool.run("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n")
     if as_json:
@@ -36,3 +41,40 @@ def check(
     typer.echo(f"one run        {example.outcome} in {example.seconds * 1000:.0f} ms")
     for reason in proof.reasons:
         typer.echo(f"not higher     {reason}")
+
+
+@app.command()
+def explain(
+    tests: Annotated[
+        str,
+        typer.Argument(
+            help="A Python file of tests, a problem set (starter, humaneval+, ...), or a JSONL "
+            "file of problems."
+        ),
+    ],
+    entry_point: Annotated[
+        str, typer.Option(help="The function under test, for a Python file that names others.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Say which lane runs these tests, and why, without running anything.
+
+    `split`: the program cannot influence the verdict. `together`: tests and program share a
+    process, as on your desk; believed only with `--accept together`.
+    """
+    lanes: list[tuple[str, Lane]]
+    if tests in NAMES or Path(tests).suffix in (".jsonl", ".gz"):
+        problems = load_problems(tests, data_dir=data_folder())
+        lanes = [(p.id, choose_lane(p.tests, p.entry_point)) for p in problems]
+    elif Path(tests).is_file():
+        lanes = [(tests, choose_lane(Path(tests).read_text(encoding="utf-8"), entry_point))]
+    else:
+        raise DataError(f"{tests}: no such file, and the known sets are {', '.join(NAMES)}")
+    for name, lane in lanes:
+        if as_json:
+            typer.echo(json.dumps({"id": name, "lane": lane.name, "reason": lane.reason}))
+        elif len(lanes) == 1 or lane.name != "split":
+            typer.echo(f"{lane.name:<9} {name}: {lane.reason}")
+    if not as_json:
+        counts = Counter(lane.name for _, lane in lanes)
+        typer.echo(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import RerunChanged, data_folder, forget_run
+from codefavor.cli.engine_options import RerunChanged, SandboxLevel, data_folder, forget_run
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
@@ -36,14 +36,14 @@ def command(
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
-    level: Annotated[str, typer.Option(help="Least isolation accepted: L3, L2, L1.")] = "L2",
-    in_process: Annotated[
-        bool,
+    sandbox_level: SandboxLevel = "L2",
+    accept: Annotated[
+        str,
         typer.Option(
-            help="Tests in the program's process: faster, and a hostile program can forge "
-            "its verdict. Results are marked in_process."
+            help="`together`: also believe tests that must run in the program's own process "
+            "(mocks, fixtures, files). A hostile program can forge these; each row says so."
         ),
-    ] = False,
+    ] = "",
     retry_errors: Annotated[
         bool, typer.Option(help="Run again what ended as an error of the sandbox.")
     ] = False,
@@ -61,15 +61,15 @@ def command(
     n_workers = workers or os.cpu_count() or 1
     if fresh:
         forget_run(journal_of(out))
-    with SandboxPool(n_workers, required_level=level, allow_in_process=in_process) as pool:
+    with SandboxPool(n_workers, required_level=sandbox_level, accept=accept) as pool:
         manifest = {
             "step": "score",
             "limits": asdict(limits),
             "sandbox_level": pool.level,
-            "in_process": in_process,
+            "accept": accept,
         }
         counts = run_to_file(
-            score_completions(limits, in_process=in_process),
+            score_completions(limits),
             rows,
             out,
             manifest=manifest,

@@ -10,6 +10,7 @@ import typer
 
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
+from codefavor.cli.option_groups import expanded
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
@@ -19,8 +20,8 @@ from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
 
 app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts and preference data.")
-app.command("commit-instruct")(flags.expanded(commit_instruct))
-app.command("critic-evol")(flags.expanded(critic_evol))
+app.command("commit-instruct")(expanded(commit_instruct))
+app.command("critic-evol")(expanded(critic_evol))
 
 
 @app.callback()
@@ -29,7 +30,7 @@ def _main() -> None:
 
 
 @app.command()
-@flags.expanded
+@expanded
 def drafts(
     out: Annotated[Path, typer.Option("--out", help="JSONL of completions to write.")],
     engine: flags.EngineFlags,

@@ -24,7 +24,7 @@ from codefavor.training.plan import (
     training_environment,
 )
 from codefavor.training.recipes import find_recipes, load_yaml, parse_value
-from codefavor.training.signs import sick_signs
+from codefavor.training.training_health import health_warnings
 
 _SHOWN = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy", "reward")
 
@@ -41,7 +41,9 @@ def command(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Train on this file instead.")] = None,
     gpus: Annotated[int | None, typer.Option(help="0 for the CPU; default: all there are.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Empty the output folder first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", "--overwrite", help="Empty the output folder first.")
+    ] = False,
     check: Annotated[
         bool, typer.Option(help="Check the recipe and estimate it before the launch.")
     ] = True,
@@ -108,9 +110,9 @@ def check_memory(plan: TrainingPlan) -> None:
 
 
 def describe(run: TrainingRun) -> str:
-    """What a finished run has to say, its sick signs included."""
+    """What a finished run has to say, its health warnings included."""
     state = "was finished before" if run.is_reused else "finished"
-    signs = "".join(f"\nwarning: {sign}" for sign in sick_signs(run.metrics))
+    signs = "".join(f"\nwarning: {sign}" for sign in health_warnings(run.metrics))
     return f"{state}: {run.output_dir} ({run.seconds:.0f} s){signs}"
 
 
@@ -137,16 +139,16 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
 
 
 def follow(followed: list[Row], row: Row) -> None:
-    """One line per log on stderr, and every sick sign once, as soon as it shows."""
+    """One line per log on stderr, and every health warning once, as soon as it shows."""
     if row.get("event") == "begin":
         print(f"step {row['step']}/{row['max_steps']}: begins", file=sys.stderr)
     if "event" in row:
         return
-    before = {sign.partition("(")[0] for sign in sick_signs(followed)}
+    before = {sign.partition("(")[0] for sign in health_warnings(followed)}
     followed.append(row)
     if "loss" in row:
         values = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if row.get(name) is not None)
         print(f"step {row['step']}/{row['max_steps']}: {values}", file=sys.stderr)
-    for sign in sick_signs(followed):
+    for sign in health_warnings(followed):
         if sign.partition("(")[0] not in before:
             print(f"warning: {sign}", file=sys.stderr)

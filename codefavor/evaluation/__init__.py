@@ -1,1 +1,1 @@
-"""Benchmarks, statistics and reports."""
+"""A judge on a benchmark, from files to a result file."""

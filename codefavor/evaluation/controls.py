@@ -7,18 +7,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from codefavor.evaluation.metrics import (
+from codefavor.judges.base import Judge
+from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
+from codefavor.records import Comparison, Row
+from codefavor.statistics.intervals import Gain, Interval, cluster_bootstrap_interval, none_if_nan
+from codefavor.statistics.metrics import (
     CHOSEN_FIRST,
     REJECTED_FIRST,
     JudgedPair,
     compare_systems,
     judged_pairs,
 )
-from codefavor.evaluation.statistics import Gain, Interval, cluster_bootstrap_interval, none_if_nan
-from codefavor.judges.base import Judge, make_judge
-from codefavor.records import Comparison, Row
 
-TRIVIAL = ("random", "shorter", "longer")
+TRIVIAL = {"random": RandomJudge, "shorter": ShorterJudge, "longer": LongerJudge}
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ def controlled_accuracy(
     return Controlled(cue, len(right), len(wrong), _mean(right), _mean(wrong), interval)
 
 
-def trivial_records(items: Sequence[Row], names: Sequence[str] = TRIVIAL) -> dict[str, list[Row]]:
+def trivial_records(items: Sequence[Row]) -> dict[str, list[Row]]:
     """What the trivial judges say about these pairs, in both orders, as stored rows."""
-    return {name: judge_now(make_judge(name), items) for name in names}
+    return {name: judge_now(make(), items) for name, make in TRIVIAL.items()}
 
 
 def judge_now(judge: Judge, items: Sequence[Row]) -> list[Row]:

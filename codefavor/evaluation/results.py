@@ -6,18 +6,16 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from codefavor.errors import DataError
 from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
-from codefavor.evaluation.metrics import score
 from codefavor.judges.base import raise_errors
 from codefavor.judges.likelihood import verdict_of_totals
 from codefavor.judges.llm import reread
-from codefavor.records import Row, Verdict, canonical_json, content_id, write_text
+from codefavor.records import Row, Verdict, canonical_json, content_id
+from codefavor.result_file import FORMAT
+from codefavor.statistics.metrics import score
 
-FORMAT = "codefavor-result-1"
 _PACKAGES = ("codefavor", "torch", "transformers", "peft", "openai", "numpy", "scipy")
 
 
@@ -113,32 +111,6 @@ def versions() -> Row:
         except PackageNotFoundError:
             continue
     return found
-
-
-def rows_path(out: Path) -> Path:
-    """The journal of a result file: in the folder `rows` beside it, out of the way of *.json."""
-    return out.parent / "rows" / f"{out.stem}.jsonl"
-
-
-def write_result(path: Path, result: Row) -> None:
-    """Write a result file, whole or not at all."""
-    write_text(path, [json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n"])
-
-
-def read_result(path: Path) -> Row:
-    """A result file; raises DataError for anything else."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(result, dict) or result.get("format") != FORMAT:
-        raise DataError(
-            f"{path}: not a result of `codefavor evaluate` (expected a JSON object whose "
-            f"'format' is {FORMAT!r})"
-        )
-    return result
 
 
 def _record_id(record: Row) -> str:

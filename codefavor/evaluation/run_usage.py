@@ -8,20 +8,20 @@ from codefavor.backends.base import Backend, Usage
 from codefavor.engine.context import Context
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts
-from codefavor.evaluation.judge_options import JudgeOptions
 from codefavor.journal import Responses
 from codefavor.judges.base import Judge
 from codefavor.judges.jury import Cascade
+from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Row
 
 # Backends whose model computes in this process.
 _IN_PROCESS = ("local", "embedded", "fake")
 
 
-def is_elsewhere(options: JudgeOptions, backends: Iterable[Backend]) -> bool:
+def is_elsewhere(spec: JudgeSpec, backends: Iterable[Backend]) -> bool:
     """Whether others than this process compute: a server, or the processes of the sandbox."""
     is_served = any(backend.name not in _IN_PROCESS for backend in backends)
-    return is_served or options.needs_tests()
+    return is_served or "pool" in spec.needs()
 
 
 def usage_of(

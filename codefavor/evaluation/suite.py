@@ -10,31 +10,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from codefavor import __version__
 from codefavor.backends.base import Backend
+from codefavor.benchmarks.attacks import Side, attack_items, robustness
+from codefavor.benchmarks.codeprefbench import ASPECTS, averages, find_files, read_tasks
+from codefavor.benchmarks.comments import CommentRule
+from codefavor.benchmarks.item_tests import tests_of
+from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items
+from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.attacks import Side, attack_items, robustness
-from codefavor.evaluation.benchmarks import BENCHMARKS, load_items
-from codefavor.evaluation.codeprefbench import ASPECTS, averages, find_files, read_tasks
-from codefavor.evaluation.comments import CommentRule
 from codefavor.evaluation.controls import judge_now
-from codefavor.evaluation.item_tests import tests_of
-from codefavor.evaluation.judge_options import LOCAL_KINDS, JudgeOptions, TestBench
-from codefavor.evaluation.metrics import score
-from codefavor.evaluation.pairs_benchmark import Orders, judge_step, read_items
-from codefavor.evaluation.results import (
-    read_result,
-    rescore,
-    result_of,
-    rows_path,
-    write_result,
-)
+from codefavor.evaluation.results import rescore, result_of
 from codefavor.evaluation.run_usage import is_elsewhere, usage_of
-from codefavor.evaluation.subgroups import subgroups
 from codefavor.journal import (
     Journal,
     Responses,
@@ -43,9 +34,15 @@ from codefavor.journal import (
     read_journal,
     rewrite_journal,
 )
-from codefavor.judges.base import Judge, make_judge
+from codefavor.judges.base import BatchJudge, Judge
 from codefavor.judges.llm import LlmJudge
-from codefavor.records import Row, content_id
+from codefavor.judges.ngram import NgramJudge
+from codefavor.judges.sandboxed import TestBench
+from codefavor.judges.spec import JudgeSpec
+from codefavor.records import Choice, Row, content_id
+from codefavor.result_file import read_result, rows_path, write_result
+from codefavor.statistics.metrics import score
+from codefavor.statistics.subgroups import subgroups
 
 Protocol = Literal["both-orders", "paper"]
 # Instead of criteria of one's own: no pair states any.
@@ -62,8 +59,9 @@ class Task:
     """What to judge and how.
 
     `data` is the data file (a folder for codeprefbench), `data_dir` the common data folder.
-    `comments` None means the protocol's own rule. `limit` draws so many pairs by the hash of
-    `seed` and id. `criteria` replaces those of the pairs ("none": they are left out), `group_by`
+    `comments` None means the protocol's own rule. `sample` draws so many pairs by the hash of
+    `seed` and id, `limit` takes the first so many (of those). `criteria` replaces those of the
+    pairs ("none": they are left out), `group_by`
     names fields to report apart.
     `attack` changes one side of every pair without changing its meaning (see `attacks`).
     """
@@ -76,12 +74,26 @@ class Task:
     orders: Orders | None = None
     comments: CommentRule | None = None
     limit: int | None = None
+    sample: int | None = None
     seed: int = 0
     has_style_control: bool = False
     criteria: str = ""
     group_by: tuple[str, ...] = ()
     attack: str = ""
     attack_side: Side = "rejected"
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a word that a setting cannot be."""
+        words = {
+            "protocol": (self.protocol, get_args(Protocol)),
+            "orders": (self.orders, (None, *get_args(Orders))),
+            "comments": (self.comments, (None, *get_args(CommentRule))),
+            "attack_side": (self.attack_side, get_args(Side)),
+        }
+        for name, (value, known) in words.items():
+            if value not in known:
+                expected = ", ".join(str(one) for one in known if one is not None)
+                raise ConfigError(f"{name} is {value!r}; expected one of: {expected}")
 
     @property
     def shown_orders(self) -> Orders:
@@ -91,7 +103,7 @@ class Task:
     @property
     def comment_rule(self) -> CommentRule:
         """What happens to comments (of CodePrefBench's verifiable aspects)."""
-        return self.comments or ("paper" if self.protocol == "paper" else "removed")
+        return self.comments or ("paper" if self.protocol == "paper" else "strip")
 
     def settings(self) -> Row:
         """What a result file and a manifest say about the task."""
@@ -100,8 +112,10 @@ class Task:
             row |= {"comments": self.comment_rule, "aspects": list(self.aspects)}
         if self.criteria:
             row["criteria"] = self.criteria
+        if self.sample is not None:
+            row |= {"sample": self.sample, "seed": self.seed}
         if self.limit is not None:
-            row |= {"limit": self.limit, "seed": self.seed}
+            row["limit"] = self.limit
         if self.attack:
             row |= {"attack": self.attack, "attack_side": self.attack_side}
         return row
@@ -123,11 +137,13 @@ def load_task(task: Task) -> list[Row]:
     if task.criteria:
         criteria = "" if task.criteria == NO_CRITERIA else task.criteria
         items = [{**item, "criteria": criteria} for item in items]
-    if task.limit is not None and task.limit < len(items):
+    if task.sample is not None and task.sample < len(items):
         # By hash of seed and id: a smaller sample lies within a larger one, whatever the order.
         order = sorted(items, key=lambda item: content_id(task.seed, item["id"]))
-        drawn = {item["id"] for item in order[: task.limit]}
+        drawn = {item["id"] for item in order[: task.sample]}
         items = [item for item in items if item["id"] in drawn]
+    if task.limit is not None:
+        items = items[: task.limit]
     if task.attack:
         items, _ = attack_items(items, task.attack, task.attack_side)
         if not items:
@@ -137,7 +153,7 @@ def load_task(task: Task) -> list[Row]:
 
 def task_of(result: Row, *, data: Path | None = None, data_dir: Path | None = None) -> Task:
     """The task that a result file is of, for finding its pairs again."""
-    settings = result["settings"]
+    settings = _todays_words(result["settings"])
     return Task(
         benchmark=result["benchmark"],
         data=data,
@@ -148,10 +164,21 @@ def task_of(result: Row, *, data: Path | None = None, data_dir: Path | None = No
         comments=settings.get("comments"),
         criteria=settings.get("criteria", ""),
         limit=settings.get("limit"),
+        sample=settings.get("sample"),
         seed=settings.get("seed", 0),
         attack=settings.get("attack", ""),
         attack_side=settings.get("attack_side", "rejected"),
     )
+
+
+def _todays_words(settings: Row) -> Row:
+    """The settings of a result file; older ones said removed, kept, and limit for a sample."""
+    found = dict(settings)
+    if found.get("comments") in ("removed", "kept"):
+        found["comments"] = {"removed": "strip", "kept": "keep"}[found["comments"]]
+    if "seed" in found and "sample" not in found:
+        found["sample"] = found.pop("limit", None)
+    return found
 
 
 def with_attacks(task: Task, attacks: Sequence[str], sides: Sequence[Side]) -> list[Task]:
@@ -165,15 +192,12 @@ def with_attacks(task: Task, attacks: Sequence[str], sides: Sequence[Side]) -> l
     return [task, *attacked]
 
 
-def result_path(folder: Path, task: Task, options: JudgeOptions) -> Path:
+def result_path(folder: Path, task: Task, spec: JudgeSpec) -> Path:
     """The result file of a task and a judge."""
     name = "-".join(
         part
         for part in (
-            options.name or options.model_type,
-            "" if options.name else Path(options.model_id).name,
-            "" if options.name or not options.adapter else options.adapter.name,
-            "" if options.name or options.model_type != "likelihood" else options.reduction,
+            spec.file_name(),
             "paper" if task.protocol == "paper" else "",
             _criteria_part(task.criteria),
             f"{task.attack}-{task.attack_side}" if task.attack else "",
@@ -194,8 +218,8 @@ class Kept:
     """What several tasks of one judge share: local models are loaded, and their texts scored,
     once; a server is started once. Close it at the end."""
 
-    judges: dict[JudgeOptions, Judge] = field(default_factory=dict)
-    backends: dict[JudgeOptions, dict[str, Backend]] = field(default_factory=dict)
+    judges: dict[JudgeSpec, Judge] = field(default_factory=dict)
+    backends: dict[JudgeSpec, dict[str, Backend]] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close all backends: a server that was started ends."""
@@ -206,7 +230,7 @@ class Kept:
 
 def run_task(
     task: Task,
-    options: JudgeOptions,
+    spec: JudgeSpec,
     out: Path,
     *,
     backend_options: Mapping[str, Any] | None = None,
@@ -223,18 +247,18 @@ def run_task(
     share their judges.
     """
     items = load_task(task)
-    options = _fitted(options, task, items)
+    spec = _fitted(spec, task, items)
     kept = kept or Kept()
-    if options not in kept.backends:
-        kept.backends[options] = options.make_backends(backend_options)
-    backends = kept.backends[options]
+    if spec not in kept.backends:
+        kept.backends[spec] = spec.make_backends(backend_options)
+    backends = kept.backends[spec]
     backend = next(iter(backends.values()), None)
     with contextlib.ExitStack() as stack:
-        bench = _test_bench(task, options, items, stack)
-        judge = kept.judges.get(options) or options.make_judge(items, backends, bench)
-        if options.kind in LOCAL_KINDS:
-            kept.judges[options] = judge
-        described = options.describe(judge, backends)
+        bench = _test_bench(task, spec, items, stack)
+        judge = kept.judges.get(spec) or spec.make_judge(backends, items, bench)
+        if isinstance(judge, BatchJudge):
+            kept.judges[spec] = judge
+        described = spec.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
         manifest = _manifest(task, described)
@@ -258,9 +282,9 @@ def run_task(
     result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
-    timed = None if is_elsewhere(options, backends.values()) else cpu_s
+    timed = None if is_elsewhere(spec, backends.values()) else cpu_s
     result["usage"] = usage_of(records, counts, judge, context, timed, in_batch=in_batch)
-    _add_robustness(result, task, options, out)
+    _add_robustness(result, task, spec, out)
     write_result(out, result)
     return result, counts
 
@@ -276,20 +300,19 @@ def _manifest(task: Task, judge: Row) -> Row:
 
 
 def _test_bench(
-    task: Task, options: JudgeOptions, items: Sequence[Row], stack: contextlib.ExitStack
+    task: Task, spec: JudgeSpec, items: Sequence[Row], stack: contextlib.ExitStack
 ) -> TestBench | None:
     """The tests and the sandbox of a judge that runs programs; None for the others."""
-    if not options.needs_tests():
+    if "pool" not in spec.needs():
         return None
+    sandbox = spec.sandbox()
     problems = tests_of(
-        task.benchmark, items, problems=options.problems, data=task.data, data_dir=task.data_dir
+        task.benchmark, items, problems=sandbox.sets, data=task.data, data_dir=task.data_dir
     )
-    return TestBench(problems, stack.enter_context(options.sandbox.make_pool()))
+    return TestBench(problems, stack.enter_context(sandbox.make_pool()), sandbox.limits)
 
 
-def rescore_task(
-    task: Task, options: JudgeOptions, out: Path, *, stored: Path | None = None
-) -> Row:
+def rescore_task(task: Task, spec: JudgeSpec, out: Path, *, stored: Path | None = None) -> Row:
     """Read all stored replies again, recompute every number, write the result; asks nobody.
 
     `stored` is another result file whose rows are read (a likelihood run, for another
@@ -301,27 +324,28 @@ def rescore_task(
             f"{journal_path}: no stored replies; run the same command without --rescore"
         )
     items = load_task(task)
-    manifest: Row = {"judge": {"name": options.name or out.stem, "kind": options.kind}}
+    manifest: Row = {"judge": {"name": spec.name or out.stem, "kind": spec.kind}}
     if manifest_path(journal_path).is_file():
         manifest = json.loads(manifest_path(journal_path).read_text(encoding="utf-8"))
     judge = manifest["judge"]
     if judge["kind"] == "likelihood":
-        if judge.get("reduction") != options.reduction and not options.name:
-            judge["name"] = f"likelihood ({options.reduction})"
-        judge["reduction"] = options.reduction
-    judge["name"] = options.name or judge["name"]
+        reduction = spec.value_or("reduction", judge.get("reduction"))
+        if judge.get("reduction") != reduction and not spec.name:
+            judge["name"] = f"likelihood ({reduction})"
+        judge["reduction"] = reduction
+    judge["name"] = spec.name or judge["name"]
     records = rescore(read_journal(journal_path), judge)
     rewrite_journal(rows_path(out), manifest, records)
     old = read_result(out) if out.is_file() else {}
     result = _finish(task, items, records, judge)
     result |= {key: old[key] for key in ("usage", "prompt_sha256") if key in old}
-    _add_robustness(result, task, options, out)
+    _add_robustness(result, task, spec, out)
     write_result(out, result)
     return result
 
 
-def _add_robustness(result: Row, task: Task, options: JudgeOptions, out: Path) -> None:
-    base = rows_path(result_path(out.parent, replace(task, attack=""), options))
+def _add_robustness(result: Row, task: Task, spec: JudgeSpec, out: Path) -> None:
+    base = rows_path(result_path(out.parent, replace(task, attack=""), spec))
     if task.attack and base.is_file():
         found = robustness(
             read_journal(base),
@@ -332,16 +356,16 @@ def _add_robustness(result: Row, task: Task, options: JudgeOptions, out: Path) -
         result["robustness"] = found.to_row()
 
 
-def _fitted(options: JudgeOptions, task: Task, items: Sequence[Row]) -> JudgeOptions:
-    """The judge's options as the protocol and the data want them."""
-    ties = "B" if task.protocol == "paper" else options.length_ties
-    return replace(options.fitted({item["language"] for item in items}), length_ties=ties)
+def _fitted(spec: JudgeSpec, task: Task, items: Sequence[Row]) -> JudgeSpec:
+    """The judge's spec as the protocol and the data want them."""
+    ties: Choice = "B" if task.protocol == "paper" else spec.ties
+    return replace(spec.fitted({item["language"] for item in items}), ties=ties)
 
 
 def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row) -> Row:
     style = None
     if task.has_style_control:
-        style = judge_now(make_judge("ngram", items=items), items)
+        style = judge_now(NgramJudge(items), items)
     result = result_of(
         records,
         items,

@@ -1,33 +1,15 @@
-"""What a judge is, the judges there are, and judging in both orders."""
+"""What a judge is, and judging in both orders."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from math import exp, isfinite
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from codefavor.backends.microbatch import MicroBatcher
-from codefavor.errors import BackendError, CodefavorError, ConfigError
+from codefavor.errors import BackendError, CodefavorError
 from codefavor.records import Comparison, Verdict
-
-# kind -> (module, name of the class or function that makes the judge from options)
-JUDGES: dict[str, tuple[str, str]] = {
-    "random": ("codefavor.judges.baselines", "RandomJudge"),
-    "shorter": ("codefavor.judges.baselines", "ShorterJudge"),
-    "longer": ("codefavor.judges.baselines", "LongerJudge"),
-    "pairwise": ("codefavor.judges.pairwise", "PairwiseJudge"),
-    "likelihood": ("codefavor.judges.likelihood", "LikelihoodJudge"),
-    "scalar": ("codefavor.judges.scalar", "ScalarJudge"),
-    "process": ("codefavor.judges.process", "ProcessJudge"),
-    "jury": ("codefavor.judges.jury", "Jury"),
-    "cascade": ("codefavor.judges.jury", "Cascade"),
-    "execution": ("codefavor.judges.execution", "ExecutionJudge"),
-    "ngram": ("codefavor.judges.ngram", "NgramJudge"),
-    "llm": ("codefavor.judges.llm", "LlmJudge"),
-}
 
 Answer = Verdict | CodefavorError
 
@@ -136,25 +118,3 @@ def merge_orders(first: Verdict, second: Verdict) -> Verdict:
     if "undecided" in (first.choice, second.choice):
         return Verdict("undecided", p_a, raw)
     return Verdict(first.choice if first.choice == second.choice else "tie", p_a, raw)
-
-
-def make_judge(kind: str, **options: Any) -> Judge:
-    """The judge of this kind; raises ConfigError for an unknown kind or option."""
-    if kind not in JUDGES:
-        raise ConfigError(f"unknown judge {kind!r}; known: {', '.join(sorted(JUDGES))}")
-    module, name = JUDGES[kind]
-    maker = cast("Callable[..., Judge]", getattr(import_module(module), name))
-    known = inspect.signature(maker).parameters
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ConfigError(
-            f"the judge {kind!r} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}"
-        )
-    missing = [
-        option
-        for option, parameter in known.items()
-        if parameter.default is inspect.Parameter.empty and option not in options
-    ]
-    if missing:
-        raise ConfigError(f"the judge {kind!r} needs the option {missing[0]!r}")
-    return maker(**options)

@@ -15,7 +15,7 @@ class RunsTests(Protocol):
     """What this judge needs of a sandbox pool."""
 
     async def run_async(
-        self, code: str, tests: str, limits: Any = None, *, entry_point: str = ""
+        self, code: str, tests: str, limits: Any = None, *, entry_point: str = "", setup: str = ""
     ) -> Execution: ...
 
 
@@ -36,7 +36,7 @@ class ExecutionJudge:
         self._problems = problems
         self._pool = pool
         self._limits = limits
-        self._runs: dict[tuple[str, str, str], asyncio.Task[Execution]] = {}
+        self._runs: dict[tuple[str, str, str, str], asyncio.Task[Execution]] = {}
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison. Raises SandboxError where the sandbox failed."""
@@ -60,11 +60,15 @@ class ExecutionJudge:
         return Verdict("A" if score_a > score_b else "B", None, raw)
 
     async def _run(self, code: str, problem: Problem) -> Execution:
-        key = (code, problem.tests, problem.entry_point)
+        key = (code, problem.tests, problem.entry_point, problem.setup)
         if key not in self._runs:
             self._runs[key] = asyncio.ensure_future(
                 self._pool.run_async(
-                    code, problem.tests, self._limits, entry_point=problem.entry_point
+                    code,
+                    problem.tests,
+                    self._limits,
+                    entry_point=problem.entry_point,
+                    setup=problem.setup,
                 )
             )
         execution = await self._runs[key]
@@ -80,4 +84,4 @@ def _told(run: Execution) -> dict[str, Any]:
 
 
 def _score(run: Execution) -> tuple[bool, float]:
-    return run.is_pass, run.passed / run.total if run.total else 0.0
+    return run.is_evidence_of_pass, run.share_of_checks

@@ -5,10 +5,57 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge, bind
-from codefavor.records import Comparison, Verdict, canonical_json
+from codefavor.judges.options import Option
+from codefavor.judges.stored import StoredJudge, held_out_weights
+from codefavor.records import Comparison, Row, Verdict, canonical_json
+
+# Weights of a jury's members that are learnt from their accuracies on other problems.
+BY_ACCURACY = "accuracy"
+
+
+def make_jury(
+    judges: Sequence[Judge],
+    items: Sequence[Row] = (),
+    *,
+    weights: Annotated[
+        str,
+        Option(
+            f"A number for each member, with commas; or {BY_ACCURACY}: by how often each was right "
+            "on other problems (of stored runs alone)."
+        ),
+    ] = "",
+    by_probability: Annotated[bool, Option("A stated probability is the share of a vote.")] = False,
+    name: str | None = None,
+) -> Jury:
+    """The weighted vote of its members."""
+    return Jury(
+        judges,
+        weights=_read_weights(weights, judges, items),
+        by_probability=by_probability,
+        name=name,
+    )
+
+
+def _read_weights(
+    text: str, judges: Sequence[Judge], items: Sequence[Row]
+) -> Sequence[float] | Mapping[str, Sequence[float]] | None:
+    if not text:
+        return None
+    if text == BY_ACCURACY:
+        stored = [judge for judge in judges if isinstance(judge, StoredJudge)]
+        if len(stored) < len(judges):
+            raise ConfigError("--weights accuracy needs stored runs: name result files alone")
+        return held_out_weights(stored, items)
+    try:
+        return [float(one) for one in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"--weights is {text!r}; expected numbers with commas, or {BY_ACCURACY}"
+        ) from error
 
 
 class Jury:
@@ -91,7 +138,13 @@ class Cascade:
     """
 
     def __init__(
-        self, judges: Sequence[Judge], *, min_confidence: float = 0.8, name: str | None = None
+        self,
+        judges: Sequence[Judge],
+        *,
+        min_confidence: Annotated[
+            float, Option("Below it the next member is asked.", low=0.5, high=1)
+        ] = 0.8,
+        name: str | None = None,
     ) -> None:
         if not judges:
             raise ConfigError("a cascade needs at least one judge")

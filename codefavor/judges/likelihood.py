@@ -7,14 +7,22 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from codefavor.backends.local import load_model
 from codefavor.errors import BackendError, ConfigError, DataError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
 from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.options import (
+    AdapterOption,
+    DeviceOption,
+    DtypeOption,
+    ModelFolder,
+    Option,
+    SystemOption,
+)
 from codefavor.judges.scorer import CompletionScore, SequenceScorer
-from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
+from codefavor.prompts.chat import solution_messages, solution_text
 from codefavor.records import Comparison, Row, canonical_json
 
 Reduction = Literal["mean", "sum", "implicit_mean", "implicit_sum"]
@@ -59,23 +67,29 @@ class LikelihoodJudge(BatchJudge):
 
     Only the answer counts, its end of turn included. `reduction` is "mean" (per token), "sum",
     or "implicit_mean"/"implicit_sum": policy minus reference. The reference is the same model
-    with its adapter disabled, or the model at `reference_path` for a policy without adapter.
+    with its adapter disabled, or the model at `reference` for a policy without adapter.
     `p_a` is the logistic of `scale` times the difference (default 1, implicit_sum 0.1). The
     order of the two programs plays no part, so there is no position bias.
     """
 
     def __init__(
         self,
-        model_path: Path | str,
-        adapter: Path | str | None = None,
-        reduction: Reduction = "mean",
+        model_path: ModelFolder,
+        adapter: AdapterOption = None,
+        reduction: Annotated[
+            Reduction,
+            Option("How the tokens' log-probabilities become one score.", names_result=True),
+        ] = "mean",
         *,
-        reference_path: Path | str | None = None,
+        reference: Annotated[
+            Path | str | None,
+            Option("Reference model of an implicit reduction without adapter.", record="weights"),
+        ] = None,
         scale: float | None = None,
         language: str = "python",
-        system: SystemTurn = "empty",
-        dtype: str = "auto",
-        device: str | None = None,
+        system: SystemOption = "empty",
+        dtype: DtypeOption = "auto",
+        device: DeviceOption = None,
         token_budget: int | None = None,
         name: str | None = None,
     ) -> None:
@@ -102,13 +116,13 @@ class LikelihoodJudge(BatchJudge):
         self._reference: SequenceScorer | None = None
         if self.is_implicit:
             self._reference = self._scorer
-            if reference_path is not None:
-                reference = load_model(Path(reference_path), dtype=dtype, device=device)
-                self._reference = SequenceScorer(reference.model, token_budget=token_budget)
+            if reference is not None:
+                other = load_model(Path(reference), dtype=dtype, device=device)
+                self._reference = SequenceScorer(other.model, token_budget=token_budget)
             elif not hasattr(loaded.model, "disable_adapter"):
                 raise ConfigError(
                     f"{reduction} compares a policy with its reference: give the policy as an "
-                    "adapter, or the reference model's folder as reference_path"
+                    "adapter, or the reference model's folder as reference"
                 )
 
     @property

@@ -7,14 +7,15 @@ import copy
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
 from codefavor.judges.base import raise_errors
+from codefavor.judges.options import Option, SystemOption
 from codefavor.judges.verdict_parser import parse_verdict
-from codefavor.prompts.chat import SystemTurn, comparison_messages
+from codefavor.prompts.chat import comparison_messages
 from codefavor.records import Comparison, Verdict, canonical_json, content_id
 
 Mode = Literal["auto", "structured", "reasoned", "letter", "logprobs"]
@@ -49,7 +50,9 @@ class CanAsk(Protocol):
 
 
 class LlmJudge:
-    """Asks a backend (or the backend of a spec such as "openai:gpt-4o") which is better.
+    """A chat model is asked which of the two programs is better.
+
+    `backend` may be written: "openai:gpt-4o".
 
     `mode`: "structured" (JSON by schema, feedback first), "reasoned" (feedback, then [RESULT]),
     "letter" (one letter), "logprobs" (one token; the log-probabilities of A and B decide and
@@ -61,12 +64,14 @@ class LlmJudge:
         self,
         backend: Backend | str,
         *,
-        mode: Mode = "auto",
-        max_tokens: int = 1024,
-        temperature: float = 0.0,
+        mode: Annotated[Mode, Option("How it is asked and how its reply is read.")] = "auto",
+        max_tokens: Annotated[
+            int, Option("Most tokens of a reply.", also=("--max-new-tokens",), low=1)
+        ] = 1024,
+        temperature: Annotated[float, Option("0 is greedy decoding.", low=0)] = 0.0,
         seed: int | None = None,
         language: str = "python",
-        system: SystemTurn = "none",
+        system: SystemOption = "none",
         name: str | None = None,
     ) -> None:
         if mode not in get_args(Mode):
@@ -90,7 +95,8 @@ class LlmJudge:
         self._sampling = Sampling(
             temperature=temperature,
             max_tokens=1 if mode == "logprobs" else 8 if is_short else max_tokens,
-            seed=seed,
+            # Greedy decoding draws nothing, and not every server takes a seed.
+            seed=seed if temperature and "seed" in backend.features else None,
             logprobs=_N_LOGPROBS if mode == "logprobs" else None,
             json_schema=SCHEMA if mode == "structured" else None,
         )

@@ -9,8 +9,15 @@ from codefavor.backends.local import load_model
 from codefavor.errors import BackendError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
 from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.options import (
+    AdapterOption,
+    DeviceOption,
+    DtypeOption,
+    ModelFolder,
+    SystemOption,
+)
 from codefavor.judges.scorer import SequenceScorer
-from codefavor.prompts.chat import SystemTurn, comparison_messages
+from codefavor.prompts.chat import comparison_messages
 from codefavor.records import Comparison, canonical_json
 
 LABELS = ("A", "B")
@@ -26,13 +33,13 @@ class PairwiseJudge(BatchJudge):
 
     def __init__(
         self,
-        model_path: Path | str,
-        adapter: Path | str | None = None,
+        model_path: ModelFolder,
+        adapter: AdapterOption = None,
         *,
         language: str = "python",
-        system: SystemTurn = "empty",
-        dtype: str = "auto",
-        device: str | None = None,
+        system: SystemOption = "empty",
+        dtype: DtypeOption = "auto",
+        device: DeviceOption = None,
         token_budget: int | None = None,
         name: str | None = None,
     ) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from codefavor.errors import BackendError, ConfigError
 from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
-from codefavor.judges.scalar import load_reward_model
+from codefavor.judges.options import AdapterOption, DeviceOption, ModelFolder, Option
+from codefavor.judges.reward import load_reward_model
 from codefavor.prompts.chat import STEP_END, code_steps, process_prompt
 from codefavor.records import Comparison, canonical_json
 
@@ -33,12 +34,14 @@ class ProcessJudge(BatchJudge):
 
     def __init__(
         self,
-        model_path: Path | str,
-        adapter: Path | str | None = None,
+        model_path: ModelFolder,
+        adapter: AdapterOption = None,
         *,
-        pooling: Pooling = "mean",
+        pooling: Annotated[
+            Pooling, Option("How the probabilities of the lines become one score.")
+        ] = "mean",
         language: str = "python",
-        device: str | None = None,
+        device: DeviceOption = None,
         name: str | None = None,
     ) -> None:
         super().__init__()

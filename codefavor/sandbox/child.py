@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, NamedTuple, NoReturn
 
-from codefavor.sandbox import in_process, program, resident, tests_run
+from codefavor.sandbox import program, resident, tests_run, together
 from codefavor.sandbox.jail import Jail
 
 TROUBLE_FD = 120
@@ -31,7 +31,7 @@ class Descriptors(NamedTuple):
 
 
 def fork(jail: Jail, job: dict[str, Any], role: str, fds: Descriptors) -> Child:
-    """Fork a process of its own pid namespace: `program`, `tests`, `resident` or `both`."""
+    """Fork a process of its own pid namespace: `program`, `tests`, `resident` or `together`."""
     jail.before_fork()
     pid = os.fork()
     if pid:
@@ -84,31 +84,30 @@ def _arrange(fds: Descriptors) -> int:
 
 
 def _be_program(job: dict[str, Any]) -> None:
-    code = resident.read_all(_SOURCE_FD)
-    os.close(_SOURCE_FD)
-    program.run_program(_CHANNEL_FD, code, job["reply_bytes"])
+    program.run_program(_CHANNEL_FD, _source(), job["reply_bytes"])
 
 
 def _be_tests(job: dict[str, Any]) -> NoReturn:
-    source = json.loads(resident.read_all(_SOURCE_FD))
-    os.close(_SOURCE_FD)
-    tests, entry_point = source["tests"], source["entry_point"]
-    tests_run.run_tests_process(_CHANNEL_FD, _VERDICT_FD, tests, entry_point, job["reply_bytes"])
+    tests_run.run_tests_process(_CHANNEL_FD, _VERDICT_FD, _source(), job["reply_bytes"])
 
 
-def _be_both(_job: dict[str, Any]) -> NoReturn:
-    source = json.loads(resident.read_all(_SOURCE_FD))
-    os.close(_SOURCE_FD)
-    in_process.run_in_process(source["code"], source["tests"], source["entry_point"], _VERDICT_FD)
+def _be_together(_job: dict[str, Any]) -> NoReturn:
+    together.run_together(_source(), _VERDICT_FD)
 
 
 def _be_resident(_job: dict[str, Any]) -> NoReturn:
     resident.serve_jobs(_CHANNEL_FD)
 
 
+def _source() -> dict[str, Any]:
+    source: dict[str, Any] = json.loads(resident.read_all(_SOURCE_FD))
+    os.close(_SOURCE_FD)
+    return source
+
+
 _WORK = {
     "program": _be_program,
     "tests": _be_tests,
-    "both": _be_both,
+    "together": _be_together,
     "resident": _be_resident,
 }

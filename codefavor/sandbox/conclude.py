@@ -18,7 +18,7 @@ _STOPPED = {
 }
 
 
-def conclude(report: Report, limits: Limits, level: str, trust: str) -> Execution:
+def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution:
     """The result of one run. Passed only with a whole verdict in which every check held."""
     facts, verdict = report.facts, report.verdict
     stopped = "output" if report.output_bytes > limits.output_bytes else facts["stopped"]
@@ -31,17 +31,15 @@ def conclude(report: Report, limits: Limits, level: str, trust: str) -> Executio
         outcome, error = _explain_death(facts, limits, verdict)
     else:
         outcome, error = str(verdict["outcome"]), str(verdict.get("error", ""))
-    return _execution(report, outcome, error, level, trust)
+    return _execution(report, outcome, error, level, lane)
 
 
-def _execution(report: Report, outcome: str, error: str, level: str, trust: str) -> Execution:
+def _execution(report: Report, outcome: str, error: str, level: str, lane: str) -> Execution:
     verdict = report.verdict or {}
-    checks = _checks(verdict.get("checks", [])) or report.progress
-    if outcome == "passed" and not (checks and all(checks) and verdict["passed"] == len(checks)):
-        outcome, error = "test_error", "the verdict does not add up"
-    if trust == "split" and verdict.get("weak"):
-        trust = "weak"
+    checks = _checks(verdict.get("checks", []))
     total = max(int(verdict.get("total", 0)), len(checks))
+    if outcome == "passed" and not (checks and all(checks) and total == len(checks)):
+        outcome, error = "test_error", "the verdict does not add up"
     return Execution(
         outcome=outcome,
         passed=sum(checks),
@@ -49,7 +47,7 @@ def _execution(report: Report, outcome: str, error: str, level: str, trust: str)
         error=error[:4000],
         seconds=round(float(report.facts["seconds"]), 6),
         peak_bytes=int(report.facts["peak_bytes"]),
-        trust=trust,
+        trust=lane,
         level=level,
         failed_assert=str(verdict.get("failed_assert", "")),
         asserts=tuple(checks),

@@ -13,11 +13,11 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 32, 4096, 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
-CAP_DAC_READ_SEARCH = 2
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -38,13 +38,19 @@ def _text(value: str | None) -> bytes | None:
     return None if value is None else os.fsencode(value)
 
 
+def call(name: str, number: int, *arguments: int | bytes | None) -> int:
+    """A system call by its number; raises OSError with its name."""
+    values = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    return _check(_SYSCALL(ctypes.c_long(number), *values), name)
+
+
 def unshare(flags: int) -> None:
     """Leave the given namespaces for new ones."""
     _check(_LIBC.unshare(ctypes.c_int(flags)), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
-    """Enter the namespace of a process (by its pidfd)."""
+    """Enter a namespace; one of process ids is for children only."""
     _check(_LIBC.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
 
 
@@ -65,8 +71,7 @@ def unmount(target: str) -> None:
 
 def pivot_root(machine: str) -> None:
     """Make the working directory the root and let go of the old one."""
-    here = ctypes.c_char_p(b".")
-    _check(_SYSCALL(ctypes.c_long(_PIVOT_ROOT[machine]), here, here), "pivot_root")
+    call("pivot_root", _PIVOT_ROOT[machine], b".", b".")
     unmount(".")
     os.chdir("/")
 
@@ -76,51 +81,23 @@ def prctl(option: int, value: int) -> None:
     _check(_PRCTL(option, value, None, 0, 0), f"prctl {option}")
 
 
-def set_capabilities(bits: int) -> None:
-    """Hold exactly these capabilities, inherit none."""
+def held_capabilities() -> int:
+    """The capabilities that this process may use."""
+    with open("/proc/self/status", encoding="ascii") as handle:
+        return next(int(line.split()[1], 16) for line in handle if line.startswith("CapPrm:"))
+
+
+def set_capabilities(effective: int, kept: int | None = None) -> None:
+    """Hold exactly these capabilities (and keep others for later), inherit none."""
+    kept = effective if kept is None else kept
+    low, high = 0xFFFFFFFF, 32
+    data = [effective & low, kept & low, 0, effective >> high, kept >> high, 0]
     header = struct.pack("=Ii", 0x20080522, 0)
-    low, high = bits & 0xFFFFFFFF, bits >> 32
-    data = struct.pack("=6I", low, low, 0, high, high, 0)
-    _check(_LIBC.capset(header, data), "capset")
+    _check(_LIBC.capset(header, struct.pack("=6I", *data)), "capset")
 
 
-def make_filter(program: bytes) -> tuple[bytes, object]:
-    """A seccomp program in the form that `load_filter` takes, and the memory it points to."""
+def load_filter(program: bytes) -> None:
+    """Put the calling process under a seccomp filter, for good."""
     text = ctypes.create_string_buffer(program, len(program))
-    return struct.pack("@HP", len(program) // 8, ctypes.addressof(text)), text
-
-
-def load_filter(made: tuple[bytes, object]) -> None:
-    """Install a seccomp filter on the calling process."""
-    _check(_PRCTL(PR_SET_SECCOMP, 2, made[0], 0, 0), "seccomp")
-
-
-def landlock_abi() -> int:
-    """The version of Landlock this kernel has; 0 without."""
-    result: int = _SYSCALL(ctypes.c_long(444), None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    return max(result, 0)
-
-
-def landlock_create(attributes: bytes) -> int:
-    """A descriptor of a new, empty rule set."""
-    size = ctypes.c_size_t(len(attributes))
-    return _check(
-        _SYSCALL(ctypes.c_long(444), attributes, size, ctypes.c_uint(0)), "landlock_create_ruleset"
-    )
-
-
-def landlock_allow(ruleset: int, access: int, parent_fd: int) -> None:
-    """Allow `access` beneath a directory (or on a file)."""
-    rule = struct.pack("=Qi", access, parent_fd)
-    result = _SYSCALL(
-        ctypes.c_long(445), ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)
-    )
-    _check(result, "landlock_add_rule")
-
-
-def landlock_restrict(ruleset: int) -> None:
-    """Put the calling thread under the rule set, for good."""
-    _check(
-        _SYSCALL(ctypes.c_long(446), ctypes.c_int(ruleset), ctypes.c_uint(0)),
-        "landlock_restrict_self",
-    )
+    loadable = struct.pack("@HP", len(program) // 8, ctypes.addressof(text))
+    _check(_PRCTL(PR_SET_SECCOMP, 2, loadable, 0, 0), "seccomp")

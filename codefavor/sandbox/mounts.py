@@ -9,15 +9,9 @@ from codefavor.sandbox import kernel
 
 _NEW_ROOT = "/tmp"
 _DEEPEST = 100
-_DEVICES = ("null", "zero", "urandom", "random")
-_KEPT_FLAGS = {
-    os.ST_NOSUID: kernel.MS_NOSUID,
-    os.ST_NODEV: kernel.MS_NODEV,
-    os.ST_NOEXEC: kernel.MS_NOEXEC,
-    os.ST_NOATIME: 1024,
-    os.ST_NODIRATIME: 2048,
-    os.ST_RELATIME: 1 << 21,
-}
+DEVICES = ("null", "zero", "urandom", "random")
+# These have the same numbers among the flags of mount(2).
+_KEPT_FLAGS = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
 
 
 def build_root(readable: list[str], work: str, is_root: bool, machine: str) -> None:
@@ -25,7 +19,7 @@ def build_root(readable: list[str], work: str, is_root: bool, machine: str) -> N
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     # Opened now: after the change of uid a closed home directory cannot be passed any more.
     handles = {path: os.open(path, os.O_PATH) for path in readable}
-    devices = {f"/dev/{name}": os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES}
+    devices = {f"/dev/{name}": os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
     links = {path: os.readlink(path) for path in ("/lib", "/lib64") if os.path.islink(path)}
     if is_root:
         os.setgroups([])
@@ -54,7 +48,7 @@ def _bind(fd: int, target: str, *, is_device: bool) -> None:
     kernel.mount(f"/proc/self/fd/{fd}", target, None, kernel.MS_BIND)
     before = os.statvfs(target).f_flag
     flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NOSUID
-    flags |= sum(mount for state, mount in _KEPT_FLAGS.items() if before & state and mount != 2)
+    flags |= before & _KEPT_FLAGS | (kernel.MS_RELATIME if before & os.ST_RELATIME else 0)
     if not is_device:
         flags |= kernel.MS_RDONLY
     kernel.mount(None, target, None, flags)
@@ -92,27 +86,37 @@ def _entries(path: str) -> list[tuple[str, bool]]:
 
 
 def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
-    """Whether a tree holds more than this, or is deeper than any honest one.
+    """Whether a tree holds more than this, or is such that nobody can tell.
 
     Looks no further once it does.
     """
     waiting, n_bytes, n_files = [(top, 0)], 0, 0
     while waiting:
         path, depth = waiting.pop()
-        if depth > _DEEPEST:
-            return True
         try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    n_files += 1
-                    if n_files > most_files:
-                        return True
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, depth + 1))
-                    else:
-                        n_bytes += entry.stat(follow_symlinks=False).st_size
-                        if n_bytes > most_bytes:
-                            return True
+            for name, is_directory in _entries(path):
+                n_files += 1
+                if is_directory:
+                    waiting.append((os.path.join(path, name), depth + 1))
+                else:
+                    n_bytes += os.lstat(os.path.join(path, name)).st_size
+                if n_files > most_files or n_bytes > most_bytes or depth > _DEEPEST:
+                    return True
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed meanwhile
         except OSError:
-            continue
-    return False
+            return True  # closed to us, or its path is too long
+    return n_bytes > most_bytes
+
+
+def deleted_bytes(pid: int) -> int:
+    """How much a process keeps in files that have no name any more."""
+    held: dict[tuple[int, int], int] = {}
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            facts = os.stat(f"/proc/{pid}/fd/{number}")
+            if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 0:
+                held[facts.st_dev, facts.st_ino] = facts.st_size
+    except OSError:
+        pass  # it ends, or closes one right now
+    return sum(held.values())

@@ -18,11 +18,11 @@ OUTCOMES: dict[str, str] = {
     "output_limit": "the program wrote or returned more than the limit",
     "sandbox_violation": "the program tried what the jail forbids",
     "test_error": "the tests themselves are at fault, or test nothing",
+    "unsupported": "the tests need more than the split lane gives; says nothing about the program",
     "no_code": "there is no program",
     "infra_error": "the sandbox failed, also after a retry; says nothing about the program",
 }
 
-TRUST_LEVELS = ("split", "weak", "in_process")
 LEVELS = ("L0", "L1", "L2", "L3")
 
 
@@ -58,3 +58,37 @@ class Limits:
                 raise ConfigError(f"limit {name}={value!r} makes no sense; use {low} to {high}")
             if name.endswith("bytes") and not isinstance(value, int):
                 raise ConfigError(f"limit {name}={value!r} must be a whole number of bytes")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One program with its tests, and the lane that runs them.
+
+    `names` are the program's names that the tests use; `may_share` lets a process that judged
+    other tests of this kind judge these.
+    """
+
+    code: str
+    tests: str
+    entry_point: str
+    setup: str
+    lane: str
+    names: tuple[str, ...] = ()
+    may_share: bool = False
+    is_script: bool = False
+
+    def sources(self) -> tuple[dict[str, object], dict[str, object]]:
+        """What the process of the program reads, and what that of the tests reads."""
+        program: dict[str, object] = {
+            "code": self.code,
+            "setup": self.setup,
+            "is_script": self.is_script,
+        }
+        tests: dict[str, object] = {
+            "tests": self.tests,
+            "entry_point": self.entry_point,
+            "names": self.names,
+        }
+        if self.lane == "together":
+            return {}, {**program, **tests}
+        return program, tests

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import re
 import threading
 from collections import OrderedDict
@@ -16,7 +15,8 @@ from types import TracebackType
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.outcome import LEVELS, Limits
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
+from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import Proof, prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
 
@@ -24,17 +24,25 @@ _log = logging.getLogger(__name__)
 _MOST_RUNS, _MOST_GROWTH = 5_000, 64 << 20
 _MOST_REMEMBERED = 10_000
 _TRIES = 3
+_LOOKS_UP = re.compile(r"_getframe|currentframe|inspect\.stack|f_back")
+_BLAMED = ("wrong_output", "runtime_error")
+# How many runs may wait for something (a sleep, say) beside those that compute.
+_MOST_IDLE = 3
 _IMPORTS = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _HEAVY = frozenset(("pandas", "scipy", "sklearn", "statsmodels", "matplotlib", "torch"))
 
 
-def choose_flavour(code: str, tests: str) -> str:
-    """Which zygote has a program's imports loaded already: lean, numpy or heavy."""
-    if "import" not in code and "import" not in tests:
+def choose_flavour(job: Job) -> str:
+    """Which zygote has a job's imports loaded already: lean, pytest, numpy or heavy."""
+    if job.lane == TOGETHER:
+        return "pytest"
+    if "import" not in job.code and "import" not in job.tests:
         return "lean"
-    names = set(_IMPORTS.findall(code)) | set(_IMPORTS.findall(tests))
+    names = set(_IMPORTS.findall(job.code)) | set(_IMPORTS.findall(job.tests))
     if names & _HEAVY:
         return "heavy"
+    if "pytest" in names:
+        return "pytest"
     return "numpy" if "numpy" in names else "lean"
 
 
@@ -55,8 +63,9 @@ class SandboxPool:
 
     `required_level` is the least isolation that is accepted (it is proven at every start of a
     zygote, not assumed); below it SandboxError names the reason and the remedy. `highest_level`
-    tries nothing above. `allow_in_process` permits `run(..., in_process=True)`, which is faster
-    and lets a hostile program forge its verdict. With `dedupe`, equal jobs run once.
+    tries nothing above. `accept="together"` also runs tests that need the program in their own
+    process, where a hostile program can forge the verdict; without it they end as `unsupported`.
+    With `dedupe`, equal jobs run once.
     """
 
     def __init__(
@@ -65,7 +74,7 @@ class SandboxPool:
         *,
         required_level: str = "L2",
         highest_level: str = "L3",
-        allow_in_process: bool = False,
+        accept: str = "",
         dedupe: bool = True,
         runs_per_worker: int = _MOST_RUNS,
     ) -> None:
@@ -74,23 +83,27 @@ class SandboxPool:
         for level in (required_level, highest_level):
             if level not in LEVELS:
                 raise ConfigError(f"unknown sandbox level {level!r}; known: {', '.join(LEVELS)}")
+        if accept not in ("", TOGETHER):
+            raise ConfigError(f"the sandbox can accept {TOGETHER!r} or nothing, not {accept!r}")
         self.n_workers = workers
-        self._allow_in_process = allow_in_process
+        self.accept = accept
         self._dedupe = dedupe
         self._runs_per_worker = runs_per_worker
-        self._slots: queue.LifoQueue[_Slot] = queue.LifoQueue()
-        self._every = [_Slot() for _ in range(workers)]
-        self._alone = _Alone()
+        self._free: list[_Slot] = []
+        self._every: list[_Slot] = []
+        self._places = threading.Semaphore(workers)
         self._memory: OrderedDict[str, Future[Execution]] = OrderedDict()
         self._vacuous: dict[str, bool] = {}
-        self._memory_lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="sandbox")
+        self._lock = threading.Lock()
+        n_threads = workers * (1 + _MOST_IDLE)
+        self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sandbox")
+        self._idle_places = threading.Semaphore(workers * _MOST_IDLE)
         self._closed = False
         first, self.proof = prove(required_level, highest_level)
         self.level = self.proof.level
-        self._every[0].workers["lean"] = first
-        for slot in reversed(self._every):
-            self._slots.put(slot)
+        self._give_back(slot := _Slot())
+        self._every.append(slot)
+        slot.workers["lean"] = first
 
     def __enter__(self) -> SandboxPool:
         return self
@@ -123,21 +136,30 @@ class SandboxPool:
         limits: Limits | None = None,
         *,
         entry_point: str = "",
-        in_process: bool = False,
+        setup: str = "",
     ) -> Execution:
         """Run tests against a program and wait for the result.
 
+        `setup` is code that the program is meant to see: it runs in its namespace before it.
         Raises ConfigError for what can never run; a sandbox that fails even after retries
         gives the outcome `infra_error`.
         """
-        early = self._refuse(code, tests, in_process)
+        early = self._refuse(code, tests)
         if early is not None:
             return early
         limits = limits or Limits()
+        lane = choose_lane(tests, entry_point)
+        job = Job(
+            code, tests, entry_point, setup, lane.name,
+            tuple(sorted(lane.program_names)), lane.may_share, is_cases(tests),
+        )  # fmt: skip
+        if lane.name == TOGETHER and self.accept != TOGETHER:
+            error = f"the tests need the together lane: {lane.reason}"
+            return self._without_run("unsupported", error)
         if not self._dedupe:
-            return self._judge(code, tests, entry_point, limits, in_process)
-        key = content_id(code, tests, entry_point, repr(limits), in_process)
-        with self._memory_lock:
+            return self._judge(job, limits)
+        key = content_id(code, tests, entry_point, setup, repr(limits))
+        with self._lock:
             known = self._memory.get(key)
             mine: Future[Execution] | None = None
             if known is None:
@@ -145,7 +167,7 @@ class SandboxPool:
                 if len(self._memory) > _MOST_REMEMBERED:
                     self._memory.popitem(last=False)
         if mine is not None:
-            self._fulfil(mine, key, code, tests, entry_point, limits, in_process)
+            self._fulfil(mine, key, job, limits)
         return known.result()
 
     async def run_async(
@@ -155,20 +177,18 @@ class SandboxPool:
         limits: Limits | None = None,
         *,
         entry_point: str = "",
-        in_process: bool = False,
+        setup: str = "",
     ) -> Execution:
         """As `run`, without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._threads,
-            lambda: self.run(code, tests, limits, entry_point=entry_point, in_process=in_process),
+            lambda: self.run(code, tests, limits, entry_point=entry_point, setup=setup),
         )
 
-    def _refuse(self, code: object, tests: object, in_process: bool) -> Execution | None:
+    def _refuse(self, code: object, tests: object) -> Execution | None:
         if self._closed:
             raise SandboxError("the sandbox pool is closed")
-        if in_process and not self._allow_in_process:
-            raise ConfigError("in-process runs need SandboxPool(allow_in_process=True)")
         if not isinstance(code, str):
             return self._without_run("no_code", f"the code is {type(code).__name__}, not text")
         if not code.strip():
@@ -183,18 +203,9 @@ class SandboxPool:
     def _without_run(self, outcome: str, error: str) -> Execution:
         return Execution(outcome=outcome, error=error, level=self.level)
 
-    def _fulfil(  # noqa: PLR0917
-        self,
-        future: Future[Execution],
-        key: str,
-        code: str,
-        tests: str,
-        entry_point: str,
-        limits: Limits,
-        in_process: bool,
-    ) -> None:
+    def _fulfil(self, future: Future[Execution], key: str, job: Job, limits: Limits) -> None:
         try:
-            result = self._judge(code, tests, entry_point, limits, in_process)
+            result = self._judge(job, limits)
         except BaseException as error:  # noqa: BLE001  whoever waits for the same job must hear of it too
             self._forget(key)
             future.set_exception(error)
@@ -204,48 +215,49 @@ class SandboxPool:
         future.set_result(result)
 
     def _forget(self, key: str) -> None:
-        with self._memory_lock:
+        with self._lock:
             self._memory.pop(key, None)
 
-    def _judge(
-        self, code: str, tests: str, entry_point: str, limits: Limits, in_process: bool
-    ) -> Execution:
-        mode = "in_process" if in_process else "split"
-        with self._alone.together():
-            report, result = self._attempt(code, tests, entry_point, limits, mode)
+    def _judge(self, job: Job, limits: Limits) -> Execution:
+        report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
-            with self._alone.alone():
-                report, result = self._attempt(code, tests, entry_point, limits, mode)
+            report, result = self._attempt(job, replace(limits, wall_s=2 * limits.wall_s))
+        if job.lane == SPLIT and result.outcome in _BLAMED and _LOOKS_UP.search(job.code):
+            error = "the program looks at its caller, which is another process here"
+            result = replace(result, outcome="unsupported", error=f"{error}: {result.error}")
+        if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
+            job = replace(job, lane=TOGETHER, may_share=False)
+            report, result = self._attempt(job, limits)
         unproven = report is not None and not (report.verdict or {}).get("proven")
-        if result.is_pass and unproven and self._is_vacuous(tests, entry_point, limits, mode):
+        if result.outcome == "passed" and unproven and self._is_vacuous(job, limits):
             error = "vacuous: the tests also pass on an empty program"
             return replace(result, outcome="test_error", error=error)
         return result
 
-    def _is_vacuous(self, tests: str, entry_point: str, limits: Limits, mode: str) -> bool:
-        key = content_id(tests, entry_point, mode)
+    def _is_vacuous(self, job: Job, limits: Limits) -> bool:
+        key = content_id(job.tests, job.entry_point, job.setup, job.lane)
         if key not in self._vacuous:
-            _, result = self._attempt("pass", tests, entry_point, limits, mode)
-            self._vacuous[key] = result.is_pass
+            _, result = self._attempt(replace(job, code="pass"), limits)
+            self._vacuous[key] = result.outcome == "passed"
         return self._vacuous[key]
 
-    def _attempt(
-        self, code: str, tests: str, entry_point: str, limits: Limits, mode: str
-    ) -> tuple[Report | None, Execution]:
-        trust = "in_process" if mode == "in_process" else "split"
-        flavour = choose_flavour(code, tests)
+    def _attempt(self, job: Job, limits: Limits) -> tuple[Report | None, Execution]:
+        flavour = choose_flavour(job)
         reason = ""
         for _ in range(_TRIES):
-            slot = self._slots.get()
+            place = _Place(self._places, self._idle_places)
+            slot = self._take_slot()
             try:
                 worker = self._worker(slot, flavour)
                 try:
-                    report = worker.run(code, tests, entry_point, limits, mode)
+                    report = worker.run(job, limits, place.lend)
                 except BaseException:
                     # Whatever ended the run, the state of its worker is unknown: it must not serve.
                     self._discard(slot, flavour)
                     raise
-                result = conclude(report, limits, self.level, trust)
+                result = conclude(report, limits, self.level, job.lane)
+                if job.lane == TOGETHER:
+                    result = replace(result, accepted=self.accept)
                 if result.outcome != "infra_error":
                     return report, result
                 reason = result.error
@@ -253,8 +265,20 @@ class SandboxPool:
                 reason = str(error)
                 _log.warning("a sandbox worker was replaced: %s", reason)
             finally:
-                self._slots.put(slot)
-        return None, Execution(outcome="infra_error", error=reason, trust=trust, level=self.level)
+                self._give_back(slot)
+                place.leave()
+        return None, Execution("infra_error", error=reason, trust=job.lane, level=self.level)
+
+    def _take_slot(self) -> _Slot:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            self._every.append(slot := _Slot())
+            return slot
+
+    def _give_back(self, slot: _Slot) -> None:
+        with self._lock:
+            self._free.append(slot)
 
     # -- zygotes --------------------------------------------------------------------------
 
@@ -276,61 +300,31 @@ class SandboxPool:
             worker.close()
 
 
-class _Alone:
-    """Many runs together, or one alone: a borderline timeout is repeated on a quiet pool."""
+class _Place:
+    """A run's place among those that compute; while it only waits, somebody else may have it."""
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._n_running = 0
-        self._n_waiting = 0
+    def __init__(self, places: threading.Semaphore, idle: threading.Semaphore) -> None:
+        self._places, self._idle = places, idle
+        self._is_lent = False
+        places.acquire()
 
-    def together(self) -> _Turn:
-        """A turn beside others."""
-        return _Turn(self, False)
+    def lend(self) -> None:
+        """Let another run take the place, if not too many wait already."""
+        if self._idle.acquire(blocking=False):
+            self._is_lent = True
+            self._places.release()
 
-    def alone(self) -> _Turn:
-        """A turn with nobody else running."""
-        return _Turn(self, True)
-
-    def enter(self, alone: bool) -> None:
-        """Wait for the turn."""
-        with self._condition:
-            if alone:
-                self._n_waiting += 1
-                self._condition.wait_for(lambda: self._n_running == 0)
-                self._n_waiting -= 1
-                self._n_running = -1
-            else:
-                self._condition.wait_for(lambda: self._n_running >= 0 and not self._n_waiting)
-                self._n_running += 1
-
-    def leave(self, alone: bool) -> None:
-        """End the turn."""
-        with self._condition:
-            self._n_running = 0 if alone else self._n_running - 1
-            self._condition.notify_all()
-
-
-class _Turn:
-    def __init__(self, owner: _Alone, alone: bool) -> None:
-        self._owner, self._is_alone = owner, alone
-
-    def __enter__(self) -> None:
-        self._owner.enter(self._is_alone)
-
-    def __exit__(self, *_: object) -> None:
-        self._owner.leave(self._is_alone)
+    def leave(self) -> None:
+        """Free the place."""
+        (self._idle if self._is_lent else self._places).release()
 
 
 def _is_borderline(report: Report, limits: Limits) -> bool:
-    """Whether load alone may have caused a timeout: the program was held up, or got far."""
+    """Whether load alone may have caused a timeout: the program computed, but was held up."""
     facts = report.facts
     spent = facts["program_cpu"] + facts["tests_cpu"]
-    if facts["stopped"] == "wall":
-        share = spent / max(facts["seconds"], 1e-9)
-        return bool(0.02 < share < 0.8 and spent < limits.cpu_s)
-    # Checks were still being finished: a little less load and it might have been done.
-    return len(report.progress) >= 2 and all(report.progress)
+    share = spent / max(facts["seconds"], 1e-9)
+    return bool(facts["stopped"] == "wall" and 0.02 < share < 0.8 and spent < limits.cpu_s)
 
 
 _shared: dict[int, SandboxPool] = {}

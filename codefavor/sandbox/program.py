@@ -1,4 +1,7 @@
-"""The process of the program: load it, then answer what the tests ask."""
+"""The process of the program: load it, then answer what the tests ask.
+
+Nothing here is trusted: a program can replace all of it. What it sends is plain data.
+"""
 
 from __future__ import annotations
 
@@ -8,92 +11,165 @@ import sys
 import types
 from typing import Any
 
-from codefavor.sandbox.codec import ATOMS
-from codefavor.sandbox.mirror import ARITHMETIC, COMPARED, SPECIAL
-from codefavor.sandbox.naming import LIVE_BASES, NamingBridge
+from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
+from codefavor.sandbox.link import Link
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
+_IDENTICAL = (types.GeneratorType, types.BuiltinFunctionType, types.MethodType)
 
 
-class Missing(NameError):
-    """A name of the program that the tests need is not there."""
-
-
-class ProgramBridge(NamingBridge):
+class ProgramLink(Link):
     """Serves the tests' questions about one program."""
 
-    def __init__(self, channel: Channel, code: str) -> None:
+    def __init__(self, channel: Channel, source: dict[str, Any]) -> None:
         super().__init__(channel, first_number=2)
-        self.code = code
+        self._source = source
         self.module = types.ModuleType(MODULE_NAME)
+        self._exports: list[object] = []
+        self._handle_of: dict[int, int] = {}
+        self._callbacks: dict[object, Any] = {}
+        self._number_of_callback: dict[int, object] = {}
+        self._script: types.CodeType | None = None
 
-    def takes_functions(self) -> bool:
-        """As in NamingBridge."""
-        return True
+    # -- names of what is not plain ----------------------------------------------------------
 
-    def accepts_library(self, found: object) -> bool:
-        """As in NamingBridge: the tests are trusted to name anything."""
-        return found is not None
+    def encode_other(self, value: object) -> Node:
+        """As in Codec: a callback of the tests, a class of exceptions, or a handle."""
+        if id(value) in self._number_of_callback:
+            return ["c", self._number_of_callback[id(value)]]
+        if isinstance(value, type) and issubclass(value, BaseException):
+            return ["k", self._describe_class(value)]
+        return ["h", self._export(value), _has_identity(value)]
 
-    def overrides_of(
-        self, name: str, bases: tuple[type, ...], special: frozenset[str], live: str
-    ) -> dict[str, Any]:
-        """As in NamingBridge: objects of the tests are simply asked."""
-        wanted = special & (COMPARED | ARITHMETIC | {"__bool__"})
-        found: dict[str, Any] = {method: self._pass_on(method) for method in wanted}
-        if any(issubclass(base, BaseException) for base in bases):
-            found["__str__"] = self._text
-        return found
+    def decode_other(self, node: list[object]) -> object:
+        """As in Codec."""
+        tag, key = node
+        if tag == "h" and type(key) is int:
+            return self._exports[key]
+        if tag == "n":
+            return self._named(text_of(key))
+        if tag == "m":
+            return self.module
+        if tag != "c":
+            raise BadFrame("an unknown tag")
+        if key not in self._callbacks:
 
-    def _pass_on(self, method: str) -> Any:
-        def forward(this: Any, *args: Any) -> Any:
-            return self.ask("special", self.remote_of[id(this)], (method, *args))
+            def callback(*arguments: object, **keywords: object) -> object:
+                return self.ask("callback", key, arguments, keywords)
 
-        return forward
+            self._callbacks[key] = callback
+            self._number_of_callback[id(callback)] = key
+        return self._callbacks[key]
 
-    def _text(self, this: Any) -> str:
-        return self.texts.get(id(this), "")
+    def _export(self, value: object) -> int:
+        handle = self._handle_of.get(id(value))
+        if handle is None:
+            handle = self._handle_of[id(value)] = len(self._exports)
+            self._exports.append(value)
+        return handle
 
-    def start_capture(self) -> object:
-        """As in Bridge."""
-        before, sys.stdout = sys.stdout, io.StringIO()
-        return before, sys.stdout
+    def _named(self, name: str) -> object:
+        try:
+            return vars(self.module)[name]
+        except KeyError:
+            raise NameError(f"the program does not define {name!r}") from None
 
-    def end_capture(self, started: object) -> str:
-        """As in Bridge."""
-        assert isinstance(started, tuple)
-        before, collected = started
-        if sys.stdout is collected:
-            sys.stdout = before
-        return str.__str__(collected.getvalue())
+    def _describe_class(self, kind: type) -> Node:
+        if CLASSES.get(kind.__name__) is kind:
+            return kind.__name__
+        bases = [b for b in kind.__bases__ if issubclass(b, BaseException)]
+        return [self._export(kind), kind.__name__, [self._describe_class(base) for base in bases]]
 
-    def serve(self, operation: str, arguments: list[object]) -> object:
-        """As in Bridge."""
-        handle, args, keywords = arguments
-        assert isinstance(args, list) and isinstance(keywords, dict)
+    def encode_error(self, error: BaseException) -> Node:
+        """As in Link: [class, text, arguments, handle, line in the program]."""
+        try:
+            text = str(error)
+        except BaseException:  # noqa: BLE001  a program's own exception may have a broken __str__
+            text = ""
+        line = None
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == FILE_NAME:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        kind = self._describe_class(type(error))
+        handle = self._export(error) if type(kind) is list else None
+        values = list(error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            values.append(error.filename)
+        arguments = self.encode(values) if handle is None else None
+        return [kind, text[:2000], arguments, handle, line]
+
+    def error_of(self, node: Node) -> BaseException:
+        """As in Link: what a callback of the tests raised."""
+        parts = items_of(node)
+        kind: Any = CLASSES.get(str(parts[0]), RuntimeError)
+        values: Any = self.decode(parts[1])
+        error: BaseException = kind(*values)
+        return error
+
+    # -- serving --------------------------------------------------------------------------
+
+    def serve(
+        self, operation: object, target: Node, arguments: list[Any], keywords: dict[str, Any]
+    ) -> object:
+        """As in Link."""
         if operation == "load":
-            return self._load()
-        target: Any = self.module if handle == 0 else self.resolve(handle)
+            self._load(**self._source)
+            return None
+        if operation == "script":
+            return self._run_script(*arguments)
         handler = _OPERATIONS.get(operation)
         if handler is None:
             raise BadFrame("an unknown operation")
-        return handler(target, args, keywords)
+        found = self.module if target is None else self.decode_other(target)  # type: ignore[arg-type]
+        return handler(found, *arguments, **keywords)
 
-    def _load(self) -> list[list[str]]:
-        """Run the program; [its global names, names it uses but nowhere defines]."""
-        code, self.code = self.code, ""
-        program = compile_program(code)
+    def _load(self, setup: str, code: str, is_script: bool) -> None:
+        """Run the setup, then the program, in one namespace; a script is only compiled."""
         namespace = self.module.__dict__
         namespace["__builtins__"] = __builtins__
         sys.modules[MODULE_NAME] = sys.modules["__main__"] = self.module
+        if setup:
+            exec(compile(setup, "<setup>", "exec", dont_inherit=True), namespace)
+        program = compile_program(code)
         if "linecache" in sys.modules:
             lines = code.splitlines(keepends=True)
             sys.modules["linecache"].cache[FILE_NAME] = (len(code), None, lines, FILE_NAME)
-        exec(program, namespace)
-        names = [name for name in namespace if type(name) is str]
-        return [names, sorted(_used_names(program) - set(names))]
+        if is_script:
+            self._script = program
+        else:
+            exec(program, namespace)
+
+    def _run_script(self, text: str) -> str:
+        """Run the program anew with `text` on its standard input; what it printed."""
+        assert self._script is not None
+        with (
+            open("stdin", "w+", encoding="utf-8", newline="") as given,
+            open("stdout", "wb") as out,
+        ):
+            given.write(text)
+            given.seek(0)
+            kept = os.dup(1)
+            os.dup2(given.fileno(), 0)
+            os.dup2(out.fileno(), 1)
+            sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding="utf-8")  # noqa: SIM115
+            namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+            try:
+                exec(self._script, namespace)
+            except SystemExit as end:
+                # As a shell sees it: no code or 0 is success, anything else a failure.
+                if end.code not in (None, 0):
+                    raise
+            finally:
+                sys.stdout.flush()
+                os.dup2(kept, 1)
+                os.close(kept)
+        with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
+            return printed.read()
 
 
 def compile_program(code: str) -> types.CodeType:
@@ -105,127 +181,58 @@ def compile_program(code: str) -> types.CodeType:
         raise SyntaxError(str(error)) from None
 
 
-def _used_names(code: types.CodeType) -> set[str]:
-    found: set[str] = set()
-    waiting = [code]
-    while waiting:
-        current = waiting.pop()
-        found.update(current.co_names)
-        waiting.extend(part for part in current.co_consts if isinstance(part, types.CodeType))
-    return found
+def _has_identity(value: object) -> bool:
+    """Whether a value is equal to nothing but itself, by its type."""
+    return type(value).__eq__ is object.__eq__ or isinstance(value, _IDENTICAL)
 
 
-def _call(target: Any, args: list[Any], keywords: dict[str, Any]) -> object:
-    return target(*args, **keywords)
-
-
-def _getattr(target: Any, args: list[Any], _keywords: dict[str, Any]) -> object:
-    return getattr(target, args[0])
-
-
-def _setattr(target: Any, args: list[Any], _keywords: dict[str, Any]) -> None:
-    setattr(target, args[0], args[1])
-
-
-def _delattr(target: Any, args: list[Any], _keywords: dict[str, Any]) -> None:
-    delattr(target, args[0])
-
-
-def _special(target: Any, args: list[Any], keywords: dict[str, Any]) -> object:
-    name = args[0]
-    if name not in SPECIAL:
-        raise BadFrame("not a special method")
-    return getattr(type(target), name)(target, *args[1:], **keywords)
-
-
-def _batch(target: Any, args: list[Any], _keywords: dict[str, Any]) -> object:
-    """Up to n items of an iterator: [items, whether it ended]; stops early at a non-atom."""
+def _next(target: Any, n_items: int) -> object:
+    """Up to n items of an iterator: [items, what it returned at its end]."""
     items: list[object] = []
-    for _ in range(args[0]):
+    for _ in range(n_items):
         try:
             items.append(next(target))
         except StopIteration as stop:
-            return [items, True, stop.value]
-        except Exception:  # a program may raise anything; what was yielded before it counts
+            return [items, None if items else stop.value]
+        except Exception:  # what was yielded before it counts
             if not items:
                 raise
-            return [items, False, None]
-        if type(items[-1]) not in ATOMS:
-            break
-    return [items, False, None]
+            return [items, None]
+    return [items, None]
 
 
-def _base(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    """The plain value of an instance of a subclass of list, dict, set or bytearray."""
-    if isinstance(target, dict):
-        return dict(dict.items(target))
-    kind: Any
-    for kind in LIVE_BASES:
-        if isinstance(target, kind):
-            return kind(kind.__iter__(target))
-    raise TypeError("no plain value")
+def _exit(target: Any, error: object) -> bool:
+    kind = type(error) if error is not None else None
+    return bool(type(target).__exit__(target, kind, error, None))
 
 
-def _state(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    state = dict(getattr(target, "__dict__", {}))
-    for kind in type(target).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if hasattr(target, name) and not name.startswith("__"):
-                state[name] = getattr(target, name)
-    plain: object = None
-    for kind in LIVE_BASES:
-        if isinstance(target, kind):
-            plain = _base(target, [], {})
-    return [f"{type(target).__module__}.{type(target).__qualname__}", state, plain]
-
-
-def _copy(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    import copy
-
-    return copy.copy(target)
-
-
-def _deepcopy(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    import copy
-
-    return copy.deepcopy(target)
-
-
-def _await(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    import asyncio
-
-    async def wait() -> object:
-        return await target
-
-    return asyncio.run(wait())
-
-
-def _names(target: Any, _args: list[Any], _keywords: dict[str, Any]) -> object:
-    return [name for name in vars(target) if type(name) is str]
-
-
-_OPERATIONS: dict[str, Any] = {
-    "call": _call,
-    "getattr": _getattr,
-    "setattr": _setattr,
-    "delattr": _delattr,
-    "special": _special,
-    "batch": _batch,
-    "base": _base,
-    "state": _state,
-    "copy": _copy,
-    "deepcopy": _deepcopy,
-    "await": _await,
-    "names": _names,
+_OPERATIONS: dict[object, Any] = {
+    "call": lambda target, /, *arguments, **keywords: target(*arguments, **keywords),
+    "get": getattr,
+    "set": setattr,
+    "value": lambda target: target,
+    "item": lambda target, key: target[key],
+    "setitem": lambda target, key, value: target.__setitem__(key, value),
+    "delitem": lambda target, key: target.__delitem__(key),
+    "len": len,
+    "iter": iter,
+    "reversed": reversed,
+    "next": _next,
+    "str": lambda target: str.__str__(str(target)),
+    "repr": lambda target: str.__str__(repr(target)),
+    "format": lambda target, spec: str.__str__(format(target, spec)),
+    "bool": bool,
+    "isinstance": lambda kind, value: isinstance(value, kind),
+    "enter": lambda target: type(target).__enter__(target),
+    "exit": _exit,
+    "alive": lambda target: None,
 }
 
 
-def run_program(channel_fd: int, code: str, reply_bytes: int) -> None:
-    """Serve one program until the tests end; never returns."""
-    bridge = ProgramBridge(Channel(channel_fd, reply_bytes), code)
+def run_program(channel_fd: int, source: dict[str, Any], reply_bytes: int) -> None:
+    """Serve one program ({"setup", "code", "is_script"}) until the tests end; never returns."""
     try:
-        bridge.serve_forever()
+        ProgramLink(Channel(channel_fd, reply_bytes), source).serve_forever()
     except (PeerGone, BadFrame):
         pass
     finally:

@@ -1,10 +1,9 @@
 """A tests' process that judges one program after another, while nothing can stick to it.
 
-It takes only tests that leave nothing behind (`plain`), and it ends itself after the first
-conversation in which anything but plain values, functions and built-in exceptions crossed:
-a class, an object, a callback, a new module, a broken frame. So no run finds anything of an
-earlier one here, neither of its tests nor of its program. Everything else is judged in a
-process of its own, forked from the zygote for that one job.
+It takes only tests that leave nothing behind (`lane.Lane.may_share`), and it ends itself after
+the first conversation in which anything but plain data crossed, or that broke. So no run finds
+anything of an earlier one here, neither of its tests nor of its program. Everything else is
+judged in a process of its own, forked from the zygote for that one job.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from collections import OrderedDict
 from typing import Any, NoReturn
 
 from codefavor.sandbox import tests_run
-from codefavor.sandbox.instrument import Instrumented, parse, rewrite
-from codefavor.sandbox.judging import JudgeBridge
-from codefavor.sandbox.plain import leaves_nothing
+from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.wire import Channel
 
-REFUSED, STAYS, ENDS = b"refused", b"stays", b"ends"
+STAYS, ENDS = b"stays", b"ends"
 N_JOB_FDS = 3
 _MOST_JOBS, _MOST_GROWTH = 500, 48 << 10
 _MOST_PLANS = 64
@@ -33,8 +30,6 @@ _COLLECT_EVERY = 16
 
 def serve_jobs(control_fd: int) -> NoReturn:
     """Judge what arrives on the control socket until it closes or a job leaves a trace."""
-    # The work directory of a run has to vanish with it, so nothing may hold it.
-    os.chdir("/")
     tests_run.prepare_process()
     control = _socket.socket(fileno=control_fd)
     plans = _Plans()
@@ -58,28 +53,17 @@ class _Plans:
     """Rewritten tests by their text: candidates of one problem come in a row."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], tests_run.Plan | None] = OrderedDict()
+        self._known: OrderedDict[str, tests_run.Plan] = OrderedDict()
 
-    def find(self, tests: str, entry_point: str) -> tests_run.Plan | None:
-        """The tests ready to run, None if they need a process of their own."""
-        key = (tests, entry_point)
+    def find(self, source: dict[str, Any]) -> tests_run.Plan:
+        """The tests ready to run; raises as `tests_run.make_plan` does."""
+        key = json.dumps([source["tests"], source["names"]])
         if key not in self._known:
-            self._known[key] = _make_plan(tests, entry_point)
+            self._known[key] = tests_run.make_plan(source["tests"], source["names"])
             if len(self._known) > _MOST_PLANS:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
-
-
-def _make_plan(tests: str, entry_point: str) -> tests_run.Plan | None:
-    try:
-        tree = parse(tests)
-        if not leaves_nothing(tree):
-            return None
-        plan: Instrumented = rewrite(tree, entry_point)
-        return tests_run.compile_plan(plan)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # the process that is forked for them says what is wrong
 
 
 def _serve(job: dict[str, Any], descriptors: list[int], plans: _Plans) -> bytes:
@@ -88,42 +72,20 @@ def _serve(job: dict[str, Any], descriptors: list[int], plans: _Plans) -> bytes:
     channel_fd, source_fd, verdict_fd = descriptors
     try:
         source = json.loads(read_all(source_fd))
-        plan = plans.find(source["tests"], source["entry_point"])
-        if plan is None:
-            return REFUSED
+        plan = plans.find(source)
         _limit_cpu(job["cpu_s"])
         before = _surroundings()
         channel = Channel(channel_fd, job["reply_bytes"])
-        bridge = JudgeBridge(channel, plan.tests.declared, tests_run.MODULE_NAME)
-        is_whole = tests_run.judge(plan, source["entry_point"], bridge, verdict_fd)
+        link = JudgeLink(channel)
+        is_whole = tests_run.judge(plan, source["entry_point"], link, verdict_fd)
         # Something of this run that lives on, a suspended generator say, must not speak into
         # the channel of the next, which may get the same number.
         channel.forget()
-        stays = is_whole and _left_nothing(bridge) and _surroundings() == before
+        stays = is_whole and not link.has_handles and _surroundings() == before
     finally:
         for fd in descriptors:
             os.close(fd)
     return STAYS if stays else ENDS
-
-
-def _left_nothing(bridge: JudgeBridge) -> bool:
-    if bridge.is_broken or bridge.has_served or bridge.has_named_library or bridge.exports:
-        return False
-    functions = tuple(bridge.classes.values())
-    if not all(_is_function_class(kind) for kind in functions):
-        return False
-    for value in bridge.remotes.values():
-        is_function = any(one is value or one is type(value) for one in functions)
-        if not (is_function or isinstance(value, BaseException)):
-            return False
-    return True
-
-
-def _is_function_class(kind: type) -> bool:
-    """Whether a mirror stands for one of the interpreter's own classes of functions."""
-    bases = type.__getattribute__(kind, "__bases__")
-    known = kind.__name__ in ("function", "builtin_function_or_method", "method")
-    return known and kind.__module__ == "builtins" and bases == (object,)
 
 
 def _surroundings() -> tuple[object, ...]:

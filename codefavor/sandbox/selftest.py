@@ -9,89 +9,83 @@ import socket
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from codefavor.errors import SandboxError
+from codefavor.records import Execution
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.outcome import LEVELS, Limits
+from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.worker import JailRefused, Worker, WorkerGone
 
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_bytes=256 << 20, file_bytes=1 << 20)
+_NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts")
 
-# Every probe returns what it got hold of; the tests, outside, expect "" everywhere.
+# `attempt` says "got it" after statements that should have failed; the tests judge outside.
 _PROBE = """
-import os, signal, socket
+import ctypes, fcntl, os, socket, struct, tempfile, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+thread = lambda action: threading.Thread(target=action)
 
-def attempt(action):
+def attempt(statements):
     try:
-        return str(action())
+        exec(statements, globals())
+    except (OSError, MemoryError, KeyError, AssertionError, AttributeError):
+        return "failed"  # an older Python or libc may not even have the function
     except BaseException as error:
-        return "" if not isinstance(error, NameError) else "NameError"
-
-def read_file(path):
-    return attempt(lambda: open(path, "rb").read(16))
-
-def write_file(path):
-    return attempt(lambda: open(path, "r+b").write(b"x"))
-
-def connect(port):
-    def action():
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as link:
-            link.settimeout(2)
-            link.connect(("127.0.0.1", port))
-            return "connected"
-    return attempt(action)
-
-def send_datagram(port):
-    def action():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-            return link.sendto(b"x", ("127.0.0.1", port))
-    return attempt(action)
-
-def fork():
-    def action():
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        return pid
-    return attempt(action)
-
-def signal_parent(pid):
-    def action():
-        os.kill(pid, 0)
-        return "signalled"
-    return attempt(action)
-
-def take_memory():
-    return attempt(lambda: len(bytearray(300 << 20)))
-
-def fill_file():
-    def action():
-        with open("filling", "wb") as handle:
-            for _ in range(4):
-                handle.write(bytes(1 << 20))
-                handle.flush()
-        return "written"
-    return attempt(action)
-
-def run_command():
-    return attempt(lambda: os.posix_spawn("/bin/true", ["true"], {}))
-
-def read_variable(name):
-    return os.environ.get(name, "")
+        return repr(error)
+    return "got it"
 """
-
-_LAYERS_NEEDED = {
-    "read_file": ("L1", "a file outside the jail could be read"),
-    "write_file": ("L1", "a file outside the jail could be written"),
-    "connect": ("L1", "a TCP connection to this machine was possible"),
-    "send_datagram": ("L1", "a datagram could be sent"),
-    "fork": ("L1", "the program could fork"),
-    "signal_parent": ("L1", "another process could be signalled"),
-    "run_command": ("L1", "a command could be started"),
-    "take_memory": ("L0", "the memory limit did not hold"),
-    "fill_file": ("L0", "the file size limit did not hold"),
-    "read_variable": ("L0", "a variable of the caller's environment was visible"),
-}
+# (the least level that has to stop it, what is tried, what it means when it works)
+_PROBES = (
+    ("L1", "bytearray(300 << 20)", "the memory limit did not hold"),
+    ("L1", "open('x', 'wb').write(bytes(2 << 20))", "the file size limit did not hold"),
+    ("L1", "os.environ[VARIABLE]", "a variable of the caller's environment was visible"),
+    ("L2", "open(FILE).read()", "a file outside could be read"),
+    ("L2", "os.listdir(os.path.dirname(FILE))", "a directory outside could be read"),
+    ("L2", "assert libc.getxattr(PATH, b'user.x', None, 0) >= 0 or ctypes.get_errno() == 61",
+     "a file's attributes could be read"),
+    ("L2", "socket.socket().connect(('127.0.0.1', PORT))", "a TCP connection was possible"),
+    ("L2", "socket.socket(2, 2).sendto(b'x', ('127.0.0.1', PORT))", "a datagram could be sent"),
+    ("L2", "os.fork() or os._exit(0)", "the program could fork"),
+    ("L2", "os.posix_spawn('/bin/true', ['true'], {})", "a command could be started"),
+    ("L2", "os.memfd_create('x')", "memory could be had outside the limit"),
+    ("L2", "os.kill(PID, 0)", "another process could be signalled"),
+    ("L2", "fcntl.fcntl(0, fcntl.F_SETOWN, PID)", "a descriptor could signal another process"),
+    ("L2", "fcntl.fcntl(0, 15, struct.pack('ii', 1, PID))", "F_SETOWN_EX was possible"),
+    ("L2", "fcntl.fcntl(0, 10, 9)", "a descriptor could send SIGKILL"),
+    ("L2", "fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', PID))",
+     "a socket could signal another process"),
+    ("L2", "held = (ctypes.c_uint32 * 6)(); libc.capget(struct.pack('=Ii', 0x20080522, 0), held)\n"
+     "assert held[0] & ~6 or held[3]", "the program had capabilities"),
+    ("L2", "assert HAS_IDS and 0 in (*os.getresuid(), *os.getresgid(), *os.getgroups())",
+     "the program had an id of root"),
+    ("L2", "own = []; t = thread(lambda: own.append(libc.syscall(436, 200, 201, 2)))\n"
+     "t.start(); t.join(); assert own == [0]", "a thread could have descriptors of its own"),
+)  # fmt: skip
+# What could have changed FILE or its directory; whether it did is looked up outside.
+_MEDDLING = (
+    "os.truncate(FILE, 0)", "os.chmod(FILE, 0o777)", "os.utime(FILE, (1, 1))", "os.utime(FILE)",
+    "os.setxattr(FILE, 'user.x', b'x')", "open(FILE, 'ab').write(b'x')", "open(FILE + '1', 'x')",
+    "os.link(FILE, FILE + '1')", "os.mkdir(FILE + '1')", "os.mkfifo(FILE + '1')",
+    "os.rename(FILE, FILE + '1')", "os.unlink(FILE)",
+    # By their x86-64 numbers, which libc no longer uses: open, truncate, creat.
+    "for mode in range(4): libc.openat(-100, PATH, mode | 512), libc.syscall(2, PATH, mode | 512)",
+    "libc.syscall(76, PATH, 0), libc.syscall(85, PATH, 0o600)",
+)  # fmt: skip
+_HONEST = """
+done = []
+threads = [thread(lambda: done.append(1)) for _ in range(8)]
+[t.start() for t in threads], [t.join() for t in threads], socket.socketpair()
+with tempfile.TemporaryDirectory() as folder:
+    done.append(open(folder + '/x', 'w').write('x'))
+assert len(done) == 9
+"""
+_HOARDING = """
+kept = [tempfile.TemporaryFile(buffering=0) for _ in range(48)]
+assert all(file.write(bytes(1 << 20)) for file in kept)
+time.sleep(10)
+"""
 
 
 @dataclass(frozen=True)
@@ -105,111 +99,114 @@ class Proof:
     reasons: tuple[str, ...] = field(default=())
 
 
-def prove(required: str, highest: str = "L3", flavour: str = "lean") -> tuple[Worker, Proof]:
+def prove(
+    required: str,
+    highest: str = "L3",
+    flavour: str = "lean",
+    *,
+    emulate: dict[str, Any] | None = None,
+) -> tuple[Worker, Proof]:
     """Start a worker at the highest level this system proves, at least `required`.
 
-    Raises SandboxError with what failed at each level and what to do about it.
+    `emulate` stands for a poorer system in tests (see `Jail`). Raises SandboxError with what
+    failed at each level and what to do about it.
     """
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         raise SandboxError(_no_linux())
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
-        with _Variable() as variable:
-            try:
-                worker = Worker(flavour, level)
-            except JailRefused as error:
-                reasons.append(str(error))
-                continue
-            failures = _try_out(worker, variable)
-        reached = _level_of(worker.level, failures)
-        reasons += [f"level {level}: {failure}" for failure in failures.values()]
-        if LEVELS.index(reached) >= LEVELS.index(required):
-            layers = tuple(worker.facts["layers"])
-            abi = int(worker.facts["abi"])
-            worker.level = reached
-            return worker, Proof(reached, layers, abi, platform.release(), tuple(reasons))
+        try:
+            worker = Worker(flavour, level, emulate=emulate)
+        except JailRefused as error:
+            reasons.append(str(error))
+            continue
+        try:
+            failures = find_holes(worker)
+        except WorkerGone as error:
+            failures = [f"the self-test failed: {error}"]
+        except BaseException:
+            worker.close()  # no process stays behind, whatever stopped it
+            raise
+        if not failures:
+            layers, abi = tuple(worker.facts["layers"]), int(worker.facts["abi"])
+            return worker, Proof(level, layers, abi, platform.release(), tuple(reasons))
         worker.close()
+        reasons += [f"level {level}: {failure}" for failure in failures]
     raise SandboxError(
         f"the sandbox reaches no level {required} here: {'; '.join(reasons)}. {remedy(reasons)}"
     )
 
 
-def _level_of(built: str, failures: dict[str, str]) -> str:
-    levels = [_LAYERS_NEEDED[name][0] for name in failures]
-    return min([built, *levels])
+def find_holes(worker: Worker) -> list[str]:
+    """What a probing program could do in spite of the level of its worker."""
+    is_tight, layers = worker.level >= "L2", worker.facts["layers"]
+    needed = ["seccomp"] * is_tight + ["landlock"] * (is_tight and worker.facts["abi"] > 0)
+    needed += _NAMESPACES if worker.level == "L3" else ()
+    found = [f"the layer {name} is missing" for name in needed if name not in layers]
+    probes = [probe for probe in _PROBES if probe[0] <= worker.level]
+    with _Surroundings() as around:
+        program = around.header(PID=worker.pid, HAS_IDS="uid" in layers) + _PROBE
+        checks = [f"assert attempt({tried!r}) == 'failed'" for _, tried, _ in probes]
+        checks.append(f"assert attempt({_HONEST!r}) == 'got it'")
+        meddling = [f"attempt({tried!r})" for tried in _MEDDLING]
+        result = _run(worker, program, "\n".join(checks + meddling))
+        if len(result.asserts) != len(checks):
+            return [*found, f"the self-test ended as {result.outcome}: {result.error}"]
+        meanings = [meaning for *_, meaning in probes] + ["threads or temporary files failed"]
+        found += [m for m, held in zip(meanings, result.asserts, strict=True) if not held]
+        if is_tight and around.were_touched():
+            found.append("a file outside was changed")
+    # Without a quota the zygote looks at the files, and stops the program.
+    result = _run(worker, program, f"assert attempt({_HOARDING!r}) == 'failed'")
+    if is_tight and result.outcome not in ("passed", "output_limit"):
+        found.append("deleted files could hold more than the work directory may")
+    return found
 
 
-def _try_out(worker: Worker, variable: str) -> dict[str, str]:
-    """What a probing program got hold of: {probe: what that means}."""
-    token = secrets.token_hex(8)
-    with tempfile.NamedTemporaryFile("w", prefix="canary-") as canary, _Listener() as listener:
-        canary.write(token)
-        canary.flush()
-        arguments = {
-            "read_file": repr(canary.name),
-            "write_file": repr(canary.name),
-            "connect": str(listener.port),
-            "send_datagram": str(listener.port),
-            "signal_parent": str(os.getpid()),
-            "read_variable": repr(variable),
-        }
-        tests = "\n".join(
-            f"assert {name}({arguments.get(name, '')}) == ''" for name in _LAYERS_NEEDED
-        )
-        try:
-            report = worker.run(_PROBE, tests, "", _LIMITS, "split")
-        except WorkerGone as error:
-            worker.close()
-            raise SandboxError(f"the sandbox failed its self-test: {error}") from error
-        result = conclude(report, _LIMITS, worker.level, "split")
-        was_touched = listener.was_reached() or os.path.getsize(canary.name) != len(token)
-    if len(result.asserts) != len(_LAYERS_NEEDED):
-        worker.close()
-        raise SandboxError(f"the sandbox failed its self-test: {result.outcome}: {result.error}")
-    names = list(_LAYERS_NEEDED)
-    failures = {
-        name: _LAYERS_NEEDED[name][1]
-        for name, held in zip(names, result.asserts, strict=False)
-        if not held
-    }
-    if was_touched:
-        failures["connect"] = "a canary outside the jail was reached"
-    return failures
+def _run(worker: Worker, program: str, tests: str) -> Execution:
+    job = Job(program, tests, "", "", "split", ("attempt",))
+    report = worker.run(job, _LIMITS, lambda: None)
+    return conclude(report, _LIMITS, worker.level, "split")
 
 
-class _Variable:
-    """A variable of our environment that nothing in a jail may see."""
+class _Surroundings:
+    """What nothing in a jail may see or reach: a variable, a file and a TCP socket."""
 
-    def __enter__(self) -> str:
-        self._name = f"CODEFAVOR_CANARY_{secrets.token_hex(8)}"
-        os.environ[self._name] = "seen"
-        return self._name
-
-    def __exit__(self, *_: object) -> None:
-        os.environ.pop(self._name, None)
-
-
-class _Listener:
-    """A TCP socket that nothing in a jail may reach."""
-
-    def __enter__(self) -> _Listener:
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.listen(1)
+    def __enter__(self) -> _Surroundings:
+        self._variable = f"CODEFAVOR_CANARY_{secrets.token_hex(8)}"
+        os.environ[self._variable] = "seen"
+        self._folder = tempfile.TemporaryDirectory(prefix="codefavor-canary-")
+        self._file = os.path.join(self._folder.name, "canary")
+        Path(self._file).write_bytes(secrets.token_bytes(8))
+        self._before = self._state()
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.setblocking(False)
-        self.port: int = self._socket.getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.environ.pop(self._variable, None)
+        self._folder.cleanup()
         self._socket.close()
 
-    def was_reached(self) -> bool:
-        """Whether anybody connected."""
+    def header(self, **values: object) -> str:
+        """Lines that tell the probing program what to try."""
+        values.update(VARIABLE=self._variable, FILE=self._file, PATH=os.fsencode(self._file))
+        values.update(PORT=self._socket.getsockname()[1])
+        return "".join(f"{name} = {value!r}\n" for name, value in values.items())
+
+    def _state(self) -> tuple[object, ...]:
+        with os.scandir(self._folder.name) as entries:
+            found = [
+                (entry.name, entry.stat().st_mode, entry.stat().st_mtime_ns) for entry in entries
+            ]
+        return found, Path(self._file).read_bytes() if found else b""
+
+    def were_touched(self) -> bool:
+        """Whether anybody connected or changed anything."""
         try:
-            link, _ = self._socket.accept()
+            self._socket.accept()[0].close()
         except BlockingIOError:
-            return False
-        link.close()
+            return self._state() != self._before
         return True
 
 
@@ -222,34 +219,30 @@ def _no_linux() -> str:
 
 def remedy(reasons: list[str]) -> str:
     """What the user can do on this system."""
-    text = " ".join(reasons)
-    advice: list[str] = []
-    switch = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
-    if os.path.exists(switch) and _read(switch) == "1":
-        advice.append(
-            "AppArmor refuses user namespaces (Ubuntu 24.04): "
-            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-        )
-    if _read("/proc/sys/user/max_user_namespaces") == "0":
-        advice.append(
-            "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000"
-        )
-    if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
-        advice.append("sudo sysctl kernel.unprivileged_userns_clone=1")
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
-        advice.append(
-            "in a container, start it with --security-opt seccomp=unconfined "
-            "--security-opt apparmor=unconfined (or a profile that allows unshare and mount)"
-        )
-    if "Landlock" in text:
-        advice.append("Landlock needs Linux 5.13 or newer, with landlock in the lsm= list")
-    advice.append("`codefavor sandbox check` shows every layer")
-    return "What helps: " + "; ".join(advice)
+    in_container = os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
+    advice = {
+        "AppArmor refuses user namespaces (Ubuntu 24.04): sudo sysctl "
+        "kernel.apparmor_restrict_unprivileged_userns=0": _is(
+            "kernel/apparmor_restrict_unprivileged_userns", "1"
+        ),
+        "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000": _is(
+            "user/max_user_namespaces", "0"
+        ),
+        "sudo sysctl kernel.unprivileged_userns_clone=1": _is(
+            "kernel/unprivileged_userns_clone", "0"
+        ),
+        "in a container, start it with --security-opt seccomp=unconfined --security-opt "
+        "apparmor=unconfined (or a profile that allows unshare and mount)": in_container,
+        "Landlock needs Linux 5.13 or newer, with landlock in the lsm= list": any(
+            "Landlock" in reason for reason in reasons
+        ),
+        "`codefavor sandbox check` shows every layer": True,
+    }
+    return "What helps: " + "; ".join(text for text, applies in advice.items() if applies)
 
 
-def _read(path: str) -> str:
+def _is(switch: str, value: str) -> bool:
     try:
-        with open(path, encoding="ascii") as handle:
-            return handle.read().strip()
+        return Path("/proc/sys", switch).read_text(encoding="ascii").strip() == value
     except OSError:
-        return ""
+        return False

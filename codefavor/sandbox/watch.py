@@ -14,6 +14,10 @@ from codefavor.sandbox.child import Child
 from codefavor.sandbox.jail import Jail
 
 _LOOK_AT_FILES_S = 0.1
+# What the tests may take to count their checks once the program has been stopped.
+_GRACE_S = 5.0
+# A run that has waited so long without computing gives up its place among the busy ones.
+_IDLE_S, _IDLE_SHARE = 1.0, 0.2
 
 
 def cpu_seconds(pid: int) -> float:
@@ -36,10 +40,7 @@ class Watch:
         self.stopped = ""
         self.tests_ended = False
         self.last_word = b""
-        self.use(tests, shared)
-
-    def use(self, tests: Child, shared: Any) -> None:
-        """Take another process for that of the tests."""
+        self.told_idle = False
         self.tests, self.shared = tests, shared
         self._cpu_before = cpu_seconds(tests.pid) if shared is not None else 0.0
 
@@ -48,17 +49,20 @@ class Watch:
         return cpu_seconds(self.tests.pid) - self._cpu_before
 
     def wait(self, control: Any, jail: Jail) -> None:
-        """Return when the tests are done or refused, or a limit is reached (`stopped`)."""
+        """Return when the tests are done, or have had their time after a limit was reached.
+
+        At a limit only the program is killed: its tests go on, so that every check is counted.
+        """
         poller = select.poll()
         asked, done = control.fileno(), self.tests.pidfd
         said = self.shared.fileno() if self.shared is not None else -1
         for fd in (asked, done, said):
             if fd >= 0:
                 poller.register(fd, select.POLLIN)
-        deadline = self.started + self.job["wall_s"]
+        self._deadline = self.started + self.job["wall_s"]
         while True:
-            pause = self._pause(deadline, jail)
-            if self.stopped:
+            pause = self._pause(jail, control)
+            if pause < 0:
                 return
             events = dict(poller.poll(int(pause * 1000) + 1))
             if said in events:
@@ -72,25 +76,44 @@ class Watch:
             if asked in events:
                 if control.recv(16) == b"":
                     self._give_up()
-                self.stopped = "output"
-                return
+                self._stop("output")
 
-    def _pause(self, deadline: float, jail: Jail) -> float:
-        """Seconds until the next look is due; sets `stopped` at a limit."""
-        left = deadline - time.monotonic()
+    def _stop(self, why: str) -> None:
+        if not self.stopped:
+            self.stopped = why
+            # The pidfd tells when it is dead; it is reaped later, so its number is not reused.
+            signal.pidfd_send_signal(self.program.pidfd, signal.SIGKILL)
+            self._deadline = time.monotonic() + _GRACE_S
+
+    def _pause(self, jail: Jail, control: Any) -> float:
+        """Seconds until the next look is due, below 0 when nothing is left to wait for."""
+        now = time.monotonic()
         cpu_s: float = self.job["cpu_s"]
-        spent = max(cpu_seconds(self.program.pid), self.tests_cpu())
-        if left <= 0:
-            self.stopped = "wall"
+        tests_cpu = self.tests_cpu()
+        if self.stopped:
+            # A tests' process that is busy by itself has its own CPU time, as before.
+            return -1.0 if now >= self._deadline or tests_cpu >= cpu_s else self._deadline - now
+        spent = max(cpu_seconds(self.program.pid), tests_cpu)
+        if now >= self._deadline:
+            self._stop("wall")
+        elif tests_cpu >= cpu_s:
+            self._stop("cpu")
+            return -1.0
         elif spent >= cpu_s:
-            self.stopped = "cpu"
+            self._stop("cpu")
+        if not self.told_idle and now - self.started > _IDLE_S:
+            self.told_idle = True
+            if spent < _IDLE_SHARE * (now - self.started):
+                control.send(b'{"idle": true}')
         # Sooner than this the CPU limit cannot be reached, even on all cores at once.
-        pause: float = min(left, max((cpu_s - spent) / self.job["cores"], 0.005))
+        pause: float = min(self._deadline - now, max((cpu_s - spent) / self.job["cores"], 0.005))
+        if not self.told_idle:
+            pause = min(pause, _IDLE_S)
         if jail.level != "L3":
             pause = min(pause, _LOOK_AT_FILES_S)
-            if not self.stopped and jail.overflows():
-                self.stopped = "files"
-        return pause
+            if not self.stopped and jail.overflows(self.program.pid):
+                self._stop("files")
+        return max(pause, 0.0)
 
     def _give_up(self) -> None:
         os.kill(self.program.pid, signal.SIGKILL)
@@ -101,7 +124,7 @@ class Watch:
         """End both processes, but a resident one that stays; the facts of the run."""
         died_first = bool(select.select([self.program.pidfd], [], [], 0)[0])
         tests_cpu, tests_status = self.tests_cpu(), 0
-        if self.stopped:
+        if not self.tests_ended and not self.last_word:
             signal.pidfd_send_signal(self.tests.pidfd, signal.SIGKILL)
         if not died_first:
             signal.pidfd_send_signal(self.program.pidfd, signal.SIGKILL)
@@ -116,7 +139,6 @@ class Watch:
         own = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "stopped": self.stopped,
-            "died_first": died_first,
             "program_status": program_status,
             "tests_status": tests_status,
             "program_cpu": program_usage.ru_utime + program_usage.ru_stime,
@@ -129,4 +151,4 @@ class Watch:
 
     def tests_stay(self) -> bool:
         """Whether the tests' process is ready for another run."""
-        return not self.stopped and self.last_word == resident.STAYS
+        return self.last_word == resident.STAYS

@@ -14,14 +14,15 @@ import sys
 import sysconfig
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import SandboxError
+from codefavor.sandbox.kernel import held_capabilities
 from codefavor.sandbox.mounts import empty_directory
-from codefavor.sandbox.outcome import Limits
-from codefavor.sandbox.plain import may_leave_nothing
+from codefavor.sandbox.outcome import Job, Limits
 
 _log = logging.getLogger(__name__)
 _BOOT = (
@@ -39,11 +40,13 @@ _START_S = 60.0
 _GRACE_S = 20.0
 _MOST_VERDICT = 1 << 20
 _THREADS = 64
+_CHANGES_IDS = 1 << 0 | 1 << 6 | 1 << 7  # CAP_CHOWN, CAP_SETGID, CAP_SETUID
 # Without `random` and `threading`: what they do after every fork doubles its cost.
 _STANDARD = ("typing", "math", "re", "collections", "itertools", "functools", "heapq", "bisect",
              "string", "datetime", "copy", "operator")  # fmt: skip
 FLAVOURS: dict[str, tuple[str, ...]] = {
     "lean": _STANDARD,
+    "pytest": (*_STANDARD, "unittest", "pytest"),
     "numpy": (*_STANDARD, "numpy"),
     "heavy": (*_STANDARD, "numpy", "pandas", "scipy"),
 }
@@ -55,7 +58,6 @@ class Report:
 
     facts: dict[str, Any]
     verdict: dict[str, Any] | None
-    progress: list[bool] = field(default_factory=list)
     output_bytes: int = 0
 
 
@@ -70,7 +72,7 @@ class JailRefused(SandboxError):
 class Worker:
     """One zygote of one flavour, in the jail of one level."""
 
-    def __init__(self, flavour: str, level: str, *, without: tuple[str, ...] = ()) -> None:
+    def __init__(self, flavour: str, level: str, *, emulate: dict[str, Any] | None = None) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs = 0
         self.facts: dict[str, Any] = {}
@@ -83,10 +85,11 @@ class Worker:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = self._spawn(theirs)
+            self.pid = self._process.pid
         finally:
             theirs.close()
         try:
-            self._introduce(without)
+            self._introduce(emulate or {})
         except BaseException:
             # A worker that did not come up must leave no process behind, whatever stopped it.
             self.close()
@@ -108,15 +111,16 @@ class Worker:
             start_new_session=True,
         )
 
-    def _introduce(self, without: tuple[str, ...]) -> None:
+    def _introduce(self, emulate: dict[str, Any]) -> None:
+        self._ids = _spare_ids(self._process.pid)
         config = {
             "level": self.level,
-            "is_root": os.geteuid() == 0,
+            "ids": self._ids,
             "readable": readable_paths(),
             "site": site_paths(),
             "preload": FLAVOURS[self.flavour],
             "work": self._make_work(),
-            "without": list(without),
+            **emulate,
         }
         self._send(json.dumps(config).encode(), [])
         deadline = time.monotonic() + _START_S
@@ -141,8 +145,7 @@ class Worker:
 
     def _map_ids(self) -> None:
         """As root: give the jail ids of its own, so that limits per user count and hold."""
-        for name in ("uid_map", "gid_map"):
-            first = _spare_ids(f"/proc/self/{name}", self._process.pid)
+        for name, first in zip(("uid_map", "gid_map"), self._ids, strict=False):
             try:
                 fd = os.open(f"/proc/{self._process.pid}/{name}", os.O_WRONLY)
             except OSError as error:
@@ -170,28 +173,28 @@ class Worker:
 
     # -- jobs -----------------------------------------------------------------------------
 
-    def run(self, code: str, tests: str, entry_point: str, limits: Limits, mode: str) -> Report:
-        """Run one job; raises WorkerGone if the zygote fails."""
+    def run(self, job: Job, limits: Limits, on_idle: Callable[[], None]) -> Report:
+        """Run one job; raises WorkerGone if the zygote fails.
+
+        `on_idle` is called at most once, when the job waits for something instead of computing.
+        """
         output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         verdict_read, verdict_write = os.pipe2(os.O_CLOEXEC)
         fds = [output_read, output_write, verdict_read, verdict_write]
         try:
             # Only this end may not block; the program's end has to.
             os.set_blocking(output_write, True)
-            parts = {"tests": tests, "entry_point": entry_point}
-            if mode == "in_process":
-                parts["code"], code = code, ""
-            fds.append(code_fd := _memory_file(code))
-            fds.append(tests_fd := _memory_file(json.dumps(parts)))
-            job = _job_of(limits, mode)
-            job["is_plain"] = mode == "split" and may_leave_nothing(tests)
-            self._send(json.dumps(job).encode(), [code_fd, tests_fd, output_write, verdict_write])
+            program, tests = job.sources()
+            fds.append(code_fd := _memory_file(json.dumps(program)))
+            fds.append(tests_fd := _memory_file(json.dumps(tests)))
+            terms = {**_terms(limits), "lane": job.lane, "may_share": job.may_share}
+            self._send(json.dumps(terms).encode(), [code_fd, tests_fd, output_write, verdict_write])
             os.close(output_write)
             os.close(verdict_write)
             fds.remove(output_write)
             fds.remove(verdict_write)
-            facts, n_output = self._follow(output_read, limits)
-            verdict, progress = _read_verdict(verdict_read)
+            facts, n_output = self._follow(output_read, limits, on_idle)
+            verdict = _read_verdict(verdict_read)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -202,9 +205,11 @@ class Worker:
         self.start_bytes = self.start_bytes or self._own_bytes
         if "infra" in facts or "stale" in facts:
             raise WorkerGone(facts.get("infra") or facts.get("stale"))
-        return Report(facts, verdict, progress, n_output)
+        return Report(facts, verdict, n_output)
 
-    def _follow(self, output: int, limits: Limits) -> tuple[dict[str, Any], int]:
+    def _follow(
+        self, output: int, limits: Limits, on_idle: Callable[[], None]
+    ) -> tuple[dict[str, Any], int]:
         deadline = time.monotonic() + limits.wall_s + _GRACE_S
         poller = select.poll()
         poller.register(self._control, select.POLLIN)
@@ -225,6 +230,9 @@ class Worker:
                     self._send(b"K", [])
             if self._control.fileno() in events:
                 facts = self._receive(deadline)
+                if "idle" in facts:
+                    on_idle()
+                    continue
                 while part := _read_some(output):
                     n_output += len(part)
                 return facts, n_output
@@ -267,7 +275,7 @@ def _remove_directory(path: str) -> None:
     _log.warning("%s could not be removed", path)
 
 
-def _job_of(limits: Limits, mode: str) -> dict[str, Any]:
+def _terms(limits: Limits) -> dict[str, Any]:
     return {
         "cpu_s": limits.cpu_s,
         "wall_s": limits.wall_s,
@@ -276,7 +284,6 @@ def _job_of(limits: Limits, mode: str) -> dict[str, Any]:
         "reply_bytes": limits.reply_bytes,
         "threads": _THREADS,
         "cores": os.cpu_count() or 1,
-        "mode": mode,
     }
 
 
@@ -305,6 +312,7 @@ def readable_paths() -> list[str]:
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         *(os.path.join(base, name) for name in ("lib", "lib64")),
         "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache",
+        "/etc/mime.types",
     ]  # fmt: skip
     found: list[str] = []
     for path in sorted({os.path.realpath(path) for path in wanted if os.path.exists(path)}):
@@ -313,16 +321,24 @@ def readable_paths() -> list[str]:
     return found
 
 
-def _spare_ids(path: str, pid: int) -> int:
-    """The first of four ids that nobody uses, among those this system lets us hand out."""
-    with open(path, encoding="ascii") as handle:
-        ranges = [tuple(map(int, line.split())) for line in handle if line.strip()]
-    start, _, length = max(ranges, key=lambda item: item[2])
-    top = min(start + length, 1 << 31)
-    if top - start < 8:
-        raise JailRefused("the user namespace of this container has no spare ids")
-    span = min((top - start) // 8, 4096)
-    return top - 4 - 4 * (pid % span)
+def _spare_ids(pid: int) -> list[int]:
+    """The first of four user ids and of four group ids that nobody has; for a process of root.
+
+    Empty where this process is not root, may not change its ids, or there are none to spare: a
+    root without them is a user like others.
+    """
+    if os.geteuid() != 0 or held_capabilities() & _CHANGES_IDS != _CHANGES_IDS:
+        return []
+    found = []
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}", encoding="ascii") as handle:
+            ranges = [tuple(map(int, line.split())) for line in handle if line.strip()]
+        start, _, length = max(ranges, key=lambda item: item[2])
+        top = min(start + length, 1 << 31)
+        if top - start < 8:
+            return []
+        found.append(top - 4 - 4 * (pid % min((top - start) // 8, 4096)))
+    return found
 
 
 def _memory_file(text: str) -> int:
@@ -340,17 +356,15 @@ def _read_some(fd: int) -> bytes:
         return b""
 
 
-def _read_verdict(fd: int) -> tuple[dict[str, Any] | None, list[bool]]:
-    """(verdict or None, checks that were reported before it); all writers are dead by now."""
+def _read_verdict(fd: int) -> dict[str, Any] | None:
+    """The one line that the tests' process wrote; all writers are dead by now or will not write."""
     data = b""
-    while len(data) < _MOST_VERDICT and (part := os.read(fd, 1 << 16)):
+    while not data.endswith(b"\n") and len(data) < _MOST_VERDICT and (part := os.read(fd, 1 << 16)):
         data += part
-    head, _, tail = data.partition(b"\n")
-    progress = [byte == 0x2B for byte in head]
-    if not tail.endswith(b"\n") or tail.count(b"\n") != 1:
-        return None, progress
+    if data.count(b"\n") != 1:
+        return None
     try:
-        verdict = json.loads(tail)
+        verdict = json.loads(data)
     except ValueError:
-        return None, progress
-    return (verdict if isinstance(verdict, dict) else None), progress
+        return None
+    return verdict if isinstance(verdict, dict) else None

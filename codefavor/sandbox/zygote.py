@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from codefavor.sandbox import child, resident
+from codefavor.sandbox import child, resident, together
 from codefavor.sandbox.child import Child, Descriptors
-from codefavor.sandbox.extended import freeze_types
 from codefavor.sandbox.jail import Jail
+from codefavor.sandbox.values import freeze_types
 from codefavor.sandbox.watch import Watch
 
 _N_JOB_FDS = 4
@@ -100,9 +100,8 @@ class _Zygote:
         theirs, ours = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
         try:
             tests_fds = Descriptors(ours.fileno(), tests_fd, verdict_fd)
-            if job["mode"] == "in_process":
-                fds = tests_fds._replace(output=output_fd)
-                both = child.fork(self._jail, job, "both", fds)
+            if job["lane"] == "together":
+                both = child.fork(self._jail, job, "together", tests_fds._replace(output=output_fd))
                 watch = Watch(job, both, both, None)
             else:
                 tests, shared = self._tests_process(job, tests_fds)
@@ -112,10 +111,6 @@ class _Zygote:
             # From now on the tests notice when the program's process is gone.
             theirs.close()
             watch.wait(self._control, self._jail)
-            if watch.last_word == resident.REFUSED:
-                watch.last_word = b""
-                watch.use(child.fork(self._jail, job, "tests", tests_fds), None)
-                watch.wait(self._control, self._jail)
         finally:
             theirs.close()
             ours.close()
@@ -132,7 +127,7 @@ class _Zygote:
     def _tests_process(self, job: dict[str, Any], fds: Descriptors) -> tuple[Child, Any]:
         """The process that judges a job, and its control socket if it is a shared one."""
         # At L1 a program could meddle with any process of its user: nothing may outlive a run.
-        if job["is_plain"] and self._jail.level != "L1":
+        if job["may_share"] and self._jail.level != "L1":
             terms = (job["memory_bytes"], job["file_bytes"], job["threads"])
             serving = self._serving(job, terms)
             if serving.offer({"cpu_s": job["cpu_s"], "reply_bytes": job["reply_bytes"]}, fds[:3]):
@@ -168,6 +163,8 @@ def main() -> NoReturn:
                 __import__(name)
             except ImportError:
                 continue
+        if "pytest" in config["preload"]:
+            together.prepare()
         facts = jail.prepare()
     except OSError as error:
         control.send(json.dumps({"error": f"{error.strerror or error}"}).encode())

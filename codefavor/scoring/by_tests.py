@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codefavor.errors import ConfigError, DataError, SandboxError
-from codefavor.records import Completion, Problem, Row, content_id, read_rows
+from codefavor.records import Completion, Execution, Problem, Row, content_id, read_rows
 from codefavor.sandbox import Limits
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from codefavor.engine.runner import Step
 
 
-def score_completions(limits: Limits | None = None, *, in_process: bool = False) -> Step:
+def score_completions(limits: Limits | None = None) -> Step:
     """A step from {"id", "completion", "problem"} to the completion's row with "execution".
 
     A sandbox that fails even after its retries ends the row as an error: that is never a
@@ -32,7 +33,7 @@ def score_completions(limits: Limits | None = None, *, in_process: bool = False)
             problem["tests"],
             limits,
             entry_point=problem.get("entry_point", ""),
-            in_process=in_process,
+            setup=problem.get("setup", ""),
         )
         if execution.outcome == "infra_error":
             raise SandboxError(execution.error)
@@ -58,7 +59,11 @@ def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[
         yield {
             "id": row_id,
             "completion": {**row, **completion.to_row(), "id": row_id},
-            "problem": {"tests": problem.tests, "entry_point": problem.entry_point},
+            "problem": {
+                "tests": problem.tests,
+                "entry_point": problem.entry_point,
+                "setup": problem.setup,
+            },
         }
 
 
@@ -88,26 +93,22 @@ def _sample_code(row: Row, where: str, problem: Problem) -> str:
 
 def problems_sha256(problems: Iterable[Problem]) -> str:
     """One digest of all the tests, for the manifest: other tests are another run."""
-    return content_id([[problem.id, problem.tests, problem.entry_point] for problem in problems])
+    return content_id([[p.id, p.tests, p.entry_point, p.setup] for p in problems])
 
 
 def summarize(rows: Iterable[Row]) -> dict[str, Any]:
-    """Counts by outcome, trust and level of scored rows, and the share that passed."""
-    outcomes: dict[str, int] = {}
-    trusts: dict[str, int] = {}
-    levels: dict[str, int] = {}
-    for row in rows:
-        execution = row["execution"]
-        for counts, key in ((outcomes, "outcome"), (trusts, "trust"), (levels, "level")):
-            counts[execution[key]] = counts.get(execution[key], 0) + 1
-    n = sum(outcomes.values())
+    """Counts by outcome, lane and level of scored rows, and the share that passed by evidence."""
+    runs = [Execution.from_row(row["execution"]) for row in rows]
+    n_passed = sum(run.is_evidence_of_pass for run in runs)
     return {
-        "n": n,
-        "n_passed": outcomes.get("passed", 0),
-        "share_passed": outcomes.get("passed", 0) / n if n else 0.0,
-        "outcomes": dict(sorted(outcomes.items(), key=lambda item: -item[1])),
-        "trust": trusts,
-        "levels": levels,
+        "n": len(runs),
+        "n_passed": n_passed,
+        "share_passed": n_passed / len(runs) if runs else 0.0,
+        "outcomes": dict(Counter(run.outcome for run in runs).most_common()),
+        "no_evidence": dict(Counter(run.no_evidence for run in runs if run.no_evidence)),
+        "lanes": dict(Counter(run.trust for run in runs)),
+        "accepted_together": sum(run.accepted == "together" for run in runs),
+        "levels": dict(Counter(run.level for run in runs)),
     }
 
 

@@ -112,6 +112,7 @@ def _humaneval(row: Row, where: str, location: Location) -> Problem:
         tests = evalplus_tests(row, where, _joined_reference(row, where))
     else:
         tests = f"{_field(row, 'test', where).strip()}\n\ncheck({entry_point})\n"
+        tests = _helpers_of(prompt, entry_point, tests) + tests
     return Problem(
         id=_field(row, "task_id", where),
         instruction=f"Complete this Python function:\n\n{prompt.strip()}\n",
@@ -122,6 +123,21 @@ def _humaneval(row: Row, where: str, location: Location) -> Problem:
         license=location.license,
         prompt=prompt,
     )
+
+
+def _helpers_of(prompt: str, entry_point: str, tests: str) -> str:
+    """The prompt's helper functions that the tests call: a program must not answer for them."""
+    tree = ast.parse(prompt)
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    helpers = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name in used - {entry_point}
+    ]
+    if not helpers:
+        return ""
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "".join(f"{ast.unparse(node)}\n" for node in [*imports, *helpers])
 
 
 def _joined_reference(row: Row, where: str) -> str:
@@ -136,15 +152,30 @@ def _mbpp(row: Row, where: str, location: Location) -> Problem:
     code = str(_field(row, "code", where)).replace("\r\n", "\n")
     asserts = [line.strip().replace("\r\n", "\n") for line in _field(row, "test_list", where)]
     setup = [str(row.get("test_setup_code") or "").strip(), *row.get("test_imports", [])]
+    entry_point = _called_name(code, asserts, where)
+    setup = [*_imported_classes(code, [*setup, *asserts]), *setup]
     return Problem(
         id=f"Mbpp/{task_id}",
         instruction=f"{text}\nFor example, this holds: {asserts[0]}",
         tests="\n".join([line for line in setup if line] + asserts) + "\n",
-        entry_point=_called_name(code, asserts, where),
+        entry_point=entry_point,
         reference=code,
         source=location.name,
         license=location.license,
     )
+
+
+def _imported_classes(code: str, tests: list[str]) -> list[str]:
+    """An import of the program's classes that the tests construct (trees and pairs)."""
+    used = {
+        node.id
+        for line in tests
+        for node in ast.walk(ast.parse(line))
+        if isinstance(node, ast.Name)
+    }
+    classes = [node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)]
+    found = [name for name in classes if name in used]
+    return [f"from solution import {', '.join(found)}"] if found else []
 
 
 def _called_name(code: str, asserts: list[str], where: str) -> str:

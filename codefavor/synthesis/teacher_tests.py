@@ -59,7 +59,7 @@ async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limi
         hollow = hollow_of(hollow, name)
     run = await sandbox.run_async(hollow, tests, limits)
     raise_if_broken(run)
-    if run.is_pass or _is_vacuous(run):
+    if run.is_evidence_of_pass or _is_vacuous(run):
         raise UnusableTests("vacuous", "a program that returns its first argument passes")
     return tests
 

@@ -129,12 +129,12 @@ class Verifier:
                 raise Rejected(f"run_is_no_evidence:{run.no_evidence}", detail)
             runs.append(run)
         chosen, rejected = runs
-        if not chosen.is_pass:
-            reason = "tests_contradict" if rejected.is_pass else "tests_fail_on_both"
+        if not chosen.is_evidence_of_pass:
+            reason = "tests_contradict" if rejected.is_evidence_of_pass else "tests_fail_on_both"
             raise Rejected(reason, f"chosen: {chosen.outcome}: {chosen.error[:200]}")
-        if rejected.is_pass and pair.aspect == "correctness":
+        if rejected.is_evidence_of_pass and pair.aspect == "correctness":
             raise Rejected("tests_do_not_separate", f"both pass all {chosen.total} checks")
-        return not rejected.is_pass
+        return not rejected.is_evidence_of_pass
 
     async def _by_instructions(
         self, pair: PairInProgress, sandbox: SandboxPool, tests: str

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from codefavor.records import Row
+from codefavor.records import Execution, Row
 
 # How far a row came, by the first word of the reason it was dropped for; in the order of the work.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -119,7 +119,7 @@ def count_yield(records: Iterable[Row]) -> Yield:
 def backing(evidence: Row) -> list[str]:
     """What supports a pair's label, beyond the static checks: ["nothing more"] for nothing."""
     found = []
-    if "rejected" in evidence and evidence["rejected"]["outcome"] != "passed":
+    if "rejected" in evidence and not Execution.from_row(evidence["rejected"]).is_evidence_of_pass:
         found.append(f"tests ({evidence['tests']['origin']})")
     elif "rejected" in evidence:
         found.append(f"tests that both pass ({evidence['tests']['origin']})")

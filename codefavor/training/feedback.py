@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from codefavor.errors import Rejected
-from codefavor.records import Preference
+from codefavor.records import Execution, Preference
 from codefavor.text import is_closing_fence, lines_of, opening_fence
 
 Letter = Literal["A", "B"]
@@ -75,9 +75,11 @@ def without_result(feedback: str) -> str:
 
 
 def _were_run(preference: Preference) -> bool:
-    failed = preference.evidence.get("rejected") or {}
-    passed = preference.evidence.get("chosen") or {}
-    return bool(failed.get("outcome")) and passed.get("outcome") == "passed"
+    runs = [preference.evidence.get(side) or {} for side in ("chosen", "rejected")]
+    if not all(run.get("outcome") for run in runs):
+        return False
+    passed, failed = (Execution.from_row(run, preference.id) for run in runs)
+    return passed.is_evidence_of_pass and not failed.no_evidence
 
 
 def _what_the_runs_showed(preference: Preference, chosen: str, rejected: str) -> str:

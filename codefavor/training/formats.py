@@ -20,6 +20,7 @@ from codefavor.prompts.chat import (
     solution_text,
 )
 from codefavor.records import Comparison, Preference, Problem, Row, content_id
+from codefavor.sandbox.lane import choose_lane
 from codefavor.training.feedback import Letter, reasoning
 
 Order = Literal["both", "random"]
@@ -296,6 +297,9 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
     """A question and the tests by which the reward judges what the model samples."""
     if not problem.tests.strip():
         raise Rejected("no_tests", problem.id)
+    lane = choose_lane(problem.tests, problem.entry_point)
+    if lane.name != "split":
+        raise Rejected("tests_need_the_together_lane", f"{problem.id}: {lane.reason}")
     question = solution_messages(problem.instruction, system=options.system)
     return [
         _row(
@@ -303,6 +307,7 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
             prompt=question,
             tests=problem.tests,
             entry_point=problem.entry_point,
+            setup=problem.setup,
         )
     ]
 
@@ -352,7 +357,7 @@ FORMATS: dict[str, Format] = {
             "grpo",
             Problem,
             (),  # Axolotl leaves rows of a data set without a type as they are
-            {"prompt": list, "tests": str, "entry_point": str},
+            {"prompt": list, "tests": str, "entry_point": str, "setup": str},
             to_grpo,
         ),
     )

@@ -35,7 +35,7 @@ from codefavor.training.runcard import (
     read_metrics,
     write_card,
 )
-from codefavor.training.signs import sick_signs
+from codefavor.training.training_health import health_warnings
 
 # Tells our plugin in the training's process to end with the launcher (its standard input).
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
@@ -127,7 +127,7 @@ def _launch_locked(
     _check_result(plan, log)
     metrics = tuple(read_metrics(output_dir))
     finished = {"status": "finished", "seconds": round(seconds, 1), "first": first_values(metrics)}
-    finished |= {"last": last_values(metrics), "signs": sick_signs(metrics)}
+    finished |= {"last": last_values(metrics), "signs": health_warnings(metrics)}
     finished |= {"curves": curves(metrics)}
     write_card(output_dir, {**card, **finished})
     return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, False, is_resumed)

@@ -13,32 +13,34 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from codefavor.errors import SandboxError
+from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, Row
-from codefavor.sandbox import Limits, SandboxPool
+from codefavor.sandbox import Limits, SandboxPool, choose_lane
 from codefavor.text import extract_code
 
 Completions = Sequence[Any]
+Job = tuple[str, str, str, str]
 # A sampled program of an untrained model often loops for ever: it gets little time.
 _LIMITS = Limits(cpu_s=3.0, wall_s=10.0)
 
 
 def passes_tests(completions: Completions, **columns: Any) -> list[float]:
     """1.0 where the program passes every test of its problem, else 0.0."""
-    return [1.0 if result.is_pass else 0.0 for result in _executions(completions, columns)]
+    return [
+        1.0 if result.is_evidence_of_pass else 0.0 for result in _executions(completions, columns)
+    ]
 
 
 def fraction_passed(completions: Completions, **columns: Any) -> list[float]:
-    """The share in [0, 1] of the problem's asserts that hold; 0.0 where none was reached."""
-    results = _executions(completions, columns)
-    return [result.passed / result.total if result.total else 0.0 for result in results]
+    """The share in [0, 1] of the problem's checks that hold; what was not reached has failed."""
+    return [result.share_of_checks for result in _executions(completions, columns)]
 
 
 def is_runnable(completions: Completions, **columns: Any) -> list[float]:
-    """1.0 where the reply holds a program that the tests could call, whatever they then show."""
-    unusable = {"syntax_error", "no_code", "import_error"}
+    """1.0 where the tests could call the program and it answered them all, right or wrong."""
+    ran = {"passed", "wrong_output"}
     results = _executions(completions, columns)
-    return [0.0 if result.outcome in unusable else 1.0 for result in results]
+    return [1.0 if result.outcome in ran and not result.no_evidence else 0.0 for result in results]
 
 
 def reply_text(completion: Any) -> str:
@@ -54,26 +56,26 @@ class _Runner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pool: SandboxPool | None = None
-        self._last: tuple[list[tuple[str, str, str]], list[Execution]] = ([], [])
+        self._last: tuple[list[Job], list[Execution]] = ([], [])
 
-    def run(self, jobs: list[tuple[str, str, str]]) -> list[Execution]:
-        """One execution per (code, tests, entry point), in order."""
+    def run(self, jobs: list[Job]) -> list[Execution]:
+        """One execution per (code, tests, entry point, setup), in order."""
         with self._lock:
             if self._last[0] != jobs:
                 self._last = (jobs, self._run(jobs))
             return self._last[1]
 
-    def _run(self, jobs: list[tuple[str, str, str]]) -> list[Execution]:
+    def _run(self, jobs: list[Job]) -> list[Execution]:
         if self._pool is None:
             self._pool = SandboxPool(workers=_worker_count()).__enter__()
             atexit.register(self.close)
         pool = self._pool
 
-        def run_one(job: tuple[str, str, str]) -> Execution:
-            code, tests, entry_point = job
+        def run_one(job: Job) -> Execution:
+            code, tests, entry_point, setup = job
             if not code.strip():
                 return Execution(outcome="no_code")
-            return pool.run(code, tests, _LIMITS, entry_point=entry_point)
+            return pool.run(code, tests, _LIMITS, entry_point=entry_point, setup=setup)
 
         with ThreadPoolExecutor(_worker_count()) as threads:
             results = list(threads.map(run_one, jobs))
@@ -99,5 +101,11 @@ def _worker_count() -> int:
 
 def _executions(completions: Completions, columns: Row) -> list[Execution]:
     codes = [extract_code(reply_text(completion)) for completion in completions]
-    jobs = list(zip(codes, columns["tests"], columns["entry_point"], strict=True))
+    setups = columns.get("setup") or [""] * len(codes)
+    jobs = list(zip(codes, columns["tests"], columns["entry_point"], setups, strict=True))
+    for tests, entry_point in {(tests, entry) for _, tests, entry, _ in jobs}:
+        lane = choose_lane(tests, entry_point)
+        if lane.name != "split":
+            # Its verdict could be forged, and a reward that can be forged will be.
+            raise ConfigError(f"a reward cannot rest on these tests: {lane.reason}")
     return _runner.run(jobs)

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from codefavor.cli.evaluate import app
 from codefavor.errors import BackendError
-from codefavor.evaluation.results import read_result, rows_path
-from codefavor.evaluation.stored_judge import StoredJudge, held_out_weights
 from codefavor.journal import read_journal
+from codefavor.judges.stored import StoredJudge, held_out_weights
 from codefavor.records import Preference, Problem, write_rows
+from codefavor.result_file import read_result, rows_path
 from tests.backends.test_vllm import PROGRAM, wait_until_gone
 
 N = 8
@@ -53,7 +53,7 @@ def judged(pairs_file, out, *words):
 
 
 def test_tests_of_the_pairs_themselves_decide(pairs_file, tmp_path):
-    result = judged(pairs_file, tmp_path / "r", "--model-type", "execution")
+    result = judged(pairs_file, tmp_path / "r", "--model", "execution")
     overall = result["metrics"]["overall"]
     assert (overall["accuracy"], overall["n"], overall["n_error"]) == (1, N, 0)
     assert result["judge"]["kind"] == "execution"
@@ -69,12 +69,12 @@ def test_tests_of_named_problems_are_joined_by_problem_id(tmp_path):
     known = [Problem(f"problem-{i}", "", asserts_for(i), "add").to_row() for i in range(3)]
     write_rows(problems, known)
     out = tmp_path / "r"
-    result = judged(pairs, out, "--model-type", "execution", "--tests", problems)
+    result = judged(pairs, out, "--model", "execution", "--tests", problems)
     overall = result["metrics"]["overall"]
     # Three pairs are right twice; the one without tests is undecided twice and scores one half.
     assert (overall["accuracy"], overall["n_undecided"]) == (0.875, 2)
     write_rows(problems, [{**one, "tests": "assert add(0) == 7"} for one in known])
-    words = ["--model-type", "execution", "--tests", problems, "--out", out]
+    words = ["--model", "execution", "--tests", problems, "--out", out]
     found, output = evaluate("pairs", "--data", pairs, *words)
     assert found.exit_code != 0 and "tests_sha256" in output
 
@@ -89,22 +89,22 @@ def test_tests_of_named_problems_are_joined_by_problem_id(tmp_path):
 def test_pairs_whose_tests_cannot_run_are_refused(row, message, tmp_path):
     write_rows(tmp_path / "pairs.jsonl", [row])
     words = ["--data", tmp_path / "pairs.jsonl", "--out", tmp_path / "r"]
-    found, output = evaluate("pairs", *words, "--model-type", "execution")
+    found, output = evaluate("pairs", *words, "--model", "execution")
     assert found.exit_code != 0 and message in " ".join(output.split())
 
 
 def test_weights_and_probabilities_reach_the_jury(pairs_file, tmp_path):
     out = tmp_path / "r"
     for side in ("shorter", "longer"):
-        judged(pairs_file, out, "--model-type", "length-bias", "--model-id", side)
+        judged(pairs_file, out, "--model", side)
     sides = ("shorter", "longer")
-    members = ",".join(str(out / f"pairs.length-bias-{side}.json") for side in sides)
-    jury = ["--model-type", "jury", "--model-id", members, "--name"]
+    members = ",".join(str(out / f"pairs.{side}.json") for side in sides)
+    jury = ["--model", f"jury:{members}", "--name"]
     equal = judged(pairs_file, out, *jury, "equal")
     assert equal["metrics"]["overall"]["tie_rate"] == 1
     second = judged(pairs_file, out, *jury, "second", "--weights", "1,2")
     assert second["metrics"]["overall"]["accuracy"] == 1
-    assert second["judge"]["jury_weights"] == "1,2"
+    assert second["judge"]["weights"] == "1,2"
     # The shorter program is always the worse one: held out, that judge has no weight at all.
     learnt = judged(pairs_file, out, *jury, "learnt", "--weights", "accuracy")
     assert learnt["metrics"]["overall"]["accuracy"] == 1
@@ -137,30 +137,30 @@ def test_a_held_out_weight_is_the_log_odds_on_other_problems():
 
 
 def test_a_cascade_runs_tests_only_where_the_cheap_member_doubts(pairs_file, tmp_path):
-    words = ["--model-type", "cascade", "--model-id", "length-bias:shorter,execution"]
+    words = ["--model", "cascade:shorter,execution"]
     sure = judged(pairs_file, tmp_path / "a", *words)
     assert sure["metrics"]["overall"]["accuracy"] == 0
     assert sure["usage"]["asked"] == {"shorter": 2 * N, "execution": 0}
-    words = ["--model-type", "cascade", "--model-id", "random,execution", "--min-confidence", "0.9"]
+    words = ["--model", "cascade:random,execution", "--min-confidence", "0.9"]
     result = judged(pairs_file, tmp_path / "b", *words)
     assert result["judge"]["min_confidence"] == 0.9
     assert set(result["judge"]["members"]) == {"random", "execution"}
 
 
 def test_a_jury_asks_its_chat_member_through_the_engine(pairs_file, tmp_path):
-    words = ["--model-type", "jury", "--weights", "1,3", "--model-id", "length-bias:shorter,fake:"]
+    words = ["--model", "jury:shorter,fake:", "--weights", "1,3"]
     result = judged(pairs_file, tmp_path / "r", *words, "--cache", tmp_path / "answers.sqlite")
     assert result["usage"]["input_tokens"] > 0
 
 
 def test_stored_and_live_members_go_together(pairs_file, tmp_path):
     out = tmp_path / "r"
-    judged(pairs_file, out, "--model-type", "length-bias", "--model-id", "shorter")
-    stored = out / "pairs.length-bias-shorter.json"
-    words = ["--model-type", "jury", "--model-id", f"{stored},length-bias:longer,execution"]
+    judged(pairs_file, out, "--model", "shorter")
+    stored = out / "pairs.shorter.json"
+    words = ["--model", f"jury:{stored},longer,execution"]
     result = judged(pairs_file, out, *words)
     assert result["metrics"]["overall"]["accuracy"] == 1
-    assert rows_path(stored).stem in result["judge"]["members"]
+    assert f"stored:{rows_path(stored).stem}" in result["judge"]["members"]
 
 
 def remember_prompt(request):
@@ -181,7 +181,7 @@ prompts = []
 )
 def test_criteria_can_be_replaced_and_left_out(words, expected, tmp_path):
     write_rows(tmp_path / "pairs.jsonl", [pair(1, criteria="It must be fast.")])
-    judge = ["--model-type", "fake", "--model-id", f"{__name__}:remember_prompt"]
+    judge = ["--model", f"fake:{__name__}:remember_prompt"]
     judge += ["--mode", "reasoned", "--cache", tmp_path / "answers.sqlite"]
     prompts.clear()
     result = judged(tmp_path / "pairs.jsonl", tmp_path / "r", *judge, *words)
@@ -196,7 +196,7 @@ def test_the_originals_spelling_of_flags_is_understood(pairs_file, tmp_path):
     words = ["--model_type", "length_bias", "--model_id", "shorter", "--evalroot", tmp_path / "r"]
     found, output = evaluate("pairs", "--data", pairs_file, *words, "--concurrency", "80")
     assert found.exit_code == 0, output
-    assert (tmp_path / "r" / "pairs.length_bias-shorter.json").is_file()
+    assert (tmp_path / "r" / "pairs.shorter.json").is_file()
 
 
 def test_groups_by_field_length_and_meta_are_reported_apart(tmp_path):
@@ -207,7 +207,7 @@ def test_groups_by_field_length_and_meta_are_reported_apart(tmp_path):
         row = pair(n, chosen=texts[0], rejected=texts[1], meta={"author": "xyxyx"[n]})
         rows.append({**row, "kind": "odd" if n % 2 else "even"})
     write_rows(tmp_path / "pairs.jsonl", rows)
-    judge = ["--model-type", "length-bias", "--model-id", "shorter"]
+    judge = ["--model", "shorter"]
     words = [*judge, "--group-by", "kind,author"]
     result = judged(tmp_path / "pairs.jsonl", tmp_path / "r", *words)
     found = {
@@ -225,7 +225,7 @@ def test_groups_by_field_length_and_meta_are_reported_apart(tmp_path):
 
 
 def test_an_evaluation_of_which_everything_failed_leaves_with_code_1(pairs_file, tmp_path):
-    judge = ["--model-type", "fake", "--model-id", f"{__name__}:is_down", "--out", tmp_path / "r"]
+    judge = ["--model", f"fake:{__name__}:is_down", "--out", tmp_path / "r"]
     words = [*judge, "--max-error-rate", "1", "--cache", tmp_path / "answers.sqlite"]
     found, output = evaluate("pairs", "--data", pairs_file, *words)
     assert found.exit_code == 1 and f"{N} errors" in output
@@ -237,7 +237,7 @@ def test_a_server_is_started_once_for_all_attacks_and_ends_with_the_command(tmp_
     program.chmod(0o755)
     monkeypatch.setenv("STARTED", str(started))
     write_rows(tmp_path / "pairs.jsonl", [pair(1)])
-    judge = ["--model-type", "vllm", "--model-id", "some/model", "--set", f"executable={program}"]
+    judge = ["--model", "vllm:some/model", "--set", f"executable={program}"]
     words = [*judge, "--mode", "letter", "--no-cache", "--attack", "praise,docstring"]
     found, output = evaluate(
         "pairs", "--data", tmp_path / "pairs.jsonl", "--out", tmp_path / "r", *words

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
-from codefavor.evaluation.results import read_result
 from codefavor.records import Preference, write_rows
+from codefavor.result_file import read_result
 from tests.engine.test_batch import PlayedBatches
 from tests.kit.server import LoopbackServer, Reply
 
@@ -53,8 +53,8 @@ def run(tmp_path, server, model, *words):
     ]
     write_rows(pairs, rows)
     prices.write_text(json.dumps({"as_of": "today", "prices": PRICES}))
-    fixed = ["pairs", "--data", pairs, "--out", tmp_path / "r", "--model-type", "openai"]
-    fixed += ["--model-id", model, "--model-url", f"{server.url}/v1", "--prices", prices]
+    fixed = ["pairs", "--data", pairs, "--out", tmp_path / "r", "--model", f"openai:{model}"]
+    fixed += ["--base-url", f"{server.url}/v1", "--prices", prices]
     fixed += ["--cache", tmp_path / "answers.sqlite"]
     found = CliRunner().invoke(app, [str(word) for word in (*fixed, *words)])
     assert found.exit_code == 0, f"{found.output} {found.exception}"
@@ -118,7 +118,7 @@ def test_a_cascade_of_two_paid_models_asks_the_costly_one_on_doubt_and_pays_both
         return reply
 
     server.handler = doubting
-    words = ["--model-type", "cascade", "--model-id", "openai:small,openai:big", "--name", "both"]
+    words = ["--model", "cascade:openai:small,openai:big", "--name", "both"]
     result = read_result(run(tmp_path, server, "big", *words))
     models = [call.body["model"] for call in server.calls]
     assert (models.count("small"), models.count("big")) == (2 * N, 2 * 3)
@@ -131,7 +131,7 @@ def test_a_cascade_of_two_paid_models_asks_the_costly_one_on_doubt_and_pays_both
 
 
 def test_the_budget_of_two_models_is_one(tmp_path, server):
-    jury = ["--model-type", "jury", "--model-id", "openai:small,openai:big", "--name", "both"]
+    jury = ["--model", "jury:openai:small,openai:big", "--name", "both"]
     # All replies cost 0.01512 dollars, those of either model alone less than 0.0145.
     one_by_one = ["--max-tokens", "20", "--concurrency", "1"]
     with pytest.raises(AssertionError, match="the budget is spent"):

@@ -57,7 +57,7 @@ def rank(files, out, *words):
 
 def test_tests_rank_the_candidates(files, tmp_path):
     out = tmp_path / "ranked.jsonl"
-    found = rank(files, out, "--model-type", "execution")
+    found = rank(files, out, "--model", "execution")
     assert found.exit_code == 0, found.output
     rows = [row for _, row in read_rows(out) if row["problem_id"] == "p0"]
     assert [row["code"] for row in rows] == [ADDS[1], ADDS[2], ADDS[0], ADDS[0], ADDS[3]]
@@ -73,7 +73,7 @@ def test_tests_rank_the_candidates(files, tmp_path):
 
 def test_best_of_n_needs_fewer_games_and_keep_leaves_the_winner(files, tmp_path):
     out = tmp_path / "best.jsonl"
-    judge = ["--model-type", "length-bias", "--model-id", "longer"]
+    judge = ["--model", "longer"]
     found = rank(files, out, *judge, "--method", "best-of-n", "--keep", "1")
     assert found.exit_code == 0, found.output
     rows = [row for _, row in read_rows(out)]
@@ -84,7 +84,7 @@ def test_best_of_n_needs_fewer_games_and_keep_leaves_the_winner(files, tmp_path)
 
 def test_a_problem_whose_judge_failed_is_an_error_and_can_be_run_again(files, tmp_path):
     out = tmp_path / "ranked.jsonl"
-    judge = ["--model-type", "fake", "--model-id", f"{__name__}:is_down_for_p1"]
+    judge = ["--model", f"fake:{__name__}:is_down_for_p1"]
     judge += ["--cache", tmp_path / "answers.sqlite"]
     is_down_for_p1.is_down = True
     found = rank(files, out, *judge)
@@ -103,9 +103,8 @@ def test_a_problem_whose_judge_failed_is_an_error_and_can_be_run_again(files, tm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model-type", "ngram"], "any two programs"),
-        (["--model-type", "jury", "--model-id", "a.json,random"], "any two programs"),
-        (["--model-type", "random", "--method", "elo"], "tournament, best-of-n"),
+        (["--model", "ngram"], "any two programs"),
+        (["--model", "jury:a.json,random"], "any two programs"),
     ],
 )
 def test_what_cannot_rank_is_refused(words, message, files, tmp_path):

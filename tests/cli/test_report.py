@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from codefavor.cli.report import app
 from codefavor.errors import DataError
-from tests.evaluation.synthetic_report import make_report
+from tests.reports.synthetic_report import make_report
 
 ROW = {"id": "1", "instruction": "Add.", "chosen": "a + b", "rejected": "a - b"}
 

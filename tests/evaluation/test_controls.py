@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from codefavor.evaluation.comments import apply_comment_rule
+from codefavor.benchmarks.comments import apply_comment_rule
 from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
 
 
@@ -59,7 +59,7 @@ def test_control_without_one_of_the_strata_has_no_number():
 
 
 def test_the_gain_is_over_the_baseline_that_is_best_on_these_pairs():
-    trivial = trivial_records(items(LENGTHS), ("shorter", "longer"))
+    trivial = trivial_records(items(LENGTHS))
     name, gain = gain_over_best(judged([True] * 12), trivial)
     assert name == "shorter"
     # shorter: 6 right, 2 wrong, 4 ties.
@@ -71,7 +71,7 @@ CODE = 'def f(x):\n    """Doc."""\n    # note\n    return "#" + x  # end\n'
 
 def test_comments_and_docstrings_go_from_both_sides():
     first, second, is_stripped = apply_comment_rule(
-        CODE, "class A:\n    'only a docstring'\n", "removed"
+        CODE, "class A:\n    'only a docstring'\n", "strip"
     )
     assert is_stripped
     assert first == "def f(x):\n    return '#' + x"
@@ -80,11 +80,11 @@ def test_comments_and_docstrings_go_from_both_sides():
 
 def test_comments_stay_on_both_sides_where_one_cannot_be_parsed():
     broken = "print 'python 2'  # note"
-    assert apply_comment_rule(CODE, broken, "removed") == (CODE, broken, False)
-    assert apply_comment_rule(broken, CODE, "removed") == (broken, CODE, False)
-    assert apply_comment_rule(CODE, CODE, "kept") == (CODE, CODE, False)
+    assert apply_comment_rule(CODE, broken, "strip") == (CODE, broken, False)
+    assert apply_comment_rule(broken, CODE, "strip") == (broken, CODE, False)
+    assert apply_comment_rule(CODE, CODE, "keep") == (CODE, CODE, False)
 
 
 def test_other_languages_lose_their_comments():
-    first, _, _ = apply_comment_rule("int x; // note\n", "int y;\n", "removed", "java")
+    first, _, _ = apply_comment_rule("int x; // note\n", "int y;\n", "strip", "java")
     assert "note" not in first

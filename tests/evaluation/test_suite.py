@@ -12,14 +12,13 @@ from typer.testing import CliRunner
 
 from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.fake import FakeBackend
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.engine.context import Context
+from codefavor.engine.runner import run as run_rows
 from codefavor.errors import BackendError, CodefavorError, ConfigError, DataError, JournalError
-from codefavor.evaluation.judge_options import JudgeOptions
-from codefavor.evaluation.metrics import score
-from codefavor.evaluation.pairs_benchmark import evaluate, items_of
-from codefavor.evaluation.results import read_result, rescore, rows_path
+from codefavor.evaluation.results import rescore
 from codefavor.evaluation.suite import (
     Task,
     load_task,
@@ -29,7 +28,10 @@ from codefavor.evaluation.suite import (
 )
 from codefavor.journal import Journal, read_journal, rewrite_journal
 from codefavor.judges.llm import LlmJudge, verdict_of_logprobs
+from codefavor.judges.spec import parse_judge
 from codefavor.records import Preference, write_rows
+from codefavor.result_file import read_result, rows_path
+from codefavor.statistics.metrics import score
 
 PAIRS = [
     Preference(
@@ -71,7 +73,7 @@ def pairs_file(tmp_path):
 
 
 def options(function="answer_rightly", **more):
-    return JudgeOptions(model_type="fake", model_id=f"{__name__}:{function}", **more)
+    return parse_judge(f"fake:{__name__}:{function}", more)
 
 
 def run(task, judge_options, out):
@@ -157,7 +159,8 @@ async def test_a_failed_call_is_an_error_and_never_undecided(tmp_path):
     backend = FakeBackend("fails", function=fail_on_two)
     items = items_of(PAIRS)
     with Journal.open(tmp_path / "j.jsonl", {}) as journal:
-        counts = await evaluate(LlmJudge(backend), items, journal, context=Context(backend))
+        step = judge_step(LlmJudge(backend))
+        counts = await run_rows(step, items, journal, context=Context(backend))
     found = score(read_journal(tmp_path / "j.jsonl"), {item["id"]: item for item in items})
     assert (counts.n_ok, counts.n_error, counts.reasons) == (11, 1, {"bad_request": 1})
     assert (found.overall.n, found.overall.n_error, found.overall.n_undecided) == (12, 1, 0)
@@ -181,13 +184,13 @@ def test_the_command_prints_a_table_and_names_the_result(pairs_file, tmp_path):
     found = CliRunner().invoke(
         app,
         [
-            *shlex.split("pairs --model-type length-bias --model-id shorter --data"),
+            *shlex.split("pairs --model shorter --data"),
             *(str(pairs_file), "--out", str(tmp_path / "out")),
         ],
     )
     assert found.exit_code == 0, found.output
     assert "easy" in found.stdout
-    result = tmp_path / "out" / "pairs.length-bias-shorter.json"
+    result = tmp_path / "out" / "pairs.shorter.json"
     assert str(result) in found.stdout
     assert read_result(result)["benchmark"] == "pairs"
 
@@ -195,12 +198,14 @@ def test_the_command_prints_a_table_and_names_the_result(pairs_file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model-type", "gpt"], "known: anthropic"),
-        (["--model-type", "random", "--protocol", "ours"], "both-orders, paper"),
-        (["--model-type", "random", "--data", "/nowhere.jsonl"], "no such file"),
-        (["--model-type", "random"], "--data FILE"),
-        (["--model-type", "length-bias"], "shorter or longer"),
-        (["--model-type", "likelihood"], "needs --model-id"),
+        (["--model", "gpt"], "KIND is one of: anthropic"),
+        (["--model", "pair-rm:x"], "write pairwise:FOLDER"),
+        (["--model", "random", "--data", "/nowhere.jsonl"], "no such file"),
+        (["--model", "random"], "--data FILE"),
+        (["--model-type", "length-bias"], "shorter or --model longer"),
+        (["--model", "likelihood"], "write likelihood:FOLDER"),
+        (["--model", "random:7"], "takes no name"),
+        ([], "--model KIND:NAME"),
     ],
 )
 def test_bad_input_is_one_error(arguments, message, pairs_file, tmp_path):
@@ -218,7 +223,7 @@ def test_a_pair_without_a_field_is_named_by_file_and_line(tmp_path):
         run(Task("pairs", data=path), options(), tmp_path / "r.json")
 
 
-@pytest.mark.parametrize(("system", "roles"), [("", 1), ("none", 1), ("empty", 2)])
+@pytest.mark.parametrize(("system", "roles"), [(None, 1), ("none", 1), ("empty", 2)])
 def test_a_judge_is_asked_with_the_system_turn_it_was_trained_with(
     pairs_file, tmp_path, system, roles
 ):
@@ -226,7 +231,7 @@ def test_a_judge_is_asked_with_the_system_turn_it_was_trained_with(
     judge = options("remember_roles", system=system)
     result, _ = run(Task("pairs", data=pairs_file), judge, tmp_path / "r.json")
     assert {len(found) for found in asked} == {roles}
-    assert result["judge"].get("system", "") == system
+    assert result["judge"]["system"] == (system or "none")
 
 
 def test_an_unknown_system_turn_is_refused(pairs_file, tmp_path):
@@ -239,22 +244,22 @@ def test_the_result_path_tells_judges_apart(tmp_path):
     names = {
         result_path(tmp_path, task, one).name
         for one in (
-            JudgeOptions("likelihood", "/models/smol", reduction="sum"),
-            JudgeOptions("likelihood", "/models/smol", reduction="mean"),
-            JudgeOptions("pair-rm", "/models/smol"),
-            JudgeOptions("openai", "org/gpt-4o"),
+            parse_judge("likelihood:/models/smol", {"reduction": "sum"}),
+            parse_judge("likelihood:/models/smol", {"reduction": "mean"}),
+            parse_judge("pairwise:/models/smol"),
+            parse_judge("openai:org/gpt-4o"),
         )
     }
     assert names == {
         "pairs.likelihood-smol-sum.json",
         "pairs.likelihood-smol-mean.json",
-        "pairs.pair-rm-smol.json",
+        "pairs.pairwise-smol.json",
         "pairs.openai-gpt-4o.json",
     }
 
 
 def test_an_attacked_run_states_the_drop_against_the_run_before_it(pairs_file, tmp_path):
-    length = JudgeOptions("length-bias", "longer")
+    length = parse_judge("longer")
     base = Task("pairs", data=pairs_file)
     attacked = Task("pairs", data=pairs_file, attack="praise", attack_side="rejected")
     for task in (base, attacked):
@@ -270,27 +275,27 @@ def test_all_attacks_follow_the_plain_run_and_those_that_cannot_apply_are_named(
     pairs_file, tmp_path
 ):
     arguments = ["pairs", "--data", str(pairs_file), "--out", str(tmp_path)]
-    judge = ["--model-type", "length-bias", "--model-id", "longer", "--attack", "all"]
+    judge = ["--model", "longer", "--attack", "all"]
     found = CliRunner().invoke(app, [*arguments, *judge])
     assert found.exit_code == 0, found.output
     # One function a program: there is nothing to reorder.
     assert "left out: the attack reorder applies to none" in found.output
     names = {path.name for path in tmp_path.glob("*.json")}
-    assert "pairs.length-bias-longer.json" in names
-    assert "pairs.length-bias-longer-injection-rejected.json" in names
+    assert "pairs.longer.json" in names
+    assert "pairs.longer-injection-rejected.json" in names
     assert not any("reorder" in name for name in names)
-    for name in names - {"pairs.length-bias-longer.json"}:
+    for name in names - {"pairs.longer.json"}:
         assert read_result(tmp_path / name)["robustness"]["n"] > 0
 
 
 def test_a_smaller_sample_lies_within_a_larger_one(pairs_file):
     drawn = [
-        {item["id"] for item in load_task(Task("pairs", data=pairs_file, limit=n))}
+        {item["id"] for item in load_task(Task("pairs", data=pairs_file, sample=n))}
         for n in (3, 7, 12)
     ]
     assert [len(one) for one in drawn] == [3, 7, 12]
     assert drawn[0] < drawn[1] < drawn[2]
-    other = {item["id"] for item in load_task(Task("pairs", data=pairs_file, limit=3, seed=1))}
+    other = {item["id"] for item in load_task(Task("pairs", data=pairs_file, sample=3, seed=1))}
     assert other != drawn[0]
 
 
@@ -319,9 +324,10 @@ def test_stored_scores_are_read_by_another_reduction_without_the_model(pairs_fil
     mean, whole = tmp_path / "mean.json", tmp_path / "sum.json"
     rewrite_journal(rows_path(mean), {"judge": described}, records)
     task = Task("pairs", data=pairs_file)
-    judge = JudgeOptions("likelihood", "folder", reduction="mean")
+    judge = parse_judge("likelihood:folder", {"reduction": "mean"})
     assert rescore_task(task, judge, mean)["metrics"]["overall"]["accuracy"] == 1
-    result = rescore_task(task, replace(judge, reduction="sum"), whole, stored=mean)
+    other = parse_judge("likelihood:folder", {"reduction": "sum"})
+    result = rescore_task(task, other, whole, stored=mean)
     assert result["metrics"]["overall"]["accuracy"] == 0
     assert (result["judge"]["reduction"], result["judge"]["name"]) == ("sum", "likelihood (sum)")
     # The rows of the new reading lie beside it, for the leaderboard; the old ones are untouched.
@@ -331,7 +337,7 @@ def test_stored_scores_are_read_by_another_reduction_without_the_model(pairs_fil
 
 def test_a_result_names_the_licence_of_its_pairs(pairs_file, tmp_path):
     write_rows(pairs_file, [replace(pair, license="MIT").to_row() for pair in PAIRS])
-    length = JudgeOptions("length-bias", "longer")
+    length = parse_judge("longer")
     result, _ = run_task(Task("pairs", data=pairs_file), length, tmp_path / "r.json")
     assert result["license"] == "MIT"
     # Set once a result, and not in each of its rows.
@@ -340,7 +346,7 @@ def test_a_result_names_the_licence_of_its_pairs(pairs_file, tmp_path):
 
 def test_the_board_is_made_of_results_rows_and_texts(pairs_file, tmp_path):
     for kind in ("shorter", "longer"):
-        length = JudgeOptions("length-bias", kind)
+        length = parse_judge(kind)
         task = Task("pairs", data=pairs_file)
         run_task(task, length, result_path(tmp_path, task, length))
     paths = sorted(map(str, tmp_path.glob("*.json")))
@@ -365,29 +371,29 @@ def test_a_jury_and_a_cascade_of_stored_runs_ask_nobody(pairs_file, tmp_path):
     for name, one in {
         "knows": options(),
         "a": options("always_a"),
-        "shorter": JudgeOptions("length-bias", "shorter"),
+        "shorter": parse_judge("shorter"),
     }.items():
         paths[name] = tmp_path / f"{name}.json"
         run(task, one, paths[name])
     members = ",".join(str(paths[name]) for name in ("a", "knows", "shorter"))
-    jury, counts = run(task, JudgeOptions("jury", members), tmp_path / "jury.json")
+    jury, counts = run(task, parse_judge(f"jury:{members}"), tmp_path / "jury.json")
     assert (counts.n_ok, counts.n_error, counts.n_requests) == (12, 0, 0)
     # Shown first, the better program has two votes of three. Shown second, the votes of "knows" and
     # "a" cancel and length decides: equal for 4 pairs (a tie), against it for the other 8.
     assert jury["metrics"]["overall"]["accuracy"] == pytest.approx((4 * 0.75 + 8 * 0.5) / 12)
-    cascade = JudgeOptions("cascade", f"{paths['knows']},{paths['a']}")
+    cascade = parse_judge(f"cascade:{paths['knows']},{paths['a']}")
     result, _ = run(task, cascade, tmp_path / "cascade.json")
     # The first is never in doubt (it states no probability), so the second is never asked.
     assert result["metrics"]["overall"]["accuracy"] == 1
-    assert result["judge"]["members"].keys() == {"knows", "a"}
+    assert result["judge"]["members"].keys() == {"stored:knows", "stored:a"}
 
 
 def test_a_pair_that_a_juror_did_not_judge_is_an_error(pairs_file, tmp_path):
     whole, part = tmp_path / "whole.json", tmp_path / "part.json"
-    length = JudgeOptions("length-bias", "longer")
+    length = parse_judge("longer")
     run_task(Task("pairs", data=pairs_file), length, whole)
     run_task(Task("pairs", data=pairs_file, limit=5), length, part)
-    jury = JudgeOptions("jury", f"{whole},{part}")
+    jury = parse_judge(f"jury:{whole},{part}")
     result, counts = run_task(Task("pairs", data=pairs_file), jury, tmp_path / "jury.json")
     assert counts.reasons == {"not_judged": 7}
     assert result["metrics"]["overall"]["n_error"] == 7
@@ -395,4 +401,4 @@ def test_a_pair_that_a_juror_did_not_judge_is_an_error(pairs_file, tmp_path):
 
 def test_a_jury_of_one_is_refused(pairs_file, tmp_path):
     with pytest.raises(CodefavorError, match="two members or more"):
-        run_task(Task("pairs", data=pairs_file), JudgeOptions("jury", "x.json"), tmp_path / "j")
+        run_task(Task("pairs", data=pairs_file), parse_judge("jury:x.json"), tmp_path / "j")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from codefavor.errors import BackendError, ConfigError
-from codefavor.judges.base import in_both_orders, make_judge
+from codefavor.judges.base import in_both_orders
+from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.execution import ExecutionJudge
 from codefavor.judges.jury import Cascade, Jury
 from codefavor.judges.ngram import NgramJudge
 from codefavor.judges.ranking import best_of_n, tournament
+from codefavor.judges.spec import parse_judge
 from codefavor.records import Comparison, Execution, Problem, Verdict
 
 PAIR = Comparison("Add.", "a + b", "a + b + 0", id="1")
@@ -40,30 +42,30 @@ class ByNumber:
 
 async def test_shorter_and_longer_are_opposites_and_tie_on_equal_lengths():
     equal = Comparison("x", "ab", "cd")
-    shorter = await make_judge("shorter").compare([PAIR, PAIR.swap(), equal])
-    longer = await make_judge("longer").compare([PAIR, PAIR.swap(), equal])
+    shorter = await ShorterJudge().compare([PAIR, PAIR.swap(), equal])
+    longer = await LongerJudge().compare([PAIR, PAIR.swap(), equal])
     assert [one.choice for one in shorter] == ["A", "B", "tie"]
     assert [one.choice for one in longer] == ["B", "A", "tie"]
-    second = await make_judge("longer", ties="B").compare([equal])
+    second = await LongerJudge(ties="B").compare([equal])
     assert second[0].choice == "B"
 
 
 async def test_random_is_a_fair_coin_of_seed_and_content():
     pairs = [Comparison("x", "a", "b", id=str(i)) for i in range(2000)]
-    first = await make_judge("random").compare(pairs)
-    assert first == await make_judge("random").compare(pairs)
-    assert first != await make_judge("random", seed=1).compare(pairs)
+    first = await RandomJudge().compare(pairs)
+    assert first == await RandomJudge().compare(pairs)
+    assert first != await RandomJudge(seed=1).compare(pairs)
     # 2000 fair coins: four standard deviations are 89.
     assert abs(sum(one.choice == "A" for one in first) - 1000) < 90
 
 
 def test_an_unknown_judge_or_option_names_the_known_ones():
     with pytest.raises(ConfigError, match="likelihood"):
-        make_judge("guess")
-    with pytest.raises(ConfigError, match="no option 'sead'; known: seed"):
-        make_judge("random", sead=1)
-    with pytest.raises(ConfigError, match="needs the option 'model_path'"):
-        make_judge("likelihood")
+        parse_judge("guess")
+    with pytest.raises(ConfigError, match="no option --min-confidance; it has: --min-confidence"):
+        parse_judge("cascade:random,shorter", {"min_confidance": 1})
+    with pytest.raises(ConfigError, match="write likelihood:FOLDER"):
+        parse_judge("likelihood")
 
 
 async def test_both_orders_merge_to_a_tie_on_disagreement_and_undecided_on_doubt():

@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import pytest
 
+import codefavor
 from codefavor.errors import BackendError, ConfigError, DataError
 from codefavor.judges.base import in_both_orders
 from codefavor.judges.likelihood import LikelihoodJudge, Reduction, verdict_of_totals
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
-from codefavor.judges.scalar import ScalarJudge
+from codefavor.judges.reward import RewardJudge
 from codefavor.prompts.chat import comparison_messages, solution_messages, solution_text
 from codefavor.records import Comparison
 
@@ -100,7 +101,7 @@ async def test_implicit_reward_is_policy_minus_reference(tiny_llama, tiny_adapte
 async def test_a_separate_reference_model_gives_the_same_implicit_reward(tiny_llama, tiny_adapter):
     by_adapter = LikelihoodJudge(tiny_llama, tiny_adapter, "implicit_sum", device="cpu")
     by_model = LikelihoodJudge(
-        tiny_llama, tiny_adapter, "implicit_sum", reference_path=tiny_llama, device="cpu"
+        tiny_llama, tiny_adapter, "implicit_sum", reference=tiny_llama, device="cpu"
     )
     first, second = await by_adapter.compare(COMPARISONS), await by_model.compare(COMPARISONS)
     for one, other in zip(first, second, strict=True):
@@ -249,7 +250,7 @@ def test_a_label_of_two_tokens_is_refused(tiny_llama, monkeypatch):
 async def test_scalar_reward_is_the_models_output_for_the_whole_conversation(tmp_path):
     kind = "AutoModelForSequenceClassification"
     folder = make_model(tmp_path, tiny_config(num_labels=1), kind)
-    judge = ScalarJudge(folder, device="cpu")
+    judge = RewardJudge(folder, device="cpu")
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -270,7 +271,7 @@ async def test_scalar_reward_is_the_models_output_for_the_whole_conversation(tmp
 
 def test_a_model_without_a_reward_head_is_refused(tiny_llama):
     with pytest.raises(ConfigError, match="no reward head"):
-        ScalarJudge(tiny_llama, device="cpu")
+        RewardJudge(tiny_llama, device="cpu")
 
 
 def test_a_tokenizer_without_a_template_is_refused(tmp_path):
@@ -321,3 +322,11 @@ async def test_a_program_without_a_line_is_an_error_and_no_verdict(tmp_path):
     empty = Comparison(instruction="i", code_a="\n\n", code_b="b")
     with pytest.raises(BackendError, match="no code to score"):
         await judge.compare([empty])
+
+
+async def test_the_python_door_compares_inside_a_running_event_loop(tiny_llama):
+    pair = Comparison("Add one.", "x + 1", "x - 1 + 2")
+    with codefavor.load_judge(f"likelihood:{tiny_llama}", reduction="sum", device="cpu") as judge:
+        found = judge.compare([pair, pair.swap()])
+    plain = LikelihoodJudge(tiny_llama, reduction="sum", device="cpu")
+    assert found == await plain.compare([pair, pair.swap()])

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from codefavor.backends.base import Response, TokenLogprob
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.cli.evaluate import app
-from codefavor.evaluation.results import read_result
 from codefavor.judges.llm import LlmJudge, reread, verdict_of_logprobs
 from codefavor.records import Comparison, Preference, write_rows
+from codefavor.result_file import read_result
 from tests.kit.server import Call, LoopbackServer, Reply
 
 PAIR = Comparison("Add one.", "def f(x):\n    return x + 1", "def f(x):\n    return x")
@@ -154,10 +154,10 @@ def knows(call: Call) -> Reply:
     return Reply(vllm_body(top, content="\n"))
 
 
-@pytest.mark.parametrize("model_type", ["openai", "vllm"])
-def test_an_evaluation_by_logprobs_needs_no_text_and_is_calibrated(model_type, tmp_path):
+@pytest.mark.parametrize("kind", ["openai", "vllm"])
+def test_an_evaluation_by_logprobs_needs_no_text_and_is_calibrated(kind, tmp_path):
     with LoopbackServer(knows) as server:
-        words = ["--model-type", model_type, "--model-id", "m", "--model-url", f"{server.url}/v1"]
+        words = ["--model", f"{kind}:m", "--base-url", f"{server.url}/v1"]
         result = run_on(tmp_path, *words)
         assert len(server.calls) == 12
         assert all(call.body["max_tokens"] == 1 for call in server.calls)
@@ -166,5 +166,5 @@ def test_an_evaluation_by_logprobs_needs_no_text_and_is_calibrated(model_type, t
     # Always 0.8 for what is always right: 0.2 off, and a squared error of 0.04.
     assert overall["ece"] == pytest.approx(0.2) and overall["brier"] == pytest.approx(0.04)
     # What vLLM answers on one's own machine costs nothing; another server's price is unknown.
-    assert result["usage"]["usd"] == (0 if model_type == "vllm" else None)
+    assert result["usage"]["usd"] == (0 if kind == "vllm" else None)
     assert result["usage"]["input_tokens"] == 12 * 150

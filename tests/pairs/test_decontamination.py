@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from codefavor.cli.pair import app
-from codefavor.errors import DataError
-from codefavor.evaluation.contamination_report import (
+from codefavor.audits.contamination_report import (
     benchmark_texts,
     contamination_facts,
-    contamination_html,
 )
+from codefavor.cli.pair import app
+from codefavor.errors import DataError
 from codefavor.pairs.contamination import Text
 from codefavor.pairs.decontamination import Limits, decontaminate
 from codefavor.records import Preference, write_rows
+from codefavor.reports.contamination_page import contamination_html
 
 CODE = (
     "def tide_hours(levels, mark):\n    above = 0\n    for level in levels:\n"

@@ -27,6 +27,13 @@ def pools() -> Iterator[dict[str, SandboxPool]]:
         pool.close()
 
 
+@pytest.fixture(scope="session")
+def both_lanes() -> Iterator[SandboxPool]:
+    """A pool that also believes what tests and program decide together."""
+    with SandboxPool(2, accept="together") as made:
+        yield made
+
+
 @pytest.fixture(params=LEVELS)
 def pool(request: pytest.FixtureRequest, pools: dict[str, SandboxPool]) -> SandboxPool:
     """The pool of one level; skipped where the system refuses that level."""

@@ -124,13 +124,6 @@ HONEST = [
         "assert tree() == ['a']",
     ),
     Honest(
-        "files between tests and program",
-        "def count_lines(path):\n    with open(path) as h:\n        return len(h.readlines())\n"
-        "def save(path, text):\n    with open(path, 'w') as h:\n        h.write(text)\n",
-        "with open('in.txt', 'w') as h:\n    h.write('a\\nb\\n')\nassert count_lines('in.txt') == 2\n"
-        "save('out.txt', 'abc')\nassert open('out.txt').read() == 'abc'",
-    ),
-    Honest(
         "recursion",
         "import sys\nfrom functools import lru_cache\nsys.setrecursionlimit(20000)\n"
         "@lru_cache(None)\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
@@ -370,8 +363,7 @@ HONEST = [
         "@pytest.fixture\ndef three():\n    return 3\n\n"
         "def test_fixture(three):\n    assert inverse(three) == pytest.approx(0.333333, abs=1e-4)\n\n"
         "def test_print(capsys):\n    hello()\n    assert capsys.readouterr().out == 'hi\\n'\n\n"
-        "class TestMore:\n    def test_one(self):\n        assert inverse(1) == 1\n\n"
-        "def test_write(tmp_path):\n    (tmp_path / 'x').write_text('a')\n    assert inverse(1) == 1.0\n",
+        "class TestMore:\n    def test_one(self):\n        assert inverse(1) == 1\n\n",
     ),
     Honest(
         "a seeded random",

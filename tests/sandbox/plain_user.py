@@ -12,6 +12,8 @@ from pathlib import Path
 
 from codefavor.errors import SandboxError
 from codefavor.sandbox import Limits, SandboxPool
+from tests.sandbox.escapes import ways_out
+from tests.sandbox.harmless import HARMLESS, is_refused, program_of
 from tests.sandbox.honest import HONEST
 from tests.sandbox.hostile import HOSTILE
 
@@ -29,7 +31,10 @@ def main(levels: tuple[str, ...] = ("L3", "L2"), word: str = "") -> int:
             defects.append(f"{level}: {error}")
             continue
         with pool, tempfile.TemporaryDirectory() as folder:
-            defects += _honest(pool, word) + _hostile(pool, Path(folder), word)
+            defects += _honest(pool, word) + _harmless(pool, word)
+            defects += _hostile(pool, Path(folder), word)
+    if not word:
+        defects += ways_out()
     for defect in defects:
         print(defect)  # noqa: T201  a script's result
     print(f"uid {os.getuid()}, {sys.version.split()[0]}: {len(defects)} defects")  # noqa: T201
@@ -48,6 +53,17 @@ def _honest(pool: SandboxPool, word: str) -> list[str]:
             for case, result in zip(cases, results, strict=True)
             if result.outcome != "passed"
         ]
+
+
+def _harmless(pool: SandboxPool, word: str) -> list[str]:
+    found: list[str] = []
+    for name, body in HARMLESS.items():
+        if word not in name or is_refused(name, pool.level):
+            continue
+        result = pool.run(program_of(body), "assert f() == 1", _HONEST)
+        if result.outcome != "passed":
+            found.append(f"{pool.level} {name}: {result.outcome} {result.error[:300]}")
+    return found
 
 
 def _can_run(code: str) -> bool:

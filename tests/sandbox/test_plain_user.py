@@ -62,6 +62,8 @@ def test_everything_also_holds_for_a_plain_user(python: str, open_folder: Path) 
     for part in ("codefavor", "tests"):
         shutil.copytree(_ROOT / part, open_folder / part)
     subprocess.run(["chmod", "-R", "a+rX", str(open_folder)], check=True)
+    # As an environment of their own: what a jail may read is then theirs, and could be emptied.
+    subprocess.run(["chown", "-R", str(NOBODY), str(open_folder / "lib")], check=True)
     environment = {
         "PATH": "/usr/bin:/bin",
         "TMPDIR": "/tmp",

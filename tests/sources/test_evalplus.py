@@ -44,7 +44,7 @@ def run(pool: SandboxPool, code: str, reference: str = REFERENCE, **changes: Any
 
 
 def test_the_reference_passes_and_another_answer_fails(pool: SandboxPool) -> None:
-    assert run(pool, REFERENCE).is_pass
+    assert run(pool, REFERENCE).is_evidence_of_pass
     wrong = run(pool, "def half(x):\n    return x // 2\n")
     assert wrong.outcome == "wrong_output"
     assert "half(1) gave 0, expected 0.5" in wrong.error
@@ -52,19 +52,19 @@ def test_the_reference_passes_and_another_answer_fails(pool: SandboxPool) -> Non
 
 def test_a_plus_input_outside_of_the_contract_is_not_asked(pool: SandboxPool) -> None:
     picky = "def half(x):\n    if x < 0:\n        raise ValueError\n    return x / 2\n"
-    assert run(pool, picky).is_pass
-    assert not run(pool, picky, base_input=[[-1]]).is_pass
+    assert run(pool, picky).is_evidence_of_pass
+    assert not run(pool, picky, base_input=[[-1]]).is_evidence_of_pass
 
 
 def test_floats_agree_within_the_tolerance_only(pool: SandboxPool) -> None:
     near = "def half(x):\n    return x / 2 + 0.00005\n"
-    assert not run(pool, near).is_pass
-    assert run(pool, near, atol=0.0001).is_pass
-    assert run(pool, "def half(x):\n    return x / 2 + 5e-7\n").is_pass
+    assert not run(pool, near).is_evidence_of_pass
+    assert run(pool, near, atol=0.0001).is_evidence_of_pass
+    assert run(pool, "def half(x):\n    return x / 2 + 5e-7\n").is_evidence_of_pass
 
 
 def test_a_tolerance_does_not_excuse_another_type(pool: SandboxPool) -> None:
-    assert not run(pool, "def half(x):\n    return [x / 2 + 1e-9]\n", atol=0.01).is_pass
+    assert not run(pool, "def half(x):\n    return [x / 2 + 1e-9]\n", atol=0.01).is_evidence_of_pass
 
 
 def test_arguments_that_the_program_changes_do_not_spoil_the_next_run(pool: SandboxPool) -> None:
@@ -72,7 +72,7 @@ def test_arguments_that_the_program_changes_do_not_spoil_the_next_run(pool: Sand
     popping = "def total(xs):\n    s = 0\n    while xs:\n        s += xs.pop()\n    return s\n"
     changes = {"entry_point": "total", "contract": "\n    assert xs\n", "plus_input": [],
                "base_input": [[[1, 2]], [[1, 2]]]}  # fmt: skip
-    assert run(pool, popping, total, **changes).is_pass
+    assert run(pool, popping, total, **changes).is_evidence_of_pass
 
 
 def test_a_root_is_right_when_the_polynomial_vanishes_there(pool: SandboxPool) -> None:
@@ -80,8 +80,10 @@ def test_a_root_is_right_when_the_polynomial_vanishes_there(pool: SandboxPool) -
     changes = {"task_id": "HumanEval/32", "entry_point": "find_zero", "atol": 0.0001,
                "contract": "\n    assert xs\n", "base_input": [[[-2, 3, -1]]],
                "plus_input": []}  # fmt: skip
-    assert run(pool, "def find_zero(xs):\n    return 2.0\n", reference, **changes).is_pass
-    assert not run(pool, "def find_zero(xs):\n    return 1.5\n", reference, **changes).is_pass
+    right = run(pool, "def find_zero(xs):\n    return 2.0\n", reference, **changes)
+    wrong = run(pool, "def find_zero(xs):\n    return 1.5\n", reference, **changes)
+    assert right.is_evidence_of_pass
+    assert not wrong.is_evidence_of_pass
 
 
 def test_the_tests_are_the_same_text_in_every_process() -> None:
@@ -113,7 +115,7 @@ def test_inputs_with_answers_beyond_any_limit_are_left_out() -> None:
 
 
 def test_infinity_in_an_input_survives(pool: SandboxPool) -> None:
-    assert run(pool, REFERENCE, plus_input=[[float("inf")]]).is_pass
+    assert run(pool, REFERENCE, plus_input=[[float("inf")]]).is_evidence_of_pass
 
 
 @pytest.mark.parametrize("name", ["base_input", "contract", "entry_point"])

@@ -90,7 +90,7 @@ def test_starter_references_pass_their_own_tests(starter: list[Problem], pool: S
     failed = {}
     for problem in starter:
         run = pool.run(problem.reference, problem.tests, entry_point=problem.entry_point)
-        if not run.is_pass or run.passed != run.total or run.total < 8:
+        if not run.is_evidence_of_pass or run.passed != run.total or run.total < 8:
             failed[problem.id] = (run.outcome, run.passed, run.total, run.error)
     assert not failed
 
@@ -180,4 +180,4 @@ def test_some_references_of_each_benchmark_pass_in_the_sandbox(
 ) -> None:
     for problem in load_problems(name, data_dir=data_dir)[3:60:11]:
         run = pool.run(problem.reference, problem.tests, entry_point=problem.entry_point)
-        assert run.is_pass, (problem.id, run)
+        assert run.is_evidence_of_pass, (problem.id, run)

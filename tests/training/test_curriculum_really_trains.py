@@ -15,7 +15,7 @@ import pytest
 
 from codefavor.judges.base import Judge
 from codefavor.judges.likelihood import LikelihoodJudge
-from codefavor.judges.scalar import ScalarJudge
+from codefavor.judges.reward import RewardJudge
 from codefavor.records import Preference, content_id, file_sha256, write_rows
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
 from codefavor.training.formats import convert
@@ -80,7 +80,7 @@ async def test_stages_are_trained_in_their_order_under_one_schedule(
     assert all(after > before for before, after in pairwise(rates[: peak + 1]))
     assert all(after < before for before, after in pairwise(rates[peak:]))
     judge: Judge = (
-        ScalarJudge(embedded_model, adapter=run.output_dir)
+        RewardJudge(embedded_model, adapter=run.output_dir)
         if method == "reward"
         else LikelihoodJudge(embedded_model, adapter=run.output_dir, reduction="implicit_sum")
     )

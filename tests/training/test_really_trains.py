@@ -14,7 +14,7 @@ from codefavor.judges.likelihood import LikelihoodJudge
 from codefavor.judges.llm import LlmJudge
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
-from codefavor.judges.scalar import ScalarJudge
+from codefavor.judges.reward import RewardJudge
 from tests.training.really import (
     STEPS,
     accuracy,
@@ -70,7 +70,7 @@ async def test_the_reward_model_learns(embedded_model: Path, tmp_path: Path):
     run = train("reward", "reward", embedded_model, tmp_path)
     losses = values(run, "loss")
     assert sum(losses[-3:]) < sum(losses[:3])
-    assert await accuracy(ScalarJudge(embedded_model, adapter=run.output_dir)) >= 0.9
+    assert await accuracy(RewardJudge(embedded_model, adapter=run.output_dir)) >= 0.9
 
 
 @slow

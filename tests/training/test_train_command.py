@@ -89,7 +89,7 @@ def test_a_training_that_does_not_fit_this_machine_is_refused(tmp_path: Path, ca
         check(100_000)
 
 
-def test_a_sick_sign_is_reported_once_while_following(capsys):
+def test_a_health_warning_is_reported_once_while_following(capsys):
     rows: list[dict] = []
     for step in range(20):
         follow(rows, {"step": step, "max_steps": 20, "loss": 0.5 + 0.05 * step})

@@ -1,0 +1,353 @@
+"""The Python door: what `import codefavor` offers, for scripts and notebooks.
+
+Every function here is plain (nothing to await) and works inside a running event loop, as
+notebooks have one: what is asynchronous runs on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from codefavor.audits.benchmark_rows import without_benchmark
+from codefavor.backends import Backend
+from codefavor.benchmarks.pairs_benchmark import items_of
+from codefavor.engine import (
+    AnswerStore,
+    Budget,
+    Context,
+    Counts,
+    PriceTable,
+    Step,
+    TerminalProgress,
+)
+from codefavor.engine.runner import run, run_sync
+from codefavor.errors import ConfigError, DataError
+from codefavor.evaluation.result_text import HEADER, result_html, result_text, table_of
+from codefavor.evaluation.suite import NAMES, Kept, Task, result_path, run_task
+from codefavor.journal import Journal
+from codefavor.judges.base import Judge
+from codefavor.judges.sandboxed import TestBench
+from codefavor.judges.spec import JudgeSpec, parse_judge
+from codefavor.records import (
+    Comparison,
+    Execution,
+    Preference,
+    Problem,
+    Row,
+    Verdict,
+    read_records,
+    write_rows,
+)
+from codefavor.sandbox import Limits
+from codefavor.sandbox import run_tests as run_in_sandbox
+from codefavor.sources.locate import DATA_VARIABLE
+from codefavor.sources.problems import load_problems
+from codefavor.training import formats
+
+_T = TypeVar("_T")
+
+
+class LoadedJudge:
+    """A judge that is ready: `load_judge` makes it. Close it, or use it in a `with` block."""
+
+    def __init__(
+        self,
+        spec: JudgeSpec,
+        judge: Judge,
+        stack: ExitStack,
+        backend_options: Mapping[str, object] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.backend_options = backend_options
+        self.judge = judge
+        self.name = judge.name
+        self._stack = stack
+
+    @overload
+    def compare(self, comparisons: Comparison) -> Verdict: ...
+    @overload
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]: ...
+
+    def compare(self, comparisons: Comparison | Sequence[Comparison]) -> Verdict | list[Verdict]:
+        """The verdict on a comparison, or one on each of several, in the order they are shown.
+
+        Raises the first error of one that could not be judged: a failure is never a verdict.
+        """
+        if isinstance(comparisons, Comparison):
+            return _on_loop(self.judge.compare([comparisons]))[0]
+        return _on_loop(self.judge.compare(list(comparisons)))
+
+    def close(self) -> None:
+        """End what the judge started: connections, a server, a sandbox."""
+        self._stack.close()
+
+    def __enter__(self) -> LoadedJudge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<judge {self.name}: {self.spec}>"
+
+
+def load_judge(
+    model: str,
+    *,
+    name: str = "",
+    seed: int = 0,
+    language: str = "python",
+    pairs: Iterable[Preference] = (),
+    backend_options: Mapping[str, object] | None = None,
+    **options: object,
+) -> LoadedJudge:
+    """The judge KIND:NAME, as on the command line: `load_judge("likelihood:FOLDER")`.
+
+    `options` are those of its kind (`codefavor evaluate pairs --model KIND:NAME --help` lists
+    them), `backend_options` those of a chat model's client. `pairs` are for judges that learn
+    from labelled pairs. A judge that runs tests takes them from the problems named by `tests`
+    (sets or files), and finds a comparison's by its id or its instruction.
+    """
+    spec = replace(parse_judge(model, options, name=name, seed=seed), language=language)
+    with ExitStack() as stack:
+        backends = spec.make_backends(backend_options)
+        for backend in backends.values():
+            stack.callback(_close, backend)
+        bench = None
+        if "pool" in spec.needs():
+            sandbox = spec.sandbox()
+            if not sandbox.sets:
+                raise ConfigError(f'{spec} needs the tests: load_judge(..., tests="humaneval+")')
+            problems = [p for s in sandbox.sets for p in load_problems(s, data_dir=_data_dir())]
+            known = {p.instruction: p for p in problems} | {p.id: p for p in problems}
+            bench = TestBench(known, stack.enter_context(sandbox.make_pool()), sandbox.limits)
+        items = items_of(pairs)
+        judge = spec.make_judge(backends, items, bench)
+        return LoadedJudge(spec, judge, stack.pop_all(), backend_options)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `evaluate` found. `row` is the whole result file, which lies at `path`."""
+
+    row: Row
+    path: Path
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of pairs judged rightly, ties and undecided ones counting one half."""
+        value = self.row["metrics"]["overall"]["accuracy"]
+        return None if value is None else float(value)
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """The 95 % interval of the accuracy, resampling whole problems."""
+        found = self.row["metrics"]["overall"]["interval"]
+        return found["low"], found["high"]
+
+    def table(self) -> list[dict[str, str]]:
+        """One line for all pairs and one for each group, as `pandas.DataFrame` takes them."""
+        return [dict(zip(HEADER, line, strict=True)) for line in table_of(self.row)]
+
+    def __str__(self) -> str:
+        return result_text(self.row)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return result_html(self.row)
+
+
+def evaluate(
+    judge: str | LoadedJudge,
+    benchmark: str | Path | Sequence[Preference] = "codeprefbench",
+    *,
+    out: str | Path = "results",
+    data: str | Path | None = None,
+    budget_usd: float | None = None,
+    concurrency: int = 64,
+    cache: str | Path | None = None,
+    **settings: Any,
+) -> Result:
+    """A judge on a benchmark, or on pairs of your own: their file, or the pairs themselves.
+
+    Every answer is recorded in the folder `out` as it comes: after an interrupt the same call
+    goes on where it was, and pays nothing twice. `settings` are those of a task: limit, sample,
+    seed, protocol, orders, comments, criteria, attack, ... `cache` is the file of cached
+    responses (default: the one that all commands share).
+    """
+    spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
+    spec = replace(spec, seed=settings.get("seed", spec.seed))
+    kept = Kept(judges={spec: judge.judge} if isinstance(judge, LoadedJudge) else {})
+    with ExitStack() as stack:
+        task = _task(benchmark, data, settings, stack)
+        path = result_path(Path(out), task, spec)
+
+        def make_context(backend: Any) -> Context:
+            if backend is None:
+                return Context()
+            store = AnswerStore(Path(cache) if cache else default_cache())
+            stack.enter_context(closing(store))
+            return Context(backend, seed=task.seed, answers=store, prices=PriceTable.load())
+
+        budget = None if budget_usd is None else Budget(budget_usd, None)
+        runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())
+        options = {"make_context": make_context, "run": runner.run, "kept": kept}
+        # A client belongs to the event loop it was used in, so this run makes its own.
+        options["backend_options"] = getattr(judge, "backend_options", None)
+        row, counts = runner.off_loop(lambda: _run_and_close(task, spec, path, options))
+    if counts.n_error == counts.n > 0:
+        raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
+    return Result(row, path)
+
+
+def _task(
+    benchmark: str | Path | Sequence[Preference],
+    data: str | Path | None,
+    settings: Mapping[str, Any],
+    stack: ExitStack,
+) -> Task:
+    where = None if data is None else Path(data)
+    name = "pairs"
+    if isinstance(benchmark, str) and benchmark in NAMES:
+        name = benchmark
+    elif isinstance(benchmark, str | Path):
+        where = Path(benchmark)
+        if not where.is_file():
+            raise ConfigError(f"{benchmark}: no such file, and no benchmark of {', '.join(NAMES)}")
+    else:
+        where = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "pairs.jsonl"
+        write_rows(where, (pair.to_row() for pair in benchmark))
+    known = set(Task.__dataclass_fields__) - {"benchmark", "data", "data_dir"}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ConfigError(f"evaluate has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
+    return Task(name, data=where, data_dir=_data_dir(), **settings)
+
+
+def run_tests(
+    code: str,
+    tests: str,
+    *,
+    entry_point: str = "",
+    cpu_s: float = 5.0,
+    wall_s: float = 20.0,
+    memory_mib: int = 1024,
+) -> Execution:
+    """Run tests against one program in the sandbox: what it passed, and how it ended."""
+    limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
+    return run_in_sandbox(code, tests, limits, entry_point=entry_point)
+
+
+def load_pairs(path: str | Path) -> list[Preference]:
+    """The preference pairs of a JSONL file; raises DataError that names file, line and field."""
+    return list(read_records(Path(path), Preference))
+
+
+def convert(
+    records: Iterable[Preference] | Iterable[Problem], format: str, **options: Any
+) -> list[Row]:
+    """The rows that a recipe of this format trains on (pairwise, dpo, reward, grpo, ...).
+
+    `options` are those of `FormatOptions`: order, seed, system. Pairs of a benchmark are for
+    evaluation only: they raise DataError.
+    """
+    found: list[Any] = list(records)
+    pairs = [one for one in found if isinstance(one, Preference)]
+    _, refused = without_benchmark(pairs, _data_dir())
+    if refused:
+        counts = ", ".join(f"{n} of {name}" for name, n in sorted(refused.items()))
+        raise DataError(f"pairs of a benchmark must not be trained on: {counts}")
+    return list(formats.convert(found, format, formats.FormatOptions(**options)).rows)
+
+
+def default_cache() -> Path:
+    """The file of cached responses under $XDG_CACHE_HOME or ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "answers.sqlite"
+
+
+def _data_dir() -> Path | None:
+    folder = os.environ.get(DATA_VARIABLE)
+    return Path(folder) if folder else None
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this door, on a thread of its own that ends with the process."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="codefavor", daemon=True).start()
+    return loop
+
+
+def _close(backend: Backend) -> None:
+    _on_loop(backend.close())
+
+
+def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine; an interrupt cancels it."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    try:
+        return future.result()
+    except BaseException:
+        # Whatever ends the wait, KeyboardInterrupt above all: nobody waits for the rest.
+        future.cancel()
+        raise
+
+
+def _run_and_close(
+    task: Task, spec: JudgeSpec, path: Path, options: Mapping[str, Any]
+) -> tuple[Row, Counts]:
+    """As `run_task`; then the backends that it made are closed."""
+    with closing(options["kept"]):
+        return run_task(task, spec, path, **options)
+
+
+class _Runner:
+    """Runs on this thread, or inside a running event loop on another, and can be interrupted."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._is_elsewhere = False
+        self._stop: Callable[[], object] = lambda: None
+
+    def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
+        """As `run_sync`, with the options of this runner."""
+        options |= self._options
+        if not self._is_elsewhere:
+            return run_sync(step, rows, journal, **options)
+
+        async def main() -> Counts:
+            interrupted = asyncio.Event()
+            self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, interrupted.set)
+            return await run(step, rows, journal, interrupted=interrupted, **options)
+
+        return asyncio.run(main())
+
+    def off_loop(self, function: Callable[[], _T]) -> _T:
+        """The result of a function that runs event loops of its own, wherever it is called.
+
+        An interrupt waits for the answers in flight, which are paid for, and records them.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function()
+        self._is_elsewhere = True
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(function)
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                self._stop()
+                raise

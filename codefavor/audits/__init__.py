@@ -1,0 +1,1 @@
+"""What a data set of pairs is: labels that a shallow cue gives away, benchmark rows, its card."""

@@ -1,0 +1,85 @@
+"""Options that several commands share: the fields of a dataclass become a command's options."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer.models import OptionInfo
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters of a dataclass type have become that dataclass's fields.
+
+    Commands that share options so name them once, in the dataclass, and get them as one value.
+    A dataclass may have a `PANEL`, under which help shows its options, and `more_options()`:
+    parameters that are known only at run time, whose values it gets as its field `options`.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if not dataclasses.is_dataclass(kind):
+            parameters.append(parameter.replace(kind=_KEYWORD, annotation=kind))
+            continue
+        groups[parameter.name] = kind
+        parameters += _parameters_of(kind)
+
+    def command(**values: Any) -> None:
+        for name, kind in groups.items():
+            own = {one: values.pop(one) for one in _field_names(kind)}
+            if hasattr(kind, "more_options"):
+                own["options"] = {one.name: values.pop(one.name) for one in kind.more_options()}
+            values[name] = kind(**own)
+        function(**values)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    # What typer reads the options from.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _field_names(kind: Any) -> list[str]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    return [name for name in names if name != "options" or not hasattr(kind, "more_options")]
+
+
+def _parameters_of(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    panel = getattr(kind, "PANEL", None)
+    found = []
+    names = set(_field_names(kind))
+    # What must be given first, whichever dataclass of a family it stands in.
+    for field in sorted(dataclasses.fields(kind), key=_has_default):
+        if field.name in names:
+            default = field.default if _has_default(field) else inspect.Parameter.empty
+            annotation = _in_panel(hints[field.name], panel)
+            found.append(
+                inspect.Parameter(field.name, _KEYWORD, default=default, annotation=annotation)
+            )
+    return [*found, *(kind.more_options() if hasattr(kind, "more_options") else ())]
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING
+
+
+def _in_panel(annotation: Any, panel: str | None) -> Any:
+    """The annotation of an option, shown in this panel unless it names another."""
+    if panel is None or get_origin(annotation) is not Annotated:
+        return annotation
+    kind, *extras = get_args(annotation)
+    moved = []
+    for extra in extras:
+        one = copy.copy(extra)
+        if isinstance(one, OptionInfo) and one.rich_help_panel is None:
+            one.rich_help_panel = panel
+        moved.append(one)
+    return Annotated[(kind, *moved)]

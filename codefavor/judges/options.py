@@ -1,0 +1,51 @@
+"""How a judge's own file says what a user may set: annotations of its constructor's parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from codefavor.prompts.chat import SystemTurn
+
+# What a result says of an option: its value; the hashes of the weights in the folder it names;
+# the hash of the rows of the result file it names; nothing, as no verdict depends on it.
+Record = Literal["value", "weights", "rows", "nothing"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """Stands in `Annotated[type, Option(...)]` and makes an option of a parameter.
+
+    `is_name` marks what stands behind the colon of KIND:NAME; `shown` is what help calls the
+    value. `also` are further flags of the same meaning. `names_result` puts the value in the
+    name of the result's file. A number lies between `low` and `high`.
+    """
+
+    help: str
+    is_name: bool = False
+    shown: str = ""
+    also: tuple[str, ...] = ()
+    record: Record = "value"
+    names_result: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+# What judges that run a local model have in common.
+ModelFolder = Annotated[
+    Path | str, Option("Folder of the model.", is_name=True, shown="FOLDER", record="weights")
+]
+AdapterOption = Annotated[
+    Path | str | None,
+    Option("LoRA adapter on top of the model.", record="weights", names_result=True),
+]
+DtypeOption = Annotated[Dtype, Option("The dtype that the weights are loaded in.")]
+DeviceOption = Annotated[
+    str | None, Option("cpu, cuda, ...; left out: a GPU where there is one.", record="nothing")
+]
+SystemOption = Annotated[
+    SystemTurn, Option("The system turn that the model was trained with: empty, or no turn at all.")
+]

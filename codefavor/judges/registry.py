@@ -1,0 +1,244 @@
+"""The judges by name, each with the options, the needs and the help that its own file states.
+
+A judge is a class or function with `compare` (see `base.Judge`). Its parameters that are
+annotated with an `Option` are what a user may set; those named in `SUPPLIES` are given by
+whoever runs it. The first line of its docstring is its help. So a new judge is one file and
+one line here: commands, result files and manifests follow from its signature.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+
+from codefavor.backends.registry import BACKENDS
+from codefavor.errors import ConfigError
+from codefavor.judges.base import Judge
+from codefavor.judges.options import AdapterOption, DeviceOption, DtypeOption, Option
+from codefavor.judges.sandboxed import SandboxOptions
+
+# kind -> "module:class or function"; imported only when asked for.
+JUDGES = {
+    **dict.fromkeys(BACKENDS, "codefavor.judges.llm:LlmJudge"),
+    "pairwise": "codefavor.judges.pairwise:PairwiseJudge",
+    "reward": "codefavor.judges.reward:RewardJudge",
+    "process": "codefavor.judges.process:ProcessJudge",
+    "likelihood": "codefavor.judges.likelihood:LikelihoodJudge",
+    "execution": "codefavor.judges.execution:ExecutionJudge",
+    "jury": "codefavor.judges.jury:make_jury",
+    "cascade": "codefavor.judges.jury:Cascade",
+    "stored": "codefavor.judges.stored:open_stored",
+    "shorter": "codefavor.judges.baselines:ShorterJudge",
+    "longer": "codefavor.judges.baselines:LongerJudge",
+    "random": "codefavor.judges.baselines:RandomJudge",
+    "ngram": "codefavor.judges.ngram:NgramJudge",
+}
+
+# What whoever runs a judge gives it where its constructor names it: the labelled pairs; a chat
+# model; the members of a jury; problems with tests and where to run them; the language of the
+# programs; the seed; what a rule of length says of equal lengths; a name for results.
+SUPPLIES = frozenset({
+    "items", "backend", "judges", "problems", "pool", "limits", "language", "seed", "ties", "name",
+})  # fmt: skip
+
+# Options of a chat model's backend that are flags of their own; all others are for --set.
+_BACKEND_OPTIONS: Mapping[str, object] = {
+    "base_url": Annotated[
+        str, Option("The server's base URL.", also=("--model-url",), record="nothing")
+    ],
+    "adapter": AdapterOption,
+    "dtype": DtypeOption,
+    "device": DeviceOption,
+}
+
+
+Taker = Literal["judge", "backend", "sandbox"]
+
+
+@dataclass(frozen=True)
+class JudgeOption:
+    """One option of a kind of judge; `default` is None where there is nothing to say."""
+
+    name: str
+    kind: object
+    default: object
+    spec: Option
+    # "judge", or who else takes the value: "backend" or "sandbox".
+    goes_to: Taker = "judge"
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values there are; () where any will do."""
+        parts = get_args(self.kind) if get_origin(self.kind) is not Literal else (self.kind,)
+        literals = [part for part in parts if get_origin(part) is Literal]
+        return get_args(literals[0]) if literals else ()
+
+    @property
+    def plain_type(self) -> type:
+        """The type of its value in a word: Path, str, int, float or bool."""
+        parts = get_args(self.kind) if _is_union(self.kind) else (self.kind,)
+        return next((one for one in (Path, bool, int, float) if one in parts), str)
+
+    def checked(self, value: object) -> object:
+        """The value; raises ConfigError for one that the option cannot have."""
+        if self.choices and value not in self.choices:
+            known = ", ".join(self.choices)
+            raise ConfigError(f"{self.flag} is {value!r}; expected one of: {known}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            low, high = self.spec.low, self.spec.high
+            if (low is not None and value < low) or (high is not None and value > high):
+                raise ConfigError(f"{self.flag} is {value}; expected {low} to {high}")
+        return Path(str(value)) if self.plain_type is Path and value is not None else value
+
+
+@dataclass(frozen=True)
+class JudgeKind:
+    """What a kind of judge is: how it is made and what it takes."""
+
+    name: str
+    make: Callable[..., Judge]
+    help: str
+    # What stands behind the colon, such as FOLDER; "" for nothing.
+    argument: str
+    needs_argument: bool
+    options: Mapping[str, JudgeOption]
+    # Of SUPPLIES: all that it takes, and those it cannot do without.
+    takes: frozenset[str]
+    needs: frozenset[str]
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it asks a chat model."""
+        return "backend" in self.needs
+
+    @property
+    def written(self) -> str:
+        """How it is written on the command line."""
+        if not self.argument:
+            return self.name
+        return f"{self.name}:{self.argument}" if self.needs_argument else f"{self.name}[:NAME]"
+
+    @property
+    def argument_option(self) -> JudgeOption | None:
+        """The parameter that takes what stands behind the colon, where one does."""
+        return next((one for one in self.options.values() if one.spec.is_name), None)
+
+    @property
+    def flags(self) -> dict[str, JudgeOption]:
+        """The options that are flags of their own."""
+        return {name: one for name, one in self.options.items() if not one.spec.is_name}
+
+
+@cache
+def judge_kind(name: str) -> JudgeKind:
+    """The kind of judge of this name; raises ConfigError that lists the known ones."""
+    if name not in JUDGES:
+        raise ConfigError(f"unknown judge {name!r}; known: {', '.join(sorted(JUDGES))}")
+    module, _, maker = JUDGES[name].partition(":")
+    return read_kind(name, getattr(import_module(module), maker))
+
+
+def read_kind(name: str, make: Callable[..., Judge]) -> JudgeKind:
+    """What the signature of a judge's class or function says about it."""
+    function = make.__init__ if inspect.isclass(make) else make
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(make).parameters
+    options = {
+        one.name: option
+        for one in parameters.values()
+        if (option := _option(one.name, hints.get(one.name), one.default)) is not None
+    }
+    takes = frozenset(SUPPLIES & parameters.keys())
+    required = {one.name for one in parameters.values() if one.default is inspect.Parameter.empty}
+    argument, needs_argument = "", False
+    if "judges" in takes:
+        argument, needs_argument = "JUDGE,JUDGE,...", True
+    elif "backend" in takes:
+        argument, needs_argument = "MODEL", _backend_needs_model(name)
+        options |= _backend_options(name)
+    for option in options.values():
+        if option.spec.is_name:
+            argument, needs_argument = option.spec.shown or "NAME", option.name in required
+    if "pool" in takes:
+        options |= _sandbox_options()
+    return JudgeKind(
+        name=name,
+        make=make,
+        help=(inspect.getdoc(make) or "").partition("\n")[0],
+        argument=argument,
+        needs_argument=needs_argument,
+        options=options,
+        takes=takes,
+        needs=takes & required,
+    )
+
+
+def all_options() -> dict[str, list[tuple[JudgeKind, JudgeOption]]]:
+    """Every flag by name, with the kinds that have it."""
+    found: dict[str, list[tuple[JudgeKind, JudgeOption]]] = {}
+    for name in JUDGES:
+        kind = judge_kind(name)
+        for option in kind.flags.values():
+            found.setdefault(option.name, []).append((kind, option))
+    return found
+
+
+def _option(
+    name: str,
+    hint: object,
+    default: object,
+    goes_to: Taker = "judge",
+) -> JudgeOption | None:
+    """The option that an annotation makes of a parameter; None for a plain parameter."""
+    if get_origin(hint) is not Annotated:
+        return None
+    kind, *extras = get_args(hint)
+    specs = [one for one in extras if isinstance(one, Option)]
+    if not specs:
+        return None
+    value = None if default is inspect.Parameter.empty else default
+    return JudgeOption(name, kind, value, specs[0], goes_to)
+
+
+def _is_union(kind: object) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _sandbox_options() -> dict[str, JudgeOption]:
+    hints = get_type_hints(SandboxOptions, include_extras=True)
+    found = (
+        _option(field.name, hints[field.name], field.default, "sandbox")
+        for field in dataclasses.fields(SandboxOptions)
+    )
+    return {one.name: one for one in found if one is not None}
+
+
+def _backend_parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    module, _, factory = BACKENDS[name].partition(":")
+    return inspect.signature(getattr(import_module(module), factory)).parameters
+
+
+def _backend_options(name: str) -> dict[str, JudgeOption]:
+    parameters = _backend_parameters(name)
+    found = (
+        _option(one, hint, parameters[one].default, "backend")
+        for one, hint in _BACKEND_OPTIONS.items()
+        if one in parameters
+    )
+    return {one.name: one for one in found if one is not None}
+
+
+def _backend_needs_model(name: str) -> bool:
+    return _backend_parameters(name)["model"].default is inspect.Parameter.empty

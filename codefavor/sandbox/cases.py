@@ -1,0 +1,117 @@
+"""Problems with standard input and output: run a program on each input, compare what it prints.
+
+Tests of this kind are a JSON text: {"cases": [{"input", "output"}, ...], "compare": "tokens"}.
+`compare` is `exact`, `lines` (white space at the ends of lines and of the text does not count),
+`tokens` (white space only separates), `float:1e-6` (tokens, numbers within an absolute or
+relative tolerance), or `checker`, with a `checker` text that defines
+`check(input, output, expected) -> bool`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from codefavor.sandbox.checks import label_error
+from codefavor.sandbox.handles import JudgeLink
+from codefavor.sandbox.wire import BadFrame, PeerGone
+
+Compare = Callable[[str, str, str], bool]
+_LONGEST = 200
+
+
+def compare_by(name: str, checker: str = "") -> Compare:
+    """The comparison of (input, printed, expected); raises ValueError for an unknown name."""
+    if name == "exact":
+        return lambda _, printed, expected: printed == expected
+    if name == "lines":
+        return lambda _, printed, expected: _lines(printed) == _lines(expected)
+    if name == "tokens":
+        return lambda _, printed, expected: printed.split() == expected.split()
+    if name.startswith("float:"):
+        tolerance = float(name.removeprefix("float:"))
+        return lambda _, printed, expected: _are_near(printed.split(), expected.split(), tolerance)
+    if name == "checker":
+        names: dict[str, Any] = {}
+        exec(checker, names)
+        return lambda *texts: bool(names["check"](*texts))
+    raise ValueError(f"an unknown comparison {name!r}")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def _are_near(printed: list[str], expected: list[str], tolerance: float) -> bool:
+    return len(printed) == len(expected) and all(
+        one == two or _is_near(one, two, tolerance)
+        for one, two in zip(printed, expected, strict=True)
+    )
+
+
+def _is_near(printed: str, expected: str, tolerance: float) -> bool:
+    try:
+        one, two = float(printed), float(expected)
+    except ValueError:
+        return False
+    return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
+    """The verdict over all cases; each is counted, also those that a dead program cannot answer."""
+    try:
+        compare = compare_by(spec.get("compare", "tokens"), spec.get("checker", ""))
+        pairs = [(str(case["input"]), str(case["output"])) for case in spec["cases"]]
+    except Exception as error:  # noqa: BLE001  the checker is code of the tests
+        return {"outcome": "test_error", "error": f"the cases cannot be read: {error!r}"[:2000]}
+    if not pairs:
+        return {"outcome": "test_error", "error": "there are no cases"}
+    checks: list[bool] = []
+    outcome, first = "passed", ""
+    try:
+        link.ask("load", None)
+    except BadFrame as error:
+        return {"outcome": "bad_frame", "error": str(error)}
+    except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads
+        gone = isinstance(error, PeerGone)
+        outcome = "gone" if gone else label_error(error, True)
+        return {"outcome": outcome, "error": str(error)[:2000], "passed": 0, "total": len(pairs)}
+    for number, (given, expected) in enumerate(pairs, 1):
+        held, kind, text = _run_case(link, compare, given, expected)
+        checks.append(held)
+        if not held and not first:
+            outcome, first = kind, f"case {number}: {text}"
+    lengths, value = [0], True
+    for check in checks:
+        if check is not value:
+            lengths.append(0)
+            value = check
+        lengths[-1] += 1
+    return {
+        "outcome": outcome, "error": first, "passed": sum(checks), "total": len(checks),
+        "checks": lengths, "proven": True,
+    }  # fmt: skip
+
+
+def _run_case(
+    link: JudgeLink, compare: Compare, given: str, expected: str
+) -> tuple[bool, str, str]:
+    try:
+        printed = link.ask("script", None, (given,))
+        if type(printed) is not str:
+            raise BadFrame("no text")
+    except PeerGone:
+        return False, "gone", "the program ended"
+    except BadFrame as error:
+        link.is_gone = True
+        return False, "bad_frame", str(error)
+    except BaseException as error:  # noqa: BLE001  whatever a program raises is its outcome
+        return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
+    if compare(given, printed, expected):
+        return True, "", ""
+    return (
+        False,
+        "wrong_output",
+        (f"printed {printed[:_LONGEST]!r}, expected {expected[:_LONGEST]!r}"),
+    )

@@ -1,0 +1,250 @@
+"""Records every check when it is evaluated, and describes the first that failed."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from codefavor.sandbox.handles import FACTS, Handle, JudgeLink, Unsupported
+from codefavor.sandbox.rewrite import Site
+from codefavor.sandbox.seccomp import REFUSED
+from codefavor.sandbox.wire import BadFrame, PeerGone
+
+_LONGEST = 400
+_MOST_CHECKS = 200_000
+_SYMBOLS = {
+    "Eq": "==", "NotEq": "!=", "Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=",
+    "Is": "is", "IsNot": "is not", "In": "in", "NotIn": "not in",
+}  # fmt: skip
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le,
+    "Gt": operator.gt, "GtE": operator.ge, "Is": operator.is_, "IsNot": operator.is_not,
+    "In": lambda left, right: left in right, "NotIn": lambda left, right: left not in right,
+}  # fmt: skip
+
+
+class CheckFailed(AssertionError):
+    """A check of the tests did not hold."""
+
+
+class Recorder:
+    """What the rewritten tests call."""
+
+    everything = BaseException
+
+    def __init__(self, sites: list[Site], link: JudgeLink) -> None:
+        self.sites = sites
+        self.checks: list[bool] = []
+        self.failure: BaseException | None = None
+        self.failed_source = ""
+        self.failed_text = ""
+        self.is_proven = False
+        self._last: BaseException | None = None
+        self._site_of: list[int] = []
+        self._reached: set[int] = set()
+        self._link = link
+        self._asked_before = 0
+        self._values = ""
+
+    # -- called by rewritten checks -------------------------------------------------------
+
+    def begin(self, number: int) -> int:
+        """Called first in every check."""
+        self._asked_before = self._link.n_asked
+        self._reached.add(number)
+        return number
+
+    def compare(self, number: int, name: str, left: Any, right: Any) -> bool:
+        """Whether a comparison holds; its values are described if not."""
+        if _OPERATORS[name](left, right):
+            return self.held(number)
+        self._values = f"{_show(left)} {_SYMBOLS[name]} {_show(right)} does not hold"
+        return False
+
+    def truth(self, number: int, value: Any, wanted: bool) -> bool:
+        """Whether a value is true or false."""
+        if bool(value) is wanted:
+            return self.held(number)
+        self._values = f"{_show(value)} is {'not true' if wanted else 'not false'}"
+        return False
+
+    def failed(self, number: int, message: Any) -> NoReturn:
+        """Called when a check did not hold."""
+        text = f"{self.sites[number].source}: {self._values}"
+        if message is not None:
+            text += f" ({_show(message, plain=True)})"
+        raise CheckFailed(text)
+
+    def caught(self, number: int) -> None:
+        """A check ended with an exception."""
+        error = sys.exc_info()[1]
+        assert error is not None
+        if isinstance(error, BadFrame | Unsupported):
+            raise error
+        self.fail(error, number)
+
+    def held(self, number: int) -> bool:
+        """Count a check that held."""
+        if self._link.n_asked > self._asked_before and not self.sites[number].is_guarded:
+            self.is_proven = True
+        self._add(True, number)
+        return True
+
+    def expecting(self, number: int, manager: Any) -> _Expecting:
+        """A context manager that waits for an exception, as a check."""
+        self.begin(number)
+        return _Expecting(self, number, manager)
+
+    def isinstance(self, value: Any, kinds: Any) -> bool:
+        """As the builtin; whether an object of the program is one of a class, the program says."""
+        if type(kinds) is Handle:
+            return bool(kinds._exact("isinstance", bool, value))
+        if type(value) is Handle:
+            self._link.refuse("the built-in type of an object of the program")
+        return isinstance(value, kinds)
+
+    def issubclass(self, kind: Any, kinds: Any) -> bool:
+        """As the builtin, for what is no class of the program."""
+        if type(kind) is Handle or type(kinds) is Handle:
+            self._link.refuse("the bases of a class of the program")
+        return issubclass(kind, kinds)
+
+    def type(self, value: Any) -> type:
+        """As the builtin, for plain data."""
+        if type(value) is Handle:
+            self._link.refuse("the type of an object of the program")
+        return type(value)
+
+    def number(self, value: Any) -> Any:
+        """The left side of a `%`, which must not be a format that the program chose."""
+        if isinstance(value, str | bytes):
+            self._link.refuse("a format that the program may have chosen")
+        return value
+
+    # -- called by the runner -------------------------------------------------------------
+
+    def fail(self, error: BaseException, number: int = -1) -> None:
+        """Count a check that failed, or what ended a test early; the first one is described."""
+        if error is self._last and number < 0:
+            return
+        self._last = error
+        if self.failure is None:
+            self.failure = error
+            if number >= 0:
+                self.failed_source = self.sites[number].source
+            self.failed_text = describe_error(error)
+        self._add(False, number)
+
+    def abandon(self, first: int) -> None:
+        """A test ended early: what it checked in loops would have gone on, nobody knows how far."""
+        for index in range(first, len(self.checks)):
+            number = self._site_of[index]
+            if number >= 0 and self.sites[number].in_loop:
+                self.checks[index] = False
+
+    def unreached(self) -> list[Site]:
+        """The checks that were never evaluated, but traps and other sides of what was."""
+        seen = {side for number in self._reached for side in self.sites[number].branches}
+        return [
+            site
+            for number, site in enumerate(self.sites)
+            if number not in self._reached
+            and not site.is_trap
+            and not any((fork, not side) in seen for fork, side in site.branches)
+        ]
+
+    def _add(self, held: bool, number: int) -> None:
+        # What a program that is gone seems to answer is no answer.
+        held = held and not self._link.is_gone
+        if len(self.checks) >= _MOST_CHECKS:
+            self.checks[-1] &= held
+            return
+        self.checks.append(held)
+        self._site_of.append(number)
+
+
+class _Expecting:
+    def __init__(self, recorder: Recorder, number: int, manager: Any) -> None:
+        self._recorder, self._number, self._manager = recorder, number, manager
+
+    def __enter__(self) -> Any:
+        return self._manager.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, BadFrame | Unsupported | PeerGone):
+            return False
+        try:
+            is_expected = bool(self._manager.__exit__(kind, error, trace))
+        except BaseException as failure:  # it goes on; the check has failed by it
+            self._recorder.fail(failure, self._number)
+            raise
+        if is_expected:
+            self._recorder.held(self._number)
+        elif error is not None:
+            self._recorder.fail(error, self._number)
+        return is_expected
+
+
+def _show(value: Any, *, plain: bool = False) -> str:
+    if type(value) is Handle:
+        return "<an object of the program>"
+    try:
+        text = str(value) if plain else repr(value)
+    except (PeerGone, BadFrame, Unsupported):
+        raise
+    except BaseException as error:  # noqa: BLE001  a repr may raise anything; the check failed already
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+
+
+def facts_of(error: BaseException) -> Any:
+    """(handle, text, line, link) of an exception of the program, None for one of the tests."""
+    return vars(error).get(FACTS)
+
+
+def describe_error(error: BaseException) -> str:
+    """One line: the exception's class and text, with its line in the program if known."""
+    if isinstance(error, CheckFailed):
+        return str(error)
+    if isinstance(error, PeerGone):
+        return "the program ended before the check"
+    facts = facts_of(error)
+    text = facts[1] if facts else _show(error, plain=True)
+    line = facts[2] if facts else None
+    where = f" (line {line} of the program)" if type(line) is int else ""
+    text = text[: 2 * _LONGEST]
+    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
+
+
+def full_error(recorder: Recorder) -> str:
+    """What went wrong first, where, and what kind of mistake its message shows."""
+    error, text = recorder.failure, recorder.failed_text
+    assert error is not None
+    if isinstance(error, CheckFailed):
+        return text
+    if recorder.failed_source:
+        text = f"{text} in {recorder.failed_source[:300]}"
+    if isinstance(error, NameError):
+        return f"{text} [missing name]"
+    is_misuse = isinstance(error, AttributeError) and "has no attribute" in text
+    is_misuse |= isinstance(error, TypeError) and ("argument" in text or "takes" in text)
+    return f"{text} [API misuse]" if is_misuse else text
+
+
+def label_error(error: BaseException, loading: bool) -> str:
+    """The outcome that an uncaught exception stands for."""
+    if isinstance(error, AssertionError) and facts_of(error) is None:
+        return "wrong_output"
+    if isinstance(error, SyntaxError) and loading:
+        return "syntax_error"
+    if isinstance(error, ImportError):
+        return "import_error"
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, OSError) and error.errno == REFUSED:
+        return "sandbox_violation"
+    if isinstance(error, RuntimeError) and "the limit is" in str(error):
+        return "output_limit"
+    return "runtime_error"

@@ -1,0 +1,124 @@
+"""A conversation of two processes: either asks (`q`) and answers (`a`); what is asked nests.
+
+While one side waits for its answer it serves the other's questions, so callbacks work.
+Frames: `["q", operation, target, arguments, keyword names, keyword values, changes, dropped]`
+and `["a", succeeded, node, changes, dropped]`.
+"""
+
+from __future__ import annotations
+
+from _thread import RLock
+from collections.abc import Sequence
+from typing import Any
+
+from codefavor.sandbox.codec import Codec, Node, items_of
+from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone
+
+
+class Link(Codec):
+    """What both ends have in common; `serve` and the naming of objects are theirs.
+
+    `fatal` exceptions end the conversation instead of being an answer.
+    """
+
+    fatal: tuple[type[BaseException], ...] = (PeerGone, BadFrame)
+
+    def __init__(self, channel: Channel, first_number: int) -> None:
+        super().__init__(first_number)
+        self.channel = channel
+        # A program may call back from several threads; one conversation at a time.
+        self.lock = RLock()
+
+    def serve(
+        self, operation: object, target: Node, arguments: list[Any], keywords: dict[str, Any]
+    ) -> object:
+        """Carry out what the peer asked for; returns any value or raises."""
+        raise NotImplementedError
+
+    def encode_error(self, error: BaseException) -> Node:
+        """The node of an exception that ended a question."""
+        raise NotImplementedError
+
+    def error_of(self, node: Node) -> BaseException:
+        """The exception to raise here for what went wrong there."""
+        raise NotImplementedError
+
+    # -- asking ---------------------------------------------------------------------------
+
+    def ask(
+        self,
+        operation: str,
+        target: Node,
+        arguments: Sequence[object] = (),
+        keywords: dict[str, object] | None = None,
+    ) -> Any:
+        """Have the peer do something; returns its value or raises its exception."""
+        with self.lock:
+            names = list(keywords or ())
+            items = [self.encode(value, share=True) for value in arguments]
+            named = [self.encode(value, share=True) for value in (keywords or {}).values()]
+            changed = self.changes()
+            self.channel.send(["q", operation, target, items, names, named, changed, self.prune()])
+            while True:
+                frame = items_of(self.channel.receive())
+                if frame[:1] == ["a"] and len(frame) == 5:
+                    return self._read_answer(frame)
+                self._answer(frame)
+
+    def _read_answer(self, frame: list[object]) -> object:
+        _, succeeded, node, changed, dropped = frame
+        value = self.decode(node) if succeeded is True else self.error_of(node)
+        self._take_in(changed, dropped)
+        if succeeded is not True:
+            assert isinstance(value, BaseException)
+            raise value
+        return value
+
+    def _take_in(self, changed: object, dropped: object) -> None:
+        self.apply(changed)
+        for number in items_of(dropped):
+            if type(number) is int:
+                self.forget(number)
+        self.settle()
+
+    # -- answering ------------------------------------------------------------------------
+
+    def serve_forever(self) -> None:
+        """Answer until the peer closes the channel (raises PeerGone)."""
+        while True:
+            self._answer(items_of(self.channel.receive()))
+
+    def _answer(self, frame: list[object]) -> None:
+        if len(frame) != 8 or frame[0] != "q":
+            raise BadFrame("neither a question nor an answer")
+        _, operation, target, items, names, named, changed, dropped = frame
+        arguments = [self.decode(item) for item in items_of(items)]
+        keywords = dict(zip(items_of(names), map(self.decode, items_of(named)), strict=False))
+        if not all(type(name) is str for name in keywords):
+            raise BadFrame("a keyword that is no text")
+        self._take_in(changed, dropped)
+        result: list[Any] = []
+        try:
+            result.append(self.serve(operation, target, arguments, keywords))  # type: ignore[arg-type]
+        except self.fatal:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever was raised is the answer
+            result.append(error)
+            succeeded = False
+        else:
+            succeeded = True
+        # From here on only what somebody holds keeps a container alive.
+        arguments.clear()
+        keywords.clear()
+        with self.lock:
+            self._send_answer(succeeded, result)
+
+    def _send_answer(self, succeeded: bool, result: list[Any]) -> None:
+        try:
+            value = result.pop()
+            node = self.encode(value, share=True) if succeeded else self.encode_error(value)
+            del value
+            changed = self.changes()
+            self.channel.send(["a", succeeded, node, changed, self.prune()])
+        except (FrameTooLarge, MemoryError, RecursionError) as error:
+            self.channel.send(["a", False, self.encode_error(error), [], []])

@@ -1,0 +1,189 @@
+"""Runs what tests define: the module itself, check(candidate), test functions, TestCase classes.
+
+This is no pytest and no unittest runner: the split lane takes only plain tests, whose meaning
+is the same everywhere. Each test is a unit; what ends a unit early leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import itertools
+import sys
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from codefavor.sandbox.checks import Recorder
+from codefavor.sandbox.handles import Handle, JudgeLink, Unsupported
+from codefavor.sandbox.lane import imports_of, is_program
+from codefavor.sandbox.names import KNOWN_NAMES
+from codefavor.sandbox.rewrite import RECORDER
+from codefavor.sandbox.wire import BadFrame
+
+MODULE_NAME = "tests"
+
+
+class TestNamespace(dict[str, Any]):
+    """The tests' globals: a name that they do not bind is the program's, if it may be."""
+
+    __test__ = False
+
+    def __init__(self, link: JudgeLink, names: frozenset[str], entry_point: str) -> None:
+        super().__init__(__name__=MODULE_NAME, __builtins__=builtins)
+        self._link, self._names, self._entry = link, names, entry_point
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._names:
+            if hasattr(builtins, name) or name not in KNOWN_NAMES:
+                raise KeyError(name)
+            module = importlib.import_module(KNOWN_NAMES[name])
+            return self.setdefault(name, getattr(module, name, module))
+        return self.program(name)
+
+    def program(self, name: str) -> Any:
+        """A global of the program: its value if that is plain, else a handle."""
+        if name == self._entry:
+            return self._link.named(name)
+        return self._link.ask("value", ["n", name])
+
+
+class ImportOfProgram:
+    """Finds `import solution`, whatever it is called, where no library has the name."""
+
+    def __init__(self, namespace: TestNamespace, link: JudgeLink, modules: set[str]) -> None:
+        self._namespace, self._link, self._modules = namespace, link, modules
+
+    def install(self) -> None:
+        """Make the tests' own `__import__`; nobody else's imports are touched."""
+        scope = dict(vars(builtins))
+        scope["__import__"] = self._import
+        self._namespace["__builtins__"] = scope
+
+    def _import(
+        self, name: str, scope: Any = None, local: Any = None, names: Any = (), level: int = 0
+    ) -> Any:
+        if level == 0 and name not in self._modules:
+            return __import__(name, None, None, names, 0)
+        if not names:
+            return Handle(self._link, ["m", 0], True)
+        found = types.SimpleNamespace()
+        for item in names:
+            if item != "*":
+                setattr(found, item, self._namespace.program(item))
+        if "*" in names:
+            found.__all__ = []
+        return found
+
+
+def make_namespace(
+    tree_imports: set[str],
+    link: JudgeLink,
+    names: frozenset[str],
+    entry_point: str,
+    recorder: Recorder,
+) -> TestNamespace:
+    """The globals in which rewritten tests run."""
+    namespace = TestNamespace(link, names, entry_point)
+    namespace[RECORDER] = recorder
+    ImportOfProgram(namespace, link, tree_imports).install()
+    return namespace
+
+
+def program_imports(nodes: Iterator[Any]) -> set[str]:
+    """The modules that tests import and no library has."""
+    return {name for node in nodes for name in imports_of(node) if is_program(name)}
+
+
+class Runner:
+    """Runs the units of one set of tests; `called` are the functions that the module calls."""
+
+    def __init__(
+        self, namespace: TestNamespace, recorder: Recorder, called: frozenset[str]
+    ) -> None:
+        self._namespace, self._recorder, self._called = namespace, recorder, called
+        self.idle: list[str] = []
+
+    def run(self, code: types.CodeType, entry_point: str) -> None:
+        """Run the module and everything it defined."""
+        self._unit("", lambda: exec(code, self._namespace, self._namespace))
+        for name, value in list(self._namespace.items()):
+            if isinstance(value, types.FunctionType) and name not in self._called:
+                if name == "check":
+                    self._unit(name, partial(self._check, value, entry_point))
+                elif name.startswith("test"):
+                    self._run_cases(name, value, ())
+            elif isinstance(value, type) and value.__module__ == MODULE_NAME:
+                self._run_class(value)
+
+    def _check(self, check: Callable[..., Any], entry_point: str) -> None:
+        if not entry_point:
+            raise Unsupported("check(candidate) without an entry point")
+        check(self._namespace.program(entry_point))
+
+    def _run_class(self, kind: Any) -> None:
+        unittest = sys.modules.get("unittest")
+        is_case = unittest is not None and issubclass(kind, unittest.TestCase)
+        names = [name for name in dir(kind) if name.startswith("test")]
+        if is_case and names:
+            self._unit(kind.__name__, kind.setUpClass)
+        for name in names:
+            label = f"{kind.__name__}.{name}"
+            if is_case:
+                self._unit(label, partial(_run_method, kind, name))
+            else:
+                self._run_cases(label, getattr(kind, name), (kind(),))
+        if is_case and names:
+            self._unit("", kind.tearDownClass)
+
+    def _run_cases(self, label: str, function: Callable[..., Any], first: tuple[Any, ...]) -> None:
+        marks = getattr(function, "pytestmark", [])
+        if not all(mark.name == "parametrize" for mark in marks):
+            raise Unsupported("a mark of pytest")
+        for case in itertools.product(*(list(_cases(mark)) for mark in marks)):
+            arguments: dict[str, Any] = {}
+            for part in case:
+                arguments.update(part)
+            self._unit(label, partial(function, *first, **arguments))
+
+    def _unit(self, label: str, action: Callable[[], object]) -> None:
+        recorder = self._recorder
+        first = len(recorder.checks)
+        try:
+            action()
+        except (BadFrame, Unsupported):
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever ends a test is its result
+            recorder.fail(error)
+            recorder.abandon(first)
+        else:
+            is_test = "." in label or label.startswith("test")
+            if is_test and len(recorder.checks) == first:
+                self.idle.append(label)
+
+
+def _run_method(kind: Any, name: str) -> None:
+    case = kind(name)
+    try:
+        case.setUp()
+        try:
+            getattr(case, name)()
+        finally:
+            case.tearDown()
+    finally:
+        case.doCleanups()
+
+
+def _cases(mark: Any) -> Iterator[dict[str, Any]]:
+    names, rows = (*mark.args, *mark.kwargs.values())[:2]
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    for row in rows:
+        if type(row).__name__ == "ParameterSet":
+            values = row.values
+        else:
+            values = row if len(names) > 1 else (row,)
+        if len(names) != len(values):
+            raise Unsupported("a parametrize table of another form")
+        yield dict(zip(names, values, strict=True))

@@ -1,0 +1,230 @@
+"""Tests and program in one process, as on the user's desk: real pytest, real unittest.
+
+The jail is the same; only who decides differs: a hostile program can forge its verdict here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+from codefavor.sandbox.checks import label_error
+from codefavor.sandbox.lane import imports_of, is_program
+from codefavor.sandbox.program import compile_program
+from codefavor.sandbox.tests_run import write_verdict
+
+_PROGRAM, _TESTS = "solution", "test_solution"
+# Found once in the zygote: looking for plugins reads the metadata of every installed package.
+_plugins: list[str] = []
+
+
+def prepare() -> None:
+    """Import pytest and its installed plugins, in the zygote."""
+    import importlib.metadata
+
+    importlib.import_module("pytest")
+    for point in importlib.metadata.entry_points(group="pytest11"):
+        try:
+            importlib.import_module(point.value.partition(":")[0])
+        except ImportError:
+            continue
+        _plugins.append(point.value.partition(":")[0])
+    for name in ("python_api", "assertion.rewrite", "unittest", "terminal", "capture", "tmpdir",
+                 "monkeypatch", "recwarn", "logging", "threadexception", "unraisableexception",
+                 "skipping", "junitxml", "doctest", "faulthandler", "pastebin", "cacheprovider",
+                 "stepwise", "setuponly", "setupplan", "warnings", "debugging", "nose",
+                 "pytester_assertions", "legacypath", "reports", "timing"):  # fmt: skip
+        try:
+            importlib.import_module(f"_pytest.{name}")
+        except ImportError:
+            continue
+
+
+def run_together(source: dict[str, Any], verdict_fd: int) -> NoReturn:
+    """Run the tests beside the program, write the verdict; never returns."""
+    verdict: dict[str, object] = {"outcome": "test_error", "error": "judging failed"}
+    try:
+        verdict = _run(source)
+    except BaseException as error:  # noqa: BLE001  whatever ended it is the result
+        outcome, text = label_error(error, True), f"{type(error).__name__}: {error}"
+        verdict = {"outcome": outcome, "error": text[:2000], "checks": [0, 1], "total": 1}
+    finally:
+        write_verdict(verdict_fd, verdict)
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _run(source: dict[str, Any]) -> dict[str, object]:
+    here = os.getcwd()
+    os.environ.update(HOME=here, TMPDIR=here)
+    sys.path.insert(0, here)
+    tests = str(source["tests"]).removeprefix("\ufeff")
+    code = "\n".join(part for part in (source["setup"], source["code"]) if part)
+    try:
+        tree = ast.parse(tests)
+    except (SyntaxError, ValueError) as error:
+        text = f"the tests do not parse: {type(error).__name__}: {error}"
+        return {"outcome": "test_error", "error": text}
+    compile_program(code)
+    names = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in imports_of(node)
+        if name and is_program(name)
+    }
+    _write(f"{_PROGRAM}.py", code)
+    for name in sorted(names - {_PROGRAM}):
+        _alias(name)
+    if not _defines_tests(tree):
+        return _run_script(tests, code, str(source["entry_point"]), bool(names))
+    _write(f"{_TESTS}.py", tests if names else _joined(code, tests))
+    return _run_unittest() if _is_unittest(tree) else _run_pytest()
+
+
+def _joined(code: str, tests: str) -> str:
+    """One module of program and tests, for tests that find the program's names beside them."""
+    lines = tests.splitlines(keepends=True)
+    future = [line for line in lines if line.startswith("from __future__")]
+    rest = [line for line in lines if not line.startswith("from __future__")]
+    return "".join([*future, code, "\n\n", *rest])
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogatepass") as handle:
+        handle.write(text)
+
+
+def _alias(name: str) -> None:
+    """Make the program importable under another name, also inside packages."""
+    *packages, module = name.split(".")
+    folder = ""
+    for package in packages:
+        folder = os.path.join(folder, package)
+        os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"{module}.py")
+    if not os.path.exists(path):
+        _write(path, f"import sys\n\nimport {_PROGRAM}\n\nsys.modules[__name__] = {_PROGRAM}\n")
+
+
+def _defines_tests(tree: ast.Module) -> bool:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test"
+        ):
+            return True
+        if isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base) for base in node.bases]
+            if node.name.startswith("Test") or any("TestCase" in base for base in bases):
+                return True
+    return False
+
+
+def _is_unittest(tree: ast.Module) -> bool:
+    """Whether unittest's own runner is meant: no pytest anywhere, no test outside a class."""
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
+    if any(name.partition(".")[0] == "pytest" for node in imports for name in imports_of(node)):
+        return False
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    plain = any(isinstance(n, functions) and n.name.startswith("test") for n in tree.body)
+    text = ast.unparse(tree)
+    return not plain and "TestCase" in text
+
+
+def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> dict[str, object]:
+    """Statements and `check(candidate)`: one namespace, as if program and tests were one file."""
+    module = type(sys)("__main__")
+    sys.modules["__main__"] = module
+    namespace = vars(module)
+    if not has_import:
+        namespace["__name__"] = _PROGRAM
+        exec(compile_program(code), namespace)
+        sys.modules[_PROGRAM] = module
+    namespace["__name__"] = "__main__"
+    exec(compile(tests, "<tests>", "exec", dont_inherit=True), namespace)
+    check = namespace.get("check")
+    called = any(
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"
+        for statement in ast.parse(tests).body
+        if not isinstance(statement, ast.FunctionDef)
+        for node in ast.walk(statement)
+    )
+    if callable(check) and not called and entry_point:
+        check(namespace[entry_point])
+    return {"outcome": "passed", "checks": [1], "total": 1}
+
+
+class _Results:
+    """A pytest plugin that counts."""
+
+    def __init__(self) -> None:
+        self.checks: list[bool] = []
+        self.outcome, self.error = "", ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Count a test when it was called, or when it could not be."""
+        if report.when == "call" and not (report.skipped and not hasattr(report, "wasxfail")):
+            self.checks.append(not report.failed)
+        elif report.failed:
+            self.checks.append(False)
+        if report.failed and not self.error:
+            self.error = f"{report.nodeid}: {report.longreprtext[-1500:]}"
+            self.outcome = "runtime_error"
+
+    def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
+        """What the first failure was."""
+        if not self.error:
+            error = call.excinfo.value
+            self.outcome = label_error(error, report.when == "collect")
+            self.error = f"{node.name}: {type(error).__name__}: {error}"[:2000]
+
+
+def _run_pytest() -> dict[str, object]:
+    import pytest
+
+    _write("pytest.ini", "[pytest]\n")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    results = _Results()
+    sys.argv[:] = ["pytest", f"{_TESTS}.py"]
+    arguments = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", "pytest.ini"]
+    for name in _plugins:
+        arguments += ["-p", name]
+    status = pytest.main([*arguments, f"{_TESTS}.py"], plugins=[results])
+    checks, outcome, error = results.checks, results.outcome, results.error
+    if status == 0:
+        outcome = "passed" if checks else "test_error"
+        error = "" if checks else "every test was skipped"
+    elif status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        outcome, error = "test_error", "pytest found no tests"
+    elif not outcome:
+        outcome, error = "test_error", f"pytest ended with {status!r}"
+    return _verdict(outcome, error, checks)
+
+
+def _run_unittest() -> dict[str, object]:
+    import unittest
+
+    sys.argv[:] = [f"{_TESTS}.py"]
+    suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(_TESTS))
+    result = unittest.TextTestRunner(stream=sys.stderr).run(suite)
+    bad = [*result.errors, *result.failures]
+    n_bad = len(bad) + len(result.unexpectedSuccesses)
+    n_good = max(result.testsRun - n_bad - len(result.skipped), 0)
+    if not n_bad and n_good:
+        return _verdict("passed", "", [True] * n_good)
+    if not n_bad:
+        return _verdict("test_error", "every test was skipped, or there is none", [])
+    outcome = "wrong_output" if result.failures and not result.errors else "runtime_error"
+    text = f"{bad[0][0]}: {bad[0][1][-1500:]}" if bad else "an expected failure did not come"
+    return _verdict(outcome, text, [True] * n_good + [False] * n_bad)
+
+
+def _verdict(outcome: str, error: str, checks: list[bool]) -> dict[str, object]:
+    n_good = sum(checks)
+    return {
+        "outcome": outcome, "error": error[:2000], "checks": [n_good, len(checks) - n_good],
+        "total": len(checks), "proven": False,
+    }  # fmt: skip

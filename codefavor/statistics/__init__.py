@@ -1,0 +1,1 @@
+"""How good a judge is: metrics, intervals, paired tests, controls."""

@@ -1,0 +1,163 @@
+"""The HTML reports: they show the numbers given, escape everything and load nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from codefavor.errors import DataError
+from codefavor.reports.pair_view import compare_lines, script_json
+from codefavor.reports.report import render_demo_report
+from tests.reports.synthetic_report import make_report
+
+ATTACK = "x = '</script><script>alert(1)</script><img src=y onerror=alert(2)>' # <!-- \u2028 &lt;"
+
+
+class Page(HTMLParser):
+    """What a browser's parser sees: tags with attributes, and the text of each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self._in_script = False
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self._in_script = True
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = self._in_script and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        else:
+            self.text += " " + data
+
+    def pairs(self) -> dict[str, Any]:
+        [text] = [text for attrs, text in self.scripts if attrs.get("id") == "pairs-data"]
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
+def squeeze(text: str) -> str:
+    return re.sub(r"\s+", " ", text.replace("\u2009", ""))
+
+
+def test_first_screen_states_gain_interval_and_n() -> None:
+    text = squeeze(Page(render_demo_report(make_report())).text)
+    assert "The trained judge is right 8.7 points more often than the best untrained one." in text
+    assert "interval of the gain +3.1 to +14.2 points" in text
+    assert "n = 412 pairs of 84 problems" in text
+    assert "McNemar p = 0.002" in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "words"),
+    [
+        (0.02, -0.01, 0.05, "cannot be told apart: +2.0 points"),
+        (-0.04, -0.07, -0.01, "4.0 points less often"),
+        (None, None, None, "The gain of training was not measured"),
+    ],
+    ids=["interval holds zero", "a loss", "not measured"],
+)
+def test_headline_claims_no_more_than_the_interval(
+    gain: float | None, low: float | None, high: float | None, words: str
+) -> None:
+    report = make_report(n_items=1)
+    report["headline"] |= {"gain": gain, "low": low, "high": high}
+    assert words in squeeze(Page(render_demo_report(report)).text)
+
+
+def test_programs_with_markup_are_shown_and_never_run() -> None:
+    plain, report = make_report(n_items=3), make_report(n_items=3)
+    for name in ("instruction", "chosen", "rejected", "failed_assert", "error", "problem_id"):
+        report["items"][1][name] = ATTACK
+    report["title"] = report["systems"][0]["name"] = report["checks"][0]["detail"] = ATTACK
+    report["settings"]["note"] = ATTACK
+    page = Page(render_demo_report(report))
+    expected = Page(render_demo_report(plain))
+    assert len(page.scripts) == len(expected.scripts)
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+    item = page.pairs()["items"][1]
+    assert item["instruction"] == ATTACK
+    assert "".join(text for text, _ in item["lines"][0][0]) == ATTACK
+    assert "alert(1)" in page.text
+
+
+def test_the_file_loads_nothing_from_elsewhere() -> None:
+    text = render_demo_report(make_report(n_items=2))
+    page = Page(text)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (tag, name, value)
+    assert not re.search(r"url\((?!#)|@import|https?://|fetch\(|XMLHttpRequest|innerHTML", text)
+
+
+def test_every_image_has_a_text_or_is_hidden_from_readers() -> None:
+    for found in re.findall(r"<svg[^>]*>(?:<title>)?", render_demo_report(make_report())):
+        named = found.endswith("<title>")
+        assert named or "aria-hidden" in found or 'class="mark' in found, found
+
+
+def test_missing_parts_are_said_and_not_invented() -> None:
+    report = make_report(n_items=0)
+    bare = {key: report[key] for key in ("title", "created", "headline", "items")}
+    bare["systems"] = [{"name": "alone", "kind": "untrained"}]
+    text = squeeze(Page(render_demo_report(bare)).text)
+    assert "Nothing was trained." in text
+    assert "not measured" in text
+    assert "CodePrefBench" not in text
+
+
+def test_a_report_without_a_required_key_names_it() -> None:
+    report = make_report(n_items=1)
+    del report["systems"]
+    with pytest.raises(DataError, match="'systems'"):
+        render_demo_report(report)
+
+
+def test_an_item_without_its_program_is_named() -> None:
+    report = make_report(n_items=2)
+    report["items"][1]["rejected"] = None
+    with pytest.raises(DataError, match="item 2 of the report needs the text 'rejected'"):
+        render_demo_report(report)
+
+
+def test_compare_lines_marks_only_what_differs() -> None:
+    rows = compare_lines("a = 1\nif a < 2:\n    go()\n", "a = 1\nif a <= 2:\n    go()")
+    assert rows == [
+        ([("a = 1", False)], [("a = 1", False)]),
+        (
+            [("if a <", False), (" 2:", False)],
+            [("if a <", False), ("=", True), (" 2:", False)],
+        ),
+        ([("    go()", False)], [("    go()", False)]),
+    ]
+
+
+def test_compare_lines_keeps_every_character_of_both_sides() -> None:
+    left, right = "x\ny\nz\n\tq = 'é'", "x\nz\n\tq = 'e'\nw"
+    rows = compare_lines(left, right)
+    for side, text in ((0, left), (1, right)):
+        lines = ["".join(part for part, _ in row[side]) for row in rows if row[side] is not None]
+        assert "\n".join(lines) == text
+
+
+def test_script_json_round_trips_and_holds_no_markup() -> None:
+    value = {"code": ATTACK, "lone": "\ud800", "n": [1, None, 0.5]}
+    text = script_json(value)
+    assert not set("<>&\u2028\u2029") & set(text)
+    text.encode("utf-8")
+    assert json.loads(text) == value

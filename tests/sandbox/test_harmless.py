@@ -1,0 +1,44 @@
+"""Files, threads, events, time zones and the like work in the jail as on the user's desk."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.sandbox import Limits, SandboxPool
+from tests.sandbox.harmless import HARMLESS, is_refused, program_of
+
+_LIMITS = Limits(cpu_s=20.0, wall_s=120.0)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_harmless_things_work(pool: SandboxPool, name: str) -> None:
+    if is_refused(name, pool.level):
+        pytest.skip("not promised at this level")
+    result = pool.run(program_of(HARMLESS[name]), "assert f() == 1", _LIMITS)
+    assert result.outcome == "passed", result.error
+
+
+def test_a_jailed_process_of_the_tests_has_nowhere_to_write(pool: SandboxPool) -> None:
+    program = "import os\ndef f():\n    open('planted.py', 'w').close()\n    return os.getcwd()"
+    tests = """
+import os
+place = f()
+for attempt in ("open('x', 'w')", "open(place + '/x', 'w')", "open(place + '/planted.py')",
+                "os.listdir(place + '/.')[0]", "os.mkdir('d')"):
+    try:
+        eval(attempt)
+    except (OSError, IndexError):
+        continue
+    raise ValueError(attempt)
+assert f() == place
+"""
+    result = pool.run(program, tests, _LIMITS)
+    assert result.outcome == "passed", result.error
+
+
+def test_only_what_the_jail_refused_is_a_violation(pool: SandboxPool) -> None:
+    own = "raise PermissionError(1, 'the business rule says no')"
+    file = "open('/root/.ssh/id_rsa')"
+    jail = "import os\nos.fork()"
+    outcomes = [pool.run(code, "assert f() == 1").outcome for code in (own, file, jail)]
+    assert outcomes == ["runtime_error", "runtime_error", "sandbox_violation"]

@@ -1,0 +1,74 @@
+"""Which lane a text needs, read before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.sandbox import choose_lane
+
+
+@pytest.mark.parametrize(
+    ("tests", "entry_point"),
+    [
+        ("assert f(1) == 2", "f"),
+        ("assert f(1) == 2", ""),
+        ("def check(candidate):\n    assert candidate(1) == 2\ncheck(f)", "f"),
+        ("from solution import f, g\nassert g(f(1)) == 2", "f"),
+        ("import math\nassert math.isclose(f(1), 2)", "f"),
+        ("import pytest\n@pytest.mark.parametrize('a', [1])\ndef test_f(a):\n    assert f(a)", "f"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n"
+         "        self.assertEqual(f(1), 2)\nif __name__ == '__main__':\n    unittest.main()", "f"),
+        ("import pytest\ndef test_f():\n    with pytest.raises(ValueError):\n        f(1)", "f"),
+        ("R = 'def g(x): return x'\nns = {}\nexec(R, ns)\nassert f(1) == ns['g'](1)", "f"),
+        ("s = Stack()\ns.push(1)\nassert s.pop() == 1", "Stack"),
+        ("try:\n    f(1)\n    assert False\nexcept TooBig:\n    pass", "f"),
+        ("assert celsius(32) == 0\nassert f(1) == 2", "f"),
+        ('{"cases": [{"input": "1", "output": "2"}]}', ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
+    lane = choose_lane(tests, entry_point)
+    assert lane.name == "split", lane.reason
+
+
+@pytest.mark.parametrize(
+    ("tests", "reason"),
+    [
+        ("def test_f(tmp_path):\n    assert f(tmp_path)", "fixture tmp_path"),
+        ("from unittest import mock\nassert f(mock.Mock())", "mock"),
+        ("import os\nassert f(os.environ)", "import os"),
+        ("import random\nrandom.seed(1)\nassert f()", "seed"),
+        ("import sys\nsys.path.insert(0, '.')\nassert f()", "sys.path"),
+        ("exec(f(1))\nassert f(2)", "not their own"),
+        ("class Node:\n    pass\nassert f(Node())", "class Node"),
+        ("async def test_f():\n    assert await f()", "coroutines"),
+        ("assert isclose_to(f(2), 4)", "neither defined nor imported"),
+        ("x = f(2)\nassert near(x, 4)", "neither defined nor imported"),
+        ("assert f(1) == WANT and WANT == f(2)", "neither defined nor imported"),
+        ("def input(p=''):\n    return '4'\nassert f() == 5", "builtin input"),
+        ("def test_f():\n    f(1)", "no check"),
+        ("import pytest\n@pytest.mark.skip\ndef test_f():\n    assert f(1)", "decorator"),
+        ("assert f.__code__.co_argcount == 1", "__code__"),
+        ("import decimal\ndecimal.getcontext().prec = 3\nassert f()", "library"),
+        ("assert ('{}' + f(1)).format(2) == '2'", "format"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_what_needs_the_program_beside_it_is_together(tests: str, reason: str) -> None:
+    lane = choose_lane(tests, "f")
+    assert (lane.name, reason in lane.reason) == ("together", True), lane
+
+
+@pytest.mark.parametrize(
+    ("tests", "may_share"),
+    [
+        ("assert f(1) == 2", True),
+        ("import math\nassert f(1) == math.pi", True),
+        ("import numpy as np\nassert f(np.array([1])) == 2", False),
+        ("import copy\ncopy.x = 1\nassert f(1)", False),
+        ("g = lambda x: x\nassert f(g) == 2", False),
+    ],
+)
+def test_only_tests_that_leave_nothing_share_a_process(tests: str, may_share: bool) -> None:
+    assert choose_lane(tests, "f").may_share is may_share

@@ -1,0 +1,36 @@
+"""The level is what the kernel really gives: by Landlock version, and with layers left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.errors import SandboxError
+from codefavor.sandbox.selftest import prove
+from tests.sandbox.escapes import LANDLOCK_VERSIONS, defects, unnoticed_removals
+
+
+@pytest.mark.parametrize("version", range(8))
+@pytest.mark.parametrize("highest", ["L3", "L2"], ids=["namespaces", "no namespaces"])
+def test_a_kernel_gives_the_level_of_the_table(highest: str, version: int) -> None:
+    worker, proof = prove("L1", highest, emulate={"landlock_version": version})
+    worker.close()
+    assert proof.level == (highest if highest == "L3" or version else "L1")
+    assert ("landlock" in proof.layers) == (version > 0)
+    assert any("Linux 5.13" in reason for reason in proof.reasons) == (proof.level == "L1")
+
+
+def test_a_kernel_without_landlock_and_namespaces_is_refused() -> None:
+    with pytest.raises(SandboxError, match=r"no level L2 here: .*Landlock.*What helps: .*5\.13"):
+        prove("L2", "L2", emulate={"landlock_version": 0})
+
+
+@pytest.mark.parametrize("level", ["L3", "L2"])
+def test_no_layer_can_be_missing_unnoticed(level: str) -> None:
+    assert unnoticed_removals(level) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "version"), [("L3", 0), *(("L2", version) for version in LANDLOCK_VERSIONS)], ids=str
+)
+def test_nothing_of_the_user_is_touched_on_any_kernel(level: str, version: int) -> None:
+    assert defects(level, version) == []

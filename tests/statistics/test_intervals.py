@@ -1,0 +1,173 @@
+"""Statistics against SciPy, statsmodels, scikit-learn and examples worked by hand."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import brier_score_loss
+from statsmodels.stats.contingency_tables import mcnemar as reference
+from statsmodels.stats.multitest import multipletests
+
+from codefavor.statistics.intervals import (
+    brier,
+    cluster_bootstrap_interval,
+    cluster_sums,
+    compare_scores,
+    expected_calibration_error,
+    holm,
+    mcnemar,
+    paired_cluster_bootstrap,
+    permutation_test,
+    reliability_bins,
+)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (1, 0), (5, 5), (10, 2), (3, 41), (120, 80)])
+def test_mcnemar_equals_statsmodels_exact(counts):
+    b, c = counts
+    expected = reference([[7, b], [c, 9]], exact=True).pvalue if b + c else 1.0
+    assert mcnemar(b, c) == pytest.approx(expected, abs=1e-9)
+
+
+def test_mcnemar_by_hand():
+    # 1 against 9: two-sided exact binomial = 2 * (1 + 10) / 2**10.
+    assert mcnemar(1, 9) == pytest.approx(22 / 1024, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_equals_statsmodels(seed):
+    p_values = [random.Random(f"{seed}:{i}").random() ** 3 for i in range(9)] + [0.01, 0.01]
+    expected = multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(list(expected), abs=1e-9)
+
+
+def test_brier_equals_scikit_learn():
+    rng = random.Random(0)
+    forecasts = [rng.random() for _ in range(200)]
+    outcomes = [float(rng.random() < p) for p in forecasts]
+    assert brier(forecasts, outcomes) == pytest.approx(
+        brier_score_loss(outcomes, forecasts), abs=1e-9
+    )
+
+
+def test_calibration_error_by_hand():
+    # Bin [0.2, 0.4): two forecasts of mean 0.3, outcomes 0 and 1: gap 0.2, weight 2/4.
+    # Bin [0.8, 1.0]: 0.9 and 1.0, both outcomes 1: gap 0.05, weight 2/4.
+    forecasts, outcomes = [0.25, 0.35, 0.9, 1.0], [0.0, 1.0, 1.0, 1.0]
+    found = expected_calibration_error(forecasts, outcomes, n_bins=5)
+    assert found == pytest.approx(0.5 * 0.2 + 0.5 * 0.05, abs=1e-12)
+    assert [one.n for one in reliability_bins(forecasts, outcomes, n_bins=5)] == [0, 2, 0, 0, 2]
+
+
+def test_a_forecast_outside_zero_and_one_is_refused():
+    with pytest.raises(ValueError, match="not a probability"):
+        reliability_bins([1.2], [1.0])
+
+
+def test_permutation_test_with_few_clusters_equals_scipy_exact():
+    values = [0.5, 1.0, -0.5, 1.0, 0.25, 0.75, -0.25, 1.0]
+    expected = stats.permutation_test(
+        (np.array(values),),
+        lambda x, axis: np.mean(x, axis=axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    ).pvalue
+    found = permutation_test(values, range(len(values)))
+    assert found == pytest.approx(float(expected), abs=1e-9)
+
+
+def test_permutation_test_flips_whole_clusters():
+    # Two clusters: of the four sign patterns, two are as extreme as the observed one.
+    assert permutation_test([1.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50) == 0.5
+
+
+def test_random_permutations_agree_with_the_exact_count():
+    rng = random.Random(3)
+    values = [rng.gauss(0.2, 1) for _ in range(16)]
+    exact = permutation_test(values, range(16))
+    more = permutation_test([*values, 0.0], range(17), n_permutations=100_000)
+    assert more == pytest.approx(exact, abs=0.01)
+
+
+def test_cluster_sums_keep_the_order_of_appearance():
+    sums, counts = cluster_sums([1.0, 0.0, 0.5, 1.0], ["x", "y", "x", "z"])
+    assert sums.tolist() == [1.5, 0.0, 1.0]
+    assert counts.tolist() == [2.0, 1.0, 1.0]
+
+
+def test_interval_without_clusters_of_several_values_is_close_to_the_t_interval():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.3, 1.0, size=60)
+    found = cluster_bootstrap_interval(values.tolist(), range(60), n_resamples=40_000)
+    low, high = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
+    assert found.mean == pytest.approx(values.mean(), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
+
+
+def test_interval_is_a_function_of_the_seed():
+    values, clusters = [0.0, 1.0, 1.0, 0.5], ["a", "b", "c", "d"]
+    first = cluster_bootstrap_interval(values, clusters, seed=1)
+    assert first == cluster_bootstrap_interval(values, clusters, seed=1)
+
+
+def test_one_cluster_has_no_interval():
+    found = cluster_bootstrap_interval([1.0, 0.0], ["a", "a"])
+    assert found.mean == 0.5
+    assert math.isnan(found.low)
+    assert found.to_row()["low"] is None
+    assert not found.excludes_zero
+
+
+def test_no_values_are_refused():
+    with pytest.raises(ValueError, match="0 values"):
+        cluster_bootstrap_interval([], [])
+
+
+def test_duplicating_every_item_within_its_cluster_does_not_narrow_the_interval():
+    rng = random.Random(0)
+    values = [float(rng.random() < 0.7) for _ in range(80)]
+    once = cluster_bootstrap_interval(values, range(80), seed=5)
+    twice = cluster_bootstrap_interval(values * 4, list(range(80)) * 4, seed=5)
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high), abs=1e-9)
+
+
+def test_gain_by_hand():
+    scores_a, scores_b = [1.0, 1.0, 0.5, 0.0, 1.0], [0.0, 1.0, 0.5, 0.5, 0.5]
+    gain = compare_scores(scores_a, scores_b, "abcde")
+    assert gain.interval.mean == pytest.approx((1 + 0 + 0 - 0.5 + 0.5) / 5)
+    # A is ahead on the first and the last item, B on the fourth: both signs of 3 are as extreme.
+    assert (gain.n_only_a, gain.n_only_b) == (2, 1)
+    assert gain.p_mcnemar == 1
+    # Of the 8 sign patterns of (1, -0.5, 0.5), those with |sum| >= 1: |±1 -.5+.5| has 1 in
+    # 2 * (two of the four patterns) and 2 in 2 * one; 0 in 2 * one: 6 of 8.
+    assert gain.p_permutation == pytest.approx(6 / 8)
+    assert gain.n_clusters == 5
+
+
+def test_interval_covers_the_truth_in_94_to_96_percent_of_simulations():
+    """Clusters of 1 to 6 items whose chance of being right varies between clusters."""
+    rng = np.random.default_rng(12345)
+    n_simulations, n_clusters, n_covered = 2500, 100, 0
+    truth = 0.7  # the mean of Beta(3.5, 1.5); cluster size is independent of it
+    for simulation in range(n_simulations):
+        chances = rng.beta(3.5, 1.5, size=n_clusters)
+        sizes = rng.integers(1, 7, size=n_clusters)
+        clusters = np.repeat(np.arange(n_clusters), sizes)
+        values = (rng.random(len(clusters)) < chances[clusters]).astype(float)
+        found = cluster_bootstrap_interval(
+            values.tolist(), clusters.tolist(), seed=simulation, n_resamples=1000
+        )
+        n_covered += found.low <= truth <= found.high
+    assert 0.94 <= n_covered / n_simulations <= 0.96
+
+
+def test_paired_interval_is_that_of_the_differences():
+    scores_a, scores_b = [1.0, 0.5, 1.0, 0.0], [0.0, 0.5, 0.5, 0.5]
+    found = paired_cluster_bootstrap(scores_a, scores_b, "aabb", seed=2)
+    same = cluster_bootstrap_interval([1.0, 0.0, 0.5, -0.5], "aabb", seed=2)
+    assert found == same

@@ -1,4 +1,4 @@
-"""How one request gets its answer: kept answers, budget, caps, sending, retrying, giving up."""
+"""How one request gets its answer: cache, budget, caps, sending, retrying, giving up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.answers import AnswerStore, answer_key
+from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.budget import Forecast, Purse
 from codefavor.engine.clock import Clock
 from codefavor.engine.limits import AdaptiveGate, Limits, Pacer
@@ -17,6 +17,8 @@ from codefavor.errors import BackendError, CodefavorError, JournalError
 # What no later request of the same run can escape: the key, the model, the account, the form.
 FATAL_REASONS = frozenset({"auth", "unknown_model", "no_credit", "unsupported"})
 OVERLOAD_REASONS = frozenset({"rate_limited", "overloaded"})
+# With a 200 and a bill: the server says that it failed in the middle of an answer.
+_FAILED_FINISHES = frozenset({"other:error", "other:abort", "other:insufficient_system_resource"})
 _MAX_FATAL_IN_A_ROW = 3
 _MAX_FAILURES_WITHOUT_SUCCESS = 40
 
@@ -53,7 +55,7 @@ class Asker:
         purse: Purse,
         answers: AnswerStore | None,
         clock: Clock,
-        rng: random.Random,
+        seed: int,
         max_concurrency: int,
     ) -> None:
         self.backend = backend
@@ -62,11 +64,14 @@ class Asker:
         self._limits = limits
         self._answers = answers
         self._clock = clock
-        self._rng = rng
+        self._seed = seed
+        self._rng = random.Random(seed)
         self._gate = AdaptiveGate(max_concurrency, clock, start=backend.start_concurrency)
         self._pacer = Pacer(limits, clock, self._pause)
         self._forecast = Forecast()
         self._identity = backend.identity
+        if answers is not None:
+            answers.reserve(max_concurrency)
         self._same: dict[bytes, asyncio.Future[Response]] = {}
         self._ending = asyncio.Event()
         self._cannot_keep: JournalError | None = None
@@ -81,9 +86,7 @@ class Asker:
         Raises BackendError if this request failed for good, BudgetError, RunStopped, RunEnding,
         and JournalError once an answer could not be kept.
         """
-        if self._cannot_keep is not None:
-            raise self._cannot_keep
-        key = answer_key(self._identity, request, row_id, occurrence)
+        key = answer_key(self._identity, request, self._seed, row_id, occurrence)
         while key in self._same:
             # Shielded: the one who waits may be cancelled without cancelling the one who asks.
             return await asyncio.shield(self._same[key])
@@ -117,11 +120,16 @@ class Asker:
         self._gate.open_wide()
 
     async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
+        # This answer is paid for and may still end its row; the next question is not asked.
         try:
-            await answers.keep(key, response)
+            await answers.keep(key, response, self._identity)
         except JournalError as error:
-            # This answer is paid for and may still end its row; the next question is not asked.
             self._cannot_keep = error
+        if answers.is_disk_full and self._cannot_keep is None:
+            self._cannot_keep = JournalError(
+                f"{answers.path}: the disk is full; free some space and run the same command "
+                "again, no response is lost"
+            )
 
     async def _send_until_answered(self, request: Request) -> Response:
         attempt = 0
@@ -145,6 +153,8 @@ class Asker:
 
     async def _send_once(self, request: Request) -> Response:
         self._stop_if_ending()
+        if self._cannot_keep is not None:
+            raise self._cannot_keep
         while (held := self._gate.held_s()) > 0:
             await self._pause(held)
         forecast = self._forecast.tokens(request)
@@ -160,6 +170,8 @@ class Asker:
             self.purse.settle(reservation, usage)
         permission.settle(usage.input_tokens, usage.output_tokens)
         self._forecast.learn(request, usage)
+        if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
+            raise failed_answer(response, reason)
         return response
 
     def _note_success(self, response: Response) -> None:
@@ -218,6 +230,15 @@ class Asker:
     def _stop_if_ending(self) -> None:
         if self._ending.is_set():
             raise RunEnding
+
+
+def failed_answer(response: Response, reason: str) -> BackendError:
+    """The error of an answer that cannot be used; worth a retry where the server failed in it."""
+    return BackendError(
+        f"the answer is unusable (finish reason {response.finish_reason})",
+        retryable=response.finish_reason in _FAILED_FINISHES,
+        reason=reason,
+    )
 
 
 def describe_reasons(reasons: Counter[str], examples: dict[str, str]) -> str:

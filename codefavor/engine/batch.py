@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from codefavor.backends.base import Backend, Request, Response, Usage
-from codefavor.engine.answers import AnswerStore, answer_key
-from codefavor.engine.ask import RowPending, RunStopped
+from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
+from codefavor.engine.ask import RowPending, RunStopped, failed_answer
 from codefavor.engine.budget import Budget, Forecast, Ledger, ledger_path, read_spent
 from codefavor.engine.context import Context
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import FREE, Price, PriceTable
 from codefavor.engine.runner import Counts, Step, run
-from codefavor.errors import BackendError, BudgetError, ConfigError
+from codefavor.errors import BackendError, BudgetError, ConfigError, Rejected
 from codefavor.journal import Journal
 from codefavor.records import Row, write_text
 
@@ -46,7 +46,6 @@ class BatchService(Protocol):
 
     max_requests: int
     max_bytes: int
-    # Fewer than this is no job: the service would refuse it.
     min_requests: int
 
     def line(self, key: str, request: Request) -> bytes:
@@ -87,6 +86,7 @@ class _State:
     jobs: list[_Job] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    since: int = 0  # what came into the cache later was asked by these jobs
 
 
 class BatchRun:
@@ -105,11 +105,12 @@ class BatchRun:
         poll_s: float = 60.0,
         max_attempts: int = 3,
         retry_errors: bool = False,
+        rerun_changed: bool = False,
         concurrency: int = 64,
         report: Callable[[str], None] = logger.info,
     ) -> None:
         if context.answers is None or context.backend is None:
-            raise ConfigError("batch mode needs a backend and a file of kept answers")
+            raise ConfigError("batch mode needs a backend and a cache of responses")
         self._step, self._rows, self._journal = step, rows, journal
         self._service, self._context = service, context
         self._backend: Backend = context.backend
@@ -117,12 +118,12 @@ class BatchRun:
         self._budget, self._limits = budget or Budget(), limits
         self._poll_s, self._max_attempts = poll_s, max_attempts
         self._report, self._reported = report, ""
-        self._retry_errors, self._concurrency = retry_errors, concurrency
+        self._retry_errors = retry_errors
+        self._options: dict[str, Any] = {"concurrency": concurrency, "rerun_changed": rerun_changed}
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state = self._load_state()
         self._passes: list[Counts] = []
-        # Keys of this call: answered by its jobs, and found among the kept answers.
         self._collected: set[str] = set()
         self._kept: set[str] = set()
         if retry_errors:
@@ -147,9 +148,7 @@ class BatchRun:
             for name in ("n_ok", "n_rejected", "n_error")
         )
         n_before = n_ok + n_rejected + n_error - counts.n_ok - counts.n_rejected - counts.n_error
-        reasons: Counter[str] = Counter()
-        for one in self._passes:
-            reasons.update(one.reasons)
+        reasons = sum((Counter(one.reasons) for one in self._passes), Counter[str]())
         return dataclasses.replace(
             counts,
             n_ok=n_ok,
@@ -192,10 +191,8 @@ class BatchRun:
 
     async def _pass(self, writer: _Writer | None) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
-        asks = _PutAside(self, writer)
-        return await self._run(
-            retry_errors=self._retry_errors and writer is not None, put_aside=asks
-        )
+        is_retry = self._retry_errors and writer is not None
+        return await self._run(retry_errors=is_retry, put_aside=_PutAside(self, writer))
 
     async def _run(self, **options: Any) -> Counts:
         counts = await run(
@@ -203,7 +200,7 @@ class BatchRun:
             self._rows(),
             self._journal,
             context=self._context,
-            concurrency=self._concurrency,
+            **self._options,
             **options,
         )
         self._passes.append(counts)
@@ -268,7 +265,9 @@ class BatchRun:
                 if self._answers.get(bytes.fromhex(key)) is None:
                     self._collected.add(key)
                     ledger.add(outcome.usage, price.cost_usd(outcome.usage))
-                    self._answers.put(bytes.fromhex(key), outcome)
+                    self._answers.put(bytes.fromhex(key), outcome, self._backend.identity)
+                if reason := unusable_reason(outcome):
+                    self._note_failure(key, failed_answer(outcome, reason))
             else:
                 self._note_failure(key, outcome)
         for key in missing:
@@ -290,10 +289,11 @@ class BatchRun:
     def _load_state(self) -> _State:
         path = self.folder / "state.json"
         if not path.exists():
-            return _State()
+            return _State(since=self._answers.newest())
         row = json.loads(path.read_text(encoding="utf-8"))
         failures = {key: (reason, text) for key, (reason, text) in row["failures"].items()}
-        return _State([_Job(**job) for job in row["jobs"]], row["attempts"], failures)
+        jobs = [_Job(**job) for job in row["jobs"]]
+        return _State(jobs, row["attempts"], failures, row["since"])
 
     def _save_state(self) -> None:
         write_text(self.folder / "state.json", [json.dumps(asdict(self._state), indent=1)])
@@ -308,15 +308,18 @@ class _PutAside:
         self._identity = batch._backend.identity
 
     async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
-        """The kept answer. Raises BackendError for a final failure, else RowPending."""
-        raw_key = answer_key(self._identity, request, row_id, occurrence)
-        kept = self._batch._answers.get(raw_key)
+        """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
+        seed = self._batch._context.seed
+        raw_key = answer_key(self._identity, request, seed, row_id, occurrence)
+        kept = self._batch._answers.get(raw_key, since=self._batch._state.since)
         key = raw_key.hex()
         if kept is not None:
-            if key not in self._batch._collected:
+            if kept.is_cached:
                 self._batch._kept.add(key)
             return kept
         failure = self._batch._state.failures.get(key)
+        if failure is not None and failure[0] == "filtered_answer":
+            raise Rejected(*failure)
         if failure is not None:
             raise BackendError(failure[1], retryable=False, reason=failure[0])
         if self._writer is not None:

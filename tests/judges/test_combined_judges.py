@@ -136,7 +136,7 @@ async def test_a_tournament_ranks_by_points():
 class FakePool:
     """Says that a program passes as many asserts as it has lines."""
 
-    async def run_async(self, code, tests, limits=None, *, entry_point=""):
+    async def run_async(self, code, tests, limits=None, *, entry_point="", setup=""):
         n = len(code.splitlines())
         return Execution("passed" if n == 3 else "wrong_output", passed=n, total=3)
 

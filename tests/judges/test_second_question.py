@@ -216,8 +216,8 @@ def test_scoring_is_repeated_without_asking_and_a_second_run_asks_nothing(tmp_pa
         n_calls = len(server.calls)
         path.unlink()
         assert read_result(run(tmp_path, server, "--rescore")[0])["metrics"] == before
-        run(tmp_path, server, "--overwrite")
-        assert read_result(path)["metrics"] == before
+        run(tmp_path, server, "--out", tmp_path / "again")
+        assert read_result(tmp_path / "again" / path.name)["metrics"] == before
         assert len(server.calls) == n_calls
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.engine.answers import AnswerStore, answer_key
-from codefavor.engine.budget import Forecast, Purse
+from codefavor.engine.budget import BudgetTracker, Forecast
 from codefavor.engine.clock import Clock
-from codefavor.engine.limits import AdaptiveGate, Limits, Pacer
+from codefavor.engine.limits import ConcurrencyLimiter, Limits, RateLimiter
 from codefavor.errors import BackendError, CodefavorError, JournalError
 
 # What no later request of the same run can escape: the key, the model, the account, the form.
@@ -34,7 +34,7 @@ class RowPending(Exception):
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """What the asking of one run amounted to so far."""
 
     n_sent: int = 0
@@ -42,7 +42,7 @@ class Tally:
     n_from_store: int = 0
 
 
-class Asker:
+class ModelClient:
     """Asks one backend for one run. Identical repeatable requests in flight are sent once."""
 
     def __init__(
@@ -50,21 +50,21 @@ class Asker:
         backend: Backend,
         *,
         limits: Limits,
-        purse: Purse,
+        budget: BudgetTracker,
         answers: AnswerStore | None,
         clock: Clock,
         rng: random.Random,
         max_concurrency: int,
     ) -> None:
         self.backend = backend
-        self.purse = purse
-        self.tally = Tally()
+        self.budget = budget
+        self.counts = RequestCounts()
         self._limits = limits
         self._answers = answers
         self._clock = clock
         self._rng = rng
-        self._gate = AdaptiveGate(max_concurrency, clock, start=backend.start_concurrency)
-        self._pacer = Pacer(limits, clock, self._pause)
+        self._concurrency = ConcurrencyLimiter(max_concurrency, clock, start=backend.start_concurrency)
+        self._rate_limiter = RateLimiter(limits, clock, self._pause)
         self._forecast = Forecast()
         self._identity = backend.identity
         self._same: dict[bytes, asyncio.Future[Response]] = {}
@@ -90,7 +90,7 @@ class Asker:
         if self._answers is not None:
             kept = self._answers.get(key)
             if kept is not None:
-                self.tally.n_from_store += 1
+                self.counts.n_from_store += 1
                 return kept
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._same[key] = future
@@ -114,7 +114,7 @@ class Asker:
     def end(self) -> None:
         """Send nothing more: answers in flight still arrive, everything else unwinds."""
         self._ending.set()
-        self._gate.open_wide()
+        self._concurrency.open_wide()
 
     async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
         try:
@@ -127,7 +127,7 @@ class Asker:
         attempt = 0
         while True:
             attempt += 1
-            round_number = await self._gate.enter()
+            round_number = await self._concurrency.enter()
             try:
                 response = await self._send_once(request)
             except BackendError as error:
@@ -139,25 +139,25 @@ class Asker:
                 self._note_success(response)
                 return response
             finally:
-                self._gate.leave()
-            self.tally.n_retries += 1
+                self._concurrency.leave()
+            self.counts.n_retries += 1
             await self._pause(wait)
 
     async def _send_once(self, request: Request) -> Response:
         self._stop_if_ending()
-        while (held := self._gate.held_s()) > 0:
+        while (held := self._concurrency.held_s()) > 0:
             await self._pause(held)
         forecast = self._forecast.tokens(request)
-        permission = await self._pacer.take(forecast.input_tokens, forecast.output_tokens)
-        reservation = await self.purse.reserve(forecast)
+        permission = await self._rate_limiter.take(forecast.input_tokens, forecast.output_tokens)
+        reservation = await self.budget.reserve(forecast)
         usage = None
         try:
             self._stop_if_ending()
-            self.tally.n_sent += 1
+            self.counts.n_sent += 1
             response = await self.backend.generate(request)
             usage = response.usage
         finally:
-            self.purse.settle(reservation, usage)
+            self.budget.settle(reservation, usage)
         permission.settle(usage.input_tokens, usage.output_tokens)
         self._forecast.learn(request, usage)
         return response
@@ -165,16 +165,16 @@ class Asker:
     def _note_success(self, response: Response) -> None:
         self._has_succeeded = True
         self._fatal_in_a_row = 0
-        self._gate.succeeded()
+        self._concurrency.succeeded()
         if response.hold_s > 0:
-            self._gate.hold(min(response.hold_s, self._limits.max_retry_after_s))
+            self._concurrency.hold(min(response.hold_s, self._limits.max_retry_after_s))
 
     def _note_failure(self, error: BackendError, round_number: int) -> None:
         """Adapt the speed; raise RunStopped when asking on is pointless."""
         if error.reason in OVERLOAD_REASONS:
-            self._gate.overloaded(round_number)
+            self._concurrency.overloaded(round_number)
             if error.retry_after_s is not None and error.retry_after_s > 0:
-                self._gate.hold(min(error.retry_after_s, self._limits.max_retry_after_s))
+                self._concurrency.hold(min(error.retry_after_s, self._limits.max_retry_after_s))
         self._failures[error.reason] += 1
         self._examples.setdefault(error.reason, str(error))
         if error.reason in FATAL_REASONS:

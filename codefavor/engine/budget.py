@@ -184,14 +184,18 @@ class _Reserved:
         self.changed = asyncio.Event()
 
 
-class Purse:
+class BudgetTracker:
     """Keeps spent plus reserved below the budget; a request that does not fit waits or fails.
 
-    `beside` is the purse of another model that is paid out of the same budget.
+    `beside` is the budget of another model that is paid out of the same budget.
     """
 
     def __init__(
-        self, budget: Budget, price: Price | None, ledger: Ledger, beside: Purse | None = None
+        self,
+        budget: Budget,
+        price: Price | None,
+        ledger: Ledger,
+        beside: BudgetTracker | None = None,
     ) -> None:
         self._budget = budget
         self._price = price
@@ -254,14 +258,14 @@ class Purse:
         )
 
 
-def purse_for(
+def budget_tracker(
     budget: Budget | None,
     price: Price | None,
     spec: str,
     ledger: Ledger,
-    beside: Purse | None = None,
-) -> Purse:
-    """The purse of a run (see `Purse`).
+    beside: BudgetTracker | None = None,
+) -> BudgetTracker:
+    """The budget of a run (see `BudgetTracker`).
 
     Raises ConfigError for a budget in money without a known price.
     """
@@ -271,4 +275,4 @@ def purse_for(
             'in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars per '
             "million tokens), or use a budget in tokens"
         )
-    return Purse(budget or Budget(), price, ledger, beside)
+    return BudgetTracker(budget or Budget(), price, ledger, beside)

@@ -108,7 +108,7 @@ class MinuteCap:
             self._used -= self._taken.popleft().amount
 
 
-class AdaptiveGate:
+class ConcurrencyLimiter:
     """How many requests may be in flight: grows while all goes well, shrinks when told.
 
     Until the first sign of overload each success adds one (doubling per round trip); after
@@ -183,7 +183,7 @@ class AdaptiveGate:
                 place.set_result(None)
 
 
-class Pass:
+class Permit:
     """Permission to send one request; says later how many tokens it really took."""
 
     __slots__ = ("_taken",)
@@ -199,7 +199,7 @@ class Pass:
                 cap.correct(taken, real - amount)
 
 
-class Pacer:
+class RateLimiter:
     """All caps of one run together."""
 
     def __init__(
@@ -214,7 +214,7 @@ class Pacer:
         self._caps = [(kind, MinuteCap(cap, clock)) for kind, cap in wanted.items() if cap]
         self._turn = asyncio.Lock()
 
-    async def take(self, input_tokens: float, output_tokens: float) -> Pass:
+    async def take(self, input_tokens: float, output_tokens: float) -> Permit:
         """Return when a request of this forecast size may be sent, in the order of asking."""
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
         # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
@@ -231,7 +231,7 @@ class Pacer:
             wait = max(wait, cap.wait_s(amounts[kind]))
         return wait
 
-    def _take(self, amounts: dict[str, float]) -> Pass:
-        return Pass(
+    def _take(self, amounts: dict[str, float]) -> Permit:
+        return Permit(
             [(cap, cap.take(amounts[kind]), kind, amounts[kind]) for kind, cap in self._caps]
         )

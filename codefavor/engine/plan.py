@@ -59,7 +59,7 @@ class _Captured(CodefavorError):
     """Ends a step at its first question."""
 
 
-class _CapturingAsker:
+class _CapturingClient:
     """Sends nothing: keeps what would have been sent, and ends the step."""
 
     def __init__(self) -> None:
@@ -111,11 +111,11 @@ def forecast(
 
 
 async def _first_questions(step: Step, row: Row, context: Context) -> list[Request]:
-    asker = _CapturingAsker()
+    client = _CapturingClient()
     # Captured at its first question, or rejected before it had any.
     with contextlib.suppress(CodefavorError):
-        await step(row, context.with_asker(asker).for_row(str(row.get("id"))))
-    return asker.requests
+        await step(row, context.with_client(client).for_row(str(row.get("id"))))
+    return client.requests
 
 
 def render_prompt(request: Request) -> str:

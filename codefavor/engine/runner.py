@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from codefavor.engine.ask import Asker, RowPending, RunEnding, RunStopped, describe_reasons
+from codefavor.engine.ask import ModelClient, RowPending, RunEnding, RunStopped, describe_reasons
 from codefavor.engine.budget import Budget, Ledger, ledger_path
-from codefavor.engine.context import Asks, Context, OtherAskers
+from codefavor.engine.context import Asks, Context, OtherClients
 from codefavor.engine.limits import Limits
 from codefavor.engine.progress import NoProgress, Progress
 from codefavor.errors import (
@@ -106,18 +106,18 @@ async def run(
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
     ledger = Ledger(ledger_path(journal.path))
     try:
-        asker = None
+        client = None
         if put_aside is None:
-            asker = context.make_asker(
+            client = context.make_client(
                 limits=limits, budget=budget, ledger=ledger, max_concurrency=concurrency
             )
-        others = OtherAskers.of(context, asker, limits, budget, concurrency)
+        others = OtherClients.of(context, client, limits, budget, concurrency)
         loop = _Loop(
             step,
             rows,
             journal,
-            context=context.with_asker(put_aside or asker, others),
-            asker=asker,
+            context=context.with_client(put_aside or client, others),
+            client=client,
             others=others,
             progress=progress or NoProgress(),
             retry_errors=retry_errors,
@@ -199,8 +199,8 @@ class _Loop:
         journal: Journal,
         *,
         context: Context,
-        asker: Asker | None,
-        others: OtherAskers | None,
+        client: ModelClient | None,
+        others: OtherClients | None,
         progress: Progress,
         retry_errors: bool,
         stop_rule: StopRule,
@@ -212,7 +212,7 @@ class _Loop:
         self._rows: Iterator[Row] = iter(rows)
         self._journal = journal
         self._context = context
-        self._asker = asker
+        self._client = client
         self._others = others
         self._progress = progress
         self._done = journal.done_ids()
@@ -242,8 +242,8 @@ class _Loop:
 
     def counts(self) -> Counts:
         """The sums so far."""
-        askers = self._askers()
-        spent = askers[0].purse.ledger.usage if askers else None
+        clients = self._clients()
+        spent = clients[0].budget.ledger.usage if clients else None
         return Counts(
             n=sum(self._ended.values()),
             n_ok=self._ended["ok"],
@@ -254,24 +254,24 @@ class _Loop:
             n_duplicates=self._ended["duplicate"],
             n_pending=self._ended["pending"],
             reasons=dict(self._reasons.most_common()),
-            n_requests=sum(one.tally.n_sent for one in askers),
-            n_from_store=sum(one.tally.n_from_store for one in askers),
+            n_requests=sum(one.counts.n_sent for one in clients),
+            n_from_store=sum(one.counts.n_from_store for one in clients),
             input_tokens=spent.input_tokens if spent else 0,
             output_tokens=spent.output_tokens if spent else 0,
             usd=self._usd(),
         )
 
-    def _askers(self) -> list[Asker]:
-        if self._asker is None:
+    def _clients(self) -> list[ModelClient]:
+        if self._client is None:
             return []
-        return [self._asker, *(self._others.all() if self._others else [])]
+        return [self._client, *(self._others.all() if self._others else [])]
 
     def _usd(self) -> float | None:
         """What was paid; None if the price of any model that was asked is unknown."""
-        purses = [asker.purse for asker in self._askers()]
-        if not all(purse.is_price_known for purse in purses):
+        budgets = [client.budget for client in self._clients()]
+        if not all(budget.is_price_known for budget in budgets):
             return None
-        return purses[0].ledger.usd if purses else 0.0
+        return budgets[0].ledger.usd if budgets else 0.0
 
     async def _worker(self) -> None:
         while not self._is_ending:
@@ -375,8 +375,8 @@ class _Loop:
         for kind in ("rejected", "error"):
             if self._ended[kind]:
                 fields[kind] = self._ended[kind]
-        if self._asker is not None:
-            spent = self._asker.purse.ledger.usage
+        if self._client is not None:
+            spent = self._client.budget.ledger.usage
             fields["tokens"] = spent.input_tokens + spent.output_tokens
             fields["usd"] = self._usd()
         return fields
@@ -385,8 +385,8 @@ class _Loop:
         """Start nothing more; the first error is the one the run ends with."""
         self._ending = self._ending or error
         self._is_ending = True
-        for asker in self._askers():
-            asker.end()
+        for client in self._clients():
+            client.end()
 
     async def _watch(self, interrupted: asyncio.Event) -> None:
         await interrupted.wait()

@@ -21,7 +21,7 @@ from codefavor.backends import (
 )
 from codefavor.engine import AnswerStore, Context, run
 from codefavor.engine.answers import answer_key
-from codefavor.engine.budget import Budget, Forecast, Ledger, Purse
+from codefavor.engine.budget import Budget, BudgetTracker, Forecast, Ledger
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, JournalError
 from codefavor.journal import Journal
@@ -163,15 +163,15 @@ async def test_an_answer_that_cannot_be_kept_still_ends_its_row_and_nothing_more
 
 
 async def test_what_is_in_flight_counts_against_the_budget() -> None:
-    purse = Purse(Budget(tokens=100), Price(1, 1), Ledger())
-    first = await purse.reserve(Usage(30, 30))
-    second = await purse.reserve(Usage(10, 20))
-    purse.settle(second, Usage(1, 1))
-    third = await purse.reserve(Usage(18, 20))  # 60 in flight + 2 spent + 38 = 100
-    purse.settle(first, None)
-    purse.settle(third, Usage(18, 20))
+    budget = BudgetTracker(Budget(tokens=100), Price(1, 1), Ledger())
+    first = await budget.reserve(Usage(30, 30))
+    second = await budget.reserve(Usage(10, 20))
+    budget.settle(second, Usage(1, 1))
+    third = await budget.reserve(Usage(18, 20))  # 60 in flight + 2 spent + 38 = 100
+    budget.settle(first, None)
+    budget.settle(third, Usage(18, 20))
     with pytest.raises(BudgetError, match="40 of 100 tokens"):
-        await purse.reserve(Usage(60, 1))
+        await budget.reserve(Usage(60, 1))
 
 
 def test_the_forecast_follows_the_densest_text_seen() -> None:

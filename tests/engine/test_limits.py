@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from codefavor.engine.limits import AdaptiveGate, Limits, MinuteCap, Pacer
+from codefavor.engine.limits import ConcurrencyLimiter, Limits, MinuteCap, RateLimiter
 from codefavor.errors import ConfigError
 from tests.kit.clock import VirtualClock
 
@@ -23,10 +23,10 @@ def most_in_a_minute(events: list[tuple[float, float]]) -> float:
 @pytest.mark.parametrize("cap", [1, 7, 60, 600])
 async def test_no_minute_has_more_requests_than_the_cap(cap: int) -> None:
     clock = VirtualClock()
-    pacer = Pacer(Limits(requests_per_min=cap), clock)
+    rate_limiter = RateLimiter(Limits(requests_per_min=cap), clock)
     events = []
     for _ in range(3 * cap + 2):
-        await pacer.take(10, 10)
+        await rate_limiter.take(10, 10)
         events.append((clock.now, 1.0))
     assert most_in_a_minute(events) <= cap
     # And it is used: three minutes and a bit are enough for three caps.
@@ -35,11 +35,13 @@ async def test_no_minute_has_more_requests_than_the_cap(cap: int) -> None:
 
 async def test_tokens_in_any_minute_stay_below_the_caps_whatever_the_sizes() -> None:
     clock, rng = VirtualClock(), random.Random(2)
-    pacer = Pacer(Limits(input_tokens_per_min=10_000, output_tokens_per_min=5_000), clock)
+    rate_limiter = RateLimiter(
+        Limits(input_tokens_per_min=10_000, output_tokens_per_min=5_000), clock
+    )
     inputs, outputs = [], []
     for _ in range(150):
         n_input, n_output = rng.choice([50, 400, 3000]), rng.choice([10, 900])
-        await pacer.take(n_input, n_output)
+        await rate_limiter.take(n_input, n_output)
         inputs.append((clock.now, n_input))
         outputs.append((clock.now, n_output))
     assert most_in_a_minute(inputs) <= 10_000
@@ -48,10 +50,10 @@ async def test_tokens_in_any_minute_stay_below_the_caps_whatever_the_sizes() -> 
 
 async def test_tokens_that_were_not_used_are_given_back() -> None:
     clock = VirtualClock()
-    pacer = Pacer(Limits(output_tokens_per_min=1000), clock)
+    rate_limiter = RateLimiter(Limits(output_tokens_per_min=1000), clock)
     start = clock.now
     for _ in range(50):
-        permission = await pacer.take(0, 100)
+        permission = await rate_limiter.take(0, 100)
         permission.settle(0, 10)
     # 50 x 10 real tokens fit into half a minute although 50 x 100 were asked for.
     assert clock.now - start < 61
@@ -67,45 +69,45 @@ def test_a_clock_that_stands_still_never_lets_more_through() -> None:
 
 
 async def test_concurrency_grows_to_the_cap_while_all_goes_well() -> None:
-    gate = AdaptiveGate(64, VirtualClock(), start=4)
+    concurrency = ConcurrencyLimiter(64, VirtualClock(), start=4)
     for _ in range(60):
-        round_number = await gate.enter()
-        gate.leave()
-        gate.succeeded()
-    assert gate.width == 64
+        round_number = await concurrency.enter()
+        concurrency.leave()
+        concurrency.succeeded()
+    assert concurrency.width == 64
     assert round_number == 0
 
 
 async def test_overload_narrows_once_for_requests_in_flight_together() -> None:
-    gate = AdaptiveGate(100, VirtualClock())
-    rounds = [await gate.enter() for _ in range(100)]
+    concurrency = ConcurrencyLimiter(100, VirtualClock())
+    rounds = [await concurrency.enter() for _ in range(100)]
     for round_number in rounds:
-        gate.overloaded(round_number)
-        gate.leave()
-    assert gate.width == pytest.approx(70.0)
-    again = await gate.enter()
-    gate.overloaded(again)
-    assert gate.width == pytest.approx(49.0)
+        concurrency.overloaded(round_number)
+        concurrency.leave()
+    assert concurrency.width == pytest.approx(70.0)
+    again = await concurrency.enter()
+    concurrency.overloaded(again)
+    assert concurrency.width == pytest.approx(49.0)
     for _ in range(49):
-        gate.succeeded()
+        concurrency.succeeded()
     # A round of successes adds one, not 49.
-    assert gate.width == pytest.approx(50.0, abs=0.1)
+    assert concurrency.width == pytest.approx(50.0, abs=0.1)
 
 
 async def test_never_more_than_the_width_are_inside_and_cancelled_waiters_lose_no_place() -> None:
-    gate = AdaptiveGate(3, VirtualClock())
+    concurrency = ConcurrencyLimiter(3, VirtualClock())
     inside = worst = 0
 
     async def work() -> None:
         nonlocal inside, worst
-        await gate.enter()
+        await concurrency.enter()
         try:
             inside += 1
             worst = max(worst, inside)
             await asyncio.sleep(0.001)
             inside -= 1
         finally:
-            gate.leave()
+            concurrency.leave()
 
     tasks = [asyncio.ensure_future(work()) for _ in range(40)]
     await asyncio.sleep(0.002)
@@ -113,7 +115,7 @@ async def test_never_more_than_the_width_are_inside_and_cancelled_waiters_lose_n
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert worst == 3
-    assert gate.in_flight == 0
+    assert concurrency.in_flight == 0
 
 
 def test_a_cap_below_one_is_refused() -> None:

@@ -15,7 +15,7 @@ from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
-from codefavor.engine.budget import Ledger
+from codefavor.engine.ledger import Ledger
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.sandbox import SandboxPool
 from codefavor.scoring.findings import Bandit
@@ -97,6 +97,13 @@ class PairFlags:
         if self.judge_backend and engine.batch:
             raise ConfigError("--batch asks one backend; leave out --judge-model")
 
+    def judge_for_dry_run(self) -> Backend | None:
+        """The judge's backend, made without a key; None if the teacher judges."""
+        if not self.judge_backend:
+            return None
+        options = flags.parse_options(self.judge_options or [])
+        return flags.make_dry_backend(self.judge_backend, options)
+
     @contextlib.contextmanager
     def checking(
         self, context: Context, engine: flags.EngineFlags, out: Path
@@ -161,11 +168,11 @@ class Checking:
         if self.judge is None:
             return ""
         budget, backend = self.judge.budget, self.judge.backend
-        usage = budget.ledger.usage
-        cost = f"${budget.ledger.usd:.4f}" if budget.is_price_known else "cost unknown"
+        spent = budget.ledger.spent
+        cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
         return (
             f"judge {backend.name}:{backend.model}: {self.judge.counts.n_sent} requests, "
-            f"{usage.input_tokens} + {usage.output_tokens} tokens, {cost}"
+            f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
         )
 
 

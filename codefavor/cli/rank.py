@@ -13,7 +13,7 @@ from codefavor import __version__
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
-    fail_if_all_failed,
+    fail_without_results,
     parse_options,
     summary,
 )
@@ -122,7 +122,7 @@ def command(
     if counts.n_pending:
         return
     typer.echo(json.dumps(_told(out, counts.n_error + counts.n_old_errors), indent=2))
-    fail_if_all_failed(counts)
+    fail_without_results(counts, out.stat().st_size)
 
 
 def _checked(spec: JudgeSpec, rows: list[Row], problems: dict[str, Problem]) -> JudgeSpec:

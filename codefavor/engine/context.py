@@ -20,8 +20,9 @@ from codefavor.backends.base import (
 )
 from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import ModelClient
-from codefavor.engine.budget import Budget, BudgetTracker, Ledger, budget_tracker
+from codefavor.engine.budget import Budget, make_budget_tracker
 from codefavor.engine.clock import Clock, SystemClock
+from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
 from codefavor.errors import ConfigError, Rejected
@@ -169,9 +170,9 @@ class Context:
         budget: Budget | None,
         ledger: Ledger,
         max_concurrency: int,
-        beside: BudgetTracker | None = None,
+        **options: Any,
     ) -> ModelClient | None:
-        """The client of one run; None without a backend. `beside` as in `BudgetTracker`."""
+        """The client of one run; None without a backend. `options` as `ModelClient` takes them."""
         if self.backend is None:
             return None
         prices = self.prices or PriceTable.load()
@@ -180,11 +181,12 @@ class Context:
         return ModelClient(
             self.backend,
             limits=limits or Limits(),
-            budget=budget_tracker(budget, price, spec, ledger, beside),
+            budget=make_budget_tracker(budget, price, spec, ledger),
             answers=self.answers,
             clock=self.clock,
             rng=random.Random(self.seed),
             max_concurrency=max_concurrency,
+            **options,
         )
 
     async def _ask(self, request: Request) -> Response:
@@ -217,22 +219,18 @@ class OtherClients:
         cls,
         context: Context,
         main: ModelClient | None,
-        limits: Limits | None,
-        budget: Budget | None,
-        max_concurrency: int,
+        **options: Any,
     ) -> OtherClients | None:
         """Those of a run; None if it asks nobody, or one backend alone."""
         if main is None or not context.others:
             return None
-        return cls(context, main, limits=limits, budget=budget, max_concurrency=max_concurrency)
+        return cls(context, main, **options)
 
     def client(self, backend: Backend) -> ModelClient:
-        """The client of this backend. Raises ConfigError as `budget_tracker` does."""
+        """The client of this backend. Raises ConfigError as `make_budget_tracker` does."""
         if id(backend) not in self._made:
-            budget = self._main.budget
-            made = dataclasses.replace(self._context, backend=backend).make_client(
-                ledger=budget.ledger, beside=budget, **self._options
-            )
+            context = dataclasses.replace(self._context, backend=backend)
+            made = context.make_client(ledger=self._main.budget.ledger, **self._options)
             assert made is not None
             self._made[id(backend)] = made
         return self._made[id(backend)]

@@ -67,7 +67,7 @@ def test_anything_but_json_is_a_retryable_error(content: bytes) -> None:
 def test_an_error_page_that_is_not_json_is_quoted() -> None:
     error = error_of(502, {}, b"<h1>Bad gateway</h1>", "http://x")
     assert "Bad gateway" in str(error)
-    assert (error.reason, error.retryable) == ("server_error", True)
+    assert (error.reason, error.retryable) == ("bad_gateway", True)
 
 
 async def test_a_redirect_is_named_and_not_followed_with_the_key() -> None:

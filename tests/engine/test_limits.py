@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from codefavor.engine.limits import ConcurrencyLimiter, Limits, MinuteCap, RateLimiter
+from codefavor.engine.limits import SPAN_S, ConcurrencyLimiter, Limits, MinuteCap, RateLimiter
 from codefavor.errors import ConfigError
 from tests.kit.clock import VirtualClock
 
@@ -29,8 +29,39 @@ async def test_no_minute_has_more_requests_than_the_cap(cap: int) -> None:
         await rate_limiter.take(10, 10)
         events.append((clock.now, 1.0))
     assert most_in_a_minute(events) <= cap
-    # And it is used: three minutes and a bit are enough for three caps.
-    assert events[-1][0] - events[0][0] <= 60.0 * (3 * cap + 2) / cap + 1
+    # And it is used: three spans and a bit are enough for three caps.
+    assert events[-1][0] - events[0][0] <= SPAN_S * (3 * cap + 2) / cap + 1
+
+
+@pytest.mark.parametrize("late_s", [0.05, 1.5])
+async def test_first_requests_that_arrive_late_are_not_more_than_the_cap(late_s: float) -> None:
+    clock = VirtualClock()
+    rate_limiter = RateLimiter(Limits(requests_per_min=150), clock)
+    arrivals = []
+    for n in range(600):
+        await rate_limiter.take(10, 10)
+        # Connections take their time; once they are kept, a request is there at once.
+        arrivals.append((clock.now + (late_s if n < 4 else 0.001), 1.0))
+    assert most_in_a_minute(arrivals) <= 150
+
+
+async def test_a_pause_holds_those_who_wait_for_a_cap_too() -> None:
+    clock = VirtualClock()
+    rate_limiter = RateLimiter(Limits(requests_per_min=60), clock)
+    times: list[float] = []
+
+    async def work() -> None:
+        await rate_limiter.take(1, 1)
+        times.append(clock.now)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(6)]
+    await asyncio.sleep(0)
+    begun, start = len(times), clock.now
+    assert rate_limiter.hold(40.0) == pytest.approx(40.0)
+    assert rate_limiter.hold(30.0) == 0.0  # no longer than before
+    await asyncio.gather(*tasks)
+    assert begun < 6
+    assert min(times[begun:]) >= start + 40.0
 
 
 async def test_tokens_in_any_minute_stay_below_the_caps_whatever_the_sizes() -> None:

@@ -304,7 +304,7 @@ def fail_without_results(counts: Counts, n_usable: int) -> None:
 def show_forecast(found: Forecasted) -> None:
     """Print what `--dry-run` found out."""
     for number, prompt in enumerate(found.prompts, start=1):
-        typer.echo(f"--- prompt {number} of {found.n_requests} ---\n{prompt}\n")
+        typer.echo(f"--- prompt {number} ---\n{prompt}\n")
     cost = "unknown: this model is in no price table (--prices adds yours)"
     if found.usd_at_most is not None:
         cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"

@@ -224,6 +224,15 @@ async def test_n_answers_come_in_order_and_a_server_that_ignores_n_is_found_out(
         await ask_openai(choice(message={"content": "one"}), request)
 
 
+@pytest.mark.parametrize("n_stops", [1, 4, 5, 9])
+async def test_stop_strings_hold_however_many_a_server_takes(n_stops: int) -> None:
+    stops = tuple(f"<{n}>" for n in range(n_stops))
+    message = {"content": f"kept{stops[-1]}gone"}
+    response, call = await ask_openai(choice(message=message), Request(ASK.messages, stop=stops))
+    assert (response.text, response.finish_reason) == ("kept", "stop")
+    assert call.body.get("stop") == (list(stops) if n_stops <= 4 else None)
+
+
 async def test_a_schema_is_sent_and_parameters_can_be_left_out_or_added() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     _, call = await ask_openai(

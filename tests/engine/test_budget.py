@@ -150,6 +150,14 @@ def test_a_negative_budget_is_refused(numbers: dict[str, float]) -> None:
         Budget(**numbers)  # type: ignore[arg-type]
 
 
+async def test_a_budget_of_nothing_lets_what_is_free_through() -> None:
+    nothing = Budget(usd=0.0, tokens=0)
+    with pytest.raises(BudgetError):
+        await BudgetTracker(nothing, Price(1, 1), Ledger()).reserve(Usage(1, 0))
+    free = BudgetTracker(Budget(usd=0.0), Price(0, 0), Ledger())
+    await free.reserve(Usage(1000, 1000))
+
+
 def test_the_bound_holds_for_the_densest_text_and_grows_with_what_servers_add() -> None:
     request = Request([{"role": "user", "content": "ü" * 50}], Sampling(max_tokens=10, n=3))
     forecast = TokenForecast()

@@ -118,6 +118,73 @@ def test_a_request_that_cannot_be_written_down_is_not_sent(
     assert ledger.spent == Spent()
 
 
+def test_a_request_whose_cost_stays_unknown_counts_at_its_most(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "spent")
+    lost, other = ledger.reserve(Usage(30, 4), 0.5), ledger.reserve(Usage(1, 1), 0.25)
+    assert (ledger.n_reserved, ledger.reserved_tokens, ledger.reserved_usd) == (2, 36, 0.75)
+    ledger.announce(lost)
+    ledger.leave_unsettled(lost)
+    assert (ledger.n_reserved, ledger.reserved_tokens, ledger.reserved_usd) == (1, 2, 0.25)
+    assert ledger.spent == Spent(Usage(), 0.0, 1, Usage(30, 4), 0.5)
+    assert other.number == lost.number + 1
+
+
+class Disk:
+    """A disk that is full for as long as it is told to be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full, self.n_synced = True, 0
+        self._write, self._sync = os.write, os.fdatasync
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "fdatasync", self.sync)
+
+    def write(self, handle: int, data: bytes) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._write(handle, data)
+
+    def sync(self, handle: int) -> None:
+        self.n_synced += 1
+        self._sync(handle)
+
+
+def test_what_a_full_disk_kept_back_is_written_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ledger_path(tmp_path / "o")
+    ledger = Ledger(path)
+    answered, next_one = ledger.reserve(Usage(9, 9), 0.5), ledger.reserve(Usage(9, 9), 0.5)
+    ledger.announce(answered)
+    with monkeypatch.context() as patched:
+        disk = Disk(patched)
+        ledger.settle(answered, Usage(3, 2), 0.125)
+        with pytest.raises(JournalError, match="free some space"):
+            ledger.announce(next_one)
+        disk.is_full = False
+        ledger.announce(next_one)
+    assert path.read_text().splitlines() == ["+1 9 9 0.5", "=1 3 2 0 0.125", "+2 9 9 0.5"]
+
+
+def test_closing_writes_what_is_left_or_says_what_is_lost_and_syncs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(monkeypatch)
+    for name, is_full in (("kept", False), ("lost", True)):
+        disk.is_full = True
+        ledger = Ledger(tmp_path / name, sync_every_s=1000)
+        ledger.add(Usage(1, 1), 0.5)
+        ledger.add(Usage(2, 2), 0.5)
+        disk.is_full, disk.n_synced = is_full, 0
+        ledger.close()
+        assert disk.n_synced >= 1
+        ledger.close()
+        ledger.sync()
+    assert (tmp_path / "kept").read_text() == "1 1 0 0.5\n2 2 0 0.5\n"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'lost'}: the costs of 2 answers could not be written"
+    ]
+
+
 @pytest.mark.parametrize("text", ["=7 1 2 0 0.5\n", "-3\n", "1 2\n", "\n", "+1 2 3\n"])
 def test_a_record_of_costs_of_another_form_is_one_clear_error(tmp_path: Path, text: str) -> None:
     ledger_path(tmp_path / "o").write_text(text)

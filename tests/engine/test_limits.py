@@ -99,6 +99,31 @@ def test_a_clock_that_stands_still_never_lets_more_through() -> None:
     assert 1 <= taken <= 10
 
 
+def test_waiting_is_for_as_much_as_is_needed_and_no_longer() -> None:
+    clock = VirtualClock()
+    cap = MinuteCap(10, clock)
+    cap.take(5)
+    clock.now += 30.0
+    cap.take(5)
+    clock.now += 2.0
+    assert cap.wait_s(3) == pytest.approx(SPAN_S - 32.0)  # until the first five are forgotten
+    assert cap.wait_s(6) == pytest.approx(SPAN_S - 2.0)  # until all are
+    assert cap.wait_s(99) == pytest.approx(SPAN_S - 2.0)  # more than the cap goes alone
+    clock.now += SPAN_S - 2.0
+    assert cap.wait_s(99) == 0.0
+
+
+def test_memory_grows_neither_with_the_speed_nor_with_time() -> None:
+    clock = VirtualClock()
+    cap = MinuteCap(10**9, clock)
+    for _ in range(20_000):
+        assert cap.wait_s(1) == 0
+        cap.take(1)
+        clock.now += 0.01
+    # 200 seconds of 100 a second: ten records for each second of the last span.
+    assert len(cap._taken) <= 11 * SPAN_S
+
+
 async def test_concurrency_grows_to_the_cap_while_all_goes_well() -> None:
     concurrency = ConcurrencyLimiter(64, VirtualClock(), start=4)
     for _ in range(60):
@@ -149,6 +174,28 @@ async def test_never_more_than_the_width_are_inside_and_cancelled_waiters_lose_n
     assert concurrency.in_flight == 0
 
 
+async def test_a_place_given_to_one_who_is_cancelled_at_that_moment_goes_to_the_next() -> None:
+    limiter = ConcurrencyLimiter(1, VirtualClock())
+    await limiter.enter()
+    second, third = (asyncio.ensure_future(limiter.enter()) for _ in range(2))
+    await asyncio.sleep(0)
+    limiter.leave()  # the place is the second's now
+    second.cancel()
+    await asyncio.wait_for(third, 5)
+    assert second.cancelled()
+    assert limiter.in_flight == 1
+
+
+async def test_when_a_run_ends_everyone_is_let_in() -> None:
+    limiter = ConcurrencyLimiter(1, VirtualClock())
+    waiting = [asyncio.ensure_future(limiter.enter()) for _ in range(5)]
+    await asyncio.sleep(0)
+    limiter.open_wide()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+
+
 def test_a_cap_below_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="requests_per_min"):
         Limits(requests_per_min=0)
+    with pytest.raises(ConfigError, match="max_attempts"):
+        Limits(max_attempts=0)

@@ -186,6 +186,16 @@ async def test_a_place_given_to_one_who_is_cancelled_at_that_moment_goes_to_the_
     assert limiter.in_flight == 1
 
 
+async def test_widening_lets_the_next_one_in() -> None:
+    limiter = ConcurrencyLimiter(4, VirtualClock(), start=1)
+    await limiter.enter()
+    waiting = asyncio.ensure_future(limiter.enter())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    limiter.succeeded()
+    await asyncio.wait_for(waiting, 5)
+
+
 async def test_when_a_run_ends_everyone_is_let_in() -> None:
     limiter = ConcurrencyLimiter(1, VirtualClock())
     waiting = [asyncio.ensure_future(limiter.enter()) for _ in range(5)]

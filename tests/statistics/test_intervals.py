@@ -138,6 +138,20 @@ def test_interval_is_the_expanded_percentile_one_of_all_resamples(k):
     assert found.level == 0.95
 
 
+def test_two_clusters_have_an_interval():
+    found = cluster_bootstrap_interval([0.0, 1.0, 1.0], ["a", "b", "b"])
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("n_resamples", [1, 499, 500, 501, 1250])
+def test_every_resample_counts_whatever_the_size_of_a_block(n_resamples):
+    found = cluster_bootstrap_interval([3.0, 3.0, 3.0], range(3), n_resamples=n_resamples)
+    assert (found.low, found.high) == (3.0, 3.0)
+    # With 17 clusters signs are drawn; of one-sided differences hardly one pattern is as extreme.
+    p = permutation_test([1.0] * 17, range(17), n_permutations=n_resamples)
+    assert p == pytest.approx(1 / (n_resamples + 1), abs=3 / (n_resamples + 1))
+
+
 @pytest.mark.parametrize(
     ("low", "high", "excludes"),
     [

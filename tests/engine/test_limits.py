@@ -90,6 +90,15 @@ async def test_tokens_that_were_not_used_are_given_back() -> None:
     assert clock.now - start < 61
 
 
+async def test_input_and_output_are_settled_each_at_its_own_cap() -> None:
+    limits = Limits(requests_per_min=9, input_tokens_per_min=1000, output_tokens_per_min=1000)
+    rate_limiter = RateLimiter(limits, VirtualClock())
+    permit = await rate_limiter.take(500, 600)
+    permit.settle(450, 7)
+    used = {kind: cap._used for kind, cap in rate_limiter._caps}
+    assert used == {"requests": 1, "input": 450, "output": 7}
+
+
 def test_a_clock_that_stands_still_never_lets_more_through() -> None:
     cap = MinuteCap(10, VirtualClock())
     taken = 0

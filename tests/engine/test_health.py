@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from codefavor.backends import FakeBackend, Sampling, make_backend
+from codefavor.backends import FakeBackend, Request, Response, Sampling, make_backend
 from codefavor.engine import Context, Counts, Limits, RunStopped, StopRule, run
 from codefavor.engine.health import RequestHealth, describe_reasons
+from codefavor.engine.progress import duration
 from codefavor.errors import BackendError, Rejected
 from codefavor.journal import Journal
 from codefavor.records import Row
@@ -217,12 +219,27 @@ async def pausing(handler, folder: Path, **options) -> tuple[Counts, list[str]]:
     return counts, told.said
 
 
-async def test_a_pause_that_a_server_asks_for_is_announced_once(tmp_path: Path) -> None:
-    counts, said = await pausing(refusing("300", 4), tmp_path)
+@pytest.mark.parametrize(("wish_s", "n_said"), [(300.0, 1), (5.0, 1), (4.9, 0)])
+async def test_a_pause_that_a_server_asks_for_is_announced_once(
+    tmp_path: Path, wish_s: float, n_said: int
+) -> None:
+    refused = iter(range(4))
+
+    async def answer(request: Request) -> Response:
+        # All four are on their way when the first is refused.
+        await asyncio.sleep(0)
+        if next(refused, None) is not None:
+            raise BackendError("slow", retryable=True, retry_after_s=wish_s, reason="rate_limited")
+        return Response("fine")
+
+    told, context = Told(), Context(FakeBackend(function=answer), clock=VirtualClock())
+    with Journal.open(tmp_path / "o", {}) as journal:
+        counts = await run(
+            whole_answer, rows(20), journal, context=context, concurrency=4, progress=told
+        )
     assert counts.n_ok == 20
-    assert said == ["openai:m asks for a pause: nothing is sent for 5m00s"]
-    _, said = await pausing(refusing("1", 4), tmp_path / "short")
-    assert said == []
+    said = f"fake:echo asks for a pause: nothing is sent for {duration(wish_s)}"
+    assert told.said == [said] * n_said
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_pause_s=10.0)])

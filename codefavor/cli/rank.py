@@ -121,11 +121,13 @@ def command(
     typer.echo(summary(counts), err=True)
     if counts.n_pending:
         return
-    told = _told(out, counts.n_error + counts.n_old_errors)
-    typer.echo(json.dumps(told, indent=2))
-    # A ranking of games that nobody decided is the order of the file.
-    is_decided = 2 * told["n_undecided"] < told["n_comparisons"] or not told["n_comparisons"]
-    fail_without_results(counts, out.stat().st_size if is_decided else 0)
+    typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
+    fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)
+
+
+def _is_decided(told: dict[str, Any]) -> bool:
+    """Whether any game was decided, or none had to be played; else this is the file's order."""
+    return 2 * told["n_undecided"] < told["n_comparisons"] or not told["n_comparisons"]
 
 
 def _checked(spec: JudgeSpec, rows: list[Row], problems: dict[str, Problem]) -> JudgeSpec:

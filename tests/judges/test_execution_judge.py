@@ -28,7 +28,7 @@ class Pool:
         self.asked: list[str] = []
 
     async def run_async(
-        self, code: str, tests: str, limits: Any = None, *, entry_point: str = ""
+        self, code: str, tests: str, limits: Any = None, **options: Any
     ) -> Execution:
         self.asked.append(code)
         return self.runs[code]

@@ -39,7 +39,7 @@ def prompts(n: int) -> Iterator[str]:
 
 
 def run_engine(url: str, n: int, folder: Path) -> int:
-    """This package, with limits, budget, kept answers and journal."""
+    """This package, with limits, budget, cache and journal."""
     from codefavor.backends import make_backend
     from codefavor.engine import AnswerStore, Budget, Context, Limits, Price, PriceTable, run_sync
     from codefavor.journal import Journal
@@ -290,9 +290,11 @@ def bench_memory(small: int, large: int) -> None:
 
 def bench_journal(n_write: int, n_scan: int) -> None:
     """Rows written per second with batched syncs, and the scan when a run resumes."""
+    from codefavor.engine.rows_to_do import input_digest
     from codefavor.journal import Journal
     from codefavor.records import content_id
 
+    digest = input_digest({"id": "0", "question": "x" * 1000})
     row = {"answer": "x" * 1000}
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         path = Path(folder) / "o.jsonl"
@@ -300,12 +302,12 @@ def bench_journal(n_write: int, n_scan: int) -> None:
         with Journal.open(path, {}) as journal:
             started, cpu = time.monotonic(), time.process_time()
             for row_id in ids[:n_write]:
-                journal.append({"id": row_id, "status": "ok", "reason": "", "row": row})
+                journal.append({"id": row_id, "status": "ok", "input": digest, "row": row})
             journal.sync()
             wall, cpu = time.monotonic() - started, time.process_time() - cpu
             print(f"journal: {n_write / wall:,.0f} rows/s, {1e6 * cpu / n_write:.1f} us CPU a row")
             for row_id in ids[n_write:]:
-                journal.append({"id": row_id, "status": "ok", "reason": "", "row": row})
+                journal.append({"id": row_id, "status": "ok", "input": digest, "row": row})
         started, cpu = time.monotonic(), time.process_time()
         with Journal.open(path, {}) as journal:
             wall, cpu = time.monotonic() - started, time.process_time() - cpu

@@ -6,32 +6,40 @@ import fcntl
 import glob
 import json
 import os
+import shutil
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from codefavor.errors import DataError, JournalError
-from codefavor.idset import id_digest
+from codefavor.idset import IdSet, id_digest
 from codefavor.journal_file import (
     STATUSES,
+    UNKNOWN_INPUT,
     Syncer,
+    counting_lines,
     cut_and_repair,
     decode,
     encode,
+    input_of,
     scan_journal,
     sync_folder,
 )
 from codefavor.records import Row, write_text
 
 _locked_here: set[str] = set()
+# In the manifest, but no setting: what came out.
+_RESPONSES = "responses"
 
 
 class Journal:
     """An append-only JSONL of records `{"id", "status", "reason", "row", ...}`.
 
-    Each id has one record that counts: an `error` may be followed by the record of a later
-    attempt, which then replaces it. Use it as a context manager.
+    Each id has one record that counts. It is replaced by a later one if it is an `error`, or if
+    the later one has another "input" (the digest of what the row was made from). Use it as a
+    context manager.
     """
 
     def __init__(self, path: Path, sync_every_s: float, lock: int) -> None:
@@ -39,6 +47,8 @@ class Journal:
         self.path = path
         self._lock = lock
         self._is_closed = False
+        # The ids of the rows that a run is given: what ended of other rows is not its result.
+        self.input_ids: IdSet | None = None
         scan = cut_and_repair(path)
         self._done, self._errors = scan.done, set(scan.errors)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -89,12 +99,19 @@ class Journal:
         """Whether the record that counts for this id is an error."""
         return bool(self._errors) and id_digest(row_id.encode("utf-8", "replace")) in self._errors
 
+    def input_noted(self, digest: bytes) -> bytes | None:
+        """What the record of an id (its `id_digest`) was made from; None without a record.
+
+        The first bytes of the record's "input", zeros if that is not known.
+        """
+        return self._done.note_of(digest)
+
     def append(self, record: Row) -> None:
         """Hand one record to the operating system; it is on the disk within `sync_every_s`.
 
         After it returns, a killed process no longer loses the record. Raises JournalError when
         the disk is full or fails (the file keeps only whole records), and ValueError for a
-        second record of an id that did not end as an error.
+        second record of an id that did not end as an error, from the same input.
         """
         error = self._syncer.error
         if error is not None:
@@ -103,8 +120,12 @@ class Journal:
         if status not in STATUSES:
             raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
         digest = id_digest(row_id.encode("utf-8", "replace"))
-        if not self._done.add_digest(digest) and digest not in self._errors:
-            raise ValueError(f"{self.path}: a second record for the id {row_id!r}")
+        made_from = input_of(record.get("input"))
+        if not self._done.add_digest(digest, made_from):
+            is_same = made_from in (UNKNOWN_INPUT, self._done.note_of(digest))
+            if is_same and digest not in self._errors:
+                raise ValueError(f"{self.path}: a second record for the id {row_id!r}")
+            self._done.note(digest, made_from)
         self._write(encode(record))
         if status == "error":
             self._errors.add(digest)
@@ -146,6 +167,51 @@ class Journal:
         self._end += len(line)
 
 
+def forget_journal(path: Path) -> None:
+    """Remove a journal and what is kept beside it: the run starts anew.
+
+    Raises JournalError when a run holds it.
+    """
+    if not path.parent.is_dir():
+        return
+    lock = _take_lock(path)
+    try:
+        for file in _own_files(path):
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink(missing_ok=True)
+    finally:
+        _release_lock(path, lock)
+
+
+def note_responses(path: Path, responses: Responses) -> None:
+    """Write into the manifest how many responses the results rest on; no setting of the run."""
+    file = manifest_path(path)
+    manifest = json.loads(file.read_text(encoding="utf-8")) | {_RESPONSES: responses.to_row()}
+    write_text(file, [json.dumps(manifest, indent=2, sort_keys=True) + "\n"])
+
+
+class Responses:
+    """How many responses of models the records rest on, and how many of them were cached."""
+
+    def __init__(self, records: Iterable[Row] = ()) -> None:
+        self._counted = Counter[str]()
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Row) -> None:
+        """Count those of one record."""
+        for name in ("n_responses", "n_cached"):
+            self._counted[name] += record.get(name, 0)
+
+    def to_row(self) -> Row:
+        """The plain JSON form; the share is None where no model was asked."""
+        n, n_cached = self._counted["n_responses"], self._counted["n_cached"]
+        share = round(n_cached / n, 4) if n else None
+        return {"n_responses": n, "n_cached": n_cached, "share_cached": share}
+
+
 def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[Row]) -> None:
     """Replace a journal and its manifest, each whole or not at all (also where there was none).
 
@@ -181,25 +247,21 @@ def read_journal(path: Path) -> Iterator[Row]:
             f"{path}: {len(scan.damaged)} unreadable lines, the first at byte "
             f"{scan.damaged[0][0]}; run the command that wrote it again, it repairs the file"
         )
-    with open(path, "rb") as handle:
-        offset = 0
-        for line in handle:
-            start, offset = offset, offset + len(line)
-            if offset <= scan.good_end and start not in scan.superseded:
-                yield decode(line)
+    for _, line in counting_lines(path, scan):
+        yield decode(line)
 
 
-def ok_positions(path: Path) -> Iterator[tuple[str, int]]:
-    """(id, byte offset) of every record that ended ok: enough to read them in another order."""
-    scan = scan_journal(path)
-    with open(path, "rb") as handle:
-        offset = 0
-        for line in handle:
-            start, offset = offset, offset + len(line)
-            if offset <= scan.good_end and start not in scan.superseded:
-                record = decode(line)
-                if record["status"] == "ok":
-                    yield record["id"], start
+def ok_positions(path: Path, responses: Responses | None = None) -> Iterator[tuple[str, int]]:
+    """(id, byte offset) of every record that ended ok: enough to read them in another order.
+
+    Those of all records are counted in `responses`.
+    """
+    for start, line in counting_lines(path, scan_journal(path)):
+        record = decode(line)
+        if responses is not None:
+            responses.add(record)
+        if record["status"] == "ok":
+            yield record["id"], start
 
 
 def read_record_at(handle: BinaryIO, position: int) -> Row:
@@ -231,20 +293,28 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JournalError(f"{file}: not valid JSON ({error})") from error
+    found.pop(_RESPONSES, None)
     difference = _first_difference(found, wanted, "")
     if difference is not None:
         key, old, new = difference
+        is_address = key.endswith("endpoint") and old != "null"
+        moved = f" (for a server that moved: --set endpoint={old})" if is_address else ""
         raise JournalError(
             f"{path}: was made with {key} = {old}, this run has {key} = {new}; use the old "
-            "setting to continue it, or another output for a new run"
+            f"setting to continue it{moved}, another output for a new run, or --fresh to start anew"
         )
 
 
 def _holds_nothing(path: Path) -> bool:
     """Whether no row, cost or batch was recorded: beside the journal everything is empty."""
-    own = {path, *path.parent.glob(glob.escape(path.name) + ".*")}
-    own -= {manifest_path(path), path.with_name(path.name + ".lock")}
+    own = _own_files(path) - {manifest_path(path)}
     return all(file.is_file() and not file.stat().st_size for file in own if file.exists())
+
+
+def _own_files(path: Path) -> set[Path]:
+    """The journal and what belongs to it, its lock left out."""
+    beside = {path, *path.parent.glob(glob.escape(path.name) + ".*")}
+    return beside - {path.with_name(path.name + ".lock")}
 
 
 def _first_difference(old: Any, new: Any, key: str) -> tuple[str, str, str] | None:

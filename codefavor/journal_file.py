@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from binascii import unhexlify
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,22 +22,31 @@ logger = logging.getLogger(__name__)
 STATUSES = ("ok", "rejected", "error")
 _PREFIX = b'{"id":"'
 _AFTER_ID = b',"status":"'
+# What the row was made from, as hex digits: the first 8 are compared when a run goes on.
+_INPUT = b'","input":"'
+INPUT_BYTES = 4
+UNKNOWN_INPUT = bytes(INPUT_BYTES)
 _VERIFIED_TAIL_BYTES = 64 << 20
 
 
 class Scan(NamedTuple):
-    """What one pass over a journal found; `damaged` holds (offset, length) of unreadable lines."""
+    """What one pass over a journal found; `damaged` holds (offset, length) of unreadable lines.
+
+    `done` notes with each id what its row was made from. `rerun` holds, for ids whose input was
+    edited and run again, where the record of the edited input starts: earlier ones do not count.
+    """
 
     done: IdSet
     errors: dict[bytes, int]
     superseded: set[int]
+    rerun: dict[bytes, int]
     damaged: list[tuple[int, int]]
     good_end: int
 
 
 def encode(record: Row) -> bytes:
-    """The line of a record, id and status first, so that a scan need not parse it."""
-    ordered = {"id": record["id"], "status": record["status"], **record}
+    """The line of a record, id, status and input first, so that a scan need not parse it."""
+    ordered = {name: record[name] for name in ("id", "status", "input") if name in record} | record
     try:
         return orjson.dumps(ordered, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
@@ -52,20 +63,29 @@ def decode(line: bytes) -> Row:
     return row
 
 
-def _full_parse(line: bytes) -> tuple[bytes, bool] | None:
-    """(id, is an error) of any readable record; None if it is none."""
+def input_of(text: object) -> bytes:
+    """What a scan notes of a record's "input"; zeros where there is none to compare."""
+    try:
+        return bytes.fromhex(text[: 2 * INPUT_BYTES]) if isinstance(text, str) else UNKNOWN_INPUT
+    except ValueError:
+        return UNKNOWN_INPUT
+
+
+def _full_parse(line: bytes) -> tuple[bytes, bool, bytes] | None:
+    """(id, is an error, its input) of any readable record; None if it is none."""
     try:
         record = decode(line)
         if not line.endswith(b"\n") or record["status"] not in STATUSES:
             return None
-        return record["id"].encode("utf-8", "replace"), record["status"] == "error"
+        row_id = record["id"].encode("utf-8", "replace")
+        return row_id, record["status"] == "error", input_of(record.get("input"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def scan_journal(path: Path) -> Scan:
     """Read every line once; only the tail, which a power cut may have torn, is parsed in full."""
-    scan = Scan(IdSet(), {}, set(), [], 0)
+    scan = Scan(IdSet(n_noted=INPUT_BYTES), {}, set(), {}, [], 0)
     if not path.exists():
         return scan
     good_end = 0
@@ -78,8 +98,7 @@ def scan_journal(path: Path) -> Scan:
 
 def _scan_lines(handle: BinaryIO, verify_from: int, scan: Scan) -> int:
     offset = good_end = 0
-    add = scan.done.add_bytes
-    n_prefix, n_after = len(_PREFIX), len(_AFTER_ID)
+    add, n_prefix, n_after = scan.done.add_digest, len(_PREFIX), len(_AFTER_ID)
     for line in handle:
         start, offset = offset, offset + len(line)
         # A line as `encode` writes it is not parsed: a million of them are read in seconds.
@@ -93,22 +112,57 @@ def _scan_lines(handle: BinaryIO, verify_from: int, scan: Scan) -> int:
             and line.endswith(b"}\n")
             and b"\\" not in row_id
         ):
-            is_error = line.startswith(b"error", after + n_after)
+            word = after + n_after
+            is_error = line.startswith(b"error", word)
+            mark = line.find(_INPUT, word, word + 20)
+            made_from = UNKNOWN_INPUT
+            if mark > 0:
+                digits = mark + len(_INPUT)
+                with contextlib.suppress(ValueError):
+                    made_from = unhexlify(line[digits : digits + 2 * INPUT_BYTES])
         else:
             parsed = _full_parse(line)
             if parsed is None:
                 if line.endswith(b"\n"):
                     scan.damaged.append((start, len(line)))
                 continue
-            row_id, is_error = parsed
+            row_id, is_error, made_from = parsed
         good_end = offset
-        if not add(row_id):
-            earlier = scan.errors.pop(id_digest(row_id), None)
-            # Another than an error cannot be replaced: the record that came first counts.
-            scan.superseded.add(start if earlier is None else earlier)
-        if is_error:
-            scan.errors[id_digest(row_id)] = start
+        digest = id_digest(row_id)
+        counts = add(digest, made_from) or _replaces(scan, digest, made_from, start)
+        if is_error and counts:
+            scan.errors[digest] = start
     return good_end
+
+
+def _replaces(scan: Scan, digest: bytes, made_from: bytes, start: int) -> bool:
+    """Whether a further record of an id counts instead of the one before."""
+    earlier = scan.errors.pop(digest, None)
+    if earlier is not None:
+        scan.superseded.add(earlier)
+    elif made_from in (UNKNOWN_INPUT, scan.done.note_of(digest)):
+        # Another than an error cannot be replaced: the record that came first counts.
+        scan.superseded.add(start)
+        return False
+    else:
+        scan.rerun[digest] = start
+    scan.done.note(digest, made_from)
+    return True
+
+
+def counting_lines(path: Path, scan: Scan) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) of the record that counts for each id."""
+    with open(path, "rb") as handle:
+        offset = 0
+        for line in handle:
+            start, offset = offset, offset + len(line)
+            if offset > scan.good_end or start in scan.superseded:
+                continue
+            if scan.rerun:
+                digest = id_digest(decode(line)["id"].encode("utf-8", "replace"))
+                if start < scan.rerun.get(digest, 0):
+                    continue
+            yield start, line
 
 
 def cut_and_repair(path: Path) -> Scan:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from codefavor.errors import DataError
 
@@ -47,35 +50,44 @@ class Record:
 
     @classmethod
     def from_row(cls: type[R], row: Mapping[str, Any], where: str = "row") -> R:
-        """The record of a row; keys it does not know are ignored.
+        """The record of a row; keys it does not know are ignored, null is as good as missing.
 
-        Raises DataError, which names `where` (say, file and line), for a missing or null
-        required field and for a field that is not of its plain JSON type.
+        Raises DataError, which names `where` (say, file and line) and the field, for a missing
+        required field and for one that is not of its type.
         """
-        values: dict[str, Any] = {}
-        for item in dataclasses.fields(cls):
-            required = (
-                item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-            )
-            value = row.get(item.name)
-            if value is None:
-                if required:
-                    raise DataError(
-                        f"{where}: {cls.__name__} needs the field {item.name!r}; "
-                        f"found only {', '.join(sorted(row)) or 'no fields'}"
-                    )
-                continue
-            if item.type == "str" and not isinstance(value, str):
-                raise DataError(
-                    f"{where}: {item.name!r} of {cls.__name__} must be a string, "
-                    f"found {type(value).__name__}"
-                )
-            values[item.name] = value
-        return cls(**values)
+        given = {name: value for name, value in row.items() if value is not None}
+        try:
+            return msgspec.convert(given, cls)
+        except msgspec.ValidationError as error:
+            raise DataError(f"{where}: {_problem(str(error), cls.__name__, row)}") from error
 
     def to_row(self) -> Row:
         """The plain JSON form, with every field, in the order of declaration."""
         return dataclasses.asdict(self)
+
+
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_WRONG = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `(?:key in )?\$\.?([^`]*)`)?")
+_INVALID = re.compile(r"(Invalid .+?) - at `\$\.([^`]+)`")
+_JSON_NAMES = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
+_JSON_NAMES |= {"object": "an object", "array": "a list"}
+
+
+def _problem(words: str, kind: str, row: Mapping[str, Any]) -> str:
+    """What is wrong with a row, from the decoder's words for it."""
+    found = ", ".join(sorted(map(str, row))) or "no fields"
+    if missing := _MISSING.search(words):
+        return f"{kind} needs the field {missing[1]!r}; found only {found}"
+    if wrong := _WRONG.search(words):
+        wanted, got = (
+            " or ".join(_JSON_NAMES.get(one, one) for one in part.split(" | ") if one != "null")
+            for part in wrong.groups()[:2]
+        )
+        return f"{wrong[3]!r} of {kind} must be {wanted}, found {got}"
+    if invalid := _INVALID.search(words):
+        name = invalid[2]
+        return f"{name!r} of {kind} is {row.get(name)!r}: {invalid[1]}"
+    return f"{kind}: {words}"
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ DRAWN = set(re.findall(r"(\w+) > (\w+)", DRAWING))
 # Variables of other systems, read where these are called.
 ENVIRONMENT = {
     "hub.py": {"HF_HUB_OFFLINE"},
-    "backends/anthropic_api.py": {"ANTHROPIC_API_KEY"},
+    "backends/anthropic_api.py": {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"},
     "backends/bedrock.py": {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_REGION", "AWS_ROLE_ARN"},
     "backends/embedded.py": {"XDG_CACHE_HOME"},
-    "backends/gemini.py": {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
+    "backends/gemini.py": {"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"},
     "backends/openai_api.py": {"OPENAI_BASE_URL", "OPENAI_API_KEY"},
     "sandbox/worker.py": {"LD_LIBRARY_PATH"},
     "training/check.py": {"AXOLOTL_DO_NOT_TRACK"},
@@ -30,7 +30,12 @@ ENVIRONMENT = {
     "training/preview.py": {"AXOLOTL_DO_NOT_TRACK"},
 }
 # These give it to other processes, or change it inside the sandbox.
-WHOLE_ENVIRONMENT = {"training/plan.py", "sandbox/selftest.py", "sandbox/together.py"}
+WHOLE_ENVIRONMENT = {
+    "training/plan.py",
+    "sandbox/selftest.py",
+    "sandbox/jail.py",
+    "sandbox/together.py",
+}
 HEAVY = {"torch", "transformers", "openai", "boto3", "ray", "anthropic", "google.genai", "axolotl"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 

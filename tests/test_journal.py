@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.errors import DataError, JournalError
-from codefavor.idset import IdSet
+from codefavor.idset import IdSet, id_digest
 from codefavor.journal import (
     Journal,
     manifest_path,
@@ -121,6 +121,16 @@ def test_a_later_attempt_replaces_an_error_and_nothing_else(tmp_path: Path) -> N
     assert [(row["id"], row["status"]) for row in read_journal(path)] == [("b", "ok"), ("a", "ok")]
 
 
+def test_a_record_from_another_input_replaces_even_one_that_ended_ok(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "o", {}) as journal:
+        for made_from in ("aaaaaaaa", "bbbbbbbb"):
+            journal.append(record("a", input=made_from))
+            with pytest.raises(ValueError, match="a second record"):
+                journal.append(record("a", input=made_from))
+        assert journal.input_noted(id_digest(b"a")) == bytes.fromhex("bbbbbbbb")
+    assert [one["input"] for one in read_journal(tmp_path / "o")] == ["bbbbbbbb"]
+
+
 def test_settings_bind_once_something_was_recorded_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "o[1].jsonl"
     Journal.open(path, {"model": "mistyped"}).close()
@@ -185,6 +195,19 @@ def test_id_set_agrees_with_a_set() -> None:
         expected.add(name)
     assert len(ids) == len(expected)
     assert all((str(i) in ids) == (str(i) in expected) for i in range(4000))
+
+
+def test_an_id_set_keeps_its_notes_while_it_grows() -> None:
+    ids = IdSet(slots=8, n_noted=4)
+    digests = [id_digest(str(i).encode()) for i in range(500)]
+    for i, digest in enumerate(digests):
+        assert ids.add_digest(digest, i.to_bytes(4, "big"))
+        assert not ids.add_digest(digest, b"late")
+    ids.note(digests[7], b"mine")
+    noted = [ids.note_of(digest) for digest in digests]
+    assert noted.pop(7) == b"mine"
+    assert noted == [i.to_bytes(4, "big") for i in range(500) if i != 7]
+    assert ids.note_of(id_digest(b"nobody")) is None
 
 
 def test_records_are_plain_json_lines_with_the_four_fields(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from codefavor.errors import DataError
 from codefavor.records import (
     Comparison,
+    Completion,
     Execution,
     Preference,
+    Problem,
     Verdict,
     content_id,
     read_records,
@@ -33,8 +35,42 @@ def test_a_missing_field_is_named_with_its_place():
 
 
 def test_a_field_of_another_type_is_refused():
-    with pytest.raises(DataError, match="must be a string, found list"):
+    with pytest.raises(DataError, match="must be a string, found a list"):
         Preference.from_row({"id": "1", "instruction": "i", "chosen": ["c"], "rejected": "r"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "words"),
+    [
+        (Preference, {"meta": "x"}, "'meta' of Preference must be an object, found a string"),
+        (Preference, {"evidence": []}, "'evidence' of Preference must be an object, found a list"),
+        (Execution, {"passed": "1"}, "'passed' of Execution must be an integer, found a string"),
+        (Execution, {"asserts": [True, 1]}, r"'asserts\[1\]' of Execution must be true or false"),
+        (Verdict, {"choice": "C"}, "'choice' of Verdict is 'C'"),
+        (Verdict, {"p_a": "0.5"}, "'p_a' of Verdict must be a number, found a string"),
+        (Completion, {"usage": 3}, "'usage' of Completion must be an object, found an integer"),
+        (Problem, {"prompt": 7}, "'prompt' of Problem must be a string, found an integer"),
+        (Comparison, {"code_a": None}, "Comparison needs the field 'code_a'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_every_field_of_every_row_has_its_type(kind, row, words):
+    whole = {
+        **{"id": "1", "instruction": "i", "chosen": "c", "rejected": "r", "outcome": "passed"},
+        **{"choice": "A", "problem_id": "p", "code": "c", "tests": "", "entry_point": ""},
+        **{"code_a": "a", "code_b": "b"},
+    }
+    assert isinstance(kind.from_row(whole), kind)
+    with pytest.raises(DataError, match=f"rows.jsonl:3: {words}"):
+        kind.from_row(whole | row, "rows.jsonl:3")
+
+
+def test_what_json_writes_otherwise_is_read_as_it_was():
+    execution = Execution("passed", 2, 2, seconds=3.0, asserts=(True, True))
+    written = json.dumps(execution.to_row()).replace("3.0", "3")
+    assert Execution.from_row(json.loads(written)) == execution
+    # Null is as good as missing, as in rows that others wrote.
+    assert Verdict.from_row({"choice": "A", "p_a": None, "raw": None, "other": 1}) == Verdict("A")
 
 
 def test_ids_depend_on_content_and_not_on_the_order_of_keys():

@@ -14,12 +14,14 @@ from codefavor.backends.base import (
     Response,
     Usage,
     cut_at_stop,
+    endpoint_of,
     with_hint,
 )
 from codefavor.backends.http import error_of
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
 
+ANTHROPIC_URL = "https://api.anthropic.com"
 _STOP_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -59,6 +61,9 @@ class AnthropicBackend(BaseBackend):
             raise ConfigError("the backend 'anthropic' needs a key: set ANTHROPIC_API_KEY")
         self._anthropic = anthropic
         self._omit = tuple(omit)
+        # Where the client goes by itself.
+        url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
+        self._endpoint = endpoint_of(url)
         # It tries once: retrying is the engine's business, which counts it.
         self._make_client: Callable[[], Any] = lambda: anthropic.AsyncAnthropic(
             api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s
@@ -68,8 +73,9 @@ class AnthropicBackend(BaseBackend):
 
     @property
     def identity(self) -> Row:
-        """Backend, model, and the parameters left out."""
-        return {**super().identity, **({"omit": sorted(self._omit)} if self._omit else {})}
+        """Backend, model, endpoint, and the parameters left out."""
+        row = {**super().identity, "endpoint": self._endpoint}
+        return row | ({"omit": sorted(self._omit)} if self._omit else {})
 
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""

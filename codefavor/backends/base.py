@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import orjson
 
 from codefavor.errors import BackendError, ConfigError
-from codefavor.records import Row
+from codefavor.records import Row, content_id
 
 Message = Mapping[str, str]
 Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
@@ -18,6 +20,8 @@ Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "pre
 ROLES = ("system", "user", "assistant")
 # Answers that end otherwise are "other:<what the server said>".
 FINISH_REASONS = ("stop", "length", "filtered")
+# Names of query parameters that may carry a secret.
+_SECRET = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.I)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Response:
     filtered (withheld by the server's policy; `text` may be empty), or other:<word>.
     `usage` counts all samples. `reasoning` is what a reasoning model thought, if it is shown.
     `hold_s` is for how long the server wants no further request (its rate-limit headers).
+    `is_cached` says that nobody was asked: it was received before.
     """
 
     text: str
@@ -153,10 +158,29 @@ class Response:
     reasoning: str = ""
     samples: tuple[Response, ...] = ()
     hold_s: float = 0.0
+    is_cached: bool = field(default=False, compare=False)
 
     def answers(self) -> tuple[Response, ...]:
-        """All n answers; the response itself where only one was asked for."""
-        return self.samples or (self,)
+        """All n answers; the response itself where only one was asked for.
+
+        Where a server counts only the sum of n answers, each has its share of it: the prompt in
+        equal parts, the rest by the length of its text.
+        """
+        if not self.samples:
+            return (self,)
+        known = sum((sample.usage for sample in self.samples), Usage())
+        even = [1] * len(self.samples)
+        lengths = [len(one.text) + len(one.reasoning) + 1 for one in self.samples]
+        extra = zip(
+            _shares(self.usage.input_tokens - known.input_tokens, even),
+            _shares(self.usage.output_tokens - known.output_tokens, lengths),
+            _shares(self.usage.cached_tokens - known.cached_tokens, even),
+            strict=True,
+        )
+        return tuple(
+            replace(sample, usage=sample.usage + Usage(*more))
+            for sample, more in zip(self.samples, extra, strict=True)
+        )
 
     def to_row(self) -> Row:
         """The plain JSON form that caches keep; `from_row` restores it exactly."""
@@ -184,14 +208,21 @@ class Response:
         )
 
 
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole parts of a number in these proportions; they sum to it, or to 0 if it is negative."""
+    ends = [max(0, total) * sum(weights[:n]) // sum(weights) for n in range(len(weights) + 1)]
+    return [end - start for start, end in itertools.pairwise(ends)]
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A model that answers requests.
 
     `name` is the kind ("openai"), `model` the id the server knows; neither is derived from the
     other. `identity` holds everything that changes answers and so belongs into cache keys and
-    manifests. `features` are the parts of a request it can honour: the others it refuses.
-    `start_concurrency` is how many requests to begin with, None for as many as allowed.
+    manifests: kind, model, and the server's address or the content of the weights. `features`
+    are the parts of a request it can honour: the others it refuses. `start_concurrency` is how
+    many requests to begin with, None for as many as allowed.
     """
 
     name: str
@@ -227,7 +258,7 @@ class BaseBackend:
 
     @property
     def identity(self) -> Row:
-        """Backend and model; a subclass adds what else changes its answers."""
+        """Backend and model; a subclass adds its endpoint and what else changes its answers."""
         return {"backend": self.name, "model": self.model}
 
     def check(self, request: Request) -> None:
@@ -255,6 +286,18 @@ class BaseBackend:
     async def close(self) -> None:
         """Release everything."""
         await self.release()
+
+
+def endpoint_of(url: str) -> str:
+    """A server's address for keys and manifests, with no secret in it.
+
+    User, password and secret parameters are left out; other parameters count as a hash.
+    """
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    said = sorted(one for one in urllib.parse.parse_qsl(parts.query) if not _SECRET.search(one[0]))
+    query = f"?{content_id(said)[:8]}" if said else ""
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}{query}"
 
 
 def unsupported(

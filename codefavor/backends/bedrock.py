@@ -17,6 +17,7 @@ from codefavor.backends.base import (
     Response,
     Usage,
     cut_at_stop,
+    endpoint_of,
     with_hint,
 )
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
@@ -100,8 +101,9 @@ class BedrockBackend(BaseBackend):
 
     @property
     def identity(self) -> Row:
-        """Backend, model, and the fields left out."""
-        return {**super().identity, **({"omit": sorted(self._omit)} if self._omit else {})}
+        """Backend, model, endpoint (which names the region), and the fields left out."""
+        row = {**super().identity, "endpoint": endpoint_of(self._client.meta.endpoint_url)}
+        return row | ({"omit": sorted(self._omit)} if self._omit else {})
 
     def payload(self, request: Request) -> Row:
         """The arguments of a Converse call, as `generate` and batch files send them."""

@@ -16,9 +16,11 @@ from codefavor.backends.base import (
     TokenLogprob,
     Usage,
     cut_at_stop,
+    endpoint_of,
 )
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 
+GEMINI_URL = "https://generativelanguage.googleapis.com"
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "FINISH_REASON_UNSPECIFIED": "stop"}
 _FILTERED = frozenset(
     {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY"}
@@ -62,6 +64,9 @@ class GeminiBackend(BaseBackend):
         self._types: Any = types
         self._errors = errors
         self._safety = safety
+        # Where the client goes by itself.
+        url = base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL") or GEMINI_URL
+        self._endpoint = endpoint_of(url)
         self._make_client: Callable[[], Any] = lambda: genai.Client(
             api_key=key,
             http_options=types.HttpOptions(base_url=base_url, timeout=int(timeout_s * 1000)),
@@ -71,8 +76,9 @@ class GeminiBackend(BaseBackend):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Backend, model, and the safety threshold."""
-        return {**super().identity, **({"safety": self._safety} if self._safety else {})}
+        """Backend, model, endpoint, and the safety threshold."""
+        row = {**super().identity, "endpoint": self._endpoint}
+        return row | ({"safety": self._safety} if self._safety else {})
 
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -17,14 +16,12 @@ from codefavor.backends.base import (
     cut_at_stop,
 )
 from codefavor.backends.microbatch import MicroBatcher
+from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
-from codefavor.records import Row, content_id, file_sha256
+from codefavor.records import Row
 
 if TYPE_CHECKING:
     from codefavor.backends.generation import Draft
-
-_N_HASHED_BLOCKS = 64
-_HASHED_BLOCK_BYTES = 1 << 18
 
 
 class LoadedModel(NamedTuple):
@@ -256,32 +253,7 @@ def _end_tokens(loaded: LoadedModel) -> list[int]:
 
 
 def _identity(path: Path, adapter: Path | None) -> Row:
-    row: Row = {"model": _folder_hash(path)}
+    row: Row = {"model": weights_sha256(path)}
     if adapter is not None:
-        row["adapter"] = _folder_hash(adapter)
+        row["adapter"] = weights_sha256(adapter)
     return row
-
-
-def _folder_hash(folder: Path) -> str:
-    """A hash of the small files' contents and of the weights' sizes and many of their blocks."""
-    parts = []
-    for file in sorted(folder.iterdir()):
-        if file.suffix in {".json", ".jinja", ".model", ".txt"}:
-            parts.append([file.name, file_sha256(file)])
-        elif file.suffix in {".safetensors", ".bin"}:
-            parts.append([file.name, _sampled_sha256(file)])
-    return content_id(parts)
-
-
-def _sampled_sha256(file: Path) -> str:
-    """The sha256 of 64 blocks spread over a file and of its size.
-
-    Training changes weights everywhere, and reading all of a large model takes minutes.
-    """
-    size = file.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with open(file, "rb") as handle:
-        for index in range(_N_HASHED_BLOCKS):
-            handle.seek(max(0, size - _HASHED_BLOCK_BYTES) * index // (_N_HASHED_BLOCKS - 1))
-            digest.update(handle.read(_HASHED_BLOCK_BYTES))
-    return digest.hexdigest()

@@ -7,7 +7,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response, with_hint
+from codefavor.backends.base import (
+    BaseBackend,
+    Feature,
+    Request,
+    Response,
+    endpoint_of,
+    with_hint,
+)
 from codefavor.backends.http import HttpClient
 from codefavor.backends.openai_wire import (
     Mode,
@@ -35,6 +42,8 @@ class OpenAIBackend(BaseBackend):
     which llama-cpp-python's server still takes. `omit` names parameters the server refuses, such as
     temperature; `extra` adds fields of its own to each request; `features` says what the
     server can do where that differs from OpenAI's (a server without `n` is then asked n times).
+    `endpoint` stands for the address in cache keys and manifests, for a server that moves to
+    another node or port: the address it had, or a name of your own (a checkpoint's).
     """
 
     name: ClassVar[str] = "openai"
@@ -56,6 +65,7 @@ class OpenAIBackend(BaseBackend):
         extra: Mapping[str, Any] | None = None,
         timeout_s: float = 600.0,
         features: Iterable[Feature] | None = None,
+        endpoint: str = "",
     ) -> None:
         super().__init__(model)
         if features is not None:
@@ -80,13 +90,14 @@ class OpenAIBackend(BaseBackend):
         self._token_parameter: TokenParameter = token_parameter
         self._omit = tuple(omit)
         self._extra = dict(extra or {})
+        self._endpoint = endpoint or endpoint_of(url)
         auth = {"Authorization": f"Bearer {key}"} if key else {}
         self.client = HttpClient(url, {**auth, **(headers or {})}, timeout_s=timeout_s)
 
     @property
     def identity(self) -> Row:
-        """The endpoint stays out: where a model runs does not change what it is asked."""
-        row: Row = {"backend": self.name, "model": self.model}
+        """Two servers may call different weights by one name, so the address is part of it."""
+        row: Row = {"backend": self.name, "model": self.model, "endpoint": self._endpoint}
         if self._mode != "chat":
             row["mode"] = self._mode
         if self._schema_form != "json_schema":

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import aiohttp
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response
+from codefavor.backends.base import BaseBackend, Feature, Request, Response, endpoint_of
 from codefavor.backends.openai_api import OpenAIBackend
+from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
@@ -30,7 +31,8 @@ class VLLMBackend(BaseBackend):
     this one (see requirements-serve.txt). `tensor_parallel` and `data_parallel` are passed on;
     `arguments` are further words for the command line. The server ends with this process,
     however that ends. Its output goes to `log` (default: a temporary file). With `base_url` a
-    server that runs already is asked, and nothing is started or stopped.
+    server that runs already is asked, and nothing is started or stopped; `endpoint` then
+    stands for its address, as for the backend `openai`.
     """
 
     name: ClassVar[str] = "vllm"
@@ -51,6 +53,7 @@ class VLLMBackend(BaseBackend):
         start_timeout_s: float = 1800.0,
         timeout_s: float = 600.0,
         log: str | None = None,
+        endpoint: str = "",
     ) -> None:
         super().__init__(model)
         self._command = [executable, "serve", model, "--host", "127.0.0.1"]
@@ -59,6 +62,7 @@ class VLLMBackend(BaseBackend):
             self._command += ["--data-parallel-size", str(data_parallel)]
         self._command += list(arguments)
         self._base_url = base_url
+        self._identity = _identity(model, base_url, list(arguments), endpoint)
         self._start_timeout_s = start_timeout_s
         self._timeout_s = timeout_s
         self._log = Path(log) if log else None
@@ -69,8 +73,11 @@ class VLLMBackend(BaseBackend):
 
     @property
     def identity(self) -> Row:
-        """Backend and model: how it is spread over devices does not change what is asked."""
-        return {"backend": self.name, "model": self.model}
+        """Model, content of a local folder, address of a server that runs already, arguments.
+
+        How it is spread over devices does not change its answers.
+        """
+        return {"backend": self.name, **self._identity}
 
     async def generate(self, request: Request) -> Response:
         """The server's answer, after it has started. Raises BackendError, ConfigError."""
@@ -165,6 +172,20 @@ def continuation(request: Request) -> Row:
     if request.messages[-1]["role"] != "assistant":
         return {}
     return {"continue_final_message": True, "add_generation_prompt": False}
+
+
+def _identity(model: str, base_url: str, arguments: list[str], endpoint: str) -> Row:
+    row: Row = {"model": model}
+    if endpoint or base_url:
+        row["endpoint"] = endpoint or endpoint_of(base_url)
+    if arguments:
+        row["arguments"] = arguments
+    # Adapters are named in arguments: `--lora-modules name=folder`.
+    words = [model, *(word.rpartition("=")[2] for word in arguments)]
+    # A model of the Hub is no path, and no other word may mean the working folder.
+    paths = [Path(word) for word in words if word.strip("./")]
+    weights = {str(path): weights_sha256(path) for path in paths if path.exists()}
+    return row | ({"weights": weights} if weights else {})
 
 
 def _free_port() -> int:

@@ -29,14 +29,15 @@ from codefavor.engine import (
 from codefavor.engine.batch import BatchRun
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.output import batch_to_file, run_to_file
+from codefavor.engine.output import batch_to_file, journal_of, run_to_file
 from codefavor.engine.plan import Forecasted, Later, forecast
 from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError
-from codefavor.journal import Journal
+from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
 from codefavor.sources.locate import DATA_VARIABLE
 
+_BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
 BackendFlag = Annotated[
     str,
     typer.Option(
@@ -62,10 +63,23 @@ BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Stop before using
 Prices = Annotated[Path | None, typer.Option(help="Price file of your own, on top of the table.")]
 Cache = Annotated[
     Path | None,
-    typer.Option(help="File of kept answers that several runs share [~/.cache/codefavor]."),
+    typer.Option(help="File of cached responses that runs share [~/.cache/codefavor]."),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Share no answers with other runs.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Share no cached responses with other runs.")
+]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Run again what failed.")]
+RerunChanged = Annotated[
+    bool, typer.Option("--rerun-changed", help="Run rows again that were edited since they ended.")
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        "--overwrite",
+        help="Start anew: forget this output, ask again whatever is cached.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn by the seed.")]
 SandboxLevel = Annotated[
@@ -108,23 +122,28 @@ class AskingFlags:
     prices: Prices = None
     cache: Cache = None
     no_cache: NoCache = False
+    fresh: Fresh = False
     retry_errors: RetryErrors = False
+    rerun_changed: RerunChanged = False
     max_error_rate: MaxErrorRate = 0.5
     batch: Batch = False
     batch_options: BatchOptions = None
     no_wait: NoWait = False
 
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
-        """A context whose answers are kept: shared by default, else beside `out`."""
-        own = out.with_name(out.name + ".answers.sqlite")
+        """A context whose responses are cached: shared by default, else beside `out`.
+
+        What --fresh began goes on without it: older responses never count for this output.
+        """
+        own = out.with_name(out.name + ".responses.sqlite")
         path = own if self.no_cache else self.cache or default_cache()
-        return Context(
-            backend, seed=seed, answers=AnswerStore(path), prices=PriceTable.load(self.prices)
-        )
+        answers = AnswerStore(path)
+        answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
+        return Context(backend, seed=seed, answers=answers, prices=PriceTable.load(self.prices))
 
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:
-        """Close the backend and the kept answers at the end, however it comes."""
+        """Close the backend and the cache at the end, however it comes."""
         try:
             yield
         finally:
@@ -146,6 +165,7 @@ class AskingFlags:
             ),
             "budget": Budget(self.budget_usd, self.budget_tokens) if has_budget else None,
             "retry_errors": self.retry_errors,
+            "rerun_changed": self.rerun_changed,
             "stop_rule": StopRule(max_error_rate=self.max_error_rate),
             "progress": TerminalProgress(),
         }
@@ -156,6 +176,8 @@ class AskingFlags:
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
         self.check()
+        if self.fresh:
+            forget_run(journal_of(out))
         if not self.batch:
             return run_to_file(step, rows, out, **options, **self.run_options())
         options.pop("label", None)
@@ -192,7 +214,7 @@ class AskingFlags:
                 context.backend, **parse_options(self.batch_options or [])
             ),
             "report": lambda words: typer.echo(words, err=True),
-            **{name: shared[name] for name in ("budget", "limits", "retry_errors")},
+            **{name: shared[name] for name in _BATCH_OPTIONS},
         }
 
 
@@ -237,6 +259,12 @@ def make_dry_backend(spec: str, options: dict[str, Any]) -> Backend:
     return make_backend(spec, **{**_DRY_OPTIONS.get(spec.partition(":")[0], {}), **options})
 
 
+def forget_run(journal: Path) -> None:
+    """Forget what an earlier run of this output recorded, for --fresh."""
+    forget_journal(journal)
+    typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
+
+
 def data_folder() -> Path | None:
     """The folder of public data that CODEFAVOR_DATA names; None means: ask the Hub."""
     folder = os.environ.get(DATA_VARIABLE)
@@ -244,9 +272,9 @@ def data_folder() -> Path | None:
 
 
 def default_cache() -> Path:
-    """The file of kept answers under $XDG_CACHE_HOME or ~/.cache."""
+    """The file of cached responses under $XDG_CACHE_HOME or ~/.cache."""
     root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "answers.sqlite"
+    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "responses.sqlite"
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
@@ -281,7 +309,7 @@ def summary(counts: Counts) -> str:
         parts.append(", ".join(f"{reason} {n}" for reason, n in counts.reasons.items()))
     cost = "cost unknown (no price for this model)" if counts.usd is None else f"${counts.usd:.4f}"
     parts.append(
-        f"{counts.n_requests} requests, {counts.n_from_store} from kept answers, "
+        f"{counts.n_requests} requests, {counts.n_from_store} from the cache, "
         f"{counts.input_tokens} + {counts.output_tokens} tokens, {cost}"
     )
     if counts.unsettled_usd:

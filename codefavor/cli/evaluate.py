@@ -19,6 +19,7 @@ from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
     fail_without_results,
+    forget_run,
     parse_options,
     summary,
 )
@@ -38,6 +39,7 @@ from codefavor.evaluation.suite import (
     with_attacks,
 )
 from codefavor.judges.spec import JudgeSpec
+from codefavor.result_file import rows_path
 from codefavor.text import comma_list
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
@@ -92,7 +94,6 @@ Comments = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", "--evalroot", help="Folder of the result and its journal.")
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", "--overwrite", help="Start anew.")]
 Rescore = Annotated[
     bool, typer.Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
 ]
@@ -148,7 +149,6 @@ class ResultFlags:
     PANEL: ClassVar[str] = "Output"
 
     out: Out = _RESULTS
-    fresh: Fresh = False
     rescore: Rescore = False
     stored: Stored = None
     dont_write: DontWrite = False
@@ -223,9 +223,9 @@ def _evaluate(
     elif result.dont_write:
         refuse(ctx, {"out", "fresh"}, "does not go with --dont-write")
         with tempfile.TemporaryDirectory() as folder:
-            _run_all(tasks, spec, Path(folder), asking, overwrite=False)
+            _run_all(tasks, spec, Path(folder), asking)
     else:
-        _run_all(tasks, spec, result.out, asking, overwrite=result.fresh)
+        _run_all(tasks, spec, result.out, asking)
 
 
 def _rescore_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, stored: Path | None) -> None:
@@ -234,33 +234,20 @@ def _rescore_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, stored: P
         typer.echo(result_text(result))
 
 
-def _run_all(
-    tasks: Sequence[Task],
-    spec: JudgeSpec,
-    folder: Path,
-    asking: AskingFlags,
-    *,
-    overwrite: bool,
-) -> None:
+def _run_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, asking: AskingFlags) -> None:
     """The plain task, and every attack that applies to any of its pairs."""
     with contextlib.closing(Kept()) as kept:
         for task in tasks:
             try:
-                _run(task, spec, folder, asking, kept, overwrite=overwrite)
+                _run(task, spec, folder, asking, kept)
             except NothingToAttackError as error:
                 typer.echo(f"left out: {error}", err=True)
 
 
-def _run(
-    task: Task,
-    spec: JudgeSpec,
-    folder: Path,
-    asking: AskingFlags,
-    kept: Kept,
-    *,
-    overwrite: bool,
-) -> None:
+def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: Kept) -> None:
     path = result_path(folder, task, spec)
+    if asking.fresh:
+        forget_run(rows_path(path))
 
     with contextlib.ExitStack() as stack:
 
@@ -280,7 +267,6 @@ def _run(
             make_context=make_context,
             run=asking.run,
             in_batch=asking.batch,
-            overwrite=overwrite,
             kept=kept,
         )
     typer.echo(summary(counts), err=True)

@@ -61,6 +61,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report demo": ("report demo outputs/demo/report.json --out report.html",),
     "report data": ("report data pairs.jsonl --out pairs.html",),
     "report leaderboard": ("report leaderboard results/a.json results/b.json --out board.html",),
+    "cache list": ("cache list",),
+    "cache prune": ("cache prune --older-than-days 30",),
     "sandbox check": ("sandbox check --sandbox-level L3",),
     "sandbox explain": ("sandbox explain tests.py", "sandbox explain mbpp+"),
     "doctor": ("doctor",),

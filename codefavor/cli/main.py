@@ -34,6 +34,7 @@ VERBS = {
     "evaluate": "Measure judges and models.",
     "rank": "The best of several programs for each problem, by any judge.",
     "report": "Write HTML reports.",
+    "cache": "List and prune cached responses.",
     "sandbox": "Prove the isolation of the sandbox.",
 }
 

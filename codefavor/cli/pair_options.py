@@ -143,6 +143,7 @@ class PairFlags:
         options = flags.parse_options(self.judge_options or [])
         own = Context(
             make_backend(self.judge_backend, **options),
+            seed=self.seed,
             answers=context.answers,
             prices=context.prices,
         )

@@ -32,7 +32,7 @@ from codefavor.evaluation.rank_step import (
 from codefavor.journal import read_journal
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
-from codefavor.records import Problem, Row, file_sha256
+from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.sources.problems import load_problems
 
@@ -109,7 +109,6 @@ def command(
                 "step": "rank",
                 "method": chosen,
                 "criteria": criteria,
-                "completions_sha256": file_sha256(completions),
                 "problems_sha256": problems_sha256(known.values()),
                 "judge": spec.describe(made, backends),
                 "code_version": __version__,

@@ -9,16 +9,15 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.cli.engine_options import RerunChanged, SandboxLevel, data_folder, forget_run
 from codefavor.engine import Context, TerminalProgress
-from codefavor.engine.output import run_to_file
+from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
-from codefavor.records import file_sha256, read_rows
+from codefavor.records import read_rows
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import (
     as_json,
     join_with_problems,
-    problems_sha256,
     score_completions,
     summarize,
 )
@@ -48,6 +47,10 @@ def command(
     retry_errors: Annotated[
         bool, typer.Option(help="Run again what ended as an error of the sandbox.")
     ] = False,
+    rerun_changed: RerunChanged = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew: forget this output, run everything again.")
+    ] = False,
 ) -> None:
     """Score a file of completions; the same command after a kill goes on where it was."""
     if not completions.is_file():
@@ -56,11 +59,11 @@ def command(
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))
     n_workers = workers or os.cpu_count() or 1
+    if fresh:
+        forget_run(journal_of(out))
     with SandboxPool(n_workers, required_level=sandbox_level, accept=accept) as pool:
         manifest = {
             "step": "score",
-            "completions_sha256": file_sha256(completions),
-            "problems_sha256": problems_sha256(known.values()),
             "limits": asdict(limits),
             "sandbox_level": pool.level,
             "accept": accept,
@@ -74,6 +77,7 @@ def command(
             concurrency=2 * n_workers,
             progress=TerminalProgress(),
             retry_errors=retry_errors,
+            rerun_changed=rerun_changed,
             label="score",
         )
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}

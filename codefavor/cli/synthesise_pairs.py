@@ -15,7 +15,7 @@ from codefavor.backends import Backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.pair_options import PairFlags
 from codefavor.engine import Step
-from codefavor.engine.output import journal_of, write_results
+from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
@@ -168,6 +168,7 @@ def _run(
                 "input": about,
             },
             expand=_pairs_of,
+            beside={_good_enough(out): _good_enough_of},
             context=checking.context,
             label="pairs",
         )
@@ -190,13 +191,17 @@ def _good_enough_of(row: Row) -> Iterator[Row]:
         yield row
 
 
+def _good_enough(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.good_enough.jsonl")
+
+
 def _write_others(out: Path, pairs: PairFlags) -> int:
     """The drafts that were good enough beside the pairs, and the pairs balanced, where asked.
 
     Returns how many drafts were good enough.
     """
-    beside = out.with_name(f"{out.stem}.good_enough.jsonl")
-    n_good = write_results(journal_of(out), beside, _good_enough_of)
+    beside = _good_enough(out)
+    n_good = len(beside.read_bytes().splitlines())
     if n_good:
         typer.echo(f"{n_good} good enough -> {beside}")
     else:

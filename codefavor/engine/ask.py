@@ -1,4 +1,4 @@
-"""How one request gets its answer: kept answers, budget, caps, sending, retrying, giving up."""
+"""How one request gets its answer: cache, budget, caps, sending, retrying, giving up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.answers import AnswerStore, answer_key
+from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.budget import BudgetTracker, TokenForecast
 from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 OVERLOAD_REASONS = frozenset({"rate_limited", "overloaded"})
 # Shorter pauses are part of asking fast; longer ones leave a user wondering.
 _ANNOUNCED_PAUSE_S = 5.0
+# With a 200 and a bill: the server says that it failed in the middle of an answer.
+_FAILED_FINISHES = frozenset({"other:error", "other:abort", "other:insufficient_system_resource"})
 
 
 class RunEnding(Exception):
@@ -52,7 +54,7 @@ class ModelClient:
         budget: BudgetTracker,
         answers: AnswerStore | None,
         clock: Clock,
-        rng: random.Random,
+        seed: int,
         max_concurrency: int,
         report: Callable[[str], None] = logger.warning,
     ) -> None:
@@ -62,7 +64,8 @@ class ModelClient:
         self._limits = limits
         self._answers = answers
         self._clock = clock
-        self._rng = rng
+        self._seed = seed
+        self._rng = random.Random(seed)
         self._in_flight = ConcurrencyLimiter(
             max_concurrency, clock, start=backend.start_concurrency
         )
@@ -71,6 +74,8 @@ class ModelClient:
         self._health = RequestHealth()
         self._report = report
         self._identity = backend.identity
+        if answers is not None:
+            answers.reserve(max_concurrency)
         self._same: dict[bytes, asyncio.Future[Response]] = {}
         self._ending = asyncio.Event()
         # Why nothing more may be asked, though answers in flight still end their rows.
@@ -82,9 +87,7 @@ class ModelClient:
         Raises BackendError if this request failed for good, BudgetError, RunStopped, RunEnding,
         and JournalError once an answer could not be kept.
         """
-        if self._must_stop is not None:
-            raise self._must_stop
-        key = answer_key(self._identity, request, row_id, occurrence)
+        key = answer_key(self._identity, request, self._seed, row_id, occurrence)
         while key in self._same:
             # Shielded: the one who waits may be cancelled without cancelling the one who asks.
             return await asyncio.shield(self._same[key])
@@ -118,11 +121,16 @@ class ModelClient:
         self._in_flight.open_wide()
 
     async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
+        # This answer is paid for and may still end its row; the next question is not asked.
         try:
-            await answers.keep(key, response)
+            await answers.keep(key, response, self._identity)
         except JournalError as error:
-            # This answer is paid for and may still end its row; the next question is not asked.
-            self._must_stop = error
+            self._must_stop = self._must_stop or error
+        if answers.is_disk_full and self._must_stop is None:
+            self._must_stop = JournalError(
+                f"{answers.path}: the disk is full; free some space and run the same command "
+                "again, no response is lost"
+            )
 
     async def _send_until_answered(self, request: Request) -> Response:
         attempt = 0
@@ -145,6 +153,7 @@ class ModelClient:
             await self._pause(wait)
 
     async def _send_once(self, request: Request) -> Response:
+        self._stop_if_ending()
         reservation = await self.budget.reserve(self._forecast.at_most(request))
         ledger = self.budget.ledger
         try:
@@ -168,10 +177,12 @@ class ModelClient:
         if response.text and not usage.input_tokens and not usage.output_tokens:
             # The server does not count, which does not make its answers free.
             ledger.leave_unsettled(reservation)
-            return response
-        self.budget.settle(reservation, usage)
-        permit.settle(usage.input_tokens, usage.output_tokens)
-        self._forecast.learn(request, usage)
+        else:
+            self.budget.settle(reservation, usage)
+            permit.settle(usage.input_tokens, usage.output_tokens)
+            self._forecast.learn(request, usage)
+        if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
+            raise failed_answer(response, reason)
         return response
 
     def _note_success(self, response: Response) -> None:
@@ -234,3 +245,12 @@ class ModelClient:
             raise self._must_stop
         if self._ending.is_set():
             raise RunEnding
+
+
+def failed_answer(response: Response, reason: str) -> BackendError:
+    """The error of an answer that cannot be used; worth a retry where the server failed in it."""
+    return BackendError(
+        f"the answer is unusable (finish reason {response.finish_reason})",
+        retryable=response.finish_reason in _FAILED_FINISHES,
+        reason=reason,
+    )

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.answers import AnswerStore, answer_key
-from codefavor.engine.ask import RowPending
+from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
+from codefavor.engine.ask import RowPending, failed_answer
 from codefavor.engine.batch_jobs import BatchService, Job, JobWriter, State
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, make_budget_tracker
 from codefavor.engine.context import Context
@@ -27,7 +27,7 @@ from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import Price, PriceTable
 from codefavor.engine.runner import Counts, Step, run
-from codefavor.errors import BackendError, ConfigError
+from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.journal import Journal
 from codefavor.records import Row
 
@@ -50,11 +50,12 @@ class BatchRun:
         poll_s: float = 60.0,
         max_attempts: int = 3,
         retry_errors: bool = False,
+        rerun_changed: bool = False,
         concurrency: int = 64,
         report: Callable[[str], None] = logger.info,
     ) -> None:
         if context.answers is None or context.backend is None:
-            raise ConfigError("batch mode needs a backend and a file of kept answers")
+            raise ConfigError("batch mode needs a backend and a cache of responses")
         self._step, self._rows, self._journal = step, rows, journal
         self._service, self._context = service, context
         self._backend: Backend = context.backend
@@ -62,12 +63,12 @@ class BatchRun:
         self._budget, self._limits = budget or Budget(), limits
         self._poll_s, self._max_attempts = poll_s, max_attempts
         self._report, self._reported = report, ""
-        self._retry_errors, self._concurrency = retry_errors, concurrency
+        self._retry_errors = retry_errors
+        self._options: dict[str, Any] = {"concurrency": concurrency, "rerun_changed": rerun_changed}
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._state = State.load(self.folder)
+        self._state = State.load(self.folder, self._answers.newest())
         self._passes: list[Counts] = []
-        # Keys of this call: answered by its jobs, and found among the kept answers.
         self._collected: set[str] = set()
         self._kept: set[str] = set()
         if retry_errors:
@@ -94,9 +95,7 @@ class BatchRun:
             for name in ("n_ok", "n_rejected", "n_error")
         )
         n_before = n_ok + n_rejected + n_error - counts.n_ok - counts.n_rejected - counts.n_error
-        reasons: Counter[str] = Counter()
-        for one in self._passes:
-            reasons.update(one.reasons)
+        reasons = sum((Counter(one.reasons) for one in self._passes), Counter[str]())
         return dataclasses.replace(
             counts,
             n_ok=n_ok,
@@ -149,10 +148,8 @@ class BatchRun:
 
     async def _pass(self, writer: JobWriter | None) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
-        asks = _PutAside(self, writer)
-        return await self._run(
-            retry_errors=self._retry_errors and writer is not None, put_aside=asks
-        )
+        is_retry = self._retry_errors and writer is not None
+        return await self._run(retry_errors=is_retry, put_aside=_PutAside(self, writer))
 
     async def _run(self, **options: Any) -> Counts:
         counts = await run(
@@ -160,7 +157,7 @@ class BatchRun:
             self._rows(),
             self._journal,
             context=self._context,
-            concurrency=self._concurrency,
+            **self._options,
             **options,
         )
         self._passes.append(counts)
@@ -255,7 +252,9 @@ class BatchRun:
                 if self._answers.get(bytes.fromhex(key)) is None:
                     self._collected.add(key)
                     ledger.add(outcome.usage, budget.cost(outcome.usage))
-                    self._answers.put(bytes.fromhex(key), outcome)
+                    self._answers.put(bytes.fromhex(key), outcome, self._backend.identity)
+                if reason := unusable_reason(outcome):
+                    self._note_failure(key, failed_answer(outcome, reason))
             else:
                 if outcome.may_be_paid:
                     most = TokenForecast().at_most(requests[key])
@@ -292,15 +291,18 @@ class _PutAside:
         self._identity = batch._backend.identity
 
     async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
-        """The kept answer. Raises BackendError for a final failure, else RowPending."""
-        raw_key = answer_key(self._identity, request, row_id, occurrence)
-        kept = self._batch._answers.get(raw_key)
+        """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
+        seed = self._batch._context.seed
+        raw_key = answer_key(self._identity, request, seed, row_id, occurrence)
+        kept = self._batch._answers.get(raw_key, since=self._batch._state.since)
         key = raw_key.hex()
         if kept is not None:
-            if key not in self._batch._collected:
+            if kept.is_cached:
                 self._batch._kept.add(key)
             return kept
         failure = self._batch._state.failures.get(key)
+        if failure is not None and failure[0] == "filtered_answer":
+            raise Rejected(*failure)
         if failure is not None:
             raise BackendError(failure[1], retryable=False, reason=failure[0])
         if self._writer is not None:

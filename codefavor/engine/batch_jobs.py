@@ -70,16 +70,17 @@ class State:
     jobs: list[Job] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    since: int = 0  # what came into the cache later was asked by these jobs
 
     @classmethod
-    def load(cls, folder: Path) -> State:
-        """What an earlier call left, if anything."""
+    def load(cls, folder: Path, newest: int) -> State:
+        """What an earlier call left; else a beginning, with the `newest` entry of the cache."""
         path = folder / "state.json"
         if not path.exists():
-            return cls()
+            return cls(since=newest)
         row = json.loads(path.read_text(encoding="utf-8"))
         failures = {key: (reason, text) for key, (reason, text) in row["failures"].items()}
-        return cls([Job(**job) for job in row["jobs"]], row["attempts"], failures)
+        return cls([Job(**job) for job in row["jobs"]], row["attempts"], failures, row["since"])
 
     def save(self, folder: Path) -> None:
         """Write it whole or not at all."""

@@ -25,7 +25,7 @@ from codefavor.engine.clock import Clock, SystemClock
 from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
-from codefavor.errors import ConfigError, Rejected
+from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.records import content_id
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Asks(Protocol):
 class Context:
     """What a step may use. The runner hands each row its own copy.
 
-    `answers` keeps what was paid for; without it, a row that is interrupted between two of its
+    `answers` caches what was paid for; without it, a row that is interrupted between two of its
     questions asks the first one again. `prices` None means the shipped table. `others` are
     backends that a step asks through contexts of its own; they are released with the run.
     """
@@ -62,15 +62,22 @@ class Context:
     _client: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
     _used: dict[str, Usage] = field(default_factory=dict, repr=False)
+    _responses: list[int] = field(default_factory=lambda: [0, 0], repr=False)
     _others: OtherClients | None = field(default=None, repr=False)
 
     @property
     def used(self) -> dict[str, Usage]:
-        """The tokens of all answers this row has had, those that were kept from earlier too.
+        """The tokens of all answers this row has had, cached ones too.
 
         By "backend:model", as prices are.
         """
         return dict(self._used)
+
+    @property
+    def n_responses(self) -> tuple[int, int]:
+        """How many answers this row has had, and how many of them came from the cache."""
+        n, n_cached = self._responses
+        return n, n_cached
 
     async def ask(
         self,
@@ -83,9 +90,10 @@ class Context:
     ) -> Response:
         """The model's answer, with the store, caps, budget and retries of the run applied.
 
-        Raises Rejected (`empty_answer`, `filtered_answer`, `truncated_answer`, `other_answer`)
-        for an answer whose finish reason is not in `accept`, or, unless it `may_be_empty` (say,
-        where the log-probabilities are what was asked for), without any text.
+        An answer whose finish reason is not in `accept` or, unless it `may_be_empty` (say, where
+        the log-probabilities are what was asked for), has no text is none. Raises Rejected where
+        that is the model's doing (`filtered_answer`, `truncated_answer`), and BackendError, which
+        --retry-errors asks again, where it is the server's (`empty_answer`, `other_answer`).
         """
         request = Request(messages, sampling or Sampling(), tuple(stop))
         response = await self._ask(request)
@@ -94,7 +102,7 @@ class Context:
             for answer in response.answers()
         ]
         if all(problems):
-            raise Rejected(problems[0], f"finish reason {response.finish_reason}")
+            raise _failure(problems[0], f"finish reason {response.finish_reason}")
         return response
 
     async def samples(
@@ -103,7 +111,7 @@ class Context:
         """`sampling.n` answers, whatever their finish reasons; one request where that is possible.
 
         A backend that answers once per request is asked n times at once, with seeds of their
-        own. Raises Rejected, as `ask` does, if not one of the answers has any text.
+        own. Raises as `ask` does if not one of the answers has any text.
         """
         if sampling.n == 1 or self.can("n"):
             answers = (await self._ask(Request(messages, sampling, tuple(stop)))).answers()
@@ -111,7 +119,7 @@ class Context:
             answers = await self._ask_each(messages, sampling, tuple(stop))
         problems = [_problem(answer, DEFAULT_ACCEPT) for answer in answers]
         if all(problems) and not any(answer.text.strip() for answer in answers):
-            raise Rejected(problems[0], f"all {len(answers)} answers")
+            raise _failure(problems[0], f"all {len(answers)} answers")
         return answers
 
     async def _ask_each(
@@ -137,12 +145,18 @@ class Context:
         """A generator that depends on the run's seed and the row alone, never on order."""
         return random.Random(derived_seed(self.seed, row_id))
 
-    def for_row(self, row_id: str) -> Context:
-        """A copy that counts the questions of one row."""
+    def for_row(self, row_id: str, *, counted_in: Context | None = None) -> Context:
+        """A copy that counts the questions of one row.
+
+        Its answers count as those of `counted_in` too: the row's own context, where another asks.
+        """
         row_context = self._copied()
         row_context.row_id = row_id
         row_context._n_asked = 0
         row_context._used = {}
+        row_context._responses = [0, 0]
+        if counted_in is not None:
+            row_context._used, row_context._responses = counted_in._used, counted_in._responses
         return row_context
 
     def with_client(self, client: Asks | None, others: OtherClients | None = None) -> Context:
@@ -184,7 +198,7 @@ class Context:
             budget=make_budget_tracker(budget, price, spec, ledger),
             answers=self.answers,
             clock=self.clock,
-            rng=random.Random(self.seed),
+            seed=self.seed,
             max_concurrency=max_concurrency,
             **options,
         )
@@ -198,6 +212,8 @@ class Context:
             raise ConfigError("this step asks a model, and no backend was given")
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
         response = await self._client.ask(request, self.row_id, occurrence)
+        self._responses[0] += 1
+        self._responses[1] += response.is_cached
         if self.backend is not None:
             spec = f"{self.backend.name}:{self.backend.model}"
             self._used[spec] = self._used.get(spec, Usage()) + response.usage
@@ -243,6 +259,12 @@ class OtherClients:
 def derived_seed(seed: int, name: str) -> int:
     """A seed below 2^31 that depends on both, the same on every machine and version."""
     return int(content_id(seed, name)[:8], 16) & 0x7FFFFFFF
+
+
+def _failure(reason: str, detail: str) -> Rejected | BackendError:
+    if reason in ("filtered_answer", "truncated_answer"):
+        return Rejected(reason, detail)
+    return BackendError(f"{reason}: {detail}", retryable=False, reason=reason)
 
 
 def _problem(answer: Response, accept: Sequence[str]) -> str:

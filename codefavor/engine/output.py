@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 import pickle
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +18,16 @@ from codefavor.engine.batch_jobs import BatchService
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.runner import Counts, Step, run_sync
 from codefavor.errors import ConfigError
-from codefavor.journal import Journal, ok_positions, read_record_at
+from codefavor.journal import (
+    Journal,
+    Responses,
+    note_responses,
+    ok_positions,
+    read_record_at,
+)
 from codefavor.records import Row, write_rows
+
+logger = logging.getLogger(__name__)
 
 Expand = Callable[[Row], Iterator[Row]]
 
@@ -37,16 +47,18 @@ def run_to_file(
     *,
     manifest: Mapping[str, Any],
     expand: Expand | None = None,
+    beside: Mapping[Path, Expand] | None = None,
     **options: Any,
 ) -> Counts:
     """Run a step over rows with the journal of `out`, then write `out` from what ended ok.
 
     `options` go to the runner. The rows of `out` are sorted by the id of their input row, so
-    the file does not depend on which answers came first; `expand` makes several of each.
+    the file does not depend on which answers came first; `expand` makes several of each, or
+    none. `beside` are further files made so from the same results.
     """
     with Journal.open(journal_of(out), manifest) as journal:
         counts = run_sync(step, rows, journal, **options)
-        write_results(journal.path, out, expand)
+        _finish(journal, {out: expand, **(beside or {})})
     return counts
 
 
@@ -58,6 +70,7 @@ def batch_to_file(
     *,
     manifest: Mapping[str, Any],
     expand: Expand | None = None,
+    beside: Mapping[Path, Expand] | None = None,
     wait: bool = True,
     **options: Any,
 ) -> Counts:
@@ -66,23 +79,42 @@ def batch_to_file(
         batch = BatchRun(step, lambda: rows, journal, service, **options)
         counts = run_interruptibly(lambda event: batch.run(wait=wait, interrupted=event))
         if not counts.n_pending:
-            write_results(journal.path, out, expand)
+            _finish(journal, {out: expand, **(beside or {})})
     return counts
 
 
-def write_results(journal: Path, out: Path, expand: Expand | None = None) -> int:
-    """Write what ended ok as JSONL, sorted by id; returns the number of rows."""
+def _finish(journal: Journal, files: Mapping[Path, Expand | None]) -> None:
+    """Write the files from the rows of this input, and into the manifest what they rest on."""
+    for out, expand in files.items():
+        responses = Responses()
+        others = Counter[str]()
+        write_rows(out, _rows_at(journal.path, _ended_here(journal, responses, others), expand))
+    note_responses(journal.path, responses)
+    if others:
+        words = "%s: %d results of rows that are not in this input; they stay there"
+        logger.warning(words, journal.path, others["ok"])
 
-    def results() -> Iterator[Row]:
-        with open(journal, "rb") as handle:
-            for _, position in sorted_outside(ok_positions(journal), journal.parent):
-                row = read_record_at(handle, position)["row"]
-                if expand is None:
-                    yield row
-                else:
-                    yield from expand(row)
 
-    return write_rows(out, results())
+def _ended_here(
+    journal: Journal, responses: Responses, others: Counter[str]
+) -> Iterator[tuple[str, int]]:
+    for row_id, position in ok_positions(journal.path, responses):
+        if journal.input_ids is None or row_id in journal.input_ids:
+            yield row_id, position
+        else:
+            others["ok"] += 1
+
+
+def _rows_at(
+    journal: Path, ended: Iterable[tuple[str, int]], expand: Expand | None
+) -> Iterator[Row]:
+    with open(journal, "rb") as handle:
+        for _, position in sorted_outside(ended, journal.parent):
+            row = read_record_at(handle, position)["row"]
+            if expand is None:
+                yield row
+            else:
+                yield from expand(row)
 
 
 def sorted_outside(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sized
+from collections.abc import Awaitable, Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.ledger import Ledger, Spent, ledger_path
 from codefavor.engine.limits import Limits
 from codefavor.engine.progress import NoProgress, Progress
+from codefavor.engine.rows_to_do import RowsToDo
 from codefavor.errors import (
     BackendError,
     BudgetError,
@@ -27,7 +28,6 @@ from codefavor.errors import (
     Rejected,
     SandboxError,
 )
-from codefavor.idset import IdSet
 from codefavor.journal import Journal
 from codefavor.records import Row
 
@@ -45,7 +45,7 @@ class Counts:
     n is the sum of ok, rejected, error, resumed, duplicates and pending. `n_resumed` rows had
     ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
-    `n_requests` were sent, `n_from_store` answered without sending; tokens and dollars are
+    `n_requests` were sent, `n_from_store` answered from the cache; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
     have no known cost (timeouts, kills, unreadable answers): at most `unsettled_usd` in all.
     """
@@ -79,6 +79,7 @@ async def run(
     budget: Budget | None = None,
     progress: Progress | None = None,
     retry_errors: bool = False,
+    rerun_changed: bool = False,
     stop_rule: StopRule | None = None,
     label: str = "rows",
     interrupted: asyncio.Event | None = None,
@@ -88,13 +89,15 @@ async def run(
     """Apply `step` to each row that has not ended yet; each ends as exactly one record.
 
     Rows are read as they are needed: at most `concurrency` are in memory. An exception in a
-    step ends its row as an error; with `retry_errors`, rows that ended so run again. Setting
+    step ends its row as an error; with `retry_errors`, rows that ended so run again, with
+    `rerun_changed` those that were edited since they ended. Setting
     `interrupted` lets what is in flight arrive and then returns. With `put_aside` questions go
     there instead of to the backend, and rows that it leaves open (RowPending) stay to be done.
     `useless` says why a result is none all the same ("" for a good one), for the stop rule.
 
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
-    continues from there. Raises DataError for a row without an id.
+    continues from there. Raises DataError for a row without an id, and JournalError for rows
+    that were edited since they ended, which says how to go on.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
@@ -116,6 +119,7 @@ async def run(
             others=others,
             progress=progress,
             retry_errors=retry_errors,
+            rerun_changed=rerun_changed,
             health=RowHealth(stop_rule or StopRule()),
             useless=useless or (lambda row: ""),
         )
@@ -153,30 +157,34 @@ class _Loop:
         others: OtherClients | None,
         progress: Progress,
         retry_errors: bool,
+        rerun_changed: bool,
         health: RowHealth,
         useless: Callable[[Row], str],
     ) -> None:
-        self._retry_errors = retry_errors
         self._health = health
         self._useless = useless
         self._step = step
         self._total = len(rows) if isinstance(rows, Sized) else None
-        self._rows: Iterator[Row] = iter(rows)
         self._journal = journal
+        self._rows = RowsToDo(
+            rows,
+            journal,
+            retry_errors=retry_errors,
+            rerun_changed=rerun_changed,
+            skipped=self._skip,
+        )
         self._context = context
         self._client = client
         self._others = others
         self._progress = progress
-        self._done = journal.done_ids()
-        self._seen = IdSet()
         self._ended: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._ending: BaseException | None = None
         self._is_ending = False
-        self._n_old_errors = 0
 
     async def work(self, concurrency: int, label: str, interrupted: asyncio.Event | None) -> None:
         """Run the workers to the end, or to the first error that ends the run."""
+        self._rows.check()
         self._progress.start(label, self._total)
         watcher = asyncio.ensure_future(self._watch(interrupted)) if interrupted else None
         workers = [asyncio.ensure_future(self._worker()) for _ in range(concurrency)]
@@ -200,7 +208,7 @@ class _Loop:
             n_rejected=self._ended["rejected"],
             n_error=self._ended["error"],
             n_resumed=self._ended["resumed"],
-            n_old_errors=self._n_old_errors,
+            n_old_errors=self._rows.n_old_errors,
             n_duplicates=self._ended["duplicate"],
             n_pending=self._ended["pending"],
             reasons=dict(self._reasons.most_common()),
@@ -227,11 +235,13 @@ class _Loop:
 
     async def _worker(self) -> None:
         while not self._is_ending:
-            row = await self._next_row()
-            if row is None:
-                return
             try:
+                found = await self._rows.next()
+                if found is None:
+                    return
+                row, digest = found
                 record = await self._end_of(row)
+                record["input"] = digest
                 self._journal.append(record)
             except RunEnding:
                 return
@@ -243,34 +253,18 @@ class _Loop:
                 return
             self._note(record)
 
-    async def _next_row(self) -> Row | None:
-        """The next row that has not ended; None after the last."""
-        for index, row in enumerate(self._rows, start=1):
-            row_id = row.get("id")
-            if not isinstance(row_id, str) or not row_id:
-                raise DataError(
-                    f"row {sum(self._ended.values()) + 1} of the input has no 'id' (a non-empty "
-                    f"string); its fields are {', '.join(sorted(row)) or 'none'}"
-                )
-            if not self._seen.add(row_id):
-                logger.warning("the id %s occurs again in the input; its first row counts", row_id)
-                self._skip("duplicate")
-            elif row_id in self._done and not self._is_to_retry(row_id):
-                self._n_old_errors += self._journal.is_error(row_id)
-                self._skip("resumed")
-            else:
-                return row
-            if index % 1000 == 0:
-                await asyncio.sleep(0)
-        return None
-
-    def _is_to_retry(self, row_id: str) -> bool:
-        return self._retry_errors and self._journal.is_error(row_id)
-
     async def _end_of(self, row: Row) -> Row:
+        context = self._context.for_row(row["id"])
+        record = await self._outcome(row, context)
+        n_responses, n_cached = context.n_responses
+        if n_responses:
+            record["n_responses"], record["n_cached"] = n_responses, n_cached
+        return record
+
+    async def _outcome(self, row: Row, context: Context) -> Row:
         row_id: str = row["id"]
         try:
-            result = await self._step(row, self._context.for_row(row_id))
+            result = await self._step(row, context)
         except Rejected as error:
             return {
                 **_record(row_id, "rejected", error.reason, error.detail),

@@ -8,6 +8,7 @@ from codefavor.backends.base import Backend, Usage
 from codefavor.engine.context import Context
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts
+from codefavor.journal import Responses
 from codefavor.judges.base import Judge
 from codefavor.judges.jury import Cascade
 from codefavor.judges.spec import JudgeSpec
@@ -46,7 +47,9 @@ def usage_of(
         "output_tokens": total.output_tokens,
         "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
         "n_priced": sum("usage" in row for row in rows),
-        # What was paid on this journal: less, where answers were kept from another run.
+        # Of all records, and how many of them nobody was asked for.
+        **Responses(records).to_row(),
+        # What was paid on this journal: less, where responses of another run were cached.
         "usd_paid": counts.usd if asks else None,
         # CPU seconds of this process for the pairs of this call, loading a model not counted;
         # None where others do the work: a server, or the processes of the sandbox.

@@ -21,13 +21,19 @@ from codefavor.benchmarks.item_tests import tests_of
 from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items, why_useless
 from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.engine.context import Context
-from codefavor.engine.ledger import ledger_path
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.controls import judge_now
-from codefavor.evaluation.results import items_sha256, rescore, result_of
+from codefavor.evaluation.results import rescore, result_of
 from codefavor.evaluation.run_usage import is_elsewhere, usage_of
-from codefavor.journal import Journal, manifest_path, read_journal, rewrite_journal
+from codefavor.journal import (
+    Journal,
+    Responses,
+    manifest_path,
+    note_responses,
+    read_journal,
+    rewrite_journal,
+)
 from codefavor.judges.base import BatchJudge, Judge
 from codefavor.judges.llm import LlmJudge
 from codefavor.judges.ngram import NgramJudge
@@ -239,7 +245,6 @@ def run_task(
     make_context: Any = None,
     run: Callable[..., Counts] | None = None,
     in_batch: bool = False,
-    overwrite: bool = False,
     kept: Kept | None = None,
 ) -> tuple[Row, Counts]:
     """Judge all pairs (those not yet in its journal) and write the result file.
@@ -254,8 +259,6 @@ def run_task(
     kept = kept or Kept()
     backends = kept.backends_of(spec, backend_options)
     backend = next(iter(backends.values()), None)
-    if overwrite:
-        _forget(rows_path(out))
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, spec, items, stack)
         judge = kept.judges.get(spec) or spec.make_judge(backends, items, bench)
@@ -264,7 +267,7 @@ def run_task(
         described = spec.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
-        manifest = _manifest(task, described, items)
+        manifest = _manifest(task, described)
         context = make_context(backend) if make_context is not None else Context(backend=backend)
         context.others = tuple(backends.values())[1:]
         started = time.process_time()
@@ -280,7 +283,9 @@ def run_task(
     if counts.n_pending:
         return {}, counts
     cpu_s = time.process_time() - started
-    records = list(read_journal(rows_path(out)))
+    judged = {item["id"] for item in items}
+    records = [record for record in read_journal(rows_path(out)) if record["id"] in judged]
+    note_responses(rows_path(out), Responses(records))
     result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge):
         result["prompt_sha256"] = judge.prompt_sha256
@@ -291,18 +296,12 @@ def run_task(
     return result, counts
 
 
-def _forget(journal: Path) -> None:
-    for path in (journal, manifest_path(journal), ledger_path(journal)):
-        path.unlink(missing_ok=True)
-
-
-def _manifest(task: Task, judge: Row, items: Sequence[Row]) -> Row:
+def _manifest(task: Task, judge: Row) -> Row:
     return {
         "step": "evaluate",
         "benchmark": task.benchmark,
         "judge": judge,
         "settings": task.settings(),
-        "items_sha256": items_sha256(items),
         "code_version": __version__,
     }
 

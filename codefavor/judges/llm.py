@@ -103,7 +103,7 @@ class LlmJudge:
         self._ask: Ask | None = None
 
     def with_context(self, context: CanAsk) -> LlmJudge:
-        """The same judge asking through a runner's context (limits, budget, stored answers)."""
+        """The same judge asking through a runner's context (limits, budget, cached responses)."""
         bound = copy.copy(self)
         bound._ask = context.through(self.backend).ask
         return bound

@@ -123,7 +123,8 @@ def judged_pairs(records: Iterable[Row]) -> list[JudgedPair]:
                 f"row {record.get('id')!r} holds no verdicts; expected a row that "
                 "`codefavor evaluate` wrote"
             )
-        verdicts = {order: Verdict.from_row(one) for order, one in row["verdicts"].items()}
+        where = f"verdict of {row['id']}"
+        verdicts = {order: Verdict.from_row(one, where) for order, one in row["verdicts"].items()}
         cluster = row.get("problem_id") or row["id"]
         pairs[row["id"]] = JudgedPair(row["id"], cluster, row.get("level", ""), verdicts)
     return list(pairs.values())

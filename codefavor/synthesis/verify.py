@@ -178,7 +178,7 @@ class Verifier:
     async def _by_judge(self, pair: PairInProgress, context: Context) -> None:
         asking = context
         if self.judge_context is not None:
-            asking = self.judge_context.for_row(context.row_id)
+            asking = self.judge_context.for_row(context.row_id, counted_in=context)
         assert asking.backend is not None
         mode: Mode = "auto"
         if asking is context:

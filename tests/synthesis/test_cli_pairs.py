@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from codefavor.cli.synthesise import app
 from codefavor.errors import CodefavorError
+from codefavor.journal import read_journal
 from codefavor.records import Preference, Row, read_records
 from tests.kit.teacher import COMMIT, DRAFT
 
@@ -144,6 +145,11 @@ def test_a_judge_of_another_backend_is_asked_and_its_cost_is_shown(tmp_path: Pat
     assert "judge fake:scripted:sections: 4 requests" in done.stdout
     pairs = read_records(tmp_path / "o.jsonl", Preference)
     assert [pair.evidence["judge"]["choice"] for pair in pairs] == ["A", "A"]
+    # Both orders of the judge count with the teacher's answer, and none of them was cached.
+    records = list(read_journal(tmp_path / "o.jsonl.journal"))
+    assert [(one["n_responses"], one["n_cached"]) for one in records] == [(3, 0), (3, 0)]
+    manifest = json.loads((tmp_path / "o.jsonl.journal.manifest.json").read_text())
+    assert manifest["responses"] == {"n_responses": 6, "n_cached": 0, "share_cached": 0.0}
 
 
 def test_a_dry_run_shows_prompts_and_writes_nothing(tmp_path: Path) -> None:

@@ -50,7 +50,13 @@ class BackendError(CodefavorError):
 
     `retry_after_s` is the server's own wish in seconds, None when it stated none.
     `reason` is a short stable name for counting (`rate_limited`, `bad_request`, ...).
+    `may_be_paid`: the request may have been answered, and charged, all the same; None takes what
+    the reason says: a server that refuses charges nothing, a lost or unreadable answer may.
     """
+
+    _MAY_BE_PAID = frozenset(
+        {"timeout", "connection", "bad_gateway", "bad_json", "bad_schema", "backend_error"}
+    )
 
     def __init__(
         self,
@@ -59,8 +65,10 @@ class BackendError(CodefavorError):
         retryable: bool,
         retry_after_s: float | None = None,
         reason: str = "backend_error",
+        may_be_paid: bool | None = None,
     ) -> None:
         super().__init__(message)
+        self.may_be_paid = reason in self._MAY_BE_PAID if may_be_paid is None else may_be_paid
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.reason = reason

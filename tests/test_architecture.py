@@ -18,7 +18,7 @@ DRAWN = set(re.findall(r"(\w+) > (\w+)", DRAWING))
 ENVIRONMENT = {
     "hub.py": {"HF_HUB_OFFLINE"},
     "backends/anthropic_api.py": {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"},
-    "backends/bedrock.py": {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"},
+    "backends/bedrock.py": {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_REGION", "AWS_ROLE_ARN"},
     "backends/embedded.py": {"XDG_CACHE_HOME"},
     "backends/gemini.py": {"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"},
     "backends/openai_api.py": {"OPENAI_BASE_URL", "OPENAI_API_KEY"},

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from codefavor.engine.budget import read_spent
+from codefavor.engine.ledger import read_spent
 from codefavor.errors import DataError
 from codefavor.journal import manifest_path, read_journal
 from codefavor.records import Preference, Row
@@ -101,8 +101,8 @@ def describe_run(journal: Path) -> Row:
         "rejected": dict(reasons["rejected"].most_common()),
         "errors": dict(reasons["error"].most_common()),
         "manifest": json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {},
-        "tokens": None if spent is None else spent[0].to_row(),
-        "usd": None if spent is None else spent[1],
+        "tokens": None if spent is None else spent.usage.to_row(),
+        "usd": None if spent is None else spent.usd,
     }
 
 

@@ -87,7 +87,7 @@ class AnthropicBackend(BaseBackend):
         except self._anthropic.APIStatusError as error:
             reply = error.response
             refused = error_of(reply.status_code, reply.headers, reply.content, str(reply.url))
-            raise with_hint(refused) from error
+            raise with_hint(refused, request) from error
         except self._anthropic.APITimeoutError as error:
             raise BackendError(
                 "anthropic: no whole answer in time", retryable=True, reason="timeout"

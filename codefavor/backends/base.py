@@ -312,14 +312,33 @@ def unsupported(
     )
 
 
-def with_hint(error: BackendError) -> BackendError:
-    """The error, with what helps where a service refuses a parameter it was sent."""
-    if error.reason != "unsupported":
+# How servers say that they cannot fill in a JSON schema, or (Bedrock) cannot be made to use a tool.
+_SCHEMA_WORDS = re.compile(
+    r"response.?format|json.?schema|structured.?output|guided|grammar|tool.?(?:choice|use|config)",
+    re.I,
+)
+
+
+def with_hint(error: BackendError, request: Request) -> BackendError:
+    """The error, with what helps where a service refuses a parameter it was sent.
+
+    A refusal of the JSON schema that `request` asks for is `unsupported`, whatever it was called.
+    """
+    asks_schema = request.sampling.json_schema is not None
+    is_schema = asks_schema and _SCHEMA_WORDS.search(str(error)) is not None
+    if error.reason not in ("unsupported", *(("bad_request",) if is_schema else ())):
         return error
+    hint = "(leave a parameter out with --set 'omit=[\"temperature\"]')"
+    if is_schema:
+        hint = (
+            "(it cannot be made to answer by a JSON schema: use --mode reasoned for a judge, "
+            "--format sections for pairs)"
+        )
     return BackendError(
-        f"{error} (leave a parameter out with --set 'omit=[\"temperature\"]')",
+        f"{error} {hint}",
         retryable=error.retryable,
-        reason=error.reason,
+        reason="unsupported",
+        may_be_paid=error.may_be_paid,
     )
 
 

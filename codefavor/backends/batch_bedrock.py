@@ -68,7 +68,13 @@ class BedrockBatchService:
         """Upload and start. The token makes a second start the same job."""
         name = f"codefavor-{token}"
         source = self._key(f"{name}/input.jsonl")
-        await self._in_thread(self._s3.upload_file, str(file), self._bucket, source)
+        try:
+            await self._in_thread(self._s3.upload_file, str(file), self._bucket, source)
+        except BackendError as error:
+            where = f"s3://{self._bucket}/{self._prefix}"
+            raise BackendError(
+                f"{error} ({where})", retryable=error.retryable, reason=error.reason
+            ) from error
         reply = await self._in_thread(
             self._bedrock.create_model_invocation_job,
             jobName=name,

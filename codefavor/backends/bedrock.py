@@ -43,7 +43,8 @@ _CODES = {
 }
 _TOO_LONG = re.compile(r"too long|too many (?:input )?tokens|maximum.{0,40}tokens|context", re.I)
 _REFUSED = re.compile(
-    r"cannot both be specified|doesn['\u2019]t support|does not support|is deprecated", re.I
+    r"cannot both be specified|doesn['\u2019]t support|(?:is|are|does) not support|is deprecated",
+    re.I,
 )
 _CONVERSE_NAMES = {"top_p": "topP", "max_tokens": "maxTokens", "stop": "stopSequences"}
 _NO_MODEL = re.compile(r"model identifier is invalid|on-demand throughput isn", re.I)
@@ -113,9 +114,11 @@ class BedrockBackend(BaseBackend):
         """The model's answer. Raises BackendError."""
         payload = self.payload(request)
         loop = asyncio.get_running_loop()
-        return response_of(
-            await loop.run_in_executor(self._threads, self._converse, payload), request
-        )
+        try:
+            result = await loop.run_in_executor(self._threads, self._converse, payload)
+        except BackendError as error:
+            raise with_hint(error, request) from error
+        return response_of(result, request)
 
     async def close(self) -> None:
         """Close the connections and threads."""
@@ -139,6 +142,8 @@ def make_session(region: str | None, profile: str | None, role_arn: str | None) 
     except ImportError as error:
         raise MissingPackageError("boto3", "bedrock", "the backend 'bedrock'") from error
     try:
+        # boto3 reads AWS_DEFAULT_REGION alone; AWS's other tools, and pods, have AWS_REGION.
+        region = region or os.environ.get("AWS_REGION") or None
         session = boto3.Session(region_name=region, profile_name=profile)
     except BotoCoreError as error:
         raise ConfigError(f"the backend 'bedrock' cannot start: {error}") from error
@@ -183,6 +188,7 @@ def make_client(
 
 def call(function: Any) -> Mapping[str, Any]:
     """The result of one AWS call. Raises BackendError with a reason for whatever goes wrong."""
+    from boto3.exceptions import S3UploadFailedError
     from botocore import exceptions as aws
     from botocore.parsers import ResponseParserError
 
@@ -190,7 +196,13 @@ def call(function: Any) -> Mapping[str, Any]:
         result: Mapping[str, Any] = function()
         return result
     except aws.ClientError as error:
-        raise with_hint(error_of(error.response)) from error
+        raise error_of(error.response) from error
+    except S3UploadFailedError as error:
+        # boto3's own error hides what the service said.
+        said = error.__context__
+        if isinstance(said, aws.ClientError):
+            raise error_of(said.response) from error
+        raise BackendError(f"AWS: {error}", retryable=True, reason="connection") from error
     except ResponseParserError as error:
         raise BackendError(f"AWS: {error}", retryable=True, reason="bad_json") from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:

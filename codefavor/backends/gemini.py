@@ -156,13 +156,17 @@ class GeminiBackend(BaseBackend):
         ]
 
 
+# What may pass; a gateway's errors (502, 504) leave open whether the model answered.
+_PASSING = {500: "server_error", 502: "bad_gateway", 503: "overloaded", 504: "timeout"}
+
+
 def _error_of(error: Any) -> BackendError:
     message, code = str(error), int(error.code or 0)
     delay = _DELAY.search(message)
     if code == 429:
         reason, retryable = "rate_limited", True
-    elif code in (500, 502, 503, 504):
-        reason, retryable = ("overloaded" if code == 503 else "server_error"), True
+    elif code in _PASSING:
+        reason, retryable = _PASSING[code], True
     else:
         reason, retryable = _REASONS.get(code, "bad_request"), False
         if "API_KEY_INVALID" in message or "API key not valid" in message:

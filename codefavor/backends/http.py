@@ -32,7 +32,11 @@ _RETRYABLE_STATUSES = {
     409: "conflict",
     425: "overloaded",
     429: "rate_limited",
+    # Of a gateway that lost the server: its answer may be on the bill.
+    502: "bad_gateway",
     503: "overloaded",
+    504: "timeout",
+    524: "timeout",
     529: "overloaded",
 }
 # Servers agree on status codes but not on codes in the body; these words are what they share.

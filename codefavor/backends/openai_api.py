@@ -137,7 +137,7 @@ class OpenAIBackend(BaseBackend):
             if error.reason == "filtered":
                 return Response("", "filtered")
             if not _asks_for_newer_name(error, parameter):
-                raise with_hint(error) from error
+                raise with_hint(error, request) from error
             self._token_parameter = "max_completion_tokens"
             reply = await self.client.post(self.path, self.payload(request, extra))
         response = response_of(reply.body, request)

@@ -99,6 +99,7 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
             "it is asked so many times instead",
             retryable=False,
             reason="unsupported",
+            may_be_paid=True,
         )
     return Response(
         first.text,

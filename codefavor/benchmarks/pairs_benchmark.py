@@ -83,6 +83,12 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
     return step
 
 
+def why_useless(row: Row) -> str:
+    """ "undecided" for a judged row whose verdicts all are, for the runner's stop rule."""
+    choices = {verdict["choice"] for verdict in row["verdicts"].values()}
+    return "undecided" if choices == {"undecided"} else ""
+
+
 # The texts stay in the data file; a result names its pair by id.
 _LEFT_OUT = frozenset({"instruction", "criteria", "chosen", "rejected", "verdicts", "license"})
 

@@ -27,8 +27,10 @@ from codefavor.engine import (
     TerminalProgress,
 )
 from codefavor.engine.batch import BatchRun
+from codefavor.engine.health import describe_reasons
+from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import batch_to_file, journal_of, run_to_file
-from codefavor.engine.plan import Forecasted, forecast
+from codefavor.engine.plan import Forecasted, Later, forecast
 from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, forget_journal
@@ -50,6 +52,10 @@ Concurrency = Annotated[int, typer.Option(min=1, help="Most requests in flight."
 RequestsPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
 InputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
 OutputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
+MaxPause = Annotated[
+    float,
+    typer.Option(min=0, help="Longest pause in seconds that a server may ask for (else: stop)."),
+]
 BudgetUsd = Annotated[
     float | None, typer.Option(min=0, help="Stop before spending more than this.")
 ]
@@ -92,7 +98,10 @@ NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Submit or collect what is ready, then return.")
 ]
 MaxErrorRate = Annotated[
-    float, typer.Option(min=0, max=1, help="Stop when more of the recent rows fail.")
+    float,
+    typer.Option(
+        min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never stops for that."
+    ),
 ]
 
 
@@ -107,6 +116,7 @@ class AskingFlags:
     requests_per_min: RequestsPerMin = None
     input_tokens_per_min: InputTokensPerMin = None
     output_tokens_per_min: OutputTokensPerMin = None
+    max_pause: MaxPause = Limits.max_pause_s
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     prices: Prices = None
@@ -148,7 +158,10 @@ class AskingFlags:
         return {
             "concurrency": self.concurrency,
             "limits": Limits(
-                self.requests_per_min, self.input_tokens_per_min, self.output_tokens_per_min
+                self.requests_per_min,
+                self.input_tokens_per_min,
+                self.output_tokens_per_min,
+                max_pause_s=self.max_pause,
             ),
             "budget": Budget(self.budget_usd, self.budget_tokens) if has_budget else None,
             "retry_errors": self.retry_errors,
@@ -183,7 +196,7 @@ class AskingFlags:
             context=options["context"],
             **self._batch_options(options["context"]),
         )
-        return asyncio.run(batch.run(wait=not self.no_wait))
+        return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
 
     def check(self) -> None:
         """Raise ConfigError for flags of the batch mode without it."""
@@ -211,14 +224,39 @@ class EngineFlags(AskingFlags):
 
     backend: BackendFlag
 
-    def forecast(self, step: Step, rows: Iterable[Row], backend: Backend, seed: int) -> None:
+    def forecast(
+        self,
+        step: Step,
+        rows: Iterable[Row],
+        backend: Backend,
+        seed: int,
+        *,
+        later: Later | None = None,
+    ) -> None:
         """Print what `--dry-run` finds out; nothing is asked."""
         context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
-        show_forecast(forecast(step, rows, context, in_batch=self.batch))
+        show_forecast(forecast(step, rows, context, later=later, in_batch=self.batch))
 
-    def make_backend(self) -> Backend:
-        """The backend with its options."""
-        return make_backend(self.backend, **parse_options(self.backend_options or []))
+    def make_backend(self, *, is_dry_run: bool = False) -> Backend:
+        """The backend with its options; for a dry run it needs no key."""
+        options = parse_options(self.backend_options or [])
+        if is_dry_run:
+            return make_dry_backend(self.backend, options)
+        return make_backend(self.backend, **options)
+
+
+# What a backend insists on at its start although nothing is sent.
+_DRY_OPTIONS = {
+    "openai": {"api_key": "none"},
+    "gemini": {"api_key": "none"},
+    "anthropic": {"api_key": "none"},
+    "bedrock": {"region": "us-east-1"},
+}
+
+
+def make_dry_backend(spec: str, options: dict[str, Any]) -> Backend:
+    """The backend for a dry run, which asks nothing and so needs no key."""
+    return make_backend(spec, **{**_DRY_OPTIONS.get(spec.partition(":")[0], {}), **options})
 
 
 def forget_run(journal: Path) -> None:
@@ -274,24 +312,32 @@ def summary(counts: Counts) -> str:
         f"{counts.n_requests} requests, {counts.n_from_store} from the cache, "
         f"{counts.input_tokens} + {counts.output_tokens} tokens, {cost}"
     )
+    if counts.unsettled_usd:
+        parts.append(
+            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests whose cost "
+            "is unknown (timeouts, broken connections, kills, unreadable answers)"
+        )
     return "; ".join(parts)
 
 
-def fail_if_all_failed(counts: Counts) -> None:
-    """Leave with exit code 1 if rows ended, and every one of them as an error."""
-    if counts.n_error and counts.n_error == counts.n:
-        raise typer.Exit(1)
+def fail_without_results(counts: Counts, n_usable: int) -> None:
+    """Leave with exit code 1 if rows ended and nothing usable came out, saying what helps."""
+    if not counts.n or n_usable:
+        return
+    why = f": {describe_reasons(counts.reasons)}" if counts.reasons else ""
+    typer.echo(f"error: no usable result came out of {counts.n} rows{why}", err=True)
+    raise typer.Exit(1)
 
 
 def show_forecast(found: Forecasted) -> None:
     """Print what `--dry-run` found out."""
     for number, prompt in enumerate(found.prompts, start=1):
-        typer.echo(f"--- prompt {number} of {found.n_requests} ---\n{prompt}\n")
+        typer.echo(f"--- prompt {number} ---\n{prompt}\n")
     cost = "unknown: this model is in no price table (--prices adds yours)"
     if found.usd_at_most is not None:
         cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
     typer.echo(
-        f"{found.n_rows} rows, {found.n_requests} requests (the first question of each row), "
-        f"about {found.input_tokens} input tokens, at most {found.output_tokens_at_most} "
-        f"output tokens; cost {cost}"
+        f"{found.n_rows} rows, at most {found.n_requests} requests, "
+        f"{found.input_tokens_at_most} input tokens (one for each byte; most text takes a third) "
+        f"and {found.output_tokens_at_most} output tokens; cost {cost}"
     )

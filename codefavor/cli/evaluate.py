@@ -18,7 +18,7 @@ from codefavor.benchmarks.pairs_benchmark import Orders
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
-    fail_if_all_failed,
+    fail_without_results,
     forget_run,
     parse_options,
     summary,
@@ -274,7 +274,8 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
         return
     typer.echo(result_text(result))
     typer.echo(path)
-    fail_if_all_failed(counts)
+    overall = result["metrics"]["overall"]
+    fail_without_results(counts, overall["n_verdicts"] - overall["n_undecided"])
 
 
 # The original's --model_id and the like mean the same.

@@ -6,8 +6,9 @@ import errno
 import importlib
 import logging
 import os
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import click
 import typer
@@ -40,6 +41,13 @@ VERBS = {
 
 class LazyVerbs(TyperGroup):
     """A command group that imports a verb's file only when the verb is used."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Said here: typer would say "Aborted" and no more.
+            fail("interrupted; the same command goes on from here", code=130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -110,12 +118,12 @@ def common(
 
 def main() -> None:
     """Run the command; every error made on purpose is one line on stderr and exit code 2."""
+    # What Slurm, Kubernetes and spot machines send before they kill is a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except CodefavorError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted; the same command goes on from here", code=130)
     except OSError as error:
         fail(describe_os_error(error))
 
@@ -128,7 +136,7 @@ def describe_os_error(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def fail(message: str, code: int = 2) -> None:
+def fail(message: str, code: int = 2) -> NoReturn:
     """Print one error on stderr and leave with a code that is not 0."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code)

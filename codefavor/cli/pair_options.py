@@ -14,8 +14,8 @@ import typer
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.engine import Context
-from codefavor.engine.ask import Asker
-from codefavor.engine.budget import Ledger
+from codefavor.engine.ask import ModelClient
+from codefavor.engine.ledger import Ledger
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.sandbox import SandboxPool
 from codefavor.scoring.findings import Bandit
@@ -97,17 +97,24 @@ class PairFlags:
         if self.judge_backend and engine.batch:
             raise ConfigError("--batch asks one backend; leave out --judge-model")
 
+    def judge_for_dry_run(self) -> Backend | None:
+        """The judge's backend, made without a key; None if the teacher judges."""
+        if not self.judge_backend:
+            return None
+        options = flags.parse_options(self.judge_options or [])
+        return flags.make_dry_backend(self.judge_backend, options)
+
     @contextlib.contextmanager
     def checking(
         self, context: Context, engine: flags.EngineFlags, out: Path
     ) -> Iterator[Checking]:
         """The verifier and the context with what it needs; closes what it opened."""
         with contextlib.ExitStack() as stack:
-            asker = self._judge_asker(context, engine, out, stack)
+            client = self._judge_client(context, engine, out, stack)
             judge = None
-            if asker is not None:
-                judge = Context(asker.backend, seed=self.seed).with_asker(asker)
-                context.others = (asker.backend,)
+            if client is not None:
+                judge = Context(client.backend, seed=self.seed).with_client(client)
+                context.others = (client.backend,)
             verifier = Verifier(
                 ways=self.ways(),
                 margin=self.margin,
@@ -121,15 +128,15 @@ class PairFlags:
                     SandboxPool(n_workers, required_level=self.sandbox_level)
                 )
                 context.sandbox = pool
-            yield Checking(verifier, context, asker)
+            yield Checking(verifier, context, client)
 
-    def _judge_asker(
+    def _judge_client(
         self,
         context: Context,
         engine: flags.EngineFlags,
         out: Path,
         stack: contextlib.ExitStack,
-    ) -> Asker | None:
+    ) -> ModelClient | None:
         """Who asks the judge's backend, with a record of costs of its own."""
         if not self.judge_backend:
             return None
@@ -144,7 +151,7 @@ class PairFlags:
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
         limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
-        return own.make_asker(
+        return own.make_client(
             limits=limits, budget=budget, ledger=ledger, max_concurrency=engine.concurrency
         )
 
@@ -155,18 +162,18 @@ class Checking:
 
     verifier: Verifier
     context: Context
-    judge: Asker | None = None
+    judge: ModelClient | None = None
 
     def judge_summary(self) -> str:
         """What the judge cost; "" if the teacher judged."""
         if self.judge is None:
             return ""
-        purse, backend = self.judge.purse, self.judge.backend
-        usage = purse.ledger.usage
-        cost = f"${purse.ledger.usd:.4f}" if purse.is_price_known else "cost unknown"
+        budget, backend = self.judge.budget, self.judge.backend
+        spent = budget.ledger.spent
+        cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
         return (
-            f"judge {backend.name}:{backend.model}: {self.judge.tally.n_sent} requests, "
-            f"{usage.input_tokens} + {usage.output_tokens} tokens, {cost}"
+            f"judge {backend.name}:{backend.model}: {self.judge.counts.n_sent} requests, "
+            f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
         )
 
 

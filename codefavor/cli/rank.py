@@ -13,7 +13,7 @@ from codefavor import __version__
 from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
-    fail_if_all_failed,
+    fail_without_results,
     parse_options,
     summary,
 )
@@ -120,8 +120,13 @@ def command(
     typer.echo(summary(counts), err=True)
     if counts.n_pending:
         return
-    typer.echo(json.dumps(_told(out, counts.n_error + counts.n_old_errors), indent=2))
-    fail_if_all_failed(counts)
+    typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
+    fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)
+
+
+def _is_decided(told: dict[str, Any]) -> bool:
+    """Whether any game was decided, or none had to be played; else this is the file's order."""
+    return 2 * told["n_undecided"] < told["n_comparisons"] or not told["n_comparisons"]
 
 
 def _checked(spec: JudgeSpec, rows: list[Row], problems: dict[str, Problem]) -> JudgeSpec:

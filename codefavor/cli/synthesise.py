@@ -89,7 +89,7 @@ def write_drafts(
     """Ask for the drafts of these problems and write them, or show what that would cost."""
     if not rows:
         raise ConfigError("no problems are left to ask about; check --limit and --sample")
-    backend = engine.make_backend()
+    backend = engine.make_backend(is_dry_run=dry_run)
     step = make_drafts_step(sampling)
     if dry_run:
         engine.forecast(step, rows, backend, seed)
@@ -106,4 +106,5 @@ def write_drafts(
             label="drafts",
         )
     typer.echo(f"{flags.summary(counts)} -> {out}")
-    flags.fail_if_all_failed(counts)
+    if not counts.n_pending:
+        flags.fail_without_results(counts, out.stat().st_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ from codefavor.sources.commits import load_commits
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.commit_instruct import (
     commit_instruct_manifest,
+    commit_instruct_turns,
     make_commit_instruct_step,
 )
 from codefavor.synthesis.critic_evol import (
@@ -36,12 +37,15 @@ from codefavor.synthesis.critic_evol import (
     make_critic_evol_step,
 )
 from codefavor.synthesis.draft_rows import load_drafts
+from codefavor.synthesis.forecast import later_questions
+from codefavor.synthesis.forms import Form
 from codefavor.synthesis.pair_rows import PairSettings
 from codefavor.synthesis.verify import Verifier
 from codefavor.synthesis.yields import count_yield
 from codefavor.text import comma_list
 
 MakeStep = Callable[[PairSettings, Verifier], Step]
+MakeTurns = Callable[[PairSettings, Row], Sequence[tuple[str, Form]]]
 MakeManifest = Callable[[Backend, PairSettings, Verifier, int], Row]
 
 
@@ -71,7 +75,16 @@ def commit_instruct(
     source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
     about = {"commits": commits, "languages": languages, "licenses": licenses}
-    _run(rows, out, engine, pairs, make_commit_instruct_step, commit_instruct_manifest, about)
+    _run(
+        rows,
+        out,
+        engine,
+        pairs,
+        make_commit_instruct_step,
+        commit_instruct_manifest,
+        about,
+        commit_instruct_turns,
+    )
     if skipped:
         left_out = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
         typer.echo(f"commits left out: {left_out}")
@@ -125,14 +138,24 @@ def _run(
     make_step: MakeStep,
     make_manifest: MakeManifest,
     about: Row,
+    turns: MakeTurns | None = None,
 ) -> None:
-    """Ask about the rows and write the pairs, or show what that would cost."""
-    backend = engine.make_backend()
+    """Ask about the rows and write the pairs, or show what that would cost.
+
+    `turns` are those after the first of the pipeline's conversation.
+    """
+    backend = engine.make_backend(is_dry_run=pairs.dry_run)
     settings = pairs.settings(backend)
     if pairs.dry_run:
-        verifier = Verifier(ways=pairs.ways(), margin=pairs.margin)
+        verifier = Verifier(ways=pairs.ways(), margin=pairs.margin, max_tokens=pairs.max_tokens)
+        later = later_questions(
+            partial(turns, settings) if turns else lambda row: (),
+            settings,
+            verifier,
+            judge=pairs.judge_for_dry_run() or backend,
+        )
         step = make_step(settings, verifier)
-        engine.forecast(step, rows, backend, pairs.seed)
+        engine.forecast(step, rows, backend, pairs.seed, later=later)
         return
     context = engine.make_context(backend, out, pairs.seed)
     with engine.closing(context), pairs.checking(context, engine, out) as checking:
@@ -154,8 +177,8 @@ def _run(
         if line:
             typer.echo(line)
     if not counts.n_pending:
-        _write_others(out, pairs)
-    flags.fail_if_all_failed(counts)
+        n_good = _write_others(out, pairs)
+        flags.fail_without_results(counts, n_good or out.stat().st_size)
 
 
 def _pairs_of(row: Row) -> Iterator[Row]:
@@ -172,8 +195,11 @@ def _good_enough(out: Path) -> Path:
     return out.with_name(f"{out.stem}.good_enough.jsonl")
 
 
-def _write_others(out: Path, pairs: PairFlags) -> None:
-    """The drafts that were good enough beside the pairs; and the pairs balanced, where asked."""
+def _write_others(out: Path, pairs: PairFlags) -> int:
+    """The drafts that were good enough beside the pairs, and the pairs balanced, where asked.
+
+    Returns how many drafts were good enough.
+    """
     beside = _good_enough(out)
     n_good = len(beside.read_bytes().splitlines())
     if n_good:
@@ -184,11 +210,11 @@ def _write_others(out: Path, pairs: PairFlags) -> None:
         typer.echo(
             f"no pair came out; the reasons stand above, and row by row in {journal_of(out)}"
         )
-        return
+        return n_good
     everything = read_records(out, Preference)
     if not pairs.balance:
         typer.echo(f"{len(everything)} pairs -> {out}")
-        return
+        return n_good
     kept = balance_by_length(
         everything,
         per_problem=max(Counter(pair.problem_id or pair.id for pair in everything).values()),
@@ -200,3 +226,4 @@ def _write_others(out: Path, pairs: PairFlags) -> None:
         f"{len(kept)} of {len(everything)} pairs -> {out}; 'the shorter is better' is right in "
         f"{shorter_accuracy(kept):.1%}, before balancing in {shorter_accuracy(everything):.1%}"
     )
+    return n_good

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from codefavor.engine.answers import AnswerStore
-from codefavor.engine.ask import RunStopped
 from codefavor.engine.budget import Budget
 from codefavor.engine.context import Context, derived_seed
+from codefavor.engine.health import RunStopped, StopRule
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import Price, PriceTable
 from codefavor.engine.progress import NoProgress, Progress, TerminalProgress
-from codefavor.engine.runner import Counts, Step, StopRule, run, run_sync
+from codefavor.engine.runner import Counts, Step, run, run_sync
 
 __all__ = [
     "AnswerStore",

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
-from codefavor.engine.budget import Forecast, Purse
+from codefavor.engine.budget import BudgetTracker, TokenForecast
 from codefavor.engine.clock import Clock
-from codefavor.engine.limits import AdaptiveGate, Limits, Pacer
-from codefavor.errors import BackendError, CodefavorError, JournalError
+from codefavor.engine.health import RequestHealth, RunStopped
+from codefavor.engine.limits import ConcurrencyLimiter, Limits, RateLimiter
+from codefavor.engine.progress import duration
+from codefavor.errors import BackendError, JournalError
 
-# What no later request of the same run can escape: the key, the model, the account, the form.
-FATAL_REASONS = frozenset({"auth", "unknown_model", "no_credit", "unsupported"})
+logger = logging.getLogger(__name__)
+
 OVERLOAD_REASONS = frozenset({"rate_limited", "overloaded"})
+# Shorter pauses are part of asking fast; longer ones leave a user wondering.
+_ANNOUNCED_PAUSE_S = 5.0
 # With a 200 and a bill: the server says that it failed in the middle of an answer.
 _FAILED_FINISHES = frozenset({"other:error", "other:abort", "other:insufficient_system_resource"})
-_MAX_FATAL_IN_A_ROW = 3
-_MAX_FAILURES_WITHOUT_SUCCESS = 40
-
-
-class RunStopped(CodefavorError):
-    """A run that cannot succeed, or fails too often, was stopped; what is done is kept."""
 
 
 class RunEnding(Exception):
@@ -36,7 +35,7 @@ class RowPending(Exception):
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """What the asking of one run amounted to so far."""
 
     n_sent: int = 0
@@ -44,7 +43,7 @@ class Tally:
     n_from_store: int = 0
 
 
-class Asker:
+class ModelClient:
     """Asks one backend for one run. Identical repeatable requests in flight are sent once."""
 
     def __init__(
@@ -52,33 +51,35 @@ class Asker:
         backend: Backend,
         *,
         limits: Limits,
-        purse: Purse,
+        budget: BudgetTracker,
         answers: AnswerStore | None,
         clock: Clock,
         seed: int,
         max_concurrency: int,
+        report: Callable[[str], None] = logger.warning,
     ) -> None:
         self.backend = backend
-        self.purse = purse
-        self.tally = Tally()
+        self.budget = budget
+        self.counts = RequestCounts()
         self._limits = limits
         self._answers = answers
         self._clock = clock
         self._seed = seed
         self._rng = random.Random(seed)
-        self._gate = AdaptiveGate(max_concurrency, clock, start=backend.start_concurrency)
-        self._pacer = Pacer(limits, clock, self._pause)
-        self._forecast = Forecast()
+        self._in_flight = ConcurrencyLimiter(
+            max_concurrency, clock, start=backend.start_concurrency
+        )
+        self._rate_limiter = RateLimiter(limits, clock, self._pause)
+        self._forecast = TokenForecast()
+        self._health = RequestHealth()
+        self._report = report
         self._identity = backend.identity
         if answers is not None:
             answers.reserve(max_concurrency)
         self._same: dict[bytes, asyncio.Future[Response]] = {}
         self._ending = asyncio.Event()
-        self._cannot_keep: JournalError | None = None
-        self._has_succeeded = False
-        self._fatal_in_a_row = 0
-        self._failures: Counter[str] = Counter()
-        self._examples: dict[str, str] = {}
+        # Why nothing more may be asked, though answers in flight still end their rows.
+        self._must_stop: JournalError | RunStopped | None = None
 
     async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
         """The answer to one request, from the store if it was paid for before.
@@ -93,7 +94,7 @@ class Asker:
         if self._answers is not None:
             kept = self._answers.get(key)
             if kept is not None:
-                self.tally.n_from_store += 1
+                self.counts.n_from_store += 1
                 return kept
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._same[key] = future
@@ -117,16 +118,16 @@ class Asker:
     def end(self) -> None:
         """Send nothing more: answers in flight still arrive, everything else unwinds."""
         self._ending.set()
-        self._gate.open_wide()
+        self._in_flight.open_wide()
 
     async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
         # This answer is paid for and may still end its row; the next question is not asked.
         try:
             await answers.keep(key, response, self._identity)
         except JournalError as error:
-            self._cannot_keep = error
-        if answers.is_disk_full and self._cannot_keep is None:
-            self._cannot_keep = JournalError(
+            self._must_stop = self._must_stop or error
+        if answers.is_disk_full and self._must_stop is None:
+            self._must_stop = JournalError(
                 f"{answers.path}: the disk is full; free some space and run the same command "
                 "again, no response is lost"
             )
@@ -135,7 +136,7 @@ class Asker:
         attempt = 0
         while True:
             attempt += 1
-            round_number = await self._gate.enter()
+            round_number = await self._in_flight.enter()
             try:
                 response = await self._send_once(request)
             except BackendError as error:
@@ -147,66 +148,78 @@ class Asker:
                 self._note_success(response)
                 return response
             finally:
-                self._gate.leave()
-            self.tally.n_retries += 1
+                self._in_flight.leave()
+            self.counts.n_retries += 1
             await self._pause(wait)
 
     async def _send_once(self, request: Request) -> Response:
         self._stop_if_ending()
-        if self._cannot_keep is not None:
-            raise self._cannot_keep
-        while (held := self._gate.held_s()) > 0:
-            await self._pause(held)
-        forecast = self._forecast.tokens(request)
-        permission = await self._pacer.take(forecast.input_tokens, forecast.output_tokens)
-        reservation = await self.purse.reserve(forecast)
-        usage = None
+        reservation = await self.budget.reserve(self._forecast.at_most(request))
+        ledger = self.budget.ledger
         try:
+            likely = self._forecast.likely(request)
+            permit = await self._rate_limiter.take(likely.input_tokens, likely.output_tokens)
             self._stop_if_ending()
-            self.tally.n_sent += 1
+            ledger.announce(reservation)
+            self.counts.n_sent += 1
             response = await self.backend.generate(request)
-            usage = response.usage
-        finally:
-            self.purse.settle(reservation, usage)
-        permission.settle(usage.input_tokens, usage.output_tokens)
-        self._forecast.learn(request, usage)
+        except BackendError as error:
+            if error.may_be_paid:
+                ledger.leave_unsettled(reservation)
+            else:
+                ledger.release(reservation)
+            raise
+        except BaseException:
+            # Cancelled, or a defect of ours: if it was sent, the server may have answered.
+            ledger.leave_unsettled(reservation)
+            raise
+        usage = response.usage
+        if response.text and not usage.input_tokens and not usage.output_tokens:
+            # The server does not count, which does not make its answers free.
+            ledger.leave_unsettled(reservation)
+        else:
+            self.budget.settle(reservation, usage)
+            permit.settle(usage.input_tokens, usage.output_tokens)
+            self._forecast.learn(request, usage)
         if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
             raise failed_answer(response, reason)
         return response
 
     def _note_success(self, response: Response) -> None:
-        self._has_succeeded = True
-        self._fatal_in_a_row = 0
-        self._gate.succeeded()
+        self._health.note_success()
+        self._in_flight.succeeded()
         if response.hold_s > 0:
-            self._gate.hold(min(response.hold_s, self._limits.max_retry_after_s))
+            self._must_stop = self._must_stop or self._hold(response.hold_s)
 
     def _note_failure(self, error: BackendError, round_number: int) -> None:
         """Adapt the speed; raise RunStopped when asking on is pointless."""
         if error.reason in OVERLOAD_REASONS:
-            self._gate.overloaded(round_number)
+            self._in_flight.overloaded(round_number)
             if error.retry_after_s is not None and error.retry_after_s > 0:
-                self._gate.hold(min(error.retry_after_s, self._limits.max_retry_after_s))
-        self._failures[error.reason] += 1
-        self._examples.setdefault(error.reason, str(error))
-        if error.reason in FATAL_REASONS:
-            self._fatal_in_a_row += 1
-            if not self._has_succeeded or self._fatal_in_a_row >= _MAX_FATAL_IN_A_ROW:
-                raise RunStopped(
-                    f"{error}; no other request would fare better, so the run stopped"
-                ) from error
-        elif not self._has_succeeded and error.reason != "rate_limited":
-            n_failures = sum(self._failures.values()) - self._failures["rate_limited"]
-            if n_failures >= _MAX_FAILURES_WITHOUT_SUCCESS:
-                raise RunStopped(
-                    f"none of the first {n_failures} requests succeeded: "
-                    f"{describe_reasons(self._failures, self._examples)}"
-                ) from error
+                too_long = self._hold(error.retry_after_s)
+                if too_long is not None:
+                    raise too_long from error
+        self._health.note_failure(error)
+
+    def _hold(self, seconds: float) -> RunStopped | None:
+        """Send nothing for so long; an error if that is longer than this run may wait."""
+        name = f"{self.backend.name}:{self.backend.model}"
+        longest = self._limits.max_pause_s
+        if seconds > longest:
+            return RunStopped(
+                f"{name} asks for a pause of {duration(seconds)}, longer than this run waits "
+                f"({duration(longest)}; --max-pause SECONDS allows more); what is done is kept, "
+                "the same command goes on later"
+            )
+        longer_by = self._rate_limiter.hold(seconds)
+        if longer_by >= _ANNOUNCED_PAUSE_S:
+            self._report(f"{name} asks for a pause: nothing is sent for {duration(seconds)}")
+        return None
 
     def _may_retry(self, error: BackendError, attempt: int) -> bool:
         if not error.retryable or attempt >= self._limits.max_attempts:
             return False
-        return (error.retry_after_s or 0.0) <= self._limits.max_retry_after_s
+        return (error.retry_after_s or 0.0) <= self._limits.max_pause_s
 
     def _wait_s(self, error: BackendError, attempt: int) -> float:
         """The server's own wish plus up to a tenth, else exponential with full jitter."""
@@ -228,6 +241,8 @@ class Asker:
         self._stop_if_ending()
 
     def _stop_if_ending(self) -> None:
+        if self._must_stop is not None:
+            raise self._must_stop
         if self._ending.is_set():
             raise RunEnding
 
@@ -239,13 +254,3 @@ def failed_answer(response: Response, reason: str) -> BackendError:
         retryable=response.finish_reason in _FAILED_FINISHES,
         reason=reason,
     )
-
-
-def describe_reasons(reasons: Counter[str], examples: dict[str, str]) -> str:
-    """The commonest reasons, most frequent first, with one example each."""
-    parts = [
-        f"{count} x {reason} (for example: {examples.get(reason, '')[:300]})"
-        for reason, count in reasons.most_common(3)
-    ]
-    rest = sum(reasons.values()) - sum(count for _, count in reasons.most_common(3))
-    return "; ".join(parts) + (f"; {rest} others" if rest else "")

@@ -1,24 +1,23 @@
-"""A stop on cost: money and tokens that are reserved before a request and settled after it."""
+"""A stop on cost: the most a request may take is reserved before it is sent, and settled after."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
+
+import orjson
 
 from codefavor.backends.base import Request, Usage
+from codefavor.engine.ledger import Ledger, Reservation
 from codefavor.engine.prices import Price
-from codefavor.errors import BudgetError, ConfigError, JournalError
-from codefavor.journal_file import Syncer
-
-logger = logging.getLogger(__name__)
+from codefavor.errors import BudgetError, ConfigError
 
 # Tokens per byte of text before a run has seen any: real text has 0.2 to 0.4.
 _FIRST_TOKENS_PER_BYTE = 0.5
-# Chat templates add a few tokens around each message.
+# Chat templates add a few tokens around each message, and some a few lines of their own.
 _TOKENS_PER_MESSAGE = 8
+_TOKENS_PER_TEMPLATE = 64
+# What services add to a prompt to have a schema filled in: 200 to 810 tokens by their own pages.
+_TOKENS_PER_SCHEMA = 1000
 
 
 @dataclass(frozen=True)
@@ -33,235 +32,115 @@ class Budget:
             raise ConfigError("a budget must not be negative")
 
 
-class Ledger:
-    """What a run has spent, kept in a small file beside its journal.
-
-    Each received answer adds a line at once, so a killed run continues with the right sum;
-    the line is on the disk within `sync_every_s`.
-    """
-
-    def __init__(self, path: Path | None = None, *, sync_every_s: float = 1.0) -> None:
-        self.usage = Usage()
-        self.usd = 0.0
-        self._path = path
-        self._file: int | None = None
-        self._end = 0
-        self._unwritten = b""
-        self._syncer: Syncer | None = None
-        if path is not None:
-            self._file = self._open(path)
-            self._syncer = Syncer("costs-sync", self.sync, sync_every_s)
-
-    def add(self, usage: Usage, usd: float) -> None:
-        """Record one paid answer. A full disk loses nothing: `check` raises from then on."""
-        self.usage += usage
-        self.usd += usd
-        if self._file is not None:
-            line = f"{usage.input_tokens} {usage.output_tokens} {usage.cached_tokens} {usd!r}\n"
-            self._unwritten += line.encode("ascii")
-            self._write()
-
-    def check(self) -> None:
-        """Raise JournalError if something spent could not be written: spend nothing more."""
-        if self._unwritten:
-            self._write()
-        if self._unwritten:
-            raise JournalError(
-                f"{self._path}: the record of costs cannot be written; free some space and run the "
-                "same command again"
-            )
-
-    def sync(self) -> None:
-        """Return when the sums are on the disk."""
-        if self._file is not None:
-            os.fdatasync(self._file)
-
-    def close(self) -> None:
-        """Sync and close; a second call does nothing."""
-        if self._file is None or self._syncer is None:
-            return
-        self._syncer.close()
-        if self._unwritten:
-            self._write()
-        if self._unwritten:
-            n_lines = self._unwritten.count(b"\n")
-            logger.warning("%s: the costs of %d answers could not be written", self._path, n_lines)
-        self.sync()
-        os.close(self._file)
-        self._file = None
-
-    def _write(self) -> None:
-        assert self._file is not None
-        try:
-            n_written = os.write(self._file, self._unwritten)
-        except OSError:
-            n_written = 0
-        if n_written < len(self._unwritten):
-            # Half a line would make the whole file unreadable.
-            os.ftruncate(self._file, self._end)
-            return
-        self._end += n_written
-        self._unwritten = b""
-        if self._syncer is not None:
-            self._syncer.note()
-
-    def _open(self, path: Path) -> int:
-        try:
-            text = path.read_text(encoding="ascii") if path.exists() else ""
-            self.usage, self.usd = _sums(text)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            self._end = text.rfind("\n") + 1
-            os.ftruncate(handle, self._end)
-        except (OSError, ValueError) as error:
-            raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
-        return handle
-
-
-def ledger_path(journal: Path) -> Path:
-    """Where the costs of the run with this journal are kept."""
-    return journal.with_name(journal.name + ".spent")
-
-
-def read_spent(journal: Path) -> tuple[Usage, float] | None:
-    """The tokens and US dollars that the run with this journal paid; None if none were kept.
-
-    Raises JournalError for a record of costs that cannot be read.
-    """
-    path = ledger_path(journal)
-    try:
-        return _sums(path.read_text(encoding="ascii")) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise JournalError(f"{path}: cannot be read as a record of costs ({error})") from error
-
-
-def _sums(text: str) -> tuple[Usage, float]:
-    usage, total = Usage(), 0.0
-    # What follows the last line break was cut off by a kill.
-    for line in text.split("\n")[:-1]:
-        n_input, n_output, n_cached, usd = line.split(" ")
-        usage += Usage(int(n_input), int(n_output), int(n_cached))
-        total += float(usd)
-    return usage, total
-
-
-class Forecast:
-    """Upper estimates of a request's tokens, from what the run has seen so far."""
+class TokenForecast:
+    """What a request will take: at most for the budget, likely for the rate limits."""
 
     def __init__(self) -> None:
         self._ratio = _FIRST_TOKENS_PER_BYTE
+        # What servers counted above the bound so far: text of their own that nobody sees.
+        self._hidden_input = self._hidden_output = 0
 
-    def tokens(self, request: Request) -> Usage:
-        """Likely at most so many: input by the densest text seen, output by `max_tokens`."""
+    def at_most(self, request: Request) -> Usage:
+        """A bound: a token a byte of text, all of `max_tokens`, and what servers add."""
+        n_input = request.n_input_bytes + _TOKENS_PER_TEMPLATE + self._hidden_input
+        n_input += _TOKENS_PER_MESSAGE * len(request.messages)
+        if request.sampling.json_schema is not None:
+            n_input += _TOKENS_PER_SCHEMA + len(orjson.dumps(request.sampling.json_schema))
+        n_output = request.sampling.max_tokens * request.sampling.n + self._hidden_output
+        return Usage(n_input, n_output)
+
+    def likely(self, request: Request) -> Usage:
+        """Input by the densest text seen, output by `max_tokens`."""
         n_input = int(request.n_input_bytes * self._ratio) + 1
         n_input += _TOKENS_PER_MESSAGE * len(request.messages)
         return Usage(n_input, request.sampling.max_tokens * request.sampling.n)
 
     def learn(self, request: Request, usage: Usage) -> None:
-        """Adapt to the real ratio: up at once, down slowly, with a tenth of margin."""
+        """Adapt to the real numbers: up at once, the ratio also down slowly."""
         n_bytes = request.n_input_bytes
         if n_bytes >= 200 and usage.input_tokens:
             seen = 1.1 * usage.input_tokens / n_bytes
             self._ratio = seen if seen > self._ratio else self._ratio * 0.98 + seen * 0.02
+        bound = self.at_most(request)
+        self._hidden_input += max(0, usage.input_tokens - bound.input_tokens)
+        self._hidden_output += max(0, usage.output_tokens - bound.output_tokens)
 
 
-class Reservation:
-    """Money and tokens set aside for one request in flight."""
+class BudgetTracker:
+    """Keeps what is spent, may have been spent, and is in flight below the budget.
 
-    __slots__ = ("tokens", "usd")
-
-    def __init__(self, tokens: int, usd: float) -> None:
-        self.tokens = tokens
-        self.usd = usd
-
-
-class _Reserved:
-    """What is set aside for all requests in flight, of one model or of several."""
-
-    def __init__(self) -> None:
-        self.usd = 0.0
-        self.tokens = 0
-        self.n = 0
-        self.changed = asyncio.Event()
-
-
-class Purse:
-    """Keeps spent plus reserved below the budget; a request that does not fit waits or fails.
-
-    `beside` is the purse of another model that is paid out of the same budget.
+    A request that does not fit waits or fails. Several models that are paid out of one budget
+    have a tracker each, on the same ledger.
     """
 
-    def __init__(
-        self, budget: Budget, price: Price | None, ledger: Ledger, beside: Purse | None = None
-    ) -> None:
+    def __init__(self, budget: Budget, price: Price | None, ledger: Ledger) -> None:
         self._budget = budget
         self._price = price
         self.ledger = ledger
-        self._reserved: _Reserved = _Reserved() if beside is None else beside._reserved
         self.is_price_known = price is not None
 
-    async def reserve(self, forecast: Usage) -> Reservation:
-        """Set the forecast aside. While it does not fit, wait for requests in flight to settle.
+    async def reserve(self, most: Usage) -> Reservation:
+        """Set aside the most a request may take; while it does not fit, wait for others to end.
 
         Raises BudgetError when nothing is in flight any more and it still does not fit, and
         JournalError when what was spent cannot be recorded.
         """
         self.ledger.check()
-        usd = self._price.cost_usd(forecast) if self._price else 0.0
-        tokens = forecast.input_tokens + forecast.output_tokens
-        while not self._fits(tokens, usd):
-            if self._reserved.n == 0:
-                raise self._spent_error(tokens, usd)
-            self._reserved.changed.clear()
-            await self._reserved.changed.wait()
-        self._reserved.n += 1
-        self._reserved.usd += usd
-        self._reserved.tokens += tokens
-        return Reservation(tokens, usd)
+        while not self.fits(most) and self.ledger.n_reserved:
+            self.ledger.changed.clear()
+            await self.ledger.changed.wait()
+        if not self.fits(most):
+            raise self.error(most)
+        return self.ledger.reserve(most, self.cost(most))
 
-    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
-        """Replace a reservation by what was really used; None if no answer came."""
-        self._reserved.n -= 1
-        self._reserved.usd -= reservation.usd
-        self._reserved.tokens -= reservation.tokens
-        if usage is not None:
-            self.ledger.add(usage, self._price.cost_usd(usage) if self._price else 0.0)
-        self._reserved.changed.set()
+    def settle(self, reservation: Reservation, usage: Usage) -> None:
+        """Replace a reservation by what the answer took."""
+        self.ledger.settle(reservation, usage, self.cost(usage))
 
-    def _fits(self, tokens: int, usd: float) -> bool:
-        spent = self.ledger.usage
-        total = spent.input_tokens + spent.output_tokens + self._reserved.tokens + tokens
-        if self._budget.tokens is not None and total > self._budget.tokens:
+    def cost(self, usage: Usage) -> float:
+        """The price of these tokens in US dollars; 0 if it is unknown."""
+        return self._price.cost_usd(usage) if self._price else 0.0
+
+    def fits(self, most: Usage) -> bool:
+        """Whether a request that takes so much would stay within the budget now."""
+        ledger, spent = self.ledger, self.ledger.spent
+        total = _tokens(spent.usage) + _tokens(spent.unsettled_usage) + ledger.reserved_tokens
+        if self._budget.tokens is not None and total + _tokens(most) > self._budget.tokens:
             return False
-        total_usd = self.ledger.usd + self._reserved.usd + usd
-        return self._budget.usd is None or total_usd <= self._budget.usd
+        total_usd = spent.usd + spent.unsettled_usd + ledger.reserved_usd
+        return self._budget.usd is None or total_usd + self.cost(most) <= self._budget.usd
 
-    def _spent_error(self, tokens: int, usd: float) -> BudgetError:
-        spent = self.ledger.usage.input_tokens + self.ledger.usage.output_tokens
+    def error(self, most: Usage) -> BudgetError:
+        """What to raise when such a request does not fit."""
+        spent = self.ledger.spent
         caps = []
         if self._budget.usd is not None:
             caps.append(
-                f"${self.ledger.usd:.4f} of ${self._budget.usd:.4f} (the next request may "
-                f"cost up to ${usd:.4f})"
+                f"${spent.usd:.4f} of ${self._budget.usd:.4f} (the next request may cost up to "
+                f"${self.cost(most):.4f})"
             )
         if self._budget.tokens is not None:
             caps.append(
-                f"{spent} of {self._budget.tokens} tokens (the next request may take up to "
-                f"{tokens})"
+                f"{_tokens(spent.usage)} of {self._budget.tokens} tokens (the next request may "
+                f"take up to {_tokens(most)})"
+            )
+        unsettled = ""
+        if spent.n_unsettled:
+            unsettled = (
+                f", and {spent.n_unsettled} requests whose cost is unknown (timeouts, broken "
+                f"connections, kills, unreadable answers) may have taken up to "
+                f"${spent.unsettled_usd:.4f}, {_tokens(spent.unsettled_usage)} tokens"
             )
         return BudgetError(
-            f"the budget is spent: {' and '.join(caps)}; what is done is kept, raise the budget "
-            "and run the same command to continue"
+            f"the budget is spent: {' and '.join(caps)}{unsettled}; what is done is kept, raise "
+            "the budget and run the same command to continue"
         )
 
 
-def purse_for(
-    budget: Budget | None,
-    price: Price | None,
-    spec: str,
-    ledger: Ledger,
-    beside: Purse | None = None,
-) -> Purse:
-    """The purse of a run (see `Purse`).
+def make_budget_tracker(
+    budget: Budget | None, price: Price | None, spec: str, ledger: Ledger
+) -> BudgetTracker:
+    """The tracker of one model in a run.
 
     Raises ConfigError for a budget in money without a known price.
     """
@@ -271,4 +150,8 @@ def purse_for(
             'in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars per '
             "million tokens), or use a budget in tokens"
         )
-    return Purse(budget or Budget(), price, ledger, beside)
+    return BudgetTracker(budget or Budget(), price, ledger)
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.input_tokens + usage.output_tokens

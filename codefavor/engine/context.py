@@ -19,9 +19,10 @@ from codefavor.backends.base import (
     Usage,
 )
 from codefavor.engine.answers import AnswerStore
-from codefavor.engine.ask import Asker
-from codefavor.engine.budget import Budget, Ledger, Purse, purse_for
+from codefavor.engine.ask import ModelClient
+from codefavor.engine.budget import Budget, make_budget_tracker
 from codefavor.engine.clock import Clock, SystemClock
+from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
 from codefavor.errors import BackendError, ConfigError, Rejected
@@ -58,11 +59,11 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     row_id: str = ""
     others: tuple[Backend, ...] = ()
-    _asker: Asks | None = field(default=None, repr=False)
+    _client: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
     _used: dict[str, Usage] = field(default_factory=dict, repr=False)
     _responses: list[int] = field(default_factory=lambda: [0, 0], repr=False)
-    _others: OtherAskers | None = field(default=None, repr=False)
+    _others: OtherClients | None = field(default=None, repr=False)
 
     @property
     def used(self) -> dict[str, Usage]:
@@ -158,16 +159,16 @@ class Context:
             row_context._used, row_context._responses = counted_in._used, counted_in._responses
         return row_context
 
-    def with_asker(self, asker: Asks | None, others: OtherAskers | None = None) -> Context:
-        """A copy that asks through the given asker, and further backends through `others`."""
-        return dataclasses.replace(self, _asker=asker, _others=others)
+    def with_client(self, client: Asks | None, others: OtherClients | None = None) -> Context:
+        """A copy that asks through the given client, and further backends through `others`."""
+        return dataclasses.replace(self, _client=client, _others=others)
 
     def through(self, backend: Backend) -> Context:
         """The same row's context asking another of the run's backends; its answers count too."""
         if backend is self.backend or self._others is None:
             return self
         other = self._copied()
-        other.backend, other._asker = backend, self._others.asker(backend)
+        other.backend, other._client = backend, self._others.client(backend)
         return other
 
     def _copied(self) -> Context:
@@ -176,40 +177,41 @@ class Context:
         made.__dict__.update(self.__dict__)
         return made
 
-    def make_asker(
+    def make_client(
         self,
         *,
         limits: Limits | None,
         budget: Budget | None,
         ledger: Ledger,
         max_concurrency: int,
-        beside: Purse | None = None,
-    ) -> Asker | None:
-        """The asker of one run; None without a backend. `beside` as in `Purse`."""
+        **options: Any,
+    ) -> ModelClient | None:
+        """The client of one run; None without a backend. `options` as `ModelClient` takes them."""
         if self.backend is None:
             return None
         prices = self.prices or PriceTable.load()
         price = prices.price(self.backend.name, self.backend.model)
         spec = f"{self.backend.name}:{self.backend.model}"
-        return Asker(
+        return ModelClient(
             self.backend,
             limits=limits or Limits(),
-            purse=purse_for(budget, price, spec, ledger, beside),
+            budget=make_budget_tracker(budget, price, spec, ledger),
             answers=self.answers,
             clock=self.clock,
             seed=self.seed,
             max_concurrency=max_concurrency,
+            **options,
         )
 
     async def _ask(self, request: Request) -> Response:
-        if self._asker is None:
-            self._asker = self.make_asker(
+        if self._client is None:
+            self._client = self.make_client(
                 limits=None, budget=None, ledger=Ledger(), max_concurrency=64
             )
-        if self._asker is None:
+        if self._client is None:
             raise ConfigError("this step asks a model, and no backend was given")
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
-        response = await self._asker.ask(request, self.row_id, occurrence)
+        response = await self._client.ask(request, self.row_id, occurrence)
         self._responses[0] += 1
         self._responses[1] += response.is_cached
         if self.backend is not None:
@@ -218,42 +220,38 @@ class Context:
         return response
 
 
-class OtherAskers:
-    """The askers of a run's further backends, each made when its backend is first asked.
+class OtherClients:
+    """The clients of a run's further backends, each made when its backend is first asked.
 
     They share the budget and the ledger of the run; caps hold for each backend by itself.
     """
 
-    def __init__(self, context: Context, main: Asker, **options: Any) -> None:
+    def __init__(self, context: Context, main: ModelClient, **options: Any) -> None:
         self._context, self._main, self._options = context, main, options
-        self._made: dict[int, Asker] = {}
+        self._made: dict[int, ModelClient] = {}
 
     @classmethod
     def of(
         cls,
         context: Context,
-        main: Asker | None,
-        limits: Limits | None,
-        budget: Budget | None,
-        max_concurrency: int,
-    ) -> OtherAskers | None:
+        main: ModelClient | None,
+        **options: Any,
+    ) -> OtherClients | None:
         """Those of a run; None if it asks nobody, or one backend alone."""
         if main is None or not context.others:
             return None
-        return cls(context, main, limits=limits, budget=budget, max_concurrency=max_concurrency)
+        return cls(context, main, **options)
 
-    def asker(self, backend: Backend) -> Asker:
-        """The asker of this backend. Raises ConfigError as `purse_for` does."""
+    def client(self, backend: Backend) -> ModelClient:
+        """The client of this backend. Raises ConfigError as `make_budget_tracker` does."""
         if id(backend) not in self._made:
-            purse = self._main.purse
-            made = dataclasses.replace(self._context, backend=backend).make_asker(
-                ledger=purse.ledger, beside=purse, **self._options
-            )
+            context = dataclasses.replace(self._context, backend=backend)
+            made = context.make_client(ledger=self._main.budget.ledger, **self._options)
             assert made is not None
             self._made[id(backend)] = made
         return self._made[id(backend)]
 
-    def all(self) -> list[Asker]:
+    def all(self) -> list[ModelClient]:
         """Those that were asked."""
         return list(self._made.values())
 

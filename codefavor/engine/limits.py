@@ -16,10 +16,10 @@ from codefavor.errors import ConfigError
 class Limits:
     """Caps of one run. None means: no cap of that kind.
 
-    In no span of 60 seconds are more requests sent, or more tokens asked for, than the caps
-    say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
-    bounds how often one request is sent. A server that wants a pause longer than
-    `max_retry_after_s` ends the request as an error instead.
+    In no span of 60 seconds do more requests reach the server, or ask for more tokens, than the
+    caps say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
+    bounds how often one request is sent. A server that wants a pause longer than `max_pause_s`
+    stops the run instead.
     """
 
     requests_per_min: int | None = None
@@ -28,7 +28,7 @@ class Limits:
     max_attempts: int = 8
     backoff_s: float = 0.5
     max_backoff_s: float = 60.0
-    max_retry_after_s: float = 900.0
+    max_pause_s: float = 900.0
 
     def __post_init__(self) -> None:
         for name in ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min"):
@@ -37,6 +37,11 @@ class Limits:
                 raise ConfigError(f"{name} must be at least 1; found {value}")
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts must be at least 1; found {self.max_attempts}")
+
+
+# A cap is for the server's minute, which begins when a request arrives. The first requests of a
+# run arrive late, their connections being made; what is taken counts two seconds longer.
+SPAN_S = 62.0
 
 
 class _Taken:
@@ -50,7 +55,7 @@ class _Taken:
 
 
 class MinuteCap:
-    """A hard cap on an amount in any 60 seconds, spread evenly with bursts of about a second.
+    """A hard cap on an amount in any `SPAN_S`, spread evenly with bursts of about a second.
 
     What was taken in the last minute is remembered: the usual token bucket alone lets its burst
     through on top of the cap. Moments closer than a tenth of a second are remembered as the
@@ -79,7 +84,7 @@ class MinuteCap:
             if excess <= 0:
                 break
             excess -= taken.amount
-            wait = max(wait, taken.at + 60.0 - now)
+            wait = max(wait, taken.at + SPAN_S - now)
         return wait
 
     def take(self, amount: float) -> _Taken:
@@ -93,27 +98,27 @@ class MinuteCap:
             last = _Taken(now, amount)
             self._taken.append(last)
         self._used += amount
-        self._even_time = max(self._even_time, now - 1.0) + amount * 60.0 / self.cap
+        self._even_time = max(self._even_time, now - 1.0) + amount * SPAN_S / self.cap
         return last
 
     def correct(self, taken: _Taken, change: float) -> None:
         """Say how much more (or less) than the amount taken was really used."""
-        self._even_time += change * 60.0 / self.cap
-        if taken.at > self._clock.monotonic() - 60.0:
+        self._even_time += change * SPAN_S / self.cap
+        if taken.at > self._clock.monotonic() - SPAN_S:
             self._used += change
             taken.amount += change
 
     def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0].at <= now - 60.0:
+        while self._taken and self._taken[0].at <= now - SPAN_S:
             self._used -= self._taken.popleft().amount
 
 
-class AdaptiveGate:
+class ConcurrencyLimiter:
     """How many requests may be in flight: grows while all goes well, shrinks when told.
 
     Until the first sign of overload each success adds one (doubling per round trip); after
     it, a whole round of successes adds one. Overload multiplies the width by 0.7, at most
-    once for requests that were in flight together. A hold lets nothing start for a while.
+    once for requests that were in flight together.
     """
 
     def __init__(self, cap: int, clock: Clock, *, start: int | None = None) -> None:
@@ -124,7 +129,6 @@ class AdaptiveGate:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._slow_start = True
         self._round = 0
-        self._held_until = clock.monotonic()
 
     async def enter(self) -> int:
         """Wait for a place; returns the round number to hand to `overloaded`."""
@@ -161,14 +165,6 @@ class AdaptiveGate:
             self._round += 1
             self.width = max(1.0, self.width * 0.7)
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing start for this long."""
-        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
-
-    def held_s(self) -> float:
-        """Seconds until a request may start again; 0 if now."""
-        return max(0.0, self._held_until - self._clock.monotonic())
-
     def open_wide(self) -> None:
         """Let everyone in who waits: the run is ending and nothing more will be sent."""
         self.width = float(sys.maxsize)
@@ -183,7 +179,7 @@ class AdaptiveGate:
                 place.set_result(None)
 
 
-class Pass:
+class Permit:
     """Permission to send one request; says later how many tokens it really took."""
 
     __slots__ = ("_taken",)
@@ -199,8 +195,8 @@ class Pass:
                 cap.correct(taken, real - amount)
 
 
-class Pacer:
-    """All caps of one run together."""
+class RateLimiter:
+    """All caps of one run together, and the pauses that its server asks for."""
 
     def __init__(
         self, limits: Limits, clock: Clock, sleep: Callable[[float], Awaitable[None]] | None = None
@@ -213,8 +209,16 @@ class Pacer:
         }
         self._caps = [(kind, MinuteCap(cap, clock)) for kind, cap in wanted.items() if cap]
         self._turn = asyncio.Lock()
+        self._clock = clock
+        self._held_until = clock.monotonic()
 
-    async def take(self, input_tokens: float, output_tokens: float) -> Pass:
+    def hold(self, seconds: float) -> float:
+        """Let nothing start for so long; by how much that is longer than before."""
+        before = max(self._held_until, self._clock.monotonic())
+        self._held_until = max(before, self._clock.monotonic() + seconds)
+        return self._held_until - before
+
+    async def take(self, input_tokens: float, output_tokens: float) -> Permit:
         """Return when a request of this forecast size may be sent, in the order of asking."""
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
         # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
@@ -226,12 +230,12 @@ class Pacer:
             return self._take(amounts)
 
     def _wait_s(self, amounts: dict[str, float]) -> float:
-        wait = 0.0
+        wait = self._held_until - self._clock.monotonic()
         for kind, cap in self._caps:
             wait = max(wait, cap.wait_s(amounts[kind]))
         return wait
 
-    def _take(self, amounts: dict[str, float]) -> Pass:
-        return Pass(
+    def _take(self, amounts: dict[str, float]) -> Permit:
+        return Permit(
             [(cap, cap.take(amounts[kind]), kind, amounts[kind]) for kind, cap in self._caps]
         )

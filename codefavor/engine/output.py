@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import heapq
 import itertools
@@ -14,7 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from codefavor.engine.batch import BatchRun, BatchService
+from codefavor.engine.batch import BatchRun
+from codefavor.engine.batch_jobs import BatchService
+from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.runner import Counts, Step, run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import (
@@ -76,7 +77,7 @@ def batch_to_file(
     """`run_to_file` in batch mode; `out` is written once no row waits for a batch any more."""
     with Journal.open(journal_of(out), manifest) as journal:
         batch = BatchRun(step, lambda: rows, journal, service, **options)
-        counts = asyncio.run(batch.run(wait=wait))
+        counts = run_interruptibly(lambda event: batch.run(wait=wait, interrupted=event))
         if not counts.n_pending:
             _finish(journal, {out: expand, **(beside or {})})
     return counts

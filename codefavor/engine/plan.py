@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from codefavor.backends.base import Request, Response, Usage
-from codefavor.engine.budget import Forecast
+from codefavor.backends.base import Backend, Request, Response, Usage
+from codefavor.engine.budget import TokenForecast
 from codefavor.engine.context import Context
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Step
@@ -18,7 +18,6 @@ from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row
 
 _N_SHOWN = 3
-_N_MEASURED = 200
 
 
 def first_rows(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
@@ -39,17 +38,32 @@ def sample_rows(rows: Iterable[Row], n: int, seed: int) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Forecasted:
-    """What a run would ask. Tokens and dollars are estimates for the first question of each row.
+class LaterQuestion:
+    """A question that a row may ask after its first ones, without what answers will add to it.
 
-    `prompts` are the first three as they would be sent. `usd_at_most` counts the full
-    `max_tokens` of each answer at the prices of `prices_as_of`; None: the price is unknown.
+    `backend` is another than the run's own, if another is asked.
+    """
+
+    request: Request
+    backend: Backend | None = None
+
+
+Later = Callable[[Row, Request], Iterable[LaterQuestion]]
+
+
+@dataclass(frozen=True)
+class Forecasted:
+    """What a run would ask, at most: tokens and dollars are bounds, failures apart.
+
+    `prompts` are the first three as they would be sent. `usd_at_most` counts a token for each
+    byte of text and the full `max_tokens` of each answer, at the prices of `prices_as_of`;
+    None: a price is unknown.
     """
 
     prompts: list[str]
     n_rows: int
     n_requests: int
-    input_tokens: int
+    input_tokens_at_most: int
     output_tokens_at_most: int
     usd_at_most: float | None
     prices_as_of: str = ""
@@ -59,7 +73,7 @@ class _Captured(CodefavorError):
     """Ends a step at its first question."""
 
 
-class _CapturingAsker:
+class _CapturingClient:
     """Sends nothing: keeps what would have been sent, and ends the step."""
 
     def __init__(self) -> None:
@@ -71,51 +85,86 @@ class _CapturingAsker:
 
 
 def forecast(
-    step: Step, rows: Iterable[Row], context: Context, *, in_batch: bool = False
+    step: Step,
+    rows: Iterable[Row],
+    context: Context,
+    *,
+    later: Later | None = None,
+    in_batch: bool = False,
 ) -> Forecasted:
-    """Run the step up to its first question on up to 200 rows, and extrapolate to all.
+    """Run the step up to its first question on every row, and add what `later` says may follow.
 
     What a step asks several times at once (samples of a backend that has no `n`) is counted
     so. Raises ConfigError without a backend.
     """
     if context.backend is None:
         raise ConfigError("a forecast needs the backend that would be asked")
-    asked_by_row: list[list[Request]] = []
-    n_rows = 0
-    for row in rows:
-        n_rows += 1
-        if n_rows <= _N_MEASURED:
-            asked_by_row.append(asyncio.run(_first_questions(step, row, context)))
-    measured = [request for requests in asked_by_row for request in requests]
-    n_measured_rows = min(n_rows, _N_MEASURED)
-    scale = n_rows / n_measured_rows if n_measured_rows else 0.0
-    estimate = Forecast()
-    usages = [estimate.tokens(request) for request in measured]
-    n_input = round(scale * sum(usage.input_tokens for usage in usages))
-    n_output = round(scale * sum(usage.output_tokens for usage in usages))
+    totals = _Totals(context.backend)
+    asyncio.run(_add_up(step, rows, context, later, totals))
     table = context.prices or PriceTable.load()
-    price = table.price(context.backend.name, context.backend.model)
-    if price is not None and in_batch:
-        price = price.in_batch()
-    usd = None if price is None else price.cost_usd(Usage(n_input, n_output))
-    shown = [requests[0] for requests in asked_by_row if requests][:_N_SHOWN]
+    usd: float | None = 0.0
+    for backend, usage in totals.usages.values():
+        price = table.price(backend.name, backend.model)
+        if price is not None and in_batch:
+            price = price.in_batch()
+        usd = None if price is None or usd is None else usd + price.cost_usd(usage)
+    total = sum((usage for _, usage in totals.usages.values()), Usage())
     return Forecasted(
-        prompts=[render_prompt(request) for request in shown],
-        n_rows=n_rows,
-        n_requests=round(scale * len(measured)),
-        input_tokens=n_input,
-        output_tokens_at_most=n_output,
+        prompts=[render_prompt(request) for request in totals.shown],
+        n_rows=totals.n_rows,
+        n_requests=totals.n_requests,
+        input_tokens_at_most=total.input_tokens,
+        output_tokens_at_most=total.output_tokens,
         usd_at_most=usd,
         prices_as_of=table.as_of,
     )
 
 
+class _Totals:
+    """Sums over all rows, by backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.usages: dict[int, tuple[Backend, Usage]] = {id(backend): (backend, Usage())}
+        self.shown: list[Request] = []
+        self.n_rows = self.n_requests = 0
+        self._backend = backend
+        self._bounds = TokenForecast()
+
+    def add(self, first: list[Request], later: Iterable[LaterQuestion]) -> None:
+        """The questions of one row, in order."""
+        self.n_rows += 1
+        if first and len(self.shown) < _N_SHOWN:
+            self.shown.append(first[0])
+        n_answered = 0
+        for request in first:
+            n_answered += self._count(request, self._backend, 0)
+        for question in later:
+            # Whatever it takes from earlier answers, it cannot hold more than all of them.
+            backend = question.backend or self._backend
+            n_answered += self._count(question.request, backend, n_answered)
+
+    def _count(self, request: Request, backend: Backend, n_answered: int) -> int:
+        most = self._bounds.at_most(request) + Usage(n_answered)
+        _, before = self.usages.get(id(backend), (backend, Usage()))
+        self.usages[id(backend)] = backend, before + most
+        self.n_requests += 1
+        return most.output_tokens
+
+
+async def _add_up(
+    step: Step, rows: Iterable[Row], context: Context, later: Later | None, totals: _Totals
+) -> None:
+    for row in rows:
+        first = await _first_questions(step, row, context)
+        totals.add(first, later(row, first[0]) if later and first else ())
+
+
 async def _first_questions(step: Step, row: Row, context: Context) -> list[Request]:
-    asker = _CapturingAsker()
+    client = _CapturingClient()
     # Captured at its first question, or rejected before it had any.
     with contextlib.suppress(CodefavorError):
-        await step(row, context.with_asker(asker).for_row(str(row.get("id"))))
-    return asker.requests
+        await step(row, context.with_client(client).for_row(str(row.get("id"))))
+    return client.requests
 
 
 def render_prompt(request: Request) -> str:

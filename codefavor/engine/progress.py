@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Any, Protocol, TextIO
+
+logger = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -18,19 +21,27 @@ class Progress(Protocol):
         """`n` more rows have ended; `fields` are the sums to show beside."""
         ...
 
+    def say(self, text: str) -> None:
+        """Something that a user who waits should know."""
+        ...
+
     def finish(self) -> None:
         """The run is over, however it ended."""
         ...
 
 
 class NoProgress:
-    """Shows nothing."""
+    """Shows nothing; what is to be known goes to the log."""
 
     def start(self, label: str, total: int | None) -> None:
         """Nothing."""
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Nothing."""
+
+    def say(self, text: str) -> None:
+        """A line of the log."""
+        logger.warning("%s", text)
 
     def finish(self) -> None:
         """Nothing."""
@@ -71,6 +82,14 @@ class TerminalProgress:
         if now - self._shown >= self._every_s:
             self._shown = now
             self._show()
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+            return
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
     def finish(self) -> None:
         """Show the final state."""

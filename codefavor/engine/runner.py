@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from codefavor.engine.ask import Asker, RowPending, RunEnding, RunStopped, describe_reasons
-from codefavor.engine.budget import Budget, Ledger, ledger_path
-from codefavor.engine.context import Asks, Context, OtherAskers
+from codefavor.engine.ask import ModelClient, RowPending, RunEnding
+from codefavor.engine.budget import Budget
+from codefavor.engine.context import Asks, Context, OtherClients
+from codefavor.engine.health import RowHealth, RunStopped, StopRule
+from codefavor.engine.interrupt import run_interruptibly
+from codefavor.engine.ledger import Ledger, Spent, ledger_path
 from codefavor.engine.limits import Limits
 from codefavor.engine.progress import NoProgress, Progress
 from codefavor.engine.rows_to_do import RowsToDo
@@ -38,18 +39,6 @@ _ENDS_RUN = (BudgetError, RunStopped, JournalError, ConfigError, MissingPackageE
 
 
 @dataclass(frozen=True)
-class StopRule:
-    """Stops a run when too many rows end as errors.
-
-    Looks at the last `window` rows that ended, once at least `min_rows` have.
-    """
-
-    max_error_rate: float = 0.5
-    min_rows: int = 20
-    window: int = 100
-
-
-@dataclass(frozen=True)
 class Counts:
     """How the rows of one call ended.
 
@@ -57,7 +46,8 @@ class Counts:
     ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
     `n_requests` were sent, `n_from_store` answered from the cache; tokens and dollars are
-    those of all calls on this journal (`usd` None: the price is unknown).
+    those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
+    have no known cost (timeouts, kills, unreadable answers): at most `unsettled_usd` in all.
     """
 
     n: int = 0
@@ -74,6 +64,8 @@ class Counts:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = 0.0
+    n_unsettled: int = 0
+    unsettled_usd: float = 0.0
 
 
 async def run(
@@ -92,6 +84,7 @@ async def run(
     label: str = "rows",
     interrupted: asyncio.Event | None = None,
     put_aside: Asks | None = None,
+    useless: Callable[[Row], str] | None = None,
 ) -> Counts:
     """Apply `step` to each row that has not ended yet; each ends as exactly one record.
 
@@ -100,6 +93,7 @@ async def run(
     `rerun_changed` those that were edited since they ended. Setting
     `interrupted` lets what is in flight arrive and then returns. With `put_aside` questions go
     there instead of to the backend, and rows that it leaves open (RowPending) stay to be done.
+    `useless` says why a result is none all the same ("" for a good one), for the stop rule.
 
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
     continues from there. Raises DataError for a row without an id, and JournalError for rows
@@ -107,25 +101,27 @@ async def run(
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
+    progress = progress or NoProgress()
+    asking: dict[str, Any] = {"limits": limits, "budget": budget, "report": progress.say}
+    asking["max_concurrency"] = concurrency
     ledger = Ledger(ledger_path(journal.path))
     try:
-        asker = None
+        client = None
         if put_aside is None:
-            asker = context.make_asker(
-                limits=limits, budget=budget, ledger=ledger, max_concurrency=concurrency
-            )
-        others = OtherAskers.of(context, asker, limits, budget, concurrency)
+            client = context.make_client(ledger=ledger, **asking)
+        others = OtherClients.of(context, client, **asking)
         loop = _Loop(
             step,
             rows,
             journal,
-            context=context.with_asker(put_aside or asker, others),
-            asker=asker,
+            context=context.with_client(put_aside or client, others),
+            client=client,
             others=others,
-            progress=progress or NoProgress(),
+            progress=progress,
             retry_errors=retry_errors,
             rerun_changed=rerun_changed,
-            stop_rule=stop_rule or StopRule(),
+            health=RowHealth(stop_rule or StopRule()),
+            useless=useless or (lambda row: ""),
         )
         await loop.work(concurrency, label, interrupted)
         return loop.counts()
@@ -139,58 +135,12 @@ async def run(
 def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:
     """`run` from code that is not async; takes the same options.
 
-    The first Ctrl-C waits for the answers in flight, which are paid for, records them and
-    raises KeyboardInterrupt; a second one does not wait.
+    The first Ctrl-C or SIGTERM waits for the answers in flight, which are paid for, records them
+    and raises KeyboardInterrupt; a second one does not wait.
     """
-    loop = _new_event_loop()
-    interrupted = asyncio.Event()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-
-    async def main() -> Counts:
-        task = asyncio.current_task()
-
-        def on_interrupt() -> None:
-            if interrupted.is_set() and task is not None:
-                task.cancel()
-            interrupted.set()
-
-        if in_main_thread:
-            loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        return await run(step, rows, journal, interrupted=interrupted, **options)
-
-    try:
-        counts = loop.run_until_complete(main())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    finally:
-        if in_main_thread:
-            loop.remove_signal_handler(signal.SIGINT)
-        _cancel_all(loop)
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    return counts
-
-
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    """End what a step left waiting (a judge's batcher serves for as long as its loop lives)."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        # Of nothing, gather would make a future of another loop than this one.
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+    return run_interruptibly(
+        lambda interrupted: run(step, rows, journal, interrupted=interrupted, **options)
+    )
 
 
 class _Loop:
@@ -203,14 +153,16 @@ class _Loop:
         journal: Journal,
         *,
         context: Context,
-        asker: Asker | None,
-        others: OtherAskers | None,
+        client: ModelClient | None,
+        others: OtherClients | None,
         progress: Progress,
         retry_errors: bool,
         rerun_changed: bool,
-        stop_rule: StopRule,
+        health: RowHealth,
+        useless: Callable[[Row], str],
     ) -> None:
-        self._stop_rule = stop_rule
+        self._health = health
+        self._useless = useless
         self._step = step
         self._total = len(rows) if isinstance(rows, Sized) else None
         self._journal = journal
@@ -222,13 +174,11 @@ class _Loop:
             skipped=self._skip,
         )
         self._context = context
-        self._asker = asker
+        self._client = client
         self._others = others
         self._progress = progress
         self._ended: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._examples: dict[str, str] = {}
-        self._recent: deque[str] = deque()
         self._ending: BaseException | None = None
         self._is_ending = False
 
@@ -250,8 +200,8 @@ class _Loop:
 
     def counts(self) -> Counts:
         """The sums so far."""
-        askers = self._askers()
-        spent = askers[0].purse.ledger.usage if askers else None
+        clients = self._clients()
+        spent = clients[0].budget.ledger.spent if clients else Spent()
         return Counts(
             n=sum(self._ended.values()),
             n_ok=self._ended["ok"],
@@ -262,24 +212,26 @@ class _Loop:
             n_duplicates=self._ended["duplicate"],
             n_pending=self._ended["pending"],
             reasons=dict(self._reasons.most_common()),
-            n_requests=sum(one.tally.n_sent for one in askers),
-            n_from_store=sum(one.tally.n_from_store for one in askers),
-            input_tokens=spent.input_tokens if spent else 0,
-            output_tokens=spent.output_tokens if spent else 0,
+            n_requests=sum(one.counts.n_sent for one in clients),
+            n_from_store=sum(one.counts.n_from_store for one in clients),
+            input_tokens=spent.usage.input_tokens,
+            output_tokens=spent.usage.output_tokens,
             usd=self._usd(),
+            n_unsettled=spent.n_unsettled,
+            unsettled_usd=spent.unsettled_usd,
         )
 
-    def _askers(self) -> list[Asker]:
-        if self._asker is None:
+    def _clients(self) -> list[ModelClient]:
+        if self._client is None:
             return []
-        return [self._asker, *(self._others.all() if self._others else [])]
+        return [self._client, *(self._others.all() if self._others else [])]
 
     def _usd(self) -> float | None:
         """What was paid; None if the price of any model that was asked is unknown."""
-        purses = [asker.purse for asker in self._askers()]
-        if not all(purse.is_price_known for purse in purses):
+        budgets = [client.budget for client in self._clients()]
+        if not all(budget.is_price_known for budget in budgets):
             return None
-        return purses[0].ledger.usd if purses else 0.0
+        return budgets[0].ledger.spent.usd if budgets else 0.0
 
     async def _worker(self) -> None:
         while not self._is_ending:
@@ -342,35 +294,21 @@ class _Loop:
         self._ended[status] += 1
         if status != "ok":
             self._reasons[reason] += 1
-            self._examples.setdefault(reason, f"row {record['id']}: {record.get('detail', '')}")
         self._progress.advance(1, **self._fields())
-        self._recent.append(reason if status == "error" else "")
-        if len(self._recent) > self._stop_rule.window:
-            self._recent.popleft()
-        self._check_health()
-
-    def _check_health(self) -> None:
-        n_recent = len(self._recent)
-        if not self._recent[-1] or n_recent < self._stop_rule.min_rows:
-            return
-        errors = Counter(reason for reason in self._recent if reason)
-        n_errors = sum(errors.values())
-        if n_errors > self._stop_rule.max_error_rate * n_recent:
-            self._end(
-                RunStopped(
-                    f"{n_errors} of the last {n_recent} rows failed, so the run stopped: "
-                    f"{describe_reasons(errors, self._examples)}; what is done is kept, and "
-                    "--retry-errors runs again what failed"
-                )
-            )
+        useless = self._useless(record["row"]) if status == "ok" else ""
+        stopped = self._health.note(record, useless)
+        if stopped is None and any(client.counts.n_sent for client in self._clients()):
+            stopped = self._health.without_result()
+        if stopped is not None:
+            self._end(stopped)
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for kind in ("rejected", "error"):
             if self._ended[kind]:
                 fields[kind] = self._ended[kind]
-        if self._asker is not None:
-            spent = self._asker.purse.ledger.usage
+        if self._client is not None:
+            spent = self._client.budget.ledger.spent.usage
             fields["tokens"] = spent.input_tokens + spent.output_tokens
             fields["usd"] = self._usd()
         return fields
@@ -379,11 +317,14 @@ class _Loop:
         """Start nothing more; the first error is the one the run ends with."""
         self._ending = self._ending or error
         self._is_ending = True
-        for asker in self._askers():
-            asker.end()
+        for client in self._clients():
+            client.end()
 
     async def _watch(self, interrupted: asyncio.Event) -> None:
         await interrupted.wait()
+        self._progress.say(
+            "ending: waiting for the answers in flight, which are paid for (once more ends at once)"
+        )
         self._end(None)
 
 

@@ -18,7 +18,7 @@ from codefavor.benchmarks.attacks import Side, attack_items, robustness
 from codefavor.benchmarks.codeprefbench import ASPECTS, averages, find_files, read_tasks
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.item_tests import tests_of
-from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items
+from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items, why_useless
 from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, run_sync
@@ -221,6 +221,14 @@ class Kept:
     judges: dict[JudgeSpec, Judge] = field(default_factory=dict)
     backends: dict[JudgeSpec, dict[str, Backend]] = field(default_factory=dict)
 
+    def backends_of(
+        self, spec: JudgeSpec, backend_options: Mapping[str, Any] | None
+    ) -> dict[str, Backend]:
+        """The backends of a judge, made when it is first met."""
+        if spec not in self.backends:
+            self.backends[spec] = spec.make_backends(backend_options)
+        return self.backends[spec]
+
     def close(self) -> None:
         """Close all backends: a server that was started ends."""
         for backends in self.backends.values():
@@ -249,9 +257,7 @@ def run_task(
     items = load_task(task)
     spec = _fitted(spec, task, items)
     kept = kept or Kept()
-    if spec not in kept.backends:
-        kept.backends[spec] = spec.make_backends(backend_options)
-    backends = kept.backends[spec]
+    backends = kept.backends_of(spec, backend_options)
     backend = next(iter(backends.values()), None)
     with contextlib.ExitStack() as stack:
         bench = _test_bench(task, spec, items, stack)
@@ -272,6 +278,7 @@ def run_task(
                 journal,
                 context=context,
                 label=f"judge: {judge.name}",
+                useless=why_useless,
             )
     if counts.n_pending:
         return {}, counts

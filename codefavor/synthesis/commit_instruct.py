@@ -20,6 +20,7 @@ from codefavor.synthesis.pair_rows import (
     PairInProgress,
     PairSettings,
     language_name,
+    language_title,
     make_pair_step,
     model_spec,
     pair_manifest,
@@ -115,6 +116,16 @@ async def _construct(pair: PairInProgress) -> None:
     pair.chosen = values.get("chosen_code", "")
     require(values, CONSTRUCT_NAMES)
     pair.add_feedback(values["feedback"])
+
+
+def commit_instruct_turns(settings: PairSettings, row: Row) -> list[tuple[str, Form]]:
+    """The questions after the first, which do not depend on its answer."""
+    answer_format = settings.answer_format
+    title = language_title(language_name(row["language"]))
+    return [
+        (render("commit_gate", format=answer_format), GATE),
+        (render("commit_construct", format=answer_format, language=title), CONSTRUCT),
+    ]
 
 
 def commit_instruct_manifest(

@@ -86,8 +86,7 @@ class PairInProgress:
     @property
     def title(self) -> str:
         """The language as people write it."""
-        known = find_language(self.language)
-        return known.title if known else self.language
+        return language_title(self.language)
 
     def add_feedback(self, text: str) -> None:
         """Take the feedback, its mentions of the programs made one tag each.
@@ -170,6 +169,12 @@ def language_name(name: str) -> str:
     """The project's name of a language; one that it does not know stays, in lower case."""
     known = find_language(name)
     return known.name if known else name.strip().lower()
+
+
+def language_title(name: str) -> str:
+    """A language as people write it."""
+    known = find_language(name)
+    return known.title if known else name
 
 
 def model_spec(backend: Backend | None) -> str:

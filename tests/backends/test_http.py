@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from codefavor.backends.http import (
@@ -67,7 +69,47 @@ def test_anything_but_json_is_a_retryable_error(content: bytes) -> None:
 def test_an_error_page_that_is_not_json_is_quoted() -> None:
     error = error_of(502, {}, b"<h1>Bad gateway</h1>", "http://x")
     assert "Bad gateway" in str(error)
-    assert (error.reason, error.retryable) == ("server_error", True)
+    assert (error.reason, error.retryable) == ("bad_gateway", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason", "is_retryable"),
+    [
+        (429, "You exceeded your current quota: insufficient_quota", "no_credit", False),
+        (429, "Your credit balance is too low", "no_credit", False),
+        # Words that mean something else at other statuses are no reason to give up at 429.
+        (429, "Rate limit reached for the context window of model m", "rate_limited", True),
+        (429, "too many input tokens per minute", "rate_limited", True),
+        (400, "too many input tokens", "context_too_long", False),
+        (402, "pay first", "no_credit", False),
+        (503, "billing is down", "overloaded", True),
+        (403, "billing must be enabled", "auth", False),
+        (408, "the context size took too long", "timeout", True),
+        (529, "", "overloaded", True),
+        (418, "", "bad_request", False),
+    ],
+)
+def test_what_a_status_means_beside_its_words(
+    status: int, message: str, reason: str, is_retryable: bool
+) -> None:
+    body = json.dumps({"error": {"message": message}}).encode()
+    headers = {"retry-after": "7"}
+    error = error_of(status, headers, body, "http://x")
+    assert (error.reason, error.retryable) == (reason, is_retryable)
+    assert error.retry_after_s == (7.0 if is_retryable else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "may_be_paid"),
+    [
+        *((status, False) for status in (400, 401, 429, 500, 503)),
+        *((status, True) for status in (408, 502, 504, 524)),
+    ],
+)
+def test_a_refusal_is_not_on_the_bill_and_a_gateways_loss_may_be(
+    status: int, may_be_paid: bool
+) -> None:
+    assert error_of(status, {}, b"{}", "http://x").may_be_paid is may_be_paid
 
 
 async def test_a_redirect_is_named_and_not_followed_with_the_key() -> None:

@@ -106,6 +106,47 @@ def test_a_missing_region_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) ->
         make_backend("bedrock:m")
 
 
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+async def test_either_name_of_the_region_is_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ROLE_ARN"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv(name, "eu-south-1")
+    with LoopbackServer(lambda call: wires.write_bedrock(Say("fine"))) as server:
+        backend = make_backend("bedrock:m", endpoint_url=server.url)
+        await backend.generate(ASK)
+        await backend.close()
+    assert "/eu-south-1/bedrock/" in server.calls[0].headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This model doesn't support the toolConfig.toolChoice.tool field. Remove it.",
+        "This model doesn't support tool use.",
+        "toolChoice.tool is not supported by this model.",
+    ],
+)
+async def test_a_model_without_tool_choice_names_the_other_mode(
+    monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-me")
+    monkeypatch.delenv("AWS_ROLE_ARN", raising=False)
+    refusal = Reply({"message": words}, status=400)
+    refusal.headers["x-amzn-ErrorType"] = "ValidationException"
+    with LoopbackServer(lambda call: refusal) as server:
+        backend = make_backend("bedrock:m", region="us-east-1", endpoint_url=server.url)
+        with pytest.raises(BackendError, match="--mode reasoned") as caught:
+            await backend.generate(Request(ASK.messages, Sampling(json_schema={"type": "object"})))
+        await backend.close()
+    assert (caught.value.reason, caught.value.retryable) == ("unsupported", False)
+    assert "omit=" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "blocked",
     [
@@ -181,6 +222,15 @@ async def test_n_answers_come_in_order_and_a_server_that_ignores_n_is_found_out(
     assert call.body["n"] == 2
     with pytest.raises(BackendError, match="does not honour n"):
         await ask_openai(choice(message={"content": "one"}), request)
+
+
+@pytest.mark.parametrize("n_stops", [1, 4, 5, 9])
+async def test_stop_strings_hold_however_many_a_server_takes(n_stops: int) -> None:
+    stops = tuple(f"<{n}>" for n in range(n_stops))
+    message = {"content": f"kept{stops[-1]}gone"}
+    response, call = await ask_openai(choice(message=message), Request(ASK.messages, stop=stops))
+    assert (response.text, response.finish_reason) == ("kept", "stop")
+    assert call.body.get("stop") == (list(stops) if n_stops <= 4 else None)
 
 
 async def test_a_schema_is_sent_and_parameters_can_be_left_out_or_added() -> None:

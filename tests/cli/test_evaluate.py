@@ -233,7 +233,10 @@ def test_an_evaluation_of_which_everything_failed_leaves_with_code_1(pairs_file,
 
 def test_a_server_is_started_once_for_all_attacks_and_ends_with_the_command(tmp_path, monkeypatch):
     program, started = tmp_path / "vllm", tmp_path / "started"
-    program.write_text(PROGRAM)
+    # A judge that says nothing a reader understands would be a failure of its own.
+    echo = 'text = json.dumps([body["messages"][-1]["content"], flags])'
+    assert echo in PROGRAM
+    program.write_text(PROGRAM.replace(echo, 'text = "A"'))
     program.chmod(0o755)
     monkeypatch.setenv("STARTED", str(started))
     write_rows(tmp_path / "pairs.jsonl", [pair(1)])

@@ -82,6 +82,18 @@ def test_best_of_n_needs_fewer_games_and_keep_leaves_the_winner(files, tmp_path)
     assert all(row["ranking"]["n_comparisons"] == 2 * 3 for row in rows)
 
 
+def says_nothing(request):
+    return "Well, well."
+
+
+def test_a_ranking_that_nobody_decided_fails(files, tmp_path):
+    words = ["--model-type", "fake", "--model-id", f"{__name__}:says_nothing"]
+    words += ["--mode", "letter", "--cache", tmp_path / "answers.sqlite"]
+    found = rank(files, tmp_path / "ranked.jsonl", *words)
+    assert found.exit_code == 1
+    assert "no usable result came out of 3 rows" in found.output
+
+
 def test_a_problem_whose_judge_failed_is_an_error_and_can_be_run_again(files, tmp_path):
     out = tmp_path / "ranked.jsonl"
     judge = ["--model", f"fake:{__name__}:is_down_for_p1"]

@@ -21,6 +21,7 @@ from codefavor.engine import (
     StopRule,
     run,
 )
+from codefavor.engine.ledger import read_spent
 from codefavor.errors import BackendError, BudgetError, ConfigError, DataError, Rejected
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
@@ -259,10 +260,9 @@ async def test_a_budget_is_never_exceeded_and_can_be_raised(tmp_path: Path) -> N
                 )
             except BudgetError as error:
                 assert "raise the budget" in str(error)
-        spent = sum(
-            float(line.split()[3]) for line in (tmp_path / "o.spent").read_text().splitlines()
-        )
-        assert spent <= usd
+        spent = read_spent(tmp_path / "o")
+        assert spent is not None
+        assert spent.usd <= usd
         assert len(records(tmp_path / "o")) > n_ok
         n_ok = len(records(tmp_path / "o"))
     assert n_ok == counts.n == 40

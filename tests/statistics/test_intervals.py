@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -13,6 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference
 from statsmodels.stats.multitest import multipletests
 
 from codefavor.statistics.intervals import (
+    Interval,
     brier,
     cluster_bootstrap_interval,
     cluster_sums,
@@ -107,6 +109,65 @@ def test_interval_without_clusters_of_several_values_is_close_to_the_t_interval(
     low, high = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
     assert found.mean == pytest.approx(values.mean(), abs=1e-12)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
+
+
+@pytest.mark.parametrize("k", [4, 6])
+def test_interval_is_the_expanded_percentile_one_of_all_resamples(k):
+    """Against every resample there is, with the tail that the source's formula gives.
+
+    t(0.025; 3) = -3.182446, times sqrt(4/3) = -3.674772, normal tail 0.000119041;
+    t(0.025; 5) = -2.570582, times sqrt(6/5) = -2.815931, normal tail 0.002431722.
+    """
+    tail = {4: 0.000119041, 6: 0.002431722}[k]
+    values = [0.0, 1.0, 4.0, 9.0, 16.0, 25.0][:k]
+    weights: dict[float, int] = {}
+    for counts in itertools.product(range(k + 1), repeat=k):
+        if sum(counts) == k:
+            mean = sum(n * v for n, v in zip(counts, values, strict=True)) / k
+            ways = math.factorial(k) // math.prod(math.factorial(n) for n in counts)
+            weights[mean] = weights.get(mean, 0) + ways
+    means = sorted(weights)
+    shares = np.cumsum([weights[mean] for mean in means]) / k**k
+    found = cluster_bootstrap_interval(values, range(k), n_resamples=200_000)
+    # All resamples have k**k equally likely means; 200,000 drawn ones are off by one step at most.
+    for bound, share in ((found.low, tail), (found.high, 1 - tail)):
+        exact = int(np.searchsorted(shares, share))
+        near = means[max(0, exact - 1) : exact + 2]
+        assert near[0] <= bound <= near[-1]
+    assert found.mean == pytest.approx(sum(values) / k)
+    assert found.level == 0.95
+
+
+def test_two_clusters_have_an_interval():
+    found = cluster_bootstrap_interval([0.0, 1.0, 1.0], ["a", "b", "b"])
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("n_resamples", [1, 499, 500, 501, 1250])
+def test_every_resample_counts_whatever_the_size_of_a_block(n_resamples):
+    found = cluster_bootstrap_interval([3.0, 3.0, 3.0], range(3), n_resamples=n_resamples)
+    assert (found.low, found.high) == (3.0, 3.0)
+    # With 17 clusters signs are drawn; of one-sided differences hardly one pattern is as extreme.
+    p = permutation_test([1.0] * 17, range(17), n_permutations=n_resamples)
+    assert p == pytest.approx(1 / (n_resamples + 1), abs=3 / (n_resamples + 1))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"),
+    [
+        (0.1, 0.3, True),
+        (-0.3, -0.1, True),
+        (-0.1, 0.1, False),
+        (0.0, 0.2, False),
+        (-0.2, 0.0, False),
+        (math.nan, math.nan, False),
+    ],
+)
+def test_an_interval_excludes_zero_only_from_one_side(low, high, excludes):
+    interval = Interval((low + high) / 2, low, high)
+    assert interval.excludes_zero is excludes
+    expected = None if math.isnan(low) else low
+    assert interval.to_row()["low"] == expected
 
 
 def test_interval_is_a_function_of_the_seed():

@@ -49,6 +49,21 @@ def test_every_number_of_a_small_set_by_hand():
     # outcomes: 1 where the chosen program was A
     errors = [0.1, 0.2, 0.2, 0.7, 0.6, 0.6, 0.5, 0.5]
     assert found.brier == pytest.approx(sum(e * e for e in errors) / 8)
+    # the two forecasts of 0.5 share a bin and balance; every other one is alone in its own
+    assert found.ece == pytest.approx(sum(errors[:6]) / 8)
+    assert [one.n for one in found.bins] == [0, 0, 1, 0, 1, 2, 1, 1, 1, 1]
+
+
+def test_without_probabilities_nothing_is_said_about_calibration():
+    found = score([stored("a", "A", "B"), stored("b", "A", "A")]).overall
+    assert (found.n_forecasts, found.ece, found.brier, found.bins) == (0, None, None, [])
+
+
+def test_nothing_judged_is_no_number():
+    row = score([]).overall.to_row()
+    numbers = ("accuracy", "accuracy_errors_wrong", "strict_accuracy", "tie_rate")
+    assert row["n"] == 0
+    assert [row[name] for name in numbers] == [None] * 4
 
 
 def test_levels_are_reported_apart_in_their_order():

@@ -153,16 +153,16 @@ def test_a_judge_of_another_backend_is_asked_and_its_cost_is_shown(tmp_path: Pat
 
 
 def test_a_dry_run_shows_prompts_and_writes_nothing(tmp_path: Path) -> None:
-    for words in (
-        ["commit-instruct", "--commits", str(commits(tmp_path))],
-        ["critic-evol", "--drafts", str(drafts(tmp_path))],
+    for words, n_questions in (
+        (["commit-instruct", "--commits", str(commits(tmp_path))], 3),
+        (["critic-evol", "--drafts", str(drafts(tmp_path))], 1),
     ):
         done = codefavor(
             tmp_path, *words, "--out", "o.jsonl", "--backend", "fake:echo", "--dry-run"
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("--- prompt") == 3
-        assert "6 rows, 6 requests" in done.stdout
+        assert f"6 rows, at most {6 * n_questions} requests" in done.stdout
     assert not list(tmp_path.glob("o.jsonl*"))
 
 

@@ -58,7 +58,7 @@ def test_a_dry_run_shows_prompts_and_forecast_and_writes_nothing(tmp_path: Path)
     shown = codefavor(tmp_path, *words, "--out", "o.jsonl", "--limit", "5")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.count("--- prompt") == 3
-    assert "5 rows, 5 requests" in shown.stdout
+    assert "5 rows, at most 5 requests" in shown.stdout
     assert not (tmp_path / "o.jsonl").exists()
 
 

@@ -1,0 +1,54 @@
+"""What a row of a pair pipeline may ask after its first question, for the bound of a dry run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+from codefavor.backends.base import Backend, Request, Sampling
+from codefavor.engine.plan import Later, LaterQuestion
+from codefavor.judges.llm import SCHEMA, LlmJudge
+from codefavor.prompts import render
+from codefavor.records import Comparison, Row
+from codefavor.synthesis.forms import Form
+from codefavor.synthesis.pair_rows import PairSettings
+from codefavor.synthesis.teacher_tests import N_ASSERTS
+from codefavor.synthesis.verify import Verifier
+
+# The turns after the first of a pipeline's conversation: what is asked, in which form.
+Turns = Callable[[Row], Sequence[tuple[str, Form]]]
+_N_ORDERS = 2
+
+
+def later_questions(
+    turns: Turns, settings: PairSettings, verifier: Verifier, judge: Backend
+) -> Later:
+    """All that may follow: the other turns, the teacher's tests, the judge in both orders.
+
+    Each stands with the first question's text, which it may quote (the task, the draft).
+    """
+    is_json = settings.answer_format == "json"
+
+    def later(row: Row, first: Request) -> Iterator[LaterQuestion]:
+        messages = list(first.messages)
+        for text, form in turns(row):
+            messages = [*messages, {"role": "user", "content": text}]
+            schema = form.schema() if is_json else None
+            sampling = dataclasses.replace(settings.sampling, json_schema=schema)
+            yield LaterQuestion(Request(messages, sampling))
+        if "tests" in verifier.ways:
+            unknown = {"instruction": "", "signatures": [], "aspect": "efficiency"}
+            text = render("write_tests", n_asserts=N_ASSERTS, **unknown)
+            asked = [*first.messages, {"role": "user", "content": text}]
+            yield LaterQuestion(Request(asked, settings.sampling))
+        if "judge" in verifier.ways:
+            for _ in range(_N_ORDERS):
+                yield LaterQuestion(_judge_request(first, verifier, judge), judge)
+
+    return later
+
+
+def _judge_request(first: Request, verifier: Verifier, judge: Backend) -> Request:
+    asked = LlmJudge(judge, max_tokens=verifier.max_tokens).messages(Comparison("", "", ""))
+    sampling = Sampling(max_tokens=verifier.max_tokens, json_schema=SCHEMA)
+    return Request([*asked, *(m for m in first.messages if m["role"] != "system")], sampling)

@@ -30,7 +30,12 @@ ENVIRONMENT = {
     "training/preview.py": {"AXOLOTL_DO_NOT_TRACK"},
 }
 # These give it to other processes, or change it inside the sandbox.
-WHOLE_ENVIRONMENT = {"training/plan.py", "sandbox/selftest.py", "sandbox/jail.py", "sandbox/together.py"}
+WHOLE_ENVIRONMENT = {
+    "training/plan.py",
+    "sandbox/selftest.py",
+    "sandbox/jail.py",
+    "sandbox/together.py",
+}
 HEAVY = {"torch", "transformers", "openai", "boto3", "ray", "anthropic", "google.genai", "axolotl"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 

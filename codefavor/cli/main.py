@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from codefavor import __version__
 from codefavor.cli.examples import add_examples
 from codefavor.errors import CodefavorError
+from codefavor.redaction import redact
 
 VERBS = {
     "demo": "The whole walk: problems, pairs, training, evaluation, report.",
@@ -81,6 +82,13 @@ app = typer.Typer(
 )
 
 
+class _Redacting(logging.Formatter):
+    """Log lines without secrets: other packages log what they were called with."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -99,7 +107,9 @@ def common(
 ) -> None:
     """Code preference: make the data, train the judge, measure both."""
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacting("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     if not verbose:
         # Ours are the progress lines; these warn at every import of what nobody asked for.
         for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
@@ -117,7 +127,7 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on from here", code=130)
     except OSError as error:
-        fail(describe_os_error(error))
+        fail(redact(describe_os_error(error)))
 
 
 def describe_os_error(error: OSError) -> str:

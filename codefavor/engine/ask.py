@@ -14,8 +14,11 @@ from codefavor.engine.clock import Clock
 from codefavor.engine.limits import AdaptiveGate, Limits, Pacer
 from codefavor.errors import BackendError, CodefavorError, JournalError
 
-# What no later request of the same run can escape: the key, the model, the account, the form.
-FATAL_REASONS = frozenset({"auth", "unknown_model", "no_credit", "unsupported"})
+# What no later request of the same run can escape: the key, the model, the account, the form,
+# the address.
+FATAL_REASONS = frozenset(
+    {"auth", "unknown_model", "no_credit", "unsupported", "certificate", "redirect"}
+)
 OVERLOAD_REASONS = frozenset({"rate_limited", "overloaded"})
 # With a 200 and a bill: the server says that it failed in the middle of an answer.
 _FAILED_FINISHES = frozenset({"other:error", "other:abort", "other:insufficient_system_resource"})
@@ -192,12 +195,15 @@ class Asker:
         if error.reason in FATAL_REASONS:
             self._fatal_in_a_row += 1
             if not self._has_succeeded or self._fatal_in_a_row >= _MAX_FATAL_IN_A_ROW:
+                # At once: those who wait for this one's place must not send the same again.
+                self.end()
                 raise RunStopped(
                     f"{error}; no other request would fare better, so the run stopped"
                 ) from error
         elif not self._has_succeeded and error.reason != "rate_limited":
             n_failures = sum(self._failures.values()) - self._failures["rate_limited"]
             if n_failures >= _MAX_FAILURES_WITHOUT_SUCCESS:
+                self.end()
                 raise RunStopped(
                     f"none of the first {n_failures} requests succeeded: "
                     f"{describe_reasons(self._failures, self._examples)}"

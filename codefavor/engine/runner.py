@@ -29,6 +29,7 @@ from codefavor.errors import (
 )
 from codefavor.journal import Journal
 from codefavor.records import Row
+from codefavor.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) 
     The first Ctrl-C waits for the answers in flight, which are paid for, records them and
     raises KeyboardInterrupt; a second one does not wait.
     """
-    loop = _new_event_loop()
+    loop = asyncio.new_event_loop()
     interrupted = asyncio.Event()
     in_main_thread = threading.current_thread() is threading.main_thread()
 
@@ -182,15 +183,6 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     if tasks:
         # Of nothing, gather would make a future of another loop than this one.
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 class _Loop:
@@ -390,5 +382,5 @@ class _Loop:
 def _record(row_id: str, status: str, reason: str, detail: str) -> Row:
     record: Row = {"id": row_id, "status": status, "reason": reason, "row": None}
     if detail:
-        record["detail"] = detail
+        record["detail"] = redact(detail)
     return record

@@ -256,10 +256,11 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
     message = response.get("Error", {}).get("Message", "")
     metadata = response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
-    if code not in _CODES:
+    if not code or code.isdigit():
         # Not AWS's words: what stands in between answered, a proxy or a gateway.
         return http_error_of(status, headers, message.encode(), "AWS")
-    reason, retryable = _CODES[code]
+    usual = ("server_error", True) if status >= 500 else ("bad_request", False)
+    reason, retryable = _CODES.get(code, usual)
     if reason == "bad_request":
         found = (name for name, pattern in _MESSAGES.items() if pattern.search(message))
         reason = next(found, reason)

@@ -37,9 +37,11 @@ _BODY_REASONS = {
 }
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _RETRY_DELAY = re.compile(rb'"retryDelay": ?"([\d.]+)s"')
+_AUTH_REMEDIES = {407: "check the user and password of the proxy"} | dict.fromkeys(
+    (401, 403), "check the key, and that it is for this server"
+)
 # What helps, by the reason of an error.
 _REMEDIES = {
-    "auth": "check the key, and that it is for this server",
     "unknown_model": "check the model's name and the base URL",
     "no_credit": "the account has nothing left to pay with",
     "unsupported": "leave a parameter out with --set 'omit=[\"temperature\"]'",
@@ -72,7 +74,7 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) 
     return failure(
         f"{public_url(url)}: HTTP {status}: {excerpt(message)}",
         reason,
-        "check the user and password of the proxy" if status == 407 else "",
+        _AUTH_REMEDIES.get(status, ""),
         retryable=retryable,
         retry_after_s=retry_after_of(headers, content) if retryable else None,
     )

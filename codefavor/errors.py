@@ -16,9 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codefavor.redaction import redact
+
 
 class CodefavorError(Exception):
-    """Base of all errors raised on purpose. The text is written for the user."""
+    """Base of all errors raised on purpose. The text is written for the user.
+
+    It holds no secret (see `codefavor.redaction`), so it may be printed and kept.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(redact(str(message)))
 
 
 class ConfigError(CodefavorError):

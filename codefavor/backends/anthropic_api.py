@@ -1,28 +1,22 @@
-"""Anthropic's models through its own client."""
+"""Anthropic's models through its Messages API."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import (
-    BaseBackend,
-    Feature,
-    Request,
-    Response,
-    Usage,
-    cut_at_stop,
-    endpoint_of,
-    with_hint,
-)
-from codefavor.backends.http import error_of
-from codefavor.errors import BackendError, ConfigError, MissingPackageError
+from codefavor.backends.base import Feature, Request, Response, Usage, ended, reads
+from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates
+from codefavor.backends.http import HttpClient
+from codefavor.backends.service import ServiceBackend
+from codefavor.errors import ConfigError
 from codefavor.records import Row
 
 ANTHROPIC_URL = "https://api.anthropic.com"
-_STOP_REASONS = {
+# As Anthropic's own client of release 2.11.0 has it; a test compares the two.
+_API_VERSION = "2026-10-21"
+_FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -31,14 +25,30 @@ _STOP_REASONS = {
 }
 
 
-class AnthropicBackend(BaseBackend):
-    """A model of Anthropic; the key is `api_key` or ANTHROPIC_API_KEY.
+@reads("an Anthropic message")
+def response_of(body: Mapping[str, Any], request: Request) -> Response:
+    """The response in a message's JSON."""
+    blocks, counted = body["content"], body["usage"]
+    text = "".join(block["text"] for block in blocks if block["type"] == "text")
+    thinking = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
+    cached = counted.get("cache_read_input_tokens") or 0
+    # Anthropic counts cached input apart from the rest.
+    written = counted.get("cache_creation_input_tokens") or 0
+    usage = Usage(counted["input_tokens"] + cached + written, counted["output_tokens"], cached)
+    text, finish = ended(text, body.get("stop_reason"), _FINISH, request.stop)
+    return Response(text, finish, usage, reasoning=thinking)
 
+
+class AnthropicBackend(ServiceBackend):
+    """A model of Anthropic.
+
+    Key and address are `api_key` and `base_url`, or ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL.
     `omit` names parameters that a model refuses, such as temperature.
     """
 
     name: ClassVar[str] = "anthropic"
     features: frozenset[Feature] = frozenset({"json_schema", "stop", "system"})
+    path = "/v1/messages"
 
     def __init__(
         self,
@@ -48,107 +58,36 @@ class AnthropicBackend(BaseBackend):
         base_url: str | None = None,
         omit: Sequence[str] = (),
         timeout_s: float = 600.0,
+        certificates: Certificates = SYSTEM_CERTIFICATES,
     ) -> None:
-        super().__init__(model)
-        try:
-            import anthropic
-        except ImportError as error:
-            raise MissingPackageError(
-                "anthropic", "anthropic", "the backend 'anthropic'"
-            ) from error
         key = api_key or os.environ.get("ANTHROPIC_API_KEY")
         if not key:
             raise ConfigError("the backend 'anthropic' needs a key: set ANTHROPIC_API_KEY")
-        self._anthropic = anthropic
-        self._omit = tuple(omit)
-        # Where the client goes by itself.
-        url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
-        self._endpoint = endpoint_of(url)
-        # It tries once: retrying is the engine's business, which counts it.
-        self._make_client: Callable[[], Any] = lambda: anthropic.AsyncAnthropic(
-            api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s
+        client = HttpClient(
+            base_url or os.environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL,
+            {"Authorization": f"Bearer {key}", "anthropic-version": _API_VERSION},
+            timeout_s=timeout_s,
+            certificates=certificates,
         )
-        self._client: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(model, client, response_of, omit)
 
-    @property
-    def identity(self) -> Row:
-        """Backend, model, endpoint, and the parameters left out."""
-        row = {**super().identity, "endpoint": self._endpoint}
-        return row | ({"omit": sorted(self._omit)} if self._omit else {})
-
-    async def generate(self, request: Request) -> Response:
-        """The model's answer. Raises BackendError."""
+    def payload(self, request: Request) -> Row:
+        """The JSON body of a message."""
         self.check(request)
-        client = self._client_here()
-        try:
-            result = await client.messages.create(**self._payload(request))
-            return _response_of(result, request)
-        except self._anthropic.APIStatusError as error:
-            reply = error.response
-            refused = error_of(reply.status_code, reply.headers, reply.content, str(reply.url))
-            raise with_hint(refused, request) from error
-        except self._anthropic.APITimeoutError as error:
-            raise BackendError(
-                "anthropic: no whole answer in time", retryable=True, reason="timeout"
-            ) from error
-        except self._anthropic.APIConnectionError as error:
-            raise BackendError(
-                f"anthropic: {error} ({error.__cause__})", retryable=True, reason="connection"
-            ) from error
-        except (self._anthropic.AnthropicError, ValueError, AttributeError, TypeError) as error:
-            raise BackendError(
-                f"anthropic: the answer cannot be read ({type(error).__name__}: {error})",
-                retryable=True,
-                reason="bad_schema",
-            ) from error
-
-    async def release(self) -> None:
-        """Close the connections."""
-        if self._client is not None and self._loop is asyncio.get_running_loop():
-            await self._client.close()
-        self._client = None
-
-    def _client_here(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            self._client, self._loop = self._make_client(), loop
-        return self._client
-
-    def _payload(self, request: Request) -> Row:
         sampling = request.sampling
         payload: Row = {
             "model": self.model,
             "max_tokens": sampling.max_tokens,
-            "messages": [dict(m) for m in request.messages if m["role"] != "system"],
+            "messages": [dict(message) for message in request.turns],
+            "temperature": sampling.temperature,
         }
-        # Some versions of the client know these as arguments and some do not; the service does.
-        extra: Row = {"temperature": sampling.temperature}
-        system = next((m["content"] for m in request.messages if m["role"] == "system"), "")
-        if system:
-            payload["system"] = system
+        if request.system:
+            payload["system"] = request.system
         if sampling.top_p < 1:
-            extra["top_p"] = sampling.top_p
+            payload["top_p"] = sampling.top_p
         if sampling.json_schema is not None:
             form = {"type": "json_schema", "schema": dict(sampling.json_schema)}
-            extra["output_config"] = {"format": form}
+            payload["output_config"] = {"format": form}
         if request.stop:
             payload["stop_sequences"] = list(request.stop)
-        for name in self._omit:
-            payload.pop(name, None)
-            extra.pop(name, None)
-        return {**payload, "extra_body": extra} if extra else payload
-
-
-def _response_of(result: Any, request: Request) -> Response:
-    text = "".join(block.text for block in result.content if block.type == "text")
-    thinking = "".join(block.thinking for block in result.content if block.type == "thinking")
-    counted = result.usage
-    cached = counted.cache_read_input_tokens or 0
-    # Anthropic counts cached input apart from the rest.
-    written = counted.cache_creation_input_tokens or 0
-    usage = Usage(counted.input_tokens + cached + written, counted.output_tokens, cached)
-    word = result.stop_reason or "end_turn"
-    text, was_cut = cut_at_stop(text, request.stop)
-    finish = "stop" if was_cut else _STOP_REASONS.get(word, f"other:{word}")
-    return Response(text, finish, usage, reasoning=thinking)
+        return {name: value for name, value in payload.items() if name not in self.omit}

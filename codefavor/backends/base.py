@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ import orjson
 
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row, content_id
+from codefavor.redaction import excerpt
 
 Message = Mapping[str, str]
 Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
@@ -97,6 +99,17 @@ class Request:
         return cls(row["messages"], Sampling(**row["sampling"]), tuple(row["stop"]))
 
     @property
+    def system(self) -> str:
+        """The system's message, which some services take apart from the rest; "" without one."""
+        first = self.messages[0]
+        return first["content"] if first["role"] == "system" else ""
+
+    @property
+    def turns(self) -> list[Message]:
+        """The messages of user and assistant."""
+        return [message for message in self.messages if message["role"] != "system"]
+
+    @property
     def n_input_bytes(self) -> int:
         """UTF-8 bytes of all messages: an upper bound of their tokens for byte-level models."""
         total = 0
@@ -159,6 +172,12 @@ class Response:
     samples: tuple[Response, ...] = ()
     hold_s: float = 0.0
     is_cached: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of(cls, samples: Sequence[Response], usage: Usage) -> Response:
+        """The response of all n answers, whose first is also its own text."""
+        several = tuple(samples) if len(samples) > 1 else ()
+        return replace(samples[0], usage=usage, samples=several)
 
     def answers(self) -> tuple[Response, ...]:
         """All n answers; the response itself where only one was asked for.
@@ -253,13 +272,16 @@ class BaseBackend:
     features: frozenset[Feature] = frozenset()
     start_concurrency: int | None = 16
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, omit: Sequence[str] = ()) -> None:
         self.model = model
+        # Parameters that the model refuses, such as temperature.
+        self.omit = tuple(omit)
 
     @property
     def identity(self) -> Row:
-        """Backend and model; a subclass adds its endpoint and what else changes its answers."""
-        return {"backend": self.name, "model": self.model}
+        """Backend, model, what is left out; a subclass adds its endpoint and what else counts."""
+        omitted = {"omit": sorted(self.omit)} if self.omit else {}
+        return {"backend": self.name, "model": self.model, **omitted}
 
     def check(self, request: Request) -> None:
         """Raise BackendError (`unsupported`) if the request asks for what this one cannot do."""
@@ -342,6 +364,30 @@ def with_hint(error: BackendError, request: Request) -> BackendError:
     )
 
 
+Reader = Callable[[Mapping[str, Any], Request], Response]
+
+
+def reads(what: str) -> Callable[[Reader], Reader]:
+    """Makes a reader of a server's JSON raise BackendError (`bad_schema`) for what is not that."""
+
+    def decorate(read: Reader) -> Reader:
+        @functools.wraps(read)
+        def checked(body: Mapping[str, Any], request: Request) -> Response:
+            try:
+                return read(body, request)
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                raise BackendError(
+                    f"the answer is not {what} ({type(error).__name__}: {error}): "
+                    f"{excerpt(str(body), 300)}",
+                    retryable=True,
+                    reason="bad_schema",
+                ) from error
+
+        return checked
+
+    return decorate
+
+
 def check_messages(messages: Sequence[Message]) -> None:
     """Raise ConfigError unless these are chat messages: system first if at all, user last.
 
@@ -364,6 +410,18 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """(the text before the earliest stop string, whether there was one)."""
     positions = [found for s in stop if s and (found := text.find(s)) >= 0]
     return (text[: min(positions)], True) if positions else (text, False)
+
+
+def ended(
+    text: str, word: str | None, names: Mapping[str, str], stop: Sequence[str]
+) -> tuple[str, str]:
+    """(the text before any stop string, why it ended) where a service says why in its own word.
+
+    No word means that it ended by itself; a word without a name stays visible.
+    """
+    text, was_cut = cut_at_stop(text, stop)
+    named = names.get(word, f"other:{word}") if word else "stop"
+    return text, "stop" if was_cut else named
 
 
 def canonical_bytes(value: Any) -> bytes:

@@ -10,7 +10,8 @@ import aiohttp
 import orjson
 
 from codefavor.backends.base import Request, Response
-from codefavor.backends.http import decode_object, error_of
+from codefavor.backends.http import decode_object
+from codefavor.backends.http_errors import error_of
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.openai_wire import response_of
 from codefavor.errors import BackendError
@@ -52,7 +53,7 @@ class OpenAIBatchService:
         form.add_field("purpose", "batch")
         with open(file, "rb") as handle:
             form.add_field("file", handle, filename=file.name, content_type="application/jsonl")
-            _, _, content = await self._client.request("POST", "/files", data=form, json_type=False)
+            _, content = await self._client.request("POST", "/files", form)
         reply = await self._client.post(
             "/batches",
             {
@@ -81,9 +82,7 @@ class OpenAIBatchService:
         with open(folder / f"{job}.results", "wb") as out:
             for name in ("output_file_id", "error_file_id"):
                 if body.get(name):
-                    _, _, content = await self._client.request(
-                        "GET", f"/files/{body[name]}/content"
-                    )
+                    _, content = await self._client.request("GET", f"/files/{body[name]}/content")
                     out.write(content.rstrip(b"\n") + b"\n")
 
     def results(

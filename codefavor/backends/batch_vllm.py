@@ -11,8 +11,7 @@ import orjson
 
 from codefavor.backends.base import Request, Response
 from codefavor.backends.batch_openai import read_results
-from codefavor.backends.openai_wire import payload_of
-from codefavor.backends.vllm import VLLMBackend, continuation
+from codefavor.backends.vllm import VLLMBackend
 from codefavor.errors import BackendError, ConfigError
 
 _LOG_TAIL_CHARS = 1500
@@ -37,13 +36,12 @@ class VLLMBatchService:
 
     def line(self, key: str, request: Request) -> bytes:
         """One request, named by its key. Raises BackendError for what vLLM cannot honour."""
-        self._backend.check(request)
         return orjson.dumps(
             {
                 "custom_id": key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": payload_of(self._model, request, extra=continuation(request)),
+                "body": self._backend.payload(request),
             }
         )
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -16,12 +16,23 @@ from codefavor.backends.base import (
     Request,
     Response,
     Usage,
-    cut_at_stop,
+    ended,
     endpoint_of,
+    reads,
     with_hint,
 )
+from codefavor.backends.connection import (
+    SYSTEM_CERTIFICATES,
+    Certificates,
+    proxy_of,
+    start_concurrency,
+)
+from codefavor.backends.http import USER_AGENT
+from codefavor.backends.http_errors import connection_error, failure, retry_after_of
+from codefavor.backends.http_errors import error_of as http_error_of
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
+from codefavor.redaction import excerpt, hide
 
 # AWS error code -> (reason, whether asking again can help).
 _CODES = {
@@ -41,13 +52,19 @@ _CODES = {
     "ResourceNotFoundException": ("unknown_model", False),
     "ValidationException": ("bad_request", False),
 }
-_TOO_LONG = re.compile(r"too long|too many (?:input )?tokens|maximum.{0,40}tokens|context", re.I)
-_REFUSED = re.compile(
-    r"cannot both be specified|doesn['\u2019]t support|(?:is|are|does) not support|is deprecated",
-    re.I,
-)
+# What a ValidationException means, by its message; the first that matches.
+_MESSAGES = {
+    "unknown_model": re.compile(r"model identifier is invalid|on-demand throughput isn", re.I),
+    "unsupported": re.compile(
+        r"cannot both be specified|doesn['\u2019]t support|(?:is|are|does) not support|"
+        r"is deprecated",
+        re.I,
+    ),
+    "context_too_long": re.compile(
+        r"too long|too many (?:input )?tokens|maximum.{0,40}tokens|context", re.I
+    ),
+}
 _CONVERSE_NAMES = {"top_p": "topP", "max_tokens": "maxTokens", "stop": "stopSequences"}
-_NO_MODEL = re.compile(r"model identifier is invalid|on-demand throughput isn", re.I)
 _STOP_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -69,8 +86,8 @@ class BedrockBackend(BaseBackend):
     in AWS_BEARER_TOKEN_BEDROCK). With `role_arn`, or AWS_ROLE_ARN, that role is assumed and its
     credentials are renewed before they expire. `region` None takes AWS's own settings.
     `threads` is how many calls run at once, `omit` names parameters that a model refuses, such
-    as temperature or top_p. A JSON schema
-    is asked for as the input of a tool, which the model must be able to use.
+    as temperature or top_p. A JSON schema is asked for as the input of a tool, which the model
+    must be able to use. Without `ca_bundle` AWS_CA_BUNDLE holds, as everywhere in AWS's tools.
     """
 
     name: ClassVar[str] = "bedrock"
@@ -84,31 +101,31 @@ class BedrockBackend(BaseBackend):
         profile: str | None = None,
         role_arn: str | None = None,
         endpoint_url: str | None = None,
-        omit: tuple[str, ...] = (),
+        omit: Sequence[str] = (),
         threads: int = 64,
         timeout_s: float = 600.0,
+        certificates: Certificates = SYSTEM_CERTIFICATES,
     ) -> None:
-        super().__init__(model)
-        self._omit = tuple(omit)
+        super().__init__(model, omit)
         if role_arn is None and "AWS_WEB_IDENTITY_TOKEN_FILE" not in os.environ:
             # With a token file the variable is boto3's own: it has that role already.
             role_arn = os.environ.get("AWS_ROLE_ARN")
-        self.session = make_session(region, profile, role_arn)
+        self.session = make_session(region, profile, role_arn, certificates)
         self._client = make_client(
             self.session, "bedrock-runtime", endpoint_url, threads=threads, timeout_s=timeout_s
         )
+        self.start_concurrency = start_concurrency(proxy_of(self._client.meta.endpoint_url))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bedrock")
 
     @property
     def identity(self) -> Row:
-        """Backend, model, endpoint (which names the region), and the fields left out."""
-        row = {**super().identity, "endpoint": endpoint_of(self._client.meta.endpoint_url)}
-        return row | ({"omit": sorted(self._omit)} if self._omit else {})
+        """Backend, model, what is left out, and the endpoint, which names the region."""
+        return {**super().identity, "endpoint": endpoint_of(self._client.meta.endpoint_url)}
 
     def payload(self, request: Request) -> Row:
         """The arguments of a Converse call, as `generate` and batch files send them."""
         self.check(request)
-        return converse_payload(self.model, request, self._omit)
+        return converse_payload(self.model, request, self.omit)
 
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""
@@ -129,7 +146,12 @@ class BedrockBackend(BaseBackend):
         return call(lambda: self._client.converse(**payload))
 
 
-def make_session(region: str | None, profile: str | None, role_arn: str | None) -> Any:
+def make_session(
+    region: str | None,
+    profile: str | None,
+    role_arn: str | None,
+    certificates: Certificates = SYSTEM_CERTIFICATES,
+) -> Any:
     """A boto3 session, as the role if one is given.
 
     Raises ConfigError for an unknown profile, MissingPackageError without boto3.
@@ -149,6 +171,7 @@ def make_session(region: str | None, profile: str | None, role_arn: str | None) 
         raise ConfigError(f"the backend 'bedrock' cannot start: {error}") from error
     if session.region_name is None:
         raise ConfigError("the backend 'bedrock' needs a region: set AWS_REGION or --set region=")
+    _configure(session._session, certificates)
     if role_arn is None:
         return session
     fetcher = AssumeRoleCredentialFetcher(
@@ -161,7 +184,22 @@ def make_session(region: str | None, profile: str | None, role_arn: str | None) 
     # Renews by itself, well before the credentials expire.
     inner._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     inner.set_config_variable("region", session.region_name)
+    _configure(inner, certificates)
     return boto3.Session(botocore_session=inner)
+
+
+def _configure(session: Any, certificates: Certificates) -> None:
+    """What every client of a session has, that for assuming a role too."""
+    from botocore.config import Config
+
+    if certificates != SYSTEM_CERTIFICATES:
+        certificates.context()  # says now which file cannot be used
+    if certificates.ca_bundle:
+        session.set_config_variable("ca_bundle", certificates.ca_bundle)
+    pair = tuple(filter(None, (certificates.client_cert, certificates.client_key)))
+    session.set_default_client_config(
+        Config(user_agent_extra=USER_AGENT, client_cert=pair if len(pair) > 1 else "".join(pair))
+    )
 
 
 def make_client(
@@ -171,8 +209,9 @@ def make_client(
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    proxy = proxy_of(endpoint_url or f"https://{service}.{session.region_name}.amazonaws.com")
     try:
-        return session.client(
+        client = session.client(
             service,
             endpoint_url=endpoint_url,
             config=Config(
@@ -180,10 +219,22 @@ def make_client(
                 max_pool_connections=threads,
                 read_timeout=timeout_s,
                 connect_timeout=15,
+                proxies=dict.fromkeys(("http", "https"), proxy.login_url) if proxy else {},
+                tcp_keepalive=True,
             ),
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(f"the backend 'bedrock' cannot start: {error}") from error
+    client.meta.events.register("before-send", _hide_credentials)
+    return client
+
+
+def _hide_credentials(request: Any, **_: Any) -> None:
+    """What is sent as it is, and so may come back in an error; a signature is good for once."""
+    for name in ("X-Amz-Security-Token", "Authorization"):
+        value = request.headers.get(name) or ""
+        text = value.decode() if isinstance(value, bytes) else value
+        hide(text.removeprefix("Bearer ") if not text.startswith("AWS4-") else None)
 
 
 def call(function: Any) -> Mapping[str, Any]:
@@ -202,19 +253,15 @@ def call(function: Any) -> Mapping[str, Any]:
         said = error.__context__
         if isinstance(said, aws.ClientError):
             raise error_of(said.response) from error
-        raise BackendError(f"AWS: {error}", retryable=True, reason="connection") from error
+        raise failure(f"AWS: {error}", "connection", retryable=True) from error
     except ResponseParserError as error:
-        raise BackendError(f"AWS: {error}", retryable=True, reason="bad_json") from error
+        raise failure(f"AWS: {error}", "bad_json", retryable=True) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
-        raise BackendError(f"AWS: {error}", retryable=False, reason="auth") from error
-    except aws.ReadTimeoutError as error:
-        raise BackendError(f"AWS: {error}", retryable=True, reason="timeout") from error
-    except (aws.EndpointConnectionError, aws.ConnectTimeoutError) as error:
-        raise BackendError(f"AWS: {error}", retryable=True, reason="unreachable") from error
+        raise failure(f"AWS: {error}", "auth", retryable=False) from error
     except aws.ParamValidationError as error:
-        raise BackendError(f"AWS: {error}", retryable=False, reason="bad_request") from error
+        raise failure(f"AWS: {error}", "bad_request", retryable=False) from error
     except aws.BotoCoreError as error:
-        raise BackendError(f"AWS: {error}", retryable=True, reason="connection") from error
+        raise connection_error(error, error.kwargs.get("endpoint_url", "AWS")) from error
 
 
 def error_of(response: Mapping[str, Any]) -> BackendError:
@@ -222,24 +269,20 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
     code = response.get("Error", {}).get("Code", "")
     message = response.get("Error", {}).get("Message", "")
     metadata = response.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode", 0)
-    reason, retryable = _CODES.get(
-        code, ("server_error", True) if status >= 500 else ("bad_request", False)
-    )
-    if status == 429 and not retryable:
-        reason, retryable = "rate_limited", True
-    if reason == "bad_request" and _NO_MODEL.search(message):
-        reason = "unknown_model"
-    elif reason == "bad_request" and _REFUSED.search(message):
-        reason = "unsupported"
-    elif reason == "bad_request" and _TOO_LONG.search(message):
-        reason = "context_too_long"
-    wish = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-    return BackendError(
-        f"AWS: HTTP {status}: {code}: {message}",
+    status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
+    if not code or code.isdigit():
+        # Not AWS's words: what stands in between answered, a proxy or a gateway.
+        return http_error_of(status, headers, message.encode(), "AWS")
+    usual = ("server_error", True) if status >= 500 else ("bad_request", False)
+    reason, retryable = _CODES.get(code, usual)
+    if reason == "bad_request":
+        found = (name for name, pattern in _MESSAGES.items() if pattern.search(message))
+        reason = next(found, reason)
+    return failure(
+        f"AWS: HTTP {status}: {code}: {excerpt(message)}",
+        reason,
         retryable=retryable,
-        retry_after_s=float(wish) if retryable and wish.isdigit() else None,
-        reason=reason,
+        retry_after_s=retry_after_of(headers) if retryable else None,
     )
 
 
@@ -253,16 +296,16 @@ def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -
         inference["stopSequences"] = list(request.stop)
     for name in omit:
         inference.pop(_CONVERSE_NAMES.get(name, name), None)
-    turns = [m for m in request.messages if m["role"] != "system"]
     payload: Row = {
         "modelId": model,
-        "messages": [{"role": m["role"], "content": [{"text": m["content"]}]} for m in turns],
+        "messages": [
+            {"role": m["role"], "content": [{"text": m["content"]}]} for m in request.turns
+        ],
         "inferenceConfig": inference,
     }
-    system = [{"text": m["content"]} for m in request.messages if m["role"] == "system"]
     # Converse refuses an empty text; an empty system message means none.
-    if system and system[0]["text"]:
-        payload["system"] = system
+    if request.system:
+        payload["system"] = [{"text": request.system}]
     if sampling.json_schema is not None:
         schema = {"json": dict(sampling.json_schema)}
         tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
@@ -273,33 +316,22 @@ def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -
     return payload
 
 
+@reads("a Converse result")
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
-    """The response in a Converse result. Raises BackendError (`bad_schema`) if it is none."""
-    try:
-        blocks = body["output"]["message"]["content"]
-        text = "".join(block.get("text", "") for block in blocks)
-        filled = [block["toolUse"]["input"] for block in blocks if "toolUse" in block]
-        if request.sampling.json_schema is not None and filled:
-            text = json.dumps(filled[0], ensure_ascii=False)
-        reasoning = "".join(
-            block["reasoningContent"].get("reasoningText", {}).get("text", "")
-            for block in blocks
-            if "reasoningContent" in block
-        )
-        counted = body.get("usage", {})
-        usage = Usage(
-            # Bedrock counts cached input apart from the rest.
-            counted.get("inputTokens", 0) + counted.get("cacheReadInputTokens", 0),
-            counted.get("outputTokens", 0),
-            counted.get("cacheReadInputTokens", 0),
-        )
-        finish = body.get("stopReason", "end_turn")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BackendError(
-            f"the answer is not a Converse result: {str(body)[:300]}",
-            retryable=True,
-            reason="bad_schema",
-        ) from error
-    text, was_cut = cut_at_stop(text, request.stop)
-    finish = "stop" if was_cut else _STOP_REASONS.get(finish, f"other:{finish}")
+    """The response in a Converse result."""
+    blocks = body["output"]["message"]["content"]
+    text = "".join(block.get("text", "") for block in blocks)
+    filled = [block["toolUse"]["input"] for block in blocks if "toolUse" in block]
+    if request.sampling.json_schema is not None and filled:
+        text = json.dumps(filled[0], ensure_ascii=False)
+    reasoning = "".join(
+        block["reasoningContent"].get("reasoningText", {}).get("text", "")
+        for block in blocks
+        if "reasoningContent" in block
+    )
+    counted = body.get("usage", {})
+    cached = counted.get("cacheReadInputTokens", 0)
+    # Bedrock counts cached input apart from the rest.
+    usage = Usage(counted.get("inputTokens", 0) + cached, counted.get("outputTokens", 0), cached)
+    text, finish = ended(text, body.get("stopReason"), _STOP_REASONS, request.stop)
     return Response(text, finish, usage, reasoning=reasoning)

@@ -43,13 +43,7 @@ class FakeBackend(BaseBackend):
         """The function's answer; n > 1 calls it n times."""
         self.requests.append(request)
         samples = [await self._one(request) for _ in range(request.sampling.n)]
-        if len(samples) == 1:
-            return samples[0]
-        usage = sum((sample.usage for sample in samples), Usage())
-        first = samples[0]
-        return Response(
-            first.text, first.finish_reason, usage, first.logprobs, first.reasoning, tuple(samples)
-        )
+        return Response.of(samples, sum((sample.usage for sample in samples), Usage()))
 
     async def _one(self, request: Request) -> Response:
         answer = self._function(request)

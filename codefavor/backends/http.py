@@ -1,77 +1,34 @@
-"""HTTP to a model server: kept connections, and every failure as a named BackendError."""
+"""JSON over HTTP to a model server: aiohttp with kept connections, set up once for a client."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
-import urllib.parse
-import urllib.request
+import socket
+import zlib
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import orjson
 
-from codefavor.backends.http1 import BrokenExchange, Pool
-from codefavor.errors import BackendError
+from codefavor import __version__
+from codefavor.backends.base import endpoint_of
+from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates, proxy_of
+from codefavor.backends.http_errors import connection_error, error_of, hold_of
+from codefavor.errors import BackendError, ConfigError
+from codefavor.redaction import excerpt, hide, public_url
 
-# What makes a request fail in the same way whenever it is sent.
-_STATUS_REASONS = {
-    400: "bad_request",
-    401: "auth",
-    402: "no_credit",
-    403: "auth",
-    404: "unknown_model",
-    413: "request_too_large",
-    422: "bad_request",
-}
-_RETRYABLE_STATUSES = {
-    408: "timeout",
-    409: "conflict",
-    425: "overloaded",
-    429: "rate_limited",
-    # Of a gateway that lost the server: its answer may be on the bill.
-    502: "bad_gateway",
-    503: "overloaded",
-    504: "timeout",
-    524: "timeout",
-    529: "overloaded",
-}
-# Servers agree on status codes but not on codes in the body; these words are what they share.
-_BODY_REASONS = (
-    (
-        "context_too_long",
-        re.compile(
-            r"context_length_exceeded|maximum context length|context "
-            r"(?:length|window|size)|prompt is too long|too many (?:input )?tokens",
-            re.I,
-        ),
-    ),
-    (
-        "no_credit",
-        re.compile(r"insufficient_quota|insufficient.balance|credit balance|billing", re.I),
-    ),
-    (
-        "unknown_model",
-        re.compile(r"model_not_found|model .{0,80}(?:does not exist|not found)", re.I),
-    ),
-    (
-        "unsupported",
-        re.compile(
-            r"unsupported_(?:parameter|value)|unrecognized request argument|"
-            r"is not supported with this model|extra inputs are not permitted|"
-            r"cannot both be specified|is deprecated for this model",
-            re.I,
-        ),
-    ),
-    (
-        "filtered",
-        re.compile(r"content_filter|content management policy|content_policy_violation", re.I),
-    ),
-)
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+USER_AGENT = f"codefavor/{__version__}"
+# Servers close idle connections after 5 s (uvicorn) to minutes; a request that meets the
+# closing is lost and has to be sent again.
+_MAX_IDLE_S = 4.0
+# Routers forget a connection over which nothing goes for some minutes, as while a model thinks.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
 
 
 class Reply(NamedTuple):
@@ -86,7 +43,8 @@ class HttpClient:
 
     `timeout_s` bounds a whole exchange, `connect_timeout_s` reaching the server. Connections
     are kept; how many there are at once is the engine's business. A query in `base_url`
-    (Azure's api-version) goes behind each path. Raises ConfigError for what is no address.
+    (Azure's api-version) goes behind each path. With `trust_env` the environment's proxy is
+    used. Raises ConfigError for what is no address, no header, no certificate or no HTTP proxy.
     """
 
     def __init__(
@@ -96,112 +54,139 @@ class HttpClient:
         *,
         timeout_s: float = 600.0,
         connect_timeout_s: float = 15.0,
+        certificates: Certificates = SYSTEM_CERTIFICATES,
+        trust_env: bool = True,
     ) -> None:
-        base, mark, query = base_url.partition("?")
-        self.base_url = base.rstrip("/")
-        self._query = mark + query
-        self._folder = urllib.parse.urlsplit(self.base_url).path
-        self._headers = dict(headers)
-        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
-        self._proxy = _proxy_of(base_url)
+        base, _, self._query = base_url.partition("?")
+        self._base = base.rstrip("/")
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        _check_url(base_url)
+        _check_headers(self._headers)
+        self._timeout_s = timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
+        is_tls = base.startswith("https:")
+        self._tls = (
+            certificates.context() if is_tls or certificates != SYSTEM_CERTIFICATES else None
+        )
+        # Asked once: aiohttp's trust_env searches environment and ~/.netrc for every request.
+        self.proxy = proxy_of(base_url) if trust_env else None
+        self._proxy_options: dict[str, Any] = {}
+        if self.proxy is not None:
+            to_proxy = {"User-Agent": USER_AGENT, **self.proxy.headers}
+            self._proxy_options = {"proxy": self.proxy.url, "proxy_headers": to_proxy}
+            if not is_tls:
+                self._headers.update(self.proxy.headers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
-        # Made here once, so that what is no address is refused at the start.
-        self._pool = self._make_pool()
+
+    @property
+    def endpoint(self) -> str:
+        """The server's address as it may be shown and kept."""
+        return endpoint_of(f"{self._base}?{self._query}")
 
     async def post(self, path: str, payload: Mapping[str, Any]) -> Reply:
         """POST a JSON object. Raises BackendError with a reason for whatever goes wrong."""
         data = orjson.dumps(payload)
-        url = f"{self.base_url}{path}{self._query}"
-        if self._proxy is not None:
-            _, headers, content = await self.request("POST", path, data=data)
-            return Reply(decode_object(content), hold_of(headers))
-        self._follow_loop()
-        try:
-            answer = await self._pool.post(f"{self._folder}{path}{self._query}", data)
-        except (asyncio.TimeoutError, OSError) as error:
-            raise self._error_of(error, url) from error
-        if answer.status >= 300:
-            raise error_of(answer.status, answer.headers, answer.content, url)
-        return Reply(decode_object(answer.content), hold_of(answer.headers))
+        headers, content = await self.request("POST", path, data, "application/json")
+        return Reply(decode_object(content), hold_of(headers))
 
     async def get(self, path: str) -> Reply:
         """GET a JSON object."""
-        _, headers, content = await self.request("GET", path)
+        headers, content = await self.request("GET", path)
         return Reply(decode_object(content), hold_of(headers))
 
     async def request(
-        self, method: str, path: str, *, data: Any = None, json_type: bool = True
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """(status, headers, body) of any successful exchange, through a proxy too."""
-        session = self._session_here()
-        url = f"{self.base_url}{path}{self._query}"
-        extra = {"Content-Type": "application/json"} if json_type and data is not None else {}
+        self, method: str, path: str, data: Any = None, content_type: str = ""
+    ) -> tuple[Mapping[str, str], bytes]:
+        """(headers, body) of any successful exchange; `path` may carry a query of its own."""
+        url = f"{self._base}{path}"
+        if self._query:
+            url += ("&" if "?" in path else "?") + self._query
         try:
-            async with session.request(method, url, data=data, headers=extra) as response:
+            async with self._session_here().request(
+                method,
+                url,
+                data=data,
+                # Not the session's: those aiohttp sends to a proxy too, the key among them.
+                headers={**self._headers, "Content-Type": content_type}
+                if content_type
+                else self._headers,
+                # A redirect is an error that says where to: a key is for one server alone.
+                allow_redirects=False,
+                **self._proxy_options,
+            ) as response:
                 content = await response.read()
                 if response.status >= 300:
                     raise error_of(response.status, response.headers, content, url)
-                return response.status, response.headers, content
-        except (asyncio.TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise self._error_of(error, url) from error
+                if response.headers.get("Content-Encoding") == "x-gzip":
+                    content = gzip.decompress(content)
+                return response.headers, content
+        except (asyncio.TimeoutError, aiohttp.ClientError, OSError, EOFError, zlib.error) as error:
+            variable = self.proxy.variable if self.proxy else ""
+            raise connection_error(error, url, timeout_s=self._timeout_s, proxy=variable) from error
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._loop is asyncio.get_running_loop():
-            self._pool.close()
-            if self._session is not None:
-                await self._session.close()
-        self._session, self._loop = None, None
-
-    def _error_of(self, error: Exception, url: str) -> BackendError:
-        """The named error of an exchange that did not come to an answer."""
-        if isinstance(error, asyncio.TimeoutError):
-            reason, words = "timeout", f"no whole answer within {self._timeout_s:g} s"
-        elif isinstance(error, (BrokenExchange, ConnectionResetError, BrokenPipeError)):
-            reason, words = "connection", f"the connection broke ({error})"
-        elif isinstance(error, OSError):
-            reason, words = "unreachable", f"cannot be reached ({error})"
-        else:
-            reason = "connection"
-            words = f"the connection broke ({type(error).__name__}: {error})"
-        return BackendError(f"{url}: {words}", retryable=True, reason=reason)
-
-    def _make_pool(self) -> Pool:
-        return Pool(
-            self.base_url,
-            self._headers,
-            timeout_s=self._timeout_s,
-            connect_timeout_s=self._connect_timeout_s,
-        )
-
-    def _follow_loop(self) -> None:
-        """Connections belong to an event loop; each run of the engine has its own."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._pool, self._session = loop, self._make_pool(), None
+        if self._session is not None and self._loop is asyncio.get_running_loop():
+            await self._session.close()
+        self._session = None
 
     def _session_here(self) -> aiohttp.ClientSession:
-        self._follow_loop()
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=self._timeout_s, sock_connect=self._connect_timeout_s
-                ),
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-                # Not trust_env: it searches the environment and ~/.netrc again for every request.
-                proxy=self._proxy,
+        """Connections belong to an event loop; each run of the engine has its own."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                ttl_dns_cache=300,
+                keepalive_timeout=_MAX_IDLE_S,
+                ssl=self._tls or True,
+                socket_factory=_kept_socket,
             )
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout,
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            self._loop = loop
         return self._session
 
 
-def _proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for this address, None for a direct connection."""
-    parts = urllib.parse.urlsplit(url)
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
+def _kept_socket(address: Any) -> socket.socket:
+    """A socket whose connection the routers in between do not forget."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # Linux; elsewhere the system's own times hold
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+def _check_url(base_url: str) -> None:
+    """Raise ConfigError for what is no server's address; what its query holds is never shown."""
+    shown = public_url(base_url)
+    try:
+        parts = urlsplit(base_url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ConfigError(f"{shown!r} is not the address of a server (http://... or https://...)")
+    if parts.username is not None:
+        raise ConfigError(f"{shown}: a name and password in an address are not sent; use `headers`")
+    hide(*(value for name, value in parse_qsl(parts.query) if "version" not in name.lower()))
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name):
+            # The whole value first: what follows "Bearer" stands in it.
+            hide(value, value.rpartition(" ")[2])
+        if not f"{name}{value}".isprintable() or not f"{name}{value}".isascii():
+            raise ConfigError(
+                f"the header {name!r} holds a line break or a character that HTTP does not allow; "
+                "is there one at the end of the key?"
+            )
 
 
 def decode_object(content: bytes) -> dict[str, Any]:
@@ -215,7 +200,9 @@ def decode_object(content: bytes) -> dict[str, Any]:
             value = orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
         except ValueError as error:
             raise BackendError(
-                f"the answer is not JSON: {content[:200]!r}", retryable=True, reason="bad_json"
+                f"the answer is not JSON: {excerpt(content, 200)!r}",
+                retryable=True,
+                reason="bad_json",
             ) from error
     if not isinstance(value, dict):
         raise BackendError(
@@ -224,83 +211,3 @@ def decode_object(content: bytes) -> dict[str, Any]:
             reason="bad_schema",
         )
     return value
-
-
-def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) -> BackendError:
-    """The named error of an HTTP status and its body."""
-    message = _message_of(content)
-    if 300 <= status < 400:
-        # Not followed: a key is for the server it was given for.
-        message = f"the server sends elsewhere, to {headers.get('location')!r}: {message}"
-    retryable = status in _RETRYABLE_STATUSES or status >= 500
-    reason = _RETRYABLE_STATUSES.get(status) or _STATUS_REASONS.get(status)
-    reason = reason or ("server_error" if status >= 500 else "bad_request")
-    if status < 500 and status not in (401, 403, 408):
-        for name, pattern in _BODY_REASONS:
-            # 429 stands for "slow down" and for "no money"; only the second is final.
-            if pattern.search(message) and (status != 429 or name == "no_credit"):
-                reason, retryable = name, False
-                break
-    return BackendError(
-        f"{url}: HTTP {status}: {message[:500]}",
-        retryable=retryable,
-        retry_after_s=retry_after_of(headers) if retryable else None,
-        reason=reason,
-    )
-
-
-def _message_of(content: bytes) -> str:
-    try:
-        body = json.loads(content)
-        error = body.get("error", body)
-        if isinstance(error, dict):
-            parts = [error.get(key) for key in ("code", "type", "message")]
-            return " ".join(str(part) for part in parts if part)
-        return str(error)
-    except (ValueError, AttributeError):
-        return content[:500].decode("utf-8", "replace").strip() or "(empty body)"
-
-
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `retry-after-ms` or `Retry-After` (a number or a date); None without one."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) / unit)
-        except ValueError:
-            return _seconds_until(value, headers.get("date"))
-    return None
-
-
-def _seconds_until(date: str, now: str | None) -> float | None:
-    """By the server's own clock: this machine's may be wrong."""
-    try:
-        if now is None:
-            return None
-        return max(0.0, (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-def hold_of(headers: Mapping[str, str]) -> float:
-    """Seconds until the server's own limits allow another request, by its headers; mostly 0."""
-    wait = 0.0
-    for kind in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
-            wait = max(wait, parse_duration(headers.get(f"x-ratelimit-reset-{kind}", "")))
-    return wait
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of "1h2m3.5s", "120ms" or "6"; 0 for anything else."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    match = _DURATION.fullmatch(text.strip())
-    if not match:
-        return 0.0
-    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + millis / 1000

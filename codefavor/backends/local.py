@@ -214,14 +214,7 @@ class LocalBackend(BaseBackend):
     def _response(self, request: Request, prompt: list[int], drafts: list[Draft]) -> Response:
         samples = [self._sample_response(request, draft) for draft in drafts]
         usage = Usage(len(prompt), sum(len(draft.tokens) for draft in drafts))
-        first = samples[0]
-        return Response(
-            first.text,
-            first.finish_reason,
-            usage,
-            first.logprobs,
-            samples=tuple(samples) if len(samples) > 1 else (),
-        )
+        return Response.of(samples, usage)
 
     def _sample_response(self, request: Request, draft: Draft) -> Response:
         tokenizer = self._loaded.tokenizer

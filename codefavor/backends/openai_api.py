@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import (
-    BaseBackend,
-    Feature,
-    Request,
-    Response,
-    endpoint_of,
-    with_hint,
-)
+from codefavor.backends.base import Feature, Request, Response
+from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates
 from codefavor.backends.http import HttpClient
 from codefavor.backends.openai_wire import (
     Mode,
@@ -23,6 +16,7 @@ from codefavor.backends.openai_wire import (
     payload_of,
     response_of,
 )
+from codefavor.backends.service import ServiceBackend
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
@@ -30,7 +24,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 _AUTH_HEADERS = frozenset({"authorization", "api-key"})
 
 
-class OpenAIBackend(BaseBackend):
+class OpenAIBackend(ServiceBackend):
     """Chat or plain completions over HTTP.
 
     Without `base_url` and `api_key` it reads OPENAI_BASE_URL and OPENAI_API_KEY; a server other
@@ -41,7 +35,9 @@ class OpenAIBackend(BaseBackend):
     says so itself is believed. `schema_form` "json_object" sends a JSON schema the older way,
     which llama-cpp-python's server still takes. `omit` names parameters the server refuses, such as
     temperature; `extra` adds fields of its own to each request; `features` says what the
-    server can do where that differs from OpenAI's (a server without `n` is then asked n times).
+    server can do where that differs from OpenAI's (a server without `n` is then asked n times;
+    "prefill" is continued in vLLM's way).
+    With `trust_env` the proxy that the environment names is used.
     `endpoint` stands for the address in cache keys and manifests, for a server that moves to
     another node or port: the address it had, or a name of your own (a checkpoint's).
     """
@@ -65,9 +61,10 @@ class OpenAIBackend(BaseBackend):
         extra: Mapping[str, Any] | None = None,
         timeout_s: float = 600.0,
         features: Iterable[Feature] | None = None,
+        certificates: Certificates = SYSTEM_CERTIFICATES,
+        trust_env: bool = True,
         endpoint: str = "",
     ) -> None:
-        super().__init__(model)
         if features is not None:
             self.features = frozenset(features)
         url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -85,30 +82,34 @@ class OpenAIBackend(BaseBackend):
             raise ConfigError(
                 f"schema_form must be json_schema or json_object; found {schema_form!r}"
             )
+        self.path = "/chat/completions" if mode == "chat" else "/completions"
         self._mode: Mode = mode
         self._schema_form: SchemaForm = schema_form
         self._token_parameter: TokenParameter = token_parameter
-        self._omit = tuple(omit)
         self._extra = dict(extra or {})
-        self._endpoint = endpoint or endpoint_of(url)
         auth = {"Authorization": f"Bearer {key}"} if key else {}
-        self.client = HttpClient(url, {**auth, **(headers or {})}, timeout_s=timeout_s)
+        client = HttpClient(
+            url,
+            {**auth, **(headers or {})},
+            timeout_s=timeout_s,
+            certificates=certificates,
+            trust_env=trust_env,
+        )
+        super().__init__(model, client, response_of, omit, endpoint)
 
     @property
     def identity(self) -> Row:
         """Two servers may call different weights by one name, so the address is part of it."""
-        row: Row = {"backend": self.name, "model": self.model, "endpoint": self._endpoint}
+        row = super().identity
         if self._mode != "chat":
             row["mode"] = self._mode
         if self._schema_form != "json_schema":
             row["schema_form"] = self._schema_form
-        if self._omit:
-            row["omit"] = sorted(self._omit)
         if self._extra:
             row["extra"] = self._extra
         return row
 
-    def payload(self, request: Request, extra: Mapping[str, Any] | None = None) -> Row:
+    def payload(self, request: Request) -> Row:
         """The JSON body for a request, as `generate` and batch files send it."""
         self.check(request)
         return payload_of(
@@ -117,37 +118,20 @@ class OpenAIBackend(BaseBackend):
             mode=self._mode,
             token_parameter=self._token_parameter,
             schema_form=self._schema_form,
-            omit=self._omit,
-            extra={**self._extra, **(extra or {})},
+            omit=self.omit,
+            extra=self._extra,
         )
 
-    @property
-    def path(self) -> str:
-        """Where requests go, below the base URL."""
-        return "/chat/completions" if self._mode == "chat" else "/completions"
-
-    async def generate(
-        self, request: Request, *, extra: Mapping[str, Any] | None = None
-    ) -> Response:
-        """The server's answer; `extra` fields go with this request only. Raises BackendError."""
+    async def generate(self, request: Request) -> Response:
+        """The server's answer. Raises BackendError."""
         parameter = self._token_parameter
         try:
-            reply = await self.client.post(self.path, self.payload(request, extra))
+            return await super().generate(request)
         except BackendError as error:
-            if error.reason == "filtered":
-                return Response("", "filtered")
             if not _asks_for_newer_name(error, parameter):
-                raise with_hint(error, request) from error
+                raise
             self._token_parameter = "max_completion_tokens"
-            reply = await self.client.post(self.path, self.payload(request, extra))
-        response = response_of(reply.body, request)
-        if reply.hold_s:
-            return dataclasses.replace(response, hold_s=reply.hold_s)
-        return response
-
-    async def release(self) -> None:
-        """Close the connections."""
-        await self.client.close()
+            return await super().generate(request)
 
 
 def _asks_for_newer_name(error: BackendError, parameter: TokenParameter) -> bool:

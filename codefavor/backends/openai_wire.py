@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from codefavor.backends.base import Request, Response, TokenLogprob, Usage, cut_at_stop
+from codefavor.backends.base import Request, Response, TokenLogprob, Usage, ended, reads
 from codefavor.errors import BackendError
 from codefavor.records import Row
 
@@ -57,6 +57,9 @@ def payload_of(
         payload.update(_logprob_fields(sampling.logprobs, mode))
     if sampling.json_schema is not None:
         payload["response_format"] = _schema_field(sampling.json_schema, schema_form)
+    if request.messages[-1]["role"] == "assistant":
+        # vLLM's own way to say that this is the beginning of the answer.
+        payload |= {"continue_final_message": True, "add_generation_prompt": False}
     payload.update(extra or {})
     for name in omit:
         payload.pop(name, None)
@@ -72,27 +75,12 @@ def _schema_field(schema: Mapping[str, Any], form: SchemaForm) -> Row:
     }
 
 
+@reads("an OpenAI completion")
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
-    """The response in a server's JSON. Raises BackendError (`bad_schema`) if it is none."""
-    try:
-        choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
-        samples = [_sample_of(choice, request) for choice in choices]
-        counted = body.get("usage") or {}
-        details = counted.get("prompt_tokens_details") or {}
-        usage = Usage(
-            counted.get("prompt_tokens") or 0,
-            counted.get("completion_tokens") or 0,
-            details.get("cached_tokens") or 0,
-        )
-        first = samples[0]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise BackendError(
-            f"the answer is not an OpenAI completion ({type(error).__name__}: {error}): "
-            f"{str(body)[:300]}",
-            retryable=True,
-            reason="bad_schema",
-        ) from error
-    if len(samples) != request.sampling.n:
+    """The response in a server's JSON."""
+    choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
+    samples = [_sample_of(choice, request) for choice in choices]
+    if samples and len(samples) != request.sampling.n:
         raise BackendError(
             f"asked for {request.sampling.n} answers, received {len(samples)}; this server does "
             'not honour n: name what it can do, such as --set \'features=["stop", "system"]\', and '
@@ -101,14 +89,14 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
             reason="unsupported",
             may_be_paid=True,
         )
-    return Response(
-        first.text,
-        first.finish_reason,
-        usage,
-        first.logprobs,
-        first.reasoning,
-        tuple(samples) if len(samples) > 1 else (),
+    counted = body.get("usage") or {}
+    details = counted.get("prompt_tokens_details") or {}
+    usage = Usage(
+        counted.get("prompt_tokens") or 0,
+        counted.get("completion_tokens") or 0,
+        details.get("cached_tokens") or 0,
     )
+    return Response.of(samples, usage)
 
 
 def _prompt_of(request: Request) -> str:
@@ -133,18 +121,17 @@ def _sample_of(choice: Mapping[str, Any], request: Request) -> Response:
     text = choice["text"] if message is None else message.get("content")
     source: Mapping[str, Any] = message or {}
     refusal = source.get("refusal")
-    finish = choice.get("finish_reason") or "stop"
-    finish = _FINISH.get(finish, f"other:{finish}")
+    word = choice.get("finish_reason")
     if refusal and not text:
-        text, finish = refusal, "filtered"
+        text, word = refusal, "content_filter"
     if text is not None and not isinstance(text, str):
         raise TypeError(f"content is {type(text).__name__}, expected text")
-    text, was_cut = cut_at_stop(text or "", request.stop)
+    text, finish = ended(text or "", word, _FINISH, request.stop)
     reasoning = source.get("reasoning_content") or source.get("reasoning") or ""
     logprobs = choice.get("logprobs")
     return Response(
         text,
-        "stop" if was_cut else finish,
+        finish,
         logprobs=None if logprobs is None else _logprobs_of(logprobs),
         reasoning=reasoning if isinstance(reasoning, str) else "",
     )

@@ -1,12 +1,17 @@
-"""Backends by name: "openai:gpt-4o" is the kind, a colon, and the model id as it is."""
+"""Backends by name: "openai:gpt-4o" is the kind, a colon, and the model id as it is.
+
+Batch services by the kind of backend that they belong to.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.backends.base import Backend
+from codefavor.backends.connection import Certificates
 from codefavor.errors import ConfigError
 
 # kind -> "module:class"; imported only when asked for, so that no client library is needed.
@@ -19,6 +24,11 @@ BACKENDS = {
     "gemini": "codefavor.backends.gemini:GeminiBackend",
     "anthropic": "codefavor.backends.anthropic_api:AnthropicBackend",
     "vllm": "codefavor.backends.vllm:VLLMBackend",
+}
+BATCH_SERVICES = {
+    "openai": "codefavor.backends.batch_openai:OpenAIBatchService",
+    "bedrock": "codefavor.backends.batch_bedrock:BedrockBatchService",
+    "vllm": "codefavor.backends.batch_vllm:VLLMBatchService",
 }
 
 
@@ -34,18 +44,55 @@ def make_backend(spec: str, **options: Any) -> Backend:
             f"unknown backend {kind!r} in {spec!r}; known: {', '.join(sorted(BACKENDS))} "
             "(written kind:model, for example openai:gpt-4o)"
         )
-    module_name, _, class_name = BACKENDS[kind].partition(":")
-    factory = getattr(importlib.import_module(module_name), class_name)
+    factory = _load(BACKENDS[kind])
     parameters = inspect.signature(factory).parameters
-    known = [name for name in parameters if name != "model"]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"the backend {kind!r} has no option {unknown[0]!r}; "
-            f"known: {', '.join(known) or 'none'}"
-        )
+    known = [name for name in parameters if name not in ("model", "certificates")]
+    files = list(Certificates.__annotations__) if "certificates" in parameters else []
+    _check_options(f"the backend {kind!r}", options, known + files)
+    given = {name: options.pop(name) for name in files if name in options}
+    if given:
+        options["certificates"] = Certificates(**given)
     needs_model = parameters["model"].default is inspect.Parameter.empty
     if needs_model and not model:
         raise ConfigError(f"the backend {kind!r} needs a model: write {kind}:<model id>")
     backend: Backend = factory(model, **options) if model else factory(**options)
     return backend
+
+
+def make_batch_service(backend: Backend, **options: Any) -> Any:
+    """The batch service of a backend, with that service's own options.
+
+    Raises ConfigError for a backend without one, and for unknown or missing options.
+    """
+    if backend.name not in BATCH_SERVICES:
+        raise ConfigError(
+            f"the backend {backend.name!r} has no batch mode; {', '.join(BATCH_SERVICES)} have"
+        )
+    factory = _load(BATCH_SERVICES[backend.name])
+    parameters = dict(inspect.signature(factory).parameters)
+    parameters.pop("backend")
+    _check_options(f"batch mode of {backend.name!r}", options, list(parameters))
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if name not in options and parameter.default is inspect.Parameter.empty
+    ]
+    if missing:
+        raise ConfigError(
+            f"batch mode of {backend.name!r} needs {', '.join(missing)}: "
+            + " ".join(f"--batch-set {name}=..." for name in missing)
+        )
+    return factory(backend, **options)
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _check_options(whose: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{whose} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}"
+        )

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import aiohttp
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response, endpoint_of
+from codefavor.backends.base import Feature, Request, Response, endpoint_of
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError
@@ -24,7 +24,7 @@ _CHECK_EVERY_S = 0.5
 _LOG_TAIL_BYTES = 2000
 
 
-class VLLMBackend(BaseBackend):
+class VLLMBackend(OpenAIBackend):
     """`vllm serve MODEL` on a free port of loopback, started at the first request.
 
     `executable` is the `vllm` of the environment it is installed in, which is another than
@@ -55,21 +55,25 @@ class VLLMBackend(BaseBackend):
         log: str | None = None,
         endpoint: str = "",
     ) -> None:
-        super().__init__(model)
+        self._port = 0 if base_url else _free_port()
+        super().__init__(
+            model,
+            base_url=base_url or f"http://127.0.0.1:{self._port}/v1",
+            api_key="",
+            timeout_s=timeout_s,
+            # A proxy does not reach the server that this process starts.
+            trust_env=bool(base_url),
+        )
         self._command = [executable, "serve", model, "--host", "127.0.0.1"]
-        self._command += ["--tensor-parallel-size", str(tensor_parallel)]
+        self._command += ["--port", str(self._port), "--tensor-parallel-size", str(tensor_parallel)]
         if data_parallel > 1:
             self._command += ["--data-parallel-size", str(data_parallel)]
         self._command += list(arguments)
-        self._base_url = base_url
         self._identity = _identity(model, base_url, list(arguments), endpoint)
         self._start_timeout_s = start_timeout_s
-        self._timeout_s = timeout_s
         self._log = Path(log) if log else None
         self._process: subprocess.Popen[bytes] | None = None
-        self._server: OpenAIBackend | None = None
-        self._starting: asyncio.Lock | None = None
-        self._lock_loop: asyncio.AbstractEventLoop | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def identity(self) -> Row:
@@ -82,9 +86,10 @@ class VLLMBackend(BaseBackend):
     async def generate(self, request: Request) -> Response:
         """The server's answer, after it has started. Raises BackendError, ConfigError."""
         self.check(request)
-        server = await self._running_server()
+        if self._port:
+            await self._ensure_running()
         try:
-            return await server.generate(request, extra=continuation(request))
+            return await super().generate(request)
         except BackendError as error:
             process = self._process
             if process is not None and process.poll() is not None:
@@ -92,63 +97,48 @@ class VLLMBackend(BaseBackend):
             raise
 
     async def release(self) -> None:
-        """Close the connections; the server stays up for the next run."""
-        if self._server is not None:
-            await self._server.release()
+        """Close the connections; the next event loop gets a lock of its own."""
+        await super().release()
+        self._starting = asyncio.Lock()
 
     async def close(self) -> None:
-        """Stop the server."""
+        """Stop the server; `release` alone leaves it up for the next run."""
         await self.release()
-        process, self._process, self._server = self._process, None, None
+        process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
             process.stdin.close()
             await asyncio.get_running_loop().run_in_executor(None, process.wait)
 
-    async def _running_server(self) -> OpenAIBackend:
-        loop = asyncio.get_running_loop()
-        if self._starting is None or self._lock_loop is not loop:
-            self._starting, self._lock_loop = asyncio.Lock(), loop
+    async def _ensure_running(self) -> None:
         async with self._starting:
-            if self._server is None:
-                url = self._base_url
-                if not url:
-                    port = _free_port()
-                    self._start(port)
-                    await self._wait_until_healthy(port)
-                    url = f"http://127.0.0.1:{port}/v1"
-                self._server = OpenAIBackend(
-                    self.model,
-                    base_url=url,
-                    timeout_s=self._timeout_s,
-                    api_key="none",
-                    features=self.features,
-                )
-            return self._server
+            if self._process is None:
+                self._start()
+                await self._wait_until_healthy()
 
-    def _start(self, port: int) -> None:
+    def _start(self) -> None:
         if self._log is None:
             self._log = Path(tempfile.mkdtemp(prefix="codefavor-vllm-")) / "server.log"
         with open(self._log, "ab") as log:
             guard = [sys.executable, "-m", "codefavor.backends.guard"]
             self._process = subprocess.Popen(
-                [*guard, *self._command, "--port", str(port)],
+                [*guard, *self._command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    async def _wait_until_healthy(self, port: int) -> None:
+    async def _wait_until_healthy(self) -> None:
         """Return when /health answers. Raises ConfigError with the log's tail if it cannot."""
         assert self._process is not None
-        waited = 0.0
+        waited, url = 0.0, f"http://127.0.0.1:{self._port}/health"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             while waited < self._start_timeout_s:
                 if self._process.poll() is not None:
                     raise self._death("the vLLM server did not start")
                 with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
-                    async with session.get(f"http://127.0.0.1:{port}/health") as response:
+                    async with session.get(url) as response:
                         if response.status == 200:
                             return
                 await asyncio.sleep(_CHECK_EVERY_S)
@@ -165,13 +155,6 @@ class VLLMBackend(BaseBackend):
             "(vLLM lives in an environment of its own; name its program with "
             "--set executable=/that/environment/bin/vllm)"
         )
-
-
-def continuation(request: Request) -> Row:
-    """vLLM's own way to say that the last message is the model's and is to be continued."""
-    if request.messages[-1]["role"] != "assistant":
-        return {}
-    return {"continue_final_message": True, "add_generation_prompt": False}
 
 
 def _identity(model: str, base_url: str, arguments: list[str], endpoint: str) -> Row:

@@ -24,8 +24,6 @@ PACKAGES = {
     "axolotl": ("training", "train"),
     "deepspeed": ("training on many GPUs", "requirements-gpu.txt"),
     "boto3": ("AWS Bedrock", "bedrock"),
-    "google.genai": ("Gemini", "gemini"),
-    "anthropic": ("Anthropic", "anthropic"),
     "datasets": ("data of the Hugging Face Hub", "hub"),
     "sklearn": ("classifiers of style", "analysis"),
     "tree_sitter": ("code in other languages than Python", "languages"),
@@ -103,14 +101,13 @@ def check_packages() -> list[Finding]:
     """The optional packages."""
     findings = []
     for module, (purpose, extra) in PACKAGES.items():
-        name = module.split(".")[0] if module != "google.genai" else "google-genai"
         how = (
             f"pip install -r {extra}"
             if extra.endswith(".txt")
             else f"pip install 'codefavor[{extra}]'"
         )
         is_there = _has_module(module)
-        detail = f"{_version(name)}, for {purpose}" if is_there else f"needed for {purpose}"
+        detail = f"{_version(module)}, for {purpose}" if is_there else f"needed for {purpose}"
         findings.append(Finding(is_there, module, detail, how))
     return findings
 

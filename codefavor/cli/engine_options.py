@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from codefavor.backends import Backend, make_backend
-from codefavor.backends.batch import make_batch_service
+from codefavor.backends.registry import make_batch_service
 from codefavor.engine import (
     AnswerStore,
     Budget,
@@ -48,6 +48,16 @@ BackendOptions = Annotated[
     list[str] | None,
     typer.Option("--set", help="An option of the backend as name=value (value as JSON)."),
 ]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file of the authorities to trust (left out: the system's, or SSL_CERT_FILE)."
+    ),
+]
+ClientCert = Annotated[
+    Path | None, typer.Option(help="PEM file of the certificate that the server asks for.")
+]
+ClientKey = Annotated[Path | None, typer.Option(help="Its key, if that is in a file of its own.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Most requests in flight.")]
 RequestsPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
 InputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
@@ -112,6 +122,9 @@ class AskingFlags:
     PANEL: ClassVar[str] = "Requests and cost"
 
     backend_options: BackendOptions = None
+    ca_bundle: CaBundle = None
+    client_cert: ClientCert = None
+    client_key: ClientKey = None
     concurrency: Concurrency = 64
     requests_per_min: RequestsPerMin = None
     input_tokens_per_min: InputTokensPerMin = None
@@ -129,6 +142,12 @@ class AskingFlags:
     batch: Batch = False
     batch_options: BatchOptions = None
     no_wait: NoWait = False
+
+    def options_of_backend(self) -> dict[str, Any]:
+        """What --set and the flags for certificates say."""
+        files = {name: getattr(self, name) for name in ("ca_bundle", "client_cert", "client_key")}
+        given = {name: str(path) for name, path in files.items() if path is not None}
+        return {**parse_options(self.backend_options or []), **given}
 
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
         """A context whose responses are cached: shared by default, else beside `out`.
@@ -239,7 +258,7 @@ class EngineFlags(AskingFlags):
 
     def make_backend(self, *, is_dry_run: bool = False) -> Backend:
         """The backend with its options; for a dry run it needs no key."""
-        options = parse_options(self.backend_options or [])
+        options = self.options_of_backend()
         if is_dry_run:
             return make_dry_backend(self.backend, options)
         return make_backend(self.backend, **options)

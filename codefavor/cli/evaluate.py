@@ -20,7 +20,6 @@ from codefavor.cli.engine_options import (
     data_folder,
     fail_without_results,
     forget_run,
-    parse_options,
     summary,
 )
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice, refuse
@@ -263,7 +262,7 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
             task,
             spec,
             path,
-            backend_options=parse_options(asking.backend_options or []),
+            backend_options=asking.options_of_backend(),
             make_context=make_context,
             run=asking.run,
             in_batch=asking.batch,

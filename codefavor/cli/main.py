@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from codefavor import __version__
 from codefavor.cli.examples import add_examples
 from codefavor.errors import CodefavorError
+from codefavor.redaction import redact
 
 VERBS = {
     "demo": "The whole walk: problems, pairs, training, evaluation, report.",
@@ -89,6 +90,13 @@ app = typer.Typer(
 )
 
 
+class _Redacting(logging.Formatter):
+    """Log lines without secrets: other packages log what they were called with."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -107,7 +115,9 @@ def common(
 ) -> None:
     """Code preference: make the data, train the judge, measure both."""
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacting("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     if not verbose:
         # Ours are the progress lines; these warn at every import of what nobody asked for.
         for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
@@ -125,7 +135,7 @@ def main() -> None:
     except CodefavorError as error:
         fail(str(error))
     except OSError as error:
-        fail(describe_os_error(error))
+        fail(redact(describe_os_error(error)))
 
 
 def describe_os_error(error: OSError) -> str:

@@ -14,7 +14,6 @@ from codefavor.cli.engine_options import (
     AskingFlags,
     data_folder,
     fail_without_results,
-    parse_options,
     summary,
 )
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice
@@ -83,7 +82,7 @@ def command(
     rows = candidate_rows(completions, known, criteria)
     spec = _checked(judge.spec(seed), rows, known)
     judge.check(ctx, spec)
-    backends = spec.make_backends(parse_options(asking.backend_options or []))
+    backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
         bench = None
         if "pool" in spec.needs():

@@ -199,7 +199,12 @@ class ModelClient:
                 too_long = self._hold(error.retry_after_s)
                 if too_long is not None:
                     raise too_long from error
-        self._health.note_failure(error)
+        try:
+            self._health.note_failure(error)
+        except RunStopped:
+            # At once: those who wait for this one's place must not send the same again.
+            self.end()
+            raise
 
     def _hold(self, seconds: float) -> RunStopped | None:
         """Send nothing for so long; an error if that is longer than this run may wait."""

@@ -30,6 +30,7 @@ from codefavor.errors import (
 )
 from codefavor.journal import Journal
 from codefavor.records import Row
+from codefavor.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -331,5 +332,5 @@ class _Loop:
 def _record(row_id: str, status: str, reason: str, detail: str) -> Row:
     record: Row = {"id": row_id, "status": status, "reason": reason, "row": None}
     if detail:
-        record["detail"] = detail
+        record["detail"] = redact(detail)
     return record

@@ -6,14 +6,8 @@ import json
 
 import pytest
 
-from codefavor.backends.http import (
-    HttpClient,
-    decode_object,
-    error_of,
-    hold_of,
-    parse_duration,
-    retry_after_of,
-)
+from codefavor.backends.http import HttpClient, decode_object
+from codefavor.backends.http_errors import error_of, hold_of, parse_duration, retry_after_of
 from codefavor.errors import BackendError
 from tests.kit.server import LoopbackServer, Reply
 

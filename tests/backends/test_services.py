@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from codefavor.backends import Request, Sampling, TokenLogprob, make_backend
+from codefavor.engine import Context, run
+from codefavor.engine.ask import RunStopped
 from codefavor.errors import BackendError, ConfigError
+from codefavor.journal import Journal
+from codefavor.records import Row
 from tests.kit import wires
 from tests.kit.server import Call, LoopbackServer, Reply
 from tests.kit.wires import Say
@@ -289,3 +293,49 @@ async def test_azure_is_a_base_url_with_a_query_and_a_header(
     assert call.path == "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
     assert call.headers["api-key"] == "azure"
     assert "authorization" not in call.headers
+
+
+@pytest.mark.parametrize("n", [4, 5, 9])
+async def test_more_stop_strings_than_a_server_takes_are_applied_here(n: int) -> None:
+    stops = tuple(f"<{i}>" for i in range(n))
+    request = Request(ASK.messages, stop=stops)
+    text = f"one{stops[-1]}two{stops[0]}three"
+    response, call = await ask_openai(choice(message={"content": text}), request)
+    # OpenAI answers more than four with 400.
+    assert call.body.get("stop", []) == (list(stops) if n <= 4 else [])
+    assert (response.text, response.finish_reason) == ("one", "stop")
+
+
+NO_CREDIT = "You exceeded your current quota, please check your plan and billing details."
+
+
+async def test_no_credit_ends_the_run_at_once_though_it_comes_as_429(tmp_path: Path) -> None:
+    error = {"message": NO_CREDIT, "type": "insufficient_quota", "code": "insufficient_quota"}
+    refused = Reply({"error": error}, status=429, headers={"Retry-After": "1"})
+
+    async def step(row: Row, context: Context) -> Row:
+        await context.ask([{"role": "user", "content": row["id"]}])
+        return row
+
+    with LoopbackServer(lambda call: refused) as server:
+        backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k")
+        rows = [{"id": str(i)} for i in range(200)]
+        with (
+            Journal.open(tmp_path / "o", {}) as journal,
+            pytest.raises(RunStopped, match=r"insufficient_quota.*nothing left to pay with"),
+        ):
+            await run(step, rows, journal, context=Context(backend), concurrency=64)
+        await backend.close()
+    assert server.n_calls <= 16  # those in flight when the first refusal came
+
+
+async def test_gemini_s_429_is_a_limit_of_rate_though_it_speaks_of_billing() -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.5s"}]
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": NO_CREDIT, "details": details}
+    with LoopbackServer(lambda call: Reply({"error": error}, status=429)) as server:
+        backend = make_backend("gemini:m", base_url=server.url, api_key="k")
+        with pytest.raises(BackendError) as caught:
+            await backend.generate(ASK)
+        await backend.close()
+    found = (caught.value.reason, caught.value.retryable, caught.value.retry_after_s)
+    assert found == ("rate_limited", True, 7.5)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from codefavor.backends import FakeBackend, Request, Sampling
-from codefavor.backends.batch import make_batch_service
 from codefavor.backends.batch_bedrock import BedrockBatchService
 from codefavor.backends.batch_openai import OpenAIBatchService
 from codefavor.backends.batch_vllm import VLLMBatchService, output_of
 from codefavor.backends.bedrock import BedrockBackend
 from codefavor.backends.openai_api import OpenAIBackend
+from codefavor.backends.registry import make_batch_service
 from codefavor.backends.vllm import VLLMBackend
 from codefavor.engine import AnswerStore, Budget, Context, RunStopped, run
 from codefavor.engine.batch import BatchRun

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import random
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -59,11 +60,15 @@ Handler = Callable[[Call], Reply]
 class LoopbackServer:
     """Serves a handler from a thread. Use it as a context manager; `url` is its address."""
 
-    def __init__(self, handler: Handler, *, drip_s: float = 0.3) -> None:
+    def __init__(
+        self, handler: Handler, *, drip_s: float = 0.3, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.handler = handler
+        self._tls = tls
         self.calls: list[Call] = []
         self.keep_calls = True
         self.n_calls = 0
+        self.n_connections = 0
         self.faults: Counter[str] = Counter()
         self.drip_s = drip_s
         self.max_open = 0
@@ -75,7 +80,7 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> LoopbackServer:
         self._thread.start()
@@ -94,7 +99,9 @@ class LoopbackServer:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
+        server = await loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", 0, backlog=1024, ssl=self._tls
+        )
         self.port = server.sockets[0].getsockname()[1]
 
 
@@ -108,6 +115,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._server.n_connections += 1
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -302,10 +310,6 @@ def main() -> None:
         options.port_file.write_text(str(server.port))
         await asyncio.Event().wait()
 
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        uvloop.install()
     asyncio.run(serve())
 
 

@@ -1,0 +1,107 @@
+"""How a server is reached: certificates, and the proxy that the environment names."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from codefavor.errors import ConfigError
+from codefavor.redaction import hide, public_url
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files for TLS: whom to trust, and who we are.
+
+    `ca_bundle` takes the place of the system's certificates, which OpenSSL finds by itself or
+    where SSL_CERT_FILE and SSL_CERT_DIR say. `client_key` may stand in `client_cert`'s file too.
+    """
+
+    ca_bundle: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """A context of these files. Raises ConfigError that names the one that cannot be used."""
+        if self.client_key and not self.client_cert:
+            raise ConfigError("--client-key is given without --client-cert")
+        what, used = "CA bundle", self.ca_bundle
+        try:
+            context = ssl.create_default_context(cafile=self.ca_bundle)
+            if self.client_cert:
+                what, used = "client certificate", self.client_cert
+                context.load_cert_chain(self.client_cert, self.client_key)
+        except OSError as error:
+            raise ConfigError(
+                f"the {what} {used} cannot be used: {error.strerror} (PEM form is expected)"
+            ) from error
+        return context
+
+
+# What the system trusts, and nobody in particular.
+SYSTEM_CERTIFICATES = Certificates()
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy: its URL without and with a password, the header that logs in, its variable."""
+
+    url: str
+    login_url: str
+    headers: Mapping[str, str]
+    variable: str
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY mean for this address.
+
+    None for a direct connection. Raises ConfigError for a proxy that is not HTTP.
+    """
+    server = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    name = server.scheme if proxies.get(server.scheme) else "all"
+    value, host = proxies.get(name), server.hostname or ""
+    port = server.port or {"http": 80, "https": 443}.get(server.scheme, 0)
+    entries = [entry.strip().lower() for entry in proxies.get("no", "").split(",")]
+    if not value or any(_covers(entry, host, port) for entry in entries if entry):
+        return None
+    variable = f"{name.upper()}_PROXY"
+    parts = urlsplit(value if "://" in value else f"http://{value}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(
+            f"{variable} names {public_url(value)!r}, which is no HTTP proxy (SOCKS is not "
+            f"supported); name one as http://host:port, or add {host} to NO_PROXY"
+        )
+    headers = {}
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        hide(login, unquote(parts.password or ""))
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    return Proxy(public_url(parts.geturl()), parts.geturl(), headers, variable)
+
+
+def start_concurrency(proxy: Proxy | None, usual: int = 16) -> int:
+    """How many requests to begin with: a proxy's wrong password is tried once, not by each."""
+    return 1 if proxy is not None and proxy.headers else usual
+
+
+def _covers(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of NO_PROXY (*, a domain, an address, a network; :port) means this host."""
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        # One of them is a name, or the entry has a port.
+        name, colon, wanted = entry.rpartition(":")
+    if colon and wanted.isdigit():
+        if int(wanted) != port:
+            return False
+        entry = name
+    domain = entry.strip("[]").lstrip("*.")
+    return host == domain or host.endswith(f".{domain}")

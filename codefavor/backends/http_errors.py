@@ -1,0 +1,249 @@
+"""Every failure of an exchange as one BackendError: what happened, where, and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from codefavor.errors import BackendError
+from codefavor.redaction import excerpt, public_url
+
+# What makes a request fail in the same way whenever it is sent.
+_STATUS_REASONS = {
+    400: "bad_request", 401: "auth", 402: "no_credit", 403: "auth", 404: "unknown_model",
+    407: "auth", 413: "request_too_large", 422: "bad_request",
+}  # fmt: skip
+_RETRYABLE_STATUSES = {
+    408: "timeout", 409: "conflict", 425: "overloaded", 429: "rate_limited",
+    # Of a gateway that lost the server: its answer may be on the bill.
+    502: "bad_gateway", 503: "overloaded", 504: "timeout", 524: "timeout", 529: "overloaded",
+}  # fmt: skip
+# Servers agree on status codes but not on codes in the body; these words are what they share.
+_BODY_REASONS = {
+    "auth": r"API_KEY_INVALID|API key not valid",
+    "context_too_long": r"context_length_exceeded|maximum context length|"
+    r"context (?:length|window|size)|(?:prompt|input) is too long|too many (?:input )?tokens|"
+    r"token count .{0,40}exceeds",
+    "no_credit": r"insufficient_quota|insufficient.balance|credit balance|billing",
+    "unknown_model": r"model_not_found|model .{0,80}(?:does not exist|not found)",
+    "unsupported": r"unsupported_(?:parameter|value)|unrecognized request argument|"
+    r"is not supported with this model|extra inputs are not permitted|"
+    r"cannot both be specified|is deprecated for this model",
+    "filtered": r"content_filter|content management policy|content_policy_violation",
+}
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+_RETRY_DELAY = re.compile(rb'"retryDelay": ?"([\d.]+)s"')
+_AUTH_REMEDIES = {407: "check the user and password of the proxy"} | dict.fromkeys(
+    (401, 403), "check the key, and that it is for this server"
+)
+# What helps, by the reason of an error.
+_REMEDIES = {
+    "unknown_model": "check the model's name and the base URL",
+    "no_credit": "the account has nothing left to pay with",
+}
+
+
+def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) -> BackendError:
+    """The named error of an HTTP status and its body."""
+    message = _message_of(content)
+    if 300 <= status < 400:
+        # Not followed: a key is for the server it was given for.
+        there = public_url(headers.get("location", ""))
+        return failure(
+            f"{public_url(url)}: HTTP {status}: the server sends elsewhere, to {there!r}",
+            "redirect",
+            "if that is right, make it the base URL",
+            retryable=False,
+        )
+    retryable = status in _RETRYABLE_STATUSES or status >= 500
+    reason = _RETRYABLE_STATUSES.get(status) or _STATUS_REASONS.get(status)
+    reason = reason or ("server_error" if status >= 500 else "bad_request")
+    # Gemini's "slow down" has the words of OpenAI's "no money", but a code of its own.
+    is_settled = status in (401, 403, 407, 408) or "RESOURCE_EXHAUSTED" in message
+    if status < 500 and not is_settled:
+        for name, pattern in _BODY_REASONS.items():
+            # 429 stands for "slow down" and for "no money"; only the second is final.
+            if re.search(pattern, message, re.I) and (status != 429 or name == "no_credit"):
+                reason, retryable = name, False
+                break
+    return failure(
+        f"{public_url(url)}: HTTP {status}: {excerpt(message)}",
+        reason,
+        _AUTH_REMEDIES.get(status, ""),
+        retryable=retryable,
+        retry_after_s=retry_after_of(headers, content) if retryable else None,
+    )
+
+
+def failure(
+    words: str,
+    reason: str,
+    remedy: str = "",
+    *,
+    retryable: bool,
+    retry_after_s: float | None = None,
+) -> BackendError:
+    """The error in words, with what helps: the remedy, or what helps against all of its reason."""
+    remedy = remedy or _REMEDIES.get(reason, "")
+    return BackendError(
+        f"{words} ({remedy})" if remedy else words,
+        retryable=retryable,
+        retry_after_s=retry_after_s,
+        reason=reason,
+    )
+
+
+def connection_error(
+    error: BaseException, url: str, *, timeout_s: float | None = None, proxy: str = ""
+) -> BackendError:
+    """The named error of an exchange that did not come to an answer, whatever client raised it.
+
+    `proxy` is the variable that names the proxy in between, "" without one.
+    """
+    chain = list(_chain(error))
+    where = public_url(url) + (f" through the proxy of {proxy}" if proxy else "")
+    if status := _proxy_status(chain):
+        what = "log-in" if status == 407 else "connection"
+        return failure(
+            f"{where}: the proxy refuses the {what} (HTTP {status})",
+            "auth" if status in (401, 403, 407) else "unreachable",
+            f"check {proxy or 'HTTPS_PROXY'}, or name the server in NO_PROXY",
+            retryable=status >= 500 or status in _RETRYABLE_STATUSES,
+        )
+    if problem := _tls_problem(chain):
+        return failure(f"{where}: {problem[0]}", "certificate", problem[1], retryable=False)
+    is_late = any("Timeout" in type(one).__name__ for one in chain)
+    is_connecting = any("onnect" in type(one).__name__ for one in chain)
+    if any(isinstance(one, socket.gaierror) for one in chain):
+        found, remedy = "the name cannot be resolved", "check the base URL and the network"
+    elif any(isinstance(one, ConnectionRefusedError) for one in chain):
+        found, remedy = "connection refused", "is the server running, and the port right?"
+    elif is_late and is_connecting:
+        found, remedy = "no connection in time", "check the network; is a proxy to be named?"
+    elif is_late:
+        limit = "in time" if timeout_s is None else f"within {timeout_s:g} s"
+        return failure(
+            f"{where}: no whole answer {limit}",
+            "timeout",
+            "--set timeout_s=... waits longer",
+            retryable=True,
+        )
+    elif any(type(one).__name__ == "ClientConnectorError" for one in chain):
+        found, remedy = excerpt(str(chain[-1]), 200), "check the network"
+    else:
+        last = excerpt(f"{type(chain[-1]).__name__}: {chain[-1]}", 200)
+        return failure(f"{where}: the connection broke ({last})", "connection", "", retryable=True)
+    if proxy:
+        remedy = f"check {proxy}, or name the server in NO_PROXY"
+    return failure(f"{where}: cannot be reached: {found}", "unreachable", remedy, retryable=True)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from; clients nest the real one in several ways."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        nested = (
+            getattr(error, "kwargs", {}).get("error")  # botocore
+            or getattr(error, "original_error", None)  # urllib3
+            or getattr(error, "reason", None)
+        )
+        if not isinstance(nested, BaseException):
+            nested = getattr(error, "os_error", None)  # aiohttp
+        error = nested or error.__cause__ or error.__context__
+
+
+def _proxy_status(chain: list[BaseException]) -> int:
+    """The status with which a proxy refused to connect; 0 if that is not what happened."""
+    for one in chain:
+        if type(one).__name__ == "ClientHttpProxyError":
+            return int(getattr(one, "status", 0))
+        if found := re.search(r"Tunnel connection failed: (\d{3})", str(one)):
+            return int(found[1])
+    return 0
+
+
+def _tls_problem(chain: list[BaseException]) -> tuple[str, str] | None:
+    """(what is wrong with TLS, what to do); None for another failure."""
+    for one in chain:
+        # aiohttp's own error is of this class too, but only in name.
+        if words := getattr(one, "verify_message", ""):
+            return (
+                f"its certificate is not trusted ({words})",
+                "name the authority that signed it with --ca-bundle FILE or SSL_CERT_FILE",
+            )
+    words = next((str(one).upper() for one in chain if isinstance(one, ssl.SSLError)), "")
+    if re.search(r"CERTIFICATE|HANDSHAKE.FAILURE|UNKNOWN.CA", words):
+        return (
+            "it refuses the TLS handshake, as it does without a client certificate that it knows",
+            "--client-cert FILE, and --client-key FILE where the key is not in it",
+        )
+    if re.search(r"WRONG.VERSION.NUMBER|RECORD.LAYER|HTTP.REQUEST", words):
+        return "no TLS is spoken there", "is its address http:// instead of https://?"
+    return None
+
+
+def _message_of(content: bytes) -> str:
+    """What the body says, whole; who shows it takes an excerpt."""
+    try:
+        body: Any = json.loads(content)
+        error = body.get("error", body)
+        if isinstance(error, dict):
+            parts = [error.get(key) for key in ("code", "type", "status", "message")]
+            return " ".join(str(part) for part in parts if part)
+        return str(error)
+    except (ValueError, AttributeError):
+        return content[:20_000].decode("utf-8", "replace").strip() or "(empty body)"
+
+
+def retry_after_of(headers: Mapping[str, str], content: bytes = b"") -> float | None:
+    """Seconds of `retry-after-ms`, `Retry-After` (a number or a date) or, in the body, Gemini's
+    `retryDelay`; None without any."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            return max(0.0, float(value) / unit)
+        except ValueError:
+            return _seconds_until(value, headers.get("date"))
+    found = _RETRY_DELAY.search(content)
+    return float(found[1]) if found else None
+
+
+def _seconds_until(date: str, now: str | None) -> float | None:
+    """By the server's own clock: this machine's may be wrong."""
+    try:
+        if now is None:
+            return None
+        return max(0.0, (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def hold_of(headers: Mapping[str, str]) -> float:
+    """Seconds until the server's own limits allow another request, by its headers; mostly 0."""
+    wait = 0.0
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
+            wait = max(wait, parse_duration(headers.get(f"x-ratelimit-reset-{kind}", "")))
+    return wait
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "1h2m3.5s", "120ms" or "6"; 0 for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        return 0.0
+    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + millis / 1000

@@ -1,0 +1,67 @@
+"""Secrets stay out of every text that is kept or shown: errors, journals, logs.
+
+Who holds a secret calls `hide`; whatever turns an error into text calls `redact`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from urllib.parse import quote, urlsplit
+
+SHOWN = "***"
+# A shorter secret may be part of a word of the message, so it is hidden as a whole word only;
+# one still shorter is a placeholder of servers without keys ("none", "EMPTY").
+_LONG, _SHORTEST = 8, 6
+_hidden: dict[str, re.Pattern[str]] = {}
+# What is a secret by its place, whoever it belongs to: a password in a URL, a key in its query.
+_USERINFO = re.compile(r"(?<=://)[^/\s'\"]*@")
+_QUERY_KEY = re.compile(
+    r"([?&][\w.-]*(?:key|token|secret|passw|pwd|auth|signature|sig|credential|code)[\w.-]*=)"
+    r"[^&\s'\"<>)\]]+",
+    re.I,
+)
+
+
+def hide(*secrets: str | None) -> None:
+    """From now on none of these is shown, in whatever form a server may repeat it."""
+    for secret in secrets:
+        text = (secret or "").strip()
+        if len(text) < _SHORTEST or text in _hidden:
+            continue
+        forms = {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1]}
+        forms.add(base64.b64encode(text.encode()).decode())
+        longest_first = sorted(forms, key=len, reverse=True)
+        pattern = "|".join(re.escape(form) for form in longest_first)
+        is_word = len(text) < _LONG
+        _hidden[text] = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)" if is_word else pattern)
+
+
+def redact(text: str) -> str:
+    """The text without any secret that is known, or known by its place in a URL."""
+    if "://" in text:
+        text = _USERINFO.sub(f"{SHOWN}@", text)
+    if "=" in text:
+        text = _QUERY_KEY.sub(rf"\1{SHOWN}", text)
+    # The longest first: one secret may be the beginning of another.
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = _hidden[secret].sub(SHOWN, text)
+    return text
+
+
+def excerpt(text: str | bytes, limit: int = 500) -> str:
+    """The beginning of a text, redacted before it is cut: half a secret is one too."""
+    if isinstance(text, bytes):
+        text = text[: 20 * limit].decode("utf-8", "replace")
+    return redact(text)[:limit].strip()
+
+
+def public_url(url: str) -> str:
+    """A URL as it may be shown: without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return SHOWN
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+    return server + parts.path

@@ -38,12 +38,16 @@ class DataError(CodefavorError):
 
 
 class MissingPackageError(CodefavorError):
-    """An optional package is missing; the message names the extra to install."""
+    """An optional package is missing; the message names the extra to install.
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    `install` is the command for a package that no extra brings.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str, *, install: str = "") -> None:
+        how = install or f"pip install 'codefavor[{extra}]'"
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed; "
-            f"install it with: pip install 'codefavor[{extra}]'"
+            f"install it with: {how}"
         )
         self.package = package
         self.extra = extra

@@ -11,9 +11,11 @@ cp requirements.txt "$full"
     --no-emit-index-url --quiet --output-file "$full" "$@"
 {
     sed -n '/^#/p' requirements.txt
+    # In this order: pip lets a later `--only-binary :all:` forget the exceptions before it.
+    grep '^--' requirements.in
     # The machine's own build of torch brings what CUDA packages it needs; scripts/install.sh.
     grep -E '^torch==' "$full" | sed -E 's/^(torch==[0-9.]+).*/\1/' | sort -u | head -n 1
     echo "triton==3.7.1 ; sys_platform == 'linux'"
-    grep -vE '^(#|torch==|triton==|nvidia-cu|nvidia-nc|nvidia-nv|cuda-)' "$full"
+    grep -vE '^(#|--|$|torch==|triton==|nvidia-cu|nvidia-nc|nvidia-nv|cuda-)' "$full"
 } >requirements.txt.new
 mv requirements.txt.new requirements.txt

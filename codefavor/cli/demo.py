@@ -1,37 +1,191 @@
-"""`codefavor demo`: from problems to a trained, measured judge and a report, in one command."""
+"""`codefavor demo`: from problems to a trained, measured judge and a report, in one command.
+
+It runs the commands of `stages_of` one after the other, as a user would type them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import datetime
 import json
 import os
+import shlex
 import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from codefavor.cli.demo_data import DataSettings, prepare_data
-from codefavor.cli.demo_judge import JudgeSettings, train_and_judge
-from codefavor.cli.demo_report import build_report
-from codefavor.cli.demo_workspace import Workspace
+from codefavor.benchmarks.codeprefbench import find_files
 from codefavor.cli.engine_options import data_folder
-from codefavor.errors import ConfigError
-from codefavor.records import write_text
-from codefavor.reports.report import render_demo_report
-from codefavor.training.recipes import find_recipes
+from codefavor.errors import CodefavorError, ConfigError, DataError
+from codefavor.pairs.split import SPLITS, split_of
+from codefavor.records import Row, content_id, file_sha256, write_rows, write_text
+from codefavor.sources.problems import load_problems
+from codefavor.training.recipes import find_recipes, load_yaml
 
-SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # At most 20 minutes on 2 cores.
-    "full": ({}, {}),
-    # The same walk in a few minutes, for tests and for trying out a change; its numbers mean
-    # nothing.
-    "smoke": (
-        {"n_problems": 16, "candidates": 3, "drafts": 1, "drafted": 2, "draft_tokens": 48},
-        {"max_rows": 8, "prompted": 2, "bench_tasks": 1, "overrides": (("save_steps", 1),)},
+# The format that a recipe trains on -> how its result is read as a judge. Likelihood per token was
+# chosen on the dev split, see docs/demo.md.
+JUDGE_OF = {
+    "dpo": "likelihood", "orpo": "likelihood", "kto": "likelihood", "sft": "likelihood",
+    "reward": "reward", "pairwise": "pairwise",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run depends on; the defaults are those of the published figures.
+
+    `n_drafts` drafts are asked for each of the `n_drafted` problems with the shortest references.
+    `n_train` pairs are trained on, about `n_prompted` the untrained model is also asked in words,
+    `n_bench` are CodePrefBench's (0: none). `benchmarks`, where they are at hand, must have nothing
+    like the training pairs. `training` are Axolotl keys.
+    """
+
+    problems: str
+    recipe: Path
+    seed: int = 0
+    train_seed: int = 0
+    split: str = "test"
+    sandbox_level: str = "L2"
+    n_bench: int = 32
+    benchmarks: tuple[str, ...] = ()
+    n_problems: int | None = None
+    candidates: int = 4
+    n_drafts: int = 4
+    n_drafted: int = 32
+    draft_tokens: int = 128
+    n_train: int = 180
+    n_prompted: int = 84
+    training: Mapping[str, object] = field(default_factory=dict)
+
+
+# The same walk in two minutes, for tests and for trying out a change; its numbers mean nothing.
+SMOKE: dict[str, Any] = {
+    "n_problems": 16, "candidates": 3, "n_drafts": 1, "n_drafted": 2, "draft_tokens": 48,
+    "n_train": 8, "n_prompted": 2, "n_bench": 4, "training": {"save_steps": 1},
+}  # fmt: skip
+
+# What is done before anything is judged: a name, the command, and a file that shows it was done.
+# The words in braces are the settings', the run's folder `out`, and what the recipe says.
+MAKING = (
+    ("model", "recipes prepare {recipe}", "{model}/config.json"),
+    (
+        "drafts",
+        "synthesise drafts --backend embedded:{models} --problems {out}/short.jsonl --n {n_drafts} "
+        "--max-tokens {draft_tokens} --seed {seed} --concurrency 8 --no-cache "
+        "--out {out}/drafts.jsonl",
+        "{out}/drafts.jsonl",
     ),
+    (
+        "draft runs",
+        "score {out}/drafts.jsonl --problems {out}/problems.jsonl --cpu-s 1 "
+        "--sandbox-level {sandbox_level} --out {out}/drafts.scored.jsonl",
+        "{out}/drafts.scored.jsonl",
+    ),
+    (
+        "pairs",
+        "pair mutants --problems {out}/problems.jsonl --candidates {candidates} "
+        "--scored {out}/drafts.scored.jsonl --seed {seed} --sandbox-level {sandbox_level} "
+        "--out {out}/pairs",
+        "{out}/pairs/train.jsonl",
+    ),
+    (
+        "leak check",
+        "pair check {out}/pairs/train.jsonl {out}/pairs/{split}.jsonl --out {out}/leaks.json",
+        "{out}/leaks.json",
+    ),
+    (
+        "benchmark check",
+        "pair decontaminate {out}/pairs/train.jsonl --report {out}/benchmarks.json",
+        "{out}/benchmarks.json",
+    ),
+    (
+        "convert",
+        "convert {out}/pairs/train.jsonl --format {form} --sample {n_train} --seed {train_seed} "
+        "--out {out}/data/train.jsonl",
+        "{out}/data/train.jsonl",
+    ),
+    (
+        "train",
+        "train {recipe} --data {out}/data/train.jsonl --set output_dir={out}/train "
+        "--set seed={axolotl_seed}",
+        "{out}/train/run.json",
+    ),
+)
+# The exit code of a command that Ctrl-C ended, as shells count.
+INTERRUPTED = 130
+# How it is judged and checked may change in one folder: what was made stays true.
+FREE = {"split", "n_bench", "benchmarks"}
+# The judges on the held-out pairs; those of BENCH also on CodePrefBench.
+JUDGES = {
+    "random": "--model random",
+    "shorter": "--model shorter",
+    "longer": "--model longer",
+    "untrained": "--model likelihood:{model}",
+    # The stored log-probabilities of the one before, read in another way: nothing is asked.
+    "untrained-sum": "--model likelihood:{model} --reduction sum --rescore "
+    "--stored {out}/judged/{split}/pairs.untrained.json",
+    "prompted": "--model pairwise:{model} --sample {n_prompted}",
+    "trained": "--model {judge}:{model} --adapter {out}/train",
 }
+BENCH = ("shorter", "longer", "untrained", "trained")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command line of `codefavor`, and the file that shows that it is done."""
+
+    name: str
+    words: list[str]
+    made: Path
+
+
+def stages_of(one: Settings, out: Path) -> list[Stage]:
+    """The demo, command by command."""
+    config = load_yaml(one.recipe)
+    model, form = Path(str(config["base_model"])), format_of(config)
+    names = {
+        **dataclasses.asdict(one), "out": out, "model": model, "models": model.parent,
+        "form": form, "judge": JUDGE_OF[form], "axolotl_seed": 42 + one.train_seed,
+    }  # fmt: skip
+
+    def stage(name: str, command: str, made: str) -> Stage:
+        words = [word.format_map(names) for word in command.split()]
+        return Stage(name, words, Path(made.format_map(names)))
+
+    stages = {each[0]: stage(*each) for each in MAKING}
+    stages["train"].words.extend(f"--set={key}={value}" for key, value in one.training.items())
+    stages["benchmark check"].words.extend(f"--against={name}" for name in one.benchmarks)
+    if not one.benchmarks:
+        del stages["benchmark check"]
+    judges = dict(JUDGES)
+    if not config.get("adapter"):
+        judges["trained"] = "--model {judge}:{out}/train"
+    for folder, benchmark, judged in (
+        (one.split, "pairs --data {out}/pairs/{split}.jsonl", tuple(judges)),
+        ("bench", "codeprefbench --sample {n_bench}", BENCH if one.n_bench else ()),
+    ):
+        for name in judged:
+            command = f"evaluate {benchmark} {judges[name]} --name {name} --seed {{seed}}"
+            where = f"{{out}}/judged/{folder}"
+            made = f"{where}/{benchmark.split()[0]}.{name}.json"
+            title = f"judge {folder} {name}"
+            stages[title] = stage(title, f"{command} --out {where}", made)
+    return list(stages.values())
+
+
+def format_of(config: Row) -> str:
+    """The training format of a recipe: what its data file is called after."""
+    form = Path(str(config["datasets"][0]["path"])).stem
+    if form not in JUDGE_OF:
+        known = ", ".join(JUDGE_OF)
+        raise ConfigError(f"the demo cannot judge by a model trained on {form}; it can on: {known}")
+    return form
 
 
 def command(
@@ -52,106 +206,150 @@ def command(
     split: Annotated[
         str, typer.Option(help="Judge on test, or on dev while you choose settings.")
     ] = "test",
-    bench_tasks: Annotated[
-        int | None, typer.Option(help="CodePrefBench tasks an aspect; 0 for none.")
+    bench_pairs: Annotated[
+        int | None, typer.Option(min=0, help="Pairs of CodePrefBench; 0 for none.")
     ] = None,
     sandbox_level: Annotated[
         str, typer.Option(help="Least isolation for running programs, see `codefavor sandbox`.")
     ] = "L2",
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands and run none.")
+    ] = False,
 ) -> None:
     """Make pairs, train a judge, measure it, write a report. Run again to resume."""
-    if size not in SIZES:
-        raise ConfigError(f"unknown size {size!r}; known: {', '.join(SIZES)}")
+    if size not in ("full", "smoke"):
+        raise ConfigError(f"unknown size {size!r}; known: full, smoke")
     if split not in ("test", "dev"):
         raise ConfigError(f"cannot judge on {split!r}; choose test or dev")
-    data_changes, judge_changes = SIZES[size]
-    data = DataSettings(
-        problems=problems,
-        seed=seed,
-        workers=os.cpu_count() or 1,
-        sandbox_level=sandbox_level,
-        **data_changes,
+    wanted: dict[str, Any] = dict(SMOKE) if size == "smoke" else {}
+    if bench_pairs is not None:
+        wanted["n_bench"] = bench_pairs
+    settings = _with_data_at_hand(
+        Settings(
+            problems=problems,
+            recipe=_recipe(recipe or find_recipes() / "smollm2-135m" / "simpo.yaml"),
+            seed=seed,
+            train_seed=seed if train_seed is None else train_seed,
+            split=split,
+            sandbox_level=sandbox_level,
+            **wanted,
+        )
     )
-    if bench_tasks is not None:
-        judge_changes = {**judge_changes, "bench_tasks": bench_tasks}
-    chosen = recipe or find_recipes() / "smollm2-135m" / "simpo.yaml"
-    if not chosen.is_file():
-        raise ConfigError(f"{chosen}: no such recipe; `codefavor recipes list` shows them")
-    judge = JudgeSettings(
-        recipe=chosen,
-        split=split,
-        seed=seed,
-        train_seed=seed if train_seed is None else train_seed,
-        **judge_changes,
-    )
+    stages = stages_of(settings, out)
+    if dry_run:
+        for stage in stages:
+            typer.echo(shlex.join(["codefavor", *stage.words]))
+        return
     if fresh and out.exists():
         shutil.rmtree(out)
-    _bind_settings(out, data, judge)
-    workspace = Workspace(out)
+    write_problems(settings, out)
+    run_stages(stages, out / "stages.json")
+    _call(["report", "demo", str(out), "--out", str(out / "report.html")])
+
+
+def _recipe(path: Path) -> Path:
+    """The file, relative to this folder where it is below it, as one would type it."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such recipe; `codefavor recipes list` shows them")
+    with contextlib.suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd())
+    return path
+
+
+def _with_data_at_hand(settings: Settings) -> Settings:
+    """The settings without what needs public data that is not here; says what is left out."""
     folder = data_folder()
-    prepare_data(workspace, data, folder)
-    note = train_and_judge(workspace, judge, [folder] if folder else [])
-    _write_report(workspace, judge, note)
+    n_bench = settings.n_bench
+    try:
+        if n_bench:
+            find_files([folder] if folder else [])
+    except DataError as error:
+        _say(f"without CodePrefBench: {error}")
+        n_bench = 0
+    found = tuple(name for name in ("humaneval", "mbpp") if folder and (folder / name).is_dir())
+    return dataclasses.replace(settings, n_bench=n_bench, benchmarks=found)
 
 
-def _bind_settings(out: Path, data: DataSettings, judge: JudgeSettings) -> None:
-    """Refuse to continue a run under other settings than it was begun with."""
-    settings: dict[str, Any] = json.loads(
-        json.dumps(
-            {**dataclasses.asdict(data), **dataclasses.asdict(judge)}, default=str, sort_keys=True
+def write_problems(settings: Settings, out: Path) -> None:
+    """Write the problems of this run, and those asked drafts for, into its folder.
+
+    A smaller number is a sample by hash. Raises ConfigError where the folder was begun with
+    other settings or problems, DataError where a split would have no problem.
+    """
+    problems = load_problems(settings.problems, data_dir=data_folder())
+    problems.sort(key=lambda problem: content_id(settings.seed, "sample", problem.id))
+    kept = problems[: settings.n_problems]
+    missing = set(SPLITS) - {split_of(problem.id) for problem in kept}
+    if missing:
+        raise DataError(
+            f"{len(kept)} problems leave no problem for: {', '.join(sorted(missing))}; take more"
         )
-    )
-    # Where it runs and how it is judged may change: what was made stays true.
-    for free in ("workers", "split", "bench_tasks", "prompted"):
-        settings.pop(free)
+    kept.sort(key=lambda problem: problem.id)
+    digest = content_id([problem.to_row() for problem in kept])
+    _bind(out, {**dataclasses.asdict(settings), "problems_sha256": digest})
+    write_rows(out / "problems.jsonl", (problem.to_row() for problem in kept))
+    kept.sort(key=lambda problem: (len(problem.reference), problem.id))
+    short = kept[: settings.n_drafted]
+    write_rows(out / "short.jsonl", (problem.to_row() for problem in short))
+
+
+def _bind(out: Path, settings: Row) -> None:
+    """Note the settings; refuse to continue a run under others than it was begun with."""
+    now: Row = json.loads(json.dumps(settings, default=str))
     path = out / "settings.json"
-    if path.is_file():
-        begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key in sorted(settings.keys() | begun.keys()):
-            if settings.get(key) != begun.get(key):
-                raise ConfigError(
-                    f"{out} was begun with {key}={begun.get(key)!r}, now it is "
-                    f"{settings.get(key)!r}; use another --out, or --fresh to empty the folder"
-                )
-    else:
-        write_text(path, [json.dumps(settings, indent=1)])
+    begun: Row = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for key in sorted((now.keys() | begun.keys()) - FREE) if begun else ():
+        if now.get(key) != begun.get(key):
+            raise ConfigError(
+                f"{out} was begun with {key}={begun.get(key)!r}, now it is {now.get(key)!r}; "
+                "use another --out, or --fresh to empty the folder"
+            )
+    write_text(path, [json.dumps(now, indent=1)])
 
 
-def _write_report(workspace: Workspace, judge: JudgeSettings, note: str | None) -> None:
-    created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    report = build_report(workspace, judge, created, note)
-    write_text(workspace.path("report.json"), [json.dumps(report, indent=1)])
-    path = workspace.path("report.html")
-    write_text(path, [render_demo_report(report)])
-    for line in summary(report):
-        typer.echo(line)
-    typer.echo(str(path.resolve()))
+def run_stages(stages: Sequence[Stage], stamps_path: Path) -> None:
+    """Run the stages in order, each once.
+
+    One is done when `stamps_path` has its command with its file as it is now, and none before it
+    ran; what a killed one left behind is its command's to continue.
+    """
+    # As for the trainings that we launch: spinning threads crawl on a machine that is busy.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    stamps: dict[str, Row] = {}
+    if stamps_path.is_file():
+        stamps = json.loads(stamps_path.read_text(encoding="utf-8"))
+    has_run = False
+    for number, stage in enumerate(stages, start=1):
+        known, shown = stamps.get(stage.name, {}), shlex.join(["codefavor", *stage.words])
+        title = f"[{number}/{len(stages)}] {stage.name}"
+        if not has_run and known.get("command") == shown and known["sha256"] == _digest(stage):
+            _say(f"{title} (done before)")
+            continue
+        has_run = True
+        _say(f"{title}\n$ {shown}")
+        started = time.monotonic()
+        with contextlib.redirect_stdout(sys.stderr):
+            _call(stage.words)
+        seconds = round(time.monotonic() - started, 1)
+        stamps[stage.name] = {"seconds": seconds, "command": shown, "sha256": _digest(stage)}
+        write_text(stamps_path, [json.dumps(stamps, indent=1)])
 
 
-def summary(report: dict[str, Any]) -> list[str]:
-    """The result in a few lines, every number with its n."""
-    lines = []
-    for system in report["systems"]:
-        levels = "  ".join(
-            f"{level} {_percent(part['accuracy'])}" for level, part in system["by_level"].items()
-        )
-        lines.append(
-            f"{system['name']:<36} {_percent(system['accuracy'])} "
-            f"[{_percent(system['low'])}, {_percent(system['high'])}]  n={system['n']} "
-            f"errors={system['n_error']} undecided={system['n_undecided']}  {levels}"
-        )
-    head = report["headline"]
-    lines.append(
-        f"gain over the best other ({head['against']}): {100 * head['gain']:+.1f} points "
-        f"[{100 * head['low']:+.1f}, {100 * head['high']:+.1f}], McNemar p={head['p']:.2g}, "
-        f"{head['n_pairs']} pairs of {head['n_problems']} problems"
-    )
-    bench = report["codeprefbench"]
-    if bench and not bench["systems"]:
-        lines.append(f"CodePrefBench: {bench['note']}")
-    return lines
+def _call(words: Sequence[str]) -> None:
+    """A command of `codefavor`, in this process: its imports are paid once."""
+    from codefavor.cli.main import app
+
+    code = app(list(words), standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
+        raise CodefavorError(f"`codefavor {shlex.join(words)}` ended with {code}")
 
 
-def _percent(value: float | None) -> str:
-    return "   - " if value is None else f"{100 * value:5.1f}"
+def _digest(stage: Stage) -> str:
+    return file_sha256(stage.made) if stage.made.is_file() else ""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

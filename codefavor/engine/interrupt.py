@@ -19,7 +19,7 @@ def run_interruptibly(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -
 
     The first signal sets the event, a second one cancels; both raise KeyboardInterrupt.
     """
-    loop = _new_event_loop()
+    loop = asyncio.new_event_loop()
     interrupted = asyncio.Event()
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in _SIGNALS} if in_main_thread else {}
@@ -61,12 +61,3 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     if tasks:
         # Of nothing, gather would make a future of another loop than this one.
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop

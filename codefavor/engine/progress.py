@@ -66,19 +66,26 @@ class TerminalProgress:
         self._total: int | None = None
         self._fields: dict[str, Any] = {}
         self._started = self._shown = 0.0
+        # When the first rows ended, and how many: before, a model was loaded or a queue filled.
+        self._first: tuple[float, int] | None = None
 
     def start(self, label: str, total: int | None) -> None:
         """Begin a new bar or line."""
         self._label, self._total, self._done, self._fields = label, total, 0, {}
         self._started = self._shown = time.monotonic()
+        self._first = None
         if self._is_terminal:
             self._start_bar()
+        else:
+            self._show()
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Count, and show it if the last time is long enough ago."""
         self._done += n
         self._fields.update(fields)
         now = time.monotonic()
+        if self._first is None:
+            self._first = (now, self._done)
         if now - self._shown >= self._every_s:
             self._shown = now
             self._show()
@@ -103,12 +110,25 @@ class TerminalProgress:
         parts = [self._label, f"{self._done}/{'?' if self._total is None else self._total}"]
         if self._total:
             parts.append(f"{100 * self._done // self._total}%")
-            if 0 < self._done < self._total:
-                remaining = (now - self._started) * (self._total - self._done) / self._done
+            remaining = self._remaining(now)
+            if remaining is not None:
                 parts.append(f"eta {duration(remaining)}")
         if self._done == self._total:
             parts.append(f"in {duration(now - self._started)}")
         return " ".join([*parts, *self._field_texts()])
+
+    def _remaining(self, now: float) -> float | None:
+        """Seconds left at the pace since the first rows ended; None while that says little.
+
+        It takes one row in 20, or 100, and 5 s after the first.
+        """
+        if not self._total or self._first is None or self._done >= self._total:
+            return None
+        since, n_first = self._first
+        n_more = self._done - n_first
+        if now - since < 5 or n_more < min(100, max(2, self._total / 20)):
+            return None
+        return (now - since) * (self._total - self._done) / n_more
 
     def _field_texts(self) -> list[str]:
         texts = []
@@ -126,7 +146,10 @@ class TerminalProgress:
             self._stream.write(self.line(time.monotonic()) + "\n")
             self._stream.flush()
             return
-        self._bar.update(self._task, completed=self._done, fields=" ".join(self._field_texts()))
+        remaining = self._remaining(time.monotonic())
+        eta = [] if remaining is None else [f"eta {duration(remaining)}"]
+        fields = " ".join([*eta, *self._field_texts()])
+        self._bar.update(self._task, completed=self._done, fields=fields)
 
     def _start_bar(self) -> None:
         from rich import progress as rich_progress
@@ -137,7 +160,7 @@ class TerminalProgress:
             rich_progress.BarColumn(),
             rich_progress.MofNCompleteColumn(),
             rich_progress.TaskProgressColumn(),
-            rich_progress.TimeRemainingColumn(),
+            rich_progress.TimeElapsedColumn(),
             rich_progress.TextColumn("{task.fields[fields]}"),
             console=Console(file=self._stream),
         )

@@ -106,3 +106,20 @@ def test_rows_of_the_benchmark_are_refused_in_either_order(pairs, tmp_path, monk
 def test_wrong_settings_are_refused(pairs, words, message):
     with pytest.raises(ConfigError, match=message):
         convert(pairs, *words)
+
+
+def test_a_sample_is_drawn_by_the_seed_and_lies_within_a_larger_one(pairs):
+    lines = [{**SHORT, "id": str(n), "chosen": f"a + {n}"} for n in range(40)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in lines))
+
+    def drawn(n: int, seed: int) -> list[str]:
+        rows, manifest, _ = convert(pairs, "--sample", n, "--seed", seed, form="dpo")
+        assert (manifest["sample"], manifest["n_rows"]) == (n, n)
+        return [json.dumps(row) for row in rows]
+
+    assert drawn(10, 0) == drawn(20, 0)[:10]
+    assert set(drawn(10, 0)) != set(drawn(10, 1))
+    # Another order of the file is the same sample.
+    first = drawn(10, 0)
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in lines[::-1]))
+    assert drawn(10, 0) == first

@@ -24,6 +24,7 @@ def environment() -> dict[str, str]:
 def run_demo(out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, "--out", str(out)],
+        cwd=out.parent,
         env=environment(),
         capture_output=True,
         text=True,
@@ -73,28 +74,76 @@ def test_every_pair_carries_its_evidence(finished):
 
 
 def test_a_second_call_does_nothing_again(finished):
-    stamps = {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()}
+    stamps = (finished / "stages.json").read_text()
+    n_judged = {p: p.read_bytes() for p in finished.glob("judged/*/rows/*.jsonl")}
     done = run_demo(finished)
     assert done.returncode == 0
-    assert "train (done before)" in done.stderr
-    assert {p.name: p.stat().st_mtime for p in (finished / "stages").iterdir()} == stamps
+    stages = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    assert stages
+    assert all(line.endswith("(done before)") for line in stages)
+    assert (finished / "stages.json").read_text() == stamps
+    assert {p: p.read_bytes() for p in n_judged} == n_judged
+
+
+def test_every_stage_says_what_a_user_would_type(finished):
+    report = json.loads((finished / "report.json").read_text())
+    verbs = [stage["note"].split()[:2] for stage in report["stages"]]
+    assert all(verb[0] == "codefavor" for verb in verbs)
+    assert list(dict.fromkeys(verb[1] for verb in verbs)) == [
+        "recipes", "synthesise", "score", "pair", "convert", "train", "evaluate",
+    ]  # fmt: skip
+
+
+def test_a_dry_run_prints_the_commands_and_makes_nothing(tmp_path):
+    command = [*COMMAND, "--dry-run", "--out", str(tmp_path / "none")]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[3].startswith("codefavor pair mutants --problems ")
+    assert lines[-1].startswith("codefavor evaluate ")
+    assert not (tmp_path / "none").exists()
+
+
+def test_ctrl_c_ends_it_as_interrupted(finished):
+    process = subprocess.Popen(
+        [*COMMAND, "--out", str(finished.with_name("interrupted"))],
+        cwd=finished.parent,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("programs 0/"):
+            process.send_signal(signal.SIGINT)
+            break
+    process.stderr.read()
+    assert process.wait() == 130
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished):
     command = [*COMMAND, "--out", str(finished)]
     command[command.index("3")] = "4"
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=finished.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "seed=3" in done.stderr
     assert "--fresh" in done.stderr
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_result(finished, tmp_path):
-    out = tmp_path / "run"
+def test_killed_at_random_moments_it_ends_with_the_same_result(finished):
+    out = finished.with_name("killed")
     rng = random.Random(20)
     for _ in range(5):
         process = subprocess.Popen(
             [*COMMAND, "--out", str(out)],
+            cwd=out.parent,
             env=environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -106,7 +155,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_result(finished, tmp_pat
         process.wait()
     done = run_demo(out)
     assert done.returncode == 0, done.stderr[-3000:]
-    for name in ("pairs/train.jsonl", "pairs/test.jsonl", "data/train.dpo.jsonl"):
+    for name in ("pairs/train.jsonl", "pairs/test.jsonl", "data/train.jsonl"):
         assert comparable(out / name) == comparable(finished / name), name
     first, second = (json.loads((f / "report.json").read_text()) for f in (finished, out))
     assert first["systems"] == second["systems"]

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from codefavor.cli.report import app
 from codefavor.errors import DataError
-from tests.reports.synthetic_report import make_report
 
 ROW = {"id": "1", "instruction": "Add.", "chosen": "a + b", "rejected": "a - b"}
 
@@ -20,13 +19,6 @@ def call(*arguments: object) -> str:
     result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
-
-
-def test_demo_writes_the_page_and_prints_its_path(tmp_path: Path) -> None:
-    source, out = tmp_path / "report.json", tmp_path / "sub" / "report.html"
-    source.write_text(json.dumps(make_report(n_items=2)))
-    assert call("demo", source, "--out", out) == str(out)
-    assert out.read_text().startswith("<!doctype html>")
 
 
 def test_data_shows_any_preference_rows(tmp_path: Path) -> None:
@@ -41,10 +33,6 @@ def test_data_shows_any_preference_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "content", "message"),
     [
-        ("demo", None, "no such file"),
-        ("demo", "", "not valid JSON"),
-        ("demo", "[]", "expected a JSON object, found list"),
-        ("demo", "{}", "needs the key 'title'"),
         ("data", None, "no such file"),
         ("data", "", "the file has no rows"),
         ("data", json.dumps({**ROW, "chosen": None}), "in.json:1: Preference needs .*'chosen'"),
@@ -61,3 +49,9 @@ def test_bad_input_is_one_error_and_leaves_the_old_page(
         call(command, source, "--out", out)
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_demo_wants_the_folder_of_a_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"settings\.json: no such file; is .* of a finished"):
+        call("demo", tmp_path, "--out", tmp_path / "out.html")
+    assert not (tmp_path / "out.html").exists()

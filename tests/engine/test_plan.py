@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,28 @@ def test_progress_without_a_terminal_is_plain_lines() -> None:
     progress.advance(3, usd=None)
     progress.finish()
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("drafts 1/4 25% eta ")
-    assert lines[0].endswith("$0.5000")
+    assert lines[0] == "drafts 0/4 0%"
+    assert lines[1] == "drafts 1/4 25% $0.5000"
     assert lines[-1].startswith("drafts 4/4 100% in ")
     assert "cost unknown" in lines[-1]
+
+
+def test_no_time_is_forecast_before_the_pace_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = TerminalProgress(io.StringIO(), every_s=0.0)
+    progress.start("judge", 400)
+    # A minute goes for loading a model: it says nothing about the other 399 rows.
+    now = 60.0
+    progress.advance(1)
+    assert "eta" not in progress.line(now)
+    now = 64.0
+    progress.advance(40)
+    assert "eta" not in progress.line(now)
+    now = 70.0
+    progress.advance(19)
+    # 59 rows in 10 s, 340 are left.
+    assert progress.line(now) == "judge 60/400 15% eta 58s"
 
 
 def test_progress_on_a_terminal_draws_a_bar() -> None:

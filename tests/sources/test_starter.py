@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import tokenize
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from codefavor.pairs.contamination import MAX_INSTRUCTION, contamination, leak_check, texts_of
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Problem, content_id
 from codefavor.sandbox import Limits, SandboxPool
@@ -33,6 +35,23 @@ def test_there_are_enough_of_every_kind():
     assert len({problem.topic for problem in PROBLEMS}) >= 11
     assert set(Counter(problem.difficulty for problem in PROBLEMS)) == {"easy", "medium", "hard"}
     assert {split_of(problem.id) for problem in PROBLEMS} == set(SPLITS)
+
+
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
+def test_no_problem_is_one_of_a_benchmark_in_other_words(benchmark):
+    folder = os.environ.get("CODEFAVOR_DATA")
+    if not folder:
+        pytest.skip("CODEFAVOR_DATA is not set: the benchmark is not here")
+    others = load_problems(benchmark, data_dir=Path(folder))
+    found = contamination(texts_of(PROBLEMS), texts_of(others))
+    assert found.shared_ids == []
+    assert found.instructions[0].similarity < MAX_INSTRUCTION
+
+
+def test_nothing_held_out_is_near_the_training_part():
+    parts = {name: [p for p in PROBLEMS if split_of(p.id) == name] for name in SPLITS}
+    for name in ("dev", "test"):
+        assert leak_check(parts["train"], parts[name]).n_held_out == len(parts[name])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.id)

@@ -119,9 +119,9 @@ def _tasks() -> list[Honest]:
     ]  # fmt: skip
 
 
-def _other(name: str, *parts: str) -> Honest:
+def _other(name: str, *parts: str, entry_point: str = "f") -> Honest:
     """What reads as plain and is not: membership asks an object, a fixture is pytest's."""
-    return _split(name, *parts)._replace(expected_lane="together")
+    return _split(name, *parts, entry_point=entry_point)._replace(expected_lane="together")
 
 
 def _split(

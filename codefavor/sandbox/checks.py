@@ -177,6 +177,8 @@ class _Expecting:
             return False
         try:
             is_expected = bool(self._manager.__exit__(kind, error, trace))
+            if error is None:
+                raise CheckFailed("no exception was raised")
         except BaseException as failure:  # it goes on; the check has failed by it
             self._recorder.fail(failure, self._number)
             raise
@@ -233,9 +235,15 @@ def full_error(recorder: Recorder) -> str:
     return f"{text} [API misuse]" if is_misuse else text
 
 
+def is_check_failure(error: BaseException) -> bool:
+    """Whether the tests found fault: an assert of theirs, or pytest's `raises` and `fail`."""
+    is_pytests = type(error).__module__.startswith("_pytest.")
+    return (isinstance(error, AssertionError) or is_pytests) and facts_of(error) is None
+
+
 def label_error(error: BaseException, loading: bool) -> str:
     """The outcome that an uncaught exception stands for."""
-    if isinstance(error, AssertionError) and facts_of(error) is None:
+    if is_check_failure(error):
         return "wrong_output"
     if isinstance(error, SyntaxError) and loading:
         return "syntax_error"

@@ -26,6 +26,12 @@ _REPLACED: dict[type, type[BaseException]] = {
 }
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
+_PLAIN_METHODS = frozenset(
+    name for kind in (str, bytes, int, float, complex, list, tuple, set, dict) for name in dir(kind)
+) - frozenset((
+    "append", "pop", "get", "keys", "values", "items", "update", "add", "remove", "insert", "clear",
+    "copy", "extend", "discard", "sort", "reverse", "popitem", "setdefault",
+))  # fmt: skip
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
 
@@ -54,7 +60,12 @@ class Handle:
             raise AttributeError(name)
         if name.startswith("__"):
             self._link.refuse(f"the attribute {name} of an object of the program")
-        return self._link.ask("get", self._node, (name,))
+        found = self._link.ask("get", self._node, (name,))
+        if name in _PLAIN_METHODS and type(found) is Handle:
+            # Asked of a text or a set, it would be the interpreter's; asked of an object that
+            # stands in its place, it is told what is expected and may say yes.
+            self._link.refuse(f"the method {name} of an object of the program")
+        return found
 
     def __setattr__(self, name: str, value: object) -> None:
         self._link.ask("set", self._node, (name, value))

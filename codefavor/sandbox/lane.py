@@ -188,6 +188,7 @@ class _Reader:
         self._entry = entry_point.partition(".")[0]
         self._explicit: set[str] = set()
         self._libraries: set[str] = set()
+        self._modules: set[str] = set()
         self._literals = {
             target.id
             for node in tree.body
@@ -202,6 +203,8 @@ class _Reader:
         for node in ast.walk(self._tree):
             self._look(node)
         self._look_at_tests()
+        if len(self._modules) > 1 or any("." in name for name in self._modules):
+            raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
         return program_names(self._tree, self._explicit, self._entry)
 
     def _look(self, node: ast.AST) -> None:
@@ -254,6 +257,7 @@ class _Reader:
         for module in imports_of(node):
             top = module.partition(".")[0]
             if is_program(module):
+                self._modules.add(module)
                 continue
             if top not in _LIBRARIES:
                 raise Needs(f"the tests import {top}")

@@ -146,6 +146,10 @@ class ProgramLink(Link):
     def _run_script(self, text: str) -> str:
         """Run the program anew with `text` on its standard input; what it printed."""
         assert self._script is not None
+        for number in (0, 1, 2):
+            # `open(0)` of the last case has closed it: the next file would get its number.
+            while not _is_open(number):
+                os.open("/dev/null", os.O_RDWR)
         with (
             open("stdin", "w+", encoding="utf-8", newline="") as given,
             open("stdout", "wb") as out,
@@ -179,6 +183,14 @@ def compile_program(code: str) -> types.CodeType:
         return compile(code.removeprefix("\ufeff"), FILE_NAME, "exec", dont_inherit=True)
     except ValueError as error:  # null bytes, lone surrogates
         raise SyntaxError(str(error)) from None
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _has_identity(value: object) -> bool:

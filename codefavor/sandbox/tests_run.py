@@ -11,7 +11,13 @@ import types
 from typing import Any, NamedTuple, NoReturn
 
 from codefavor.sandbox import cases
-from codefavor.sandbox.checks import Recorder, facts_of, full_error, label_error
+from codefavor.sandbox.checks import (
+    Recorder,
+    facts_of,
+    full_error,
+    is_check_failure,
+    label_error,
+)
 from codefavor.sandbox.handles import JudgeLink, Unsupported
 from codefavor.sandbox.lane import FILE_NAME, is_cases, module_calls, parse
 from codefavor.sandbox.rewrite import Site, rewrite
@@ -138,7 +144,7 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
     if link.is_gone:
         return {"outcome": "gone", "error": "the program ended before the tests did"}
     if failure is not None:
-        own = not isinstance(failure, AssertionError) and facts_of(failure) is None
+        own = not is_check_failure(failure) and facts_of(failure) is None
         if link.has_handles and own and link.unsupported == "":
             # The tests stumbled over a handle, not over the program.
             return {"outcome": "unsupported", "error": full_error(recorder)}

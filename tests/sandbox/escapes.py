@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 
 from codefavor.errors import SandboxError
+from codefavor.records import Execution
 from codefavor.sandbox import Limits
 from codefavor.sandbox.conclude import conclude
+from codefavor.sandbox.outcome import Job
 from codefavor.sandbox.selftest import prove
 from codefavor.sandbox.worker import Worker
 
@@ -206,10 +208,15 @@ def defects(level: str, version: int) -> list[str]:
         worker.close()
 
 
+def run_split(worker: Worker, code: str, tests: str = "assert f(1) == 1") -> Execution:
+    """One run in the split lane, whatever its tests need."""
+    job = Job(code, tests, "", "", "split", ("f",))
+    return conclude(worker.run(job, _LIMITS, lambda: None), _LIMITS, worker.level, "split")
+
+
 def _threads(worker: Worker) -> list[str]:
     """A user's other processes must still be able to start threads, and honest programs too."""
-    report = worker.run(THREAD_BOMB, "assert 30 <= f(0) <= 1200", "", _LIMITS, "split")
-    result = conclude(report, _LIMITS, worker.level, "split")
+    result = run_split(worker, THREAD_BOMB, "assert 30 <= f(0) <= 1200")
     return [] if result.outcome == "passed" else [f"starts threads: {result.error}"]
 
 
@@ -217,7 +224,7 @@ def _escapes(worker: Worker) -> list[str]:
     found: list[str] = []
     for name, code in ESCAPES.items():
         with _Victim() as victim:
-            worker.run(victim.fill(_PRELUDE + code), "assert f(1) == 1", "", _LIMITS, "split")
+            run_split(worker, victim.fill(_PRELUDE + code))
             found += [f"{name}: {trace}" for trace in victim.traces()]
     return found
 
@@ -227,10 +234,9 @@ def _hoards(worker: Worker) -> list[str]:
     with _Victim() as victim:
         for name, code in _HOARDS.items():
             text = victim.fill(_PRELUDE) + code + _STAY
-            report = worker.run(text, "assert f(1) == 1", "", _LIMITS, "split")
-            result = conclude(report, _LIMITS, worker.level, "split")
+            result = run_split(worker, text)
             # Stopped, or refused on the way: anything but a program that got through.
-            if result.outcome in ("passed", "timeout") or report.facts["seconds"] > 4:
+            if result.outcome in ("passed", "timeout") or result.seconds > 4:
                 found.append(f"keeps 240 MiB {name}: {result.outcome}")
     return found
 

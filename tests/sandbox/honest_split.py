@@ -119,9 +119,10 @@ def _tasks() -> list[Honest]:
     ]  # fmt: skip
 
 
-def _other(name: str, *parts: str) -> Honest:
-    """What reads as plain and is not: membership asks an object, a fixture is pytest's."""
-    return _split(name, *parts)._replace(expected_lane="together")
+def _other(name: str, *parts: str, entry_point: str = "f") -> Honest:
+    """What reads as plain and is not: membership asks an object, a fixture is pytest's, and a
+    value that only the program names may be a library's name that it took."""
+    return _split(name, *parts, entry_point=entry_point)._replace(expected_lane="together")
 
 
 def _split(
@@ -209,7 +210,7 @@ _VALUES = [
     _split("try and except in the tests", "def f(x):\n    return 10 / x", "try:\n    f(0)\n    raised = False\nexcept ZeroDivisionError:\n    raised = True\nassert raised\nassert f(5) == 2", "def f(x):\n    return 10 / x if x else 0"),
     _split("exception class of the program", "class TooBig(Exception):\n    pass\ndef f(x):\n    if x > 9:\n        raise TooBig('too big')\n    return x", "import pytest\n\n\ndef test_f():\n    assert f(3) == 3\n    with pytest.raises(TooBig):\n        f(10)", "class TooBig(Exception):\n    pass\ndef f(x):\n    return min(x, 9)", "functions"),
     _split("several functions of the program", "def celsius(x):\n    return (x - 32) * 5 / 9\ndef fahrenheit(x):\n    return x * 9 / 5 + 32", "assert celsius(212) == 100\nassert fahrenheit(0) == 32\nassert celsius(fahrenheit(10)) == 10", "def celsius(x):\n    return (x - 32) * 5 / 9\ndef fahrenheit(x):\n    return x * 2 + 32", entry_point="celsius"),
-    _split("constant of the program", "LIMITS = {'low': 1, 'high': 9}\ndef f(x):\n    return LIMITS['low'] <= x <= LIMITS['high']", "assert LIMITS['high'] == 9\nassert f(9) and not f(10)", "LIMITS = {'low': 1, 'high': 9}\ndef f(x):\n    return LIMITS['low'] <= x < LIMITS['high']"),
+    _other("constant of the program", "LIMITS = {'low': 1, 'high': 9}\ndef f(x):\n    return LIMITS['low'] <= x <= LIMITS['high']", "assert LIMITS['high'] == 9\nassert f(9) and not f(10)", "LIMITS = {'low': 1, 'high': 9}\ndef f(x):\n    return LIMITS['low'] <= x < LIMITS['high']"),
     _split("test variable called list", "def f(xs):\n    return list(xs)[::-1]", "list = [1, 2, 3]\nassert f(list) == [3, 2, 1]", "def f(xs):\n    return list(xs)"),
     _split("test variables called like the program's own", "helper = 3\ndef f(x):\n    return x + helper", "helper = 100\nresult = f(1)\nassert result == 4", "helper = 3\ndef f(x):\n    return x + 100"),
     _split("helpers of the tests", "def f(n):\n    return [i * i for i in range(n)]", "def is_square(n):\n    return int(n ** 0.5) ** 2 == n\n\n\nassert all(is_square(x) for x in f(10))\nassert len(f(10)) == 10", "def f(n):\n    return list(range(n))"),

@@ -3,15 +3,16 @@
     python -m tests.sandbox.real_projects FOLDER [--no-sandbox]
 
 FOLDER holds unpacked source distributions of pure-Python projects with their tests. The program
-of a test file is the whole package as one text, which brings an importer with it; the tests are
-the file as it stands. A file counts if pytest says the same of it there as in its project.
+of a test file is the whole package as one text, which brings an importer with it and binds what
+the tests import; the tests are the file, with those imports from `solution`. A file counts if
+pytest says the same of it there as in its project.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -68,15 +69,40 @@ def find_test_files(folder: Path) -> Iterator[TestFile]:
     """Every test file below the projects of the folder, by name."""
     for project in sorted(path for path in folder.iterdir() if path.is_dir()):
         sources = _sources(project)
-        program = _IMPORTER.format(sources=sources)
+        importer = _IMPORTER.format(sources=sources)
         for path in sorted(project.rglob("test_*.py")):
             package = ".".join(path.parent.relative_to(_root(project, path)).parts)
-            # The only imports that need a file's place in its package.
-            tests = re.sub(
-                r"^from \.(\w*) import", rf"from {package}.\1 import", path.read_text(), flags=re.M
-            )
-            tests = tests.replace(f"from {package}. import", f"from {package} import")
+            imports, tests = _cut_imports(path.read_text(), package, sources)
+            program = "\n".join([importer, *imports, ""])
             yield TestFile(project, path, program, tests)
+
+
+def _cut_imports(
+    text: str, package: str, sources: dict[str, tuple[bool, str]]
+) -> tuple[list[str], str]:
+    """The imports of the project's own modules, and the text with them taken from `solution`."""
+    own = {name.split(".")[0] for name in sources}
+    lines = text.splitlines()
+    imports = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                node.module = ".".join(filter(None, [package, node.module]))
+                node.level = 0
+            roots = {(node.module or "").split(".")[0]}
+            bound = [alias.asname or alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            roots = {alias.name.split(".")[0] for alias in node.names}
+            bound = [alias.asname or alias.name.split(".")[0] for alias in node.names]
+        else:
+            continue
+        if roots <= own:
+            imports.append(ast.unparse(node))
+            start, end = node.lineno - 1, node.end_lineno or node.lineno
+            indent = lines[start][: node.col_offset]
+            kept = [f"{indent}from solution import {', '.join(dict.fromkeys(bound))}"]
+            lines[start:end] = kept + [""] * (end - start - 1)
+    return imports, "\n".join(lines) + "\n"
 
 
 def _root(project: Path, path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -102,7 +103,11 @@ def test_wrong_programs_pass_in_no_lane(pools: dict[str, SandboxPool], both: San
         assert _lines([j for j in judged if j.execution.outcome == "passed"]) == []
 
 
-def test_a_pass_of_the_together_lane_is_no_evidence(both: SandboxPool) -> None:
-    together = [j for j in _judge_honest(both) if j.execution.trust == "together"]
-    assert together
-    assert _lines([j for j in together if j.execution.is_evidence_of_pass]) == []
+def test_a_pass_of_the_together_lane_is_evidence_only_where_that_was_accepted(
+    both: SandboxPool,
+) -> None:
+    runs = [j.execution for j in _judge_honest(both) if j.execution.trust == "together"]
+    assert runs
+    assert {run.accepted for run in runs} == {"together"}
+    unaccepted = [dataclasses.replace(run, accepted="") for run in runs]
+    assert not any(run.is_evidence_of_pass for run in unaccepted)

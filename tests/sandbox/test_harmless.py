@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codefavor.sandbox import Limits, SandboxPool
+from codefavor.sandbox.selftest import prove
+from tests.sandbox.escapes import run_split
 from tests.sandbox.harmless import HARMLESS, is_refused, program_of
 
 _LIMITS = Limits(cpu_s=20.0, wall_s=120.0)
@@ -32,7 +34,11 @@ for attempt in ("open('x', 'w')", "open(place + '/x', 'w')", "open(place + '/pla
     raise ValueError(attempt)
 assert f() == place
 """
-    result = pool.run(program, tests, _LIMITS)
+    worker, _ = prove(pool.level, pool.level)
+    try:
+        result = run_split(worker, program, tests)
+    finally:
+        worker.close()
     assert result.outcome == "passed", result.error
 
 

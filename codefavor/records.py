@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
-
 from codefavor.errors import DataError
 
 Row = dict[str, Any]
@@ -56,6 +54,9 @@ class Record:
         required field and for one that is not of its type.
         """
         given = {name: value for name, value in row.items() if value is not None}
+        # Here, because the sandbox needs no reader of rows where it is used alone.
+        import msgspec
+
         try:
             return msgspec.convert(given, cls)
         except msgspec.ValidationError as error:

@@ -264,6 +264,7 @@ class JudgeLink(Link):
         except Exception:  # noqa: BLE001  a class with arguments of its own kind
             error = RuntimeError(f"{kind.__name__}: {self_text}")
         facts = (handle if type(handle) is int else None, self_text, line, self)
+        self.has_handles |= handle is not None
         vars(error)[FACTS] = facts
         return error
 

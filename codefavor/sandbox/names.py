@@ -27,6 +27,7 @@ class Needs(Exception):
     """The tests need the together lane, because ..."""
 
 
+_FUNCTIONS = ("isclose", "approx")
 _EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
 
@@ -42,14 +43,21 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
     else:
         free -= set(dir(builtins))
     if not entry or entry in explicit | bound:
-        wanted = free - KNOWN_NAMES.keys() or free
+        wanted = free - _libraries(tree, free) or free
         if not wanted and not explicit:
             raise Needs("the tests name nothing of the program")
         return frozenset(wanted | explicit)
-    others = free - {entry} - KNOWN_NAMES.keys()
+    others = free - {entry} - _libraries(tree, free)
     if others:
         _Uses(tree, entry, others | explicit).check(others)
     return frozenset({entry, *explicit, *others})
+
+
+def _libraries(tree: ast.Module, free: set[str]) -> set[str]:
+    """The free names that mean a library: known ones, used as nothing but its name and a dot."""
+    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in bases}
+    return {name for name in free & KNOWN_NAMES.keys() if name not in other or name in _FUNCTIONS}
 
 
 def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:

@@ -19,20 +19,28 @@ from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink, Unsupported
 from codefavor.sandbox.lane import imports_of, is_program
 from codefavor.sandbox.names import KNOWN_NAMES
-from codefavor.sandbox.rewrite import RECORDER
 from codefavor.sandbox.wire import BadFrame
 
 MODULE_NAME = "tests"
 
 
 class TestNamespace(dict[str, Any]):
-    """The tests' globals: a name that they do not bind is the program's, if it may be."""
+    """The tests' globals: a name that they do not bind is the program's, if it may be.
+
+    `names` are the program's, those in `functions` are not fetched before they are called;
+    `modules` are those that the tests import and no library has: each is the program.
+    """
 
     __test__ = False
 
-    def __init__(self, link: JudgeLink, names: frozenset[str], entry_point: str) -> None:
-        super().__init__(__name__=MODULE_NAME, __builtins__=builtins)
-        self._link, self._names, self._entry = link, names, entry_point
+    def __init__(
+        self, link: JudgeLink, names: frozenset[str], functions: frozenset[str], modules: set[str]
+    ) -> None:
+        # The tests' own `__import__`; nobody else's imports are touched.
+        scope = {**vars(builtins), "__import__": self._import}
+        super().__init__(__name__=MODULE_NAME, __builtins__=scope)
+        self._link, self._names = link, names
+        self._functions, self._modules = functions, modules
 
     def __missing__(self, name: str) -> Any:
         if name not in self._names:
@@ -44,22 +52,9 @@ class TestNamespace(dict[str, Any]):
 
     def program(self, name: str) -> Any:
         """A global of the program: its value if that is plain, else a handle."""
-        if name == self._entry:
+        if name in self._functions:
             return self._link.named(name)
         return self._link.ask("value", ["n", name])
-
-
-class ImportOfProgram:
-    """Finds `import solution`, whatever it is called, where no library has the name."""
-
-    def __init__(self, namespace: TestNamespace, link: JudgeLink, modules: set[str]) -> None:
-        self._namespace, self._link, self._modules = namespace, link, modules
-
-    def install(self) -> None:
-        """Make the tests' own `__import__`; nobody else's imports are touched."""
-        scope = dict(vars(builtins))
-        scope["__import__"] = self._import
-        self._namespace["__builtins__"] = scope
 
     def _import(
         self, name: str, scope: Any = None, local: Any = None, names: Any = (), level: int = 0
@@ -69,26 +64,12 @@ class ImportOfProgram:
         if not names:
             return Handle(self._link, ["m", 0], True)
         found = types.SimpleNamespace()
-        for item in names:
-            if item != "*":
-                setattr(found, item, self._namespace.program(item))
         if "*" in names:
             found.__all__ = []
+        for item in names:
+            if item != "*":
+                setattr(found, item, self.program(item))
         return found
-
-
-def make_namespace(
-    tree_imports: set[str],
-    link: JudgeLink,
-    names: frozenset[str],
-    entry_point: str,
-    recorder: Recorder,
-) -> TestNamespace:
-    """The globals in which rewritten tests run."""
-    namespace = TestNamespace(link, names, entry_point)
-    namespace[RECORDER] = recorder
-    ImportOfProgram(namespace, link, tree_imports).install()
-    return namespace
 
 
 def program_imports(nodes: Iterator[Any]) -> set[str]:

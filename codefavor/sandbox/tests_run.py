@@ -20,8 +20,8 @@ from codefavor.sandbox.checks import (
 )
 from codefavor.sandbox.handles import JudgeLink, Unsupported
 from codefavor.sandbox.lane import FILE_NAME, is_cases, module_calls, parse
-from codefavor.sandbox.rewrite import Site, rewrite
-from codefavor.sandbox.runner import Runner, make_namespace, program_imports
+from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
+from codefavor.sandbox.runner import Runner, TestNamespace, program_imports
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
 
 _LONGEST_VERDICT = 48_000
@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     code: types.CodeType
     sites: list[Site]
     names: frozenset[str]
+    only_called: frozenset[str]
     modules: set[str]
     called: frozenset[str]
 
@@ -43,12 +44,14 @@ def make_plan(tests: str, names: list[str]) -> Plan:
     `names` are the program's, as the lane of the tests says.
     """
     tree = parse(tests)
+    functions = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
     imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
     modules = program_imports(imports)
     called = module_calls(tree)
     sites = rewrite(tree)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
-    return Plan(code, sites, frozenset(names), modules, called)
+    return Plan(code, sites, frozenset(names), frozenset(names) - read, modules, called)
 
 
 def prepare_process() -> None:
@@ -126,7 +129,8 @@ def _judge(plan: Plan, entry_point: str, link: JudgeLink, recorder: Recorder) ->
     except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads is its outcome
         recorder.fail(error)
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
-    namespace = make_namespace(plan.modules, link, plan.names, entry_point, recorder)
+    namespace = TestNamespace(link, plan.names, plan.only_called | {entry_point}, plan.modules)
+    namespace[RECORDER] = recorder
     runner = Runner(namespace, recorder, plan.called)
     try:
         runner.run(plan.code, entry_point)
@@ -145,8 +149,8 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
         return {"outcome": "gone", "error": "the program ended before the tests did"}
     if failure is not None:
         own = not is_check_failure(failure) and facts_of(failure) is None
-        if link.has_handles and own and link.unsupported == "":
-            # The tests stumbled over a handle, not over the program.
+        if own and (link.has_handles or isinstance(failure, ImportError)):
+            # The tests stumbled over a handle, or over a library that is not installed.
             return {"outcome": "unsupported", "error": full_error(recorder)}
         return {"outcome": label_error(failure, False), "error": full_error(recorder)}
     if link.unsupported:

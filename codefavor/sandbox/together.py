@@ -25,7 +25,10 @@ def prepare() -> None:
     """Import pytest and its installed plugins, in the zygote."""
     import importlib.metadata
 
-    importlib.import_module("pytest")
+    try:
+        importlib.import_module("pytest")
+    except ImportError:
+        return
     for point in importlib.metadata.entry_points(group="pytest11"):
         try:
             importlib.import_module(point.value.partition(":")[0])
@@ -172,18 +175,20 @@ class _Results:
             self.checks.append(False)
         if report.failed and not self.error:
             self.error = f"{report.nodeid}: {report.longreprtext[-1500:]}"
-            self.outcome = "runtime_error"
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
-        """What the first failure was."""
-        if not self.error:
+        """What the first failure was; pytest calls this right after it was counted."""
+        if not self.outcome:
             error = call.excinfo.value
             self.outcome = label_error(error, report.when == "collect")
             self.error = f"{node.name}: {type(error).__name__}: {error}"[:2000]
 
 
 def _run_pytest() -> dict[str, object]:
-    import pytest
+    try:
+        import pytest
+    except ImportError:
+        return {"outcome": "unsupported", "error": "pytest is not installed: pip install pytest"}
 
     _write("pytest.ini", "[pytest]\n")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -200,7 +205,8 @@ def _run_pytest() -> dict[str, object]:
     elif status == pytest.ExitCode.NO_TESTS_COLLECTED:
         outcome, error = "test_error", "pytest found no tests"
     elif not outcome:
-        outcome, error = "test_error", f"pytest ended with {status!r}"
+        outcome = "runtime_error" if error else "test_error"
+        error = error or f"pytest ended with {status!r}"
     return _verdict(outcome, error, checks)
 
 

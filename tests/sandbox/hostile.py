@@ -28,6 +28,18 @@ class Hostile(NamedTuple):
     outcomes: tuple[str, ...] = ()
     tests: str = SQUARE
 
+    def allows(self, outcome: str) -> bool:
+        """Whether a run may end so.
+
+        An object that may lie is not asked to compare; a refusal of the jail is an exception as
+        any other, unless the kernel ended the program for it.
+        """
+        if outcome in ("passed", "infra_error"):
+            return False
+        also = {"wrong_output": "unsupported", "sandbox_violation": "runtime_error"}
+        allowed = {*self.outcomes, *(also.get(name, name) for name in self.outcomes)}
+        return not self.outcomes or outcome in allowed
+
 
 def _case(family: str, name: str, code: str, *outcomes: str, tests: str = SQUARE) -> Hostile:
     return Hostile(family, name, code, outcomes, tests)

@@ -67,9 +67,11 @@ def test_plain_tests_share_one_process(one: SandboxPool) -> None:
 
 @pytest.mark.parametrize(
     "tests",
-    ["import math\nassert f(2) == math.sqrt(16)", "class A:\n    pass\nassert f(2) == 4",
-     "def test_f():\n    assert f(2) == 4", "assert f(2).__add__(1) == 5"],
-    ids=("import", "class", "test function", "dunder"),
+    ["import json\nassert f(2) == json.loads('4')", "g = lambda x: x\nassert f(g(2)) == 4",
+     "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n"
+     "        self.assertEqual(f(2), 4)",
+     "R = 'x = 4'\nns = {}\nexec(R, ns)\nassert f(2) == ns['x']"],
+    ids=("import", "lambda", "class", "exec"),
 )  # fmt: skip
 def test_other_tests_never_run_in_the_shared_process(one: SandboxPool, tests: str) -> None:
     assert _run(one, RIGHT) == "passed"
@@ -108,9 +110,8 @@ def test_a_process_that_saw_more_than_values_does_not_serve_again(
 ) -> None:
     assert _run(one, RIGHT) == "passed"
     (first,) = _resident(one)
-    is_right = "I(x * x)" in code
     outcome = one.run(code, SQUARE, Limits(cpu_s=1, wall_s=20)).outcome
-    assert outcome != "infra_error" and (outcome == "passed") is is_right
+    assert outcome not in ("infra_error", "passed")
     assert first not in _resident(one)
     assert _run(one, RIGHT + "# after") == "passed"
     assert _run(one, "def f(x):\n    return 4\n") == "wrong_output"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import orjson
 
+from codefavor.backends.refusals import unsupported
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row, content_id
 from codefavor.redaction import excerpt
@@ -320,48 +321,6 @@ def endpoint_of(url: str) -> str:
     said = sorted(one for one in urllib.parse.parse_qsl(parts.query) if not _SECRET.search(one[0]))
     query = f"?{content_id(said)[:8]}" if said else ""
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}{query}"
-
-
-def unsupported(
-    name: str, model: str, feature: str, features: frozenset[Feature] = frozenset()
-) -> BackendError:
-    """The error for a request that a backend cannot honour as asked."""
-    known = f"; it knows {', '.join(sorted(features))}" if features else ""
-    return BackendError(
-        f"the backend {name!r} cannot honour {feature!r} for {model!r}{known}",
-        retryable=False,
-        reason="unsupported",
-    )
-
-
-# How servers say that they cannot fill in a JSON schema, or (Bedrock) cannot be made to use a tool.
-_SCHEMA_WORDS = re.compile(
-    r"response.?format|json.?schema|structured.?output|guided|grammar|tool.?(?:choice|use|config)",
-    re.I,
-)
-
-
-def with_hint(error: BackendError, request: Request) -> BackendError:
-    """The error, with what helps where a service refuses a parameter it was sent.
-
-    A refusal of the JSON schema that `request` asks for is `unsupported`, whatever it was called.
-    """
-    asks_schema = request.sampling.json_schema is not None
-    is_schema = asks_schema and _SCHEMA_WORDS.search(str(error)) is not None
-    if error.reason not in ("unsupported", *(("bad_request",) if is_schema else ())):
-        return error
-    hint = "(leave a parameter out with --set 'omit=[\"temperature\"]')"
-    if is_schema:
-        hint = (
-            "(it cannot be made to answer by a JSON schema: use --mode reasoned for a judge, "
-            "--format sections for pairs)"
-        )
-    return BackendError(
-        f"{error} {hint}",
-        retryable=error.retryable,
-        reason="unsupported",
-        may_be_paid=error.may_be_paid,
-    )
 
 
 Reader = Callable[[Mapping[str, Any], Request], Response]

@@ -19,7 +19,6 @@ from codefavor.backends.base import (
     ended,
     endpoint_of,
     reads,
-    with_hint,
 )
 from codefavor.backends.connection import (
     SYSTEM_CERTIFICATES,
@@ -30,6 +29,7 @@ from codefavor.backends.connection import (
 from codefavor.backends.http import USER_AGENT
 from codefavor.backends.http_errors import connection_error, failure, retry_after_of
 from codefavor.backends.http_errors import error_of as http_error_of
+from codefavor.backends.refusals import with_hint
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
 from codefavor.redaction import excerpt, hide
@@ -134,7 +134,8 @@ class BedrockBackend(BaseBackend):
         try:
             result = await loop.run_in_executor(self._threads, self._converse, payload)
         except BackendError as error:
-            raise with_hint(error, request) from error
+            asks_schema = request.sampling.json_schema is not None
+            raise with_hint(error, asks_schema=asks_schema) from error
         return response_of(result, request)
 
     async def close(self) -> None:

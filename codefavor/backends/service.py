@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from codefavor.backends.base import BaseBackend, Reader, Request, Response, with_hint
+from codefavor.backends.base import BaseBackend, Reader, Request, Response
 from codefavor.backends.connection import start_concurrency
 from codefavor.backends.http import HttpClient
+from codefavor.backends.refusals import with_hint
 from codefavor.errors import BackendError
 from codefavor.records import Row
 
@@ -47,7 +48,8 @@ class ServiceBackend(BaseBackend):
         except BackendError as error:
             if error.reason == "filtered":
                 return Response("", "filtered")
-            raise with_hint(error, request) from error
+            asks_schema = request.sampling.json_schema is not None
+            raise with_hint(error, asks_schema=asks_schema) from error
         response = self._read(reply.body, request)
         return dataclasses.replace(response, hold_s=reply.hold_s) if reply.hold_s else response
 

@@ -107,9 +107,7 @@ async def run(
     asking["max_concurrency"] = concurrency
     ledger = Ledger(ledger_path(journal.path))
     try:
-        client = None
-        if put_aside is None:
-            client = context.make_client(ledger=ledger, **asking)
+        client = None if put_aside else context.make_client(ledger=ledger, **asking)
         others = OtherClients.of(context, client, **asking)
         loop = _Loop(
             step,

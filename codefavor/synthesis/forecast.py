@@ -9,6 +9,7 @@ from codefavor.backends.base import Backend, Request, Sampling
 from codefavor.engine.plan import Later, LaterQuestion
 from codefavor.judges.llm import SCHEMA, LlmJudge
 from codefavor.prompts import render
+from codefavor.prompts.chat import second_question
 from codefavor.records import Comparison, Row
 from codefavor.synthesis.forms import Form
 from codefavor.synthesis.pair_rows import PairSettings
@@ -23,7 +24,7 @@ _N_ORDERS = 2
 def later_questions(
     turns: Turns, settings: PairSettings, verifier: Verifier, judge: Backend
 ) -> Later:
-    """All that may follow: the other turns, the teacher's tests, the judge in both orders.
+    """All that may follow: the other turns, the teacher's tests, the judge twice in both orders.
 
     Each stands with the first question's text, which it may quote (the task, the draft).
     """
@@ -42,13 +43,16 @@ def later_questions(
             asked = [*first.messages, {"role": "user", "content": text}]
             yield LaterQuestion(Request(asked, settings.sampling))
         if "judge" in verifier.ways:
-            for _ in range(_N_ORDERS):
-                yield LaterQuestion(_judge_request(first, verifier, judge), judge)
+            for request in _judge_requests(first, verifier, judge) * _N_ORDERS:
+                yield LaterQuestion(request, judge)
 
     return later
 
 
-def _judge_request(first: Request, verifier: Verifier, judge: Backend) -> Request:
+def _judge_requests(first: Request, verifier: Verifier, judge: Backend) -> list[Request]:
+    """The judge's question, and the second one where its reply cannot be read."""
     asked = LlmJudge(judge, max_tokens=verifier.max_tokens).messages(Comparison("", "", ""))
+    asked += [dict(message) for message in first.messages if message["role"] != "system"]
     sampling = Sampling(max_tokens=verifier.max_tokens, json_schema=SCHEMA)
-    return Request([*asked, *(m for m in first.messages if m["role"] != "system")], sampling)
+    again = second_question(asked, "reply", as_json=True)
+    return [Request(asked, sampling), Request(again, sampling)]

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from codefavor.sandbox.names import Needs, program_names
+from codefavor.sandbox.rewrite import called, is_check_call, is_expectation
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
@@ -152,32 +153,11 @@ def is_program(module: str) -> bool:
         return True
 
 
-def is_check_call(node: ast.AST) -> bool:
-    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-        return False
-    name = _called(node.value)
-    return name.startswith("assert") or (name == "raises" and len(node.value.args) > 1)
-
-
-def is_expectation(node: ast.expr) -> bool:
-    """Whether a context manager waits for an exception."""
-    return isinstance(node, ast.Call) and _called(node) in (
-        "raises",
-        "assertRaises",
-        "assertRaisesRegex",
-    )
-
-
-def _called(node: ast.Call) -> str:
-    return str(getattr(node.func, "attr", None) or getattr(node.func, "id", ""))
-
-
 def _checks(node: ast.AST) -> bool:
     return any(
         isinstance(item, ast.Assert) or is_check_call(item)
         or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        or (isinstance(item, ast.Call) and _called(item) == "fail")
+        or (isinstance(item, ast.Call) and called(item) == "fail")
         for item in ast.walk(node)
     )  # fmt: skip
 
@@ -221,9 +201,9 @@ class _Reader:
         elif isinstance(node, ast.With):
             for item in node.items:
                 self._context(item.context_expr)
-        elif isinstance(node, ast.Call) and _called(node) == "exec":
+        elif isinstance(node, ast.Call) and called(node) == "exec":
             self._exec(node)
-        elif isinstance(node, ast.Call) and _called(node) == "param" and len(node.keywords) > 1:
+        elif isinstance(node, ast.Call) and called(node) == "param" and len(node.keywords) > 1:
             raise Needs("marked cases")
 
     def _name(self, node: ast.Name) -> None:
@@ -292,7 +272,7 @@ class _Reader:
                     raise Needs(f"the class {node.name} has a constructor")
 
     def _context(self, node: ast.expr) -> None:
-        if is_expectation(node) or (isinstance(node, ast.Call) and _called(node) == "subTest"):
+        if is_expectation(node) or (isinstance(node, ast.Call) and called(node) == "subTest"):
             return
         base = node.func if isinstance(node, ast.Call) else node
         while isinstance(base, ast.Attribute):
@@ -312,7 +292,7 @@ class _Reader:
             raise Needs("the tests execute text that is not their own")
 
     def _look_at_tests(self) -> None:
-        called = module_calls(self._tree)
+        run_by_module = module_calls(self._tree)
         replaced = self._helpers & set(dir(builtins))
         if replaced:
             raise Needs(f"the tests replace the builtin {min(replaced)}")
@@ -328,7 +308,7 @@ class _Reader:
                 names |= _parametrized(node)
             if function.name in _MODULE_HOOKS:
                 raise Needs(f"the module hook {function.name}")
-            if not is_test or (owner is None and function.name in called):
+            if not is_test or (owner is None and function.name in run_by_module):
                 continue
             wanted = _required(function) - ({"self"} if owner is not None else set())
             if wanted - names:
@@ -338,7 +318,7 @@ class _Reader:
 
     def _calls_helper(self, function: ast.FunctionDef) -> bool:
         return any(
-            isinstance(node, ast.Call) and _called(node) in self._helpers
+            isinstance(node, ast.Call) and called(node) in self._helpers
             for node in ast.walk(function)
         )
 
@@ -396,7 +376,7 @@ def _leaves_nothing(tree: ast.Module) -> bool:
         elif (
             isinstance(node, _PROCESS_OWN)
             or (isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load))
-            or (isinstance(node, ast.Call) and _called(node) == "exec")
+            or (isinstance(node, ast.Call) and called(node) == "exec")
         ):
             return False
     return True

@@ -10,10 +10,31 @@ from __future__ import annotations
 import ast
 from typing import Any, NamedTuple
 
-from codefavor.sandbox.lane import is_check_call, is_expectation
-
 RECORDER = "__codefavor_recorder__"
 _GUARDED = ("isinstance", "issubclass", "type")
+
+
+def called(node: ast.expr) -> str:
+    """The last name of what is called, "" for an expression."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def is_check_call(node: ast.AST) -> bool:
+    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return False
+    name = called(node.value)
+    return name.startswith("assert") or (name == "raises" and len(node.value.args) > 1)
+
+
+def is_expectation(node: ast.expr) -> bool:
+    """Whether a context manager waits for an exception."""
+    return isinstance(node, ast.Call) and called(node) in (
+        "raises",
+        "assertRaises",
+        "assertRaisesRegex",
+    )
 
 
 class Site(NamedTuple):
@@ -124,7 +145,7 @@ class _Rewriter:
                 item.context_expr = _call("expecting", ast.Constant(number), item.context_expr)
                 expects = True
         inner_soft = (
-            soft and not expects and all(_called(i.context_expr) == "subTest" for i in node.items)
+            soft and not expects and all(called(i.context_expr) == "subTest" for i in node.items)
         )
         node.body = self.block(node.body, soft=inner_soft, loop=loop, guarded=not inner_soft)
         return node
@@ -171,20 +192,16 @@ def _call(method: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(_method(method), list(arguments), [])
 
 
-def _called(node: ast.expr) -> str:
-    return getattr(getattr(node, "func", None), "attr", "")
-
-
 def _fails_if_reached(body: list[ast.stmt]) -> bool:
     """Whether a block ends the test where it should not have been reached."""
     for node in body:
         for item in ast.walk(node):
-            if isinstance(item, ast.Call) and _called(item) == "fail":
+            if isinstance(item, ast.Call) and called(item) == "fail":
                 return True
             if isinstance(item, ast.Raise) and "AssertionError" in ast.unparse(item):
                 return True
             # A rewritten `assert False`.
-            if isinstance(item, ast.Call) and _called(item) == "truth":
+            if isinstance(item, ast.Call) and called(item) == "truth":
                 value = item.args[1]
                 if isinstance(value, ast.Constant) and not value.value:
                     return True

@@ -38,7 +38,12 @@ PROGRAM = "def f(x):\n    return x * x\n"
         (PROGRAM, "assert True", "unsupported", "nothing of the program"),
         (PROGRAM, "try:\n    f(1)\nexcept Exception:\n    pass\nassert 1", "test_error", "vacuous"),
         (PROGRAM, "assert g(1) == 1", "runtime_error", "missing name"),
-        (PROGRAM, "def check(candidate):\n    assert candidate(1) == 1", "unsupported", "nothing of"),
+        (
+            PROGRAM,
+            "def check(candidate):\n    assert candidate(1) == 1",
+            "unsupported",
+            "nothing of",
+        ),
         ("def f(x):\n    return [].push(x)", "assert f(1)", "runtime_error", "API misuse"),
         ("def f(x):\n    return 1 / 0", "assert f(1)", "runtime_error", "line 2"),
     ],

@@ -299,8 +299,9 @@ def _bind(out: Path, settings: Row) -> None:
     now: Row = json.loads(json.dumps(settings, default=str))
     path = out / "settings.json"
     begun: Row = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for key in sorted((now.keys() | begun.keys()) - FREE) if begun else ():
-        if now.get(key) != begun.get(key):
+    # What was set comes first: other problems may only follow from it.
+    for key in [*now, *(begun.keys() - now.keys())] if begun else ():
+        if key not in FREE and now.get(key) != begun.get(key):
             raise ConfigError(
                 f"{out} was begun with {key}={begun.get(key)!r}, now it is {now.get(key)!r}; "
                 "use another --out, or --fresh to empty the folder"

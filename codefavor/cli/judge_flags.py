@@ -19,7 +19,7 @@ from codefavor.judges.spec import RENAMED, JudgeSpec, parse_judge
 from codefavor.text import comma_list
 
 # Of the flags that say how to ask, those that any judge's run heeds.
-_FOR_ANY_JUDGE = frozenset({"concurrency", "retry_errors", "max_error_rate"})
+_FOR_ANY_JUDGE = frozenset({"concurrency", "fresh", "retry_errors", "max_error_rate"})
 
 
 def _kinds_by_help() -> dict[str, list[JudgeKind]]:

@@ -10,6 +10,7 @@ relative tolerance), or `checker`, with a `checker` text that defines
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,19 +29,26 @@ def compare_by(name: str, checker: str = "") -> Compare:
     if name == "lines":
         return lambda _, printed, expected: _lines(printed) == _lines(expected)
     if name == "tokens":
-        return lambda _, printed, expected: printed.split() == expected.split()
+        return lambda _, printed, expected: _tokens(printed) == _tokens(expected)
     if name.startswith("float:"):
         tolerance = float(name.removeprefix("float:"))
-        return lambda _, printed, expected: _are_near(printed.split(), expected.split(), tolerance)
+        return lambda _, printed, expected: _are_near(
+            _tokens(printed), _tokens(expected), tolerance
+        )
     if name == "checker":
         names: dict[str, Any] = {}
         exec(checker, names)
-        return lambda *texts: bool(names["check"](*texts))
+        return lambda *texts: names["check"](*texts) is True
     raise ValueError(f"an unknown comparison {name!r}")
 
 
+def _tokens(text: str) -> list[str]:
+    # Not str.split: other control characters and spaces are text.
+    return [token for token in re.split(r"[ \t\r\n]+", text) if token]
+
+
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().splitlines()]
+    return [line.rstrip(" \t\r") for line in text.rstrip(" \t\r\n").split("\n")]
 
 
 def _are_near(printed: list[str], expected: list[str], tolerance: float) -> bool:
@@ -51,6 +59,8 @@ def _are_near(printed: list[str], expected: list[str], tolerance: float) -> bool
 
 
 def _is_near(printed: str, expected: str, tolerance: float) -> bool:
+    if "_" in printed:
+        return False
     try:
         one, two = float(printed), float(expected)
     except ValueError:
@@ -108,8 +118,11 @@ def _run_case(
         return False, "bad_frame", str(error)
     except BaseException as error:  # noqa: BLE001  whatever a program raises is its outcome
         return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
-    if compare(given, printed, expected):
-        return True, "", ""
+    try:
+        if compare(given, printed, expected):
+            return True, "", ""
+    except Exception as error:  # noqa: BLE001  a checker that cannot read what was printed
+        return False, "wrong_output", f"the checker failed: {type(error).__name__}: {error}"[:500]
     return (
         False,
         "wrong_output",

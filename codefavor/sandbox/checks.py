@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from codefavor.sandbox.handles import FACTS, Handle, JudgeLink, Unsupported
+from codefavor.sandbox.handles import FACTS, Handle, JudgeLink
 from codefavor.sandbox.rewrite import Site
 from codefavor.sandbox.seccomp import REFUSED
-from codefavor.sandbox.wire import BadFrame, PeerGone
+from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 _LONGEST = 400
 _MOST_CHECKS = 200_000
@@ -43,6 +43,7 @@ class Recorder:
         self.is_proven = False
         self._last: BaseException | None = None
         self._site_of: list[int] = []
+        self._first_of: dict[int, int] = {}
         self._reached: set[int] = set()
         self._link = link
         self._asked_before = 0
@@ -117,6 +118,13 @@ class Recorder:
             self._link.refuse("the type of an object of the program")
         return type(value)
 
+    def plain(self, value: Any) -> Any:
+        """An argument of a library, which would take a handle for another kind of object."""
+        parts = value if type(value) in (list, tuple, set) else (value,)
+        if any(type(part) is Handle and not part._identical for part in parts):
+            self._link.refuse("a library that is given an object of the program")
+        return value
+
     def number(self, value: Any) -> Any:
         """The left side of a `%`, which must not be a format that the program chose."""
         if isinstance(value, str | bytes):
@@ -161,6 +169,11 @@ class Recorder:
         if len(self.checks) >= _MOST_CHECKS:
             self.checks[-1] &= held
             return
+        if number >= 0 and self.sites[number].is_open:
+            first = self._first_of.setdefault(number, len(self.checks))
+            if first < len(self.checks):
+                self.checks[first] &= held
+                return
         self.checks.append(held)
         self._site_of.append(number)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from codefavor.sandbox import values
-from codefavor.sandbox.wire import BadFrame
+from codefavor.sandbox.wire import BadFrame, with_room
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
@@ -97,6 +97,8 @@ class Codec:
         return self._described(value, 0, *found)
 
     def _described(self, value: object, number: int, name: str, kind: values.Kind) -> Node:
+        if name == "ndarray" and getattr(value, "base", None) is not None and self.is_view(value):
+            raise NotPlain("an array that shares its memory")
         try:
             parts = kind.describe(value)
         except LookupError:
@@ -144,6 +146,10 @@ class Codec:
         self._open.discard(id(owner))
         return found
 
+    def is_view(self, value: Any) -> bool:
+        """Whether an array shares memory that somebody else holds; only the program's may."""
+        return False
+
     # -- containers that both sides know -----------------------------------------------------
 
     def register(self, number: int, value: object) -> None:
@@ -172,7 +178,8 @@ class Codec:
         for number, value in list(self.shared.items()):
             snapshot = _snapshot(value)
             if self._snapshots.get(number, snapshot) != snapshot:
-                self._shares = False
+                # What was put into it is known to both from now on, as it is itself.
+                self._shares = True
                 self._open.clear()
                 changed.append([number, self._body(value, 0)])
             self._snapshots[number] = snapshot
@@ -213,8 +220,15 @@ class Codec:
 
     def decode(self, node: Node) -> object:
         """The value of a node; raises BadFrame for anything the protocol does not know."""
-        try:
+        n_shared = len(self.shared)
+
+        def decode() -> object:
+            for number in list(self.shared)[n_shared:]:
+                self.forget(number)  # of the first try
             return self._decode(node)
+
+        try:
+            return with_room(decode)
         except RecursionError:
             raise BadFrame("a value nested too deeply") from None
 

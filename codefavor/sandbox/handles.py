@@ -8,22 +8,22 @@ Functions of the tests can be handed over to be called back with plain data. Not
 
 from __future__ import annotations
 
+import sys
 import types
 from typing import Any, NoReturn, TypeVar
 
 from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
+from codefavor.sandbox.values import has_known_factory
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 V = TypeVar("V")
-_SINGLE_STEPS, _LARGEST_BATCH = 64, 512
+_SINGLE_STEPS, _LARGEST_BATCH = 1024, 512
 # What these mean to the code around a call is not the program's to say.
-_REPLACED: dict[type, type[BaseException]] = {
-    StopIteration: RuntimeError,
-    StopAsyncIteration: RuntimeError,
-    GeneratorExit: RuntimeError,
-    KeyboardInterrupt: RuntimeError,
-}
+_SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
+            "BaseExceptionGroup", "ExceptionGroup", "FrameTooLarge")  # fmt: skip
+# Exceptions of these are themselves on both sides: the tests' own class of the same name.
+_SHARED_MODULES = ("decimal", "json", "numpy", "re", "sre_constants", "statistics")
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
 _PLAIN_METHODS = frozenset(
@@ -35,8 +35,11 @@ _PLAIN_METHODS = frozenset(
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
 
-class Unsupported(BaseException):
-    """The tests need more than plain data and handles. Tests must not be able to swallow it."""
+class ProgramSignal(BaseException):
+    """An exception of the program that means something to the code around a call.
+
+    Nothing that the tests wait for: `raises(Exception)` does not match it.
+    """
 
 
 class Handle:
@@ -170,9 +173,16 @@ class JudgeLink(Link):
         self.has_handles = False
         self.unsupported = ""
         self.is_gone = False
+        self.broken = ""
         self.exception_classes: dict[int, type[BaseException]] = {}
         self._handles: dict[object, Handle] = {}
         self._callbacks: list[Any] = []
+
+    def encode(self, value: object, *, share: bool = False) -> Node:
+        """As in Codec; a default_factory of the tests that is no plain type does not cross."""
+        if type(value).__name__ == "defaultdict" and not has_known_factory(value):
+            self.refuse("handing over a defaultdict with a factory of its own")
+        return super().encode(value, share=share)
 
     def refuse(self, what: str) -> NoReturn:
         """End the run: these tests need the other lane."""
@@ -192,8 +202,10 @@ class JudgeLink(Link):
         self.n_asked += 1
         try:
             return super().ask(operation, target, arguments, keywords)
-        except PeerGone:
+        except (PeerGone, BadFrame) as error:
+            # Whatever the tests catch of it: what a broken conversation says is no answer.
             self.is_gone = True
+            self.broken = str(error) if isinstance(error, BadFrame) else ""
             raise
 
     def encode_other(self, value: object) -> Node:
@@ -257,12 +269,12 @@ class JudgeLink(Link):
         kind_node, text, arguments, handle, line = items_of(node)
         self_text = text_of(text)
         kind = self._class_of(kind_node)
-        kind = _REPLACED.get(kind, kind)
         values = items_of(self.decode(arguments)) if arguments is not None else [self_text]
         try:
             error = kind(*values)
         except Exception:  # noqa: BLE001  a class with arguments of its own kind
-            error = RuntimeError(f"{kind.__name__}: {self_text}")
+            error = kind.__new__(kind)
+            error.args = (self_text,)
         facts = (handle if type(handle) is int else None, self_text, line, self)
         self.has_handles |= handle is not None
         vars(error)[FACTS] = facts
@@ -271,19 +283,25 @@ class JudgeLink(Link):
     def _class_of(self, node: Node) -> type[BaseException]:
         """The class that stands here for a class of exceptions there."""
         if type(node) is str:
+            if node in _SIGNALS:
+                return ProgramSignal
             kind = CLASSES.get(node)
             if kind is None or not issubclass(kind, BaseException):
                 raise BadFrame("no class of exceptions")
             return kind
-        number, name, bases = items_of(node)
+        number, name, bases, module = items_of(node)
         if type(number) is not int:
             raise BadFrame("a class without a number")
+        if text_of(module).partition(".")[0] in _SHARED_MODULES:
+            shared = getattr(sys.modules.get(text_of(module)), text_of(name), None)
+            if isinstance(shared, type) and issubclass(shared, Exception):
+                return shared
         known = self.exception_classes.get(number)
         if known is None:
             members = {"__str__": _text_of, "__getattr__": _attribute_of, "__module__": "solution"}
             made = tuple(self._class_of(base) for base in items_of(bases))
             try:
-                known = type(text_of(name), tuple(_REPLACED.get(b, b) for b in made), members)
+                known = type(text_of(name), made, members)
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
             self.exception_classes[number] = known

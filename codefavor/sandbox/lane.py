@@ -9,48 +9,33 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib.util
+import importlib.machinery
 import json
 import sys
+import sysconfig
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from codefavor.sandbox.names import Needs, program_names
+from codefavor.sandbox.forbidden import (
+    CATCHES,
+    CHECKED_MODULES,
+    CLASS_HOOKS,
+    FAILS,
+    FORBIDDEN_METHODS,
+    FORBIDDEN_NAMES,
+    LIBRARIES,
+    MODULE_HOOKS,
+    PURE,
+    SYS_NAMES,
+    TEST_CASE_DECORATORS,
+)
+from codefavor.sandbox.names import Needs, parametrized, program_names, required
 from codefavor.sandbox.rewrite import called, is_check_call, is_expectation
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
-_PURE = frozenset((
-    "__future__", "bisect", "cmath", "collections", "copy", "functools", "heapq", "itertools",
-    "math", "operator", "random", "re", "statistics", "string", "typing",
-))  # fmt: skip
-_LIBRARIES = _PURE | {
-    "array", "datetime", "decimal", "fractions", "json", "numbers", "numpy", "pytest", "sys",
-    "textwrap", "unittest", "uuid",
-}  # fmt: skip
-_FORBIDDEN_NAMES = frozenset((
-    "__import__", "breakpoint", "callable", "classmethod", "compile", "delattr", "dir", "eval",
-    "exit", "getattr", "globals", "hasattr", "help", "id", "input", "locals", "memoryview",
-    "object", "BaseExceptionGroup", "ExceptionGroup", "Template", "getcontext", "localcontext",
-    "setcontext", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
-))  # fmt: skip
-_SYS_NAMES = frozenset(("float_info", "getsizeof", "maxsize", "version_info"))
-_TEST_CASE_DECORATORS = frozenset(("classmethod", "staticmethod"))
-_FORBIDDEN_METHODS = {
-    "skipTest": "a skipped test", "assertLogs": "captured logs", "assertNoLogs": "captured logs",
-    "assertWarns": "captured warnings", "assertWarnsRegex": "captured warnings",
-    "seed": "a seed that both share", "main": "a runner of its own", "mark": "a mark of pytest",
-    "fixture": "a fixture", "skip": "a skipped test", "xfail": "an expected failure",
-    "importorskip": "a skipped test", "warns": "captured warnings", "SkipTest": "a skipped test",
-    "MonkeyPatch": "a patch", "expectedFailure": "an expected failure",
-    "deprecated_call": "captured warnings", "addModuleCleanup": "a clean-up of the module",
-}  # fmt: skip
-_MODULE_HOOKS = frozenset((
-    "setUpModule", "tearDownModule", "setup_module", "teardown_module", "setup_function",
-    "teardown_function", "load_tests", "pytest_plugins", "pytestmark",
-))  # fmt: skip
-_CLASS_HOOKS = frozenset(("setup_class", "teardown_class", "setup_method", "teardown_method"))
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom)
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 
@@ -145,12 +130,13 @@ def is_program(module: str) -> bool:
     top = module.partition(".")[0]
     if not top:
         return True
-    if top in sys.stdlib_module_names or top in _LIBRARIES:
+    if top in sys.stdlib_module_names or top in LIBRARIES:
         return False
-    try:
-        return importlib.util.find_spec(top) is None
-    except (ImportError, ValueError):
+    if top == "solution":
         return True
+    # What is installed, not what lies in the working directory: the text alone should decide.
+    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return importlib.machinery.PathFinder.find_spec(top, folders) is None
 
 
 def _checks(node: ast.AST) -> bool:
@@ -162,6 +148,12 @@ def _checks(node: ast.AST) -> bool:
     )  # fmt: skip
 
 
+def _is_trap(node: ast.AST) -> bool:
+    test = getattr(node, "test", None)
+    is_false = isinstance(node, ast.Assert) and isinstance(test, ast.Constant) and not test.value
+    return is_false or (isinstance(node, ast.Expr) and called(node.value) == "fail")
+
+
 class _Reader:
     def __init__(self, tree: ast.Module, entry_point: str) -> None:
         self._tree = tree
@@ -169,13 +161,29 @@ class _Reader:
         self._explicit: set[str] = set()
         self._libraries: set[str] = set()
         self._modules: set[str] = set()
-        self._literals = {
-            target.id
+        stores = Counter(
+            node.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        )
+        stores.update(node.arg for node in ast.walk(tree) if isinstance(node, ast.arg))
+        literals = {
+            node.targets[0].id
             for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-            for target in node.targets
-            if isinstance(target, ast.Name)
+            if isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.targets[0], ast.Name)
+            and stores[node.targets[0].id] == 1
         }
+        self._executes = {
+            id(node.func)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.args[0], ast.Name)
+            and node.args[0].id in literals
+        }
+        self._alias: dict[str, str] = {}
         self._helpers = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
     def read(self) -> frozenset[str]:
@@ -185,7 +193,12 @@ class _Reader:
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
-        return program_names(self._tree, self._explicit, self._entry)
+        names = program_names(self._tree, self._explicit, self._entry)
+        others = self._modules - {"", "solution"}
+        if others and self._entry in names - self._explicit:
+            # The entry point is just there, so this is a library that is not installed here.
+            raise Needs(f"the tests import {min(others)}, which is not installed")
+        return names
 
     def _look(self, node: ast.AST) -> None:
         if isinstance(node, _STEPS) or type(node).__name__ == "TryStar":
@@ -201,37 +214,44 @@ class _Reader:
         elif isinstance(node, ast.With):
             for item in node.items:
                 self._context(item.context_expr)
-        elif isinstance(node, ast.Call) and called(node) == "exec":
-            self._exec(node)
-        elif isinstance(node, ast.Call) and called(node) == "param" and len(node.keywords) > 1:
-            raise Needs("marked cases")
+            expects = any(is_expectation(item.context_expr) for item in node.items)
+            if expects and any(map(_checks, node.body)):
+                raise Needs("a check whose failure the tests catch")
+        elif isinstance(node, ast.Call) and called(node) == "param":
+            if [item.arg for item in node.keywords] not in ([], ["id"]):
+                raise Needs("marked cases")
+        elif isinstance(node, ast.Try):
+            self._try(node)
 
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
-            if node.id in _MODULE_HOOKS:
+            if node.id in MODULE_HOOKS:
                 raise Needs(f"the module hook {node.id}")
             return
-        if node.id in _FORBIDDEN_NAMES and node.id != self._entry:
+        if node.id in FORBIDDEN_NAMES and node.id != self._entry:
             raise Needs(f"the tests use {node.id}")
         if node.id.startswith("__"):
             raise Needs(f"the tests use {node.id}")
+        if node.id == "exec" and id(node) not in self._executes:
+            raise Needs("the tests execute text that is not their own")
 
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr.startswith("__"):
             raise Needs(f"the tests use the attribute {node.attr}")
-        base = node.value.id if isinstance(node.value, ast.Name) else ""
-        if base == "sys" and node.attr not in _SYS_NAMES:
+        root = self._alias.get(_root(node), _root(node))
+        if root == "sys" and node.attr not in SYS_NAMES:
             raise Needs(f"sys.{node.attr}")
         if node.attr in ("format", "format_map") and not isinstance(node.value, ast.Constant):
             raise Needs("a format that the program may have chosen")
         if not isinstance(node.ctx, ast.Load) and _root(node) in self._libraries:
             raise Needs("the tests change a library")
-        whole = ast.unparse(node)
-        if whole in ("pytest.mark", "pytest.mark.parametrize", "unittest.main"):
+        if node.attr in FORBIDDEN_NAMES and root.partition(".")[0] in LIBRARIES:
+            raise Needs(f"the tests use {node.attr}")
+        if ast.unparse(node) in ("pytest.mark", "pytest.mark.parametrize", "unittest.main"):
             return
-        is_runner = base in ("pytest", "self", "unittest", "random", "mark") or "random." in whole
-        if is_runner and node.attr in _FORBIDDEN_METHODS:
-            raise Needs(_FORBIDDEN_METHODS[node.attr])
+        is_checked = root.partition(".")[0] in (*CHECKED_MODULES, "self", "mark")
+        if is_checked and node.attr in FORBIDDEN_METHODS:
+            raise Needs(FORBIDDEN_METHODS[node.attr])
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for module in imports_of(node):
@@ -239,7 +259,7 @@ class _Reader:
             if is_program(module):
                 self._modules.add(module)
                 continue
-            if top not in _LIBRARIES:
+            if top not in LIBRARIES:
                 raise Needs(f"the tests import {top}")
             if module.startswith(("unittest.", "pytest.")):
                 raise Needs(f"the tests import {module}")
@@ -248,11 +268,19 @@ class _Reader:
             self._explicit.update(name for name in names if name != "*")
             return
         for alias in node.names:
-            if isinstance(node, ast.ImportFrom):
-                if alias.name in _FORBIDDEN_METHODS or alias.name == "mock":
-                    raise Needs(_FORBIDDEN_METHODS.get(alias.name, "a mock"))
-                if node.module == "sys":
-                    raise Needs(f"sys.{alias.name}")
+            name = alias.asname or alias.name.partition(".")[0]
+            if isinstance(node, ast.Import):
+                self._alias[name] = alias.name if alias.asname else name
+                continue
+            top = str(node.module).partition(".")[0]
+            self._alias[name] = f"{node.module}.{alias.name}"
+            is_checked = top in CHECKED_MODULES and alias.name in FORBIDDEN_METHODS
+            if (is_checked and alias.name != "mark") or alias.name == "mock":
+                raise Needs(FORBIDDEN_METHODS.get(alias.name, "a mock"))
+            if alias.name in FORBIDDEN_NAMES:
+                raise Needs(f"the tests use {alias.name}")
+            if node.module == "sys":
+                raise Needs(f"sys.{alias.name}")
         if "*" in names:
             raise Needs(f"the tests import everything of {imports_of(node)[0]}")
         self._libraries.update(names)
@@ -266,7 +294,7 @@ class _Reader:
             raise Needs(f"the class {node.name} is decorated")
         for item in node.body:
             if isinstance(item, ast.FunctionDef):
-                if item.name in _CLASS_HOOKS:
+                if item.name in CLASS_HOOKS:
                     raise Needs(f"the hook {item.name}")
                 if not is_case and item.name == "__init__":
                     raise Needs(f"the class {node.name} has a constructor")
@@ -286,10 +314,15 @@ class _Reader:
         ):
             raise Needs(f"the context manager {ast.unparse(node)[:60]}")
 
-    def _exec(self, node: ast.Call) -> None:
-        first = node.args[0] if node.args else None
-        if not (isinstance(first, ast.Name) and first.id in self._literals):
-            raise Needs("the tests execute text that is not their own")
+    def _try(self, node: ast.Try) -> None:
+        """A failed check that the tests themselves catch decides nothing; here it would."""
+        checks = any(_checks(item) and not _is_trap(item) for item in node.body)
+        for handler in node.handlers:
+            kinds = "" if handler.type is None else ast.unparse(handler.type)
+            catches = not kinds or any(word in kinds for word in CATCHES)
+            last = ast.unparse(handler.body[-1])
+            if checks and catches and not FAILS.search(last):
+                raise Needs("a check whose failure the tests catch")
 
     def _look_at_tests(self) -> None:
         run_by_module = module_calls(self._tree)
@@ -301,16 +334,16 @@ class _Reader:
             is_test = function.name.startswith("test")
             names: set[str] = set()
             for decorator, node in zip(decorators, function.decorator_list, strict=True):
-                if decorator in _TEST_CASE_DECORATORS and owner is not None:
+                if decorator in TEST_CASE_DECORATORS and owner is not None:
                     continue
                 if not decorator.startswith(("pytest.mark.parametrize(", "mark.parametrize(")):
                     raise Needs(f"the decorator @{decorator[:60]}")
-                names |= _parametrized(node)
-            if function.name in _MODULE_HOOKS:
+                names |= parametrized(node)
+            if function.name in MODULE_HOOKS:
                 raise Needs(f"the module hook {function.name}")
             if not is_test or (owner is None and function.name in run_by_module):
                 continue
-            wanted = _required(function) - ({"self"} if owner is not None else set())
+            wanted = required(function) - ({"self"} if owner is not None else set())
             if wanted - names:
                 raise Needs(f"the fixture {min(wanted - names)}")
             if not _checks(function) and not self._calls_helper(function):
@@ -344,34 +377,11 @@ def _root(node: ast.expr) -> str:
     return node.id
 
 
-def _parametrized(node: ast.expr) -> set[str]:
-    """The argument names of a parametrize table; raises Needs where the text does not tell."""
-    if not isinstance(node, ast.Call) or not node.args:
-        raise Needs("a parametrize table that cannot be read")
-    try:
-        names = ast.literal_eval(node.args[0])
-    except ValueError:
-        raise Needs("a parametrize table that cannot be read") from None
-    if {item.arg for item in node.keywords} - {"ids", "argvalues"}:
-        raise Needs("an indirect parametrize table")
-    return set(names.replace(" ", "").split(",") if isinstance(names, str) else names)
-
-
-def _required(function: ast.FunctionDef) -> set[str]:
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    needed = positional[: len(positional) - len(arguments.defaults)]
-    only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {item.arg for item in needed} | {item.arg for item, default in only if default is None}
-
-
 def _leaves_nothing(tree: ast.Module) -> bool:
     """Whether such tests change nothing of the interpreter that they run in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
-            if any(
-                not is_program(m) and m.partition(".")[0] not in _PURE for m in imports_of(node)
-            ):
+            if any(not is_program(m) and m.partition(".")[0] not in PURE for m in imports_of(node)):
                 return False
         elif (
             isinstance(node, _PROCESS_OWN)

@@ -1,8 +1,8 @@
 """Which names in tests are the program's, and which of them it may answer for.
 
-A program shares its globals with its tests in the usual style (`f` is just there). Besides the
-entry point it may answer for another function only where that cannot decide a check about the
-first: `isclose(f(2), 4)` with an `isclose` of the program's would hold whatever `f` gives.
+A program shares its globals with its tests in the usual style (`f` is just there). It answers for
+the entry point and for what the tests import from it, and for nothing else: `isclose(f(2), 4)` or
+`f(2) == expected(2)` would hold whatever `f` gives, were the other name the program's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-from collections.abc import Iterator
+
+from codefavor.sandbox.rewrite import EXPECTATIONS, called
 
 # What a name means that tests use through the program's own imports, by what to import.
 KNOWN_NAMES = {
@@ -23,12 +24,11 @@ KNOWN_NAMES = {
 } | {"np": "numpy", "isclose": "math", "approx": "pytest", "pd": "pandas"}  # fmt: skip
 
 
+_FUNCTIONS = ("isclose", "approx")
+
+
 class Needs(Exception):
     """The tests need the together lane, because ..."""
-
-
-_FUNCTIONS = ("isclose", "approx")
-_EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
 
 def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset[str]:
@@ -38,19 +38,36 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
     """
     loads, bound = _globals(tree)
     free = loads - bound - explicit
-    if entry in free:
-        free = (free - {name for name in free if hasattr(builtins, name)}) | {entry}
-    else:
-        free -= set(dir(builtins))
-    if not entry or entry in explicit | bound:
-        wanted = free - _libraries(tree, free) or free
-        if not wanted and not explicit:
-            raise Needs("the tests name nothing of the program")
-        return frozenset(wanted | explicit)
-    others = free - {entry} - _libraries(tree, free)
-    if others:
-        _Uses(tree, entry, others | explicit).check(others)
-    return frozenset({entry, *explicit, *others})
+    own = {entry} & free
+    free -= own | _exceptions(tree, free)
+    free = {name for name in free if not hasattr(builtins, name)}
+    others = free - _libraries(tree, free)
+    if not entry and not explicit:
+        # Nobody says what is under test: it is the one name that the tests do not define.
+        others = others or free
+        own = others if len(others) == 1 else set()
+    if others - own:
+        raise Needs(
+            f"{min(others - own)!r} is neither defined nor imported by the tests: is it the "
+            "program's? (`from solution import ...` says so)"
+        )
+    if not own and not explicit:
+        raise Needs("the tests name nothing of the program")
+    return frozenset(own | explicit | _exceptions(tree, loads - bound))
+
+
+def _exceptions(tree: ast.Module, free: set[str]) -> set[str]:
+    """The free names that are only waited for: `except TooBig`, `raises(TooBig)`."""
+    waited: set[int] = set()
+    for node in ast.walk(tree):
+        kind = node.type if isinstance(node, ast.ExceptHandler) else None
+        if isinstance(node, ast.Call) and called(node) in EXPECTATIONS and node.args:
+            kind = node.args[0]
+        if kind is not None:
+            waited.update(id(item) for item in ast.walk(kind))
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in free]
+    other = {node.id for node in names if id(node) not in waited}
+    return {node.id for node in names if not hasattr(builtins, node.id)} - other
 
 
 def _libraries(tree: ast.Module, free: set[str]) -> set[str]:
@@ -79,66 +96,23 @@ def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
     return loads, bound
 
 
-class _Uses:
-    """How tests use the names of the program other than the entry point."""
-
-    def __init__(self, tree: ast.Module, entry: str, names: set[str]) -> None:
-        self._tree = tree
-        self._tainted = {entry, *names}
-        self._spread()
-
-    def check(self, others: set[str]) -> None:
-        """Raise Needs for a use whose answer could decide what another answer is worth."""
-        fine: set[int] = set()
-        for node in ast.walk(self._tree):
-            fine.update(self._fine_uses(node))
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.Name) and node.id in others and id(node) not in fine:
-                raise Needs(
-                    f"{node.id!r} is neither defined nor imported by the tests: is it the "
-                    "program's? (`from solution import ...` says so)"
-                )
-
-    def _fine_uses(self, node: ast.AST) -> Iterator[int]:
-        if isinstance(node, ast.Call):
-            arguments = [*node.args, *(item.value for item in node.keywords)]
-            called = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
-            if called in _EXPECTATIONS and arguments:
-                yield from (id(item) for item in ast.walk(arguments[0]))
-            if not any(map(self._is_tainted, arguments)):
-                yield id(node.func)
-        elif isinstance(node, ast.ExceptHandler) and node.type is not None:
-            yield from (id(item) for item in ast.walk(node.type))
-        elif isinstance(node, ast.Compare):
-            sides = [node.left, *node.comparators]
-            if sum(map(self._is_tainted, sides)) == 1:
-                yield from (id(side) for side in sides if isinstance(side, ast.Name))
-
-    def _is_tainted(self, node: ast.AST) -> bool:
-        names = (item.id for item in ast.walk(node) if isinstance(item, ast.Name))
-        return not self._tainted.isdisjoint(names)
-
-    def _spread(self) -> None:
-        """Add what is assigned from the program's answers, until nothing is new."""
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
-                self._tainted.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
-        size = 0
-        while size != len(self._tainted):
-            size = len(self._tainted)
-            for node in ast.walk(self._tree):
-                for target, source in _assignments(node):
-                    if self._is_tainted(source):
-                        stored = (n for n in ast.walk(target) if isinstance(n, ast.Name))
-                        self._tainted.update(item.id for item in stored)
+def parametrized(node: ast.expr) -> set[str]:
+    """The argument names of a parametrize table; raises Needs where the text does not tell."""
+    if not isinstance(node, ast.Call) or not node.args:
+        raise Needs("a parametrize table that cannot be read")
+    try:
+        names = ast.literal_eval(node.args[0])
+    except ValueError:
+        raise Needs("a parametrize table that cannot be read") from None
+    if {item.arg for item in node.keywords} - {"ids", "argvalues"}:
+        raise Needs("an indirect parametrize table")
+    return set(names.replace(" ", "").split(",") if isinstance(names, str) else names)
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    if isinstance(node, ast.Assign):
-        yield from ((target, node.value) for target in node.targets)
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
-        yield node.target, node.value
-    elif isinstance(node, ast.For | ast.comprehension):
-        yield node.target, node.iter
-    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-        yield node.optional_vars, node.context_expr
+def required(function: ast.FunctionDef) -> set[str]:
+    """The names of the arguments that a function must be given."""
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    needed = positional[: len(positional) - len(arguments.defaults)]
+    only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return {item.arg for item in needed} | {item.arg for item, default in only if default is None}

@@ -13,7 +13,7 @@ from typing import Any
 
 from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
+from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone
 
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
@@ -63,6 +63,17 @@ class ProgramLink(Link):
             self._number_of_callback[id(callback)] = key
         return self._callbacks[key]
 
+    def is_view(self, value: Any) -> bool:
+        """As in Codec: of an argument of the tests, or of an array that the program keeps."""
+        numpy = sys.modules["numpy"]
+        arrays = [item for item in self.shared.values() if type(item) is numpy.ndarray]
+        if any(item is not value and numpy.may_share_memory(item, value) for item in arrays):
+            return True
+        while isinstance(value.base, numpy.ndarray):
+            value = value.base
+        # The variable, the array that looks into it, and the argument of getrefcount.
+        return sys.getrefcount(value) > 3
+
     def _export(self, value: object) -> int:
         handle = self._handle_of.get(id(value))
         if handle is None:
@@ -77,10 +88,11 @@ class ProgramLink(Link):
             raise NameError(f"the program does not define {name!r}") from None
 
     def _describe_class(self, kind: type) -> Node:
-        if CLASSES.get(kind.__name__) is kind:
+        if CLASSES.get(kind.__name__) is kind or kind is FrameTooLarge:
             return kind.__name__
         bases = [b for b in kind.__bases__ if issubclass(b, BaseException)]
-        return [self._export(kind), kind.__name__, [self._describe_class(base) for base in bases]]
+        described = [self._describe_class(base) for base in bases]
+        return [self._export(kind), kind.__name__, described, str(kind.__module__)]
 
     def encode_error(self, error: BaseException) -> Node:
         """As in Link: [class, text, arguments, handle, line in the program]."""
@@ -198,17 +210,23 @@ def _has_identity(value: object) -> bool:
     return type(value).__eq__ is object.__eq__ or isinstance(value, _IDENTICAL)
 
 
+_pending: dict[int, BaseException] = {}
+
+
 def _next(target: Any, n_items: int) -> object:
     """Up to n items of an iterator: [items, what it returned at its end]."""
     items: list[object] = []
+    if id(target) in _pending:
+        raise _pending.pop(id(target))
     for _ in range(n_items):
         try:
             items.append(next(target))
         except StopIteration as stop:
             return [items, None if items else stop.value]
-        except Exception:  # what was yielded before it counts
+        except Exception as error:  # what was yielded before it counts, and it comes next
             if not items:
                 raise
+            _pending[id(target)] = error
             return [items, None]
     return [items, None]
 

@@ -8,10 +8,17 @@ wait for the exception.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 RECORDER = "__codefavor_recorder__"
 _GUARDED = ("isinstance", "issubclass", "type")
+_TYPED_ASSERTS = frozenset((
+    "assertIsInstance", "assertNotIsInstance", "assertListEqual", "assertTupleEqual",
+    "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
+    "assertCountEqual",
+))  # fmt: skip
+EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
 
 def called(node: ast.expr) -> str:
@@ -30,21 +37,54 @@ def is_check_call(node: ast.AST) -> bool:
 
 def is_expectation(node: ast.expr) -> bool:
     """Whether a context manager waits for an exception."""
-    return isinstance(node, ast.Call) and called(node) in (
-        "raises",
-        "assertRaises",
-        "assertRaisesRegex",
-    )
+    return isinstance(node, ast.Call) and called(node) in EXPECTATIONS
+
+
+def tainted_names(tree: ast.Module, names: Iterable[str]) -> set[str]:
+    """The names in tests whose values may come from the program, whose own names are given."""
+    found = set(names)
+    for node in ast.walk(tree):
+        # What helpers and `check(candidate)` are given may be the program's.
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
+            found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
+    size = 0
+    while size != len(found):
+        size = len(found)
+        for node in ast.walk(tree):
+            for target, source in _assignments(node):
+                if is_tainted(source, found):
+                    found.update(n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+    return found
+
+
+def is_tainted(node: ast.AST, names: set[str]) -> bool:
+    """Whether an expression reads one of the names."""
+    return any(isinstance(item, ast.Name) and item.id in names for item in ast.walk(node))
+
+
+def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    if isinstance(node, ast.Assign):
+        yield from ((target, node.value) for target in node.targets)
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
+        yield node.target, node.value
+    elif isinstance(node, ast.For | ast.comprehension):
+        yield node.target, node.iter
+    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+        yield node.optional_vars, node.context_expr
 
 
 class Site(NamedTuple):
-    """Where a check stands; `branches` are the sides of the `if ... else` around it."""
+    """Where a check stands; `branches` are the sides of the `if ... else` around it.
+
+    An open check stands in a loop whose length the program may choose: it counts once.
+    """
 
     lineno: int
     node: ast.AST
     in_loop: bool
     is_guarded: bool
     branches: frozenset[tuple[int, bool]] = frozenset()
+    is_open: bool = False
 
     @property
     def is_trap(self) -> bool:
@@ -64,32 +104,65 @@ def is_test_name(name: str) -> bool:
     return name.startswith("test") or name == "check"
 
 
-def rewrite(tree: ast.Module) -> list[Site]:
-    """Rewrite parsed tests in place; the checks in them, in order."""
-    rewriter = _Rewriter(tree)
+def rewrite(tree: ast.Module, names: Iterable[str]) -> list[Site]:
+    """Rewrite parsed tests in place; the checks in them, in order. `names` are the program's."""
+    rewriter = _Rewriter(tree, names)
     tree.body = rewriter.block(tree.body, soft=True, loop=False, guarded=False)
     ast.fix_missing_locations(tree)
     return rewriter.sites
 
 
 class _Rewriter:
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, names: Iterable[str]) -> None:
         self.sites: list[Site] = []
         self._branches: frozenset[tuple[int, bool]] = frozenset()
         self._n_forks = 0
-        stores = (
-            n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        )
-        bound = {node.id for node in stores}
+        self._is_open = False
+        self._tainted = tainted_names(tree, names)
+        self._bound = {
+            node.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self._libraries = {
+            alias.asname or alias.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        } - set(names)
         for node in ast.walk(tree):
-            is_remainder = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod)
-            if is_remainder and not isinstance(node.left, ast.Constant):  # type: ignore[attr-defined]
-                node.left = _call("number", node.left)  # type: ignore[attr-defined]
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                name = node.func.id
-                n_arguments = 1 if name == "type" else 2
-                if name in _GUARDED and name not in bound and len(node.args) == n_arguments:
-                    node.func = _method(name)
+            self._guard(node)
+
+    def _guard(self, node: ast.AST) -> None:
+        """Where an object of the program would be taken for what it is not, ask the recorder."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            if not isinstance(node.left, ast.Constant):
+                node.left = _call("number", node.left)
+        elif isinstance(node, ast.Match):
+            node.subject = self._plain(node.subject)
+        elif isinstance(node, ast.Call):
+            function = node.func
+            name = function.id if isinstance(function, ast.Name) else ""
+            n_arguments = 1 if name == "type" else 2
+            if name in _GUARDED and name not in self._bound and len(node.args) == n_arguments:
+                node.func = _method(name)
+            elif self._is_library(function) or called(node) in _TYPED_ASSERTS:
+                node.args = [self._plain(item) for item in node.args]
+                for item in node.keywords:
+                    item.value = self._plain(item.value)
+
+    def _is_library(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant):
+            return True
+        while isinstance(function, ast.Attribute):
+            function = function.value
+        name = function.id if isinstance(function, ast.Name) else ""
+        return name == "dict" or (name in self._libraries and name != "pytest")
+
+    def _plain(self, node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Starred) or not is_tainted(node, self._tainted):
+            return node
+        return _call("plain", node)
 
     def block(
         self, body: list[ast.stmt], *, soft: bool, loop: bool, guarded: bool
@@ -112,7 +185,10 @@ class _Rewriter:
         elif isinstance(node, ast.With):
             return self._with(node, soft, loop)
         elif isinstance(node, ast.For | ast.While):
+            outer_open = self._is_open
+            self._is_open |= isinstance(node, ast.While) or is_tainted(node.iter, self._tainted)
             node.body = self.block(node.body, soft=soft, loop=True, guarded=guarded)
+            self._is_open = outer_open
             node.orelse = self.block(node.orelse, soft=soft, loop=loop, guarded=guarded)
         elif isinstance(node, ast.If):
             outer, self._n_forks = self._branches, self._n_forks + 1
@@ -152,7 +228,7 @@ class _Rewriter:
 
     def _site(self, node: ast.AST, loop: bool, guarded: bool) -> int:
         line = getattr(node, "lineno", 0)
-        self.sites.append(Site(line, node, loop, guarded, self._branches))
+        self.sites.append(Site(line, node, loop, guarded, self._branches, self._is_open))
         return len(self.sites) - 1
 
     def _check(self, node: Any, soft: bool, loop: bool, guarded: bool) -> ast.stmt:

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 from codefavor.sandbox.checks import Recorder
-from codefavor.sandbox.handles import Handle, JudgeLink, Unsupported
+from codefavor.sandbox.handles import Handle, JudgeLink
 from codefavor.sandbox.lane import imports_of, is_program
 from codefavor.sandbox.names import KNOWN_NAMES
-from codefavor.sandbox.wire import BadFrame
+from codefavor.sandbox.wire import BadFrame, Unsupported
 
 MODULE_NAME = "tests"
 
@@ -89,12 +89,13 @@ class Runner:
     def run(self, code: types.CodeType, entry_point: str) -> None:
         """Run the module and everything it defined."""
         self._unit("", lambda: exec(code, self._namespace, self._namespace))
+        has_tests = any(name.startswith(("test", "Test")) for name in self._namespace)
         for name, value in list(self._namespace.items()):
             if isinstance(value, types.FunctionType) and name not in self._called:
-                if name == "check":
+                if name == "check" and not has_tests:
                     self._unit(name, partial(self._check, value, entry_point))
                 elif name.startswith("test"):
-                    self._run_cases(name, value, ())
+                    self._run_cases(name, value, None)
             elif isinstance(value, type) and value.__module__ == MODULE_NAME:
                 self._run_class(value)
 
@@ -114,11 +115,11 @@ class Runner:
             if is_case:
                 self._unit(label, partial(_run_method, kind, name))
             else:
-                self._run_cases(label, getattr(kind, name), (kind(),))
+                self._run_cases(label, getattr(kind, name), kind)
         if is_case and names:
             self._unit("", kind.tearDownClass)
 
-    def _run_cases(self, label: str, function: Callable[..., Any], first: tuple[Any, ...]) -> None:
+    def _run_cases(self, label: str, function: Callable[..., Any], kind: Any) -> None:
         marks = getattr(function, "pytestmark", [])
         if not all(mark.name == "parametrize" for mark in marks):
             raise Unsupported("a mark of pytest")
@@ -126,7 +127,7 @@ class Runner:
             arguments: dict[str, Any] = {}
             for part in case:
                 arguments.update(part)
-            self._unit(label, partial(function, *first, **arguments))
+            self._unit(label, partial(_call, function, kind, arguments))
 
     def _unit(self, label: str, action: Callable[[], object]) -> None:
         recorder = self._recorder
@@ -144,6 +145,10 @@ class Runner:
                 self.idle.append(label)
 
 
+def _call(function: Callable[..., Any], kind: Any, arguments: dict[str, Any]) -> None:
+    function(*(() if kind is None else (kind(),)), **arguments)
+
+
 def _run_method(kind: Any, name: str) -> None:
     case = kind(name)
     try:
@@ -157,14 +162,14 @@ def _run_method(kind: Any, name: str) -> None:
 
 
 def _cases(mark: Any) -> Iterator[dict[str, Any]]:
-    names, rows = (*mark.args, *mark.kwargs.values())[:2]
+    given = dict(zip(("argnames", "argvalues"), mark.args, strict=False)) | mark.kwargs
+    names, rows = given["argnames"], given["argvalues"]
+    is_many = not isinstance(names, str) or "," in names
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
     for row in rows:
-        if type(row).__name__ == "ParameterSet":
-            values = row.values
-        else:
-            values = row if len(names) > 1 else (row,)
+        values = row if is_many else (row,)
+        values = row.values if type(row).__name__ == "ParameterSet" else values
         if len(names) != len(values):
             raise Unsupported("a parametrize table of another form")
         yield dict(zip(names, values, strict=True))

@@ -18,11 +18,11 @@ from codefavor.sandbox.checks import (
     is_check_failure,
     label_error,
 )
-from codefavor.sandbox.handles import JudgeLink, Unsupported
+from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import FILE_NAME, is_cases, module_calls, parse
 from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
 from codefavor.sandbox.runner import Runner, TestNamespace, program_imports
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
 
@@ -49,7 +49,7 @@ def make_plan(tests: str, names: list[str]) -> Plan:
     imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
     modules = program_imports(imports)
     called = module_calls(tree)
-    sites = rewrite(tree)
+    sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
     return Plan(code, sites, frozenset(names), frozenset(names) - read, modules, called)
 
@@ -145,6 +145,8 @@ def _judge(plan: Plan, entry_point: str, link: JudgeLink, recorder: Recorder) ->
 
 def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, object]:
     failure = recorder.failure
+    if link.broken:
+        raise BadFrame(link.broken)
     if link.is_gone:
         return {"outcome": "gone", "error": "the program ended before the tests did"}
     if failure is not None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from codefavor.sandbox.wire import BadFrame
+from codefavor.sandbox.wire import BadFrame, Unsupported
 
 _FACTORIES = {"list": list, "dict": dict, "int": int, "set": set, "str": str, "float": float,
               "tuple": tuple, "bool": bool}  # fmt: skip
@@ -33,9 +33,7 @@ def _module(name: str) -> Any:
 
 
 def _numpy() -> Any:
-    if "numpy" not in sys.modules:
-        raise BadFrame("a numpy value, but numpy is not loaded here")
-    return sys.modules["numpy"]
+    return _module("numpy")
 
 
 def _dtype(text: object) -> Any:
@@ -45,10 +43,14 @@ def _dtype(text: object) -> Any:
 
 
 def _describe_defaultdict(value: Any) -> object:
+    name = getattr(value.default_factory, "__name__", "")
+    return (name if has_known_factory(value) else UNKNOWN_FACTORY, dict(value))
+
+
+def has_known_factory(value: Any) -> bool:
+    """Whether a defaultdict's factory has a plain form."""
     factory = value.default_factory
-    name = getattr(factory, "__name__", "") if type(factory) is type else ""
-    known = factory is None or _FACTORIES.get(name) is factory
-    return (name if known else UNKNOWN_FACTORY, dict(value))
+    return factory is None or (type(factory) is type and factory in _FACTORIES.values())
 
 
 def _build_defaultdict(parts: Any) -> object:
@@ -59,7 +61,7 @@ def _build_defaultdict(parts: Any) -> object:
 
 def unknown_factory() -> object:
     """Stands for a factory that did not cross; whoever needs its answer cannot go on."""
-    raise LookupError("a default_factory that is no plain type")
+    raise Unsupported("a default_factory that is no plain type")
 
 
 def _describe_array(value: Any) -> object:
@@ -79,7 +81,8 @@ def _build_array(parts: Any) -> object:
         flat = numpy.empty(len(data), dtype=object)
         flat[:] = data
         return flat.reshape(shape)
-    return numpy.frombuffer(bytearray(data), dtype=_dtype(kind)).reshape(shape)
+    # A copy owns its memory, so that a view of it keeps it known to both sides.
+    return numpy.frombuffer(data, dtype=_dtype(kind)).reshape(shape).copy()
 
 
 def _refill_array(target: Any, source: Any) -> None:
@@ -100,6 +103,8 @@ def _build_scalar(parts: Any) -> object:
 
 
 def _describe_time(value: Any) -> tuple[object, ...]:
+    if value.tzinfo is not None and type(value.tzinfo) is not _module("datetime").timezone:
+        raise LookupError
     return (value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold)
 
 

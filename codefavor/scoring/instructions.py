@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.errors import SandboxError
 from codefavor.records import Execution, content_id
-from codefavor.sandbox import Limits
+from codefavor.sandbox import Limits, choose_lane
 
 if TYPE_CHECKING:
     from codefavor.sandbox import SandboxPool
@@ -91,10 +91,14 @@ async def count_instructions(
     """
     if not are_statements(tests):
         return Counted(None, "the tests are functions or classes")
+    lane = choose_lane(tests)
+    if lane.name != "split":
+        return Counted(None, f"not evidence: {lane.reason}")
     name = f"_n{content_id(code, tests)[:24]}"
+    asked = ", ".join(sorted({*lane.program_names, name}))
     execution = await pool.run_async(
         code.rstrip("\n") + _COUNTER.format(name=name),
-        f"{tests.rstrip()}\nassert {name}() < 0\n",
+        f"from solution import {asked}\n{tests.rstrip()}\nassert {name}() < 0\n",
         limits,
     )
     raise_if_broken(execution)

@@ -32,7 +32,7 @@ from codefavor.sandbox.forbidden import (
     TEST_CASE_DECORATORS,
 )
 from codefavor.sandbox.names import Needs, parametrized, program_names, required
-from codefavor.sandbox.rewrite import called, is_check_call, is_expectation
+from codefavor.sandbox.rewrite import called, is_check_call, is_expectation, module_calls
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
@@ -69,6 +69,19 @@ def choose_lane(tests: str, entry_point: str = "") -> Lane:
     return Lane(SPLIT, "plain data", names, _leaves_nothing(tree))
 
 
+@lru_cache(maxsize=4096)
+def program_modules(tests: str) -> tuple[str, ...]:
+    """The modules that tests import and that are the program, by their whole names."""
+    try:
+        tree = parse(tests)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
+    return tuple(
+        sorted({name for node in imports for name in imports_of(node) if is_program(name)})
+    )
+
+
 def is_cases(tests: str) -> bool:
     """Whether the tests are inputs and outputs of a program instead of code."""
     if not tests.lstrip().startswith("{"):
@@ -103,18 +116,6 @@ def _starts_runner(node: ast.stmt) -> bool:
     return any(
         word in text for word in ("unittest.main(", "pytest.main(", "sys.exit(", "TestRunner")
     )
-
-
-def module_calls(tree: ast.Module) -> frozenset[str]:
-    """The functions that the module itself calls."""
-    found: set[str] = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            continue
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                found.add(node.func.id)
-    return frozenset(found)
 
 
 def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:

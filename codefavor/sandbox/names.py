@@ -51,7 +51,7 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
             f"{min(others - own)!r} is neither defined nor imported by the tests: is it the "
             "program's? (`from solution import ...` says so)"
         )
-    if not own and not explicit:
+    if not (entry or own or explicit):
         raise Needs("the tests name nothing of the program")
     return frozenset(own | explicit | _exceptions(tree, loads - bound))
 

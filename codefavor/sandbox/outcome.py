@@ -64,8 +64,8 @@ class Limits:
 class Job:
     """One program with its tests, and the lane that runs them.
 
-    `names` are the program's names that the tests use; `may_share` lets a process that judged
-    other tests of this kind judge these.
+    `names` are the program's names that the tests use, `modules` what they import it by;
+    `may_share` lets a process that judged other tests of this kind judge these.
     """
 
     code: str
@@ -74,6 +74,7 @@ class Job:
     setup: str
     lane: str
     names: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     may_share: bool = False
     is_script: bool = False
 
@@ -88,6 +89,7 @@ class Job:
             "tests": self.tests,
             "entry_point": self.entry_point,
             "names": self.names,
+            "modules": self.modules,
         }
         if self.lane == "together":
             return {}, {**program, **tests}

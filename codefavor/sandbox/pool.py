@@ -15,7 +15,7 @@ from types import TracebackType
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases, program_modules
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import Proof, prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
@@ -150,8 +150,8 @@ class SandboxPool:
         limits = limits or Limits()
         lane = choose_lane(tests, entry_point)
         job = Job(
-            code, tests, entry_point, setup, lane.name,
-            tuple(sorted(lane.program_names)), lane.may_share, is_cases(tests),
+            code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
+            program_modules(tests), lane.may_share, is_cases(tests),
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"

@@ -57,9 +57,11 @@ class _Plans:
 
     def find(self, source: dict[str, Any]) -> tests_run.Plan:
         """The tests ready to run; raises as `tests_run.make_plan` does."""
-        key = json.dumps([source["tests"], source["names"]])
+        key = json.dumps([source["tests"], source["names"], source["modules"]])
         if key not in self._known:
-            self._known[key] = tests_run.make_plan(source["tests"], source["names"])
+            self._known[key] = tests_run.make_plan(
+                source["tests"], source["names"], source["modules"]
+            )
             if len(self._known) > _MOST_PLANS:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)

@@ -27,6 +27,18 @@ def called(node: ast.expr) -> str:
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
 
 
+def module_calls(tree: ast.Module) -> frozenset[str]:
+    """The functions that the module itself calls."""
+    found: set[str] = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found.add(node.func.id)
+    return frozenset(found)
+
+
 def is_check_call(node: ast.AST) -> bool:
     """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):

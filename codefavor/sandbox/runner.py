@@ -17,7 +17,6 @@ from typing import Any
 
 from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink
-from codefavor.sandbox.lane import imports_of, is_program
 from codefavor.sandbox.names import KNOWN_NAMES
 from codefavor.sandbox.wire import BadFrame, Unsupported
 
@@ -70,11 +69,6 @@ class TestNamespace(dict[str, Any]):
             if item != "*":
                 setattr(found, item, self.program(item))
         return found
-
-
-def program_imports(nodes: Iterator[Any]) -> set[str]:
-    """The modules that tests import and no library has."""
-    return {name for node in nodes for name in imports_of(node) if is_program(name)}
 
 
 class Runner:

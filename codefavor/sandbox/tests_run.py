@@ -19,9 +19,9 @@ from codefavor.sandbox.checks import (
     label_error,
 )
 from codefavor.sandbox.handles import JudgeLink
-from codefavor.sandbox.lane import FILE_NAME, is_cases, module_calls, parse
-from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
-from codefavor.sandbox.runner import Runner, TestNamespace, program_imports
+from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
+from codefavor.sandbox.rewrite import RECORDER, Site, module_calls, rewrite
+from codefavor.sandbox.runner import Runner, TestNamespace
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
@@ -38,20 +38,18 @@ class Plan(NamedTuple):
     called: frozenset[str]
 
 
-def make_plan(tests: str, names: list[str]) -> Plan:
+def make_plan(tests: str, names: list[str], modules: list[str]) -> Plan:
     """The last step before tests can run; raises SyntaxError or ValueError as `compile` does.
 
-    `names` are the program's, as the lane of the tests says.
+    `names` and `modules` are the program's, as the lane of the tests says.
     """
     tree = parse(tests)
     functions = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
     read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
-    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
-    modules = program_imports(imports)
     called = module_calls(tree)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
-    return Plan(code, sites, frozenset(names), frozenset(names) - read, modules, called)
+    return Plan(code, sites, frozenset(names), frozenset(names) - read, set(modules), called)
 
 
 def prepare_process() -> None:
@@ -72,7 +70,7 @@ def run_tests_process(
         if is_cases(tests):
             write_verdict(verdict_fd, cases.judge(json.loads(tests), link))
             os._exit(0)
-        plan = make_plan(tests, source["names"])
+        plan = make_plan(tests, source["names"], source["modules"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         text = f"the tests do not parse: {type(error).__name__}: {error}"
         write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
@@ -110,6 +108,10 @@ def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> boo
         verdict.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         missed = len(recorder.unreached())
+        first = recorder.failure
+        if first is not None and not isinstance(first, PeerGone):
+            # What failed before a limit was reached is what happened.
+            verdict.update(first=label_error(first, False), first_error=full_error(recorder))
         verdict.update(
             passed=sum(recorder.checks),
             total=len(recorder.checks) + missed,

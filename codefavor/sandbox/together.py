@@ -12,7 +12,7 @@ import sys
 from typing import Any, NoReturn
 
 from codefavor.sandbox.checks import label_error
-from codefavor.sandbox.lane import imports_of, is_program
+from codefavor.sandbox.lane import imports_of
 from codefavor.sandbox.program import compile_program
 from codefavor.sandbox.tests_run import write_verdict
 
@@ -72,13 +72,7 @@ def _run(source: dict[str, Any]) -> dict[str, object]:
         text = f"the tests do not parse: {type(error).__name__}: {error}"
         return {"outcome": "test_error", "error": text}
     compile_program(code)
-    names = {
-        name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in imports_of(node)
-        if name and is_program(name)
-    }
+    names = {name for name in source["modules"] if name}
     _write(f"{_PROGRAM}.py", code)
     for name in sorted(names - {_PROGRAM}):
         _alias(name)

@@ -145,8 +145,9 @@ def test_what_a_program_leaves_in_the_channel_meets_nobody(one: SandboxPool, cod
 def test_names_of_one_run_are_unknown_in_the_next(one: SandboxPool) -> None:
     assert _run(one, RIGHT, "answer = 4\nassert f(2) == answer") == "passed"
     # `answer` is now neither a name of the tests nor of the program.
-    assert _run(one, RIGHT, "assert f(2) == answer") == "runtime_error"
-    assert _run(one, RIGHT + "answer = 5", "assert f(2) == answer") == "wrong_output"
+    tests = "from solution import answer, f\nassert f(2) == answer"
+    assert _run(one, RIGHT, tests) == "runtime_error"
+    assert _run(one, RIGHT + "answer = 5", tests) == "wrong_output"
 
 
 def test_equal_tests_judge_every_program_anew(one: SandboxPool) -> None:

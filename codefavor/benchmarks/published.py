@@ -14,6 +14,7 @@ from codefavor.benchmarks.pairs_benchmark import item_of
 from codefavor.errors import ConfigError, DataError
 from codefavor.records import Preference, Problem, Row, content_id, read_rows
 from codefavor.sources.locate import Location, locate_rows
+from codefavor.sources.problems import helpers_of
 from codefavor.text import extract_code
 
 _CORRECT = "The program does exactly what the instruction asks."
@@ -57,6 +58,14 @@ def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = N
     return sorted(items.values(), key=lambda item: (item["problem_id"], item["id"]))
 
 
+def _tests_of(row: Row, language: str) -> str:
+    """The row's tests, with the helpers of its prompt that they call."""
+    tests, prompt = str(row["test"]), str(row.get("prompt", ""))
+    if language != "python":
+        return tests
+    return helpers_of(prompt, str(row.get("entry_point", "")), tests) + tests
+
+
 def load_tests(
     name: str, *, data: Path | None = None, data_dir: Path | None = None
 ) -> dict[str, Problem]:
@@ -66,7 +75,7 @@ def load_tests(
         preference.id: Problem(
             id=preference.id,
             instruction=preference.instruction,
-            tests=str(row["test"]),
+            tests=_tests_of(row, preference.language),
             entry_point=str(row.get("entry_point", "")),
             source=name,
             license=source.license,

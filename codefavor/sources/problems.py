@@ -112,7 +112,7 @@ def _humaneval(row: Row, where: str, location: Location) -> Problem:
         tests = evalplus_tests(row, where, _joined_reference(row, where))
     else:
         tests = f"{_field(row, 'test', where).strip()}\n\ncheck({entry_point})\n"
-        tests = _helpers_of(prompt, entry_point, tests) + tests
+        tests = helpers_of(prompt, entry_point, tests) + tests
     return Problem(
         id=_field(row, "task_id", where),
         instruction=f"Complete this Python function:\n\n{prompt.strip()}\n",
@@ -125,9 +125,12 @@ def _humaneval(row: Row, where: str, location: Location) -> Problem:
     )
 
 
-def _helpers_of(prompt: str, entry_point: str, tests: str) -> str:
+def helpers_of(prompt: str, entry_point: str, tests: str) -> str:
     """The prompt's helper functions that the tests call: a program must not answer for them."""
-    tree = ast.parse(prompt)
+    try:
+        tree = ast.parse(prompt)
+    except SyntaxError:
+        return ""  # a prompt that a completion has to continue
     used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
     helpers = [
         node

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from codefavor.sandbox.checks import label_error
+from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.wire import BadFrame, PeerGone
 
@@ -92,15 +92,9 @@ def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
         checks.append(held)
         if not held and not first:
             outcome, first = kind, f"case {number}: {text}"
-    lengths, value = [0], True
-    for check in checks:
-        if check is not value:
-            lengths.append(0)
-            value = check
-        lengths[-1] += 1
     return {
         "outcome": outcome, "error": first, "passed": sum(checks), "total": len(checks),
-        "checks": lengths, "proven": True,
+        "checks": run_lengths(checks), "proven": True,
     }  # fmt: skip
 
 

@@ -265,6 +265,17 @@ def is_check_failure(error: BaseException) -> bool:
     return (isinstance(error, AssertionError) or is_pytests) and facts_of(error) is None
 
 
+def run_lengths(checks: list[bool]) -> list[int]:
+    """Lengths of alternating runs, beginning with passed ones."""
+    runs, value = [0], True
+    for check in checks:
+        if check is not value:
+            runs.append(0)
+            value = check
+        runs[-1] += 1
+    return runs
+
+
 def label_error(error: BaseException, loading: bool) -> str:
     """The outcome that an uncaught exception stands for."""
     if is_check_failure(error):

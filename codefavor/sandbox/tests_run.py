@@ -17,6 +17,7 @@ from codefavor.sandbox.checks import (
     full_error,
     is_check_failure,
     label_error,
+    run_lengths,
 )
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
@@ -117,7 +118,7 @@ def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> boo
             total=len(recorder.checks) + missed,
             proven=recorder.is_proven,
             failed_assert=recorder.failed_source[:1000],
-            checks=_run_lengths(recorder.checks),
+            checks=run_lengths(recorder.checks),
         )
         write_verdict(verdict_fd, verdict)
     return is_whole
@@ -168,14 +169,3 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
         text = f"a check was never evaluated: line {missed[0].lineno}: {missed[0].source}"
         return {"outcome": "unsupported", "error": text}
     return {"outcome": "passed"}
-
-
-def _run_lengths(checks: list[bool]) -> list[int]:
-    """Lengths of alternating runs, beginning with passed ones."""
-    runs, value = [0], True
-    for check in checks:
-        if check is not value:
-            runs.append(0)
-            value = check
-        runs[-1] += 1
-    return runs

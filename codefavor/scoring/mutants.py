@@ -7,13 +7,11 @@ recognisable by formatting. Whether a mutant is really wrong is decided by tests
 from __future__ import annotations
 
 import ast
-import pickle
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codefavor.errors import DataError
-from codefavor.scoring.operators import Edit, hard_edits, medium_edits
+from codefavor.scoring.operators import Edit, edits_of
 
 
 @dataclass(frozen=True)
@@ -48,37 +46,28 @@ def mutants_of(code: str, *, seed: int | None = None) -> list[Mutant]:
     """
     printed = print_code(code)
     tree = ast.parse(printed)
-    # Reading a tree back from its pickle is several times cheaper than deep-copying it.
-    blob = pickle.dumps(tree)
     found: dict[str, Mutant] = {}
-    for index, edit, lineno in _sites(tree):
-        mutated = _apply(blob, index, edit)
-        if mutated is not None and mutated != printed and mutated not in found:
-            found[mutated] = Mutant(mutated, edit.operator, edit.level, lineno)
+    for node in list(ast.walk(tree)):
+        for edit in edits_of(node):
+            mutated = _printed_with(tree, node, edit)
+            if mutated and mutated != printed and mutated not in found:
+                lineno = getattr(node, "lineno", 1)
+                found[mutated] = Mutant(mutated, edit.operator, edit.level, lineno)
     mutants = list(found.values())
     if seed is not None:
         random.Random(seed).shuffle(mutants)
     return mutants
 
 
-def _sites(tree: ast.Module) -> Iterator[tuple[int, Edit, int]]:
-    # ast.walk is breadth-first and the same for a copy: its index names a node there too.
-    for index, node in enumerate(ast.walk(tree)):
-        lineno = getattr(node, "lineno", 1)
-        for edit in (*hard_edits(node), *medium_edits(node)):
-            yield index, edit, lineno
-
-
-def _apply(blob: bytes, index: int, edit: Edit) -> str | None:
-    """The printed mutant, None if the edit gives no valid program."""
-    mutated: ast.Module = pickle.loads(blob)
-    for position, node in enumerate(ast.walk(mutated)):
-        if position == index:
-            edit.change(node)
-            break
+def _printed_with(tree: ast.Module, node: ast.AST, edit: Edit) -> str:
+    """The program with this edit, "" if it is none; the tree stays as it is."""
+    original = getattr(node, edit.field)
+    setattr(node, edit.field, edit.value)
     try:
-        text = ast.unparse(ast.fix_missing_locations(mutated))
+        text = ast.unparse(tree)
         compile(text, "<mutant>", "exec")
         return text
     except (SyntaxError, ValueError, RecursionError):
-        return None
+        return ""
+    finally:
+        setattr(node, edit.field, original)

@@ -1,26 +1,26 @@
 """The mutation operators: how one small or one coarse mistake is put into a syntax tree.
 
-An operator looks at one node and yields edits. An edit is a function that changes the same
-node of a fresh copy of the tree in place. Hard operators change one operator, constant or
-bound; medium operators lose or misplace a whole statement, branch or call. Both kinds contain
-edits that lengthen the text and edits that shorten it, so that pairs can be balanced.
+An operator looks at one node and yields edits: what one of the node's fields becomes. It changes
+nothing itself. Hard operators change one operator, constant or bound; medium operators lose or
+misplace a whole statement, branch or call. Both kinds contain edits that lengthen the text and
+edits that shorten it, so that pairs can be balanced.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Iterator
 from typing import NamedTuple
-
-Change = Callable[[ast.AST], None]
 
 
 class Edit(NamedTuple):
-    """One possible mistake: the operator's name, its level and the change itself."""
+    """One possible mistake: the operator's name, its level, and the new value of a field."""
 
     operator: str
     level: str
-    change: Change
+    field: str
+    value: object
 
 
 HARD, MEDIUM = "hard", "medium"
@@ -63,75 +63,67 @@ SIBLING_CALLS = {
 }  # fmt: skip
 
 
-def hard_edits(node: ast.AST) -> Iterator[Edit]:
-    """One-operator mistakes at this node."""
+def edits_of(node: ast.AST) -> Iterator[Edit]:
+    """Every mistake at this node: those of one operator first, then the coarse ones."""
+    yield from _hard_edits(node)
+    yield from _medium_edits(node)
+
+
+def _hard_edits(node: ast.AST) -> Iterator[Edit]:
     if isinstance(node, ast.Compare):
-        yield from _comparison_edits(node)
-    elif isinstance(node, (ast.BinOp, ast.AugAssign)):
-        for new in ARITHMETIC.get(type(node.op), ()):
-            yield Edit(f"arithmetic_{new.__name__.lower()}", HARD, _set("op", new))
+        for i, operator in enumerate(node.ops):
+            for new in COMPARISONS.get(type(operator), ()):
+                ops = [*node.ops[:i], new(), *node.ops[i + 1 :]]
+                yield Edit(f"compare_{new.__name__.lower()}", HARD, "ops", ops)
+    elif isinstance(node, ast.BinOp | ast.AugAssign):
+        for other in ARITHMETIC.get(type(node.op), ()):
+            yield Edit(f"arithmetic_{other.__name__.lower()}", HARD, "op", other())
     elif isinstance(node, ast.BoolOp):
-        other = ast.Or if isinstance(node.op, ast.And) else ast.And
-        yield Edit("and_or", HARD, _set("op", other))
+        yield Edit("and_or", HARD, "op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
     elif isinstance(node, ast.Constant):
-        yield from _constant_edits(node)
+        yield from _constant_edits(node.value)
     elif isinstance(node, ast.Call):
         yield from _range_edits(node)
     elif isinstance(node, ast.Subscript):
         yield from _subscript_edits(node)
 
 
-def medium_edits(node: ast.AST) -> Iterator[Edit]:
-    """Coarse mistakes at this node: lost, doubled or misplaced statements, branches, calls."""
+def _medium_edits(node: ast.AST) -> Iterator[Edit]:
     if isinstance(node, ast.Call):
         yield from _call_edits(node)
     elif isinstance(node, ast.Return) and node.value is not None:
-        yield from _return_edits(node)
-    elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
-        yield Edit("condition_negated", MEDIUM, _negate_test)
+        yield from _return_edits(node.value)
+    elif isinstance(node, ast.If | ast.While | ast.IfExp):
+        yield Edit("condition_negated", MEDIUM, "test", _negated(node.test))
     elif isinstance(node, ast.For):
-        yield Edit("loop_skips_first", MEDIUM, _slice_iter(1, None))
-        yield Edit("loop_skips_last", MEDIUM, _slice_iter(None, -1))
+        first, last = ast.Constant(value=1), ast.Constant(value=-1)
+        yield Edit("loop_skips_first", MEDIUM, "iter", _sliced(node.iter, ast.Slice(lower=first)))
+        yield Edit("loop_skips_last", MEDIUM, "iter", _sliced(node.iter, ast.Slice(upper=last)))
     for field in ("body", "orelse"):
-        statements = getattr(node, field, None)
-        if isinstance(statements, list) and not isinstance(node, ast.Module):
-            yield from _block_edits(
-                field, statements, is_loop=isinstance(node, (ast.For, ast.While))
-            )
+        block = getattr(node, field, None)
+        if isinstance(block, list) and not isinstance(node, ast.Module):
+            for i in range(len(block)):
+                is_loop_end = (
+                    isinstance(node, ast.For | ast.While)
+                    and field == "body"
+                    and i == len(block) - 1
+                )
+                for name, statements in _block_edits(block, i, is_loop_end=is_loop_end):
+                    # A body is never empty.
+                    value = statements or ([ast.Pass()] if field == "body" else [])
+                    yield Edit(name, MEDIUM, field, value)
 
 
-def _set(field: str, kind: type[ast.AST]) -> Change:
-    return lambda node: setattr(node, field, kind())
-
-
-def _comparison_edits(node: ast.Compare) -> Iterator[Edit]:
-    for position, operator in enumerate(node.ops):
-        for new in COMPARISONS.get(type(operator), ()):
-
-            def change(
-                target: ast.AST, position: int = position, new: type[ast.cmpop] = new
-            ) -> None:
-                assert isinstance(target, ast.Compare)
-                target.ops[position] = new()
-
-            yield Edit(f"compare_{new.__name__.lower()}", HARD, change)
-
-
-def _constant_edits(node: ast.Constant) -> Iterator[Edit]:
-    value = node.value
+def _constant_edits(value: object) -> Iterator[Edit]:
     if isinstance(value, bool):
-        yield Edit("boolean_flip", HARD, _set_value(not value))
+        yield Edit("boolean_flip", HARD, "value", not value)
     elif isinstance(value, int):
-        yield Edit("constant_plus_one", HARD, _set_value(value + 1))
-        yield Edit("constant_minus_one", HARD, _set_value(value - 1))
+        yield Edit("constant_plus_one", HARD, "value", value + 1)
+        yield Edit("constant_minus_one", HARD, "value", value - 1)
     elif isinstance(value, float):
-        yield Edit("constant_doubled", HARD, _set_value(value * 2))
+        yield Edit("constant_doubled", HARD, "value", value * 2)
     elif isinstance(value, str) and len(value) > 1:
-        yield Edit("string_cut", HARD, _set_value(value[:-1]))
-
-
-def _set_value(value: object) -> Change:
-    return lambda node: setattr(node, "value", value)
+        yield Edit("string_cut", HARD, "value", value[:-1])
 
 
 def _shifted(expression: ast.expr, by: int) -> ast.expr:
@@ -140,171 +132,88 @@ def _shifted(expression: ast.expr, by: int) -> ast.expr:
 
 
 def _range_edits(node: ast.Call) -> Iterator[Edit]:
-    if not (isinstance(node.func, ast.Name) and node.func.id == "range" and len(node.args) < 3):
-        return
-    if isinstance(node.args[-1], ast.Constant):
-        return  # the constant's own edits say the same
-    for by, name in ((1, "range_one_more"), (-1, "range_one_less")):
-
-        def change(target: ast.AST, by: int = by) -> None:
-            assert isinstance(target, ast.Call)
-            target.args[-1] = _shifted(target.args[-1], by)
-
-        yield Edit(name, HARD, change)
+    is_range = isinstance(node.func, ast.Name) and node.func.id == "range"
+    # The edits of a constant bound say the same.
+    if is_range and len(node.args) in (1, 2) and not isinstance(node.args[-1], ast.Constant):
+        *others, last = node.args
+        yield Edit("range_one_more", HARD, "args", [*others, _shifted(last, 1)])
+        yield Edit("range_one_less", HARD, "args", [*others, _shifted(last, -1)])
 
 
 def _subscript_edits(node: ast.Subscript) -> Iterator[Edit]:
     if isinstance(node.slice, ast.Slice):
-        for bound in ("lower", "upper"):
-            if isinstance(getattr(node.slice, bound), (ast.Name, ast.Call)):
-
-                def change(target: ast.AST, bound: str = bound) -> None:
-                    assert isinstance(target, ast.Subscript)
-                    setattr(target.slice, bound, _shifted(getattr(target.slice, bound), 1))
-
-                yield Edit("slice_bound_plus_one", HARD, change)
+        for name in ("lower", "upper"):
+            bound = getattr(node.slice, name)
+            if isinstance(bound, ast.Name | ast.Call):
+                shifted = copy.copy(node.slice)
+                setattr(shifted, name, _shifted(bound, 1))
+                yield Edit("slice_bound_plus_one", HARD, "slice", shifted)
     elif isinstance(node.slice, ast.Name) and isinstance(node.ctx, ast.Load):
-
-        def shift(target: ast.AST) -> None:
-            assert isinstance(target, ast.Subscript)
-            target.slice = _shifted(target.slice, -1)
-
-        yield Edit("index_minus_one", HARD, shift)
+        yield Edit("index_minus_one", HARD, "slice", _shifted(node.slice, -1))
 
 
 def _call_edits(node: ast.Call) -> Iterator[Edit]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name in SIBLING_CALLS:
-
-        def rename(target: ast.AST, new: str = SIBLING_CALLS[name]) -> None:
-            assert isinstance(target, ast.Call)
-            if isinstance(target.func, ast.Attribute):
-                target.func.attr = new
-            else:
-                target.func = ast.Name(id=new, ctx=ast.Load())
-
-        yield Edit("call_swapped", MEDIUM, rename)
+        called = copy.copy(node.func)
+        field = "attr" if isinstance(called, ast.Attribute) else "id"
+        setattr(called, field, SIBLING_CALLS[name])
+        yield Edit("call_swapped", MEDIUM, "func", called)
     # isinstance would only raise; min and max give the same either way round.
     if len(node.args) == 2 and name not in ("isinstance", "min", "max"):
-
-        def swap(target: ast.AST) -> None:
-            assert isinstance(target, ast.Call)
-            target.args.reverse()
-
-        yield Edit("arguments_swapped", MEDIUM, swap)
+        yield Edit("arguments_swapped", MEDIUM, "args", node.args[::-1])
 
 
-def _return_edits(node: ast.Return) -> Iterator[Edit]:
-    def halve(target: ast.AST) -> None:
-        assert isinstance(target, ast.Return) and isinstance(target.value, ast.BinOp)
-        target.value = target.value.left
-
-    def negate(target: ast.AST) -> None:
-        assert isinstance(target, ast.Return) and target.value is not None
-        target.value = ast.UnaryOp(op=ast.Not(), operand=target.value)
-
-    def count(target: ast.AST) -> None:
-        assert isinstance(target, ast.Return) and target.value is not None
-        name = ast.Name(id="len", ctx=ast.Load())
-        target.value = ast.Call(func=name, args=[target.value], keywords=[])
-
-    def wrap(target: ast.AST) -> None:
-        assert isinstance(target, ast.Return) and target.value is not None
-        target.value = ast.List(elts=[target.value], ctx=ast.Load())
-
-    if isinstance(node.value, ast.BinOp):
-        yield Edit("return_partial", MEDIUM, halve)
-    if isinstance(node.value, (ast.Compare, ast.BoolOp)):
-        yield Edit("return_negated", MEDIUM, negate)
-    if isinstance(node.value, (ast.Name, ast.List, ast.ListComp)):
-        yield Edit("return_length", MEDIUM, count)
-    if isinstance(node.value, (ast.BinOp, ast.Call, ast.Name)):
-        yield Edit("return_wrapped", MEDIUM, wrap)
+def _return_edits(value: ast.expr) -> Iterator[Edit]:
+    if isinstance(value, ast.BinOp):
+        yield Edit("return_partial", MEDIUM, "value", value.left)
+    if isinstance(value, ast.Compare | ast.BoolOp):
+        negated = ast.UnaryOp(op=ast.Not(), operand=value)
+        yield Edit("return_negated", MEDIUM, "value", negated)
+    if isinstance(value, ast.Name | ast.List | ast.ListComp):
+        yield Edit("return_length", MEDIUM, "value", _call("len", value))
+    if isinstance(value, ast.BinOp | ast.Call | ast.Name):
+        wrapped = ast.List(elts=[value], ctx=ast.Load())
+        yield Edit("return_wrapped", MEDIUM, "value", wrapped)
 
 
-def _negate_test(node: ast.AST) -> None:
-    assert isinstance(node, (ast.If, ast.While, ast.IfExp))
-    if isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
-        node.test = node.test.operand
-    else:
-        node.test = ast.UnaryOp(op=ast.Not(), operand=node.test)
+def _call(name: str, argument: ast.expr) -> ast.Call:
+    return ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=[argument], keywords=[])
 
 
-def _slice_iter(lower: int | None, upper: int | None) -> Change:
-    def change(node: ast.AST) -> None:
-        assert isinstance(node, ast.For)
-        bounds = [None if b is None else ast.Constant(value=b) for b in (lower, upper)]
-        # Not every iterable can be sliced, so the loop is given a list of it.
-        items = ast.Call(func=ast.Name(id="list", ctx=ast.Load()), args=[node.iter], keywords=[])
-        is_plain = isinstance(node.iter, (ast.Name, ast.Attribute))
-        node.iter = ast.Subscript(
-            value=node.iter if is_plain else items,
-            slice=ast.Slice(lower=bounds[0], upper=bounds[1]),
-            ctx=ast.Load(),
-        )
-
-    return change
+def _negated(test: ast.expr) -> ast.expr:
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return test.operand
+    return ast.UnaryOp(op=ast.Not(), operand=test)
 
 
-def _block_edits(field: str, statements: list[ast.stmt], *, is_loop: bool) -> Iterator[Edit]:
-    for index, statement in enumerate(statements):
-        if isinstance(statement, (ast.FunctionDef, ast.Import, ast.ImportFrom)):
-            continue
-        is_branch = isinstance(statement, (ast.If, ast.For, ast.While))
-        name = "branch_lost" if is_branch else "statement_lost"
-        yield Edit(name, MEDIUM, _replace(field, index, lambda found: []))
-        if isinstance(statement, (ast.If, ast.For, ast.While)):
-            yield Edit("body_unconditional", MEDIUM, _replace(field, index, _body_of))
-        if isinstance(statement, ast.If) and statement.orelse:
-            yield Edit("only_else", MEDIUM, _replace(field, index, _orelse_of))
-        if isinstance(statement, (ast.AugAssign, ast.Expr)):
-            yield Edit(
-                "statement_doubled", MEDIUM, _replace(field, index, lambda found: [found, found])
-            )
-        if is_loop and field == "body" and index == len(statements) - 1:
-            yield Edit(
-                "loop_stops_early",
-                MEDIUM,
-                _replace(field, index, lambda found: [found, ast.Break()]),
-            )
-        following = statements[index + 1] if index + 1 < len(statements) else None
-        if isinstance(statement, (ast.For, ast.While)) and isinstance(following, ast.Return):
-            yield Edit("early_return", MEDIUM, _return_inside(field, index))
-        if following is not None and not isinstance(following, ast.Return):
-            yield Edit("statements_swapped", MEDIUM, _swap_next(field, index))
+def _sliced(items: ast.expr, part: ast.Slice) -> ast.expr:
+    # Not every iterable can be sliced, so the loop is given a list of it.
+    sliceable = items if isinstance(items, ast.Name | ast.Attribute) else _call("list", items)
+    return ast.Subscript(value=sliceable, slice=part, ctx=ast.Load())
 
 
-def _body_of(found: ast.stmt) -> list[ast.stmt]:
-    return list(getattr(found, "body"))  # noqa: B009  (typed access differs per class)
-
-
-def _orelse_of(found: ast.stmt) -> list[ast.stmt]:
-    return list(getattr(found, "orelse"))  # noqa: B009
-
-
-def _replace(field: str, index: int, by: Callable[[ast.stmt], list[ast.stmt]]) -> Change:
-    def change(node: ast.AST) -> None:
-        block: list[ast.stmt] = getattr(node, field)
-        block[index : index + 1] = by(block[index])
-        if not block and field == "body":
-            block.append(ast.Pass())
-
-    return change
-
-
-def _return_inside(field: str, index: int) -> Change:
-    def change(node: ast.AST) -> None:
-        block: list[ast.stmt] = getattr(node, field)
-        loop, following = block[index], block[index + 1]
-        assert isinstance(loop, (ast.For, ast.While))
-        loop.body.append(following)
-
-    return change
-
-
-def _swap_next(field: str, index: int) -> Change:
-    def change(node: ast.AST) -> None:
-        block: list[ast.stmt] = getattr(node, field)
-        block[index], block[index + 1] = block[index + 1], block[index]
-
-    return change
+def _block_edits(
+    block: list[ast.stmt], i: int, *, is_loop_end: bool
+) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """What may become of a block by a mistake at its i-th statement."""
+    statement, before, after = block[i], block[:i], block[i + 1 :]
+    if isinstance(statement, ast.FunctionDef | ast.Import | ast.ImportFrom):
+        return
+    is_loop = isinstance(statement, ast.For | ast.While)
+    is_branch = is_loop or isinstance(statement, ast.If)
+    yield "branch_lost" if is_branch else "statement_lost", [*before, *after]
+    if isinstance(statement, ast.If | ast.For | ast.While):
+        yield "body_unconditional", [*before, *statement.body, *after]
+    if isinstance(statement, ast.If) and statement.orelse:
+        yield "only_else", [*before, *statement.orelse, *after]
+    if isinstance(statement, ast.AugAssign | ast.Expr):
+        yield "statement_doubled", [*before, statement, statement, *after]
+    if is_loop_end:
+        yield "loop_stops_early", [*before, statement, ast.Break()]
+    if isinstance(statement, ast.For | ast.While) and after and isinstance(after[0], ast.Return):
+        loop = copy.copy(statement)
+        loop.body = [*statement.body, after[0]]
+        yield "early_return", [*before, loop, *after]
+    if after and not isinstance(after[0], ast.Return):
+        yield "statements_swapped", [*before, after[0], statement, *after[1:]]

@@ -74,6 +74,12 @@ def test_code_that_does_not_parse_is_refused():
         mutants_of("def f(:")
 
 
+def test_a_call_of_range_without_a_bound_is_no_site():
+    assert by_operator("def f(n):\n    return list(range())")
+    assert "range_one_more" in by_operator("def f(n):\n    return list(range(2, n))")
+    assert "range_one_more" not in by_operator("def f(n):\n    return list(range(0, n, 2 * n))")
+
+
 def test_a_seed_only_changes_the_order():
     plain, first, second = mutants_of(TOTAL), mutants_of(TOTAL, seed=1), mutants_of(TOTAL, seed=1)
     assert first == second != plain

@@ -59,7 +59,8 @@ def rows(n: int, seed: int = 0) -> Iterator[Preference]:
     words = sorted({word for code in source for word in _NAME.findall(code)})
 
     def drawn(code: str) -> str:
-        own = {name: rng.choice(words) for name in set(_NAME.findall(code)) if rng.random() < 0.3}
+        names = sorted(set(_NAME.findall(code)))
+        own = {name: rng.choice(words) for name in names if rng.random() < 0.3}
         renamed = _NAME.sub(lambda m: own.get(m.group(), m.group()), code)
         return _NUMBER.sub(lambda m: str(int(m.group()[:6]) + rng.randint(0, 9)), renamed)
 

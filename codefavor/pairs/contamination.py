@@ -1,26 +1,23 @@
-"""How close our problems and programs are to others': to a benchmark, or across our own split.
+"""Whether one part of a split leaks into the other, and the texts that such checks compare.
 
-Three signs, each seen apart: the same id; a near duplicate (the share of words of the instruction,
-and of tokens of the program without its own names, in common in the same order, as everywhere
-here: see `nearest` and `code_tokens`); and long runs of words in common.
+Three signs: the same id; a near duplicate (the share of words of the instruction, and of tokens
+of the program without its own names, in common in the same order, as everywhere here: see
+`nearest` and `code_tokens`); and long runs of words in common.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from codefavor.errors import DataError
 from codefavor.pairs.code_tokens import token_string, word_string
 from codefavor.pairs.nearest import NearestTexts
-from codefavor.records import Preference, Problem, Row
+from codefavor.records import Preference, Problem
 
 NGRAM_WORDS = 10
-BINS = (0, 30, 40, 50, 60, 70, 80, 90, 100)
 
 # 100 is equality. Of the 404 starter problems, no two different ones have more than 47 of 100 words
 # of their instructions in common; a task told twice has more. Programs of one genre are much alike
@@ -45,47 +42,8 @@ class Nearest(NamedTuple):
     id: str
     other_id: str
     similarity: float
-    text: str
-    other_text: str
-
-    def to_row(self) -> Row:
-        """The plain JSON form."""
-        return dict(self._asdict())
-
-
-class Contamination(NamedTuple):
-    """What `ours` has in common with `n_others` other texts.
-
-    `instructions` and `codes` hold the nearest other text of each of ours, most similar
-    first; `shared_ids` and `shared_ngrams` (our id, other id, words) name what is the same.
-    """
-
-    n_ours: int
-    n_others: int
-    shared_ids: list[str]
-    instructions: list[Nearest]
-    codes: list[Nearest]
-    shared_ngrams: list[tuple[str, str, str]]
-
-    def histogram(self, part: str = "instructions") -> list[Row]:
-        """How many of our nearest similarities fall in each bin (the last one closed)."""
-        found = [item.similarity for item in getattr(self, part)]
-        counts, _ = np.histogram(found, bins=np.asarray(BINS))
-        edges = zip(BINS[:-1], BINS[1:], counts.tolist(), strict=True)
-        return [{"low": low, "high": high, "n": n} for low, high, n in edges]
-
-    def to_row(self, n_nearest: int = 10) -> Row:
-        """The plain JSON form with the `n_nearest` most similar pairs of each kind."""
-        return {
-            "n_ours": self.n_ours,
-            "n_others": self.n_others,
-            "shared_ids": self.shared_ids,
-            "shared_ngrams": [list(item) for item in self.shared_ngrams],
-            "instruction_histogram": self.histogram("instructions"),
-            "code_histogram": self.histogram("codes"),
-            "nearest_instructions": [item.to_row() for item in self.instructions[:n_nearest]],
-            "nearest_codes": [item.to_row() for item in self.codes[:n_nearest]],
-        }
+    text: str = ""
+    other_text: str = ""
 
 
 class LeakReport(NamedTuple):
@@ -99,21 +57,27 @@ class LeakReport(NamedTuple):
     def detail(self) -> str:
         """One line for a report."""
         parts = [f"{self.n_held_out} held-out against {self.n_train} training problems"]
-        for name, nearest in (
-            ("instruction", self.nearest_instruction),
-            ("program", self.nearest_code),
-        ):
-            if nearest is not None:
-                parts.append(
-                    f"nearest {name} {nearest.similarity:.0f} of 100 "
-                    f"({nearest.id} and {nearest.other_id})"
-                )
+        found = {"instruction": self.nearest_instruction, "program": self.nearest_code}
+        parts += [
+            f"nearest {name} {one.similarity:.0f} of 100 ({one.id} and {one.other_id})"
+            for name, one in found.items()
+            if one is not None
+        ]
         return "; ".join(parts)
 
 
-def texts_of(problems: Sequence[Problem]) -> list[Text]:
-    """Prose and reference of each problem."""
-    return [Text(p.id, prose_of(p), p.reference, p.language) for p in problems]
+def texts_of(records: Iterable[Problem | Preference]) -> list[Text]:
+    """Prose and program of each problem, and of each pair's problem: the reference or the chosen
+    program. Each different text once."""
+    texts = (
+        Text(one.id, prose_of(one), one.reference, one.language)
+        if isinstance(one, Problem)
+        else Text(
+            one.problem_id or one.id, _without_examples(one.instruction), one.chosen, one.language
+        )
+        for one in records
+    )
+    return list(dict.fromkeys(texts))
 
 
 def prose_of(problem: Problem) -> str:
@@ -147,30 +111,6 @@ def _without_examples(text: str) -> str:
     return " ".join(kept)
 
 
-def contamination(ours: Sequence[Text], others: Sequence[Text]) -> Contamination:
-    """The ids and word runs in common, and the nearest other text of each of ours."""
-    words = WordRuns(others)
-    known = {other.id for other in others}
-    return Contamination(
-        n_ours=len(ours),
-        n_others=len(others),
-        shared_ids=sorted({own.id for own in ours} & known),
-        instructions=_nearest(
-            ours,
-            others,
-            [(t.instruction, word_string(t.instruction)) for t in ours],
-            [(t.instruction, word_string(t.instruction)) for t in others],
-        ),
-        codes=_nearest(
-            ours,
-            others,
-            [(t.code, token_string(t.code, t.language, names=False)) for t in ours],
-            [(t.code, token_string(t.code, t.language, names=False)) for t in others],
-        ),
-        shared_ngrams=[match for own in ours for match in words.matches(own)],
-    )
-
-
 def leak_check(
     train: Sequence[Problem | Preference],
     held_out: Sequence[Problem | Preference],
@@ -184,32 +124,37 @@ def leak_check(
     more similar to one trained on than the limits, and on `NGRAM_WORDS` words in a row that
     two instructions share. Preferences count as their problem with its chosen program.
     """
-    found = contamination(_distinct(held_out), _distinct(train))
-    if found.shared_ids:
-        raise DataError(f"the split leaks: on both sides are {_listing(found.shared_ids)}")
-    limits = (
-        ("instruction", found.instructions, max_instruction),
-        ("program", found.codes, max_code),
-    )
-    for name, nearest, limit in limits:
-        over = [item for item in nearest if item.similarity > limit]
+    ours, others = texts_of(held_out), texts_of(train)
+    shared_ids = sorted({own.id for own in ours} & {other.id for other in others})
+    if shared_ids:
+        raise DataError(f"the split leaks: on both sides are {_listing(shared_ids)}")
+    instructions = _nearest(ours, others, lambda text: word_string(text.instruction))
+    programs = _nearest(ours, others, lambda t: token_string(t.code, t.language, names=False))
+    for name, found, limit in (
+        ("instruction", instructions, max_instruction),
+        ("program", programs, max_code),
+    ):
+        over = [
+            f"{i.id} and {i.other_id} ({i.similarity:.0f})" for i in found if i.similarity > limit
+        ]
         if over:
             raise DataError(
                 f"the split leaks: {len(over)} held-out problems have a near duplicate in the "
-                f"training part ({name} more than {limit:g} of 100 alike): "
-                + _listing([f"{i.id} and {i.other_id} ({i.similarity:.0f})" for i in over])
+                f"training part ({name} more than {limit:g} of 100 alike): {_listing(over)}"
             )
-    if found.shared_ngrams:
-        own, other, run = found.shared_ngrams[0]
+    runs = WordRuns(others)
+    shared = [match for own in ours for match in runs.matches(own)]
+    if shared:
+        own, other, run = shared[0]
         raise DataError(
             f"the split leaks: {own} (held out) and {other} (training) share the "
-            f"{NGRAM_WORDS} words {run!r}; {len(found.shared_ngrams)} such pairs"
+            f"{NGRAM_WORDS} words {run!r}; {len(shared)} such pairs"
         )
     return LeakReport(
-        n_train=found.n_others,
-        n_held_out=found.n_ours,
-        nearest_instruction=next(iter(found.instructions), None),
-        nearest_code=next(iter(found.codes), None),
+        n_train=len(others),
+        n_held_out=len(ours),
+        nearest_instruction=next(iter(instructions), None),
+        nearest_code=next(iter(programs), None),
     )
 
 
@@ -218,40 +163,17 @@ def _listing(items: Sequence[str], limit: int = 5) -> str:
     return ", ".join(items[:limit]) + rest
 
 
-def _distinct(records: Sequence[Problem | Preference]) -> list[Text]:
-    """One text for each different (problem, program); pairs of a problem share its chosen one."""
-    texts: dict[Text, None] = {}
-    for record in records:
-        if isinstance(record, Problem):
-            text = Text(record.id, prose_of(record), record.reference, record.language)
-            texts[text] = None
-        else:
-            own = record.problem_id or record.id
-            prose = _without_examples(record.instruction)
-            texts[Text(own, prose, record.chosen, record.language)] = None
-    return list(texts)
-
-
 def _nearest(
-    ours: Sequence[Text],
-    others: Sequence[Text],
-    our_texts: Sequence[tuple[str, str]],
-    other_texts: Sequence[tuple[str, str]],
+    ours: Sequence[Text], others: Sequence[Text], compared: Callable[[Text], str]
 ) -> list[Nearest]:
-    """The nearest of `others` for each of ours by the compared (second) texts; empty ones skip."""
-    mine = [i for i, (_, compared) in enumerate(our_texts) if compared]
-    theirs = [j for j, (_, compared) in enumerate(other_texts) if compared]
-    index = NearestTexts([other_texts[j][1] for j in theirs])
+    """The nearest of `others` for each of ours, most similar first; empty ones do not count."""
+    theirs = [other for other in others if compared(other)]
+    index = NearestTexts([compared(other) for other in theirs])
     found: list[Nearest] = []
-    for i in mine:
-        match = index.find(our_texts[i][1])
-        if match is not None:
-            j = theirs[match.nearest]
-            found.append(
-                Nearest(
-                    ours[i].id, others[j].id, match.similarity, our_texts[i][0], other_texts[j][0]
-                )
-            )
+    for own in ours if theirs else ():
+        if compared(own):
+            match = index.find(compared(own))
+            found.append(Nearest(own.id, theirs[match.nearest].id, match.similarity))
     return sorted(found, key=lambda item: (-item.similarity, item.id))
 
 

@@ -8,19 +8,24 @@ hide a copy, and a second time with the program's own names taken out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from codefavor.pairs.code_tokens import token_string, word_string
 from codefavor.pairs.contamination import Nearest, Text, WordRuns
-from codefavor.pairs.nearest import Found, NearestTexts
+from codefavor.pairs.nearest import NearestTexts
 from codefavor.records import Preference, Row
 
 # Two programs of five tokens are alike by chance, and so are two instructions of four words.
 MIN_TOKENS = 12
 MIN_WORDS = 6
 KINDS = ("code", "renamed code", "instruction", "words in a row")
+
+
+T = TypeVar("T")
+_Text = tuple[str, str]  # a program and its language, or an instruction and ""
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,11 @@ class Decontamination:
                     "share_over": self.share_over(name),
                     "similarities": [round(item.similarity, 2) for item in found],
                     "rows": {kind: counts[name, kind] for kind in KINDS},
-                    "nearest": [item.to_row() for item in found[:n_nearest]],
+                    "nearest": [item._asdict() for item in found[:n_nearest]],
                 }
                 for name, found in self.nearest.items()
             },
-            "findings": [dict(finding._asdict()) for finding in self.findings],
+            "findings": [finding._asdict() for finding in self.findings],
         }
 
 
@@ -109,126 +114,98 @@ def decontaminate(
     """Every benchmark snippet against both programs, and every instruction against that, of
     all rows. A pure function of its arguments; about 1.5 KiB of memory a row beside the rows.
     """
-    check = _Check(rows, benchmarks, limits or Limits())
-    nearest = check.codes()
-    check.renamed_codes()
-    check.instructions()
-    check.word_runs(benchmarks)
-    findings = sorted(set(check.findings), key=lambda f: (f.row_id, f.kind, f.benchmark, f.test_id))
-    return Decontamination(len(rows), check.limits, nearest, check.tests.n_short, findings)
+    limits = limits or Limits()
+    # Each different text is compared once, whatever rows and benchmarks share it.
+    programs = _owned(
+        ((code, row.language), row.id)
+        for row in rows
+        for code in dict.fromkeys((row.chosen, row.rejected))
+    )
+    instructions = _owned(((row.instruction, ""), row.id) for row in rows)
+    tests = [(name, text) for name, texts in benchmarks.items() for text in texts]
+    codes = _owned(((t.code, t.language), (name, t.id)) for name, t in tests if t.code.strip())
+    tasks = _owned(((t.instruction, ""), (name, t.id)) for name, t in tests)
+
+    found, nearest = _compare(
+        "code", programs, codes, token_string,
+        shortest=MIN_TOKENS, bar=limits.code, floor=limits.floor,
+    )  # fmt: skip
+    # Without its names, a program of one line is any program of one line.
+    bare = partial(token_string, names=False)
+    renamed, _ = _compare(
+        "renamed code", programs, codes, bare, shortest=2 * MIN_TOKENS, bar=limits.renamed
+    )
+    told, _ = _compare(
+        "instruction", instructions, tasks, lambda text, _: word_string(text),
+        shortest=MIN_WORDS, bar=limits.instruction,
+    )  # fmt: skip
+    n_short = Counter(
+        name
+        for code, owners in codes.items()
+        if len(token_string(*code)) < MIN_TOKENS
+        for name in {name for name, _ in owners}
+    )
+    by_likeness: dict[str, list[Nearest]] = {name: [] for name in benchmarks}
+    for (name, _), one in sorted(nearest.items(), key=lambda e: (-e[1].similarity, e[1].id)):
+        by_likeness[name].append(one)
+    return Decontamination(
+        n_rows=len(rows),
+        limits=limits,
+        nearest=by_likeness,
+        n_short=n_short,
+        findings=sorted({*found, *renamed, *told, *_word_runs(rows, benchmarks)}),
+    )
 
 
-class _Code(NamedTuple):
-    """A distinct program and its language."""
-
-    text: str
-    language: str
-
-
-def _codes(rows: Sequence[Preference]) -> tuple[list[_Code], list[list[int]]]:
-    """The distinct programs of the rows, and for each the places of the rows that have it."""
-    places: dict[_Code, list[int]] = {}
-    for place, row in enumerate(rows):
-        for text in {row.chosen, row.rejected}:
-            places.setdefault(_Code(text, row.language), []).append(place)
-    return list(places), list(places.values())
+def _owned(texts: Iterable[tuple[_Text, T]]) -> dict[_Text, list[T]]:
+    """Whose each different text is, in order of first appearance."""
+    owners: dict[_Text, list[T]] = {}
+    for text, owner in texts:
+        owners.setdefault(text, []).append(owner)
+    return owners
 
 
-class _Tests:
-    """The distinct snippets and instructions of all benchmarks, and whose they are."""
+def _compare(
+    kind: str,
+    ours: Mapping[_Text, Sequence[str]],
+    theirs: Mapping[_Text, Sequence[tuple[str, str]]],
+    compared: Callable[[str, str], str],
+    *,
+    shortest: int,
+    bar: float,
+    floor: float = 100.0,
+) -> tuple[list[Finding], dict[tuple[str, str], Nearest]]:
+    """What of our rows is at least `bar` like which test, and the nearest row of each test.
 
-    def __init__(self, benchmarks: Mapping[str, Sequence[Text]]) -> None:
-        self.names = list(benchmarks)
-        # One query for each different text, whatever benchmarks share it.
-        self.codes: dict[_Code, list[tuple[str, str]]] = {}
-        self.instructions: dict[str, list[tuple[str, str]]] = {}
-        for name, texts in benchmarks.items():
-            for text in texts:
-                if text.code.strip():
-                    code = _Code(text.code, text.language)
-                    self.codes.setdefault(code, []).append((name, text.id))
-                if text.instruction.strip():
-                    self.instructions.setdefault(text.instruction, []).append((name, text.id))
-        self.n_short: dict[str, int] = dict.fromkeys(self.names, 0)
+    `compared` makes one character a token of a text; tests of fewer than `shortest` are left out.
+    """
+    texts, rows = list(ours), list(ours.values())
+    index = NearestTexts([compared(*text) for text in texts])
+    findings: list[Finding] = []
+    nearest: dict[tuple[str, str], Nearest] = {}
+    for test, owners in theirs.items():
+        query = compared(*test)
+        if len(query) < shortest or not texts:
+            continue
+        found = index.find(query, threshold=bar, floor=min(floor, bar))
+        text, row_id = texts[found.nearest][0], rows[found.nearest][0]
+        for name, test_id in owners:
+            one = Nearest(test_id, row_id, found.similarity, test[0], text)
+            nearest.setdefault((name, query), one)
+            findings += [
+                Finding(row_id, kind, name, test_id, round(similarity, 2))
+                for place, similarity in found.over
+                for row_id in rows[place]
+            ]
+    return findings, nearest
 
 
-class _Check:
-    """One check: the distinct programs of the rows, the tests, and what was found so far."""
-
-    def __init__(
-        self, rows: Sequence[Preference], benchmarks: Mapping[str, Sequence[Text]], limits: Limits
-    ) -> None:
-        self.rows, self.limits = rows, limits
-        self.tests = _Tests(benchmarks)
-        self.findings: list[Finding] = []
-        self._codes, self._owners = _codes(rows)
-
-    def codes(self) -> dict[str, list[Nearest]]:
-        """The nearest row of each snippet as written, by benchmark, most similar first."""
-        index = NearestTexts([token_string(code.text, code.language) for code in self._codes])
-        bar, tests = self.limits.code, self.tests
-        nearest: dict[str, dict[str, Nearest]] = {name: {} for name in tests.names}
-        for code, of in tests.codes.items():
-            query = token_string(code.text, code.language)
-            if len(query) < MIN_TOKENS:
-                for name in {name for name, _ in of}:
-                    tests.n_short[name] += 1
-                continue
-            found = index.find(query, threshold=bar, floor=min(self.limits.floor, bar))
-            if found is None:
-                continue
-            row = self.rows[self._owners[found.nearest][0]]
-            text = self._codes[found.nearest].text
-            for name, test_id in of:
-                near = Nearest(test_id, row.id, found.similarity, code.text, text)
-                nearest[name].setdefault(query, near)
-            self._note("code", of, found, self._owners)
-        return {
-            name: sorted(items.values(), key=lambda item: (-item.similarity, item.id))
-            for name, items in nearest.items()
-        }
-
-    def renamed_codes(self) -> None:
-        """Rows whose program is a snippet's with other names."""
-        index = NearestTexts([token_string(c.text, c.language, names=False) for c in self._codes])
-        bar = self.limits.renamed
-        for code, of in self.tests.codes.items():
-            query = token_string(code.text, code.language, names=False)
-            # Without its names, a program of one line is any program of one line.
-            if len(query) >= 2 * MIN_TOKENS:
-                found = index.find(query, threshold=bar, floor=bar)
-                self._note("renamed code", of, found, self._owners)
-
-    def instructions(self) -> None:
-        """Rows whose instruction is a benchmark's in nearly the same words."""
-        places: dict[str, list[int]] = {}
-        for place, row in enumerate(self.rows):
-            places.setdefault(word_string(row.instruction), []).append(place)
-        index = NearestTexts(list(places))
-        bar = self.limits.instruction
-        for text, of in self.tests.instructions.items():
-            query = word_string(text)
-            if len(query) >= MIN_WORDS:
-                found = index.find(query, threshold=bar, floor=bar)
-                self._note("instruction", of, found, list(places.values()))
-
-    def word_runs(self, benchmarks: Mapping[str, Sequence[Text]]) -> None:
-        """Rows whose instruction contains a long run of words of a benchmark's instruction."""
-        for name, texts in benchmarks.items():
-            runs = WordRuns(texts)
-            for row in self.rows:
-                for _, test_id, _ in runs.matches(Text(row.id, row.instruction, "")):
-                    self.findings.append(Finding(row.id, "words in a row", name, test_id, 100.0))
-
-    def _note(
-        self,
-        kind: str,
-        of: Sequence[tuple[str, str]],
-        found: Found | None,
-        owners: Sequence[Sequence[int]],
-    ) -> None:
-        for place, similarity in found.over if found is not None else ():
-            for owner in owners[place]:
-                for name, test_id in of:
-                    row_id = self.rows[owner].id
-                    self.findings.append(Finding(row_id, kind, name, test_id, round(similarity, 2)))
+def _word_runs(
+    rows: Sequence[Preference], benchmarks: Mapping[str, Sequence[Text]]
+) -> Iterator[Finding]:
+    """Rows whose instruction contains a long run of words of a benchmark's instruction."""
+    for name, texts in benchmarks.items():
+        runs = WordRuns(texts)
+        for row in rows:
+            for _, test_id, _ in runs.matches(Text(row.id, row.instruction, "")):
+                yield Finding(row.id, "words in a row", name, test_id, 100.0)

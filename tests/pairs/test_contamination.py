@@ -7,15 +7,8 @@ import dataclasses
 import pytest
 
 from codefavor.errors import DataError
-from codefavor.pairs.contamination import (
-    Text,
-    contamination,
-    leak_check,
-    prose_of,
-)
+from codefavor.pairs.contamination import leak_check, prose_of
 from codefavor.records import Preference, Problem
-
-LONG = "Write tide_hours, which returns how many hours the tide stays above the given mark today"
 
 
 def problem(name: str, instruction: str, reference: str = "") -> Problem:
@@ -98,16 +91,3 @@ def test_prose_leaves_out_signature_examples_and_asserts() -> None:
     assert prose_of(humaneval) == "Double the tide."
     mbpp = problem("m", "Double the tide.\nFor example, this holds: assert f(2) == 4")
     assert prose_of(mbpp) == "Double the tide."
-
-
-def test_contamination_counts_every_text_once_and_sorts_by_likeness() -> None:
-    ours = [Text("a", LONG, "x = 1"), Text("b", "zzz", "")]
-    others = [Text("c", LONG, "y = 1"), Text("d", "Sort a list", "def f(): pass")]
-    found = contamination(ours, others)
-    assert [item.id for item in found.instructions] == ["a", "b"]
-    assert (found.instructions[0].other_id, found.instructions[0].similarity) == ("c", 100.0)
-    assert [item.id for item in found.codes] == ["a"]  # b has no program to compare
-    assert found.codes[0].similarity == 100.0
-    assert sum(cell["n"] for cell in found.histogram()) == 2
-    assert [match[:2] for match in found.shared_ngrams] == [("a", "c")]
-    assert found.to_row(n_nearest=1)["nearest_instructions"][0]["other_id"] == "c"

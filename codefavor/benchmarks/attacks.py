@@ -14,7 +14,7 @@ from typing import Literal
 from codefavor.errors import ConfigError
 from codefavor.languages.python_code import rename
 from codefavor.records import Row, content_id
-from codefavor.statistics.intervals import Interval, paired_cluster_bootstrap
+from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import judged_pairs
 
 Side = Literal["chosen", "rejected"]
@@ -109,8 +109,8 @@ def robustness(
     drop = Interval(math.nan, math.nan, math.nan)
     if pairs:
         clusters = [first.cluster for first, _ in pairs]
-        lists = [one for one, _ in scores], [other for _, other in scores]
-        drop = paired_cluster_bootstrap(*lists, clusters, seed=seed)
+        lost = [one - other for one, other in scores]
+        drop = cluster_bootstrap_interval(lost, clusters, seed=seed)
     n = max(1, len(pairs))
     return Robustness(
         attack=attack,

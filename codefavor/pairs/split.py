@@ -7,10 +7,9 @@ nothing a judge was trained on can come back at evaluation by way of another row
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from codefavor.errors import ConfigError
-from codefavor.records import Preference
 
 # train: for training. dev: for choosing settings. test: for the one figure that is published.
 SPLITS: Mapping[str, float] = {"train": 0.5, "dev": 0.15, "test": 0.35}
@@ -30,13 +29,3 @@ def split_of(problem_id: str, fractions: Mapping[str, float] = SPLITS, salt: str
         if position < 0:
             return name
     return next(reversed(list(fractions)))
-
-
-def split_pairs(
-    pairs: Iterable[Preference], fractions: Mapping[str, float] = SPLITS, salt: str = ""
-) -> dict[str, list[Preference]]:
-    """The pairs by the split of their problem, every split present, input order kept."""
-    parts: dict[str, list[Preference]] = {name: [] for name in fractions}
-    for pair in pairs:
-        parts[split_of(pair.problem_id or pair.id, fractions, salt)].append(pair)
-    return parts

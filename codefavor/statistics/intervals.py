@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codefavor.records import Row
 
@@ -21,8 +22,25 @@ _BLOCK = 500
 _EXACT_CLUSTERS = 16
 
 
+class Figures:
+    """Base of the dataclasses of figures."""
+
+    def to_row(self) -> Row:
+        """Plain JSON: null for not-a-number."""
+        row: Row = _plain(dataclasses.asdict(self))  # type: ignore[call-overload]
+        return row
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return none_if_nan(value) if isinstance(value, float) else value
+
+
 @dataclass(frozen=True)
-class Interval:
+class Interval(Figures):
     """A mean with its interval; `low` and `high` are not-a-number for fewer than two clusters."""
 
     mean: float
@@ -30,23 +48,9 @@ class Interval:
     high: float
     level: float = 0.95
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval (False where there is none)."""
-        return self.low > 0 or self.high < 0
-
-    def to_row(self) -> Row:
-        """Plain JSON; null where there is no interval."""
-        return {
-            "mean": none_if_nan(self.mean),
-            "low": none_if_nan(self.low),
-            "high": none_if_nan(self.high),
-            "level": self.level,
-        }
-
 
 @dataclass(frozen=True)
-class Gain:
+class Gain(Figures):
     """How much better system A is than system B on the same items.
 
     `interval` is of the mean difference of scores; `n_only_a` and `n_only_b` count the items
@@ -63,37 +67,21 @@ class Gain:
     p_permutation: float
 
     def to_row(self) -> Row:
-        """Plain JSON."""
-        return {
-            "n": self.n,
-            "n_clusters": self.n_clusters,
-            "gain": self.interval.to_row(),
-            "n_only_a": self.n_only_a,
-            "n_only_b": self.n_only_b,
-            "p_mcnemar": self.p_mcnemar,
-            "p_permutation": self.p_permutation,
-        }
+        """Plain JSON, the interval under the name "gain"."""
+        row = super().to_row()
+        return {"gain": row.pop("interval"), **row}
 
 
 @dataclass(frozen=True)
-class Bin:
-    """One bin of a reliability plot: forecasts in [low, high), their mean and the outcome's."""
+class Bin(Figures):
+    """One bin of a reliability plot: forecasts in [low, high), their mean and the outcome's
+    (not-a-number in an empty bin)."""
 
     low: float
     high: float
     n: int
     mean_forecast: float
     mean_outcome: float
-
-    def to_row(self) -> Row:
-        """Plain JSON; the means are null in an empty bin."""
-        return {
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "mean_forecast": none_if_nan(self.mean_forecast),
-            "mean_outcome": none_if_nan(self.mean_outcome),
-        }
 
 
 def none_if_nan(value: float) -> float | None:
@@ -148,22 +136,6 @@ def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple
     return np.asarray(sums, dtype=np.float64), np.bincount(index).astype(np.float64)
 
 
-def paired_cluster_bootstrap(
-    scores_a: Sequence[float],
-    scores_b: Sequence[float],
-    clusters: Sequence[Hashable],
-    *,
-    seed: int = 0,
-    n_resamples: int = 10_000,
-    level: float = 0.95,
-) -> Interval:
-    """The mean of A minus B, item by item, with an interval that resamples whole clusters."""
-    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
-    return cluster_bootstrap_interval(
-        differences, clusters, seed=seed, n_resamples=n_resamples, level=level
-    )
-
-
 def compare_scores(
     scores_a: Sequence[float],
     scores_b: Sequence[float],
@@ -178,20 +150,20 @@ def compare_scores(
     test as published; with half points (a tie, or right in one order) it is the sign test, which
     unlike a cut at 1/2 does not punish a judge for being half right.
     """
-    pairs = list(zip(scores_a, scores_b, strict=True))
-    n_only_a = sum(a > b for a, b in pairs)
-    n_only_b = sum(b > a for a, b in pairs)
+    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    n_only_a = sum(difference > 0 for difference in differences)
+    n_only_b = sum(difference < 0 for difference in differences)
     return Gain(
-        n=len(pairs),
+        n=len(differences),
         n_clusters=len(set(clusters)),
-        interval=paired_cluster_bootstrap(
-            scores_a, scores_b, clusters, seed=seed, n_resamples=n_resamples
+        interval=cluster_bootstrap_interval(
+            differences, clusters, seed=seed, n_resamples=n_resamples
         ),
         n_only_a=n_only_a,
         n_only_b=n_only_b,
         p_mcnemar=mcnemar(n_only_a, n_only_b),
         p_permutation=permutation_test(
-            [a - b for a, b in pairs], clusters, seed=seed, n_permutations=n_resamples
+            differences, clusters, seed=seed, n_permutations=n_resamples
         ),
     )
 

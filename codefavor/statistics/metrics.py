@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,13 +11,13 @@ from codefavor.errors import DataError
 from codefavor.records import Row, Verdict
 from codefavor.statistics.intervals import (
     Bin,
+    Figures,
     Gain,
     Interval,
     brier,
     cluster_bootstrap_interval,
     compare_scores,
     expected_calibration_error,
-    none_if_nan,
     reliability_bins,
 )
 
@@ -28,7 +27,7 @@ ORDERS = (CHOSEN_FIRST, REJECTED_FIRST)
 
 
 @dataclass(frozen=True)
-class Metrics:
+class Metrics(Figures):
     """How a judge did on a set of labelled pairs.
 
     n = n_judged + n_error + n_missing; every rate is over the judged pairs or their verdicts.
@@ -65,30 +64,13 @@ class Metrics:
     brier: float | None
     bins: list[Bin] = field(default_factory=list)
 
-    def to_row(self) -> Row:
-        """Plain JSON; null where a number has no meaning."""
-        row = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        row["interval"] = self.interval.to_row()
-        row["bins"] = [one.to_row() for one in self.bins]
-        return {
-            key: none_if_nan(value) if isinstance(value, float) else value
-            for key, value in row.items()
-        }
-
 
 @dataclass(frozen=True)
-class PairMetrics:
+class PairMetrics(Figures):
     """The metrics of all pairs, and of each level or other group apart."""
 
     overall: Metrics
     by_level: dict[str, Metrics] = field(default_factory=dict)
-
-    def to_row(self) -> Row:
-        """Plain JSON."""
-        return {
-            "overall": self.overall.to_row(),
-            "by_level": {name: metrics.to_row() for name, metrics in self.by_level.items()},
-        }
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,7 @@
-import random
-
 import pytest
 
 from codefavor.errors import ConfigError
-from codefavor.pairs.split import SPLITS, split_of, split_pairs
-from codefavor.records import Preference
-
-
-def pair(problem_id: str, number: int = 0) -> Preference:
-    return Preference(f"{problem_id}-{number}", "i", "good", "bad", problem_id=problem_id)
-
-
-def test_split_depends_on_the_problem_alone():
-    pairs = [pair(f"p{i % 40}", i) for i in range(400)]
-    random.Random(1).shuffle(pairs)
-    parts = split_pairs(pairs)
-    problems = {name: {p.problem_id for p in part} for name, part in parts.items()}
-    assert problems["train"] & problems["test"] == set()
-    assert problems["train"] & problems["dev"] == set()
-    assert sum(len(part) for part in parts.values()) == 400
+from codefavor.pairs.split import SPLITS, split_of
 
 
 def test_split_keeps_its_shares_roughly():

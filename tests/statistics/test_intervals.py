@@ -14,7 +14,6 @@ from statsmodels.stats.contingency_tables import mcnemar as reference
 from statsmodels.stats.multitest import multipletests
 
 from codefavor.statistics.intervals import (
-    Interval,
     brier,
     cluster_bootstrap_interval,
     cluster_sums,
@@ -22,7 +21,6 @@ from codefavor.statistics.intervals import (
     expected_calibration_error,
     holm,
     mcnemar,
-    paired_cluster_bootstrap,
     permutation_test,
     reliability_bins,
 )
@@ -152,24 +150,6 @@ def test_every_resample_counts_whatever_the_size_of_a_block(n_resamples):
     assert p == pytest.approx(1 / (n_resamples + 1), abs=3 / (n_resamples + 1))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "excludes"),
-    [
-        (0.1, 0.3, True),
-        (-0.3, -0.1, True),
-        (-0.1, 0.1, False),
-        (0.0, 0.2, False),
-        (-0.2, 0.0, False),
-        (math.nan, math.nan, False),
-    ],
-)
-def test_an_interval_excludes_zero_only_from_one_side(low, high, excludes):
-    interval = Interval((low + high) / 2, low, high)
-    assert interval.excludes_zero is excludes
-    expected = None if math.isnan(low) else low
-    assert interval.to_row()["low"] == expected
-
-
 def test_interval_is_a_function_of_the_seed():
     values, clusters = [0.0, 1.0, 1.0, 0.5], ["a", "b", "c", "d"]
     first = cluster_bootstrap_interval(values, clusters, seed=1)
@@ -181,7 +161,6 @@ def test_one_cluster_has_no_interval():
     assert found.mean == 0.5
     assert math.isnan(found.low)
     assert found.to_row()["low"] is None
-    assert not found.excludes_zero
 
 
 def test_no_values_are_refused():
@@ -208,6 +187,8 @@ def test_gain_by_hand():
     # 2 * (two of the four patterns) and 2 in 2 * one; 0 in 2 * one: 6 of 8.
     assert gain.p_permutation == pytest.approx(6 / 8)
     assert gain.n_clusters == 5
+    differences = [1.0, 0.0, 0.0, -0.5, 0.5]
+    assert gain.interval == cluster_bootstrap_interval(differences, "abcde")
 
 
 def test_interval_covers_the_truth_in_94_to_96_percent_of_simulations():
@@ -225,10 +206,3 @@ def test_interval_covers_the_truth_in_94_to_96_percent_of_simulations():
         )
         n_covered += found.low <= truth <= found.high
     assert 0.94 <= n_covered / n_simulations <= 0.96
-
-
-def test_paired_interval_is_that_of_the_differences():
-    scores_a, scores_b = [1.0, 0.5, 1.0, 0.0], [0.0, 0.5, 0.5, 0.5]
-    found = paired_cluster_bootstrap(scores_a, scores_b, "aabb", seed=2)
-    same = cluster_bootstrap_interval([1.0, 0.0, 0.5, -0.5], "aabb", seed=2)
-    assert found == same

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from codefavor.errors import DataError
@@ -120,27 +120,23 @@ def score(
     *,
     seed: int = 0,
     n_resamples: int = 10_000,
-    group_of: Callable[[Row], str] | None = None,
 ) -> PairMetrics:
     """The metrics of stored verdicts, overall and by level. Pure: asks nobody, pays nothing.
 
     `items` are the pairs that were to be judged, by id: with them, errors are counted within
-    their level and pairs that never ended count as missing. `group_of` replaces the level by
-    another group of an item (it needs `items`).
+    their level, which is the item's, and pairs that never ended count as missing.
     """
     records = list(records)
     pairs = judged_pairs(records)
     errors = {r["id"] for r in records if r.get("status", "ok") != "ok"} - {p.id for p in pairs}
 
-    def group(item_id: str, level: str) -> str:
-        return level if group_of is None else group_of((items or {})[item_id])
-
     expected: dict[str, list[str]] = defaultdict(list)
     for item_id, item in (items or {}).items():
-        expected[group(item_id, item.get("level", ""))].append(item_id)
+        expected[item.get("level", "")].append(item_id)
     members: dict[str, list[JudgedPair]] = defaultdict(list)
     for pair in pairs:
-        members[group(pair.id, pair.level)].append(pair)
+        item = (items or {}).get(pair.id, {})
+        members[item.get("level", pair.level)].append(pair)
 
     def metrics(chosen: Sequence[JudgedPair], ids: Sequence[str] | None) -> Metrics:
         n_error = len(errors if ids is None else errors.intersection(ids))

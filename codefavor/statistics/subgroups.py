@@ -43,14 +43,10 @@ def subgroups(
         if len(distinct) < 2:
             continue
         grouped = {item["id"]: {**item, "level": values[item["id"]] or "none"} for item in items}
-        metrics = score(records, grouped, group_of=_level, **options)
+        metrics = score(records, grouped, **options)
         heading = _HEADINGS.get(name, name)
         found[heading] = {value: one.to_row() for value, one in metrics.by_level.items()}
     return found
-
-
-def _level(item: Row) -> str:
-    return str(item["level"])
 
 
 def _rows_of(data: Path) -> dict[str, Row]:

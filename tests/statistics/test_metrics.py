@@ -111,7 +111,7 @@ def test_plain_rows_score_like_journal_records():
 
 def test_other_groups_than_the_level():
     items = {r["id"]: {"id": r["id"], "kind": r["id"][0]} for r in RECORDS}
-    found = score(RECORDS, items, group_of=lambda item: item["kind"])
+    found = score(RECORDS, {key: {**item, "level": item["kind"]} for key, item in items.items()})
     assert {name: metrics.n for name, metrics in found.by_level.items()} == {
         "b": 1, "f": 1, "r": 1, "t": 1, "u": 1, "w": 1,
     }  # fmt: skip

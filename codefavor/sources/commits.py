@@ -26,7 +26,7 @@ from codefavor.sources.file_kinds import content_problem
 from codefavor.sources.git_history import mine_repository
 from codefavor.sources.git_log import clone, is_url
 from codefavor.sources.licences import is_allowed
-from codefavor.sources.locate import Location, stream_rows
+from codefavor.sources.locate import Location, locate_rows
 from codefavor.sources.messages import says_nothing, without_people
 
 NAMES = ("editpackft", "commitpackft")
@@ -70,10 +70,10 @@ def _read(
 ) -> Iterator[Commit]:
     name = spec.partition(":")[0]
     if name == "editpackft":
-        yield from _of_rows(stream_rows(EDITPACKFT, data_dir), "EditPackFT", options, skipped)
+        yield from _of_rows(locate_rows(EDITPACKFT, data_dir), "EditPackFT", options, skipped)
     elif name == "commitpackft":
         for language in options.languages or tuple(LANGUAGES):
-            rows = stream_rows(_commitpackft(language), data_dir)
+            rows = locate_rows(_commitpackft(language), data_dir)
             yield from _of_rows(rows, "CommitPackFT", options, skipped)
     elif is_url(spec):
         folder = clone(spec, cache.expanduser())
@@ -90,7 +90,7 @@ def _of_path(path: Path, options: CommitOptions, skipped: Counter[str]) -> Itera
         yield from mine_repository(path, source=name, options=options, skipped=skipped)
     elif path.is_dir():
         location = Location(path.name, "", str(path), "by row", splits=("train",))
-        yield from _of_rows(stream_rows(location, None), path.name, options, skipped)
+        yield from _of_rows(locate_rows(location, None), path.name, options, skipped)
     else:
         raise DataError(
             f"{path}: no such source of commits; known are {', '.join(NAMES)}, a path or URL of a "

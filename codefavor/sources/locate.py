@@ -32,17 +32,17 @@ class Location:
     data_files: str = ""
 
 
-def locate_rows(location: Location, data_dir: Path | None) -> list[tuple[str, Row]]:
-    """Each row as ("where it stands", row): from `data_dir` if it is given, else from the Hub.
+def locate_rows(location: Location, data_dir: Path | None) -> Iterator[tuple[str, Row]]:
+    """Each row as ("where it stands", row): from the data folder if it has the file, else from the
+    Hub.
 
     Raises DataError, saying every way to get the data, when neither has it.
     """
-    if data_dir is None:
-        return list(_hub_rows(location))
-    path = data_dir / location.file
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. {how_to_get(location)}")
-    return list(_json_rows(path) if path.suffix == ".json" else read_rows(path))
+    path = data_dir / location.file if data_dir is not None else None
+    if path is None or not path.is_file():
+        yield from _hub_rows(location)
+    else:
+        yield from _json_rows(path) if path.suffix == ".json" else read_rows(path)
 
 
 def how_to_get(location: Location) -> str:
@@ -51,7 +51,7 @@ def how_to_get(location: Location) -> str:
         return "A folder for `datasets` holds parquet, JSON lines or CSV files of one split"
     return (
         f"To get {location.name}, set {DATA_VARIABLE} to a folder that holds {location.file}, or "
-        f"unset it on a machine that reaches the Hugging Face Hub ({location.hub}; "
+        f"use a machine that reaches the Hugging Face Hub ({location.hub}; "
         f"pip install 'codefavor[hub]')"
     )
 
@@ -68,15 +68,6 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
         if not isinstance(row, dict):
             raise DataError(f"{path}: item {number} is not an object")
         yield f"{path}: item {number}", row
-
-
-def stream_rows(location: Location, data_dir: Path | None) -> Iterator[tuple[str, Row]]:
-    """As `locate_rows`, one row at a time, and from the Hub where the folder lacks the file."""
-    path = data_dir / location.file if data_dir is not None else None
-    if path is not None and path.is_file():
-        yield from read_rows(path)
-    else:
-        yield from _hub_rows(location)
 
 
 def _hub_rows(location: Location) -> Iterator[tuple[str, Row]]:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from codefavor.errors import DataError
 from codefavor.languages import (
@@ -39,15 +38,8 @@ _WORD = re.compile(r"\w+")
 _IMPORT_WORDS = frozenset({"import", "from", "as", "use", "using", "include", "require", "static"})
 
 
-class UnitChange(NamedTuple):
-    """One function, class or file before and after, and the outline of the later file."""
-
-    language: str
-    kind: str
-    name: str
-    old: str
-    new: str
-    context: str
+class _LeftOut(Exception):
+    """What is no row, with the reason that is counted."""
 
 
 def mine_repository(
@@ -74,23 +66,29 @@ def mine_repository(
             if reason:
                 skipped[f"commit: {reason}"] += 1
                 continue
-            found: list[tuple[Change, UnitChange, str]] = []
+            found: list[Commit] = []
+            about = {
+                "source": source,
+                "commit": commit.sha,
+                "message": without_people(commit.message),
+            }
             for change in commit.changes:
-                problem = _change_problem(change, attributes, options)
-                if problem:
-                    skipped[f"file: {problem}"] += 1
+                try:
+                    _check_change(change, attributes, options)
+                    rows = _rows_of(change, blobs, {**about, "license": licence}, options)
+                except _LeftOut as reason_of_file:
+                    skipped[f"file: {reason_of_file}"] += 1
                     continue
-                found += _changed_units(change, blobs, licence, options, skipped)
+                for row in rows:
+                    problem = _row_problem(row, options)
+                    if problem:
+                        skipped[f"unit: {problem}"] += 1
+                    else:
+                        found.append(row)
             if len(found) > options.max_units:
                 skipped["commit: too many functions changed"] += 1
-                continue
-            message = without_people(commit.message)
-            for change, unit, own_licence in found:
-                yield make_commit(
-                    language=unit.language, path=change.path, message=message,
-                    old_code=unit.old, new_code=unit.new, context=unit.context, source=source,
-                    license=own_licence, unit=unit.kind, name=unit.name, commit=commit.sha,
-                )  # fmt: skip
+            else:
+                yield from found
 
 
 class _Reverts:
@@ -140,117 +138,104 @@ def _commit_problem(commit: LoggedCommit, reverts: _Reverts, options: CommitOpti
     return "too many files changed" if n_files > options.max_files else ""
 
 
-def _change_problem(change: Change, attributes: dict[str, str], options: CommitOptions) -> str:
+def _check_change(change: Change, attributes: dict[str, str], options: CommitOptions) -> None:
+    """Raise _LeftOut for a changed file that its place in the commit says is no row."""
     if change.new_mode == "160000" or change.old_mode == "160000":
-        return "submodule"
+        raise _LeftOut("submodule")
     if change.status[0] in "AD":
-        return "added" if change.status[0] == "A" else "deleted"
+        raise _LeftOut("added" if change.status[0] == "A" else "deleted")
     if change.old_blob == change.new_blob:
-        return "only renamed or its mode changed"
+        raise _LeftOut("only renamed or its mode changed")
     if not {change.old_mode, change.new_mode} <= _FILE_MODES:
-        return "symbolic link"
+        raise _LeftOut("symbolic link")
     problem = path_problem(change.path, attributes)
     if problem and not (problem == "test" and options.tests):
-        return problem
+        raise _LeftOut(problem)
     language = language_of_path(change.path)
     if not language:
-        return "no language of ours"
+        raise _LeftOut("no language of ours")
     if options.languages and language not in options.languages:
-        return f"language not asked for ({language})"
-    return ""
+        raise _LeftOut(f"language not asked for ({language})")
+
+
+def _rows_of(
+    change: Change, blobs: Blobs, about: dict[str, str], options: CommitOptions
+) -> list[Commit]:
+    """The rows of one changed file; raises _LeftOut if its texts give none."""
+    old, new = (_text(blobs, blob, options) for blob in (change.old_blob, change.new_blob))
+    problem = content_problem(new) or content_problem(old)
+    if problem:
+        raise _LeftOut(problem)
+    about = {**about, "license": licence_of_header(new) or about["license"]}
+    if not is_allowed(about["license"], options.licenses):
+        raise _LeftOut(f"licence {about['license']}")
+    about |= {"path": change.path, "language": language_of_path(change.path, new)}
+    old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+    if options.units == "file":
+        return [make_commit(**about, old_code=old, new_code=new, name=change.path)]
+    before, after = (_outline(code, about["language"]) for code in (old, new))
+    if before is None or after is None:
+        raise _LeftOut("does not parse")
+    rows = [
+        make_commit(
+            **about,
+            old_code=earlier.text,
+            new_code=unit.text,
+            unit=unit.kind,
+            name=unit.name,
+            context=_surroundings(unit, after),
+        )
+        for earlier, unit in _changed_units((old, before), (new, after), options.max_lines)
+    ]
+    if not rows:
+        is_same = {unit.name for unit in before.units} == {unit.name for unit in after.units}
+        raise _LeftOut("outside functions" if is_same else "functions only added or removed")
+    return rows
+
+
+def _text(blobs: Blobs, blob: str, options: CommitOptions) -> str:
+    data = blobs.read(blob)
+    if data is None:
+        raise _LeftOut("not in this clone")
+    if len(data) > options.max_file_bytes:
+        raise _LeftOut("too large")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _LeftOut("binary") from error
+
+
+def _row_problem(row: Commit, options: CommitOptions) -> str:
+    longest = options.max_file_lines if row.unit == "file" else options.max_lines
+    if max(row.old_code.count("\n"), row.new_code.count("\n")) > longest:
+        return "too long"
+    if not (parses(row.old_code, row.language) and parses(row.new_code, row.language)):
+        return "does not stand alone"
+    old, new = (normalised_tokens(code, row.language) for code in (row.old_code, row.new_code))
+    return "only comments or layout" if old == new else ""
 
 
 def _changed_units(
-    change: Change, blobs: Blobs, licence: str, options: CommitOptions, skipped: Counter[str]
-) -> list[tuple[Change, UnitChange, str]]:
-    """The units of one changed file that can be rows."""
-    sizes = [blobs.size(blob) for blob in (change.old_blob, change.new_blob)]
-    if min(sizes) < 0:
-        skipped["file: not in this clone"] += 1
-        return []
-    if max(sizes) > options.max_file_bytes:
-        skipped["file: too large"] += 1
-        return []
-    old, new = blobs.text(change.old_blob), blobs.text(change.new_blob)
-    if old is None or new is None:
-        skipped["file: binary"] += 1
-        return []
-    problem = content_problem(new) or content_problem(old)
-    if problem:
-        skipped[f"file: {problem}"] += 1
-        return []
-    own_licence = licence_of_header(new) or licence
-    if not is_allowed(own_licence, options.licenses):
-        skipped[f"file: licence {own_licence}"] += 1
-        return []
-    language = language_of_path(change.path, new)
-    old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
-    if options.units == "file":
-        units = [UnitChange(language, "file", change.path, old, new, "")]
-    else:
-        found = changed_functions(old, new, language, options.max_lines, skipped)
-        units = found or []
-    return [
-        (change, unit, own_licence) for unit in units if not _unit_problem(unit, options, skipped)
-    ]
-
-
-def _unit_problem(unit: UnitChange, options: CommitOptions, skipped: Counter[str]) -> str:
-    reason = ""
-    longest = options.max_file_lines if unit.kind == "file" else options.max_lines
-    if max(unit.old.count("\n"), unit.new.count("\n")) > longest:
-        reason = "too long"
-    elif not (parses(unit.old, unit.language) and parses(unit.new, unit.language)):
-        reason = "does not stand alone"
-    elif _says(unit.old, unit) == _says(unit.new, unit):
-        reason = "only comments or layout"
-    if reason:
-        skipped[f"unit: {reason}"] += 1
-    return reason
-
-
-def _says(code: str, unit: UnitChange) -> tuple[str, ...]:
-    return normalised_tokens(code, unit.language)
-
-
-def changed_functions(
-    old: str, new: str, language: str, max_lines: int, skipped: Counter[str]
-) -> list[UnitChange]:
+    old: tuple[str, Outline], new: tuple[str, Outline], max_lines: int
+) -> Iterator[tuple[Unit, Unit]]:
     """The functions and classes that both files have and whose text differs.
 
     A class stands for all of its own changes if anything but the bodies of its methods changed
     and it has at most `max_lines` lines; else each changed method stands for itself.
     """
-    before, after = _outline(old, language), _outline(new, language)
-    if before is None or after is None:
-        skipped["file: does not parse"] += 1
-        return []
-    known = {unit.name: unit for unit in before.units}
-    names = {unit.name for unit in after.units}
-    taken: list[UnitChange] = []
+    known = {unit.name: unit for unit in old[1].units}
     inside: list[tuple[int, int]] = []
-    n_new = len(names - known.keys()) + len(known.keys() - names)
-    for unit in after.units:
+    for unit in new[1].units:
         earlier = known.get(unit.name)
         is_inside = any(start <= unit.start and unit.end <= end for start, end in inside)
         if earlier is None or is_inside or earlier.text == unit.text:
             continue
         if unit.kind == "class":
-            is_whole = _own_text(unit, after, new) != _own_text(earlier, before, old)
-            is_short = unit.text.count("\n") <= max_lines
-            if not is_whole or not is_short:
+            is_whole = _own_text(unit, *new) != _own_text(earlier, *old)
+            if not is_whole or unit.text.count("\n") > max_lines:
                 continue
             inside.append((unit.start, unit.end))
-        taken.append(
-            UnitChange(
-                language, unit.kind, unit.name, earlier.text, unit.text, surroundings(unit, after)
-            )
-        )
-    if not taken:
-        skipped[
-            "file: functions only added or removed" if n_new else "file: outside functions"
-        ] += 1
-    return taken
+        yield earlier, unit
 
 
 @lru_cache(maxsize=64)
@@ -259,7 +244,7 @@ def _outline(code: str, language: str) -> Outline | None:
     return functions_and_classes(code, language)
 
 
-def _own_text(unit: Unit, outline: Outline, code: str) -> tuple[str, ...]:
+def _own_text(unit: Unit, code: str, outline: Outline) -> tuple[str, ...]:
     """The names inside a class, and the words of its text without its methods."""
     inner = [u for u in outline.units if u.name.startswith(f"{unit.name}.")]
     parts, position = [], unit.start
@@ -272,7 +257,7 @@ def _own_text(unit: Unit, outline: Outline, code: str) -> tuple[str, ...]:
     return (*(u.name for u in inner), *words)
 
 
-def surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
+def _surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
     """What a reader needs around a unit: the imports it uses, the classes it is in, and the heads
     of what it mentions of the same file: functions and classes beside it or at module level."""
     words = set(_WORD.findall(unit.text)) - _IMPORT_WORDS

@@ -112,47 +112,33 @@ class Repository:
     @contextmanager
     def blobs(self) -> Iterator[Blobs]:
         """The contents of the repository's objects, from one git process for all of them."""
-        with (
-            _piped(self._command("cat-file", "--batch-check")) as sizes,
-            _piped(self._command("cat-file", "--batch")) as contents,
-        ):
-            yield Blobs(sizes, contents)
+        with _piped(self._command("cat-file", "--batch")) as process:
+            yield Blobs(process)
 
 
 class Blobs:
-    """Reads objects by name through two running `git cat-file` processes."""
+    """Reads objects by name through a running `git cat-file`."""
 
-    def __init__(self, sizes: subprocess.Popen[bytes], contents: subprocess.Popen[bytes]) -> None:
-        self._sizes, self._contents = sizes, contents
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
 
-    def size(self, blob: str) -> int:
-        """Bytes of a blob; -1 if the repository does not have it (a partial or shallow clone)."""
-        words = self._ask(self._sizes, blob).split()
-        return int(words[2]) if len(words) == 3 and words[1] == b"blob" else -1
-
-    def text(self, blob: str) -> str | None:
-        """The blob as text; None if it is not UTF-8."""
-        words = self._ask(self._contents, blob).split()
-        if len(words) != 3:
-            return None
-        assert self._contents.stdout is not None
-        data = self._contents.stdout.read(int(words[2]))
-        self._contents.stdout.read(1)
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            return None
-
-    @staticmethod
-    def _ask(process: subprocess.Popen[bytes], blob: str) -> bytes:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(blob.encode() + b"\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+    def read(self, blob: str) -> bytes | None:
+        """The bytes of a blob; None if the repository does not have it (a partial or shallow
+        clone)."""
+        asked, answered = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answered is not None
+        asked.write(blob.encode() + b"\n")
+        asked.flush()
+        line = answered.readline()
         if not line:
             raise DataError("git cat-file ended before it answered; is the repository damaged?")
-        return line
+        words = line.split()
+        if len(words) != 3:
+            return None
+        data = answered.read(int(words[2]))
+        answered.read(1)
+        return data if words[1] == b"blob" else None
 
 
 @contextmanager

@@ -16,7 +16,9 @@ from codefavor.languages.table import (
     Language,
     find_language,
     get_language,
+    language_name,
     language_of_path,
+    language_title,
 )
 from codefavor.languages.units import Outline, Unit, functions_and_classes
 
@@ -29,7 +31,9 @@ __all__ = [
     "find_language",
     "functions_and_classes",
     "get_language",
+    "language_name",
     "language_of_path",
+    "language_title",
     "normalised_tokens",
     "parses",
     "strip_both",

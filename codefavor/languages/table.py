@@ -132,6 +132,19 @@ def get_language(name: str) -> Language:
     return found
 
 
+def language_name(name: str, path: str = "") -> str:
+    """The project's name of a language, by its own word or by a path; an unknown word stays, in
+    lower case."""
+    known = find_language(name)
+    return known.name if known else language_of_path(path) or name.strip().lower()
+
+
+def language_title(name: str) -> str:
+    """A language as people write it; one that the table does not have stays as it is."""
+    known = find_language(name)
+    return known.title if known else name
+
+
 def language_of_path(path: str, code: str = "") -> str:
     """The language that a file's ending says; "" if the table does not have it.
 

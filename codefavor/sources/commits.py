@@ -17,7 +17,7 @@ from codefavor.languages import (
     LANGUAGES,
     find_language,
     get_language,
-    language_of_path,
+    language_name,
     normalised_tokens,
 )
 from codefavor.records import Row, read_rows
@@ -127,7 +127,8 @@ def _own_row(row: Row, where: str) -> Commit:
     # An id of its own is kept: other files may name it.
     commit = Commit.from_row({"id": "-", **row}, where)
     fields = {key: value for key, value in commit.to_row().items() if key != "id"}
-    made = make_commit(**{**fields, "language": _language(commit.language, commit.path)})
+    language = language_name(commit.language, commit.path)
+    made = make_commit(**{**fields, "language": language})
     return made if commit.id == "-" else replace(made, id=commit.id)
 
 
@@ -141,7 +142,7 @@ def _published_row(row: Row, where: str, source: str) -> Commit:
         )
     path = str(row.get("new_file") or row.get("old_file") or "")
     return make_commit(
-        language=_language(str(row.get("lang") or ""), path),
+        language=language_name(str(row.get("lang") or ""), path),
         path=path,
         message=without_people(str(row.get("message") or row.get("subject") or "")),
         old_code=row["old_contents"].replace("\r\n", "\n"),
@@ -150,12 +151,6 @@ def _published_row(row: Row, where: str, source: str) -> Commit:
         license=str(row.get("license") or "").lower(),
         commit=str(row.get("commit") or ""),
     )
-
-
-def _language(name: str, path: str) -> str:
-    """The canonical name of a row's language, by its own word or its path; else its own word."""
-    known = find_language(name)
-    return known.name if known else language_of_path(path) or name.lower()
 
 
 def _problem(commit: Commit, options: CommitOptions) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 _VENDORED = frozenset({
@@ -29,15 +27,9 @@ _TEST_NAME = re.compile(
 )
 
 
-def path_problem(path: str, attributes: Mapping[str, str] | None = None) -> str:
-    """Why a path is left out: "vendored", "generated", "test"; "" for code of the project.
-
-    `attributes` maps patterns to "vendored" or "generated" (see `linguist_attributes`).
-    """
+def path_problem(path: str) -> str:
+    """Why a path is left out: "vendored", "generated", "test"; "" for code of the project."""
     pure = PurePosixPath(path)
-    for pattern, kind in (attributes or {}).items():
-        if fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(pure.name, pattern):
-            return kind
     folders = {part.lower() for part in pure.parts[:-1]}
     if folders & _VENDORED:
         return "vendored"
@@ -61,15 +53,3 @@ def content_problem(text: str) -> str:
     if longest > 5000 or sum(map(len, lines)) / len(lines) > 200:
         return "minified"
     return ""
-
-
-def linguist_attributes(lines: Iterable[str]) -> dict[str, str]:
-    """What a `.gitattributes` file calls generated or vendored, by pattern."""
-    found: dict[str, str] = {}
-    for line in lines:
-        pattern, *settings = line.split() or [""]
-        for kind in ("generated", "vendored"):
-            if {f"linguist-{kind}", f"linguist-{kind}=true"} & set(settings):
-                pattern = pattern.lstrip("/")
-                found[pattern.replace("/**", "/*") if "**" in pattern else pattern] = kind
-    return found

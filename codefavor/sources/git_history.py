@@ -58,7 +58,6 @@ def mine_repository(
             f"{source}: its licence is {licence or 'not stated'}, which is not one of "
             f"{', '.join(options.licenses)}; allow it by name, or every licence with 'any'"
         )
-    attributes = repository.attributes()
     reverts = _Reverts()
     with repository.blobs() as blobs:
         for commit in repository.log():
@@ -74,7 +73,7 @@ def mine_repository(
             }
             for change in commit.changes:
                 try:
-                    _check_change(change, attributes, options)
+                    _check_change(change, options)
                     rows = _rows_of(change, blobs, {**about, "license": licence}, options)
                 except _LeftOut as reason_of_file:
                     skipped[f"file: {reason_of_file}"] += 1
@@ -96,22 +95,18 @@ class _Reverts:
 
     def __init__(self) -> None:
         self._hashes: set[str] = set()
-        self._short: set[str] = set()
         self._subjects: Counter[str] = Counter()
 
     def note(self, hash_: str, subject: str) -> None:
         if hash_:
-            (self._hashes if len(hash_) == 40 else self._short).add(hash_)
+            self._hashes.add(hash_)
         elif subject:
             self._subjects[subject] += 1
 
     def takes_back(self, commit: LoggedCommit) -> bool:
-        if commit.sha in self._hashes:
-            self._hashes.discard(commit.sha)
-            return True
-        short = next((h for h in self._short if commit.sha.startswith(h)), None)
-        if short is not None:
-            self._short.discard(short)
+        named = {one for one in self._hashes if commit.sha.startswith(one)}
+        if named:
+            self._hashes -= named
             return True
         subject = commit.message.partition("\n")[0].strip()
         if self._subjects[subject] > 0:
@@ -138,7 +133,7 @@ def _commit_problem(commit: LoggedCommit, reverts: _Reverts, options: CommitOpti
     return "too many files changed" if n_files > options.max_files else ""
 
 
-def _check_change(change: Change, attributes: dict[str, str], options: CommitOptions) -> None:
+def _check_change(change: Change, options: CommitOptions) -> None:
     """Raise _LeftOut for a changed file that its place in the commit says is no row."""
     if change.new_mode == "160000" or change.old_mode == "160000":
         raise _LeftOut("submodule")
@@ -148,7 +143,7 @@ def _check_change(change: Change, attributes: dict[str, str], options: CommitOpt
         raise _LeftOut("only renamed or its mode changed")
     if not {change.old_mode, change.new_mode} <= _FILE_MODES:
         raise _LeftOut("symbolic link")
-    problem = path_problem(change.path, attributes)
+    problem = path_problem(change.path)
     if problem and not (problem == "test" and options.tests):
         raise _LeftOut(problem)
     language = language_of_path(change.path)

@@ -14,7 +14,6 @@ from typing import IO, NamedTuple
 
 from codefavor.errors import DataError
 from codefavor.records import content_id
-from codefavor.sources.file_kinds import linguist_attributes
 from codefavor.sources.licences import LICENCE_FILE, MANIFESTS, licence_of_files
 
 # The surroundings of another git process, a pager, signatures and prompts have no say here.
@@ -74,27 +73,16 @@ class Repository:
             )
         return done.stdout
 
-    def root_files(self) -> dict[str, str]:
-        """The texts of the root files that say something about the whole project."""
+    def licence(self) -> str:
+        """What the root files of the newest commit state; "" if nothing."""
         listed = self._run("ls-tree", "-z", self.head).decode("utf-8", "replace")
         texts: dict[str, str] = {}
         for entry in listed.split("\0"):
             details, _, name = entry.partition("\t")
-            is_file = details.startswith("100")
-            if is_file and (
-                LICENCE_FILE.match(name) or name in MANIFESTS or name == ".gitattributes"
-            ):
+            if details.startswith("100") and (LICENCE_FILE.match(name) or name in MANIFESTS):
                 blob = details.split()[2]
                 texts[name] = self._run("cat-file", "blob", blob).decode("utf-8", "replace")
-        return texts
-
-    def licence(self) -> str:
-        """What the files of the newest commit state; "" if nothing."""
-        return licence_of_files(self.root_files())
-
-    def attributes(self) -> dict[str, str]:
-        """Patterns that the repository itself calls generated or vendored."""
-        return linguist_attributes(self.root_files().get(".gitattributes", "").splitlines())
+        return licence_of_files(texts)
 
     def log(self) -> Iterator[LoggedCommit]:
         """Every commit that the newest one reaches, children before parents, renames followed."""

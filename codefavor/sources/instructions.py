@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codefavor.errors import DataError
-from codefavor.languages import find_language
+from codefavor.languages import language_name
 from codefavor.records import Problem, Row, content_id, read_rows
 from codefavor.sources.locate import Location, locate_rows
 
@@ -55,8 +55,7 @@ def _problems(rows: Iterable[tuple[str, Row]], default: Problem) -> Iterator[Pro
                 f"{where}: 'instruction' must be a text with something in it; "
                 f"found only {', '.join(sorted(row)) or 'no fields'}"
             )
-        known = find_language(str(row.get("language") or "python"))
-        language = known.name if known else str(row["language"]).strip().lower()
+        language = language_name(str(row.get("language") or "python"))
         given = {**default.to_row(), **row, "language": language}
         given["id"] = row.get("id") or content_id("instruction", language, instruction.strip())
         problem = Problem.from_row({**given, "tests": row.get("tests") or ""}, where)

@@ -10,19 +10,17 @@ from codefavor.backends.base import Backend
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import Rejected
+from codefavor.languages import language_name, language_title
 from codefavor.prompts import prompt_sha256, render
 from codefavor.prompts.chat import solution_text
 from codefavor.records import Row
 from codefavor.sources.commit_rows import Commit
-from codefavor.synthesis.conversation import EVEN_CUT, Conversation
+from codefavor.synthesis.conversation import EVEN_CUT, Conversation, model_spec
 from codefavor.synthesis.forms import ASPECTS, Field, Form, read_choice, require
 from codefavor.synthesis.pair_rows import (
     PairInProgress,
     PairSettings,
-    language_name,
-    language_title,
     make_pair_step,
-    model_spec,
     pair_manifest,
 )
 from codefavor.synthesis.verify import Verifier
@@ -62,7 +60,7 @@ def make_commit_instruct_step(settings: PairSettings, verifier: Verifier) -> Ste
             settings=settings,
             talk=Conversation(context, settings.sampling, settings.answer_format),
             meta={
-                "model": model_spec(context.backend),
+                "model": model_spec(context),
                 "commit": {name: getattr(commit, name) for name in names},
             },
         )

@@ -16,6 +16,11 @@ WHOLE = ("stop",)
 EVEN_CUT = ("stop", "length")
 
 
+def model_spec(context: Context) -> str:
+    """Kind and model of the run's backend, as a user writes them."""
+    return f"{context.backend.name}:{context.backend.model}" if context.backend else ""
+
+
 class Conversation:
     """The turns of one row. Seeds follow from the run's seed, the row and the turn alone.
 

@@ -15,10 +15,11 @@ from codefavor.backends.base import Backend
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import Rejected
+from codefavor.languages import language_name
 from codefavor.prompts import data_sha256, data_text, prompt_sha256, render
 from codefavor.prompts.chat import solution_text
 from codefavor.records import Row, content_id
-from codefavor.synthesis.conversation import Conversation
+from codefavor.synthesis.conversation import Conversation, model_spec
 from codefavor.synthesis.forms import (
     ASPECTS,
     AnswerFormat,
@@ -30,9 +31,7 @@ from codefavor.synthesis.forms import (
 from codefavor.synthesis.pair_rows import (
     PairInProgress,
     PairSettings,
-    language_name,
     make_pair_step,
-    model_spec,
     pair_manifest,
 )
 from codefavor.synthesis.verify import Verifier
@@ -86,7 +85,7 @@ def make_critic_evol_step(
             instruction=row["instruction"],
             rejected=row["code"],
             meta={
-                "model": model_spec(context.backend),
+                "model": model_spec(context),
                 "draft": {"id": row["id"], "model": row.get("model") or ""},
                 "examples": [example["id"] for example in examples],
             },

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from codefavor.errors import DataError
+from codefavor.languages import language_name
 from codefavor.records import Problem, Row, content_id, read_rows
 from codefavor.scoring.by_tests import join_with_problems
 from codefavor.synthesis.forms import code_of
-from codefavor.synthesis.pair_rows import language_name
 
 _ANSWERS = ("code", "solution", "response", "completion")
 

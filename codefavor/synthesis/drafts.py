@@ -10,6 +10,7 @@ from codefavor.engine.context import Context, derived_seed
 from codefavor.engine.runner import Step
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Completion, Problem, Row, content_id
+from codefavor.synthesis.conversation import model_spec
 from codefavor.text import extract_code
 
 STEP_NAME = "drafts"
@@ -27,10 +28,12 @@ def make_drafts_step(sampling: Sampling) -> Step:
         problem = Problem.from_row(row, f"problem {row['id']}")
         fence = f"```{problem.language}" if context.can("prefill") else ""
         messages = drafts_messages(problem, fence)
-        seed = _seed(context, problem, sampling.n) if context.can("seed") else None
+        seed = None
+        if context.can("seed"):
+            seed = derived_seed(context.seed, f"{problem.id}/{sampling.n}")
         seeded = dataclasses.replace(sampling, seed=seed)
         answers = await context.samples(messages, sampling=seeded, stop=("\n```",) if fence else ())
-        model = _spec(context.backend)
+        model = model_spec(context)
         completions = [
             _completion(problem, answer, index, model=model, sampling=seeded, fence=fence)
             for index, answer in enumerate(answers)
@@ -97,11 +100,3 @@ def _completion(
 
 def _defines(code: str, entry_point: str) -> bool:
     return not entry_point or f"def {entry_point}(" in code or f"class {entry_point}" in code
-
-
-def _spec(backend: Backend | None) -> str:
-    return f"{backend.name}:{backend.model}" if backend else ""
-
-
-def _seed(context: Context, problem: Problem, n: int) -> int:
-    return derived_seed(context.seed, f"{problem.id}/{n}")

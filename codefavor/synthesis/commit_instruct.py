@@ -65,14 +65,13 @@ def make_commit_instruct_step(settings: PairSettings, verifier: Verifier) -> Ste
             },
         )
 
-    async def work(pair: PairInProgress, row: Row, context: Context) -> Row:
-        commit = Commit.from_row(row, f"commit {row['id']}")
-        await _reason(pair, commit)
-        await _gate(pair)
-        await _construct(pair)
-        return (await pair.finish(verifier, context)).to_row()
+    return make_pair_step(begin, _ask, verifier.verify)
 
-    return make_pair_step(begin, work)
+
+async def _ask(pair: PairInProgress, row: Row) -> None:
+    await _reason(pair, Commit.from_row(row))
+    await _gate(pair)
+    await _construct(pair)
 
 
 async def _reason(pair: PairInProgress, commit: Commit) -> None:
@@ -131,4 +130,4 @@ def commit_instruct_manifest(
 ) -> Row:
     """The settings that a journal of this pipeline is bound to."""
     prompts = {name: prompt_sha256(name) for name in PROMPTS}
-    return pair_manifest(SOURCE, backend, settings, verifier, seed=seed, prompts=prompts)
+    return pair_manifest(SOURCE, backend, settings, verifier.to_row(), seed=seed, prompts=prompts)

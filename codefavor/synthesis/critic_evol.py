@@ -91,19 +91,13 @@ def make_critic_evol_step(
             },
         )
 
-    async def work(pair: PairInProgress, row: Row, context: Context) -> Row:
-        if not pair.rejected.strip():
-            raise Rejected("empty_draft", "the draft has no code")
-        is_good = await _criticise(pair)
-        if is_good:
-            return good_enough_row(pair)
-        return (await pair.finish(verifier, context)).to_row()
-
-    return make_pair_step(begin, work)
+    return make_pair_step(begin, _criticise, verifier.verify)
 
 
-async def _criticise(pair: PairInProgress) -> bool:
-    """Ask for the critique; True if the draft is good enough, else the pair is complete."""
+async def _criticise(pair: PairInProgress, row: Row) -> Row | None:
+    """Ask for the critique; the result if the draft is good enough, else the pair is complete."""
+    if not pair.rejected.strip():
+        raise Rejected("empty_draft", "the draft has no code")
     answer_format = pair.settings.answer_format
     question = item_text(pair.instruction, pair.rejected, pair.language)
     if not pair.meta["examples"]:
@@ -120,14 +114,14 @@ async def _criticise(pair: PairInProgress) -> bool:
     if verdict == GOOD_ENOUGH:
         if pair.chosen:
             raise Rejected("verdict_contradicts", "good enough, and improved all the same")
-        return True
+        return _good_enough_row(pair)
     require(values, ("criteria", "improved_code", "feedback"))
     pair.aspect = read_choice(values.get("aspect", ""), ASPECTS) or "other"
     pair.add_feedback(values["feedback"])
-    return False
+    return None
 
 
-def good_enough_row(pair: PairInProgress) -> Row:
+def _good_enough_row(pair: PairInProgress) -> Row:
     """The row of a draft that needs nothing: no pair, and no failure either."""
     return {
         "id": content_id(SOURCE, GOOD_ENOUGH, pair.input_id, pair.rejected),
@@ -221,5 +215,7 @@ def critic_evol_manifest(
 ) -> Row:
     """The settings that a journal of this pipeline is bound to."""
     prompts = {name: prompt_sha256(name) for name in PROMPTS} | {EXAMPLES: data_sha256(EXAMPLES)}
-    manifest = pair_manifest(SOURCE, backend, settings, verifier, seed=seed, prompts=prompts)
+    manifest = pair_manifest(
+        SOURCE, backend, settings, verifier.to_row(), seed=seed, prompts=prompts
+    )
     return {**manifest, "n_examples": n_examples}

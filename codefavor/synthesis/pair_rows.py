@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
@@ -49,18 +48,6 @@ class PairSettings:
         return {**dataclasses.asdict(self), "sampling": self.sampling.to_row()}
 
 
-class Verifies(Protocol):
-    """What checks a pair before it is believed (see `verify`)."""
-
-    async def verify(self, pair: PairInProgress, context: Context) -> None:
-        """Add what was found to the evidence; raises Rejected where it contradicts the label."""
-        ...
-
-    def to_row(self) -> Row:
-        """The plain JSON form."""
-        ...
-
-
 @dataclass
 class PairInProgress:
     """What is known of a pair so far. A rejection keeps all of it."""
@@ -97,8 +84,8 @@ class PairInProgress:
         if CHOSEN_TAG not in self.feedback and REJECTED_TAG not in self.feedback:
             raise Rejected("feedback_names_no_code", text[:200])
 
-    async def finish(self, verifier: Verifies, context: Context) -> Preference:
-        """Normalise, verify, and make the row. Raises Rejected where the pair does not hold."""
+    async def finish(self, check: Check, context: Context) -> Preference:
+        """Normalise, check, and make the row. Raises Rejected where the pair does not hold."""
         normalised = normalise_pair(
             self.chosen,
             self.rejected,
@@ -111,7 +98,7 @@ class PairInProgress:
         for old, new in normalised.renamed.items():
             self.feedback = re.sub(rf"\b{re.escape(old)}\b", new, self.feedback)
         self.meta["comments"], self.meta["names"] = normalised.comments, normalised.names
-        await verifier.verify(self, context)
+        await check(self, context)
         return Preference(
             id=content_id(self.source, self.input_id, self.chosen, self.rejected),
             instruction=self.instruction,
@@ -149,16 +136,20 @@ class PairInProgress:
 
 
 Begin = Callable[[Row, Context], PairInProgress]
-Work = Callable[[PairInProgress, Row, Context], Awaitable[Row]]
+# What checks a pair: it adds to the evidence, and raises Rejected where this contradicts the label.
+Check = Callable[[PairInProgress, Context], Awaitable[None]]
+# What asks for the rest of a pair; returns another result of the step in its place, if any.
+Ask = Callable[[PairInProgress, Row], Awaitable[Row | None]]
 
 
-def make_pair_step(begin: Begin, work: Work) -> Step:
+def make_pair_step(begin: Begin, ask: Ask, check: Check) -> Step:
     """A step whose rejections keep what there was of the pair, the conversation included."""
 
     async def step(row: Row, context: Context) -> Row:
         pair = begin(row, context)
         try:
-            return await work(pair, row, context)
+            other = await ask(pair, row)
+            return other or (await pair.finish(check, context)).to_row()
         except Rejected as rejection:
             raise Rejected(rejection.reason, rejection.detail, pair.rejection_row()) from rejection
 
@@ -169,7 +160,7 @@ def pair_manifest(
     step: str,
     backend: Backend,
     settings: PairSettings,
-    verifier: Verifies,
+    verify: Row,
     *,
     seed: int,
     prompts: Mapping[str, str],
@@ -179,7 +170,7 @@ def pair_manifest(
         "step": step,
         "backend": backend.identity,
         "settings": settings.to_row(),
-        "verify": verifier.to_row(),
+        "verify": verify,
         "seed": seed,
         "prompts_sha256": dict(prompts),
     }

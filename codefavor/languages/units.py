@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages import python_code
 from codefavor.languages.table import get_language
-from codefavor.languages.trees import Parsed, is_comment, parse, parse_in_part
+from codefavor.languages.trees import Parsed, is_comment, parse, parse_in_part, walk
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -156,17 +155,19 @@ _ATTRIBUTES = frozenset({"attribute_item", "attribute_list"})
 _ARROWS = frozenset({"arrow_function", "function_expression", "function", "generator_function"})
 
 
-class _Place(NamedTuple):
-    node: Node
-    prefix: str
-    enclosing: tuple[str, ...]
-
-
 def _tree_units(parsed: Parsed) -> tuple[list[Unit], list[str]]:
-    offsets = _CharacterOffsets(parsed)
+    code = parsed.source[parsed.start : parsed.end].decode()
+
+    def offset(position: int) -> int:
+        """The offset of a character for one of a byte of the parsed source."""
+        if code.isascii():
+            return position - parsed.start
+        return len(parsed.source[parsed.start : position].decode("utf-8", "ignore"))
+
     units: list[Unit] = []
     imports: list[str] = []
-    pending = [_Place(parsed.root, "", ())]
+    # Nodes to look at, with the prefix of their names and the heads around them.
+    pending: list[tuple[Node, str, tuple[str, ...]]] = [(parsed.root, "", ())]
     while pending:
         node, prefix, enclosing = pending.pop()
         if node.type in _IMPORTS or _is_require(node):
@@ -174,37 +175,19 @@ def _tree_units(parsed: Parsed) -> tuple[list[Unit], list[str]]:
             continue
         kind = _kind(node)
         name = _name(node) if kind else ""
-        if not kind or not name:
-            pending += [_Place(child, prefix, enclosing) for child in reversed(node.named_children)]
-            continue
-        head = _head(node)
-        is_inside = node.start_byte >= parsed.start and node.end_byte <= parsed.end
-        if kind != "space" and is_inside and not node.has_error:
-            first, last = _extent(node)
-            start, end = offsets.of(first), offsets.of(last)
-            text = _part(offsets.code, start, end)
-            units.append(Unit(prefix + name, kind, start, end, text, head, enclosing))
-        if kind != "function":
-            body = node.child_by_field_name("body") or node
-            inner = (*enclosing, head)
-            pending += [
-                _Place(child, f"{prefix}{name}.", inner) for child in reversed(body.named_children)
-            ]
+        inside: Node | None = node
+        if name:
+            head = _head(node)
+            is_own = node.start_byte >= parsed.start and node.end_byte <= parsed.end
+            if kind != "space" and is_own and not node.has_error:
+                start, end = map(offset, _extent(node))
+                text = _part(code, start, end)
+                units.append(Unit(prefix + name, kind, start, end, text, head, enclosing))
+            inside = (node.child_by_field_name("body") or node) if kind != "function" else None
+            prefix, enclosing = f"{prefix}{name}.", (*enclosing, head)
+        if inside is not None:
+            pending += [(child, prefix, enclosing) for child in reversed(inside.named_children)]
     return units, imports
-
-
-class _CharacterOffsets:
-    """Offsets of characters in the text itself for offsets of bytes in the parsed source."""
-
-    def __init__(self, parsed: Parsed) -> None:
-        self.code = parsed.source[parsed.start : parsed.end].decode()
-        self._source, self._start = parsed.source, parsed.start
-        self._is_ascii = self.code.isascii()
-
-    def of(self, position: int) -> int:
-        if self._is_ascii:
-            return position - self._start
-        return len(self._source[self._start : position].decode("utf-8", "ignore"))
 
 
 def _is_require(node: Node) -> bool:
@@ -248,8 +231,8 @@ def _name(node: Node) -> str:
         return ""
     receiver = node.child_by_field_name("receiver")
     if receiver is not None:
-        types = [child for child in _descend(receiver) if child.type == "type_identifier"]
-        return f"{_text(types[0])}.{_text(named)}" if types else _text(named)
+        of_type = next((node for node in walk(receiver) if node.type == "type_identifier"), None)
+        return f"{_text(of_type)}.{_text(named)}" if of_type else _text(named)
     return " ".join(_text(named).split())
 
 
@@ -263,12 +246,6 @@ def _declared(node: Node | None) -> Node | None:
             return node
         node = inner
     return None
-
-
-def _descend(node: Node) -> Iterator[Node]:
-    for child in node.named_children:
-        yield child
-        yield from _descend(child)
 
 
 def _head(node: Node) -> str:

@@ -29,19 +29,16 @@ _COMPARISON = (
     "{criteria}"
     "{answer}"
 )
-_ANSWER_LETTER = "Answer with one letter, A or B."
-_ANSWER_REASONED = (
-    "First compare the two programs in a few sentences, calling them Program A and Program B. "
-    "Then end with one line, either [RESULT] A or [RESULT] B."
-)
-_ANSWER_SCORES = (
-    "First compare the two programs in a few sentences, calling them Program A and Program B. "
-    "Then end with one line that scores each from 1 to 10: [RESULT] A: <score>, B: <score>"
-)
 _ANSWERS: Mapping[AnswerForm, str] = {
-    "letter": _ANSWER_LETTER,
-    "reasoned": _ANSWER_REASONED,
-    "scores": _ANSWER_SCORES,
+    "letter": "Answer with one letter, A or B.",
+    "reasoned": (
+        "First compare the two programs in a few sentences, calling them Program A and Program B. "
+        "Then end with one line, either [RESULT] A or [RESULT] B."
+    ),
+    "scores": (
+        "First compare the two programs in a few sentences, calling them Program A and Program B. "
+        "Then end with one line that scores each from 1 to 10: [RESULT] A: <score>, B: <score>"
+    ),
 }
 # What a judge is asked whose reply states no verdict that can be read.
 _CONCLUDE = (

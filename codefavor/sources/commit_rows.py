@@ -8,8 +8,6 @@ from typing import Literal
 from codefavor.records import Record, content_id
 from codefavor.sources.licences import PERMISSIVE
 
-UnitKind = Literal["file", "function", "class"]
-
 
 @dataclass(frozen=True)
 class Commit(Record):

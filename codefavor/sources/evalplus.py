@@ -9,7 +9,6 @@ kind) follows EvalPlus 0.3.1.
 from __future__ import annotations
 
 import ast
-import math
 import textwrap
 from typing import Any
 
@@ -43,6 +42,8 @@ _HEADER = """\
 import copy
 import math
 
+# How Python prints these floats.
+inf, nan = math.inf, math.nan
 REFERENCE = {reference!r}
 ATOL = {atol!r}
 INPUTS = [
@@ -130,9 +131,7 @@ def evalplus_tests(row: Row, where: str, reference: str) -> str:
         inputs="\n".join(f"    {_literal(arguments)}," for arguments in inputs),
         agrees=_agreement(task_id).rstrip("\n"),
     )
-    # `inf` and `nan` are how Python prints these floats, and names that a module must define.
-    constants = 'inf, nan = float("inf"), float("nan")\n\n' if _has_special_floats(inputs) else ""
-    return constants + head + _CHECK.format(entry_point=entry_point, n_base=len(row["base_input"]))
+    return head + _CHECK.format(entry_point=entry_point, n_base=len(row["base_input"]))
 
 
 def _agreement(task_id: str) -> str:
@@ -163,27 +162,15 @@ def _literal(value: Any) -> str:
     return "{" + ", ".join(sorted(items)) + "}" if items else "set()"
 
 
-def _has_special_floats(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return any(map(_has_special_floats, [*value, *value.values()]))
-    return isinstance(value, list | tuple | set) and any(map(_has_special_floats, value))
-
-
 def with_contract(reference: str, entry_point: str, contract: str, where: str) -> str:
     """The reference, and after it a function `contract` that raises for a forbidden input."""
-    parameters = ast.unparse(_function(reference, entry_point, where).args)
-    asserts = textwrap.indent(textwrap.dedent(contract.expandtabs()).strip("\n"), "    ")
-    return f"{reference.rstrip()}\n\n\ndef contract({parameters}):\n{asserts}\n    return True\n"
-
-
-def _function(reference: str, entry_point: str, where: str) -> ast.FunctionDef:
     try:
         tree = ast.parse(reference)
     except SyntaxError as error:
         raise DataError(f"{where}: the reference does not parse ({error})") from error
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == entry_point:
-            return node
-    raise DataError(f"{where}: the reference does not define {entry_point}")
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if entry_point not in functions:
+        raise DataError(f"{where}: the reference does not define {entry_point}")
+    parameters = ast.unparse(functions[entry_point].args)
+    asserts = textwrap.indent(textwrap.dedent(contract.expandtabs()).strip("\n"), "    ")
+    return f"{reference.rstrip()}\n\n\ndef contract({parameters}):\n{asserts}\n    return True\n"

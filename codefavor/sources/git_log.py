@@ -61,15 +61,10 @@ class Repository:
         return [*_GIT, "-C", str(self.path), *arguments]
 
     def _run(self, *arguments: str) -> bytes:
-        try:
-            done = subprocess.run(self._command(*arguments), capture_output=True, check=False)
-        except FileNotFoundError as error:
-            raise DataError("git is not installed; it reads repositories") from error
+        done, reason = _git(*self._command(*arguments))
         if done.returncode:
-            reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise DataError(
-                f"{self.path}: no git repository with a commit that can be read "
-                f"({reason[-1] if reason else f'git ended with {done.returncode}'})"
+                f"{self.path}: no git repository with a commit that can be read ({reason})"
             )
         return done.stdout
 
@@ -193,15 +188,20 @@ def clone(url: str, cache: Path) -> Path:
         return folder
     partial = folder.with_name(f".{folder.name}.partial")
     cache.mkdir(parents=True, exist_ok=True)
-    command = [*_GIT, "clone", "--quiet", "--bare", "--template=", "--", url, str(partial)]
     shutil.rmtree(partial, ignore_errors=True)
+    done, reason = _git(*_GIT, "clone", "--quiet", "--bare", "--template=", "--", url, str(partial))
+    if done.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DataError(f"{url} could not be cloned: {reason}")
+    partial.rename(folder)
+    return folder
+
+
+def _git(*command: str) -> tuple[subprocess.CompletedProcess[bytes], str]:
+    """What git did, and the last line of what it said about it."""
     try:
         done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
     except FileNotFoundError as error:
-        raise DataError("git is not installed; it clones repositories") from error
-    if done.returncode:
-        shutil.rmtree(partial, ignore_errors=True)
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        raise DataError(f"{url} could not be cloned: {lines[-1]}")
-    partial.rename(folder)
-    return folder
+        raise DataError("git is not installed; it reads repositories") from error
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return done, said[-1] if said else f"git ended with {done.returncode}"

@@ -41,7 +41,11 @@ class Form:
         """The JSON schema: an object whose properties are all required, as every service takes."""
         return {
             "type": "object",
-            "properties": {field.name: _property(field) for field in self.fields},
+            "properties": {
+                field.name: {"type": "string"}
+                | ({"enum": list(field.choices)} if field.choices else {})
+                for field in self.fields
+            },
             "required": [field.name for field in self.fields],
             "additionalProperties": False,
         }
@@ -71,10 +75,6 @@ class Form:
             for field in self.fields
         ]
         return {name.lower(): content for name, content in read_sections(text, sections).items()}
-
-
-def _property(field: Field) -> dict[str, Any]:
-    return {"type": "string", **({"enum": list(field.choices)} if field.choices else {})}
 
 
 def _read_json(text: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from codefavor.errors import Rejected
 from codefavor.prompts import render
-from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.candidates import hollow_of
 from codefavor.scoring.instructions import are_statements, raise_if_broken
@@ -17,13 +16,8 @@ from codefavor.synthesis.pair_rows import PairInProgress
 N_ASSERTS = 5
 
 
-class UnusableTests(Exception):
+class UnusableTests(Rejected):
     """The tests prove nothing; `reason` is a short name for counting."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
 
 
 async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limits) -> str:
@@ -33,7 +27,7 @@ async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limi
     called), an answer's own reason, `do_not_parse`, `no_asserts`, `not_statements`,
     `call_nothing`, or `vacuous` (a program that only returns its first argument passes).
     """
-    functions = common_functions(pair.chosen, pair.rejected)
+    functions = _common_functions(pair.chosen, pair.rejected)
     if not functions:
         raise UnusableTests("no_common_function")
     question = render(
@@ -56,13 +50,10 @@ async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limi
         hollow = hollow_of(hollow, name)
     run = await sandbox.run_async(hollow, tests, limits)
     raise_if_broken(run)
-    if run.is_evidence_of_pass or _is_vacuous(run):
+    is_vacuous = run.outcome == "test_error" and run.error.startswith("vacuous")
+    if run.is_evidence_of_pass or is_vacuous:
         raise UnusableTests("vacuous", "a program that returns its first argument passes")
     return tests
-
-
-def _is_vacuous(run: Execution) -> bool:
-    return run.outcome == "test_error" and run.error.startswith("vacuous")
 
 
 def _called(tests: str, functions: Mapping[str, str]) -> list[str]:
@@ -86,15 +77,14 @@ def _called(tests: str, functions: Mapping[str, str]) -> list[str]:
     return sorted(called & set(functions))
 
 
-def common_functions(first: str, second: str) -> dict[str, str]:
+def _common_functions(first: str, second: str) -> dict[str, str]:
     """Name to signature of the functions that both programs define at module level, in order."""
-    signatures = [_signatures(code) for code in (first, second)]
-    return {name: text for name, text in signatures[0].items() if name in signatures[1]}
-
-
-def _signatures(code: str) -> dict[str, str]:
-    return {
-        node.name: f"def {node.name}({ast.unparse(node.args)})"
-        for node in ast.parse(code).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-    }
+    one, two = (
+        {
+            node.name: f"def {node.name}({ast.unparse(node.args)})"
+            for node in ast.parse(code).body
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        }
+        for code in (first, second)
+    )
+    return {name: text for name, text in one.items() if name in two}

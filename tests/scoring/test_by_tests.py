@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from codefavor.engine import Context, run
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, read_journal
-from codefavor.records import Execution
-from codefavor.scoring.by_tests import score_completions
+from codefavor.records import Execution, Problem, write_rows
+from codefavor.scoring.by_tests import (
+    join_with_problems,
+    problems_sha256,
+    score_completions,
+    summarize,
+)
 
 RUNS = {
     "good": Execution("passed", passed=1, total=1),
@@ -49,3 +54,52 @@ async def test_scoring_without_a_sandbox_is_refused(tmp_path: Path) -> None:
         pytest.raises(ConfigError, match="needs a sandbox"),
     ):
         await run(score_completions(), rows(), journal, context=Context())
+
+
+async def test_the_sandbox_is_told_what_the_program_sees_and_is_called_by(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def listening(code: str, tests: str, limits: Any = None, **options: Any) -> Execution:
+        told.append({"code": code, "tests": tests, **options})
+        return RUNS["good"]
+
+    problem = {"tests": "assert f(1)", "entry_point": "f", "setup": "import math"}
+    row = {"id": "x", "completion": {"id": "x", "code": "good"}, "problem": problem}
+    context = Context(sandbox=SimpleNamespace(run_async=listening))  # type: ignore[arg-type]
+    with Journal.open(tmp_path / "o", {}) as journal:
+        await run(score_completions(), [row], journal, context=context)
+    assert told == [{"code": "good", **problem}]
+
+
+TIDE = Problem("p", "do it", "assert f(1)", "f", prompt="def f(x):\n")
+
+
+def test_samples_are_whole_programs_or_continue_the_prompt_and_each_is_a_row(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s.jsonl"
+    whole = {"task_id": "p", "solution": "def f(x): return x"}
+    write_rows(path, [whole, whole, {"task_id": "p", "completion": "    return x"}])
+    first, again, continued = join_with_problems(path, {"p": TIDE})
+    assert first["completion"]["code"] == "def f(x): return x"
+    assert continued["completion"]["code"] == "def f(x):\n    return x"
+    assert len({first["id"], again["id"], continued["id"]}) == 3
+    write_rows(path, [{"task_id": "other", "solution": ""}])
+    with pytest.raises(DataError, match=r"s\.jsonl:1: no problem 'other'"):
+        list(join_with_problems(path, {"p": TIDE}))
+
+
+def test_other_tests_are_another_run() -> None:
+    changed = [{"id": "q"}, {"tests": "assert f(2)"}, {"entry_point": "g"}, {"setup": "import os"}]
+    digests = [problems_sha256([Problem(**{**TIDE.to_row(), **one})]) for one in [{}, *changed]]
+    assert len(set(digests)) == 5
+
+
+def test_a_summary_counts_passes_by_evidence_only() -> None:
+    forged = Execution("passed", trust="together", level="L3")
+    runs = [RUNS["good"], RUNS["bad"], RUNS["dead"], forged]
+    found = summarize({"execution": one.to_row()} for one in runs)
+    assert (found["n"], found["n_passed"], found["share_passed"]) == (4, 1, 0.25)
+    assert found["no_evidence"] == {"infra_error": 1, "together": 1}
+    assert found["outcomes"] == {"passed": 2, "wrong_output": 1, "infra_error": 1}
+    assert summarize([])["share_passed"] == 0.0

@@ -44,3 +44,30 @@ def test_the_same_seed_gives_the_same_programs_in_any_order_of_lenders():
     once = candidates_of(FIRST, OTHERS, per_level=4, seed=7)
     again = candidates_of(FIRST, OTHERS, per_level=4, seed=7)
     assert once == again
+
+
+def test_each_side_of_the_length_lends_as_much_and_nobody_lends_to_itself():
+    found = candidates_of(FIRST, OTHERS, per_level=3, seed=0)
+    lengths = [len(c.code) > len(found[0].code) for c in found if c.kind == "other_problem"]
+    assert sorted(lengths) == [False, True]
+
+
+def test_a_hollow_program_that_is_the_reference_is_no_candidate():
+    same = problem("same", "def same(x):\n    return x")
+    assert [c.kind for c in candidates_of(same, [], per_level=3, seed=0)].count("hollow") == 0
+
+
+def test_a_hollow_program_returns_what_comes_first_however_it_is_given():
+    assert hollow_of("def f(a, /, b):\n    return b", "f") == "def f(a, /, b):\n    return a"
+
+
+def test_a_level_has_as_many_mutants_as_asked_for_and_some_are_shorter():
+    ten = problem(
+        "ten", "def ten(x):\n    if x < 10 and x + 1 > 10:\n        x = x * 10\n    return x"
+    )
+    found = candidates_of(ten, [], per_level=3, seed=0)
+    assert sum(c.level == "medium" for c in found) == 3
+    length = len(found[0].code)
+    hard = [len(c.code) for c in found if c.level == "hard"]
+    assert len(hard) == 3
+    assert min(hard) < length < max(hard)

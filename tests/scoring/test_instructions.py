@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from codefavor.errors import SandboxError
+from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.instructions import are_statements, count_instructions
 
@@ -65,6 +68,26 @@ async def test_what_fails_or_never_ends_has_no_count(pool: SandboxPool) -> None:
         pool, "def f(xs):\n    while True:\n        pass\n", of_length(3), limits
     )
     assert endless.n is None
+
+
+async def test_a_failed_comparison_with_zero_is_no_count(pool: SandboxPool) -> None:
+    counted = await count_instructions(pool, LINEAR, "assert f([1, 2]) < 0\n")
+    assert counted.n is None
+    assert "2 < 0 does not hold" in counted.reason
+
+
+async def test_tests_that_run_later_are_said_to_have_no_count(pool: SandboxPool) -> None:
+    counted = await count_instructions(pool, LINEAR, "def test_f():\n    assert f([]) == 0\n")
+    assert counted == (None, "the tests are functions or classes")
+
+
+async def test_a_sandbox_that_fails_is_no_count() -> None:
+    async def fail(*_: object, **__: object) -> Execution:
+        return Execution("infra_error", error="the worker is gone")
+
+    broken = SimpleNamespace(run_async=fail)
+    with pytest.raises(SandboxError, match="the worker is gone"):
+        await count_instructions(broken, LINEAR, of_length(1))  # type: ignore[arg-type]
 
 
 async def test_a_program_cannot_name_the_counter(pool: SandboxPool) -> None:

@@ -80,6 +80,15 @@ def test_a_call_of_range_without_a_bound_is_no_site():
     assert "range_one_more" not in by_operator("def f(n):\n    return list(range(0, n, 2 * n))")
 
 
+def test_what_does_not_compile_or_says_the_same_is_no_mutant():
+    # A name may not be used before it is declared global; equal arguments swap into themselves.
+    code = "def f(x):\n    global n\n    n = g(x, x)\n    h(n)\n    h(n)"
+    for mutant in mutants_of(code):
+        compile(mutant.code, "mutant", "exec")
+        assert mutant.code != print_code(code)
+    assert "arguments_swapped" not in by_operator(code)
+
+
 def test_a_seed_only_changes_the_order():
     plain, first, second = mutants_of(TOTAL), mutants_of(TOTAL, seed=1), mutants_of(TOTAL, seed=1)
     assert first == second != plain

@@ -46,4 +46,7 @@ def test_findings_have_places_and_the_worse_program_is_worse() -> None:
     found = bandit.find(shell)
     assert any(one.test == "B602" and one.line == 5 and one.severity == "HIGH" for one in found)
     assert badness(found) > badness(bandit.find(safe))
+    many = head + "".join(f"    eval(path + '{i}')\n" for i in range(3))
+    assert badness(bandit.find(many)) < badness(found)  # one of high severity counts for more
+    assert [one.line for one in bandit.find(many)] == [1, 5, 6, 7]
     assert bandit.find("def f(x):\n    return x + 1\n") == []

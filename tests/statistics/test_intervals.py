@@ -86,6 +86,27 @@ def test_permutation_test_flips_whole_clusters():
     assert permutation_test([1.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50) == 0.5
 
 
+def test_a_drawn_p_counts_the_observed_pattern_and_is_never_zero():
+    # None of 99 drawn patterns of 60 signs is as extreme, and the observed one is.
+    assert permutation_test([1.0] * 60, range(60), n_permutations=99) == 1 / 100
+
+
+def test_sixteen_clusters_are_tried_whole_and_seventeen_are_drawn():
+    values = [random.Random(i).gauss(0.3, 1) for i in range(17)]
+    found = {permutation_test(values[:16], range(16), seed=seed) for seed in range(3)}
+    assert len(found) == 1
+    assert (2**16 * found.pop()).is_integer()
+    drawn = {permutation_test(values, range(17), seed=seed) for seed in range(3)}
+    assert len(drawn) > 1
+
+
+def test_patterns_as_extreme_count_whatever_the_order_of_the_sum():
+    # All signs alike: 2 of 2**k patterns, though 0.1 is no binary fraction.
+    for k in range(2, 13):
+        values = [0.1 * (i + 1) for i in range(k)]
+        assert permutation_test(values, range(k)) == 2 / 2**k
+
+
 def test_random_permutations_agree_with_the_exact_count():
     rng = random.Random(3)
     values = [rng.gauss(0.2, 1) for _ in range(16)]
@@ -166,6 +187,8 @@ def test_one_cluster_has_no_interval():
 def test_no_values_are_refused():
     with pytest.raises(ValueError, match="0 values"):
         cluster_bootstrap_interval([], [])
+    with pytest.raises(ValueError, match="1 values with 2 clusters"):
+        cluster_sums([1.0], ["a", "b"])
 
 
 def test_duplicating_every_item_within_its_cluster_does_not_narrow_the_interval():

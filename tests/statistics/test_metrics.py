@@ -52,6 +52,8 @@ def test_every_number_of_a_small_set_by_hand():
     # the two forecasts of 0.5 share a bin and balance; every other one is alone in its own
     assert found.ece == pytest.approx(sum(errors[:6]) / 8)
     assert [one.n for one in found.bins] == [0, 0, 1, 0, 1, 2, 1, 1, 1, 1]
+    first = found.to_row()["bins"][0]
+    assert (first["n"], first["mean_forecast"], first["mean_outcome"]) == (0, None, None)
 
 
 def test_without_probabilities_nothing_is_said_about_calibration():
@@ -117,6 +119,24 @@ def test_other_groups_than_the_level():
     }  # fmt: skip
 
 
+def test_pairs_that_were_not_asked_for_are_not_missing_less_than_none():
+    found = score(RECORDS, {"right": {"id": "right", "level": "easy"}}).overall
+    assert (found.n_judged, found.n_missing) == (5, 0)
+
+
+def test_pairs_of_one_problem_are_one_cluster_and_a_tie_is_not_right():
+    pairs = [stored("a", "A", problem="p"), stored("b", "tie", problem="p"), stored("c", "B")]
+    assert score(pairs).overall.n_clusters == 2
+    assert [one.is_right for one in judged_pairs(pairs)] == [True, False, False]
+
+
+def test_systems_are_compared_within_a_level():
+    first = [stored("a", "A"), stored("b", "A", level="hard")]
+    second = [stored("a", "B"), stored("b", "A", level="hard")]
+    assert compare_systems(first, second, level="easy").interval.mean == 1
+    assert compare_systems(first, second).interval.mean == 0.5
+
+
 def test_rows_without_verdicts_are_refused():
     with pytest.raises(DataError, match="no verdicts"):
         judged_pairs([{"id": "x", "chosen": "a"}])
@@ -131,3 +151,9 @@ def test_systems_are_compared_on_the_pairs_both_judged():
     assert (gain.n_only_a, gain.n_only_b) == (2, 0)
     with pytest.raises(DataError, match="both systems"):
         compare_systems(first[2:], second)
+
+
+def test_second_questions_are_counted():
+    asked = stored("a", "A", "B")
+    asked["row"]["verdicts"]["chosen_first"]["second"] = {"raw": "A", "is_cut": False}
+    assert score([asked, *RECORDS]).overall.n_second_questions == 1

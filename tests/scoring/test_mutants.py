@@ -80,6 +80,36 @@ def test_a_call_of_range_without_a_bound_is_no_site():
     assert "range_one_more" not in by_operator("def f(n):\n    return list(range(0, n, 2 * n))")
 
 
+@pytest.mark.parametrize(
+    ("code", "operator", "expected"),
+    [
+        ("def f():\n    return True", "boolean_flip", ["def f():\n    return False"]),
+        ("def f():\n    return True", "constant_plus_one", []),
+        ("def f():\n    return 'a'", "string_cut", []),
+        ("def f():\n    return 'ab'", "string_cut", ["def f():\n    return 'a'"]),
+        ("def f(a, b):\n    return max(a, b)", "arguments_swapped", []),
+        ("def f(a, b):\n    return isinstance(a, b)", "arguments_swapped", []),
+        ("def f(a, b):\n    return g(a, b)", "arguments_swapped",
+         ["def f(a, b):\n    return g(b, a)"]),
+        ("def f(n):\n    return list(range(5))", "range_one_more", []),
+        ("def f(xs, i):\n    xs[i] = 1", "index_minus_one", []),
+        ("def f(xs, i):\n    return xs[i]", "index_minus_one",
+         ["def f(xs, i):\n    return xs[i - 1]"]),
+        ("def f(x):\n    if not x:\n        g()\n    return x", "condition_negated",
+         ["def f(x):\n    if x:\n        g()\n    return x"]),
+        ("def f():\n    g()", "statement_lost", ["def f():\n    pass"]),
+        ("x = 1\ny = 2", "statement_lost", []),
+        ("def f():\n    import os\n\n    def g():\n        return os\n    return g",
+         "statements_swapped", []),
+        ("def f(x):\n    x = g(x)\n    return x", "statements_swapped", []),
+        ("def f(x):\n    for y in g(x):\n        h(y)", "loop_skips_first",
+         ["def f(x):\n    for y in list(g(x))[1:]:\n        h(y)"]),
+    ],
+)  # fmt: skip
+def test_an_operator_keeps_to_its_sites(code, operator, expected):
+    assert by_operator(code).get(operator, []) == expected
+
+
 def test_what_does_not_compile_or_says_the_same_is_no_mutant():
     # A name may not be used before it is declared global; equal arguments swap into themselves.
     code = "def f(x):\n    global n\n    n = g(x, x)\n    h(n)\n    h(n)"

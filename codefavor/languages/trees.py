@@ -50,10 +50,8 @@ def parse(code: str, language: Language, like: Parsed | None = None) -> Parsed |
     `like` asks for the same grammar and wrapper as another text had. Raises
     MissingPackageError if the grammar is not installed.
     """
-    try:
-        source = code.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, which models do write, is in no program's encoding.
+    source = _encoded(code)
+    if source is None:
         return None
     wrappers = [("", "")] if not any(language.member) else [("", ""), language.member]
     attempts = [(wrapper, grammar) for wrapper in wrappers for grammar in language.grammars]
@@ -69,15 +67,23 @@ def parse(code: str, language: Language, like: Parsed | None = None) -> Parsed |
     return None
 
 
+def _encoded(code: str) -> bytes | None:
+    """The text as UTF-8; None for half of a surrogate pair, which models do write and no program's
+    encoding has."""
+    try:
+        return code.encode()
+    except UnicodeEncodeError:
+        return None
+
+
 def parse_in_part(code: str, language: Language) -> Parsed | None:
     """The tree of a whole file in the first grammar, errors and all; None without any code.
 
     Macros and new syntax make files that compile unreadable to a grammar; their parts without
     an error are what they seem.
     """
-    try:
-        source = code.encode()
-    except UnicodeEncodeError:
+    source = _encoded(code)
+    if source is None:
         return None
     root = _parser(language.grammars[0]).parse(source).root_node
     return Parsed(root, source, 0, len(source), 0) if root.named_child_count else None

@@ -8,7 +8,7 @@ import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from codefavor.languages import parses, strip_both
@@ -92,7 +92,7 @@ def _without_gaps(code: str) -> str:
 def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, dict[str, str]]:
     try:
         defined = (_defined(ast.parse(first)), _defined(ast.parse(second)))
-        used_all = (list(_names(first)), list(_names(second)))
+        used_all = [[token.string for token in _names(code)] for code in (first, second)]
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
         return first, second, {}
     used = (set(used_all[0]), set(used_all[1]))
@@ -156,23 +156,16 @@ def _defined(tree: ast.Module) -> set[str]:
     return found - attributes
 
 
-def _names(code: str) -> Iterator[str]:
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        if token.type == tokenize.NAME:
-            yield token.string
+def _names(code: str) -> list[tokenize.TokenInfo]:
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return [token for token in tokens if token.type == tokenize.NAME]
 
 
 def _rename(code: str, new: dict[str, str]) -> str:
-    if not new:
-        return code
     lines = io.StringIO(code).readlines()
-    tokens = [
-        token
-        for token in tokenize.generate_tokens(io.StringIO(code).readline)
-        if token.type == tokenize.NAME and token.string in new
-    ]
-    for token in reversed(tokens):
+    for token in reversed(_names(code)):
         row, start = token.start
         line = lines[row - 1]
-        lines[row - 1] = line[:start] + new[token.string] + line[token.end[1] :]
+        name = new.get(token.string, token.string)
+        lines[row - 1] = line[:start] + name + line[token.end[1] :]
     return "".join(lines)

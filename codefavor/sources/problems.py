@@ -17,6 +17,7 @@ from codefavor.records import Problem, Row, read_records
 from codefavor.sources.evalplus import evalplus_tests
 from codefavor.sources.locate import Location, locate_rows
 
+_MBPP_SPLITS = ("train", "validation", "test", "prompt")
 LOCATIONS: dict[str, Location] = {
     "humaneval": Location(
         "HumanEval", "humaneval/HumanEval.jsonl.gz", "openai/openai_humaneval", "MIT"
@@ -33,7 +34,7 @@ LOCATIONS: dict[str, Location] = {
         "google-research-datasets/mbpp",
         "CC-BY-4.0",
         config="full",
-        splits=("train", "validation", "test", "prompt"),
+        splits=_MBPP_SPLITS,
     ),
     "mbpp-sanitized": Location(
         "sanitized MBPP",
@@ -41,7 +42,7 @@ LOCATIONS: dict[str, Location] = {
         "google-research-datasets/mbpp",
         "CC-BY-4.0",
         config="sanitized",
-        splits=("train", "validation", "test", "prompt"),
+        splits=_MBPP_SPLITS,
     ),
     "mbpp+": Location(
         "MBPP+", "mbppplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", "Apache-2.0 and CC-BY-4.0"

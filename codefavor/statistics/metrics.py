@@ -145,7 +145,7 @@ def score(
             chosen, n_error=n_error, n_missing=n_missing, seed=seed, n_resamples=n_resamples
         )
 
-    names = sorted({*members, *expected} - {""}, key=_level_order)
+    names = sorted({*members, *expected} - {""}, key=level_order)
     return PairMetrics(
         overall=metrics(pairs, None if items is None else list(items)),
         by_level={
@@ -259,5 +259,6 @@ def _share(flags: Sequence[bool]) -> float:
 _LEVELS = ("easy", "medium", "hard", "samples")
 
 
-def _level_order(name: str) -> tuple[int, str]:
+def level_order(name: str) -> tuple[int, str]:
+    """The key that sorts levels: easy, medium, hard, samples, then the others by name."""
     return (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name)

@@ -6,6 +6,7 @@ length and split by problem.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,7 @@ from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import score_completions
 from codefavor.scoring.candidates import Candidate, candidates_of
 from codefavor.scoring.mutants import print_code
+from codefavor.statistics.metrics import level_order
 
 # A reference ends in milliseconds; what needs more is a mutant that loops for ever.
 PROGRAM_LIMITS = Limits(cpu_s=1.0, wall_s=20.0)
@@ -110,17 +112,12 @@ def printed_samples(scored: Iterable[Row]) -> list[Row]:
     """
     found: dict[str, Row] = {}
     for row in scored:
-        candidate = Candidate(row["problem_id"], _printed(row["code"]), "draft", "samples")
-        own = candidate.to_row()
+        code = row["code"]
+        with contextlib.suppress(DataError):
+            code = print_code(code)
+        own = Candidate(row["problem_id"], code, "draft", "samples").to_row()
         found.setdefault(own["id"], {**own, "execution": row["execution"]})
     return list(found.values())
-
-
-def _printed(code: str) -> str:
-    try:
-        return print_code(code)
-    except DataError:
-        return code
 
 
 def write_pairs(
@@ -172,18 +169,16 @@ def _outcomes(programs: Iterable[Row]) -> dict[str, dict[str, int]]:
 
 def _balance(split: str, pairs: Sequence[Preference]) -> list[Row]:
     groups: dict[str, list[Preference]] = {}
-    for pair in pairs:
+    for pair in sorted(pairs, key=lambda pair: level_order(pair.level)):
         groups.setdefault(pair.level, []).append(pair)
-    order = ("easy", "medium", "hard")
     return [
         {
             "split": split,
             "level": level,
-            "n": len(groups[level]),
-            "n_problems": len({pair.problem_id for pair in groups[level]}),
-            "shorter": shorter_accuracy(groups[level]),
-            "longer": 1 - shorter_accuracy(groups[level]),
+            "n": len(group),
+            "n_problems": len({pair.problem_id for pair in group}),
+            "shorter": shorter_accuracy(group),
+            "longer": 1 - shorter_accuracy(group),
         }
-        for level in [*order, *sorted(set(groups) - set(order))]
-        if level in groups
+        for level, group in groups.items()
     ]

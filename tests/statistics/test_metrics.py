@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError
 from codefavor.statistics.metrics import compare_systems, judged_pairs, score
+from codefavor.statistics.subgroups import subgroups
 
 
 def stored(item_id, first, second=None, *, level="easy", problem=None, p=(None, None)):
@@ -157,3 +158,32 @@ def test_second_questions_are_counted():
     asked = stored("a", "A", "B")
     asked["row"]["verdicts"]["chosen_first"]["second"] = {"raw": "A", "is_cut": False}
     assert score([asked, *RECORDS]).overall.n_second_questions == 1
+
+
+def test_levels_have_the_order_of_their_difficulty_and_others_follow_by_name():
+    levels = ["security", "samples", "hard", "efficiency", "medium", "easy"]
+    found = score([stored(level, "A", level=level) for level in levels]).by_level
+    assert list(found) == ["easy", "medium", "hard", "samples", "efficiency", "security"]
+
+
+def test_a_field_of_too_many_values_or_of_none_makes_no_groups():
+    rows = [stored(str(i), "A") for i in range(51)]
+    items = [{"id": str(i), "chosen": "a", "rejected": "b", "author": i} for i in range(51)]
+    with pytest.raises(ConfigError, match="51 values are no groups"):
+        subgroups(rows, items, ["author"])
+    with pytest.raises(ConfigError, match="no pair has this field"):
+        subgroups(rows, items, ["reviewer"])
+    fifty = [{**item, "author": min(item["author"], 49)} for item in items]
+    assert len(subgroups(rows, fifty, ["author"], n_resamples=1)["author"]) == 50
+    # All as long as each other: no groups by length.
+    assert set(subgroups(rows, fifty, ["author"], n_resamples=1)) == {"author"}
+
+
+def test_groups_by_length_know_three_cases_and_a_missing_value_is_a_group():
+    rows = [stored(name, "A") for name in "abc"]
+    lengths = {"a": ("x", "xx"), "b": ("xx", "x"), "c": ("x", "y")}
+    items = [{"id": name, "chosen": c, "rejected": r} for name, (c, r) in lengths.items()]
+    items[0]["is_stripped"] = True
+    found = subgroups(rows, items, n_resamples=1)
+    assert set(found["better program is"]) == {"shorter", "longer", "as long"}
+    assert set(found["comments removed"]) == {"yes", "none"}

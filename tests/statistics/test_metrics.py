@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codefavor.errors import ConfigError, DataError
+from codefavor.records import write_rows
 from codefavor.statistics.metrics import compare_systems, judged_pairs, score
 from codefavor.statistics.subgroups import subgroups
 
@@ -187,3 +188,12 @@ def test_groups_by_length_know_three_cases_and_a_missing_value_is_a_group():
     found = subgroups(rows, items, n_resamples=1)
     assert set(found["better program is"]) == {"shorter", "longer", "as long"}
     assert set(found["comments removed"]) == {"yes", "none"}
+
+
+def test_an_attacked_pair_is_in_the_group_of_its_original(tmp_path):
+    write_rows(tmp_path / "d.jsonl", [{"id": "a", "author": "x"}, {"id": "b", "author": "y"}])
+    sides = {"chosen": "a", "rejected": "b"}
+    items = [{"id": f"{name}@rename", "attacked": name, **sides} for name in "ab"]
+    rows = [stored(item["id"], "A") for item in items]
+    found = subgroups(rows, items, ["author"], data=tmp_path / "d.jsonl", n_resamples=1)
+    assert set(found["author"]) == {"x", "y"}

@@ -110,6 +110,12 @@ def test_an_operator_keeps_to_its_sites(code, operator, expected):
     assert by_operator(code).get(operator, []) == expected
 
 
+def test_a_mutant_has_one_mistake_and_none_of_those_before_it():
+    for mutant in mutants_of("def f(xs, i):\n    return min(xs[i:i * 7])"):
+        assert ("max(" in mutant.code) == (mutant.operator == "call_swapped")
+        assert ("[i + 1:" in mutant.code) == (mutant.operator == "slice_bound_plus_one")
+
+
 def test_what_does_not_compile_or_says_the_same_is_no_mutant():
     # A name may not be used before it is declared global; equal arguments swap into themselves.
     code = "def f(x):\n    global n\n    n = g(x, x)\n    h(n)\n    h(n)"

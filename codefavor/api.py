@@ -38,6 +38,7 @@ from codefavor.journal import Journal
 from codefavor.judges.base import Judge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
+from codefavor.pairs.published_rows import read_any_rows, read_published
 from codefavor.records import (
     Comparison,
     Execution,
@@ -45,7 +46,6 @@ from codefavor.records import (
     Problem,
     Row,
     Verdict,
-    read_records,
     write_rows,
 )
 from codefavor.sandbox import Limits
@@ -250,8 +250,11 @@ def run_tests(
 
 
 def load_pairs(path: str | Path) -> list[Preference]:
-    """The preference pairs of a JSONL file; raises DataError that names file, line and field."""
-    return list(read_records(Path(path), Preference))
+    """The preference pairs of a file in any published form (JSONL, JSON or Parquet).
+
+    Raises DataError that names file, line and field.
+    """
+    return read_published(read_any_rows(Path(path)), source=Path(path).name).preferences
 
 
 def convert(

@@ -189,6 +189,8 @@ class Preference(Record):
 
     `evidence` holds what the label rests on ({"chosen": Execution row, "rejected": ...} for
     test runs). `level` is easy, medium, hard or samples; "" where levels do not apply.
+    `history` holds the turns before the instruction ({"role", "content"}). In the language
+    "markdown" both sides are whole replies, shown as they are instead of in a fence.
     """
 
     id: str
@@ -204,6 +206,19 @@ class Preference(Record):
     language: str = "python"
     license: str = ""
     meta: Row = field(default_factory=dict)
+    history: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Labelled(Record):
+    """One whole reply to an instruction that somebody marked good (`label`) or bad."""
+
+    id: str
+    instruction: str
+    completion: str
+    label: bool
+    source: str = ""
+    history: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)

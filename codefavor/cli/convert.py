@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -14,8 +15,15 @@ from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
+from codefavor.pairs.published_rows import (
+    LABELLED_FORM,
+    ONE_LABEL,
+    OWN_FORM,
+    read_any_rows,
+    read_published,
+)
+from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
-    Preference,
     Problem,
     Row,
     canonical_json,
@@ -37,13 +45,15 @@ from codefavor.training.lengths import Lengths, load_tokenizer, summarise_length
 from codefavor.training.recipes import load_yaml
 
 _MAX_LISTED = 20
-RecordT = TypeVar("RecordT", Preference, Problem)
 
 
 def command(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="JSONL of preferences; for the format grpo, of problems."),
+        typer.Argument(
+            help="JSONL, JSON or Parquet of preferences in any published form (prompt, chosen, "
+            "rejected; conversations; scored or labelled answers); for grpo, JSONL of problems."
+        ),
     ],
     format_name: Annotated[
         str, typer.Option("--format", help=f"One of: {', '.join(sorted(FORMATS))}.")
@@ -63,6 +73,10 @@ def command(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")
     ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="grpo: problems of this split: train, dev, test, or all of them."),
+    ] = "train",
     curriculum: Annotated[
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
     ] = None,
@@ -86,8 +100,9 @@ def command(
         system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
         seed=seed,
     )
-    result = _convert(inputs, format_name, options, curriculum, sample)
-    manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result)
+    split = _one_of("--split", split, (*SPLITS, "all"))
+    result, read_as = _convert(inputs, format_name, options, curriculum, sample, split)
+    manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result) | read_as
     manifest |= {} if sample is None else {"sample": sample}
     rows: Sequence[Row] = result.rows
     if tokenizer:
@@ -107,36 +122,72 @@ def _convert(
     options: FormatOptions,
     curriculum: Path | None,
     sample: int | None,
-) -> Conversion:
+    split: str,
+) -> tuple[Conversion, Row]:
+    """The rows, and how the inputs were read, for the manifest."""
     form = get_format(format_name)
+    rejected: Counter[str] = Counter()
+    read_as: Row
     if form.reads is Problem:
         if curriculum is not None:
             raise ConfigError(f"--curriculum orders preference pairs; {format_name} reads problems")
         problems = [record for path in inputs for record in read_records(path, Problem)]
-        result = convert(_drawn(problems, sample, options.seed), format_name, options)
+        kept = [one for one in problems if split in ("all", split_of(one.id))]
+        rejected["other_split"] = len(problems) - len(kept)
+        result = convert(_drawn(kept, sample, options.seed), format_name, options)
+        read_as = {"split": split}
     else:
-        preferences = [record for path in inputs for record in read_records(path, Preference)]
-        preferences, refused = without_benchmark(preferences, data_folder())
-        for name, n in sorted(refused.items()):
-            typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
-        preferences = _drawn(preferences, sample, options.seed)
+        records, read_as, rejected = _read_preferences(inputs, format_name)
+        records = _drawn(records, sample, options.seed)
         if curriculum is not None:
-            preferences = order_by_curriculum(preferences, curriculum_of_row(load_yaml(curriculum)))
+            records = order_by_curriculum(records, curriculum_of_row(load_yaml(curriculum)))
         is_staged = curriculum is not None
-        result = convert(preferences, format_name, options, keep_repeats=is_staged)
-        if refused:
-            rejected = {**result.rejected, "benchmark_row": refused.total()}
-            n_records = result.n_records + refused.total()
-            result = dataclasses.replace(result, rejected=rejected, n_records=n_records)
+        result = convert(records, format_name, options, keep_repeats=is_staged)
+    result = dataclasses.replace(
+        result,
+        rejected=dict(Counter(result.rejected) + rejected),
+        n_records=result.n_records + rejected.total(),
+    )
     if not result.rows:
         raise DataError(
             f"{', '.join(map(str, inputs))}: none of the {result.n_records} records gives a row "
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
-    return result
+    return result, read_as
 
 
-def _drawn(records: list[RecordT], n: int | None, seed: int) -> list[RecordT]:
+def _read_preferences(
+    inputs: Sequence[Path], format_name: str
+) -> tuple[list[Any], Row, Counter[str]]:
+    """The pairs of all inputs (for KTO, labelled answers as they are), how they were read, and
+    what was left out by reason; says both on stderr.
+    """
+    records: list[Any] = []
+    shapes: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    for path in inputs:
+        reading = read_published(read_any_rows(path), source=path.name)
+        pairs, refused = without_benchmark(reading.preferences, data_folder())
+        for name, n in sorted(refused.items()):
+            typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
+            rejected["benchmark_row"] += n
+        for shape, n in reading.shapes.items():
+            if shape != OWN_FORM:
+                typer.echo(f"{path}: {n} rows read as {shape}", err=True)
+        if format_name == "kto":
+            # Labelled answers need no counterpart here; those of a refused pair go with it.
+            gone = {p.id for p in reading.preferences} - {p.id for p in pairs}
+            sides = {s for p in reading.preferences if p.id in gone for s in (p.chosen, p.rejected)}
+            records += [one for one in reading.labelled if one.completion not in sides]
+            pairs = [pair for pair in pairs if pair.meta.get("read_as") != LABELLED_FORM]
+            reading.rejected.pop(ONE_LABEL, None)
+        records += pairs
+        shapes += reading.shapes
+        rejected += reading.rejected
+    return records, {"read_as": dict(shapes)}, rejected
+
+
+def _drawn(records: list[Any], n: int | None, seed: int) -> list[Any]:
     """`n` records by the hash of seed and id, in that order; all as they are for None."""
     if n is None:
         return records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from codefavor.records import Comparison
@@ -63,20 +63,33 @@ def system_turn(system: SystemTurn = "empty") -> Messages:
 
 
 def solution_messages(
-    instruction: str, criteria: str = "", *, system: SystemTurn = "empty"
+    instruction: str,
+    criteria: str = "",
+    *,
+    system: SystemTurn = "empty",
+    history: Sequence[Mapping[str, str]] = (),
 ) -> Messages:
-    """The question that a solution answers: the instruction, then the criteria if there are any."""
+    """The question that a solution answers: the instruction, then the criteria if there are any.
+
+    `history` holds the turns before it; where they have a system turn it is the only one.
+    """
     content = instruction.strip()
     if criteria.strip():
         content += _CRITERIA.format(criteria=criteria.strip())
-    return [*system_turn(system), {"role": "user", "content": content}]
+    before = [dict(turn) for turn in history]
+    if not any(turn["role"] == "system" for turn in before):
+        before = [*system_turn(system), *before]
+    return [*before, {"role": "user", "content": content}]
 
 
 def solution_text(code: str, language: str = "python") -> str:
     """A solution as the assistant writes it: one fenced block, no blank lines around the code.
 
     The fence is longer than any run of backticks in the code, so that no code can close it.
+    A whole reply (language "markdown") has its own fences and stays as it is.
     """
+    if language == "markdown":
+        return code
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     body = code.strip("\n").rstrip()

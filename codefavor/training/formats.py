@@ -19,7 +19,7 @@ from codefavor.prompts.chat import (
     solution_messages,
     solution_text,
 )
-from codefavor.records import Comparison, Preference, Problem, Row, content_id
+from codefavor.records import Comparison, Labelled, Preference, Problem, Row, content_id
 from codefavor.sandbox.lane import choose_lane
 from codefavor.training.feedback import Letter, reasoning
 
@@ -55,7 +55,7 @@ class Format:
     function: Callable[[Any, FormatOptions], list[Row]]
 
     def __call__(
-        self, record: Preference | Problem, options: FormatOptions | None = None
+        self, record: Preference | Labelled | Problem, options: FormatOptions | None = None
     ) -> list[Row]:
         """The rows of one record, each with an `id`; raises Rejected if it can give none."""
         return self.function(record, options or FormatOptions())
@@ -77,7 +77,7 @@ class Conversion:
 
 
 def convert(
-    records: Iterable[Preference] | Iterable[Problem],
+    records: Iterable[Preference | Labelled] | Iterable[Problem],
     name: str,
     options: FormatOptions | None = None,
     *,
@@ -140,13 +140,20 @@ def _check_sides(preference: Preference) -> None:
 
 
 def _question(preference: Preference, options: FormatOptions) -> list[dict[str, str]]:
-    return solution_messages(preference.instruction, preference.criteria, system=options.system)
+    return solution_messages(
+        preference.instruction,
+        preference.criteria,
+        system=options.system,
+        history=preference.history,
+    )
 
 
-def _user_text(preference: Preference) -> str:
-    return solution_messages(preference.instruction, preference.criteria, system="none")[0][
-        "content"
-    ]
+def _user_text(preference: Preference | Labelled) -> str:
+    """The question as one text, for the Axolotl types that read no conversation."""
+    if preference.history:
+        raise Rejected("several_turns", preference.id)
+    criteria = "" if isinstance(preference, Labelled) else preference.criteria
+    return solution_messages(preference.instruction, criteria, system="none")[0]["content"]
 
 
 def _both_texts(preference: Preference) -> tuple[str, str]:
@@ -168,12 +175,20 @@ def _orders(preference: Preference, options: FormatOptions) -> list[Letter]:
 
 def _comparison(preference: Preference, letter: Letter) -> Comparison:
     comparison = Comparison(
-        instruction=preference.instruction,
+        instruction=_dialogue(preference),
         code_a=preference.chosen,
         code_b=preference.rejected,
         criteria=preference.criteria,
     )
     return comparison if letter == "A" else comparison.swap()
+
+
+def _dialogue(preference: Preference) -> str:
+    """The instruction, with the turns before it where there are any, as one text."""
+    if not preference.history:
+        return preference.instruction
+    turns = [*preference.history, {"role": "user", "content": preference.instruction}]
+    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content'].strip()}" for turn in turns)
 
 
 def to_pairwise(preference: Preference, options: FormatOptions) -> list[Row]:
@@ -226,8 +241,16 @@ def to_dpo(preference: Preference, options: FormatOptions) -> list[Row]:
     ]
 
 
-def to_kto(preference: Preference, options: FormatOptions) -> list[Row]:
-    """Two rows, one answer each, with a label; the recipe writes the turns around them."""
+def to_kto(preference: Preference | Labelled, options: FormatOptions) -> list[Row]:
+    """Two rows, one answer each, with a label; the recipe writes the turns around them.
+
+    An answer that has its label already, and need not have a counterpart, is one row.
+    """
+    if isinstance(preference, Labelled):
+        if not preference.completion.strip():
+            raise Rejected("empty_completion", preference.id)
+        prompt, label = _user_text(preference), preference.label
+        return [_row("kto", prompt=prompt, completion=preference.completion, label=label)]
     chosen, rejected = _both_texts(preference)
     prompt = _user_text(preference)
     return [
@@ -239,12 +262,14 @@ def to_kto(preference: Preference, options: FormatOptions) -> list[Row]:
 def to_orpo(preference: Preference, options: FormatOptions) -> list[Row]:
     """Two whole conversations that share their question."""
     chosen, rejected = _both_texts(preference)
-    user = {"role": "user", "content": _user_text(preference)}
+    question = solution_messages(
+        preference.instruction, preference.criteria, system="none", history=preference.history
+    )
     return [
         _row(
             "orpo",
-            chosen=[user, assistant_turn(chosen)],
-            rejected=[user, assistant_turn(rejected)],
+            chosen=[*question, assistant_turn(chosen)],
+            rejected=[*question, assistant_turn(rejected)],
         )
     ]
 
@@ -268,6 +293,8 @@ def to_process(preference: Preference, options: FormatOptions) -> list[Row]:
     Source of the rule that labels end at the first fault: Lightman et al. 2023 (PRM800K).
     """
     _check_sides(preference)
+    if preference.language == "markdown" or preference.history:
+        raise Rejected("not_a_program", preference.id)
     good, bad = code_steps(preference.chosen), code_steps(preference.rejected)
     n_before = _common_prefix(good, bad)
     n_behind = _common_prefix(good[n_before:][::-1], bad[n_before:][::-1])

@@ -1,0 +1,231 @@
+"""Preference data as others publish it: rows in the forms of their cards, and what is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.cli.main import app
+from codefavor.errors import DataError
+from codefavor.pairs.published_rows import SHAPES, read_any_rows, read_published
+
+USER = {"role": "user", "content": "Add two numbers."}
+GOOD, BAD = "def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b"
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+# One row a form, each of which says that GOOD is better than BAD.
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "messages with two answers": [
+        {"messages": [USER], "chosen": said(GOOD), "rejected": said(BAD)},
+    ],
+    "prompt with two answers": [
+        {"prompt": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
+        {"prompt": [USER], "chosen": [said(GOOD)], "rejected": [said(BAD)]},
+        # UltraFeedback, binarised: the sides are whole conversations beside the prompt's text.
+        {
+            "prompt": "Add two numbers.",
+            "chosen": [USER, said(GOOD)],
+            "rejected": [USER, said(BAD)],
+            "score_chosen": 8.0,
+        },
+    ],
+    "instruction with two answers": [
+        {"instruction": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
+    ],
+    "question with two answers": [
+        {"system": "", "question": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
+    ],
+    "input with two answers (Themis)": [
+        {"system": "", "input": "Add two numbers.", "chosen": GOOD, "rejected": BAD, "idx": "7"},
+    ],
+    "two conversations": [
+        {"chosen": [USER, said(GOOD)], "rejected": [USER, said(BAD)]},
+        {
+            "chosen": f"\n\nHuman: Add two numbers.\n\nAssistant: {GOOD}",
+            "rejected": f"\n\nHuman: Add two numbers.\n\nAssistant: {BAD}",
+        },
+    ],
+    "two judged responses (HelpSteer3)": [
+        {"context": [USER], "response1": GOOD, "response2": BAD, "overall_preference": -2},
+        {"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": 1},
+    ],
+    "scored completions (UltraFeedback)": [
+        {
+            "instruction": "Add two numbers.",
+            "completions": [
+                {"response": BAD, "overall_score": 2.0},
+                {"response": GOOD, "overall_score": 9.0},
+            ],
+        },
+    ],
+    "ranked answers (Nectar)": [
+        {
+            "prompt": "Add two numbers.",
+            "answers": [{"answer": GOOD, "rank": 1}, {"answer": BAD, "rank": 7}],
+        },
+    ],
+    "sampled programs with pass rates (AceCode)": [
+        {
+            "question": "Add two numbers.",
+            "test_cases": ["assert add(1, 2) == 3"],
+            "inferences": [
+                {"completion": BAD, "pass_rate": 0.25, "model_name": "m"},
+                {"completion": GOOD, "pass_rate": 1.0, "model_name": "m"},
+            ],
+        },
+    ],
+}
+# Forms whose answers stand in rows of their own.
+GROUPED = {
+    "labelled answers (KTO)": [
+        {"prompt": "Add two numbers.", "completion": GOOD, "label": True},
+        {"prompt": "Add two numbers.", "completion": BAD, "label": False},
+    ],
+    "rated responses (HelpSteer)": [
+        {"prompt": "Add two numbers.", "response": BAD, "helpfulness": 1, "correctness": 0},
+        {"prompt": "Add two numbers.", "response": GOOD, "helpfulness": 4, "correctness": 4},
+    ],
+}
+
+
+def numbered(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return [(f"rows:{n}", row) for n, row in enumerate(rows, start=1)]
+
+
+def test_every_form_has_a_row_here() -> None:
+    assert {shape.name for shape in SHAPES} == {*ROWS, *GROUPED, "codefavor"}
+
+
+@pytest.mark.parametrize(
+    ("form", "rows"),
+    [(form, [row]) for form, rows in ROWS.items() for row in rows] + list(GROUPED.items()),
+)
+def test_a_form_is_known_by_its_columns_and_read(form: str, rows: list[dict[str, Any]]) -> None:
+    reading = read_published(numbered(rows), source="set")
+    assert dict(reading.shapes) == {form: len(rows)}
+    (pair,) = reading.preferences
+    assert (pair.instruction, pair.history) == ("Add two numbers.", ())
+    assert (pair.chosen, pair.rejected, pair.language) == (GOOD, BAD, "markdown")
+    assert (pair.source, pair.meta["read_as"]) == ("set", form)
+    assert not reading.rejected
+
+
+def test_sides_that_are_one_fenced_block_are_programs() -> None:
+    row = {"prompt": "Add.", "chosen": fenced(GOOD), "rejected": fenced(BAD)}
+    (pair,) = read_published(numbered([row])).preferences
+    assert (pair.chosen.strip(), pair.rejected.strip(), pair.language) == (GOOD, BAD, "python")
+
+
+def test_prose_around_a_program_stays() -> None:
+    row = {"prompt": "Add.", "chosen": f"Sure:\n{fenced(GOOD)}", "rejected": fenced(BAD)}
+    (pair,) = read_published(numbered([row])).preferences
+    assert (pair.chosen, pair.rejected) == (row["chosen"], row["rejected"])
+    assert pair.language == "markdown"
+
+
+def test_earlier_turns_and_a_system_message_are_history() -> None:
+    before = [
+        {"role": "system", "content": "Be terse."},
+        {"role": "user", "content": "Hi"},
+        said("Hello"),
+    ]
+    row = {"prompt": [*before, USER], "chosen": GOOD, "rejected": BAD}
+    (pair,) = read_published(numbered([row])).preferences
+    assert (list(pair.history), pair.instruction) == (before, "Add two numbers.")
+
+
+def test_answers_pair_best_with_worst_and_ties_are_counted() -> None:
+    answers = [("a", 3.0), ("b", 1.0), ("c", 5.0), ("d", 3.0)]
+    scored = [{"response": text, "overall_score": score} for text, score in answers]
+    tied = [{"response": text, "overall_score": 2.0} for text in "xy"]
+    rows = [
+        {"instruction": "One?", "completions": scored},
+        {"instruction": "Two?", "completions": tied},
+        {"instruction": "Three?", "completions": tied[:1]},
+    ]
+    reading = read_published(numbered(rows))
+    assert [(p.chosen, p.rejected) for p in reading.preferences] == [("c", "b")]
+    assert dict(reading.rejected) == {"equal_scores": 1, "one_answer": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"chosen": [USER, said("a")], "rejected": [said("x"), said("b")]}, "prompts_differ"),
+        ({"chosen": "a", "rejected": "b"}, "no_prompt"),
+        ({"prompt": [USER, said("x")], "chosen": "a", "rejected": "b"}, "no_question"),
+        (
+            {"context": [USER], "response1": "a", "response2": "b", "overall_preference": 0},
+            "equal_scores",
+        ),
+    ],
+)
+def test_a_row_that_gives_no_pair_is_counted(row: dict[str, Any], reason: str) -> None:
+    reading = read_published(numbered([row]))
+    assert (reading.preferences, dict(reading.rejected)) == ([], {reason: 1})
+
+
+def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(DataError, match=r"rows:1: the columns text, winner .*(?s:.)*HelpSteer3"):
+        read_published(numbered([{"text": "a", "winner": 1}]))
+
+
+def test_a_bad_value_names_its_line() -> None:
+    rows = [{"prompt": "p", "completion": "c", "label": "maybe"}]
+    with pytest.raises(DataError, match="rows:1: .*label is 'maybe'"):
+        read_published(numbered(rows))
+
+
+def test_json_lists_and_parquet_are_read(tmp_path: Path) -> None:
+    rows = ROWS["prompt with two answers"][:1]
+    as_list = tmp_path / "rows.json"
+    as_list.write_text(json.dumps(rows))
+    assert [row for _, row in read_any_rows(as_list)] == rows
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    assert [row for _, row in read_any_rows(tmp_path / "rows.parquet")] == rows
+
+
+def converted(tmp_path: Path, rows: list[dict[str, Any]], form: str) -> tuple[list[Any], str]:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(app, ["convert", str(source), "--format", form, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in out.read_text().splitlines()], result.output
+
+
+def test_convert_says_how_it_read_and_keeps_the_reply(tmp_path: Path) -> None:
+    reply = f"Sure:\n{fenced(GOOD)}\nDone."
+    row = {"prompt": [USER], "chosen": [said(reply)], "rejected": [said(BAD)]}
+    (made,), output = converted(tmp_path, [row], "dpo")
+    assert (made["chosen"]["content"], made["rejected"]["content"]) == (reply, BAD)
+    assert made["messages"][-1] == USER
+    assert "1 rows read as prompt with two answers" in output
+    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
+    assert manifest["read_as"] == {"prompt with two answers": 1}
+
+
+def test_labelled_answers_train_kto_without_a_counterpart(tmp_path: Path) -> None:
+    rows = [*GROUPED["labelled answers (KTO)"], {"prompt": "Q?", "completion": "y", "label": True}]
+    made, _ = converted(tmp_path, rows, "kto")
+    assert sorted((row["completion"], row["label"]) for row in made) == [
+        (GOOD, True),
+        (BAD, False),
+        ("y", True),
+    ]
+    made, output = converted(tmp_path, rows, "dpo")
+    assert len(made) == 1 and "answers_of_one_label 1" in output

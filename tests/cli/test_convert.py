@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from codefavor.cli import convert as verb
 from codefavor.errors import ConfigError, DataError
+from codefavor.pairs.split import split_of
 from tests.training.words import save_word_tokenizer
 
 SHORT = {"id": "short", "instruction": "Add.", "chosen": "a + b", "rejected": "a - b"}
@@ -123,3 +124,22 @@ def test_a_sample_is_drawn_by_the_seed_and_lies_within_a_larger_one(pairs):
     first = drawn(10, 0)
     pairs.write_text("".join(json.dumps(row) + "\n" for row in lines[::-1]))
     assert drawn(10, 0) == first
+
+
+def test_grpo_takes_problems_of_the_training_split_alone(tmp_path):
+    rows = [
+        {"id": f"p{n}", "instruction": "Add.", "tests": "assert f(1) == 2", "entry_point": "f"}
+        for n in range(40)
+    ]
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(
+        "".join(json.dumps(row | {"instruction": f"Add {n}."}) + "\n" for n, row in enumerate(rows))
+    )
+    train = {f"Add {n}." for n in range(40) if split_of(f"p{n}") == "train"}
+    made, manifest, result = convert(problems, form="grpo")
+    assert {row["prompt"][-1]["content"] for row in made} == train
+    assert 0 < len(made) < 40
+    assert manifest["rejected"] == {"other_split": 40 - len(made)}
+    assert "other_split" in result.output
+    everything, manifest, _ = convert(problems, "--split", "all", form="grpo")
+    assert len(everything) == 40 and manifest["split"] == "all"

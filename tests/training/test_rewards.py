@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codefavor.errors import SandboxError
+from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution
 from codefavor.training import rewards
 
@@ -53,3 +53,49 @@ def test_a_failed_sandbox_is_an_error_not_a_reward(monkeypatch):
     monkeypatch.setattr(rewards, "_runner", runner)
     with pytest.raises(SandboxError, match="worker gone"):
         rewards.passes_tests([REPLIES["right"]], **columns(1))
+
+
+GOOD = REPLIES["right"]
+LONG_DRAFT = (
+    "```python\ndef double(x):\n    # " + "too long a thought " * 9 + "\n    return x + 1\n```"
+)
+PARTS = [{"role": "assistant", "content": [{"type": "text", "text": GOOD}]}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reward"),
+    [
+        (f"<think>\n{LONG_DRAFT}\n</think>\n{GOOD}", 1.0),
+        (f"<think>\n{GOOD}\n</think>\nI do not know.", 0.0),
+        (f"<think>\n{GOOD}", 0.0),
+        (f"<|channel|>analysis<|message|>{LONG_DRAFT}<|channel|>final<|message|>{GOOD}", 1.0),
+        (f"First:\n{LONG_DRAFT}\nNo, rather:\n{GOOD}", 1.0),
+        (
+            f"{GOOD}\nUse it so:\n```python\nprint(double(2), double(3), double(4), 'x' * 99)\n```",
+            1.0,
+        ),
+        (PARTS, 1.0),
+    ],
+    ids=["think", "no answer", "never ends", "channel", "corrected", "example", "parts"],
+)
+def test_the_final_answer_is_what_counts(reply, reward):
+    assert rewards.passes_tests([reply], **columns(1)) == [reward]
+
+
+def test_content_that_cannot_be_read_is_an_error():
+    image = [{"role": "assistant", "content": [{"type": "image"}]}]
+    with pytest.raises(ConfigError, match="neither text nor messages"):
+        rewards.passes_tests([image], **columns(1))
+
+
+def test_what_does_not_run_to_its_end_is_not_runnable():
+    programs = [
+        "def double(x):\n    while True: pass",
+        "import sys\ndef double(x):\n    sys.exit(0)",
+        "import sys\nsys.exit(0)\ndef double(x): return 2 * x",
+        "import os\ndef double(x):\n    os._exit(0)",
+        "def double(x):\n    raise ValueError",
+    ]
+    replies = [f"```python\n{code}\n```" for code in programs]
+    assert rewards.is_runnable(replies, **columns(len(replies))) == [0.0] * len(replies)
+    assert rewards.fraction_passed(replies, **columns(len(replies))) == [0.0] * len(replies)

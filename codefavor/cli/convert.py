@@ -50,10 +50,7 @@ _MAX_LISTED = 20
 def command(
     inputs: Annotated[
         list[Path],
-        typer.Argument(
-            help="JSONL, JSON or Parquet of preferences in any published form (prompt, chosen, "
-            "rejected; conversations; scored or labelled answers); for grpo, JSONL of problems."
-        ),
+        typer.Argument(help="Preferences in any published form; for grpo, JSONL of problems."),
     ],
     format_name: Annotated[
         str, typer.Option("--format", help=f"One of: {', '.join(sorted(FORMATS))}.")
@@ -91,15 +88,15 @@ def command(
         str, typer.Option(help="Longer rows: 'drop' whole pairs, or 'keep'; both list them.")
     ] = "",
 ) -> None:
-    """Write the rows of one training format, and beside them a manifest of how they were made."""
+    """Write the rows of one training format, and beside them a manifest of how they were made.
+
+    Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
+    texts or messages; conversations; labelled (KTO), scored or ranked answers.
+    """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
-    options = FormatOptions(
-        order=cast("Literal['both', 'random']", _one_of("--order", order, ("both", "random"))),
-        system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
-        seed=seed,
-    )
+    options = _options(order, system, seed)
     split = _one_of("--split", split, (*SPLITS, "all"))
     result, read_as = _convert(inputs, format_name, options, curriculum, sample, split)
     manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result) | read_as
@@ -108,10 +105,22 @@ def command(
     if tokenizer:
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
         manifest |= measured
+    _write(out, rows, result, manifest)
+
+
+def _options(order: str, system: str, seed: int) -> FormatOptions:
+    return FormatOptions(
+        order=cast("Literal['both', 'random']", _one_of("--order", order, ("both", "random"))),
+        system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
+        seed=seed,
+    )
+
+
+def _write(out: Path, rows: Sequence[Row], result: Conversion, manifest: Row) -> None:
     write_rows(out, rows)
     write_text(manifest_path(out), [canonical_json(manifest | {"n_rows": len(rows)}) + "\n"])
     typer.echo(
-        f"{format_name}: {len(rows)} rows from {result.n_records} records "
+        f"{manifest['format']}: {len(rows)} rows from {result.n_records} records "
         f"({_counts(dict(result.rejected))}, {result.n_duplicates} duplicate rows) -> {out}"
     )
 

@@ -11,11 +11,14 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli import convert
 from codefavor.cli.recipe_tools import card_of_this_machine, estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
 from codefavor.errors import ConfigError
-from codefavor.records import Row
+from codefavor.pairs.published_rows import read_any_rows
+from codefavor.records import Row, content_id, file_sha256
 from codefavor.training.estimate import GIB
+from codefavor.training.formats import get_format
 from codefavor.training.launch import TrainingRun, launch
 from codefavor.training.plan import (
     TrainingPlan,
@@ -26,6 +29,7 @@ from codefavor.training.plan import (
 from codefavor.training.recipes import find_recipes, load_yaml, parse_value
 from codefavor.training.training_health import health_warnings
 
+_CONVERT = "codefavor convert "
 _SHOWN = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy", "reward")
 
 
@@ -39,7 +43,10 @@ def command(
         list[str] | None,
         typer.Option(help="Put a layer on top, as in --layer hardware/any for a CPU."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Train on this file instead.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Train on this file instead: rows as convert writes or reads them."),
+    ] = None,
     gpus: Annotated[int | None, typer.Option(help="0 for the CPU; default: all there are.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", "--overwrite", help="Empty the output folder first.")
@@ -54,6 +61,8 @@ def command(
     """Train a recipe to its end; the same command after a kill goes on where it was."""
     path = resolve(recipe)
     overrides = read_overrides(settings or [], layer or [])
+    if data is not None:
+        data = rows_for(path, data)
     plan = plan_training(path, overrides=overrides, data=data, gpus=gpus)
     if dry_run:
         typer.echo(shlex.join(training_command(plan)))
@@ -70,6 +79,30 @@ def command(
         on_metrics=lambda row: follow(followed, row),
     )
     typer.echo(describe(run))
+
+
+def rows_for(recipe: Path, data: Path) -> Path:
+    """The file to train on: `data` if its rows are the recipe's, else what `convert` makes of it.
+
+    The format and the options are those of the `convert` line in the recipe's header; a recipe
+    without one takes its rows as they are.
+    """
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    needs = (line.partition(_CONVERT)[2] for line in lines if line.startswith("# Needs:"))
+    words = shlex.split(next(filter(None, needs), ""))
+    if "--format" not in words:
+        return data
+    form = get_format(words[words.index("--format") + 1])
+    _, first = next(read_any_rows(data))
+    if {name: type(value) for name, value in first.items() if name != "id"} == form.columns:
+        return data
+    options = words[words.index("--format") : words.index("--out")]
+    name = content_id(file_sha256(data), options)[:12]
+    out = Path("outputs/data") / f"{data.stem}-{form.name}-{name}.jsonl"
+    convert_app = typer.Typer()
+    convert_app.command()(convert.command)
+    convert_app([str(data), *options, "--out", str(out)], standalone_mode=False)
+    return out
 
 
 def check_before(plan: TrainingPlan) -> None:

@@ -184,7 +184,7 @@ def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
 
 def test_a_bad_value_names_its_line() -> None:
     rows = [{"prompt": "p", "completion": "c", "label": "maybe"}]
-    with pytest.raises(DataError, match="rows:1: .*label is 'maybe'"):
+    with pytest.raises(DataError, match=r"rows:1: .*label is 'maybe'"):
         read_published(numbered(rows))
 
 

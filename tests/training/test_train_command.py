@@ -9,7 +9,7 @@ import pytest
 
 from codefavor.cli.recipe_tools import estimate_recipe
 from codefavor.cli.recipes import diff, list_recipes, resolve
-from codefavor.cli.train import check_memory, follow, read_overrides
+from codefavor.cli.train import check_memory, follow, read_overrides, rows_for
 from codefavor.errors import ConfigError
 from codefavor.training.plan import plan_training
 from codefavor.training.recipes import load_yaml
@@ -96,3 +96,16 @@ def test_a_health_warning_is_reported_once_while_following(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert sum(line.startswith("warning: the loss rises") for line in lines) == 1
     assert sum(line.startswith("step ") for line in lines) == 20
+
+
+def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "prefs.jsonl"
+    data.write_text(json.dumps({"prompt": "Add.", "chosen": "a", "rejected": "b"}) + "\n")
+    made = rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", data)
+    (row,) = map(json.loads, made.read_text().splitlines())
+    assert (row["chosen"]["content"], row["rejected"]["content"]) == ("a", "b")
+    assert "read as prompt with two answers" in capsys.readouterr().err
+    assert rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", made) == made
+    judge = rows_for(RECIPES / "smollm2-135m" / "pairwise.yaml", data)
+    assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]

@@ -58,7 +58,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "rank samples.jsonl --problems humaneval+ --model reward:FOLDER --out ranked.jsonl",
         "rank drafts.jsonl --method best-of-n --keep 1 --model execution --out best.jsonl",
     ),
-    "report demo": ("report demo outputs/demo/report.json --out report.html",),
+    "report demo": ("report demo outputs/demo --out report.html",),
     "report data": ("report data pairs.jsonl --out pairs.html",),
     "report leaderboard": ("report leaderboard results/a.json results/b.json --out board.html",),
     "cache list": ("cache list",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import data_folder
-from codefavor.cli.report_demo import demo
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
 from codefavor.records import Row, write_text
 from codefavor.reports.data_browser import render_data_report
+from codefavor.reports.demo_report import build_report, demo_html, summary
 from codefavor.reports.leaderboard import (
     entry_of,
     read_costs,
@@ -30,9 +31,23 @@ from codefavor.reports.leaderboard_page import leaderboard_html
 from codefavor.result_file import read_result, rows_path
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
-app.command()(demo)
 
 Out = Annotated[Path, typer.Option("--out", help="HTML file to write (whole or not at all).")]
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `codefavor demo`.")],
+    out: Annotated[Path, typer.Option("--out", help="HTML file; report.json goes beside it.")],
+) -> None:
+    """The result of a demo run: accuracy, data, training, and the browser of pairs."""
+    report = build_report(run)
+    page = demo_html(report)
+    write_text(out.with_name("report.json"), [json.dumps(report, indent=1)])
+    write_text(out, [page])
+    for line in summary(report):
+        typer.echo(line)
+    typer.echo(str(out.resolve()))
 
 
 @app.command()

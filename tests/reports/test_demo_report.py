@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from codefavor.errors import DataError
+from codefavor.reports.demo_report import demo_html
 from codefavor.reports.pair_view import compare_lines, script_json
-from codefavor.reports.report import render_demo_report
 from tests.reports.synthetic_report import make_report
 
 ATTACK = "x = '</script><script>alert(1)</script><img src=y onerror=alert(2)>' # <!-- \u2028 &lt;"
@@ -55,7 +54,7 @@ def squeeze(text: str) -> str:
 
 
 def test_first_screen_states_gain_interval_and_n() -> None:
-    text = squeeze(Page(render_demo_report(make_report())).text)
+    text = squeeze(Page(demo_html(make_report())).text)
     assert "The trained judge is right 8.7 points more often than the best untrained one." in text
     assert "interval of the gain +3.1 to +14.2 points" in text
     assert "n = 412 pairs of 84 problems" in text
@@ -76,7 +75,7 @@ def test_headline_claims_no_more_than_the_interval(
 ) -> None:
     report = make_report(n_items=1)
     report["headline"] |= {"gain": gain, "low": low, "high": high}
-    assert words in squeeze(Page(render_demo_report(report)).text)
+    assert words in squeeze(Page(demo_html(report)).text)
 
 
 def test_programs_with_markup_are_shown_and_never_run() -> None:
@@ -85,8 +84,8 @@ def test_programs_with_markup_are_shown_and_never_run() -> None:
         report["items"][1][name] = ATTACK
     report["title"] = report["systems"][0]["name"] = report["checks"][0]["detail"] = ATTACK
     report["settings"]["note"] = ATTACK
-    page = Page(render_demo_report(report))
-    expected = Page(render_demo_report(plain))
+    page = Page(demo_html(report))
+    expected = Page(demo_html(plain))
     assert len(page.scripts) == len(expected.scripts)
     assert not [tag for tag, _ in page.tags if tag == "img"]
     item = page.pairs()["items"][1]
@@ -96,7 +95,7 @@ def test_programs_with_markup_are_shown_and_never_run() -> None:
 
 
 def test_the_file_loads_nothing_from_elsewhere() -> None:
-    text = render_demo_report(make_report(n_items=2))
+    text = demo_html(make_report(n_items=2))
     page = Page(text)
     for tag, attributes in page.tags:
         for name in ("src", "href", "action", "data"):
@@ -106,33 +105,9 @@ def test_the_file_loads_nothing_from_elsewhere() -> None:
 
 
 def test_every_image_has_a_text_or_is_hidden_from_readers() -> None:
-    for found in re.findall(r"<svg[^>]*>(?:<title>)?", render_demo_report(make_report())):
+    for found in re.findall(r"<svg[^>]*>(?:<title>)?", demo_html(make_report())):
         named = found.endswith("<title>")
         assert named or "aria-hidden" in found or 'class="mark' in found, found
-
-
-def test_missing_parts_are_said_and_not_invented() -> None:
-    report = make_report(n_items=0)
-    bare = {key: report[key] for key in ("title", "created", "headline", "items")}
-    bare["systems"] = [{"name": "alone", "kind": "untrained"}]
-    text = squeeze(Page(render_demo_report(bare)).text)
-    assert "Nothing was trained." in text
-    assert "not measured" in text
-    assert "CodePrefBench" not in text
-
-
-def test_a_report_without_a_required_key_names_it() -> None:
-    report = make_report(n_items=1)
-    del report["systems"]
-    with pytest.raises(DataError, match="'systems'"):
-        render_demo_report(report)
-
-
-def test_an_item_without_its_program_is_named() -> None:
-    report = make_report(n_items=2)
-    report["items"][1]["rejected"] = None
-    with pytest.raises(DataError, match="item 2 of the report needs the text 'rejected'"):
-        render_demo_report(report)
 
 
 def test_compare_lines_marks_only_what_differs() -> None:

@@ -7,7 +7,7 @@ import builtins
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -284,8 +284,3 @@ ATTACKS: dict[str, Attack] = {
         ),
     )
 }
-
-
-def attack_names() -> Sequence[str]:
-    """All names, in the order of the report."""
-    return list(ATTACKS)

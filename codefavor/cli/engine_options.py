@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
+from typer import Option
 
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
@@ -38,81 +39,26 @@ from codefavor.records import Row
 from codefavor.sources.locate import DATA_VARIABLE
 
 _BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
-BackendFlag = Annotated[
-    str,
-    typer.Option(
-        "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
-    ),
-]
-BackendOptions = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="An option of the backend as name=value (value as JSON)."),
-]
-CaBundle = Annotated[
-    Path | None,
-    typer.Option(
-        help="PEM file of the authorities to trust (left out: the system's, or SSL_CERT_FILE)."
-    ),
-]
-ClientCert = Annotated[
-    Path | None, typer.Option(help="PEM file of the certificate that the server asks for.")
-]
-ClientKey = Annotated[Path | None, typer.Option(help="Its key, if that is in a file of its own.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Most requests in flight.")]
-RequestsPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-InputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-OutputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-MaxPause = Annotated[
-    float,
-    typer.Option(min=0, help="Longest pause in seconds that a server may ask for (else: stop)."),
-]
-BudgetUsd = Annotated[
-    float | None, typer.Option(min=0, help="Stop before spending more than this.")
-]
-BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Stop before using more than this.")]
-Prices = Annotated[Path | None, typer.Option(help="Price file of your own, on top of the table.")]
+# What single commands have too.
 Cache = Annotated[
-    Path | None,
-    typer.Option(help="File of cached responses that runs share [~/.cache/codefavor]."),
+    Path | None, Option(help="File of cached responses that runs share [~/.cache/codefavor].")
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Share no cached responses with other runs.")
-]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Run again what failed.")]
 RerunChanged = Annotated[
-    bool, typer.Option("--rerun-changed", help="Run rows again that were edited since they ended.")
+    bool, Option("--rerun-changed", help="Run rows again that were edited since they ended.")
 ]
-Fresh = Annotated[
-    bool,
-    typer.Option(
-        "--fresh",
-        "--overwrite",
-        help="Start anew: forget this output, ask again whatever is cached.",
-    ),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn by the seed.")]
+Limit = Annotated[int | None, Option(min=1, help="Only the first so many rows.")]
+Sample = Annotated[int | None, Option(min=1, help="Only so many rows, drawn by the seed.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Ask nothing: prompts and forecast.")]
 SandboxLevel = Annotated[
-    str,
-    typer.Option("--sandbox-level", "--level", help="Least isolation accepted: L3, L2 or L1."),
+    str, Option("--sandbox-level", "--level", help="Least isolation accepted: L3, L2 or L1.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing: prompts and forecast.")]
-Batch = Annotated[
-    bool, typer.Option("--batch", help="Through the batch interface: cheaper, within a day.")
-]
-BatchOptions = Annotated[
-    list[str] | None,
-    typer.Option("--batch-set", help="An option of the batch service as name=value."),
-]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Submit or collect what is ready, then return.")
-]
-MaxErrorRate = Annotated[
-    float,
-    typer.Option(
-        min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never stops for that."
-    ),
-]
+Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
+Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]
+Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
+Seed = Annotated[int, Option(help="Draws what is drawn.")]
+Temperature = Annotated[float, Option(help="0 takes the likeliest token always.")]
+TopP = Annotated[float, Option(help="Share of the probability that is drawn from.")]
+MaxTokens = Annotated[int, Option(help="Most tokens of one answer.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,27 +67,64 @@ class AskingFlags:
 
     PANEL: ClassVar[str] = "Requests and cost"
 
-    backend_options: BackendOptions = None
-    ca_bundle: CaBundle = None
-    client_cert: ClientCert = None
-    client_key: ClientKey = None
-    concurrency: Concurrency = 64
-    requests_per_min: RequestsPerMin = None
-    input_tokens_per_min: InputTokensPerMin = None
-    output_tokens_per_min: OutputTokensPerMin = None
-    max_pause: MaxPause = Limits.max_pause_s
-    budget_usd: BudgetUsd = None
-    budget_tokens: BudgetTokens = None
-    prices: Prices = None
+    backend_options: Annotated[
+        list[str] | None,
+        Option("--set", help="An option of the backend as name=value (value as JSON)."),
+    ] = None
+    ca_bundle: Annotated[
+        Path | None,
+        Option(help="PEM of the authorities to trust (else: the system's, or SSL_CERT_FILE)."),
+    ] = None
+    client_cert: Annotated[
+        Path | None, Option(help="PEM file of the certificate that the server asks for.")
+    ] = None
+    client_key: Annotated[Path | None, Option(help="Its key, if that is in a file of its own.")] = (
+        None
+    )
+    concurrency: Annotated[int, Option(min=1, help="Most requests in flight.")] = 64
+    requests_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    input_tokens_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    output_tokens_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    max_pause: Annotated[
+        float,
+        Option(min=0, help="Longest pause in seconds a server may ask for (else: stop)."),
+    ] = Limits.max_pause_s
+    budget_usd: Annotated[
+        float | None, Option(min=0, help="Stop before spending more than this.")
+    ] = None
+    budget_tokens: Annotated[
+        int | None, Option(min=0, help="Stop before using more than this.")
+    ] = None
+    prices: Annotated[Path | None, Option(help="Price file of your own, on top of the table.")] = (
+        None
+    )
     cache: Cache = None
-    no_cache: NoCache = False
-    fresh: Fresh = False
-    retry_errors: RetryErrors = False
+    no_cache: Annotated[
+        bool, Option("--no-cache", help="Share no cached responses with other runs.")
+    ] = False
+    fresh: Annotated[
+        bool,
+        Option(
+            "--fresh",
+            "--overwrite",
+            help="Start anew: forget this output, ask again whatever is cached.",
+        ),
+    ] = False
+    retry_errors: Annotated[bool, Option("--retry-errors", help="Run again what failed.")] = False
     rerun_changed: RerunChanged = False
-    max_error_rate: MaxErrorRate = 0.5
-    batch: Batch = False
-    batch_options: BatchOptions = None
-    no_wait: NoWait = False
+    max_error_rate: Annotated[
+        float,
+        Option(min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never does."),
+    ] = 0.5
+    batch: Annotated[
+        bool, Option("--batch", help="Through the batch interface: cheaper, within a day.")
+    ] = False
+    batch_options: Annotated[
+        list[str] | None, Option("--batch-set", help="An option of the batch service: name=value.")
+    ] = None
+    no_wait: Annotated[
+        bool, Option("--no-wait", help="Submit or collect what is ready, then return.")
+    ] = False
 
     def options_of_backend(self) -> dict[str, Any]:
         """What --set and the flags for certificates say."""
@@ -241,7 +224,12 @@ class AskingFlags:
 class EngineFlags(AskingFlags):
     """The shared flags of a command that names its backend."""
 
-    backend: BackendFlag
+    backend: Annotated[
+        str,
+        Option(
+            "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
+        ),
+    ]
 
     def forecast(
         self,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from codefavor.cli import pair_checks, pair_overlap
-from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.cli.engine_options import Problems, SandboxLevel, Seed, data_folder
 from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
 from codefavor.journal import ok_rows
@@ -26,9 +26,6 @@ app.command()(pair_checks.audit)
 app.command()(pair_checks.balance)
 app.command()(pair_overlap.dedup)
 app.command("decontaminate")(pair_overlap.decontaminate_command)
-
-Problems = Annotated[str, typer.Option("--problems", help="starter, humaneval, ... or a JSONL.")]
-Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
 
 
 @app.command()

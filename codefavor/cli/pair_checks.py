@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from codefavor.audits.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
+from codefavor.cli.engine_options import Pairs, Seed
 from codefavor.pairs.balance import shorter_accuracy
 from codefavor.records import Preference, read_records, write_rows, write_text
-
-Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
-Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
-MaxPairs = Annotated[int, typer.Option(help="Most pairs the classifiers see (a sample of more).")]
 
 
 def audit(
     pairs: Pairs,
-    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
-    max_pairs: MaxPairs = 4000,
+    out: Annotated[Path | None, Option(help="JSON to write.")] = None,
+    max_pairs: Annotated[
+        int, Option(help="Most pairs the classifiers see (of more, a sample).")
+    ] = (4000),
     seed: Seed = 0,
     fail_above: Annotated[
         float | None,
-        typer.Option(help="Exit with 1 if a classifier's accuracy is surely above this share."),
+        Option(help="Exit with 1 if a classifier's accuracy is surely above this share."),
     ] = None,
 ) -> None:
     """How much of the label trivial classifiers recover, as the pairs are and as balanced.
@@ -65,7 +65,7 @@ def _print_audit(plain: Audit, balanced: Audit | None) -> None:
 
 def balance(
     pairs: Pairs,
-    out: Annotated[Path, typer.Option(help="JSONL of the pairs that are kept.")],
+    out: Annotated[Path, Option(help="JSONL of the pairs that are kept.")],
     seed: Seed = 0,
 ) -> None:
     """Drop pairs until the chosen program is longer as often as shorter, by source and level."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
@@ -28,48 +28,46 @@ from codefavor.synthesis.verify import Verifier, parse_ways
 class PairFlags:
     """How to ask for pairs and how to check them; `expanded` makes options of the fields."""
 
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token always.")] = 0.7
-    top_p: Annotated[float, typer.Option(help="Share of the probability drawn from.")] = 0.95
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of one answer.")] = 2048
-    seed: Annotated[int, typer.Option(help="Draws follow from it and the row.")] = 0
+    temperature: flags.Temperature = 0.7
+    top_p: flags.TopP = 0.95
+    max_tokens: flags.MaxTokens = 2048
+    seed: flags.Seed = 0
     answer_format: Annotated[
         str,
-        typer.Option(
-            "--format", help="json (by schema), sections (tagged), or auto: json if it can."
-        ),
+        Option("--format", help="json (by schema), sections (tagged), or auto: json if it can."),
     ] = "auto"
-    comments: Annotated[
-        str, typer.Option(help="strip (from both programs, or neither) or keep.")
-    ] = "strip"
-    names: Annotated[
-        str, typer.Option(help="neutral (no name tells the side) or keep; Python only.")
-    ] = "neutral"
+    comments: Annotated[str, Option(help="strip (from both programs, or neither) or keep.")] = (
+        "strip"
+    )
+    names: Annotated[str, Option(help="neutral (no name tells the side) or keep; Python only.")] = (
+        "neutral"
+    )
     verify: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="static, evidence (tests, instruction counts, Bandit), tests (asks the teacher "
             "for some), judge (asked blind in both orders). Several add up (default: evidence)."
         ),
     ] = None
     margin: Annotated[
-        float, typer.Option(help="Efficiency: times more instructions of the rejected program.")
+        float, Option(help="Efficiency: times more instructions of the rejected program.")
     ] = 1.1
     judge_backend: Annotated[
         str,
-        typer.Option(
+        Option(
             "--judge-model",
             "--judge-backend",
             help="KIND:NAME of the judge (default: the teacher); a budget counts for each.",
         ),
     ] = ""
     judge_options: Annotated[
-        list[str] | None, typer.Option("--judge-set", help="An option of the judge's backend.")
+        list[str] | None, Option("--judge-set", help="An option of the judge's backend.")
     ] = None
     sandbox_level: flags.SandboxLevel = "L2"
-    workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0
+    workers: flags.Workers = 0
     balance: Annotated[
         bool,
-        typer.Option("--balance", help="Write only pairs whose lengths give nothing away."),
+        Option("--balance", help="Write only pairs whose lengths give nothing away."),
     ] = False
     limit: flags.Limit = None
     sample: flags.Sample = None

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from codefavor.audits.contamination_report import (
     USUAL,
     benchmark_texts,
     table_rows,
 )
-from codefavor.cli.engine_options import data_folder
+from codefavor.cli.engine_options import Pairs, Seed, data_folder
 from codefavor.errors import DataError
 from codefavor.pairs.contamination import Text
 from codefavor.pairs.decontamination import Decontamination, Limits, decontaminate
@@ -22,18 +23,16 @@ from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference, read_records, write_rows, write_text
 from codefavor.reports.contamination_page import contamination_html
 
-Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
-
 
 def dedup(
     pairs: Pairs,
-    out: Annotated[Path, typer.Option(help="JSONL of the pairs that stay.")],
+    out: Annotated[Path, Option(help="JSONL of the pairs that stay.")],
     near: Annotated[
-        float, typer.Option(help="Share of token runs in common from which two pairs are one.")
+        float, Option(help="Share of token runs in common from which two pairs are one.")
     ] = 0.8,
-    exact_only: Annotated[bool, typer.Option(help="Drop exact copies only.")] = False,
-    removed: Annotated[Path | None, typer.Option(help="JSONL of what went, and for what.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the hash functions.")] = 0,
+    exact_only: Annotated[bool, Option(help="Drop exact copies only.")] = False,
+    removed: Annotated[Path | None, Option(help="JSONL of what went, and for what.")] = None,
+    seed: Seed = 0,
 ) -> None:
     """Keep each pair once: of exact and near copies (MinHash) the first stays.
 
@@ -52,21 +51,21 @@ def dedup(
 
 def decontaminate_command(
     pairs: Pairs,
-    out: Annotated[Path | None, typer.Option(help="JSONL of the rows that stay.")] = None,
+    out: Annotated[Path | None, Option(help="JSONL of the rows that stay.")] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="Benchmark or JSONL; again for more [all that are here]."),
+        Option(help="Benchmark or JSONL; again for more [all that are here]."),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Likeness of programs as written.")] = 80.0,
+    threshold: Annotated[float, Option(help="Likeness of programs as written.")] = 80.0,
     renamed_threshold: Annotated[
-        float, typer.Option(help="Likeness of programs without their own names.")
+        float, Option(help="Likeness of programs without their own names.")
     ] = 95.0,
-    instruction_threshold: Annotated[float, typer.Option(help="Likeness of instructions.")] = 80.0,
-    report: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Page with plots and nearest pairs.")] = None,
+    instruction_threshold: Annotated[float, Option(help="Likeness of instructions.")] = 80.0,
+    report: Annotated[Path | None, Option(help="JSON to write.")] = None,
+    html: Annotated[Path | None, Option(help="Page with plots and nearest pairs.")] = None,
     fail_above: Annotated[
         float | None,
-        typer.Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),
+        Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),
     ] = None,
 ) -> None:
     """Compare every benchmark snippet and instruction with all rows; drop what is too alike.

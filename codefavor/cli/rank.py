@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
+from click import Choice
+from typer import Argument, Option
 
 from codefavor import __version__
 from codefavor.cli.engine_options import (
     AskingFlags,
+    Problems,
+    Seed,
     data_folder,
     fail_without_results,
     summary,
 )
-from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of
@@ -35,28 +39,6 @@ from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.sources.problems import load_problems
 
-Completions = Annotated[
-    Path,
-    typer.Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl."),
-]
-Out = Annotated[Path, typer.Option("--out", help="JSONL to write: completions with their ranks.")]
-Problems = Annotated[
-    str, typer.Option("--problems", help="A known set (starter, humaneval+, ...) or a JSONL file.")
-]
-MethodFlag = Annotated[
-    str,
-    typer.Option(
-        click_type=choice(get_args(Method)),
-        help="tournament: every two meet, n(n-1)/2 games; best-of-n: knock-out, n-1 games. "
-        "A game is asked in both orders.",
-    ),
-]
-Criteria = Annotated[str, typer.Option(help="What makes a program better, in words.")]
-Keep = Annotated[
-    int | None, typer.Option(min=1, help="Write only candidates of these first ranks.")
-]
-Seed = Annotated[int, typer.Option(help="Of judges that draw.")]
-
 # Its help shows the options of the judge that is named with it.
 COMMAND_CLASS = JudgeCommand
 
@@ -64,14 +46,25 @@ COMMAND_CLASS = JudgeCommand
 @expanded
 def command(
     ctx: typer.Context,
-    completions: Completions,
-    out: Out,
+    completions: Annotated[
+        Path, Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl.")
+    ],
+    out: Annotated[Path, Option(help="JSONL to write: completions with their ranks.")],
     judge: JudgeFlags,
     asking: AskingFlags,
     problems: Problems = "starter",
-    method: MethodFlag = "tournament",
-    criteria: Criteria = "",
-    keep: Keep = None,
+    method: Annotated[
+        str,
+        Option(
+            click_type=Choice(get_args(Method)),
+            help="tournament: every two meet, n(n-1)/2 games; best-of-n: knock-out, n-1 games. "
+            "A game is asked in both orders.",
+        ),
+    ] = "tournament",
+    criteria: Annotated[str, Option(help="What makes a program better, in words.")] = "",
+    keep: Annotated[
+        int | None, Option(min=1, help="Write only candidates of these first ranks.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Rank the programs for each problem; the same command after a kill goes on where it was."""

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import RerunChanged, SandboxLevel, data_folder, forget_run
+from codefavor.cli.engine_options import (
+    Problems,
+    RerunChanged,
+    SandboxLevel,
+    Workers,
+    data_folder,
+    forget_run,
+)
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
@@ -29,10 +36,8 @@ def command(
         Path, typer.Argument(help="JSONL of completions, or EvalPlus samples.jsonl.")
     ],
     out: Annotated[Path, typer.Option("--out", help="JSONL to write: completion and execution.")],
-    problems: Annotated[
-        str, typer.Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")
-    ] = "starter",
-    workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0,
+    problems: Problems = "starter",
+    workers: Workers = 0,
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,

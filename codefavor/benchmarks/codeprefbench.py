@@ -9,7 +9,7 @@ mean over both orders (see `metrics`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codefavor.benchmarks.comments import CommentRule, apply_comment_rule
@@ -102,11 +102,6 @@ def _item(task: Row, aspect: str, rule: CommentRule, where: str) -> Row:
         "is_stripped": is_stripped,
         "defect": KNOWN_DEFECTS.get((aspect, task_id), ""),
     }
-
-
-def without_defects(rows: Iterable[Row]) -> list[Row]:
-    """The rows (items, or what the judge made of them) whose label is not known to be wrong."""
-    return [row for row in rows if not row.get("defect")]
 
 
 def averages(metrics: PairMetrics) -> Row:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
-from codefavor.sources.locate import DATA_VARIABLE
+from codefavor.settings import default_cache
 
 _BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
 # What single commands have too.
@@ -270,18 +269,6 @@ def forget_run(journal: Path) -> None:
     """Forget what an earlier run of this output recorded, for --fresh."""
     forget_journal(journal)
     typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
-
-
-def data_folder() -> Path | None:
-    """The folder of public data that CODEFAVOR_DATA names; None means: ask the Hub."""
-    folder = os.environ.get(DATA_VARIABLE)
-    return Path(folder) if folder else None
-
-
-def default_cache() -> Path:
-    """The file of cached responses under $XDG_CACHE_HOME or ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "responses.sqlite"
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

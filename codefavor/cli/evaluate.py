@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast, get_args
 
@@ -17,13 +17,7 @@ from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
-from codefavor.cli.engine_options import (
-    AskingFlags,
-    data_folder,
-    fail_without_results,
-    forget_run,
-    summary,
-)
+from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
@@ -37,10 +31,10 @@ from codefavor.evaluation.suite import (
     rescore_task,
     result_path,
     run_task,
-    with_attacks,
 )
 from codefavor.judges.spec import JudgeSpec
 from codefavor.result_file import rows_path
+from codefavor.settings import data_folder
 from codefavor.text import comma_list
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
@@ -150,7 +144,13 @@ def _tasks(name: str, bench: BenchmarkFlags, protocol: ProtocolFlags) -> list[Ta
     )
     attacks = tuple(ATTACKS) if bench.attack == "all" else comma_list(bench.attack)
     sides = get_args(Side) if bench.attack_side == "both" else (bench.attack_side,)
-    return with_attacks(task, attacks, sides)
+    # The plain run comes first: what an attack changes is measured against it.
+    attacked = [
+        replace(task, attack=attack, attack_side=cast("Side", side))
+        for side in sides
+        for attack in attacks
+    ]
+    return [task, *attacked]
 
 
 def pairs(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from codefavor.cli import pair_checks, pair_overlap
-from codefavor.cli.engine_options import Problems, SandboxLevel, Seed, data_folder
+from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
 from codefavor.journal import ok_rows
@@ -18,6 +18,7 @@ from codefavor.pairs.balance import balance_by_length
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
 from codefavor.records import Preference, Row, read_records, read_rows, write_rows, write_text
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, write_pairs
 

@@ -10,18 +10,15 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from codefavor.audits.contamination_report import (
-    USUAL,
-    benchmark_texts,
-    table_rows,
-)
-from codefavor.cli.engine_options import Pairs, Seed, data_folder
+from codefavor.audits.contamination_report import USUAL, benchmark_texts
+from codefavor.cli.engine_options import Pairs, Seed
 from codefavor.errors import DataError
 from codefavor.pairs.contamination import Text
 from codefavor.pairs.decontamination import Decontamination, Limits, decontaminate
 from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference, read_records, write_rows, write_text
 from codefavor.reports.contamination_page import contamination_html
+from codefavor.settings import data_folder
 
 
 def dedup(
@@ -113,10 +110,12 @@ def _benchmarks(names: list[str] | None) -> tuple[dict[str, list[Text]], dict[st
 
 def _print_found(found: Decontamination) -> None:
     typer.echo(f"{'benchmark':<20}{'snippets':>9}{'short':>7}{'over':>8}{'highest':>9}{'rows':>8}")
-    for row in table_rows(found):
+    for name, nearest in found.nearest.items():
+        highest = f"{nearest[0].similarity:.0f}" if nearest else "-"
+        n_rows = len({one.row_id for one in found.findings if one.benchmark == name})
         typer.echo(
-            f"{row['benchmark']:<20}{row['snippets']:>9}{row['short']:>7}{row['over']:>8}"
-            f"{row['highest']:>9}{row['rows']:>8}"
+            f"{name:<20}{len(nearest):>9}{found.n_short[name]:>7}{found.share_over(name):>8.1%}"
+            f"{highest:>9}{n_rows:>8}"
         )
     kinds = Counter(finding.kind for finding in set(found.findings))
     for kind, n in kinds.most_common():

@@ -12,14 +12,7 @@ from click import Choice
 from typer import Argument, Option
 
 from codefavor import __version__
-from codefavor.cli.engine_options import (
-    AskingFlags,
-    Problems,
-    Seed,
-    data_folder,
-    fail_without_results,
-    summary,
-)
+from codefavor.cli.engine_options import AskingFlags, Problems, Seed, fail_without_results, summary
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
@@ -37,6 +30,7 @@ from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 
 # Its help shows the options of the judge that is named with it.

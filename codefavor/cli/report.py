@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
@@ -29,6 +28,7 @@ from codefavor.reports.leaderboard import (
 from codefavor.reports.leaderboard_charts import CostPoint
 from codefavor.reports.leaderboard_page import leaderboard_html
 from codefavor.result_file import read_result, rows_path
+from codefavor.settings import data_folder
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 

@@ -9,14 +9,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import (
-    Problems,
-    RerunChanged,
-    SandboxLevel,
-    Workers,
-    data_folder,
-    forget_run,
-)
+from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
@@ -28,6 +21,7 @@ from codefavor.scoring.by_tests import (
     score_completions,
     summarize,
 )
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 
 

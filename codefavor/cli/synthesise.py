@@ -15,6 +15,7 @@ from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.records import Row
+from codefavor.settings import data_folder
 from codefavor.sources.instructions import load_instructions
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
@@ -54,7 +55,7 @@ def drafts(
     """Several answers of a model to each problem, for `codefavor score` or `critic-evol`."""
     if problems and instructions:
         raise ConfigError("give --problems or --instructions, not both")
-    folder = flags.data_folder()
+    folder = data_folder()
     asked = (
         load_instructions(instructions, data_dir=folder)
         if instructions

@@ -21,6 +21,7 @@ from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, read_records, write_rows
+from codefavor.settings import data_folder
 from codefavor.sources.commit_rows import CommitOptions
 from codefavor.sources.commits import load_commits
 from codefavor.sources.problems import load_problems
@@ -72,7 +73,7 @@ def commit_instruct(
     if licenses:
         options = CommitOptions(languages=comma_list(languages), licenses=comma_list(licenses))
     skipped = Counter[str]()
-    source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
+    source = load_commits(commits, options=options, skipped=skipped, data_dir=data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
     about = {"commits": commits, "languages": languages, "licenses": licenses}
     _run(
@@ -110,7 +111,7 @@ def critic_evol(
     pairs.check(engine)
     known = {}
     if problems:
-        known = {p.id: p for p in load_problems(problems, data_dir=flags.data_folder())}
+        known = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = list(_choose(iter(load_drafts(drafts, known)), pairs))
     about = {"drafts": drafts.name, "problems": problems}
     make_step = partial(make_critic_evol_step, n_examples=examples)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.benchmarks.pairs_benchmark import item_of
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError
 from codefavor.records import Preference, Problem, Row, content_id, read_rows
 from codefavor.sources.locate import Location, locate_rows
 from codefavor.sources.problems import helpers_of
@@ -50,6 +50,8 @@ def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = N
     in `data_dir`, else on the Hub. Raises DataError for a row that cannot be read, and where
     no pair of code is found.
     """
+    if name not in BENCHMARKS:
+        raise ConfigError(f"unknown benchmark {name!r}; known: {', '.join(sorted(BENCHMARKS))}")
     source = BENCHMARKS[name]
     rows = _rows(source, data, data_dir)
     items: dict[str, Row] = {}

@@ -245,10 +245,8 @@ class EngineFlags(AskingFlags):
 
     def make_backend(self, *, is_dry_run: bool = False) -> Backend:
         """The backend with its options; for a dry run it needs no key."""
-        options = self.options_of_backend()
-        if is_dry_run:
-            return make_dry_backend(self.backend, options)
-        return make_backend(self.backend, **options)
+        make = make_dry_backend if is_dry_run else make_backend
+        return make(self.backend, **self.options_of_backend())
 
 
 # What a backend insists on at its start although nothing is sent.
@@ -260,7 +258,7 @@ _DRY_OPTIONS = {
 }
 
 
-def make_dry_backend(spec: str, options: dict[str, Any]) -> Backend:
+def make_dry_backend(spec: str, **options: Any) -> Backend:
     """The backend for a dry run, which asks nothing and so needs no key."""
     return make_backend(spec, **{**_DRY_OPTIONS.get(spec.partition(":")[0], {}), **options})
 

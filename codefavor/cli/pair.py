@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli import pair_checks, pair_overlap
+from codefavor.cli import pair_checks
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
@@ -25,8 +25,8 @@ from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, wr
 app = typer.Typer(help="Make, balance, split and check preference pairs.")
 app.command()(pair_checks.audit)
 app.command()(pair_checks.balance)
-app.command()(pair_overlap.dedup)
-app.command("decontaminate")(pair_overlap.decontaminate_command)
+app.command()(pair_checks.dedup)
+app.command("decontaminate")(pair_checks.decontaminate_command)
 
 
 @app.command()

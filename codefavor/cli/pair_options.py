@@ -95,38 +95,41 @@ class PairFlags:
         if self.judge_backend and engine.batch:
             raise ConfigError("--batch asks one backend; leave out --judge-model")
 
-    def judge_for_dry_run(self) -> Backend | None:
-        """The judge's backend, made without a key; None if the teacher judges."""
-        if not self.judge_backend:
-            return None
+    def make_judge(self, *, is_dry_run: bool = False) -> Backend | None:
+        """The judge's backend, for a dry run without a key; None if the teacher judges."""
+        make = flags.make_dry_backend if is_dry_run else make_backend
         options = flags.parse_options(self.judge_options or [])
-        return flags.make_dry_backend(self.judge_backend, options)
+        return make(self.judge_backend, **options) if self.judge_backend else None
 
     @contextlib.contextmanager
     def checking(
         self, context: Context, engine: flags.EngineFlags, out: Path
-    ) -> Iterator[Checking]:
-        """The verifier and the context with what it needs; closes what it opened."""
+    ) -> Iterator[tuple[Verifier, ModelClient | None]]:
+        """The verifier, and who asks the judge; gives the context what they need, and closes
+        what it opened."""
         with contextlib.ExitStack() as stack:
             client = self._judge_client(context, engine, out, stack)
             judge = None
             if client is not None:
                 judge = Context(client.backend, seed=self.seed).with_client(client)
                 context.others = (client.backend,)
+            bandit = None
+            if self.ways() != {"static"}:
+                # Where it is not installed, the rows say so.
+                with contextlib.suppress(MissingPackageError):
+                    bandit = Bandit()
             verifier = Verifier(
                 ways=self.ways(),
                 margin=self.margin,
-                bandit=find_bandit() if self.ways() != {"static"} else None,
+                bandit=bandit,
                 judge_context=judge,
                 max_tokens=self.max_tokens,
             )
-            if verifier.runs_programs and not self.dry_run:
+            if verifier.runs_programs:
                 n_workers = self.workers or os.cpu_count() or 1
-                pool = stack.enter_context(
-                    SandboxPool(n_workers, required_level=self.sandbox_level)
-                )
-                context.sandbox = pool
-            yield Checking(verifier, context, client)
+                pool = SandboxPool(n_workers, required_level=self.sandbox_level)
+                context.sandbox = stack.enter_context(pool)
+            yield verifier, client
 
     def _judge_client(
         self,
@@ -136,48 +139,23 @@ class PairFlags:
         stack: contextlib.ExitStack,
     ) -> ModelClient | None:
         """Who asks the judge's backend, with a record of costs of its own."""
-        if not self.judge_backend:
+        backend = self.make_judge()
+        if backend is None:
             return None
-        options = flags.parse_options(self.judge_options or [])
-        own = Context(
-            make_backend(self.judge_backend, **options),
-            seed=self.seed,
-            answers=context.answers,
-            prices=context.prices,
-        )
-        stack.enter_context(engine.closing(Context(own.backend)))
+        own = Context(backend, seed=self.seed, answers=context.answers, prices=context.prices)
+        stack.enter_context(engine.closing(Context(backend)))
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
-        limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
-        return own.make_client(
-            limits=limits, budget=budget, ledger=ledger, max_concurrency=engine.concurrency
-        )
+        shared = {name: engine.run_options()[name] for name in ("limits", "budget")}
+        return own.make_client(**shared, ledger=ledger, max_concurrency=engine.concurrency)
 
 
-@dataclass(frozen=True)
-class Checking:
-    """What a run checks its pairs with; `judge` asks another backend than the teacher, if any."""
-
-    verifier: Verifier
-    context: Context
-    judge: ModelClient | None = None
-
-    def judge_summary(self) -> str:
-        """What the judge cost; "" if the teacher judged."""
-        if self.judge is None:
-            return ""
-        budget, backend = self.judge.budget, self.judge.backend
-        spent = budget.ledger.spent
-        cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
-        return (
-            f"judge {backend.name}:{backend.model}: {self.judge.counts.n_sent} requests, "
-            f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
-        )
-
-
-def find_bandit() -> Bandit | None:
-    """Bandit, or None where it is not installed: then the rows say so."""
-    try:
-        return Bandit()
-    except MissingPackageError:
-        return None
+def judge_summary(judge: ModelClient) -> str:
+    """What a judge of its own cost."""
+    budget, backend = judge.budget, judge.backend
+    spent = budget.ledger.spent
+    cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
+    return (
+        f"judge {backend.name}:{backend.model}: {judge.counts.n_sent} requests, "
+        f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
+    )

@@ -17,7 +17,7 @@ from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of
-from codefavor.errors import ConfigError, DataError
+from codefavor.errors import ConfigError
 from codefavor.evaluation.rank_step import (
     Method,
     candidate_rows,
@@ -62,8 +62,6 @@ def command(
     seed: Seed = 0,
 ) -> None:
     """Rank the programs for each problem; the same command after a kill goes on where it was."""
-    if not completions.is_file():
-        raise DataError(f"{completions}: no such file")
     chosen = cast("Method", method)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = candidate_rows(completions, known, criteria)

@@ -12,7 +12,6 @@ import typer
 from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
-from codefavor.errors import DataError
 from codefavor.records import read_rows
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import (
@@ -52,8 +51,6 @@ def command(
     ] = False,
 ) -> None:
     """Score a file of completions; the same command after a kill goes on where it was."""
-    if not completions.is_file():
-        raise DataError(f"{completions}: no such file")
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))

@@ -15,7 +15,6 @@ from codefavor.reports.leaderboard_items import p_of_chosen
 from codefavor.reports.page import render_page
 from codefavor.reports.pair_view import browser_data
 from codefavor.result_file import read_result, rows_path
-from codefavor.statistics.intervals import none_if_nan
 from codefavor.statistics.metrics import compare_systems, judged_pairs
 from codefavor.training.recipes import method_of
 from codefavor.training.runcard import load_card, read_metrics
@@ -133,20 +132,7 @@ def _gains(records: Mapping[str, list[Row]]) -> Iterator[Row]:
     for file, kind, name in SYSTEMS:
         if file != "trained":
             gain = compare_systems(records["trained"], records[file])
-            yield {
-                "system": "trained",
-                "against": name,
-                "against_kind": kind,
-                "n": gain.n,
-                "n_problems": gain.n_clusters,
-                "gain": none_if_nan(gain.interval.mean),
-                "low": none_if_nan(gain.interval.low),
-                "high": none_if_nan(gain.interval.high),
-                "p": gain.p_mcnemar,
-                "p_permutation": gain.p_permutation,
-                "b": gain.n_only_a,
-                "c": gain.n_only_b,
-            }
+            yield {"system": "trained", "against": name, "against_kind": kind, **gain.to_row()}
 
 
 def _headline(gains: Sequence[Row], systems: Sequence[Row], n_pairs: int) -> Row:
@@ -159,9 +145,12 @@ def _headline(gains: Sequence[Row], systems: Sequence[Row], n_pairs: int) -> Row
         "accuracy": accuracy["trained"],
         "against": best["against"],
         "against_accuracy": accuracy[best["against"]],
-        **{key: best[key] for key in ("gain", "low", "high", "p")},
+        "gain": best["gain"]["mean"],
+        "low": best["gain"]["low"],
+        "high": best["gain"]["high"],
+        "p": best["p_mcnemar"],
         "n_pairs": best["n"],
-        "n_problems": best["n_problems"],
+        "n_problems": best["n_clusters"],
     }
 
 

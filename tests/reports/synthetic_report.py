@@ -79,8 +79,9 @@ def make_report(*, n_items: int = 60, seed: int = 0) -> dict[str, Any]:
                      "seconds": 512.0, "points": _curve(rng)},
         "systems": systems,
         "gains": [
-            {"system": "dpo implicit reward", "against": name, "gain": gain, "low": gain - 0.055,
-             "high": gain + 0.055, "p": p, "b": 61, "c": 25}
+            {"system": "dpo implicit reward", "against": name,
+             "gain": {"mean": gain, "low": gain - 0.055, "high": gain + 0.055},
+             "p_mcnemar": p, "n_only_a": 61, "n_only_b": 25}
             for name, gain, p in (("likelihood, base", 0.087, 0.0021), ("random", 0.351, 1e-9))
         ],
         "codeprefbench": {

@@ -109,20 +109,23 @@ def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
     items: dict[str, Row] = {}
     tried = set()
     for result in results:
-        task = task_of(result, data_dir=data_folder())
-        if task.benchmark == "pairs":
-            task = replace(task, data=data)
-        # All pairs of a benchmark, whichever of them a run was limited to.
-        task = replace(
-            task, limit=None, sample=None, attack="", protocol="both-orders", orders=None
-        )
-        if task in tried:
-            continue
-        tried.add(task)
         try:
-            items |= {item["id"]: item for item in load_task(task)}
+            task = task_of(result, data_dir=data_folder())
+            # All pairs of a benchmark, whichever of them a run was limited to.
+            task = replace(
+                task,
+                data=data if task.benchmark == "pairs" else None,
+                limit=None,
+                sample=None,
+                attack="",
+                protocol="both-orders",
+                orders=None,
+            )
+            if task not in tried:
+                tried.add(task)
+                items |= {item["id"]: item for item in load_task(task)}
         except (ConfigError, DataError, MissingPackageError) as error:
-            typer.echo(f"the page shows no programs of {task.benchmark}: {error}", err=True)
+            typer.echo(f"the page shows no programs of {result['benchmark']}: {error}", err=True)
     return list(items.values())
 
 

@@ -69,14 +69,7 @@ def command(
     judge.check(ctx, spec)
     backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
-        bench = None
-        if "pool" in spec.needs():
-            sandbox = spec.sandbox()
-            sets = [load_problems(name, data_dir=data_folder()) for name in sandbox.sets]
-            tested = {one.id: one for some in sets or [list(known.values())] for one in some}
-            pool = stack.enter_context(sandbox.make_pool())
-            bench = TestBench(tested, pool, sandbox.limits)
-        made = spec.make_judge(backends, bench=bench)
+        made = spec.make_judge(backends, bench=_bench(spec, known, stack))
         context = Context()
         if backends:
             first, *others = backends.values()
@@ -106,6 +99,18 @@ def command(
         return
     typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
     fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)
+
+
+def _bench(
+    spec: JudgeSpec, known: dict[str, Problem], stack: contextlib.ExitStack
+) -> TestBench | None:
+    """The tests of a judge that runs programs, of its own sets or of the problems; else None."""
+    if "pool" not in spec.needs():
+        return None
+    sandbox = spec.sandbox()
+    sets = [load_problems(name, data_dir=data_folder()) for name in sandbox.sets]
+    tested = {one.id: one for some in sets or [list(known.values())] for one in some}
+    return TestBench(tested, stack.enter_context(sandbox.make_pool()), sandbox.limits)
 
 
 def _is_decided(told: dict[str, Any]) -> bool:

@@ -226,13 +226,7 @@ def run_task(
         described = spec.describe(judge, backends)
         if bench is not None:
             described |= {"tests_sha256": content_id(bench.digest()), "level": bench.pool.level}
-        manifest = {
-            "step": "evaluate",
-            "benchmark": task.benchmark,
-            "judge": described,
-            "settings": task.settings(),
-            "code_version": __version__,
-        }
+        manifest = _manifest(task, described)
         context = make_context(backend) if make_context is not None else Context(backend=backend)
         context.others = tuple(backends.values())[1:]
         started = time.process_time()
@@ -259,6 +253,16 @@ def run_task(
     _add_robustness(result, task, spec, out)
     write_result(out, result)
     return result, counts
+
+
+def _manifest(task: Task, judge: Row) -> Row:
+    return {
+        "step": "evaluate",
+        "benchmark": task.benchmark,
+        "judge": judge,
+        "settings": task.settings(),
+        "code_version": __version__,
+    }
 
 
 def _test_bench(

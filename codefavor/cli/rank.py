@@ -12,6 +12,7 @@ from click import Choice
 from typer import Argument, Option
 
 from codefavor import __version__
+from codefavor.backends import Backend
 from codefavor.cli.engine_options import AskingFlags, Problems, Seed, fail_without_results, summary
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
@@ -70,14 +71,7 @@ def command(
     backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
         made = spec.make_judge(backends, bench=_bench(spec, known, stack))
-        context = Context()
-        if backends:
-            first, *others = backends.values()
-            context = asking.make_context(first, out, seed)
-            context.others = tuple(others)
-            for other in others:
-                stack.enter_context(asking.closing(Context(other)))
-            stack.enter_context(asking.closing(context))
+        context = _context(asking, list(backends.values()), out, seed, stack)
         counts = asking.run_to_file(
             rank_step(made, chosen),
             rows,
@@ -99,6 +93,24 @@ def command(
         return
     typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
     fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)
+
+
+def _context(
+    asking: AskingFlags,
+    backends: list[Backend],
+    out: Path,
+    seed: int,
+    stack: contextlib.ExitStack,
+) -> Context:
+    """What asks the judge's models, if it has any; closed with the stack."""
+    if not backends:
+        return Context()
+    first, *others = backends
+    context = asking.make_context(first, out, seed)
+    context.others = tuple(others)
+    for one in (context, *map(Context, others)):
+        stack.enter_context(asking.closing(one))
+    return context
 
 
 def _bench(

@@ -6,7 +6,6 @@ import dataclasses
 import gzip
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -32,17 +31,6 @@ def canonical_json(value: Any) -> str:
 def content_id(*parts: Any) -> str:
     """64 hex digits: the sha256 of the canonical JSON of the parts."""
     return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """The plain JSON of dataclasses and what holds them; null for not-a-number."""
-    if dataclasses.is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def file_sha256(path: Path) -> str:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from codefavor.errors import DataError
 from codefavor.pairs import style_features
 from codefavor.pairs.balance import balance_by_length, length_sign
-from codefavor.records import Preference, Row, plain
-from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+from codefavor.records import Preference, Row
+from codefavor.statistics.intervals import Figures, Interval, cluster_bootstrap_interval
 
 Floats = NDArray[np.float64]
 N_FOLDS = 5
@@ -51,7 +51,7 @@ class Cue:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Figures):
     """The cues of a set of pairs; `n` pairs were looked at of `n_given`, under `n_groups`
     instructions."""
 
@@ -62,7 +62,7 @@ class Audit:
 
     def to_row(self) -> Row:
         """Plain JSON."""
-        row: Row = plain(self)
+        row = super().to_row()
         for name, cue in self.cues.items():
             row["cues"][name] |= {"recovered": cue.recovered, "is_leak": cue.is_leak}
         return row

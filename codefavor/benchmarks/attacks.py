@@ -14,7 +14,7 @@ from typing import Literal
 from codefavor.errors import ConfigError
 from codefavor.languages.python_code import rename
 from codefavor.records import Row, content_id
-from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+from codefavor.statistics.intervals import Figures, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import judged_pairs
 
 Side = Literal["chosen", "rejected"]
@@ -41,7 +41,7 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(Figures):
     """How a judge fares on attacked pairs against the same pairs as they were.
 
     `flip_rate`: pairs whose score changed from above to not above 1/2 or the reverse.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from codefavor.judges.base import Judge
 from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.records import Comparison, Row
-from codefavor.statistics.intervals import Gain, Interval, cluster_bootstrap_interval
+from codefavor.statistics.intervals import Figures, Gain, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import (
     CHOSEN_FIRST,
     REJECTED_FIRST,
@@ -23,7 +23,7 @@ TRIVIAL = {"random": RandomJudge, "shorter": ShorterJudge, "longer": LongerJudge
 
 
 @dataclass(frozen=True)
-class Controlled:
+class Controlled(Figures):
     """A judge's accuracy where a cue helps and where it misleads, and the mean of the two.
 
     `accuracy` is that unweighted mean (not-a-number where a stratum is empty): whoever follows the

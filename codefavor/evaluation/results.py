@@ -12,7 +12,7 @@ from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, t
 from codefavor.judges.base import raise_errors
 from codefavor.judges.likelihood import verdict_of_totals
 from codefavor.judges.llm import reread
-from codefavor.records import Row, Verdict, canonical_json, content_id, plain
+from codefavor.records import Row, Verdict, canonical_json, content_id
 from codefavor.result_file import FORMAT
 from codefavor.statistics.metrics import score
 
@@ -61,7 +61,7 @@ def result_of(
         if style_records is not None:
             cues["style_controlled"] = ("n-gram", style_records)
         for name, (cue, verdicts) in cues.items():
-            row[name] = plain(controlled_accuracy(known, verdicts, cue, **options))
+            row[name] = controlled_accuracy(known, verdicts, cue, **options).to_row()
     if any(item.get("defect") for item in items):
         sound = {key: item for key, item in by_id.items() if not item.get("defect")}
         rest = [record for record in known if record["id"] in sound]

@@ -39,7 +39,7 @@ from codefavor.judges.llm import LlmJudge
 from codefavor.judges.ngram import NgramJudge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
-from codefavor.records import Choice, Row, content_id, plain
+from codefavor.records import Choice, Row, content_id
 from codefavor.result_file import read_result, rows_path, write_result
 from codefavor.statistics.metrics import score
 from codefavor.statistics.subgroups import subgroups
@@ -315,7 +315,7 @@ def _add_robustness(result: Row, task: Task, spec: JudgeSpec, out: Path) -> None
     if task.attack and base.is_file():
         rows = read_journal(base), read_journal(rows_path(out))
         found = robustness(*rows, attack=task.attack, side=task.attack_side)
-        result["robustness"] = plain(found)
+        result["robustness"] = found.to_row()
 
 
 def _fitted(spec: JudgeSpec, task: Task, items: Sequence[Row]) -> JudgeSpec:

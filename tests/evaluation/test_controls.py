@@ -8,7 +8,6 @@ import pytest
 
 from codefavor.benchmarks.comments import apply_comment_rule
 from codefavor.evaluation.controls import controlled_accuracy, gain_over_best, trivial_records
-from codefavor.records import plain
 
 
 def items(lengths):
@@ -56,7 +55,7 @@ def test_control_without_one_of_the_strata_has_no_number():
     trivial = trivial_records(items([(1, 2)] * 3))
     found = controlled_accuracy(judged([True] * 3), trivial["shorter"], "shorter")
     assert math.isnan(found.accuracy)
-    assert plain(found)["accuracy"] is None
+    assert found.to_row()["accuracy"] is None
 
 
 def test_the_gain_is_over_the_baseline_that_is_best_on_these_pairs():

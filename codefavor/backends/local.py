@@ -25,19 +25,27 @@ if TYPE_CHECKING:
 
 
 class LoadedModel(NamedTuple):
-    """A causal language model in evaluation mode, and its tokenizer."""
+    """A model in evaluation mode, its tokenizer, and the weights that its folder did not hold."""
 
     model: Any
     tokenizer: Any
+    missing_keys: Sequence[str] = ()
 
 
 def load_model(
-    path: Path, *, adapter: Path | None = None, dtype: str = "auto", device: str | None = None
+    path: Path | str,
+    *,
+    adapter: Path | str | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
+    task: str = "CausalLM",
+    **options: Any,
 ) -> LoadedModel:
-    """Load a model folder, with a LoRA adapter on top if one is given.
+    """Load a model folder for a task of transformers, with a LoRA adapter if one is given.
 
-    `device` None takes the accelerator if there is one. `dtype` "auto" is float32 on a CPU,
-    where bfloat16 is 50 times slower, and the model's own elsewhere.
+    The tokenizer is the adapter's where it has one: its chat template is the one that was
+    trained with. `device` None takes the accelerator if there is one. `dtype` "auto" is float32
+    on a CPU, where bfloat16 is 50 times slower, and the model's own elsewhere.
     Raises ConfigError for a folder that holds no model, MissingPackageError without the extra.
     """
     try:
@@ -52,11 +60,16 @@ def load_model(
     wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
     if dtype == "auto" and device == "cpu":
         wanted = torch.float32
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=wanted)
+    model, info = getattr(transformers, f"AutoModelFor{task}").from_pretrained(
+        path, dtype=wanted, output_loading_info=True, **options
+    )
+    source = path
     if adapter is not None:
         model = _with_adapter(model, Path(adapter))
-    return LoadedModel(model.to(device).eval(), tokenizer)
+        has_own = (Path(adapter) / "tokenizer_config.json").is_file()
+        source = Path(adapter) if has_own else path
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+    return LoadedModel(model.to(device).eval(), tokenizer, sorted(info["missing_keys"]))
 
 
 def _best_device(torch: Any) -> str:

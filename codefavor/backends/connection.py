@@ -16,19 +16,25 @@ from codefavor.redaction import hide, public_url
 
 
 @dataclass(frozen=True)
-class Certificates:
-    """Files for TLS: whom to trust, and who we are.
+class Connection:
+    """How a server is reached: `timeout_s` bounds a whole exchange, the files are for TLS.
 
     `ca_bundle` takes the place of the system's certificates, which OpenSSL finds by itself or
     where SSL_CERT_FILE and SSL_CERT_DIR say. `client_key` may stand in `client_cert`'s file too.
     """
 
+    timeout_s: float = 600.0
     ca_bundle: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
 
-    def context(self) -> ssl.SSLContext:
-        """A context of these files. Raises ConfigError that names the one that cannot be used."""
+    @property
+    def has_files(self) -> bool:
+        """Whether anything but what the system trusts is named."""
+        return any((self.ca_bundle, self.client_cert, self.client_key))
+
+    def tls_context(self) -> ssl.SSLContext:
+        """A context of the files. Raises ConfigError that names the one that cannot be used."""
         if self.client_key and not self.client_cert:
             raise ConfigError("--client-key is given without --client-cert")
         what, used = "CA bundle", self.ca_bundle
@@ -44,8 +50,7 @@ class Certificates:
         return context
 
 
-# What the system trusts, and nobody in particular.
-SYSTEM_CERTIFICATES = Certificates()
+DEFAULT_CONNECTION = Connection()
 
 
 class Proxy(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.backends.base import Backend
-from codefavor.backends.connection import Certificates
+from codefavor.backends.connection import Connection
 from codefavor.errors import ConfigError
 
 # kind -> "module:class"; imported only when asked for, so that no client library is needed.
@@ -28,7 +28,7 @@ BACKENDS = {
 BATCH_SERVICES = {
     "openai": "codefavor.backends.batch_openai:OpenAIBatchService",
     "bedrock": "codefavor.backends.batch_bedrock:BedrockBatchService",
-    "vllm": "codefavor.backends.batch_vllm:VLLMBatchService",
+    "vllm": "codefavor.backends.batch_openai:VLLMBatchService",
 }
 
 
@@ -46,12 +46,12 @@ def make_backend(spec: str, **options: Any) -> Backend:
         )
     factory = _load(BACKENDS[kind])
     parameters = inspect.signature(factory).parameters
-    known = [name for name in parameters if name not in ("model", "certificates")]
-    files = list(Certificates.__annotations__) if "certificates" in parameters else []
-    _check_options(f"the backend {kind!r}", options, known + files)
-    given = {name: options.pop(name) for name in files if name in options}
-    if given:
-        options["certificates"] = Certificates(**given)
+    known = [name for name in parameters if name not in ("model", "connection")]
+    shared = list(Connection.__annotations__) if "connection" in parameters else []
+    _check_options(f"the backend {kind!r}", options, known + shared)
+    if shared:
+        given = {name: options.pop(name) for name in shared if name in options}
+        options["connection"] = Connection(**given)
     needs_model = parameters["model"].default is inspect.Parameter.empty
     if needs_model and not model:
         raise ConfigError(f"the backend {kind!r} needs a model: write {kind}:<model id>")

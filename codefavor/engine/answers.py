@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
-from codefavor.backends.base import Request, Response, canonical_bytes
+from codefavor.backends.base import Request, Response
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
 from codefavor.records import Row, write_text
@@ -52,7 +52,7 @@ def answer_key(identity: Row, request: Request, seed: int, row_id: str, occurren
     is_seeded = request.sampling.seed is not None and "seed" not in unsaid
     if not (is_greedy or is_seeded):
         parts["draw"] = [seed, row_id, occurrence]
-    return hashlib.blake2b(canonical_bytes(parts), digest_size=32).digest()
+    return hashlib.blake2b(_canonical(parts), digest_size=32).digest()
 
 
 def unusable_reason(response: Response) -> str:
@@ -279,7 +279,7 @@ class AnswerStore:
         """The number of a server in the file."""
         if identity is self._last_server[0]:
             return self._last_server[1]
-        text = canonical_bytes(identity)
+        text = _canonical(identity)
         if text not in self._servers:
             self._db.execute(
                 "INSERT OR IGNORE INTO servers (identity) VALUES (?)", (text.decode(),)
@@ -315,6 +315,11 @@ class AnswerStore:
             os.fdatasync(handle)
         finally:
             os.close(handle)
+
+
+def _canonical(value: Row) -> bytes:
+    """The one JSON form of a value: sorted keys, no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def spec_of(identity: Row) -> str:

@@ -14,12 +14,14 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from codefavor.backends.base import Backend, Request, Response
+from codefavor.backends.batch_service import BatchService
 from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.ask import RowPending, failed_answer
-from codefavor.engine.batch_jobs import BatchService, Job, JobWriter, State
+from codefavor.engine.batch_jobs import Job, JobWriter, State
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, make_budget_tracker
 from codefavor.engine.context import Context
 from codefavor.engine.health import RunStopped
@@ -215,8 +217,8 @@ class BatchRun:
             job.is_collected = True
             self._save_state()
             raise RunStopped(f"the batch service refused job {job.id}: {words}")
-        await self._service.collect(job.id, self.folder)
-        self._take_results(job, ledger, words)
+        file = await self._service.collect(job.id, self.folder)
+        self._take_results(job, file, ledger, words)
         job.is_collected = True
         self._save_state()
 
@@ -239,12 +241,12 @@ class BatchRun:
     def _running(self) -> list[Job]:
         return [job for job in self._state.jobs if not job.is_collected]
 
-    def _take_results(self, job: Job, ledger: Ledger, words: str) -> None:
+    def _take_results(self, job: Job, file: Path, ledger: Ledger, words: str) -> None:
         """Keep the answers; note the failures, final once they were tried often enough."""
         requests = dict(self._requests_of(job))
         budget = BudgetTracker(self._budget, self.price(), ledger)
         missing = set(requests)
-        for key, outcome in self._service.results(job.id, requests):
+        for key, outcome in self._service.results(file, requests):
             if key not in missing:
                 continue
             missing.discard(key)

@@ -1,56 +1,18 @@
-"""The jobs of batch mode: what a service must do, the files of requests, what survives a day."""
+"""The jobs of batch mode: their files of requests, and what survives a day."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
 
-from codefavor.backends.base import Request, Response
+from codefavor.backends.base import Request
+from codefavor.backends.batch_service import BatchService
 from codefavor.engine.budget import BudgetTracker, TokenForecast
 from codefavor.engine.ledger import Reservation
-from codefavor.errors import BackendError, BudgetError
+from codefavor.errors import BudgetError
 from codefavor.records import write_text
-
-JobStatus = Literal["running", "done", "failed"]
-Outcome = Response | BackendError
-
-
-class BatchService(Protocol):
-    """A service that answers files of requests.
-
-    `submit` is given a token that stays the same when it is called again for the same file
-    after a crash, so that a job is never started (and paid) twice. A round of fewer than
-    `min_requests` is asked one by one instead, at the full price.
-    """
-
-    max_requests: int
-    max_bytes: int
-    # Fewer than this is no job: the service would refuse it.
-    min_requests: int
-
-    def line(self, key: str, request: Request) -> bytes:
-        """The line of a request in a job's file, without its line break."""
-        ...
-
-    async def submit(self, file: Path, token: str) -> str:
-        """Start a job, or find the one that was started with this token; its id."""
-        ...
-
-    async def status(self, job: str) -> tuple[JobStatus, str]:
-        """How the job is, and the service's own words for it."""
-        ...
-
-    def results(self, job: str, requests: Mapping[str, Request]) -> Iterable[tuple[str, Outcome]]:
-        """(key, answer or error) of each request of a finished job that has a result."""
-        ...
-
-    async def collect(self, job: str, folder: Path) -> None:
-        """Fetch what `results` reads."""
-        ...
 
 
 @dataclass

@@ -12,8 +12,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Sampling
 from codefavor.backends.batch_bedrock import BedrockBatchService
-from codefavor.backends.batch_openai import OpenAIBatchService
-from codefavor.backends.batch_vllm import VLLMBatchService, output_of
+from codefavor.backends.batch_openai import OpenAIBatchService, VLLMBatchService, output_of
 from codefavor.backends.bedrock import BedrockBackend
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.registry import make_batch_service

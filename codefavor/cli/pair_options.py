@@ -15,6 +15,7 @@ from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
+from codefavor.engine.context import Clients
 from codefavor.engine.ledger import Ledger
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.sandbox import SandboxPool
@@ -110,10 +111,11 @@ class PairFlags:
     ) -> Iterator[Checking]:
         """The verifier and the context with what it needs; closes what it opened."""
         with contextlib.ExitStack() as stack:
-            client = self._judge_client(context, engine, out, stack)
+            clients = self._judge_clients(context, engine, out, stack)
+            client = clients.all()[0] if clients else None
             judge = None
             if client is not None:
-                judge = Context(client.backend, seed=self.seed).with_client(client)
+                judge = Context(client.backend, seed=self.seed).asking(clients)
                 context.others = (client.backend,)
             verifier = Verifier(
                 ways=self.ways(),
@@ -130,13 +132,13 @@ class PairFlags:
                 context.sandbox = pool
             yield Checking(verifier, context, client)
 
-    def _judge_client(
+    def _judge_clients(
         self,
         context: Context,
         engine: flags.EngineFlags,
         out: Path,
         stack: contextlib.ExitStack,
-    ) -> ModelClient | None:
+    ) -> Clients | None:
         """Who asks the judge's backend, with a record of costs of its own."""
         if not self.judge_backend:
             return None
@@ -151,8 +153,8 @@ class PairFlags:
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
         limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
-        return own.make_client(
-            limits=limits, budget=budget, ledger=ledger, max_concurrency=engine.concurrency
+        return Clients(
+            own, ledger, budget=budget, limits=limits, max_concurrency=engine.concurrency
         )
 
 
@@ -172,7 +174,7 @@ class Checking:
         spent = budget.ledger.spent
         cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
         return (
-            f"judge {backend.name}:{backend.model}: {self.judge.counts.n_sent} requests, "
+            f"judge {backend.name}:{backend.model}: {self.judge.n_sent} requests, "
             f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
         )
 

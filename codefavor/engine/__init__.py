@@ -8,7 +8,7 @@ from codefavor.engine.context import Context, derived_seed
 from codefavor.engine.health import RunStopped, StopRule
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import Price, PriceTable
-from codefavor.engine.progress import NoProgress, Progress, TerminalProgress
+from codefavor.engine.progress import Progress, TerminalProgress
 from codefavor.engine.runner import Counts, Step, run, run_sync
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "Context",
     "Counts",
     "Limits",
-    "NoProgress",
     "Price",
     "PriceTable",
     "Progress",

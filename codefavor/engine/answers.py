@@ -107,7 +107,6 @@ class AnswerStore:
         self._after = 0
         self._insert_words = _INSERT.format("IGNORE")
         self._servers: dict[bytes, int] = {}
-        self._last_server: tuple[Row | None, int] = (None, 0)
         self._arrived: list[tuple[bytes, Row, Response, asyncio.Future[None]]] = []
         self._reserve: int | None = None
         self._n_reserved = 0
@@ -277,8 +276,6 @@ class AnswerStore:
 
     def _server(self, identity: Row) -> int:
         """The number of a server in the file."""
-        if identity is self._last_server[0]:
-            return self._last_server[1]
         text = _canonical(identity)
         if text not in self._servers:
             self._db.execute(
@@ -286,7 +283,6 @@ class AnswerStore:
             )
             query = "SELECT id FROM servers WHERE identity = ?"
             self._servers[text] = self._db.execute(query, (text.decode(),)).fetchone()[0]
-        self._last_server = (identity, self._servers[text])
         return self._servers[text]
 
     def _release_reserve(self) -> None:

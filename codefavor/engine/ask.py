@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
@@ -34,15 +33,6 @@ class RowPending(Exception):
     """Unwinds a row whose question has been put aside (batch mode); it stays to be done."""
 
 
-@dataclass
-class RequestCounts:
-    """What the asking of one run amounted to so far."""
-
-    n_sent: int = 0
-    n_retries: int = 0
-    n_from_store: int = 0
-
-
 class ModelClient:
     """Asks one backend for one run. Identical repeatable requests in flight are sent once."""
 
@@ -60,7 +50,7 @@ class ModelClient:
     ) -> None:
         self.backend = backend
         self.budget = budget
-        self.counts = RequestCounts()
+        self.n_sent = self.n_from_store = 0
         self._limits = limits
         self._answers = answers
         self._clock = clock
@@ -94,7 +84,7 @@ class ModelClient:
         if self._answers is not None:
             kept = self._answers.get(key)
             if kept is not None:
-                self.counts.n_from_store += 1
+                self.n_from_store += 1
                 return kept
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._same[key] = future
@@ -149,7 +139,6 @@ class ModelClient:
                 return response
             finally:
                 self._in_flight.leave()
-            self.counts.n_retries += 1
             await self._pause(wait)
 
     async def _send_once(self, request: Request) -> Response:
@@ -161,7 +150,7 @@ class ModelClient:
             permit = await self._rate_limiter.take(likely.input_tokens, likely.output_tokens)
             self._stop_if_ending()
             ledger.announce(reservation)
-            self.counts.n_sent += 1
+            self.n_sent += 1
             response = await self.backend.generate(request)
         except BackendError as error:
             if error.may_be_paid:
@@ -179,7 +168,7 @@ class ModelClient:
             ledger.leave_unsettled(reservation)
         else:
             self.budget.settle(reservation, usage)
-            permit.settle(usage.input_tokens, usage.output_tokens)
+            self._rate_limiter.settle(permit, usage.input_tokens, usage.output_tokens)
             self._forecast.learn(request, usage)
         if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
             raise failed_answer(response, reason)

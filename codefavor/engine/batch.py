@@ -22,12 +22,12 @@ from codefavor.backends.batch_service import BatchService
 from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.ask import RowPending, failed_answer
 from codefavor.engine.batch_jobs import Job, JobWriter, State
-from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, make_budget_tracker
+from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
 from codefavor.engine.context import Context
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
 from codefavor.engine.limits import Limits
-from codefavor.engine.prices import Price, PriceTable
+from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, Step, run
 from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.journal import Journal
@@ -63,6 +63,9 @@ class BatchRun:
         self._backend: Backend = context.backend
         self._answers: AnswerStore = context.answers
         self._budget, self._limits = budget or Budget(), limits
+        price = (context.prices or PriceTable.load()).price(self._backend.name, self._backend.model)
+        # Of a token in batch mode; None if it is unknown.
+        self._price = None if price is None else price.in_batch()
         self._poll_s, self._max_attempts = poll_s, max_attempts
         self._report, self._reported = report, ""
         self._retry_errors = retry_errors
@@ -86,8 +89,10 @@ class BatchRun:
         """
         self._interrupted = interrupted or asyncio.Event()
         ledger = Ledger(ledger_path(self._journal.path))
+        spec = f"{self._backend.name}:{self._backend.model}"
         try:
-            counts = await self._rounds(ledger, wait=wait)
+            self._tracker = BudgetTracker(self._budget, self._price, ledger, spec)
+            counts = await self._rounds(wait=wait)
         finally:
             ledger.close()
         # What the jobs came to; a run in itself only knows what it sends one by one.
@@ -110,17 +115,17 @@ class BatchRun:
             n_from_store=len(self._kept),
             input_tokens=spent.usage.input_tokens,
             output_tokens=spent.usage.output_tokens,
-            usd=None if self.price() is None else spent.usd,
+            usd=None if self._price is None else spent.usd,
             n_unsettled=spent.n_unsettled,
             unsettled_usd=spent.unsettled_usd,
         )
 
-    async def _rounds(self, ledger: Ledger, *, wait: bool) -> Counts:
+    async def _rounds(self, *, wait: bool) -> Counts:
         while True:
             await self._submit_open_jobs()
-            if not await self._collect_finished(ledger, wait=wait):
+            if not await self._collect_finished(wait=wait):
                 return await self._pass(None)
-            writer = self._writer(ledger)
+            writer = JobWriter(self.folder, self._service, self._tracker)
             try:
                 counts = await self._pass(writer)
             finally:
@@ -136,17 +141,6 @@ class BatchRun:
                 raise writer.budget_error or RunStopped(
                     f"{counts.n_pending} rows wait for answers that no job holds"
                 )
-
-    def _writer(self, ledger: Ledger) -> JobWriter:
-        spec = f"{self._backend.name}:{self._backend.model}"
-        budget = make_budget_tracker(self._budget, self.price(), spec, ledger)
-        return JobWriter(self.folder, self._service, budget)
-
-    def price(self) -> Price | None:
-        """The price of a token in batch mode; None if it is unknown."""
-        table = self._context.prices or PriceTable.load()
-        price = table.price(self._backend.name, self._backend.model)
-        return None if price is None else price.in_batch()
 
     async def _pass(self, writer: JobWriter | None) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
@@ -191,12 +185,12 @@ class BatchRun:
                     await self._pause()
                 self._save_state()
 
-    async def _collect_finished(self, ledger: Ledger, *, wait: bool) -> bool:
+    async def _collect_finished(self, *, wait: bool) -> bool:
         """Collect what is done; returns whether nothing is running any more."""
         while True:
             for job in self._running():
                 try:
-                    await self._look_at(job, ledger)
+                    await self._look_at(job)
                 except BackendError as error:
                     if not error.retryable or not wait:
                         raise
@@ -208,7 +202,7 @@ class BatchRun:
                 return False
             await self._pause()
 
-    async def _look_at(self, job: Job, ledger: Ledger) -> None:
+    async def _look_at(self, job: Job) -> None:
         status, words = await self._service.status(job.id)
         self._tell(f"batch job {job.id}: {words}")
         if status == "running":
@@ -218,7 +212,7 @@ class BatchRun:
             self._save_state()
             raise RunStopped(f"the batch service refused job {job.id}: {words}")
         file = await self._service.collect(job.id, self.folder)
-        self._take_results(job, file, ledger, words)
+        self._take_results(job, file, words)
         job.is_collected = True
         self._save_state()
 
@@ -241,10 +235,10 @@ class BatchRun:
     def _running(self) -> list[Job]:
         return [job for job in self._state.jobs if not job.is_collected]
 
-    def _take_results(self, job: Job, file: Path, ledger: Ledger, words: str) -> None:
+    def _take_results(self, job: Job, file: Path, words: str) -> None:
         """Keep the answers; note the failures, final once they were tried often enough."""
         requests = dict(self._requests_of(job))
-        budget = BudgetTracker(self._budget, self.price(), ledger)
+        budget, ledger = self._tracker, self._tracker.ledger
         missing = set(requests)
         for key, outcome in self._service.results(file, requests):
             if key not in missing:
@@ -292,7 +286,9 @@ class _PutAside:
         self._writer = writer
         self._identity = batch._backend.identity
 
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
         """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
         seed = self._batch._context.seed
         raw_key = answer_key(self._identity, request, seed, row_id, occurrence)

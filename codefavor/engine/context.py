@@ -20,8 +20,8 @@ from codefavor.backends.base import (
 )
 from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import ModelClient
-from codefavor.engine.budget import Budget, make_budget_tracker
-from codefavor.engine.clock import Clock, SystemClock
+from codefavor.engine.budget import Budget, BudgetTracker
+from codefavor.engine.clock import Clock
 from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
@@ -37,7 +37,9 @@ DEFAULT_ACCEPT = ("stop", "length")
 class Asks(Protocol):
     """What answers the questions of a step: the network, a batch file, a forecast."""
 
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
         """The answer to the question that this row asks as its n-th."""
         ...
 
@@ -56,14 +58,13 @@ class Context:
     seed: int = 0
     answers: AnswerStore | None = None
     prices: PriceTable | None = None
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=Clock)
     row_id: str = ""
     others: tuple[Backend, ...] = ()
-    _client: Asks | None = field(default=None, repr=False)
+    _asks: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
     _used: dict[str, Usage] = field(default_factory=dict, repr=False)
     _responses: list[int] = field(default_factory=lambda: [0, 0], repr=False)
-    _others: OtherClients | None = field(default=None, repr=False)
 
     @property
     def used(self) -> dict[str, Usage]:
@@ -159,16 +160,14 @@ class Context:
             row_context._used, row_context._responses = counted_in._used, counted_in._responses
         return row_context
 
-    def with_client(self, client: Asks | None, others: OtherClients | None = None) -> Context:
-        """A copy that asks through the given client, and further backends through `others`."""
-        return dataclasses.replace(self, _client=client, _others=others)
+    def asking(self, asks: Asks | None) -> Context:
+        """A copy whose questions go there."""
+        return dataclasses.replace(self, _asks=asks)
 
     def through(self, backend: Backend) -> Context:
-        """The same row's context asking another of the run's backends; its answers count too."""
-        if backend is self.backend or self._others is None:
-            return self
+        """The same row's context asking another backend; its answers count too."""
         other = self._copied()
-        other.backend, other._client = backend, self._others.client(backend)
+        other.backend = backend
         return other
 
     def _copied(self) -> Context:
@@ -177,83 +176,78 @@ class Context:
         made.__dict__.update(self.__dict__)
         return made
 
-    def make_client(
-        self,
-        *,
-        limits: Limits | None,
-        budget: Budget | None,
-        ledger: Ledger,
-        max_concurrency: int,
-        **options: Any,
-    ) -> ModelClient | None:
-        """The client of one run; None without a backend. `options` as `ModelClient` takes them."""
-        if self.backend is None:
-            return None
-        prices = self.prices or PriceTable.load()
-        price = prices.price(self.backend.name, self.backend.model)
-        spec = f"{self.backend.name}:{self.backend.model}"
-        return ModelClient(
-            self.backend,
-            limits=limits or Limits(),
-            budget=make_budget_tracker(budget, price, spec, ledger),
-            answers=self.answers,
-            clock=self.clock,
-            seed=self.seed,
-            max_concurrency=max_concurrency,
-            **options,
-        )
-
     async def _ask(self, request: Request) -> Response:
-        if self._client is None:
-            self._client = self.make_client(
-                limits=None, budget=None, ledger=Ledger(), max_concurrency=64
-            )
-        if self._client is None:
+        if self.backend is None:
             raise ConfigError("this step asks a model, and no backend was given")
+        if self._asks is None:
+            self._asks = Clients(self, Ledger())
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
-        response = await self._client.ask(request, self.row_id, occurrence)
+        response = await self._asks.ask(self.backend, request, self.row_id, occurrence)
         self._responses[0] += 1
         self._responses[1] += response.is_cached
-        if self.backend is not None:
-            spec = f"{self.backend.name}:{self.backend.model}"
-            self._used[spec] = self._used.get(spec, Usage()) + response.usage
+        spec = f"{self.backend.name}:{self.backend.model}"
+        self._used[spec] = self._used.get(spec, Usage()) + response.usage
         return response
 
 
-class OtherClients:
-    """The clients of a run's further backends, each made when its backend is first asked.
+class Clients:
+    """The clients of a run, one for each backend, made when it is first asked.
 
-    They share the budget and the ledger of the run; caps hold for each backend by itself.
+    They share the budget and the ledger; `options`, such as caps, hold for each by itself.
+    Raises ConfigError for a budget in money without a known price.
     """
 
-    def __init__(self, context: Context, main: ModelClient, **options: Any) -> None:
-        self._context, self._main, self._options = context, main, options
-        self._made: dict[int, ModelClient] = {}
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         context: Context,
-        main: ModelClient | None,
+        ledger: Ledger,
+        *,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+        max_concurrency: int = 64,
         **options: Any,
-    ) -> OtherClients | None:
-        """Those of a run; None if it asks nobody, or one backend alone."""
-        if main is None or not context.others:
-            return None
-        return cls(context, main, **options)
+    ) -> None:
+        self.ledger = ledger
+        self._context, self._budget = context, budget or Budget()
+        self._options = {
+            "limits": limits or Limits(),
+            "max_concurrency": max_concurrency,
+            "answers": context.answers,
+            "clock": context.clock,
+            "seed": context.seed,
+            **options,
+        }
+        self._made: dict[int, ModelClient] = {}
+        if context.backend is not None:
+            self._client(context.backend)
 
-    def client(self, backend: Backend) -> ModelClient:
-        """The client of this backend. Raises ConfigError as `make_budget_tracker` does."""
-        if id(backend) not in self._made:
-            context = dataclasses.replace(self._context, backend=backend)
-            made = context.make_client(ledger=self._main.budget.ledger, **self._options)
-            assert made is not None
-            self._made[id(backend)] = made
-        return self._made[id(backend)]
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
+        """The answer of this backend, as `ModelClient.ask` gives it."""
+        return await self._client(backend).ask(request, row_id, occurrence)
 
     def all(self) -> list[ModelClient]:
-        """Those that were asked."""
+        """Those that were made."""
         return list(self._made.values())
+
+    @property
+    def usd(self) -> float | None:
+        """What was paid; None if the price of any model that was asked is unknown."""
+        is_known = all(client.budget.is_price_known for client in self.all())
+        return self.ledger.spent.usd if is_known else None
+
+    def _client(self, backend: Backend) -> ModelClient:
+        made = self._made.get(id(backend))
+        if made is None:
+            prices = self._context.prices or PriceTable.load()
+            spec, price = (
+                f"{backend.name}:{backend.model}",
+                prices.price(backend.name, backend.model),
+            )
+            tracker = BudgetTracker(self._budget, price, self.ledger, spec)
+            made = self._made[id(backend)] = ModelClient(backend, budget=tracker, **self._options)
+        return made
 
 
 def derived_seed(seed: int, name: str) -> int:

@@ -79,7 +79,9 @@ class _CapturingClient:
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
         self.requests.append(request)
         raise _Captured("captured")
 
@@ -163,7 +165,7 @@ async def _first_questions(step: Step, row: Row, context: Context) -> list[Reque
     client = _CapturingClient()
     # Captured at its first question, or rejected before it had any.
     with contextlib.suppress(CodefavorError):
-        await step(row, context.with_client(client).for_row(str(row.get("id"))))
+        await step(row, context.asking(client).for_row(str(row.get("id"))))
     return client.requests
 
 

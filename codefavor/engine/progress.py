@@ -5,49 +5,29 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 logger = logging.getLogger(__name__)
 
 
-class Progress(Protocol):
-    """Told by the runner how far it is."""
+class Progress:
+    """Told by the runner how far it is. This one shows nothing but, in the log, what is said."""
 
     def start(self, label: str, total: int | None) -> None:
         """A run begins; `total` rows, or None if that is not known."""
-        ...
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """`n` more rows have ended; `fields` are the sums to show beside."""
-        ...
 
     def say(self, text: str) -> None:
         """Something that a user who waits should know."""
-        ...
-
-    def finish(self) -> None:
-        """The run is over, however it ended."""
-        ...
-
-
-class NoProgress:
-    """Shows nothing; what is to be known goes to the log."""
-
-    def start(self, label: str, total: int | None) -> None:
-        """Nothing."""
-
-    def advance(self, n: int = 1, **fields: Any) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """A line of the log."""
         logger.warning("%s", text)
 
     def finish(self) -> None:
-        """Nothing."""
+        """The run is over, however it ended."""
 
 
-class TerminalProgress:
+class TerminalProgress(Progress):
     """One line that rewrites itself on a terminal, else a line at most every `every_s`."""
 
     def __init__(

@@ -151,7 +151,7 @@ class Response:
     `finish_reason`: stop (ended by itself or at a stop string), length (hit `max_tokens`),
     filtered (withheld by the server's policy; `text` may be empty), or other:<word>.
     `usage` counts all samples. `reasoning` is what a reasoning model thought, if it is shown.
-    `hold_s` is for how long the server wants no further request (its rate-limit headers).
+    `pause_s` is for how long the server wants no further request (its rate-limit headers).
     `is_cached` says that nobody was asked: it was received before.
     """
 
@@ -161,7 +161,7 @@ class Response:
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning: str = ""
     samples: tuple[Response, ...] = ()
-    hold_s: float = 0.0
+    pause_s: float = 0.0
     is_cached: bool = field(default=False, compare=False)
 
     @classmethod
@@ -268,7 +268,6 @@ class Backend:
                 raise BackendError(
                     f"the backend {self.name!r} cannot honour {feature!r} for {self.model!r}; "
                     f"it knows {', '.join(sorted(self.features))}",
-                    retryable=False,
                     reason="unsupported",
                 )
 

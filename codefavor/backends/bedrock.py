@@ -260,9 +260,9 @@ def call(function: Any) -> Mapping[str, Any]:
     except ResponseParserError as error:
         raise failure(f"AWS: {error}", "bad_json", retryable=True) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
-        raise failure(f"AWS: {error}", "auth", retryable=False) from error
+        raise failure(f"AWS: {error}", "auth") from error
     except aws.ParamValidationError as error:
-        raise failure(f"AWS: {error}", "bad_request", retryable=False) from error
+        raise failure(f"AWS: {error}", "bad_request") from error
     except aws.BotoCoreError as error:
         raise connection_error(error, error.kwargs.get("endpoint_url", "AWS")) from error
 

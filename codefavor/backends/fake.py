@@ -55,7 +55,6 @@ class FakeBackend(Backend):
             raise BackendError(
                 f"the function of fake:{self.model} returned {type(answer).__name__}, "
                 "expected a text or a Response",
-                retryable=False,
                 reason="bad_response",
             )
         n_input = sum(len(message["content"].split()) for message in request.messages)

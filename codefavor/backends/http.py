@@ -18,7 +18,7 @@ import orjson
 from codefavor import __version__
 from codefavor.backends.base import endpoint_of
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, proxy_of
-from codefavor.backends.http_errors import connection_error, error_of, hold_of
+from codefavor.backends.http_errors import connection_error, error_of, pause_of
 from codefavor.errors import BackendError, ConfigError
 from codefavor.redaction import excerpt, hide, public_url
 
@@ -36,7 +36,7 @@ class Reply(NamedTuple):
     """A decoded JSON object, and for how long the server wants a pause (0: it does not)."""
 
     body: dict[str, Any]
-    hold_s: float
+    pause_s: float
 
 
 class HttpClient:
@@ -83,12 +83,12 @@ class HttpClient:
         """POST a JSON object. Raises BackendError with a reason for whatever goes wrong."""
         data = orjson.dumps(payload)
         headers, content = await self.request("POST", path, data, "application/json")
-        return Reply(decode_object(content), hold_of(headers))
+        return Reply(decode_object(content), pause_of(headers))
 
     async def get(self, path: str) -> Reply:
         """GET a JSON object."""
         headers, content = await self.request("GET", path)
-        return Reply(decode_object(content), hold_of(headers))
+        return Reply(decode_object(content), pause_of(headers))
 
     async def request(
         self, method: str, path: str, data: Any = None, content_type: str = ""

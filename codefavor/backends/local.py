@@ -201,7 +201,6 @@ class LocalBackend(Backend):
         return BackendError(
             f"{n_tokens} prompt tokens and {request.sampling.max_tokens} to generate exceed "
             f"the context of {limit} tokens",
-            retryable=False,
             reason="context_too_long",
         )
 

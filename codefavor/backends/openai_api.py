@@ -47,7 +47,6 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
             f"asked for {request.sampling.n} answers, received {len(samples)}; this server does "
             'not honour n: name what it can do, such as --set \'features=["stop", "system"]\', and '
             "it is asked so many times instead",
-            retryable=False,
             reason="unsupported",
             may_be_paid=True,
         )
@@ -213,7 +212,6 @@ def _prompt_of(request: Request) -> str:
         raise BackendError(
             "completion mode takes one user message, whose text is the prompt as it is; found "
             f"{[message['role'] for message in request.messages]}",
-            retryable=False,
             reason="unsupported",
         )
     return request.messages[0]["content"]

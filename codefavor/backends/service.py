@@ -60,7 +60,7 @@ class ServiceBackend(Backend):
                 return Response("", "filtered")
             raise with_hint(error, request) from error
         response = self._read(reply.body, request)
-        return dataclasses.replace(response, hold_s=reply.hold_s) if reply.hold_s else response
+        return dataclasses.replace(response, pause_s=reply.pause_s) if reply.pause_s else response
 
     async def release(self) -> None:
         """Close the connections."""

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import Cache, default_cache
-from codefavor.engine import AnswerStore
-from codefavor.engine.answers import spec_of
+from codefavor.engine import ResponseCache
+from codefavor.engine.cache import spec_of
 from codefavor.errors import ConfigError, DataError
 
 app = typer.Typer(no_args_is_help=True, help="Cached responses: list them, remove them.")
@@ -27,7 +27,7 @@ def _main() -> None:
 def list_servers(cache: Cache = None) -> None:
     """The servers whose responses are cached, with how many, their size and their age."""
     path = _existing(cache)
-    store = AnswerStore(path)
+    store = ResponseCache(path)
     try:
         servers = store.servers()
     finally:
@@ -62,7 +62,7 @@ def prune(
     path = _existing(cache)
     before_s = None if older_than_days is None else time.time() - older_than_days * _DAY_S
     size = path.stat().st_size
-    store = AnswerStore(path)
+    store = ResponseCache(path)
     try:
         n = store.prune(words=server, before_s=before_s)
     finally:

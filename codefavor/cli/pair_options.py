@@ -146,7 +146,7 @@ class PairFlags:
         own = Context(
             make_backend(self.judge_backend, **options),
             seed=self.seed,
-            answers=context.answers,
+            cache=context.cache,
             prices=context.prices,
         )
         stack.enter_context(engine.closing(Context(own.backend)))

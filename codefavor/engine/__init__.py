@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codefavor.engine.answers import AnswerStore
 from codefavor.engine.budget import Budget
+from codefavor.engine.cache import ResponseCache
 from codefavor.engine.context import Context, derived_seed
 from codefavor.engine.health import RunStopped, StopRule
 from codefavor.engine.limits import Limits
@@ -12,7 +12,6 @@ from codefavor.engine.progress import Progress, TerminalProgress
 from codefavor.engine.runner import Counts, Step, run, run_sync
 
 __all__ = [
-    "AnswerStore",
     "Budget",
     "Context",
     "Counts",
@@ -20,6 +19,7 @@ __all__ = [
     "Price",
     "PriceTable",
     "Progress",
+    "ResponseCache",
     "RunStopped",
     "Step",
     "StopRule",

@@ -19,10 +19,10 @@ from typing import Any
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.backends.batch_service import BatchService
-from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.ask import RowPending, failed_answer
 from codefavor.engine.batch_jobs import Job, JobWriter, State
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
+from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
@@ -56,12 +56,12 @@ class BatchRun:
         concurrency: int = 64,
         report: Callable[[str], None] = logger.info,
     ) -> None:
-        if context.answers is None or context.backend is None:
+        if context.cache is None or context.backend is None:
             raise ConfigError("batch mode needs a backend and a cache of responses")
         self._step, self._rows, self._journal = step, rows, journal
         self._service, self._context = service, context
         self._backend: Backend = context.backend
-        self._answers: AnswerStore = context.answers
+        self._cache: ResponseCache = context.cache
         self._budget, self._limits = budget or Budget(), limits
         price = (context.prices or PriceTable.load()).price(self._backend.name, self._backend.model)
         # Of a token in batch mode; None if it is unknown.
@@ -72,7 +72,7 @@ class BatchRun:
         self._options: dict[str, Any] = {"concurrency": concurrency, "rerun_changed": rerun_changed}
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._state = State.load(self.folder, self._answers.newest())
+        self._state = State.load(self.folder, self._cache.newest())
         self._passes: list[Counts] = []
         self._collected: set[str] = set()
         self._kept: set[str] = set()
@@ -112,7 +112,7 @@ class BatchRun:
             n_old_errors=counts.n_old_errors - (n_error - counts.n_error),
             reasons=dict(reasons.most_common()),
             n_requests=counts.n_requests + len(self._collected),
-            n_from_store=len(self._kept),
+            n_cached=len(self._kept),
             input_tokens=spent.usage.input_tokens,
             output_tokens=spent.usage.output_tokens,
             usd=None if self._price is None else spent.usd,
@@ -245,10 +245,10 @@ class BatchRun:
                 continue
             missing.discard(key)
             if isinstance(outcome, Response):
-                if self._answers.get(bytes.fromhex(key)) is None:
+                if self._cache.get(bytes.fromhex(key)) is None:
                     self._collected.add(key)
                     ledger.add(outcome.usage, budget.cost(outcome.usage))
-                    self._answers.put(bytes.fromhex(key), outcome, self._backend.identity)
+                    self._cache.put(bytes.fromhex(key), outcome, self._backend.identity)
                 if reason := unusable_reason(outcome):
                     self._note_failure(key, failed_answer(outcome, reason))
             else:
@@ -291,8 +291,8 @@ class _PutAside:
     ) -> Response:
         """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
         seed = self._batch._context.seed
-        raw_key = answer_key(self._identity, request, seed, row_id, occurrence)
-        kept = self._batch._answers.get(raw_key, since=self._batch._state.since)
+        raw_key = response_key(self._identity, request, seed, row_id, occurrence)
+        kept = self._batch._cache.get(raw_key, since=self._batch._state.since)
         key = raw_key.hex()
         if kept is not None:
             if kept.is_cached:
@@ -302,7 +302,7 @@ class _PutAside:
         if failure is not None and failure[0] == "filtered_answer":
             raise Rejected(*failure)
         if failure is not None:
-            raise BackendError(failure[1], retryable=False, reason=failure[0])
+            raise BackendError(failure[1], reason=failure[0])
         if self._writer is not None:
             self._writer.add(key, request)
         raise RowPending

@@ -18,9 +18,9 @@ from codefavor.backends.base import (
     Sampling,
     Usage,
 )
-from codefavor.engine.answers import AnswerStore
 from codefavor.engine.ask import ModelClient
 from codefavor.engine.budget import Budget, BudgetTracker
+from codefavor.engine.cache import ResponseCache
 from codefavor.engine.clock import Clock
 from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
@@ -48,7 +48,7 @@ class Asks(Protocol):
 class Context:
     """What a step may use. The runner hands each row its own copy.
 
-    `answers` caches what was paid for; without it, a row that is interrupted between two of its
+    `cache` holds what was paid for; without it, a row that is interrupted between two of its
     questions asks the first one again. `prices` None means the shipped table. `others` are
     backends that a step asks through contexts of its own; they are released with the run.
     """
@@ -56,7 +56,7 @@ class Context:
     backend: Backend | None = None
     sandbox: SandboxPool | None = None
     seed: int = 0
-    answers: AnswerStore | None = None
+    cache: ResponseCache | None = None
     prices: PriceTable | None = None
     clock: Clock = field(default_factory=Clock)
     row_id: str = ""
@@ -212,7 +212,7 @@ class Clients:
         self._options = {
             "limits": limits or Limits(),
             "max_concurrency": max_concurrency,
-            "answers": context.answers,
+            "cache": context.cache,
             "clock": context.clock,
             "seed": context.seed,
             **options,
@@ -258,7 +258,7 @@ def derived_seed(seed: int, name: str) -> int:
 def _failure(reason: str, detail: str) -> Rejected | BackendError:
     if reason in ("filtered_answer", "truncated_answer"):
         return Rejected(reason, detail)
-    return BackendError(f"{reason}: {detail}", retryable=False, reason=reason)
+    return BackendError(f"{reason}: {detail}", reason=reason)
 
 
 def _problem(answer: Response, accept: Sequence[str]) -> str:

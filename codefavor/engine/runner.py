@@ -46,7 +46,7 @@ class Counts:
     n is the sum of ok, rejected, error, resumed, duplicates and pending. `n_resumed` rows had
     ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
-    `n_requests` were sent, `n_from_store` answered from the cache; tokens and dollars are
+    `n_requests` were sent, `n_cached` answered from the cache; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
     have no known cost (timeouts, kills, unreadable answers): at most `unsettled_usd` in all.
     """
@@ -61,7 +61,7 @@ class Counts:
     n_duplicates: int = 0
     n_pending: int = 0
     n_requests: int = 0
-    n_from_store: int = 0
+    n_cached: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = 0.0
@@ -203,7 +203,7 @@ class _Loop:
             n_pending=self.ended["pending"],
             reasons=dict(self.reasons.most_common()),
             n_requests=sum(one.n_sent for one in clients),
-            n_from_store=sum(one.n_from_store for one in clients),
+            n_cached=sum(one.n_cached for one in clients),
             input_tokens=spent.usage.input_tokens,
             output_tokens=spent.usage.output_tokens,
             usd=self.clients.usd if self.clients else 0.0,

@@ -125,9 +125,7 @@ def verdict_by_scores(
     """
     margin = score_a - score_b
     if not isfinite(margin):
-        return BackendError(
-            f"scores {score_a} and {score_b} are not finite", retryable=False, reason="not_finite"
-        )
+        return BackendError(f"scores {score_a} and {score_b} are not finite", reason="not_finite")
     scaled = max(-700.0, min(700.0, scale * margin))
     p_a = 1.0 / (1.0 + exp(-scaled))
     if margin == 0:

@@ -62,7 +62,7 @@ class ProcessJudge(TextJudge[list[float]]):
         found: list[list[float] | BackendError] = []
         for _, ends in tokens:
             if not ends:
-                found.append(BackendError("no code to score", retryable=False, reason="no_code"))
+                found.append(BackendError("no code to score", reason="no_code"))
                 continue
             lines = next(logits)
             if isinstance(lines, BackendError):

@@ -153,7 +153,6 @@ class SequenceScorer:
     def _too_long(self, sequence: Sequence[int]) -> BackendError:
         return BackendError(
             f"{len(sequence)} tokens, but the model holds {self.max_tokens}",
-            retryable=False,
             reason="too_long",
         )
 

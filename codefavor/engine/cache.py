@@ -38,7 +38,7 @@ _RESERVE_BYTES_EACH = 1 << 16
 _IS_FULL = ("disk is full", "disk I/O")
 
 
-def answer_key(identity: Row, request: Request, seed: int, row_id: str, occurrence: int) -> bytes:
+def response_key(identity: Row, request: Request, seed: int, row_id: str, occurrence: int) -> bytes:
     """32 bytes that stand for one exact question to one server.
 
     A request that is meant to be repeatable (greedy or seeded) is the same question wherever
@@ -80,7 +80,7 @@ class CachedServer(NamedTuple):
     newest_s: int
 
 
-class AnswerStore:
+class ResponseCache:
     """An SQLite file of responses. A put survives a killed process at once, a power cut within
     `sync_every_s`; concurrent runs may use the same file.
     """

@@ -251,6 +251,11 @@ class Backend:
         omitted = {"omit": sorted(self.omit)} if self.omit else {}
         return {"backend": self.name, "model": self.model, **omitted}
 
+    @property
+    def spec(self) -> str:
+        """How it is written: "kind:model"."""
+        return f"{self.name}:{self.model}"
+
     def check(self, request: Request) -> None:
         """Raise BackendError (`unsupported`) if the request asks for what this one cannot do."""
         sampling = request.sampling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -128,14 +129,41 @@ class BedrockBackend(Backend):
     def payload(self, request: Request) -> Row:
         """The arguments of a Converse call, as `generate` and batch files send them."""
         self.check(request)
-        return converse_payload(self.model, request, self.omit)
+        sampling = request.sampling
+        inference: Row = {"maxTokens": sampling.max_tokens, "temperature": sampling.temperature}
+        if sampling.top_p < 1:
+            inference["topP"] = sampling.top_p
+        if request.stop:
+            inference["stopSequences"] = list(request.stop)
+        for name in self.omit:
+            inference.pop(_CONVERSE_NAMES.get(name, name), None)
+        payload: Row = {
+            "modelId": self.model,
+            "messages": [
+                {"role": m["role"], "content": [{"text": m["content"]}]} for m in request.turns
+            ],
+            "inferenceConfig": inference,
+        }
+        # Converse refuses an empty text; an empty system message means none.
+        if request.system:
+            payload["system"] = [{"text": request.system}]
+        if sampling.json_schema is not None:
+            schema = {"json": dict(sampling.json_schema)}
+            tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
+            payload["toolConfig"] = {
+                "tools": [{"toolSpec": tool}],
+                "toolChoice": {"tool": {"name": _SCHEMA_TOOL}},
+            }
+        return payload
 
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""
         payload = self.payload(request)
         loop = asyncio.get_running_loop()
         try:
-            result = await loop.run_in_executor(self._threads, self._converse, payload)
+            result = await loop.run_in_executor(
+                self._threads, call, functools.partial(self._client.converse, **payload)
+            )
         except BackendError as error:
             raise with_hint(error, request) from error
         return response_of(result, request)
@@ -144,9 +172,6 @@ class BedrockBackend(Backend):
         """Close the connections and threads."""
         self._threads.shutdown(wait=False)
         self._client.close()
-
-    def _converse(self, payload: Row) -> Mapping[str, Any]:
-        return call(lambda: self._client.converse(**payload))
 
 
 def make_session(
@@ -287,36 +312,6 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
         retryable=retryable,
         retry_after_s=retry_after_of(headers) if retryable else None,
     )
-
-
-def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -> Row:
-    """The arguments of a Converse call."""
-    sampling = request.sampling
-    inference: Row = {"maxTokens": sampling.max_tokens, "temperature": sampling.temperature}
-    if sampling.top_p < 1:
-        inference["topP"] = sampling.top_p
-    if request.stop:
-        inference["stopSequences"] = list(request.stop)
-    for name in omit:
-        inference.pop(_CONVERSE_NAMES.get(name, name), None)
-    payload: Row = {
-        "modelId": model,
-        "messages": [
-            {"role": m["role"], "content": [{"text": m["content"]}]} for m in request.turns
-        ],
-        "inferenceConfig": inference,
-    }
-    # Converse refuses an empty text; an empty system message means none.
-    if request.system:
-        payload["system"] = [{"text": request.system}]
-    if sampling.json_schema is not None:
-        schema = {"json": dict(sampling.json_schema)}
-        tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
-        payload["toolConfig"] = {
-            "tools": [{"toolSpec": tool}],
-            "toolChoice": {"tool": {"name": _SCHEMA_TOOL}},
-        }
-    return payload
 
 
 @reads("a Converse result")

@@ -197,7 +197,7 @@ class ModelClient:
 
     def _wait_for_server(self, seconds: float) -> RunStopped | None:
         """Send nothing for so long; an error if that is longer than this run may wait."""
-        name = f"{self.backend.name}:{self.backend.model}"
+        name = self.backend.spec
         longest = self._limits.max_pause_s
         if seconds > longest:
             return RunStopped(
@@ -225,13 +225,7 @@ class ModelClient:
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the run ends first."""
         self._stop_if_ending()
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait((sleep, ending), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            ending.cancel()
+        await self._clock.sleep_unless(seconds, self._ending)
         self._stop_if_ending()
 
     def _stop_if_ending(self) -> None:

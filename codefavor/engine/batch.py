@@ -63,7 +63,7 @@ class BatchRun:
         self._backend: Backend = context.backend
         self._cache: ResponseCache = context.cache
         self._budget, self._limits = budget or Budget(), limits
-        price = (context.prices or PriceTable.load()).price(self._backend.name, self._backend.model)
+        price = (context.prices or PriceTable.load()).price(self._backend.spec)
         # Of a token in batch mode; None if it is unknown.
         self._price = None if price is None else price.in_batch()
         self._poll_s, self._max_attempts = poll_s, max_attempts
@@ -74,6 +74,7 @@ class BatchRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state = State.load(self.folder, self._cache.newest())
         self._passes: list[Counts] = []
+        self._writer: JobWriter | None = None
         self._collected: set[str] = set()
         self._kept: set[str] = set()
         if retry_errors:
@@ -89,9 +90,8 @@ class BatchRun:
         """
         self._interrupted = interrupted or asyncio.Event()
         ledger = Ledger(ledger_path(self._journal.path))
-        spec = f"{self._backend.name}:{self._backend.model}"
         try:
-            self._tracker = BudgetTracker(self._budget, self._price, ledger, spec)
+            self._tracker = BudgetTracker(self._budget, self._price, ledger, self._backend.spec)
             counts = await self._rounds(wait=wait)
         finally:
             ledger.close()
@@ -124,28 +124,29 @@ class BatchRun:
         while True:
             await self._submit_open_jobs()
             if not await self._collect_finished(wait=wait):
-                return await self._pass(None)
-            writer = JobWriter(self.folder, self._service, self._tracker)
+                return await self._pass()
+            self._writer = writer = JobWriter(self.folder, self._service, self._tracker)
             try:
-                counts = await self._pass(writer)
+                counts = await self._pass()
             finally:
+                self._writer = None
                 writer.close()
             if not counts.n_pending:
                 return counts
             if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
                 writer.discard()
                 return await self._ask_online(writer.n_written)
-            self._state.jobs.extend(writer.finish())
+            self._state.jobs.extend(writer.jobs)
             self._save_state()
             if not writer.n_written:
                 raise writer.budget_error or RunStopped(
                     f"{counts.n_pending} rows wait for answers that no job holds"
                 )
 
-    async def _pass(self, writer: JobWriter | None) -> Counts:
+    async def _pass(self) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
-        is_retry = self._retry_errors and writer is not None
-        return await self._run(retry_errors=is_retry, put_aside=_PutAside(self, writer))
+        is_retry = self._retry_errors and self._writer is not None
+        return await self._run(retry_errors=is_retry, put_aside=self)
 
     async def _run(self, **options: Any) -> Counts:
         counts = await run(
@@ -218,13 +219,7 @@ class BatchRun:
 
     async def _pause(self) -> None:
         """Until the next look, or until the run is interrupted."""
-        sleep = asyncio.ensure_future(self._context.clock.sleep(self._poll_s))
-        interrupted = asyncio.ensure_future(self._interrupted.wait())
-        try:
-            await asyncio.wait((sleep, interrupted), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            interrupted.cancel()
+        await self._context.clock.sleep_unless(self._poll_s, self._interrupted)
 
     def _tell(self, words: str) -> None:
         """Say what has changed: the same words every minute for a day help nobody."""
@@ -277,31 +272,24 @@ class BatchRun:
     def _save_state(self) -> None:
         self._state.save(self.folder)
 
-
-class _PutAside:
-    """Answers from what is kept; anything else goes into the next job."""
-
-    def __init__(self, batch: BatchRun, writer: JobWriter | None) -> None:
-        self._batch = batch
-        self._writer = writer
-        self._identity = batch._backend.identity
-
     async def ask(
         self, backend: Backend, request: Request, row_id: str, occurrence: int
     ) -> Response:
-        """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
-        seed = self._batch._context.seed
-        raw_key = response_key(self._identity, request, seed, row_id, occurrence)
-        kept = self._batch._cache.get(raw_key, since=self._batch._state.since)
+        """The cached answer; anything else goes into the next job.
+
+        Raises Rejected or BackendError for a final failure, RowPending for a question put aside.
+        """
+        identity = self._backend.identity
+        raw_key = response_key(identity, request, self._context.seed, row_id, occurrence)
+        kept = self._cache.get(raw_key, since=self._state.since)
         key = raw_key.hex()
         if kept is not None:
             if kept.is_cached:
-                self._batch._kept.add(key)
+                self._kept.add(key)
             return kept
-        failure = self._batch._state.failures.get(key)
-        if failure is not None and failure[0] == "filtered_answer":
-            raise Rejected(*failure)
-        if failure is not None:
+        if (failure := self._state.failures.get(key)) is not None:
+            if failure[0] == "filtered_answer":
+                raise Rejected(*failure)
             raise BackendError(failure[1], reason=failure[0])
         if self._writer is not None:
             self._writer.add(key, request)

@@ -58,7 +58,7 @@ class JobWriter:
         # What the next jobs may take; none of it is sent before this writer is closed.
         self._reservations: list[Reservation] = []
         self._keys: set[str] = set()
-        self._jobs: list[Job] = []
+        self.jobs: list[Job] = []
         self._n_in_file = self._n_bytes = 0
         self.budget_error: BudgetError | None = None
 
@@ -74,30 +74,26 @@ class JobWriter:
         self._keys.add(key)
         line = self._service.line(key, request) + b"\n"
         is_full = self._n_in_file >= self._service.max_requests
-        if not self._jobs or is_full or self._n_bytes + len(line) > self._service.max_bytes:
+        if not self.jobs or is_full or self._n_bytes + len(line) > self._service.max_bytes:
             self._open_file()
         self._n_in_file += 1
         self._n_bytes += len(line)
-        job = self._jobs[-1]
+        job = self.jobs[-1]
         with open(self._folder / job.file, "ab") as lines:
             lines.write(line)
         note = json.dumps({"key": key, "request": request.to_row()}, ensure_ascii=True)
         with open(self._folder / (job.file + ".requests"), "a", encoding="utf-8") as notes:
             notes.write(note + "\n")
 
-    def finish(self) -> list[Job]:
-        """The jobs to submit."""
-        return self._jobs
-
     def discard(self) -> None:
         """Remove the files: what is in them is asked in another way."""
-        for job in self._jobs:
+        for job in self.jobs:
             for name in (job.file, job.file + ".requests"):
                 (self._folder / name).unlink()
 
     def _open_file(self) -> None:
         token = uuid.uuid4().hex
-        self._jobs.append(Job(f"{token}.jsonl", token))
+        self.jobs.append(Job(f"{token}.jsonl", token))
         self._n_in_file = self._n_bytes = 0
 
     def close(self) -> None:

@@ -16,3 +16,12 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Return after at least this many seconds."""
         await asyncio.sleep(seconds)
+
+    async def sleep_unless(self, seconds: float, event: asyncio.Event) -> None:
+        """`sleep`, or less once the event is set."""
+        tasks = [asyncio.ensure_future(one) for one in (self.sleep(seconds), event.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codefavor.backends.base import (
     Backend,
@@ -18,6 +17,7 @@ from codefavor.backends.base import (
     Sampling,
     Usage,
 )
+from codefavor.backends.microbatch import gather_all
 from codefavor.engine.ask import ModelClient
 from codefavor.engine.budget import Budget, BudgetTracker
 from codefavor.engine.cache import ResponseCache
@@ -132,11 +132,7 @@ class Context:
             seed = None if sampling.seed is None else derived_seed(sampling.seed, str(index))
             one = dataclasses.replace(sampling, n=1, seed=seed)
             requests.append(self._ask(Request(messages, one, stop)))
-        found = await asyncio.gather(*requests, return_exceptions=True)
-        for answer in found:
-            if isinstance(answer, BaseException):
-                raise answer
-        return cast(tuple[Response, ...], tuple(found))
+        return tuple(await gather_all(requests))
 
     def can(self, feature: Feature) -> bool:
         """Whether the backend honours this part of a request; what it cannot do it refuses."""
@@ -185,7 +181,7 @@ class Context:
         response = await self._asks.ask(self.backend, request, self.row_id, occurrence)
         self._responses[0] += 1
         self._responses[1] += response.is_cached
-        spec = f"{self.backend.name}:{self.backend.model}"
+        spec = self.backend.spec
         self._used[spec] = self._used.get(spec, Usage()) + response.usage
         return response
 
@@ -240,12 +236,8 @@ class Clients:
     def _client(self, backend: Backend) -> ModelClient:
         made = self._made.get(id(backend))
         if made is None:
-            prices = self._context.prices or PriceTable.load()
-            spec, price = (
-                f"{backend.name}:{backend.model}",
-                prices.price(backend.name, backend.model),
-            )
-            tracker = BudgetTracker(self._budget, price, self.ledger, spec)
+            price = (self._context.prices or PriceTable.load()).price(backend.spec)
+            tracker = BudgetTracker(self._budget, price, self.ledger, backend.spec)
             made = self._made[id(backend)] = ModelClient(backend, budget=tracker, **self._options)
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import json
@@ -11,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, get_args
 
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
+from codefavor.backends.microbatch import gather_all
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
 from codefavor.judges.options import Option, SystemOption
@@ -200,14 +200,7 @@ class LlmJudge:
         self, questions: Sequence[tuple[list[dict[str, str]], Sampling]], *, may_be_empty: bool
     ) -> list[Response]:
         """A reply to each; the first error once all have ended."""
-        replies = await asyncio.gather(
-            *(self._ask_one(*question, may_be_empty) for question in questions),
-            return_exceptions=True,
-        )
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply
-        return [reply for reply in replies if isinstance(reply, Response)]
+        return await gather_all(self._ask_one(*question, may_be_empty) for question in questions)
 
     async def _ask_one(
         self, messages: list[dict[str, str]], sampling: Sampling, may_be_empty: bool

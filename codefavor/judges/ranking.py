@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codefavor.judges.base import Judge, in_both_orders, raise_errors
+from codefavor.backends.microbatch import gather_all
+from codefavor.judges.base import Judge, in_both_orders
 from codefavor.records import Comparison, Verdict
 
 
@@ -108,10 +108,7 @@ async def round_robin(
 async def _play(judge: Judge, games: Sequence[Comparison]) -> list[Verdict]:
     """All games at once, each in both orders; the first error once all have ended."""
     both = in_both_orders(judge)
-    answers = await asyncio.gather(
-        *(both.compare([game]) for game in games), return_exceptions=True
-    )
-    return [raise_errors(answer)[0] for answer in answers]
+    return [found[0] for found in await gather_all(both.compare([game]) for game in games)]
 
 
 def _ranking(standings: Sequence[Standing], verdicts: Sequence[Verdict]) -> Ranking:

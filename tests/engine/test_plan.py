@@ -78,11 +78,11 @@ def test_own_prices_lie_on_top_of_the_table_and_unknown_ones_stay_unknown(tmp_pa
     own = tmp_path / "prices.json"
     own.write_text(json.dumps({"prices": {"openai:mine": {"input": 3.0, "output": 5.0}}}))
     table = PriceTable.load(own)
-    mine, shipped = table.price("openai", "mine"), table.price("openai", "gpt-4o-mini")
+    mine, shipped = table.price("openai:mine"), table.price("openai:gpt-4o-mini")
     assert mine is not None
     assert mine.cost_usd(Usage(1_000_000, 1_000_000)) == 8.0
     assert shipped is not None
-    assert table.price("openai", "never-heard-of") is None
+    assert table.price("openai:never-heard-of") is None
     assert table.as_of
     assert table.source
 

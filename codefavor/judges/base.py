@@ -126,11 +126,14 @@ def verdict_by_scores(
     margin = score_a - score_b
     if not isfinite(margin):
         return BackendError(f"scores {score_a} and {score_b} are not finite", reason="not_finite")
-    scaled = max(-700.0, min(700.0, scale * margin))
-    p_a = 1.0 / (1.0 + exp(-scaled))
     if margin == 0:
         return Verdict("tie", 0.5, raw)
-    return Verdict("A" if margin > 0 else "B", p_a, raw)
+    return Verdict("A" if margin > 0 else "B", logistic(scale * margin), raw)
+
+
+def logistic(margin: float) -> float:
+    """The probability in [0, 1] that a difference of log-odds stands for."""
+    return 1 / (1 + exp(-max(-700.0, min(700.0, margin))))
 
 
 # Used as a verb, hence its name.

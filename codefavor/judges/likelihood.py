@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from codefavor.backends.local import load_model
 from codefavor.errors import BackendError, ConfigError, DataError
@@ -18,6 +18,7 @@ from codefavor.judges.options import (
     ModelFolder,
     Option,
     SystemOption,
+    check_choice,
 )
 from codefavor.judges.scorer import CompletionScore, SequenceScorer
 from codefavor.prompts.chat import solution_messages, solution_text
@@ -85,9 +86,7 @@ class LikelihoodJudge(TextJudge[Scored]):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if reduction not in get_args(Reduction):
-            known = ", ".join(get_args(Reduction))
-            raise ConfigError(f"unknown reduction {reduction!r}; known: {known}")
+        check_choice("reduction", reduction, Reduction)
         self.name = name or f"likelihood ({reduction})"
         self.reduction = reduction
         self.scale = _SCALES.get(reduction, 1.0) if scale is None else scale

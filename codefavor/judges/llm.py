@@ -7,13 +7,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol
 
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.microbatch import gather_all
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
-from codefavor.judges.options import Option, SystemOption
+from codefavor.judges.options import Option, SystemOption, check_choice
 from codefavor.judges.verdict_reader import Asked, read_verdict, visible_text
 from codefavor.prompts.chat import AnswerForm, comparison_messages, second_question
 from codefavor.records import Comparison, Verdict, canonical_json, content_id
@@ -93,8 +93,7 @@ class LlmJudge:
         system: SystemOption = "none",
         name: str | None = None,
     ) -> None:
-        if mode not in get_args(Mode):
-            raise ConfigError(f"unknown mode {mode!r}; known: {', '.join(get_args(Mode))}")
+        check_choice("mode", mode, Mode)
         if isinstance(backend, str):
             backend = make_backend(backend)
         self.backend = backend

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log
-from typing import Annotated, Literal, get_args
+from math import log
+from typing import Annotated, Literal
 
-from codefavor.errors import BackendError, ConfigError
-from codefavor.judges.base import Answer, Text, TextJudge, verdict_by_scores
-from codefavor.judges.options import AdapterOption, DeviceOption, ModelFolder, Option
+from codefavor.errors import BackendError
+from codefavor.judges.base import Answer, Text, TextJudge, logistic, verdict_by_scores
+from codefavor.judges.options import AdapterOption, DeviceOption, ModelFolder, Option, check_choice
 from codefavor.judges.reward import load_reward_model
 from codefavor.judges.scorer import SequenceScorer
 from codefavor.prompts.chat import STEP_END, code_steps, process_prompt
@@ -42,9 +42,7 @@ class ProcessJudge(TextJudge[list[float]]):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in get_args(Pooling):
-            known = ", ".join(get_args(Pooling))
-            raise ConfigError(f"unknown pooling {pooling!r}; known: {known}")
+        check_choice("pooling", pooling, Pooling)
         self.name = name or f"process reward ({pooling})"
         self._pooling = pooling
         self._language = language
@@ -68,7 +66,7 @@ class ProcessJudge(TextJudge[list[float]]):
             if isinstance(lines, BackendError):
                 found.append(lines)
             else:
-                found.append([_logistic(right - wrong) for wrong, right in lines])
+                found.append([logistic(right - wrong) for wrong, right in lines])
         return found
 
     def verdict(self, score_a: list[float], score_b: list[float]) -> Answer:
@@ -98,7 +96,3 @@ class ProcessJudge(TextJudge[list[float]]):
         if self._pooling == "min":
             return min(logs)
         return sum(logs) / len(logs) if self._pooling == "mean" else sum(logs)
-
-
-def _logistic(margin: float) -> float:
-    return 1 / (1 + exp(-max(-700.0, min(700.0, margin))))

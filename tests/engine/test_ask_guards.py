@@ -22,14 +22,16 @@ Asked = Callable[[Request], Any]
 class Case:
     """A client of one backend, its clock, and what it told the user."""
 
-    def __init__(self, answer: Asked, *, concurrency: int = 4, **limits: Any) -> None:
+    def __init__(
+        self, answer: Asked, *, concurrency: int = 4, tokens: int | None = None, **limits: Any
+    ) -> None:
         self.backend, self.clock = FakeBackend(function=answer), VirtualClock()
         self.told: list[str] = []
         self.ledger = Ledger()
         self.client = ModelClient(
             self.backend,
             limits=Limits(**limits),
-            budget=BudgetTracker(Budget(), None, self.ledger),
+            budget=BudgetTracker(Budget(tokens=tokens), None, self.ledger),
             cache=None,
             clock=self.clock,
             seed=0,
@@ -144,6 +146,18 @@ async def test_an_error_that_no_other_request_escapes_is_met_once() -> None:
     case = Case(failing(reason="auth"), concurrency=1)
     ended = await asyncio.gather(*(case.ask(text) for text in "abc"), return_exceptions=True)
     assert [type(one) for one in ended] == [RunStopped, RunEnding, RunEnding]
+    assert case.n_sent == 1
+
+
+async def test_one_who_waits_for_the_budget_is_not_sent_once_the_run_ends() -> None:
+    async def refused(request: Request) -> str:
+        await asyncio.sleep(0.01)
+        raise BackendError("no", reason="auth")
+
+    # There is room for one request at a time: 64 + 8 tokens around a word, and 10 out.
+    case = Case(refused, tokens=100)
+    ended = await asyncio.gather(case.ask("a"), case.ask("b"), return_exceptions=True)
+    assert [type(one) for one in ended] == [RunStopped, RunEnding]
     assert case.n_sent == 1
 
 

@@ -41,7 +41,7 @@ def prompts(n: int) -> Iterator[str]:
 def run_engine(url: str, n: int, folder: Path) -> int:
     """This package, with limits, budget, cache and journal."""
     from codefavor.backends import make_backend
-    from codefavor.engine import ResponseCache, Budget, Context, Limits, Price, PriceTable, run_sync
+    from codefavor.engine import Budget, Context, Limits, Price, PriceTable, ResponseCache, run_sync
     from codefavor.journal import Journal
 
     async def step(row: dict[str, Any], context: Context) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class MicroBatcher(Generic[T, U]):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever failed, every waiting item must hear of it
+        except Exception as error:  # whatever failed, every waiting item must hear of it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

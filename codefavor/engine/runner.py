@@ -104,33 +104,17 @@ async def run(
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
     progress = progress or Progress()
     ledger = Ledger(ledger_path(journal.path))
-    clients: Clients | None = None
+    asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
+    asking["max_concurrency"] = concurrency
     try:
-        if put_aside is None and context.backend is not None:
-            clients = Clients(
-                context,
-                ledger,
-                budget=budget,
-                limits=limits,
-                max_concurrency=concurrency,
-                report=progress.say,
-            )
-        loop = _Loop(
-            step,
-            RowsToDo(
-                rows,
-                journal,
-                progress,
-                retry_errors=retry_errors,
-                rerun_changed=rerun_changed,
-            ),
-            journal,
-            context.asking(put_aside or clients),
-            clients,
-            progress,
-            RowHealth(stop_rule or StopRule()),
-            useless or (lambda row: ""),
+        is_asked = put_aside is None and context.backend is not None
+        clients = Clients(context, ledger, **asking) if is_asked else None
+        to_do = RowsToDo(
+            rows, journal, progress, retry_errors=retry_errors, rerun_changed=rerun_changed
         )
+        health, useless = RowHealth(stop_rule or StopRule()), useless or (lambda row: "")
+        context = context.asking(put_aside or clients)
+        loop = _Loop(step, to_do, journal, context, clients, progress, health, useless)
         total = len(rows) if isinstance(rows, Sized) else None
         await loop.work(concurrency, label, total, interrupted)
         return loop.counts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -164,6 +165,20 @@ def test_an_implicit_reduction_of_scores_without_reference_is_refused():
     assert verdict_of_totals(parts, "mean").p_a == pytest.approx(1 / (1 + math.exp(-1.0)))
     with pytest.raises(DataError, match="reference"):
         verdict_of_totals(parts, "implicit_mean")
+
+
+async def test_an_adapter_is_asked_with_the_chat_template_it_was_trained_with(
+    tiny_llama, tiny_adapter, tmp_path
+):
+    own = shutil.copytree(tiny_adapter, tmp_path / "own")
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = tokenizer.chat_template.replace("assistant", "helper")
+    tokenizer.save_pretrained(own)
+    totals = []
+    for adapter in (tiny_adapter, own):
+        judge = LikelihoodJudge(tiny_llama, adapter, device="cpu")
+        totals.append(json.loads((await judge.compare(COMPARISONS[:1]))[0].raw)["total_a"])
+    assert totals[0] != totals[1]
 
 
 async def test_equal_codes_tie(tiny_llama):

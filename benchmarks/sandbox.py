@@ -84,7 +84,7 @@ def _guarded_run(code: str, problem: Problem, passed: list[str]) -> None:
         try:
             exec(f"{code}\n{problem.tests}", {})  # noqa: S102  the method itself
             passed.append("passed")
-        except BaseException:  # noqa: BLE001  as the method does
+        except BaseException:  # as the method does
             passed.append("failed")
         for (module, name), value in kept.items():
             setattr(module, name, value)

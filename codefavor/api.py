@@ -21,11 +21,11 @@ from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.backends import Backend
 from codefavor.benchmarks.pairs_benchmark import items_of
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Counts,
     PriceTable,
+    ResponseCache,
     Step,
     TerminalProgress,
 )
@@ -195,9 +195,9 @@ def evaluate(
         def make_context(backend: Any) -> Context:
             if backend is None:
                 return Context()
-            store = AnswerStore(Path(cache) if cache else default_cache())
+            store = ResponseCache(Path(cache) if cache else default_cache())
             stack.enter_context(closing(store))
-            return Context(backend, seed=task.seed, answers=store, prices=PriceTable.load())
+            return Context(backend, seed=task.seed, cache=store, prices=PriceTable.load())
 
         budget = None if budget_usd is None else Budget(budget_usd, None)
         runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import Cache
-from codefavor.engine import AnswerStore
-from codefavor.engine.answers import spec_of
+from codefavor.engine import ResponseCache
+from codefavor.engine.cache import spec_of
 from codefavor.errors import ConfigError, DataError
 from codefavor.settings import default_cache
 
@@ -29,7 +29,7 @@ def _main() -> None:
 def list_servers(cache: Cache = None) -> None:
     """The servers whose responses are cached, with how many, their size and their age."""
     path = _existing(cache)
-    with closing(AnswerStore(path)) as store:
+    with closing(ResponseCache(path)) as store:
         servers = store.servers()
     typer.echo(f"{path}: {len(servers)} servers, {path.stat().st_size / 1e6:.1f} MB")
     for one in servers:
@@ -61,7 +61,7 @@ def prune(
     path = _existing(cache)
     before_s = None if older_than_days is None else time.time() - older_than_days * _DAY_S
     size = path.stat().st_size
-    with closing(AnswerStore(path)) as store:
+    with closing(ResponseCache(path)) as store:
         n = store.prune(words=server, before_s=before_s)
     typer.echo(
         f"{path}: {n} responses removed; {size / 1e6:.1f} -> {path.stat().st_size / 1e6:.1f} MB"

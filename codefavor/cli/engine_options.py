@@ -16,12 +16,12 @@ from typer import Option
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Counts,
     Limits,
     PriceTable,
+    ResponseCache,
     Step,
     StopRule,
     TerminalProgress,
@@ -138,9 +138,9 @@ class AskingFlags:
         """
         own = out.with_name(out.name + ".responses.sqlite")
         path = own if self.no_cache else self.cache or default_cache()
-        answers = AnswerStore(path)
+        answers = ResponseCache(path)
         answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
-        return Context(backend, seed=seed, answers=answers, prices=PriceTable.load(self.prices))
+        return Context(backend, seed=seed, cache=answers, prices=PriceTable.load(self.prices))
 
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:
@@ -148,8 +148,8 @@ class AskingFlags:
         try:
             yield
         finally:
-            if context.answers is not None:
-                context.answers.close()
+            if context.cache is not None:
+                context.cache.close()
             if context.backend is not None:
                 asyncio.run(context.backend.close())
 
@@ -301,7 +301,7 @@ def summary(counts: Counts) -> str:
         parts.append(", ".join(f"{reason} {n}" for reason, n in counts.reasons.items()))
     cost = "cost unknown (no price for this model)" if counts.usd is None else f"${counts.usd:.4f}"
     parts.append(
-        f"{counts.n_requests} requests, {counts.n_from_store} from the cache, "
+        f"{counts.n_requests} requests, {counts.n_cached} from the cache, "
         f"{counts.input_tokens} + {counts.output_tokens} tokens, {cost}"
     )
     if counts.unsettled_usd:

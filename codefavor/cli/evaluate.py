@@ -207,8 +207,8 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
             if backend is None:
                 return Context()
             context = asking.make_context(backend, path, task.seed)
-            if context.answers is not None:
-                stack.callback(context.answers.close)
+            if context.cache is not None:
+                stack.callback(context.cache.close)
             return context
 
         result, counts = run_task(

@@ -15,6 +15,7 @@ from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
+from codefavor.engine.context import Clients
 from codefavor.engine.ledger import Ledger
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.sandbox import SandboxPool
@@ -108,10 +109,11 @@ class PairFlags:
         """The verifier, and who asks the judge; gives the context what they need, and closes
         what it opened."""
         with contextlib.ExitStack() as stack:
-            client = self._judge_client(context, engine, out, stack)
+            clients = self._judge_clients(context, engine, out, stack)
+            client = clients.all()[0] if clients else None
             judge = None
             if client is not None:
-                judge = Context(client.backend, seed=self.seed).with_client(client)
+                judge = Context(client.backend, seed=self.seed).asking(clients)
                 context.others = (client.backend,)
             bandit = None
             if self.ways() != {"static"}:
@@ -131,23 +133,25 @@ class PairFlags:
                 context.sandbox = stack.enter_context(pool)
             yield verifier, client
 
-    def _judge_client(
+    def _judge_clients(
         self,
         context: Context,
         engine: flags.EngineFlags,
         out: Path,
         stack: contextlib.ExitStack,
-    ) -> ModelClient | None:
+    ) -> Clients | None:
         """Who asks the judge's backend, with a record of costs of its own."""
         backend = self.make_judge()
         if backend is None:
             return None
-        own = Context(backend, seed=self.seed, answers=context.answers, prices=context.prices)
+        own = Context(backend, seed=self.seed, cache=context.cache, prices=context.prices)
         stack.enter_context(engine.closing(Context(backend)))
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
-        shared = {name: engine.run_options()[name] for name in ("limits", "budget")}
-        return own.make_client(**shared, ledger=ledger, max_concurrency=engine.concurrency)
+        limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
+        return Clients(
+            own, ledger, budget=budget, limits=limits, max_concurrency=engine.concurrency
+        )
 
 
 def judge_summary(judge: ModelClient) -> str:
@@ -156,6 +160,6 @@ def judge_summary(judge: ModelClient) -> str:
     spent = budget.ledger.spent
     cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
     return (
-        f"judge {backend.name}:{backend.model}: {judge.counts.n_sent} requests, "
+        f"judge {backend.name}:{backend.model}: {judge.n_sent} requests, "
         f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from codefavor.backends.local import load_model
 from codefavor.errors import BackendError
@@ -47,31 +46,17 @@ class PairwiseJudge(BatchJudge):
         self.name = name or "pairwise A/B"
         self._language = language
         self._system = system
-        loaded = load_model(
-            Path(model_path),
-            adapter=None if adapter is None else Path(adapter),
-            dtype=dtype,
-            device=device,
-        )
+        loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
         self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         prompt = self._tokens.prompt_text(self._messages(_PROBE))
         self._label_ids = [self._tokens.single_token(label, prompt) for label in LABELS]
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
-        """A verdict for each comparison; equal prompts are computed once."""
-        prompts = [tuple(self._tokens.prompt_ids(self._messages(one))) for one in comparisons]
-        errors: dict[tuple[int, ...], BackendError] = {}
-        for prompt in dict.fromkeys(prompts):
-            try:
-                self._scorer.check_length(len(prompt) + 1)
-            except BackendError as error:
-                errors[prompt] = error
-        distinct = [prompt for prompt in dict.fromkeys(prompts) if prompt not in errors]
-        logits = dict(
-            zip(distinct, self._scorer.last_logits(distinct, self._label_ids), strict=True)
-        )
-        return [errors[one] if one in errors else _verdict(*logits[one]) for one in prompts]
+        """A verdict for each comparison."""
+        prompts = [self._tokens.prompt_ids(self._messages(one)) for one in comparisons]
+        found = self._scorer.last_logits(prompts, self._label_ids)
+        return [one if isinstance(one, BackendError) else _verdict(*one) for one in found]
 
     def _messages(self, comparison: Comparison) -> list[dict[str, str]]:
         return comparison_messages(comparison, language=self._language, system=self._system)

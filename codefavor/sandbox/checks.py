@@ -220,7 +220,7 @@ def _show(value: Any, *, plain: bool = False) -> str:
         text = str(value) if plain else repr(value)
     except (PeerGone, BadFrame, Unsupported):
         raise
-    except BaseException as error:  # noqa: BLE001  a repr may raise anything; the check failed already
+    except BaseException as error:  # a repr may raise anything; the check failed already
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 

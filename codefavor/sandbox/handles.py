@@ -272,7 +272,7 @@ class JudgeLink(Link):
         values = items_of(self.decode(arguments)) if arguments is not None else [self_text]
         try:
             error = kind(*values)
-        except Exception:  # noqa: BLE001  a class with arguments of its own kind
+        except Exception:  # a class with arguments of its own kind
             error = kind.__new__(kind)
             error.args = (self_text,)
         facts = (handle if type(handle) is int else None, self_text, line, self)

@@ -102,7 +102,7 @@ class Link(Codec):
             result.append(self.serve(operation, target, arguments, keywords))  # type: ignore[arg-type]
         except self.fatal:
             raise
-        except BaseException as error:  # noqa: BLE001  whatever was raised is the answer
+        except BaseException as error:  # whatever was raised is the answer
             result.append(error)
             succeeded = False
         else:

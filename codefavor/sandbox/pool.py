@@ -206,7 +206,7 @@ class SandboxPool:
     def _fulfil(self, future: Future[Execution], key: str, job: Job, limits: Limits) -> None:
         try:
             result = self._judge(job, limits)
-        except BaseException as error:  # noqa: BLE001  whoever waits for the same job must hear of it too
+        except BaseException as error:  # whoever waits for the same job must hear of it too
             self._forget(key)
             future.set_exception(error)
             return

@@ -98,7 +98,7 @@ class ProgramLink(Link):
         """As in Link: [class, text, arguments, handle, line in the program]."""
         try:
             text = str(error)
-        except BaseException:  # noqa: BLE001  a program's own exception may have a broken __str__
+        except BaseException:  # a program's own exception may have a broken __str__
             text = ""
         line = None
         trace = error.__traceback__

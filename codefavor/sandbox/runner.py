@@ -130,7 +130,7 @@ class Runner:
             action()
         except (BadFrame, Unsupported):
             raise
-        except BaseException as error:  # noqa: BLE001  whatever ends a test is its result
+        except BaseException as error:  # whatever ends a test is its result
             recorder.fail(error)
             recorder.abandon(first)
         else:

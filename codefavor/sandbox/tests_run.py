@@ -105,7 +105,7 @@ def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> boo
         verdict.update(outcome="bad_frame", error=f"the program's answer was no answer ({error})")
     except Unsupported as error:
         verdict.update(outcome="unsupported", error=f"the tests need the together lane: {error}")
-    except BaseException as error:  # noqa: BLE001  nothing may end this process without its reason
+    except BaseException as error:  # nothing may end this process without its reason
         verdict.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         missed = len(recorder.unreached())
@@ -129,7 +129,7 @@ def _judge(plan: Plan, entry_point: str, link: JudgeLink, recorder: Recorder) ->
         link.ask("load", None)
     except link.fatal:
         raise
-    except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads is its outcome
+    except BaseException as error:  # whatever a program raises while it loads is its outcome
         recorder.fail(error)
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
     namespace = TestNamespace(link, plan.names, plan.only_called | {entry_point}, plan.modules)

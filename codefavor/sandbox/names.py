@@ -11,19 +11,16 @@ import ast
 import builtins
 import symtable
 
+from codefavor.sandbox.allowed import ALLOWED
 from codefavor.sandbox.rewrite import EXPECTATIONS, called
 
 # What a name means that tests use through the program's own imports, by what to import.
-KNOWN_NAMES = {
-    name: name
-    for name in (
-        "array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions",
-        "functools", "heapq", "itertools", "json", "math", "numbers", "numpy", "operator",
-        "random", "re", "statistics", "string", "sys", "textwrap", "typing", "unittest", "uuid",
-    )
-} | {"np": "numpy", "isclose": "math", "approx": "pytest", "pd": "pandas"}  # fmt: skip
-
-
+KNOWN_NAMES = {name: name for name in ALLOWED if "." not in name and name != "pytest"} | {
+    "np": "numpy",
+    "isclose": "math",
+    "approx": "pytest",
+    "pd": "pandas",
+}
 _FUNCTIONS = ("isclose", "approx")
 
 
@@ -39,8 +36,8 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
     loads, bound = _globals(tree)
     free = loads - bound - explicit
     own = {entry} & free
-    free -= own | _exceptions(tree, free)
-    free = {name for name in free if not hasattr(builtins, name)}
+    waited_for = _exceptions(tree, loads - bound)
+    free = {n for n in free - own - waited_for if not hasattr(builtins, n)}
     others = free - _libraries(tree, free)
     if not entry and not explicit:
         # Nobody says what is under test: it is the one name that the tests do not define.
@@ -53,7 +50,7 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
         )
     if not (entry or own or explicit):
         raise Needs("the tests name nothing of the program")
-    return frozenset(own | explicit | _exceptions(tree, loads - bound))
+    return frozenset(own | explicit | waited_for)
 
 
 def _exceptions(tree: ast.Module, free: set[str]) -> set[str]:
@@ -94,25 +91,3 @@ def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
             if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                 bound.add(symbol.get_name())
     return loads, bound
-
-
-def parametrized(node: ast.expr) -> set[str]:
-    """The argument names of a parametrize table; raises Needs where the text does not tell."""
-    if not isinstance(node, ast.Call) or not node.args:
-        raise Needs("a parametrize table that cannot be read")
-    try:
-        names = ast.literal_eval(node.args[0])
-    except ValueError:
-        raise Needs("a parametrize table that cannot be read") from None
-    if {item.arg for item in node.keywords} - {"ids", "argvalues"}:
-        raise Needs("an indirect parametrize table")
-    return set(names.replace(" ", "").split(",") if isinstance(names, str) else names)
-
-
-def required(function: ast.FunctionDef) -> set[str]:
-    """The names of the arguments that a function must be given."""
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    needed = positional[: len(positional) - len(arguments.defaults)]
-    only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {item.arg for item in needed} | {item.arg for item, default in only if default is None}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from codefavor.sandbox.handles import Handle, JudgeLink, Mirror, facts_of, is_plain
+from codefavor.sandbox.handles import Handle, JudgeLink, facts_of, is_plain
 from codefavor.sandbox.rewrite import Site, is_trap
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
@@ -109,7 +109,7 @@ class Recorder:
             return left is right
         # Of these a copy crosses, and of exceptions another one each time; of lists it does not.
         is_copy = type(left) is type(right) and is_plain(left) and not isinstance(left, _BY_NUMBER)
-        if is_copy or any(isinstance(v, Handle | Mirror | BaseException) for v in (left, right)):
+        if is_copy or any(isinstance(v, Handle | BaseException) for v in (left, right)):
             self._link.refuse("which object a value is")
         return False
 
@@ -128,7 +128,7 @@ class Recorder:
 
     def type(self, value: Any) -> type:
         """As the builtin, for plain data."""
-        if type(value) is Handle or isinstance(value, BaseException):
+        if type(value) is Handle:
             self._link.refuse("the type of an object of the program")
         return type(value)
 

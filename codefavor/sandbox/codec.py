@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from codefavor.sandbox.wire import BadFrame, Unsupported, with_room
+from codefavor.sandbox.wire import BadFrame, Unsupported
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
@@ -31,6 +31,7 @@ CLASSES: dict[str, type] = {
 _NAME_OF_CLASS = {kind: name for name, kind in CLASSES.items()}
 _SMALL = 1 << 63
 _MOST_SHARED = 100_000
+_DEEPEST = 100
 _DTYPE_KINDS = "biufcSUmM?"
 
 
@@ -47,16 +48,14 @@ class _Kind(NamedTuple):
 
 def _decimal(value: Any) -> Iterable[object]:
     if value.is_nan():
-        raise NotPlain("a NaN")
+        raise Unsupported("a NaN")
     return (str(value),)
 
 
-def _time(value: Any) -> Iterable[object]:
-    return (value.hour, value.minute, value.second, value.microsecond, value.tzinfo)
-
-
-def _with_fold(kind: str) -> Callable[..., object]:
-    return lambda fold, *parts: _library(kind)(*parts, fold=fold)
+def _naive(value: Any) -> Iterable[object]:
+    if value.tzinfo is not None or value.fold:
+        raise NotPlain("a time of a zone")
+    return (value.isoformat(),)
 
 
 def _array(value: Any) -> Iterable[object]:
@@ -73,7 +72,7 @@ def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
 
 def _build_scalar(dtype: Any, shape: Any, data: Any) -> object:
     value = _build_array(dtype, shape, data)[()]
-    if value != value:
+    if value != value:  # noqa: PLR0124  only a NaN is not itself
         raise Unsupported("a NaN")
     return value
 
@@ -83,6 +82,10 @@ def _library(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def _from_iso(kind: str) -> Callable[..., object]:
+    return lambda text: _library(kind).fromisoformat(text)
+
+
 # By the whole name of the type; without a builder the parts are the arguments of the type.
 _LIBRARY: dict[str, _Kind] = {
     "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
@@ -90,12 +93,9 @@ _LIBRARY: dict[str, _Kind] = {
     "decimal.Decimal": _Kind(_decimal),
     "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
     "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
-    "datetime.time": _Kind(lambda v: (v.fold, *_time(v)), _with_fold("datetime.time")),
-    "datetime.datetime": _Kind(
-        lambda v: (v.fold, v.year, v.month, v.day, *_time(v)), _with_fold("datetime.datetime")
-    ),
+    "datetime.time": _Kind(_naive, _from_iso("datetime.time")),
+    "datetime.datetime": _Kind(_naive, _from_iso("datetime.datetime")),
     "datetime.timedelta": _Kind(lambda v: (v.days, v.seconds, v.microseconds)),
-    "datetime.timezone": _Kind(lambda v: v.__getinitargs__()),
     "collections.Counter": _Kind(lambda v: (dict(v),)),
     "collections.OrderedDict": _Kind(lambda v: (list(v.items()),)),
     "collections.defaultdict": _Kind(lambda v: (v.default_factory, dict(v))),
@@ -204,8 +204,8 @@ class Codec:
         return ["d", number, self._many(value, value), self._many(value, value.values())]
 
     def _many(self, owner: object, items: Iterable[object]) -> list[Node]:
-        if id(owner) in self._open:
-            raise NotPlain("a value that holds itself")
+        if id(owner) in self._open or len(self._open) > _DEEPEST:
+            raise NotPlain("a value that holds itself, or is nested too deeply")
         self._open.add(id(owner))
         found = [self._encode(item) for item in items]
         self._open.discard(id(owner))
@@ -241,7 +241,10 @@ class Codec:
                 if type(value) not in _REFILL:
                     self.refuse(f"a {type(value).__name__} that both use and one has changed")
                 self._open.clear()
-                changed.append([number, self._body(value, 0)])
+                try:
+                    changed.append([number, self._body(value, 0)])
+                except NotPlain as reason:
+                    self.refuse(str(reason))
             self._snapshots[number] = snapshot
         return changed
 
@@ -275,15 +278,8 @@ class Codec:
 
     def decode(self, node: Node) -> Any:
         """The value of a node; raises BadFrame for anything the protocol does not know."""
-        n_shared = len(self.shared)
-
-        def decode() -> object:
-            for number in list(self.shared)[n_shared:]:
-                self.forget(number)  # of the first try
-            return self._decode(node)
-
         try:
-            return with_room(decode)
+            return self._decode(node)
         except RecursionError:
             raise BadFrame("a value nested too deeply") from None
 

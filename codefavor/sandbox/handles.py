@@ -8,7 +8,6 @@ Functions of the tests can be handed over to be called back with plain data. Not
 
 from __future__ import annotations
 
-import sys
 import types
 from typing import Any, NamedTuple
 
@@ -18,10 +17,8 @@ from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _MOST_STEPS = 50_000
 # What these mean to the code around a call is not the program's to say.
-SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
+_SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
            "BaseExceptionGroup", "ExceptionGroup")  # fmt: skip
-# Exceptions of these are themselves on both sides: the tests' own class of the same name.
-_SHARED_MODULES = ("decimal", "json", "numpy", "re", "sre_constants", "statistics")
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
 _PLAIN_METHODS = frozenset(
@@ -67,6 +64,8 @@ class Handle:
         if self._steps > _MOST_STEPS:
             self._link.refuse("an iterator of many steps")
         step = self._link.ask("next", self._node)
+        if type(step) is Handle:
+            self._link.refuse("an item that cannot cross")
         if type(step) is not tuple or len(step) != 2:
             raise BadFrame("a malformed step")
         if step[0] is not True:
@@ -137,7 +136,7 @@ class JudgeLink(Link):
         self.is_gone = False
         self.broken = ""
         self._catches = catches
-        self._classes: dict[int, type[BaseException]] = {}
+        self._classes: dict[object, type[BaseException]] = {}
         self._handles: dict[object, Handle] = {}
         self._callbacks: list[Any] = []
 
@@ -162,9 +161,6 @@ class JudgeLink(Link):
         """As in Codec: an object of the program, or a function of the tests to be called back."""
         if type(value) is Handle:
             return value._node
-        facts = facts_of(value) if isinstance(value, BaseException | type) else None
-        if facts is not None and facts.number is not None:
-            return ["h", facts.number]
         is_function = isinstance(value, types.FunctionType)
         if not is_function and not isinstance(value, types.BuiltinFunctionType):
             return self.refuse(f"handing over an object of type {type(value).__name__}")
@@ -202,113 +198,70 @@ class JudgeLink(Link):
 
     def encode_error(self, error: BaseException) -> Node:
         """As in Link. What a failed check says stays here."""
-        facts = facts_of(error)
-        if facts is not None and facts.number is not None:
-            return ["h", facts.number]
         name = type(error).__name__
         if CLASSES.get(name) is not type(error) or isinstance(error, AssertionError):
             self.refuse(f"{name} in a function that the program calls")
         return [name, self.encode(list(error.args))]
 
     def error_of(self, node: Node) -> BaseException:
-        """As in Link: an exception of the program, raised here; what it holds stays there."""
-        kind_node, text, number, line = items_of(node)
-        if type(number) is not int:
-            raise BadFrame("an exception without a number")
-        if kind_node == "FrameTooLarge":
+        """As in Link: an exception of the program, of which only class and text cross."""
+        class_node, text, line = items_of(node)
+        if class_node == "FrameTooLarge":
             raise BadFrame(text_of(text))
-        kind = self._class_of(kind_node)
+        kind = self._class_of(class_node)
         error = kind.__new__(kind)
-        vars(error)[FACTS] = Facts(number, text_of(text), line, self)
+        vars(error)[FACTS] = Facts(text_of(text), line)
         return error
 
     def _class_of(self, node: Node) -> type[BaseException]:
         """The class that stands here for a class of exceptions there."""
         if type(node) is str:
-            if node in SIGNALS:
+            if node in _SIGNALS:
                 if self._catches:
                     self.refuse(f"{node} where the tests wait for exceptions")
                 return ProgramSignal
-            if node not in _mirrors:
-                kind = CLASSES.get(node)
-                if kind is None or not issubclass(kind, BaseException):
-                    raise BadFrame("no class of exceptions")
-                _mirrors[node] = Mirror(node, (kind,), {FACTS: Facts(None)})
-            return _mirrors[node]
+            kind = CLASSES.get(node)
+            if kind is None or not issubclass(kind, BaseException):
+                raise BadFrame("no class of exceptions")
+            return self._stand_in(node, node, (kind,))
         number, name, bases, module = items_of(node)
         if type(number) is not int:
             raise BadFrame("a class without a number")
+        if module != "solution" and self._catches:
+            self.refuse(f"an exception of {module} where the tests wait for exceptions")
         self.has_handles = True
-        if number not in self._classes:
-            shared = None
-            if text_of(module).partition(".")[0] in _SHARED_MODULES:
-                shared = getattr(sys.modules.get(module), text_of(name), None)
-            is_shared = isinstance(shared, type) and issubclass(shared, Exception)
-            made = (
-                (shared,) if is_shared else tuple(self._class_of(base) for base in items_of(bases))
-            )
+        return self._stand_in(number, text_of(name), tuple(map(self._class_of, items_of(bases))))
+
+    def _stand_in(self, key: object, name: str, bases: tuple[type, ...]) -> type[BaseException]:
+        if key not in self._classes:
+            members = {"__str__": _text_of, "__init__": _refuse_making, "__module__": "solution"}
             try:
-                self._classes[number] = Mirror(text_of(name), made, {FACTS: Facts(number)})
+                self._classes[key] = type(name, bases, members)
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
-        return self._classes[number]
+        return self._classes[key]
 
 
 class Facts(NamedTuple):
-    """What is known of an exception of the program, or (number alone) of its class."""
+    """What is known of an exception of the program."""
 
-    number: int | None
-    text: str = ""
-    line: object = None
-    link: Any = None
+    text: str
+    line: object
 
 
-def facts_of(value: object) -> Facts | None:
-    """The facts of an exception of the program or of its class, None for one of the tests."""
-    found: Facts | None = vars(value).get(FACTS)
+def facts_of(error: BaseException) -> Facts | None:
+    """The facts of an exception of the program, None for one of the tests."""
+    found: Facts | None = vars(error).get(FACTS)
     return found
-
-
-class Mirror(type):
-    """A class that stands for one of the program; nobody can tell by `==` whether it is that."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> Any:
-        members.update(__str__=_text_of, __repr__=_repr_of, __eq__=_is_same, __module__="solution")
-        members.update(__hash__=BaseException.__hash__, __getattribute__=_attribute_of)
-        return super().__new__(cls, name, bases, members)
-
-    def __eq__(cls, other: object) -> bool:
-        return _is_same(cls, other)
-
-    __hash__ = type.__hash__
-
-
-_mirrors: dict[str, type[BaseException]] = {}
-
-
-def _is_same(self: object, other: object) -> bool:
-    if self is other or is_plain(other):
-        return self is other
-    raise Unsupported("a comparison with an exception of the program")
 
 
 def _text_of(self: BaseException) -> str:
     facts = facts_of(self)
-    return facts.text if facts else BaseException.__str__(self)
+    return facts.text if facts else ""
 
 
-def _repr_of(self: BaseException) -> str:
-    facts = facts_of(self)
-    return text_of(facts.link.ask("repr", ["h", facts.number])) if facts else "?"
-
-
-def _attribute_of(self: BaseException, name: str) -> Any:
-    if name == "with_traceback" or (name.startswith("__") and name != "__notes__"):
-        return object.__getattribute__(self, name)
-    facts = facts_of(self)
-    if facts is None:
-        raise Unsupported("an exception of the program that the tests made")
-    return facts.link.ask("getattr", ["h", facts.number], (name,))
+def _refuse_making(self: BaseException, *_: object, **__: object) -> None:
+    raise Unsupported("an exception of the program that the tests make")
 
 
 def _holds_handle(value: object) -> bool:

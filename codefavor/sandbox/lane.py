@@ -29,7 +29,13 @@ from codefavor.sandbox.allowed import (
     PURE,
 )
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
-from codefavor.sandbox.rewrite import called, is_check_call, is_expectation, is_trap, module_calls
+from codefavor.sandbox.rewrite import (
+    called,
+    is_check_call,
+    is_expectation,
+    is_trap,
+    module_calls,
+)
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
@@ -178,6 +184,7 @@ class _Reader:
             look = looks.get(type(item))
             if look is not None:
                 look(item)  # type: ignore[operator]
+        self._look_at_exceptions()
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
@@ -195,7 +202,7 @@ class _Reader:
             if is_program(module):
                 self._modules.add(module)
                 self._explicit.update({name} - {"*"})
-            elif module not in ALLOWED and module != "collections.abc":
+            elif module not in ALLOWED:
                 raise Needs(f"the tests import {module}")
             elif isinstance(node, ast.Import):
                 self._paths[name] = module if alias.asname else name
@@ -266,6 +273,26 @@ class _Reader:
                 raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
             if expects and (len(node.items) > 1 or any(map(_checks, node.body))):
                 raise Needs("a check whose failure the tests catch")
+
+    def _look_at_exceptions(self) -> None:
+        """Of an exception only the class and the text cross: nothing else may be asked of it."""
+        caught = {n.name for n in self._nodes if isinstance(n, ast.ExceptHandler)}
+        for node in self._nodes:
+            if isinstance(node, ast.withitem) and is_expectation(node.context_expr):
+                caught.add(getattr(node.optional_vars, "id", None))
+        parents = {id(child): n for n in self._nodes for child in ast.iter_child_nodes(n)}
+        for node in self._nodes:
+            parent = parents.get(id(node))
+            is_kept = not isinstance(parent, ast.withitem | ast.Expr)
+            if isinstance(node, ast.expr) and is_expectation(node) and is_kept:
+                raise Needs("an expected exception that is kept")
+            if isinstance(node, ast.Name) and node.id in caught and isinstance(node.ctx, ast.Load):
+                if getattr(parent, "attr", "") in ("value", "exception"):
+                    parent = parents.get(id(parent))
+                is_text = isinstance(parent, ast.FormattedValue) and parent.conversion in (-1, 115)
+                is_use = called(parent) in ("str", "isinstance", "print")  # type: ignore[arg-type]
+                if not is_text and not is_use and getattr(parent, "attr", "") != "match":
+                    raise Needs("what an exception of the program holds")
 
     def _try(self, node: ast.Try) -> None:
         """A failed check that the tests themselves catch decides nothing; here it would."""

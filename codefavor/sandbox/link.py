@@ -81,7 +81,9 @@ class Link(Codec):
             raise BadFrame("neither a question nor an answer")
         _, operation, target, items, names, named, changed, dropped = frame
         arguments = [self.decode(item) for item in items_of(items)]
-        keywords = dict(zip(map(text_of, items_of(names)), map(self.decode, items_of(named))))
+        keywords = dict(
+            zip(map(text_of, items_of(names)), map(self.decode, items_of(named)), strict=False)
+        )
         self._take_in(changed, dropped)
         result: list[Any] = []
         try:

@@ -121,27 +121,25 @@ class ProgramLink(Link):
         return [self._export(kind), kind.__name__, described, str(kind.__module__)]
 
     def encode_error(self, error: BaseException) -> Node:
-        """As in Link: [class, text, handle, line in the program]."""
+        """As in Link: [class, text, line in the program]."""
         try:
             text = str(error)
         except BaseException:  # noqa: BLE001  a program's own exception may have a broken __str__
             text = ""
         line = None
-        trace, error.__traceback__ = error.__traceback__, None  # the frames hold all their values
+        trace = error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == FILE_NAME:
                 line = trace.tb_lineno
             trace = trace.tb_next
         if type(error).__module__ == "codefavor.sandbox.wire":
-            return ["FrameTooLarge", text, 0, line]
-        return [self._describe_class(type(error)), text[:2000], self._export(error), line]
+            return ["FrameTooLarge", text, line]
+        return [self._describe_class(type(error)), text[:2000], line]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised."""
         name, values = items_of(node)
-        error: BaseException = (
-            self._exports[values] if name == "h" else CLASSES[name](*self.decode(values))
-        )  # type: ignore[assignment]
+        error: BaseException = CLASSES[name](*self.decode(values))
         return error
 
     # -- serving --------------------------------------------------------------------------

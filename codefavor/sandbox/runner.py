@@ -112,8 +112,7 @@ class Runner:
         marks = getattr(function, "pytestmark", [])
         for case in itertools.product(*(list(_cases(mark)) for mark in marks)):
             arguments = {name: value for part in case for name, value in part.items()}
-            owner = () if kind is None else (kind,)
-            self._unit(label, lambda a=arguments, o=owner: function(*(made() for made in o), **a))
+            self._unit(label, partial(_call, function, kind, arguments))
 
     def _unit(self, label: str, action: Callable[[], object]) -> None:
         recorder = self._recorder
@@ -129,6 +128,10 @@ class Runner:
             is_test = "." in label or label.startswith("test")
             if is_test and len(recorder.checks) == first:
                 self.idle.append(label)
+
+
+def _call(function: Callable[..., Any], kind: Any, arguments: dict[str, Any]) -> None:
+    function(*(() if kind is None else (kind(),)), **arguments)
 
 
 def _run_method(kind: Any, name: str) -> None:

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple, NoReturn
 from codefavor.sandbox import cases
 from codefavor.sandbox.checks import (
     Recorder,
-    facts_of,
     full_error,
     is_check_failure,
     label_error,
     run_lengths,
 )
-from codefavor.sandbox.handles import JudgeLink
+from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
 from codefavor.sandbox.rewrite import RECORDER, Site, module_calls, rewrite, waits_for_exceptions
 from codefavor.sandbox.runner import Runner, TestNamespace

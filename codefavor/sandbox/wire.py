@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-T = TypeVar("T")
-_ROOM = 10_000
 _HEADER = 4
 _CHUNK = 16 << 10
 
@@ -23,7 +19,10 @@ class BadFrame(BaseException):
 
 
 class Unsupported(BaseException):
-    """Two processes would not do here what one does; `reasons` remembers it, whoever swallows it."""
+    """Two processes would not do here what one does.
+
+    `reasons` remembers it, whoever swallows it.
+    """
 
     reasons: ClassVar[list[str]] = []
 
@@ -45,19 +44,6 @@ def _constant(name: str) -> float:
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder(parse_constant=_constant).decode
-
-
-def with_room(action: Callable[[], T]) -> T:
-    """Call; if the program's own recursion limit is too low for it, once more with a higher."""
-    try:
-        return action()
-    except RecursionError:
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, _ROOM))
-        try:
-            return action()
-        finally:
-            sys.setrecursionlimit(limit)
 
 
 class Channel:
@@ -94,7 +80,7 @@ class Channel:
             raise BadFrame(f"a frame of {size} bytes; the limit is {self.limit}")
         try:
             text = self._read(size).decode("utf-8", "surrogatepass")
-            return with_room(lambda: _decode(text))
+            return _decode(text)
         except (ValueError, RecursionError) as error:
             raise BadFrame(f"not a frame: {type(error).__name__}") from None
 

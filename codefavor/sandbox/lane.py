@@ -35,6 +35,8 @@ from codefavor.sandbox.rewrite import (
     is_expectation,
     is_trap,
     module_calls,
+    waits_for_exceptions,
+    walk,
 )
 
 FILE_NAME = "<tests>"
@@ -67,13 +69,14 @@ def choose_lane(tests: str, entry_point: str = "") -> Lane:
         tree = parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Lane(SPLIT, "the tests do not parse")
-    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    nodes = walk(tree)
+    imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
     modules = tuple(sorted({m for node in imports for m in imports_of(node) if is_program(m)}))
     try:
-        names = _Reader(tree, entry_point).read()
+        names = _Reader(tree, nodes, entry_point).read(tests)
     except Needs as need:
         return Lane(TOGETHER, str(need), modules=modules)
-    return Lane(SPLIT, "plain data", names, _leaves_nothing(tree), modules)
+    return Lane(SPLIT, "plain data", names, _leaves_nothing(nodes), modules)
 
 
 def is_cases(tests: str) -> bool:
@@ -136,17 +139,17 @@ def _checks(node: ast.AST) -> bool:
     return any(
         isinstance(item, ast.Assert) or is_check_call(item)
         or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        for item in ast.walk(node)
+        for item in walk(node)
     )  # fmt: skip
 
 
 class _Reader:
-    def __init__(self, tree: ast.Module, entry_point: str) -> None:
+    def __init__(self, tree: ast.Module, nodes: list[ast.AST], entry_point: str) -> None:
         self._tree, self._entry = tree, entry_point.partition(".")[0]
         self._explicit: set[str] = set()
         self._modules: set[str] = set()
         self._paths: dict[str, str] = {}
-        self._nodes = list(ast.walk(tree))
+        self._nodes = nodes
         self._functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
         stores = Counter(
             n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
@@ -169,7 +172,7 @@ class _Reader:
             and getattr(node.args[0], "id", "") in literals
         }
 
-    def read(self) -> frozenset[str]:
+    def read(self, tests: str) -> frozenset[str]:
         """The names that are the program's; raises Needs for what the split lane cannot do."""
         imports = [n for n in self._nodes if isinstance(n, ast.Import | ast.ImportFrom)]
         for node in imports:
@@ -188,7 +191,7 @@ class _Reader:
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
-        names = program_names(self._tree, self._explicit, self._entry)
+        names = program_names(tests, self._nodes, self._explicit, self._entry)
         others = self._modules - {"", "solution"}
         if others and self._entry in names - self._explicit:
             # The entry point is just there, so this is a library that is not installed here.
@@ -280,6 +283,8 @@ class _Reader:
         for node in self._nodes:
             if isinstance(node, ast.withitem) and is_expectation(node.context_expr):
                 caught.add(getattr(node.optional_vars, "id", None))
+        if not caught and not waits_for_exceptions(self._nodes):
+            return
         parents = {id(child): n for n in self._nodes for child in ast.iter_child_nodes(n)}
         for node in self._nodes:
             parent = parents.get(id(node))
@@ -332,7 +337,7 @@ class _Reader:
         wanted = _required(function) - given
         if wanted:
             raise Needs(f"the fixture {min(wanted)}")
-        calls = {called(node) for node in ast.walk(function) if isinstance(node, ast.Call)}
+        calls = {called(node) for node in walk(function) if isinstance(node, ast.Call)}
         if not _checks(function) and not _expects_by_trap(function) and not calls & self._functions:
             raise Needs(f"{function.name} has no check of its own")
 
@@ -349,7 +354,7 @@ class _Reader:
 def _expects_by_trap(function: ast.FunctionDef) -> bool:
     """Whether a test waits for an exception: `try: f(0); fail()` with a handler that is content."""
     return any(
-        isinstance(node, ast.Try) and any(map(is_trap, node.body)) for node in ast.walk(function)
+        isinstance(node, ast.Try) and any(map(is_trap, node.body)) for node in walk(function)
     )
 
 
@@ -373,9 +378,9 @@ def _required(function: ast.FunctionDef) -> set[str]:
     return {item.arg for item in needed} | {item.arg for item, default in only if default is None}
 
 
-def _leaves_nothing(tree: ast.Module) -> bool:
+def _leaves_nothing(nodes: list[ast.AST]) -> bool:
     """Whether such tests change nothing of the interpreter that they run in."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom | ast.Import):
             if any(not is_program(m) and m.partition(".")[0] not in PURE for m in imports_of(node)):
                 return False

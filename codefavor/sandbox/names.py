@@ -12,7 +12,7 @@ import builtins
 import symtable
 
 from codefavor.sandbox.allowed import ALLOWED
-from codefavor.sandbox.rewrite import EXPECTATIONS, called
+from codefavor.sandbox.rewrite import EXPECTATIONS, called, walk
 
 # What a name means that tests use through the program's own imports, by what to import.
 KNOWN_NAMES = {name: name for name in ALLOWED if "." not in name and name != "pytest"} | {
@@ -28,17 +28,20 @@ class Needs(Exception):
     """The tests need the together lane, because ..."""
 
 
-def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset[str]:
+def program_names(
+    tests: str, nodes: list[ast.AST], explicit: set[str], entry: str
+) -> frozenset[str]:
     """The names that are the program's; raises Needs where the split lane must not ask it.
 
-    `explicit` are imported from the program; `entry` is the entry point, "" if nobody names it.
+    `nodes` are those of the tests; `explicit` are imported from the program; `entry` is the
+    entry point, "" if nobody names it.
     """
-    loads, bound = _globals(tree)
+    loads, bound = _globals(tests)
     free = loads - bound - explicit
     own = {entry} & free
-    waited_for = _exceptions(tree, loads - bound)
+    waited_for = _exceptions(nodes, loads - bound)
     free = {n for n in free - own - waited_for if not hasattr(builtins, n)}
-    others = free - _libraries(tree, free)
+    others = free - _libraries(nodes, free)
     if not entry and not explicit:
         # Nobody says what is under test: it is the one name that the tests do not define.
         others = others or free
@@ -53,30 +56,32 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
     return frozenset(own | explicit | waited_for)
 
 
-def _exceptions(tree: ast.Module, free: set[str]) -> set[str]:
+def _exceptions(nodes: list[ast.AST], free: set[str]) -> set[str]:
     """The free names that are only waited for: `except TooBig`, `raises(TooBig)`."""
     waited: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         kind = node.type if isinstance(node, ast.ExceptHandler) else None
         if isinstance(node, ast.Call) and called(node) in EXPECTATIONS and node.args:
             kind = node.args[0]
         if kind is not None:
-            waited.update(id(item) for item in ast.walk(kind))
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in free]
+            waited.update(id(item) for item in walk(kind))
+    names = [n for n in nodes if isinstance(n, ast.Name) and n.id in free]
     other = {node.id for node in names if id(node) not in waited}
     return {node.id for node in names if not hasattr(builtins, node.id)} - other
 
 
-def _libraries(tree: ast.Module, free: set[str]) -> set[str]:
+def _libraries(nodes: list[ast.AST], free: set[str]) -> set[str]:
     """The free names that mean a library: known ones, used as nothing but its name and a dot."""
-    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in bases}
+    if not free & KNOWN_NAMES.keys():
+        return set()
+    bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    other = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in bases}
     return {name for name in free & KNOWN_NAMES.keys() if name not in other or name in _FUNCTIONS}
 
 
-def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
+def _globals(tests: str) -> tuple[set[str], set[str]]:
     """(global names that the module reads anywhere, global names that it binds)."""
-    top = symtable.symtable(ast.unparse(tree), "<tests>", "exec")
+    top = symtable.symtable(tests.removeprefix("\ufeff"), "<tests>", "exec")
     loads: set[str] = set()
     bound: set[str] = set()
     waiting = [top]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 RECORDER = "__codefavor_recorder__"
@@ -21,7 +22,24 @@ _TYPED_ASSERTS = frozenset((
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
 
-def called(node: ast.expr) -> str:
+# Where made nodes stand; what the tests say of a line is said by the sites.
+_AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+
+
+def walk(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a tree, as ast.walk gives them, in half its time."""
+    found = [tree]
+    for node in found:
+        for name in node._fields:
+            part = getattr(node, name, None)
+            if type(part) is list:
+                found += [item for item in part if isinstance(item, ast.AST)]
+            elif isinstance(part, ast.AST) and part._fields:
+                found.append(part)
+    return found
+
+
+def called(node: ast.AST) -> str:
     """The last name of what is called, "" for an expression."""
     function = getattr(node, "func", None)
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
@@ -33,7 +51,7 @@ def module_calls(tree: ast.Module) -> frozenset[str]:
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             continue
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 found.add(node.func.id)
     return frozenset(found)
@@ -61,34 +79,33 @@ def is_trap(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and called(node.value) == "fail"
 
 
-def waits_for_exceptions(tree: ast.Module) -> bool:
+def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
     """Whether tests catch or expect an exception anywhere."""
-    return any(
-        isinstance(node, ast.Try) or (isinstance(node, ast.Call) and called(node) in EXPECTATIONS)
-        for node in ast.walk(tree)
-    )
+    return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
 
 
-def _tainted_names(tree: ast.Module, names: Iterable[str]) -> set[str]:
+def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
     """The names in tests whose values may come from the program, whose own names are given."""
     found = set(names)
-    assigned: list[tuple[ast.AST, ast.AST]] = []
-    for node in ast.walk(tree):
-        assigned += _assignments(node)
+    assigned: list[tuple[set[str], set[str]]] = []
+    for node in nodes:
+        assigned += [
+            (_names_in(target), _names_in(source)) for target, source in _assignments(node)
+        ]
         # What helpers and `check(candidate)` are given may be the program's.
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
             found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
     size = 0
     while size != len(found):
         size = len(found)
-        for target, source in assigned:
-            if _reads(source, found):
-                found.update(n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+        for targets, sources in assigned:
+            if not found.isdisjoint(sources):
+                found |= targets
     return found
 
 
-def _reads(node: ast.AST, names: set[str]) -> bool:
-    return any(isinstance(item, ast.Name) and item.id in names for item in ast.walk(node))
+def _names_in(node: ast.AST) -> set[str]:
+    return {item.id for item in walk(node) if isinstance(item, ast.Name)}
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
@@ -131,7 +148,6 @@ def rewrite(tree: ast.Module, names: Iterable[str]) -> list[Site]:
     """Rewrite parsed tests in place; the checks in them, in order. `names` are the program's."""
     rewriter = _Rewriter(tree, names)
     rewriter.visit(tree)
-    ast.fix_missing_locations(tree)
     return rewriter.sites
 
 
@@ -140,15 +156,32 @@ class _Rewriter(ast.NodeTransformer):
         self.sites: list[Site] = []
         self._here = Site(tree)
         self._n_forks = 0
-        self._tainted = _tainted_names(tree, names)
+        self._names = set(names)
+        self._nodes = walk(tree)
         self._bound: set[str] = set()
         self._libraries: set[str] = set()
-        for node in ast.walk(tree):
+        for node in self._nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self._bound.add(node.id)
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 imported = {item.asname or item.name.partition(".")[0] for item in node.names}
-                self._libraries |= imported - set(names) - {"pytest"}
+                self._libraries |= imported - self._names - {"pytest"}
+
+    @cached_property
+    def _tainted(self) -> set[str]:
+        return _tainted_names(self._nodes, self._names)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """As in the base, but at once past what holds nothing to rewrite, like tables of data."""
+        if isinstance(node, ast.Constant | ast.Name):
+            return node
+        if isinstance(node, ast.List | ast.Tuple) and all(
+            isinstance(item, ast.Constant) for item in node.elts
+        ):
+            return node
+        return super().generic_visit(node)
+
+    visit_Constant = generic_visit
 
     # -- where an object of the program would be taken for what it is not -----------------
 
@@ -163,7 +196,9 @@ class _Rewriter(ast.NodeTransformer):
         if len(node.ops) > 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot):
             return node
         is_same = _call("same", node.left, node.comparators[0])
-        return is_same if isinstance(node.ops[0], ast.Is) else ast.UnaryOp(ast.Not(), is_same)
+        if isinstance(node.ops[0], ast.IsNot):
+            return ast.UnaryOp(ast.Not(), is_same, **_AT)
+        return is_same
 
     def visit_Match(self, node: ast.Match) -> ast.stmt:
         self.generic_visit(node)
@@ -219,7 +254,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        is_open = self._here.is_open or _reads(node.iter, self._tainted)
+        is_open = self._here.is_open or not self._tainted.isdisjoint(_names_in(node.iter))
         node.iter = self.visit(node.iter)
         node.body = self._block(node.body, in_loop=True, is_open=is_open)
         node.orelse = self._block(node.orelse)
@@ -232,7 +267,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Try(self, node: ast.Try) -> ast.stmt:
-        waits = any(is_trap(item) for part in node.body + node.orelse for item in ast.walk(part))
+        waits = any(is_trap(item) for part in node.body + node.orelse for item in walk(part))
         for part in ("body", "orelse", "finalbody"):
             setattr(node, part, self._block(getattr(node, part), soft=False, is_guarded=True))
         first = len(self.sites)
@@ -240,10 +275,10 @@ class _Rewriter(ast.NodeTransformer):
             handler.body = self._block(handler.body, soft=False, is_guarded=True)
         if waits and len(self.sites) == first:
             # The exception is what the test waits for, so its handler is the check.
-            number = ast.Constant(self._site(node, True))
+            number = _constant(self._site(node, True))
             for handler in node.handlers:
                 held = [_call("begin", number), _call("held", number)]
-                handler.body[:0] = [ast.copy_location(ast.Expr(item), handler) for item in held]
+                handler.body[:0] = [ast.Expr(item, **_AT) for item in held]
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
@@ -251,7 +286,7 @@ class _Rewriter(ast.NodeTransformer):
         for item in node.items:
             item.context_expr = self.visit(item.context_expr)
             if is_expectation(item.context_expr):
-                number = ast.Constant(self._site(node, True))
+                number = _constant(self._site(node, True))
                 item.context_expr = _call("expecting", number, item.context_expr)
                 expects = True
         soft = self._here.soft and not expects
@@ -260,19 +295,20 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         number = self._site(node, self._here.is_guarded)
-        begin = _call("begin", ast.Constant(number))
+        begin = _call("begin", _constant(number))
         test: ast.expr = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            name = ast.Constant(type(test.ops[0]).__name__)
+            name = _constant(type(test.ops[0]).__name__)
             left, right = self.visit(test.left), self.visit(test.comparators[0])
             check = _call("compare", begin, name, left, right)
         elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            check = _call("truth", begin, self.visit(test.operand), ast.Constant(False))
+            check = _call("truth", begin, self.visit(test.operand), _constant(False))
         else:
-            check = _call("truth", begin, self.visit(test), ast.Constant(True))
-        message = ast.Constant(None) if node.msg is None else self.visit(node.msg)
-        failed = _call("failed", ast.Constant(number), message)
-        return self._recorded(node, [ast.Expr(ast.BoolOp(ast.Or(), [check, failed]))], number)
+            check = _call("truth", begin, self.visit(test), _constant(True))
+        message = _constant(None) if node.msg is None else self.visit(node.msg)
+        failed = _call("failed", _constant(number), message)
+        either = ast.BoolOp(ast.Or(), [check, failed], **_AT)
+        return self._recorded([either], number)
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         if not is_check_call(node):
@@ -280,27 +316,31 @@ class _Rewriter(ast.NodeTransformer):
             return node
         number = self._site(node, self._here.is_guarded)
         self.generic_visit(node)
-        begin, held = (_call(name, ast.Constant(number)) for name in ("begin", "held"))
-        return self._recorded(node, [ast.Expr(i) for i in (begin, node.value, held)], number)
+        begin, held = (_call(name, _constant(number)) for name in ("begin", "held"))
+        return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
         self.sites.append(self._here._replace(node=node, is_guarded=is_guarded))
         return len(self.sites) - 1
 
-    def _recorded(self, node: ast.stmt, check: list[ast.stmt], number: int) -> ast.stmt:
-        caught: list[ast.stmt] = [ast.Expr(_call("caught", ast.Constant(number)))]
+    def _recorded(self, check: list[ast.expr], number: int) -> ast.stmt:
+        caught: list[ast.stmt] = [ast.Expr(_call("caught", _constant(number)), **_AT)]
         if not self._here.soft:
-            caught.append(ast.Raise(None, None))
-        handler = ast.ExceptHandler(_method("everything"), None, caught)
-        return ast.copy_location(ast.Try(check, [handler], [], []), node)
+            caught.append(ast.Raise(None, None, **_AT))
+        handler = ast.ExceptHandler(_method("everything"), None, caught, **_AT)
+        return ast.Try([ast.Expr(item, **_AT) for item in check], [handler], [], [], **_AT)
+
+
+def _constant(value: Any) -> ast.Constant:
+    return ast.Constant(value, **_AT)
 
 
 def _method(name: str) -> ast.Attribute:
-    return ast.Attribute(ast.Name(RECORDER, ast.Load()), name, ast.Load())
+    return ast.Attribute(ast.Name(RECORDER, ast.Load(), **_AT), name, ast.Load(), **_AT)
 
 
 def _call(method: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(_method(method), list(arguments), [])
+    return ast.Call(_method(method), list(arguments), [], **_AT)
 
 
 def _plain(node: ast.expr) -> ast.expr:

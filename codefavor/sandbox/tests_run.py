@@ -20,7 +20,14 @@ from codefavor.sandbox.checks import (
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
-from codefavor.sandbox.rewrite import RECORDER, Site, module_calls, rewrite, waits_for_exceptions
+from codefavor.sandbox.rewrite import (
+    RECORDER,
+    Site,
+    module_calls,
+    rewrite,
+    waits_for_exceptions,
+    walk,
+)
 from codefavor.sandbox.runner import Runner, TestNamespace
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
@@ -48,10 +55,11 @@ class Plan(NamedTuple):
 def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan:
     """The last step before tests can run; raises SyntaxError or ValueError as `compile` does."""
     tree = parse(tests)
-    functions = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
+    nodes = walk(tree)
+    functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
     only_called = frozenset(names) - read | {entry_point}
-    called, catches = module_calls(tree), waits_for_exceptions(tree)
+    called, catches = module_calls(tree), waits_for_exceptions(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
     return Plan(

@@ -66,7 +66,6 @@ HOOKS = frozenset((
     "teardown_function", "load_tests", "pytest_plugins", "pytestmark", "setup_class",
     "teardown_class", "setup_method", "teardown_method", "setUpClass", "tearDownClass",
 ))  # fmt: skip
-CATCHES_CHECKS = ("AssertionError", "Exception", "BaseException")
 FAILS = re.compile(r"^raise|\bfail\(|^assert (False|0)\b")
 # A program whose text has these may see that its tests are elsewhere: its failure says nothing.
 LOOKS_AROUND = re.compile(

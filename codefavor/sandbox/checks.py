@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from codefavor.sandbox.handles import Handle, JudgeLink, facts_of, is_plain
+from codefavor.sandbox.handles import Handle, JudgeLink, facts_of
 from codefavor.sandbox.rewrite import Site, is_trap
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 _LONGEST = 400
-_BY_NUMBER = (list, dict, set)
 _MOST_CHECKS = 200_000
 _OPERATORS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "Eq": ("==", operator.eq), "NotEq": ("!=", operator.ne), "Lt": ("<", operator.lt),
@@ -44,14 +43,14 @@ class Recorder:
         self._site_of: list[int] = []
         self._first_of: dict[int, int] = {}
         self._reached: set[int] = set()
-        self._asked_before = 0
+        self._asked_before = self._changed_before = 0
         self._values = ""
 
     # -- called by rewritten checks -------------------------------------------------------
 
     def begin(self, number: int) -> int:
         """Called first in every check."""
-        self._asked_before = self._link.n_asked
+        self._asked_before, self._changed_before = self._link.n_asked, self._link.n_changed
         self._reached.add(number)
         return number
 
@@ -93,6 +92,8 @@ class Recorder:
 
     def held(self, number: int) -> bool:
         """Count a check that held."""
+        if self._link.n_changed > self._changed_before and self._sites[number].is_reread:
+            self._link.refuse("an expected value made of what the program has changed")
         if self._link.n_asked > self._asked_before and not self._sites[number].is_guarded:
             self.is_proven = True
         self._add(True, number)
@@ -104,14 +105,10 @@ class Recorder:
         return _Expecting(self, number, manager)
 
     def same(self, left: Any, right: Any) -> bool:
-        """Whether two values are one object, where a copy is not taken for another."""
-        if left is right or left is None or right is None or bool in (type(left), type(right)):
+        """Whether a value is None, a bool or a class; which object another is, is not known."""
+        if any(value is None or isinstance(value, bool | type) for value in (left, right)):
             return left is right
-        # Of these a copy crosses, and of exceptions another one each time; of lists it does not.
-        is_copy = type(left) is type(right) and is_plain(left) and not isinstance(left, _BY_NUMBER)
-        if is_copy or any(isinstance(v, Handle | BaseException) for v in (left, right)):
-            self._link.refuse("which object a value is")
-        return False
+        return bool(self._link.refuse("which object a value is"))
 
     def isinstance(self, value: Any, kinds: Any) -> bool:
         """As the builtin; whether an object of the program is one of a class, the program says."""
@@ -121,6 +118,12 @@ class Recorder:
         if type(value) is Handle:
             self._link.refuse("the built-in type of an object of the program")
         return isinstance(value, kinds)
+
+    def len(self, value: Any) -> int:
+        """As the builtin."""
+        if type(value) is Handle:
+            self._link.note("len")
+        return len(value)
 
     def issubclass(self, kind: Any, kinds: Any) -> bool:
         """As the builtin, for what is no class of the program."""
@@ -138,6 +141,12 @@ class Recorder:
         if any(type(part) is Handle and not part._identical for part in parts):
             self._link.refuse("a library that is given an object of the program")
         return value
+
+    def array(self, value: Any) -> Any:
+        """An argument of numpy, which compares what is empty with anything."""
+        if getattr(value, "size", 1) == 0 or (type(value) in (list, tuple) and not value):
+            self._link.refuse("an empty array, which numpy compares with anything")
+        return self.plain(value)
 
     def number(self, value: Any) -> Any:
         """The left side of a `%`, which must not be a format that the program chose."""

@@ -67,6 +67,8 @@ def _array(value: Any) -> Iterable[object]:
 def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
     if dtype[1] not in _DTYPE_KINDS or "," in dtype or type(data) is not bytes:
         raise BadFrame("a malformed array")
+    if 0 in shape:
+        raise Unsupported("an empty array, which numpy compares with anything")
     return _library("numpy.frombuffer")(data, dtype=dtype).reshape(shape).copy()
 
 
@@ -130,6 +132,7 @@ class Codec:
         self._snapshots: dict[int, object] = {}
         self._next_number = first_number
         self._open: set[int] = set()
+        self.n_changed = 0
 
     def encode_other(self, value: object) -> Node:
         """The node of a value that is not plain."""
@@ -259,6 +262,7 @@ class Codec:
             if type(target) is not type(source) or type(target) not in _REFILL:
                 raise BadFrame("a change of another type")
             _REFILL[type(target)](target, source)
+            self.n_changed += 1
             self._snapshots.pop(change[0], None)
 
     def prune(self) -> list[int]:
@@ -312,8 +316,9 @@ class Codec:
         return value
 
 
-def is_plain_type(kind: type) -> bool:
-    """Whether the values of a type are data and nothing else."""
+def is_plain(value: object) -> bool:
+    """Whether a value is data, which no function, class or object of a program can be."""
+    kind = type(value)
     plain = kind in ATOMS or kind in _REFILL or kind in (tuple, frozenset, bytes, complex)
     return plain or bool(library_name(kind))
 
@@ -325,9 +330,9 @@ def is_flat(items: Any) -> bool:
     return all(-_SMALL <= item < _SMALL for item in items if type(item) is int)
 
 
-def items_of(node: object) -> list[Any]:
-    """A list of the wire; raises BadFrame for anything else."""
-    if type(node) is not list:
+def items_of(node: object, size: int = -1) -> list[Any]:
+    """A list of the wire, of a size if one is given; raises BadFrame for anything else."""
+    if type(node) is not list or size not in (-1, len(node)):
         raise BadFrame("expected a list")
     return node
 

@@ -22,7 +22,6 @@ from codefavor.sandbox.allowed import (
     ALLOWED,
     ARRAY_ATTRIBUTES,
     CASE_METHODS,
-    CATCHES_CHECKS,
     FAILS,
     FORBIDDEN_NAMES,
     HOOKS,
@@ -77,6 +76,16 @@ def choose_lane(tests: str, entry_point: str = "") -> Lane:
     except Needs as need:
         return Lane(TOGETHER, str(need), modules=modules)
     return Lane(SPLIT, "plain data", names, _leaves_nothing(nodes), modules)
+
+
+def needs_of_checker(checker: str) -> str:
+    """What a checker of cases needs that it may not have; "" for nothing."""
+    try:
+        tree = ast.parse(checker)
+        _Reader(tree, walk(tree), "")._look()
+    except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
+        return str(reason)
+    return ""
 
 
 def is_cases(tests: str) -> bool:
@@ -174,19 +183,7 @@ class _Reader:
 
     def read(self, tests: str) -> frozenset[str]:
         """The names that are the program's; raises Needs for what the split lane cannot do."""
-        imports = [n for n in self._nodes if isinstance(n, ast.Import | ast.ImportFrom)]
-        for node in imports:
-            self._import(node)
-        looks = {
-            ast.Name: self._name, ast.Attribute: self._attribute, ast.ClassDef: self._class,
-            ast.With: self._with, ast.Try: self._try, ast.Call: self._call,
-        }  # fmt: skip
-        for item in self._nodes:
-            if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
-                raise Needs("generators, coroutines or groups of exceptions")
-            look = looks.get(type(item))
-            if look is not None:
-                look(item)  # type: ignore[operator]
+        self._look()
         self._look_at_exceptions()
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
@@ -197,6 +194,22 @@ class _Reader:
             # The entry point is just there, so this is a library that is not installed here.
             raise Needs(f"the tests import {min(others)}, which is not installed")
         return names
+
+    def _look(self) -> None:
+        """Raises Needs for code that may do more than is allowed."""
+        imports = [n for n in self._nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+        for node in imports:
+            self._import(node)
+        looks = {
+            ast.Name: self._name, ast.Attribute: self._attribute, ast.ClassDef: self._class,
+            ast.With: self._with, ast.Try: self._try, ast.Call: self._call, ast.For: self._for,
+        }  # fmt: skip
+        for item in self._nodes:
+            if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
+                raise Needs("generators, coroutines or groups of exceptions")
+            look = looks.get(type(item))
+            if look is not None:
+                look(item)  # type: ignore[operator]
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
@@ -252,12 +265,27 @@ class _Reader:
             raise Needs("a format that the program may have chosen")
         if getattr(node.value, "id", "") == "self" and node.attr in CASE_METHODS:
             raise Needs(f"self.{node.attr}")
+        if node.attr in ("assertIs", "assertIsNot"):
+            raise Needs("which object a value is")
         if node.attr in ARRAY_ATTRIBUTES and "numpy" in self._paths.values():
             raise Needs(f"the memory of arrays ({node.attr})")
 
     def _call(self, node: ast.Call) -> None:
         if called(node) == "param" and [item.arg for item in node.keywords] not in ([], ["id"]):
             raise Needs("marked cases")
+
+    def _for(self, node: ast.For) -> None:
+        """A loop in which the program may choose what is checked, or how long it goes on."""
+        looped = {n.id for n in walk(node.iter) if isinstance(n, ast.Name)}
+        for item in (part for statement in node.body for part in walk(statement)):
+            if isinstance(item, ast.Continue | ast.Break) and _checks(node):
+                raise Needs("a loop that goes on without its check")
+            if isinstance(item, ast.If) and _checks(item) and not any(map(_checks, item.orelse)):
+                raise Needs("a check that a loop may leave out")
+            if isinstance(item, ast.Call) and called(node.iter) != "range":
+                handed = {a.id for a in item.args if isinstance(a, ast.Name)}
+                if handed & looped and not hasattr(builtins, called(item)):
+                    raise Needs("a loop over what the program is given")
 
     def _class(self, node: ast.ClassDef) -> None:
         is_case = [self._path(base) for base in node.bases] == ["unittest.TestCase"]
@@ -301,15 +329,16 @@ class _Reader:
 
     def _try(self, node: ast.Try) -> None:
         """A failed check that the tests themselves catch decides nothing; here it would."""
-        checks = any(_checks(item) and not is_trap(item) for item in node.body)
+        checks = any(_checks(i) and not is_trap(i) for i in [*node.body, *node.orelse])
         for handler in node.handlers:
-            kinds = "" if handler.type is None else ast.unparse(handler.type)
-            catches = not kinds or any(word in kinds for word in CATCHES_CHECKS)
-            if checks and catches and not FAILS.search(ast.unparse(handler.body[-1])):
+            if checks and not FAILS.search(ast.unparse(handler.body[-1])):
                 raise Needs("a check whose failure the tests catch")
 
     def _look_at_tests(self) -> None:
         run_by_module = module_calls(self._tree)
+        for function in self._tree.body:
+            if getattr(function, "name", "").startswith("assert") and not _checks(function):
+                raise Needs("an assert of its own that fails nothing")
         replaced = self._functions & set(dir(builtins))
         if replaced:
             raise Needs(f"the tests replace the builtin {min(replaced)}")
@@ -330,6 +359,8 @@ class _Reader:
             given |= _parametrized(node)
         if function.name in HOOKS:
             raise Needs(f"the hook {function.name}")
+        if _checks(function) and any(map(_may_return, function.body)):
+            raise Needs(f"{function.name} may end before its checks")
         if not function.name.startswith("test"):
             return
         if owner is None and function.name in run_by_module:
@@ -349,6 +380,14 @@ class _Reader:
         for node in self._nodes:
             if isinstance(node, ast.FunctionDef):
                 yield owners.get(id(node)), node
+
+
+def _may_return(node: ast.AST) -> bool:
+    """Whether a statement holds one that may end its function, or may not."""
+    parts = ast.iter_child_nodes(node)
+    return not isinstance(node, ast.FunctionDef | ast.Lambda | ast.Return) and any(
+        isinstance(part, ast.Return) or _may_return(part) for part in parts
+    )
 
 
 def _expects_by_trap(function: ast.FunctionDef) -> bool:

@@ -58,7 +58,10 @@ class Link(Codec):
                 self._answer(frame)
 
     def _read_answer(self, succeeded: object, node: Node, changed: object, dropped: object) -> Any:
-        value = self.decode(node) if succeeded is True else self.error_of(node)
+        try:
+            value = self.decode(node) if succeeded is True else self.error_of(node)
+        except RecursionError:
+            raise BadFrame("a value nested too deeply") from None
         self._take_in(changed, dropped)
         if succeeded is not True:
             raise value

@@ -8,12 +8,13 @@ wait for the exception.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 RECORDER = "__codefavor_recorder__"
-_GUARDED = {"isinstance": 2, "issubclass": 2, "type": 1}
+_GUARDED = {"isinstance": 2, "issubclass": 2, "len": 1, "type": 1}
 _TYPED_ASSERTS = frozenset((
     "assertIsInstance", "assertNotIsInstance", "assertListEqual", "assertTupleEqual",
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
@@ -92,9 +93,14 @@ def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
         assigned += [
             (_names_in(target), _names_in(source)) for target, source in _assignments(node)
         ]
-        # What helpers and `check(candidate)` are given may be the program's.
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
+            # What helpers and `check(candidate)` are given may be the program's, so their answer.
             found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
+            assigned.append(({node.name}, _names_in(node)))
+        elif isinstance(node, ast.Call):
+            # The program may change what it is handed.
+            handed = {item.id for item in node.args if isinstance(item, ast.Name)}
+            assigned.append((handed, _names_in(node.func)))
     size = 0
     while size != len(found):
         size = len(found)
@@ -104,8 +110,12 @@ def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
     return found
 
 
+def _each_name(node: ast.AST) -> list[str]:
+    return [item.id for item in walk(node) if isinstance(item, ast.Name)]
+
+
 def _names_in(node: ast.AST) -> set[str]:
-    return {item.id for item in walk(node) if isinstance(item, ast.Name)}
+    return set(_each_name(node))
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
@@ -124,6 +134,7 @@ class Site(NamedTuple):
 
     Soft: a failed one does not end the test. Guarded: something around it may wait for its
     failure. Open: in a loop whose length the program may choose, so that it counts once.
+    Reread: it reads a name twice, which the program may change between.
     `branches` are the sides of the `if ... else` around it.
     """
 
@@ -132,6 +143,7 @@ class Site(NamedTuple):
     in_loop: bool = False
     is_guarded: bool = False
     is_open: bool = False
+    is_reread: bool = False
     branches: frozenset[tuple[int, bool]] = frozenset()
 
     @property
@@ -160,12 +172,18 @@ class _Rewriter(ast.NodeTransformer):
         self._nodes = walk(tree)
         self._bound: set[str] = set()
         self._libraries: set[str] = set()
+        self._numpy: set[str] = {"np"}
+        # `plus_check(f)`: a function that the module runs once, by a statement of its own.
+        run = [s.value.func for s in tree.body if isinstance(s, ast.Expr) and called(s.value)]  # type: ignore[attr-defined]
+        loads = Counter(n.id for n in self._nodes if isinstance(n, ast.Name))
+        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and loads[f.id] == 1}
         for node in self._nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self._bound.add(node.id)
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 imported = {item.asname or item.name.partition(".")[0] for item in node.names}
                 self._libraries |= imported - self._names - {"pytest"}
+                self._numpy |= {i.asname or i.name for i in node.names if i.name == "numpy"}
 
     @cached_property
     def _tainted(self) -> set[str]:
@@ -211,18 +229,18 @@ class _Rewriter(ast.NodeTransformer):
         if _GUARDED.get(name) == len(node.args) and name not in self._bound:
             node.func = _method(name)
         elif self._is_library(node.func) or called(node) in _TYPED_ASSERTS:
-            node.args = [_plain(item) for item in node.args]
+            guard = "array" if _root(node.func) in self._numpy else "plain"
+            if called(node) == "array":
+                guard = "plain"
+            node.args = [_guarded(item, guard) for item in node.args]
             for item in node.keywords:
-                item.value = _plain(item.value)
+                item.value = _guarded(item.value, guard)
         return node
 
     def _is_library(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant):
             return True
-        while isinstance(function, ast.Attribute):
-            function = function.value
-        name = function.id if isinstance(function, ast.Name) else ""
-        return name == "dict" or name in self._libraries
+        return _root(function) == "dict" or _root(function) in self._libraries
 
     # -- checks, and what stands around them ----------------------------------------------
 
@@ -233,11 +251,17 @@ class _Rewriter(ast.NodeTransformer):
         return done
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
-        is_test = node.name.startswith("test") or node.name == "check"
+        is_test = (
+            node.name.startswith("test") or node.name == "check" or node.name in self._run_once
+        )
         node.decorator_list = [self.visit(item) for item in node.decorator_list]
         node.args = self.visit(node.args)
         node.body = self._block(
-            node.body, soft=is_test, in_loop=not is_test, is_guarded=not is_test
+            node.body,
+            soft=is_test,
+            in_loop=not is_test,
+            is_guarded=not is_test,
+            is_open=not is_test,
         )
         return node
 
@@ -320,7 +344,10 @@ class _Rewriter(ast.NodeTransformer):
         return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
-        self.sites.append(self._here._replace(node=node, is_guarded=is_guarded))
+        names = [] if isinstance(node, ast.Try | ast.With) else _each_name(node)
+        is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
+        site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
+        self.sites.append(site)
         return len(self.sites) - 1
 
     def _recorded(self, check: list[ast.expr], number: int) -> ast.stmt:
@@ -343,5 +370,11 @@ def _call(method: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(_method(method), list(arguments), [], **_AT)
 
 
-def _plain(node: ast.expr) -> ast.expr:
-    return node if isinstance(node, ast.Starred | ast.Constant) else _call("plain", node)
+def _guarded(node: ast.expr, guard: str) -> ast.expr:
+    return node if isinstance(node, ast.Starred | ast.Constant) else _call(guard, node)
+
+
+def _root(function: ast.expr) -> str:
+    while isinstance(function, ast.Attribute):
+        function = function.value
+    return function.id if isinstance(function, ast.Name) else ""

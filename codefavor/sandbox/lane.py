@@ -29,11 +29,13 @@ from codefavor.sandbox.allowed import (
 )
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
 from codefavor.sandbox.rewrite import (
+    assignments,
     called,
     is_check_call,
     is_expectation,
     is_trap,
     module_calls,
+    names_in,
     waits_for_exceptions,
     walk,
 )
@@ -185,6 +187,7 @@ class _Reader:
         """The names that are the program's; raises Needs for what the split lane cannot do."""
         self._look()
         self._look_at_exceptions()
+        self._look_at_flow()
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
@@ -275,13 +278,9 @@ class _Reader:
             raise Needs("marked cases")
 
     def _for(self, node: ast.For) -> None:
-        """A loop in which the program may choose what is checked, or how long it goes on."""
-        looped = {n.id for n in walk(node.iter) if isinstance(n, ast.Name)}
+        """A loop whose length the program may change while it runs."""
+        looped = names_in(node.iter)
         for item in (part for statement in node.body for part in walk(statement)):
-            if isinstance(item, ast.Continue | ast.Break) and _checks(node):
-                raise Needs("a loop that goes on without its check")
-            if isinstance(item, ast.If) and _checks(item) and not any(map(_checks, item.orelse)):
-                raise Needs("a check that a loop may leave out")
             if isinstance(item, ast.Call) and called(node.iter) != "range":
                 handed = {a.id for a in item.args if isinstance(a, ast.Name)}
                 if handed & looped and not hasattr(builtins, called(item)):
@@ -304,6 +303,32 @@ class _Reader:
                 raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
             if expects and (len(node.items) > 1 or any(map(_checks, node.body))):
                 raise Needs("a check whose failure the tests catch")
+
+    def _look_at_flow(self) -> None:
+        """What the program answered must not choose whether the tests check it."""
+        asked = {self._entry, "candidate"} | self._explicit
+        answers = set(asked)
+        for node in self._nodes:
+            for target, source in assignments(node):
+                answers |= names_in(target) if names_in(source) & asked else set()
+        loops = [n for n in self._nodes if isinstance(n, ast.For | ast.While)]
+        looped = {id(part) for loop in loops for part in walk(loop)}
+        functions = [n for n in self._nodes if isinstance(n, ast.FunctionDef) and not _checks(n)]
+        unchecked = {id(part) for function in functions for part in walk(function)}
+        for node in self._nodes:
+            if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
+                continue
+            is_if = isinstance(node, ast.If)
+            parts = [node.test] if isinstance(node, ast.If) else node.body
+            if not any(names_in(part) & answers for part in parts):
+                continue
+            ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
+            inner = [item for part in ends for item in walk(part)]
+            if any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner):
+                raise Needs("a check that the program's answer may leave out")
+            is_one_sided = any(map(_checks, node.body)) != any(map(_checks, node.orelse))
+            if is_if and id(node) in looped and is_one_sided:
+                raise Needs("a check that the program's answer may leave out")
 
     def _look_at_exceptions(self) -> None:
         """Of an exception only the class and the text cross: nothing else may be asked of it."""
@@ -359,8 +384,6 @@ class _Reader:
             given |= _parametrized(node)
         if function.name in HOOKS:
             raise Needs(f"the hook {function.name}")
-        if _checks(function) and any(map(_may_return, function.body)):
-            raise Needs(f"{function.name} may end before its checks")
         if not function.name.startswith("test"):
             return
         if owner is None and function.name in run_by_module:
@@ -380,14 +403,6 @@ class _Reader:
         for node in self._nodes:
             if isinstance(node, ast.FunctionDef):
                 yield owners.get(id(node)), node
-
-
-def _may_return(node: ast.AST) -> bool:
-    """Whether a statement holds one that may end its function, or may not."""
-    parts = ast.iter_child_nodes(node)
-    return not isinstance(node, ast.FunctionDef | ast.Lambda | ast.Return) and any(
-        isinstance(part, ast.Return) or _may_return(part) for part in parts
-    )
 
 
 def _expects_by_trap(function: ast.FunctionDef) -> bool:

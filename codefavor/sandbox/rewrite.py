@@ -90,17 +90,15 @@ def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
     found = set(names)
     assigned: list[tuple[set[str], set[str]]] = []
     for node in nodes:
-        assigned += [
-            (_names_in(target), _names_in(source)) for target, source in _assignments(node)
-        ]
+        assigned += [(names_in(target), names_in(source)) for target, source in assignments(node)]
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
             # What helpers and `check(candidate)` are given may be the program's, so their answer.
             found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
-            assigned.append(({node.name}, _names_in(node)))
+            assigned.append(({node.name}, names_in(node)))
         elif isinstance(node, ast.Call):
             # The program may change what it is handed.
             handed = {item.id for item in node.args if isinstance(item, ast.Name)}
-            assigned.append((handed, _names_in(node.func)))
+            assigned.append((handed, names_in(node.func)))
     size = 0
     while size != len(found):
         size = len(found)
@@ -114,11 +112,13 @@ def _each_name(node: ast.AST) -> list[str]:
     return [item.id for item in walk(node) if isinstance(item, ast.Name)]
 
 
-def _names_in(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
+    """The names that stand anywhere in a node."""
     return set(_each_name(node))
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """(target, source) of what a node gives a name."""
     if isinstance(node, ast.Assign):
         yield from ((target, node.value) for target in node.targets)
     elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
@@ -278,7 +278,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        is_open = self._here.is_open or not self._tainted.isdisjoint(_names_in(node.iter))
+        is_open = self._here.is_open or not self._tainted.isdisjoint(names_in(node.iter))
         node.iter = self.visit(node.iter)
         node.body = self._block(node.body, in_loop=True, is_open=is_open)
         node.orelse = self._block(node.orelse)

@@ -22,23 +22,13 @@ from codefavor.sandbox.allowed import (
     ALLOWED,
     ARRAY_ATTRIBUTES,
     CASE_METHODS,
-    FAILS,
     FORBIDDEN_NAMES,
     HOOKS,
     PURE,
 )
+from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
-from codefavor.sandbox.rewrite import (
-    assignments,
-    called,
-    is_check_call,
-    is_expectation,
-    is_trap,
-    module_calls,
-    names_in,
-    waits_for_exceptions,
-    walk,
-)
+from codefavor.sandbox.rewrite import called, has_check, is_trap, module_calls, walk
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
@@ -146,14 +136,6 @@ def is_program(module: str) -> bool:
     return importlib.machinery.PathFinder.find_spec(top, folders) is None
 
 
-def _checks(node: ast.AST) -> bool:
-    return any(
-        isinstance(item, ast.Assert) or is_check_call(item)
-        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        for item in walk(node)
-    )  # fmt: skip
-
-
 class _Reader:
     def __init__(self, tree: ast.Module, nodes: list[ast.AST], entry_point: str) -> None:
         self._tree, self._entry = tree, entry_point.partition(".")[0]
@@ -186,8 +168,7 @@ class _Reader:
     def read(self, tests: str) -> frozenset[str]:
         """The names that are the program's; raises Needs for what the split lane cannot do."""
         self._look()
-        self._look_at_exceptions()
-        self._look_at_flow()
+        look_at_flow(self._nodes, {self._entry} | self._explicit)
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
@@ -205,7 +186,7 @@ class _Reader:
             self._import(node)
         looks = {
             ast.Name: self._name, ast.Attribute: self._attribute, ast.ClassDef: self._class,
-            ast.With: self._with, ast.Try: self._try, ast.Call: self._call, ast.For: self._for,
+            ast.Call: self._call,
         }  # fmt: skip
         for item in self._nodes:
             if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
@@ -277,15 +258,6 @@ class _Reader:
         if called(node) == "param" and [item.arg for item in node.keywords] not in ([], ["id"]):
             raise Needs("marked cases")
 
-    def _for(self, node: ast.For) -> None:
-        """A loop whose length the program may change while it runs."""
-        looped = names_in(node.iter)
-        for item in (part for statement in node.body for part in walk(statement)):
-            if isinstance(item, ast.Call) and called(node.iter) != "range":
-                handed = {a.id for a in item.args if isinstance(a, ast.Name)}
-                if handed & looped and not hasattr(builtins, called(item)):
-                    raise Needs("a loop over what the program is given")
-
     def _class(self, node: ast.ClassDef) -> None:
         is_case = [self._path(base) for base in node.bases] == ["unittest.TestCase"]
         if not is_case and (node.bases or not node.name.startswith("Test")):
@@ -296,73 +268,10 @@ class _Reader:
         if "__init__" in names:
             raise Needs(f"the class {node.name} has a constructor")
 
-    def _with(self, node: ast.With) -> None:
-        for item in node.items:
-            expects = is_expectation(item.context_expr)
-            if not expects and called(item.context_expr) != "subTest":
-                raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
-            if expects and (len(node.items) > 1 or any(map(_checks, node.body))):
-                raise Needs("a check whose failure the tests catch")
-
-    def _look_at_flow(self) -> None:
-        """What the program answered must not choose whether the tests check it."""
-        asked = {self._entry, "candidate"} | self._explicit
-        answers = set(asked)
-        for node in self._nodes:
-            for target, source in assignments(node):
-                answers |= names_in(target) if names_in(source) & asked else set()
-        loops = [n for n in self._nodes if isinstance(n, ast.For | ast.While)]
-        looped = {id(part) for loop in loops for part in walk(loop)}
-        functions = [n for n in self._nodes if isinstance(n, ast.FunctionDef) and not _checks(n)]
-        unchecked = {id(part) for function in functions for part in walk(function)}
-        for node in self._nodes:
-            if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
-                continue
-            is_if = isinstance(node, ast.If)
-            parts = [node.test] if isinstance(node, ast.If) else node.body
-            if not any(names_in(part) & answers for part in parts):
-                continue
-            ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
-            inner = [item for part in ends for item in walk(part)]
-            if any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner):
-                raise Needs("a check that the program's answer may leave out")
-            is_one_sided = any(map(_checks, node.body)) != any(map(_checks, node.orelse))
-            if is_if and id(node) in looped and is_one_sided:
-                raise Needs("a check that the program's answer may leave out")
-
-    def _look_at_exceptions(self) -> None:
-        """Of an exception only the class and the text cross: nothing else may be asked of it."""
-        caught = {n.name for n in self._nodes if isinstance(n, ast.ExceptHandler)}
-        for node in self._nodes:
-            if isinstance(node, ast.withitem) and is_expectation(node.context_expr):
-                caught.add(getattr(node.optional_vars, "id", None))
-        if not caught and not waits_for_exceptions(self._nodes):
-            return
-        parents = {id(child): n for n in self._nodes for child in ast.iter_child_nodes(n)}
-        for node in self._nodes:
-            parent = parents.get(id(node))
-            is_kept = not isinstance(parent, ast.withitem | ast.Expr)
-            if isinstance(node, ast.expr) and is_expectation(node) and is_kept:
-                raise Needs("an expected exception that is kept")
-            if isinstance(node, ast.Name) and node.id in caught and isinstance(node.ctx, ast.Load):
-                if getattr(parent, "attr", "") in ("value", "exception"):
-                    parent = parents.get(id(parent))
-                is_text = isinstance(parent, ast.FormattedValue) and parent.conversion in (-1, 115)
-                is_use = called(parent) in ("str", "isinstance", "print")  # type: ignore[arg-type]
-                if not is_text and not is_use and getattr(parent, "attr", "") != "match":
-                    raise Needs("what an exception of the program holds")
-
-    def _try(self, node: ast.Try) -> None:
-        """A failed check that the tests themselves catch decides nothing; here it would."""
-        checks = any(_checks(i) and not is_trap(i) for i in [*node.body, *node.orelse])
-        for handler in node.handlers:
-            if checks and not FAILS.search(ast.unparse(handler.body[-1])):
-                raise Needs("a check whose failure the tests catch")
-
     def _look_at_tests(self) -> None:
         run_by_module = module_calls(self._tree)
         for function in self._tree.body:
-            if getattr(function, "name", "").startswith("assert") and not _checks(function):
+            if getattr(function, "name", "").startswith("assert") and not has_check(function):
                 raise Needs("an assert of its own that fails nothing")
         replaced = self._functions & set(dir(builtins))
         if replaced:
@@ -392,7 +301,11 @@ class _Reader:
         if wanted:
             raise Needs(f"the fixture {min(wanted)}")
         calls = {called(node) for node in walk(function) if isinstance(node, ast.Call)}
-        if not _checks(function) and not _expects_by_trap(function) and not calls & self._functions:
+        if (
+            not has_check(function)
+            and not _expects_by_trap(function)
+            and not calls & self._functions
+        ):
             raise Needs(f"{function.name} has no check of its own")
 
     def _each_function(self) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:

@@ -80,6 +80,15 @@ def is_trap(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and called(node.value) == "fail"
 
 
+def has_check(node: ast.AST) -> bool:
+    """Whether a statement holds a check."""
+    return any(
+        isinstance(item, ast.Assert) or is_check_call(item)
+        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
+        for item in walk(node)
+    )  # fmt: skip
+
+
 def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
     """Whether tests catch or expect an exception anywhere."""
     return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)

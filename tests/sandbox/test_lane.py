@@ -59,6 +59,25 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
         ("assert f.__code__.co_argcount == 1", "__code__"),
         ("import decimal\ndecimal.getcontext().prec = 3\nassert f()", "decimal.getcontext"),
         ("assert ('{}' + f(1)).format(2) == '2'", "format"),
+        ("try:\n    f(1)\nexcept ValueError as e:\n    code = e.args\nassert code", "holds"),
+        (
+            "import pytest\ndef test_f():\n    with pytest.raises(E) as c:\n        f(1)\n"
+            "    assert c.value == E(1)",
+            "holds",
+        ),
+        (
+            "import pytest\ndef test_f():\n    with pytest.raises(StopIteration):\n        f(1)",
+            "StopIteration",
+        ),
+        ("import pytest\ndef test_f():\n    with f(1), pytest.raises(E):\n        pass", "context"),
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n        try:\n"
+            "            f(1)\n        except E:\n            self.fail('no')",
+            "no check",
+        ),
+        ("def test_f():\n    assert f(1)\nfor t in [test_f]:\n    t()", "runner of its own"),
+        ("import numpy as np\nassert f(np.array([1])).flags.owndata", "memory of arrays"),
+        ("for x in (1, 2):\n    if f(x):\n        assert f(x) == x", "leave out"),
     ],
     ids=lambda value: value[:40],
 )

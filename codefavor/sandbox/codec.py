@@ -36,7 +36,7 @@ _DTYPE_KINDS = "biufcSUmM?"
 
 
 class NotPlain(Exception):
-    """The value has no plain form (it holds itself, or is nested too deeply)."""
+    """The value has no plain form."""
 
 
 class _Kind(NamedTuple):
@@ -84,10 +84,6 @@ def _library(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _from_iso(kind: str) -> Callable[..., object]:
-    return lambda text: _library(kind).fromisoformat(text)
-
-
 # By the whole name of the type; without a builder the parts are the arguments of the type.
 _LIBRARY: dict[str, _Kind] = {
     "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
@@ -95,8 +91,9 @@ _LIBRARY: dict[str, _Kind] = {
     "decimal.Decimal": _Kind(_decimal),
     "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
     "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
-    "datetime.time": _Kind(_naive, _from_iso("datetime.time")),
-    "datetime.datetime": _Kind(_naive, _from_iso("datetime.datetime")),
+    "datetime.datetime": _Kind(
+        _naive, lambda text: _library("datetime.datetime").fromisoformat(text)
+    ),
     "datetime.timedelta": _Kind(lambda v: (v.days, v.seconds, v.microseconds)),
     "collections.Counter": _Kind(lambda v: (dict(v),)),
     "collections.OrderedDict": _Kind(lambda v: (list(v.items()),)),
@@ -145,8 +142,6 @@ class Codec:
     def refuse(self, what: str) -> NoReturn:
         """End the run: two processes would not do what one does."""
         raise Unsupported(what)
-
-    # -- encoding -------------------------------------------------------------------------
 
     def encode(self, value: object) -> Node:
         """The node of any value; mutable containers in it get numbers."""
@@ -379,8 +374,9 @@ def _atoms(node: object) -> list[Any]:
 
 
 def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
-    kind = _LIBRARY[name]
-    build = kind.build or _library(name)
+    build = _LIBRARY[name].build or _library(name)
+    if number and name not in _CHANGING:
+        raise BadFrame("a number for what cannot change")
     return codec._numbered(number, build(*codec._decode_many(nodes)))
 
 

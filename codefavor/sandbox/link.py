@@ -1,7 +1,7 @@
 """A conversation of two processes: either asks (`q`) and answers (`a`); what is asked nests.
 
 While one side waits for its answer it serves the other's questions, so callbacks work.
-Frames: `["q", operation, target, arguments, keyword names, keyword values, changes, dropped]`,
+Frames: `["q", operation, target, arguments, keywords, changes, dropped]`,
 `["a", succeeded, node, changes, dropped]`, and `["u", reason]`: the program's process cannot do
 what one process would have done.
 """
@@ -44,11 +44,10 @@ class Link(Codec):
     ) -> Any:
         """Have the peer do something; returns its value or raises its exception."""
         with self.lock:
-            names = list(keywords or ())
             items = [self.encode(value) for value in arguments]
-            named = [self.encode(value) for value in (keywords or {}).values()]
+            named = {name: self.encode(value) for name, value in (keywords or {}).items()}
             changed = self.changes()
-            self.channel.send(["q", operation, target, items, names, named, changed, self.prune()])
+            self.channel.send(["q", operation, target, items, named, changed, self.prune()])
             while True:
                 frame = items_of(self.channel.receive())
                 if frame[:1] == ["a"] and len(frame) == 5:
@@ -80,13 +79,11 @@ class Link(Codec):
             self._answer(items_of(self.channel.receive()))
 
     def _answer(self, frame: list[Any]) -> None:
-        if len(frame) != 8 or frame[0] != "q":
+        if len(frame) != 7 or frame[0] != "q" or type(frame[4]) is not dict:
             raise BadFrame("neither a question nor an answer")
-        _, operation, target, items, names, named, changed, dropped = frame
+        _, operation, target, items, named, changed, dropped = frame
         arguments = [self.decode(item) for item in items_of(items)]
-        keywords = dict(
-            zip(map(text_of, items_of(names)), map(self.decode, items_of(named)), strict=False)
-        )
+        keywords = {name: self.decode(node) for name, node in named.items()}
         self._take_in(changed, dropped)
         result: list[Any] = []
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -20,7 +20,7 @@ from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 VALUES: list[Any] = [
     None, True, -1, 2**70, 1.5, float("inf"), "text", "\ud800", b"bytes", 1 + 2j, (1, "a"),
     ([1], {2}), [1, 2], [[1], ["x"]], {"a": [1]}, {1: {2: 3}}, {1, 2}, frozenset((1,)), range(3),
-    bytearray(b"x"), Decimal("1.5"), Fraction(1, 3), date(2024, 1, 2), time(1, 2), int, ValueError,
+    bytearray(b"x"), Decimal("1.5"), Fraction(1, 3), date(2024, 1, 2), int, ValueError,
     datetime(2024, 1, 2, 3), timedelta(1), Counter("ab"), OrderedDict(a=1), defaultdict(list, a=[]),
     deque([1], 3), np.arange(6).reshape(2, 3), np.float64(1.5), np.array(["a"]),
 ]  # fmt: skip
@@ -32,7 +32,7 @@ _ANSWERS: list[object] = [
     ["a", False, ["KeyError", "'k'", 3], [], []],
     ["a", False, [[5, "E", [[6, "F", ["OSError"], "m"]], "solution"], "text", None], [], []],
     ["a", False, ["StopIteration", "", 1], [], []],
-    ["q", "callback", 0, [1], ["x"], [2], [], []],
+    ["q", "callback", 0, [1], {"x": 2}, [], []],
     ["u", "a reason"],
 ]
 

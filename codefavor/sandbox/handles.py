@@ -228,8 +228,8 @@ class JudgeLink(Link):
                 raise BadFrame("no class of exceptions")
             return self._stand_in(node, node, (kind,))
         number, name, bases, module = items_of(node, 4)
-        if type(number) is not int:
-            raise BadFrame("a class without a number")
+        if type(number) is not int or not items_of(bases):
+            raise BadFrame("a class without a number or bases")
         if module != "solution" and self._catches:
             self.refuse(f"an exception of {module} where the tests wait for exceptions")
         self.has_handles = True

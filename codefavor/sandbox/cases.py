@@ -16,6 +16,7 @@ from typing import Any
 
 from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
+from codefavor.sandbox.lane import needs_of_checker
 from codefavor.sandbox.wire import BadFrame, PeerGone
 
 Compare = Callable[[str, str, str], bool]
@@ -70,6 +71,9 @@ def _is_near(printed: str, expected: str, tolerance: float) -> bool:
 
 def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
     """The verdict over all cases; each is counted, also those that a dead program cannot answer."""
+    needs = needs_of_checker(spec.get("checker", ""))
+    if needs:
+        return {"outcome": "test_error", "error": f"the checker may not use this: {needs}"}
     try:
         compare = compare_by(spec.get("compare", "tokens"), spec.get("checker", ""))
         pairs = [(str(case["input"]), str(case["output"])) for case in spec["cases"]]

@@ -14,8 +14,9 @@ from types import TracebackType
 
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
+from codefavor.sandbox.allowed import LOOKS_AROUND
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases, program_modules
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import Proof, prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
@@ -24,7 +25,6 @@ _log = logging.getLogger(__name__)
 _MOST_RUNS, _MOST_GROWTH = 5_000, 64 << 20
 _MOST_REMEMBERED = 10_000
 _TRIES = 3
-_LOOKS_UP = re.compile(r"_getframe|currentframe|inspect\.stack|f_back")
 _BLAMED = ("wrong_output", "runtime_error")
 # How many runs may wait for something (a sleep, say) beside those that compute.
 _MOST_IDLE = 3
@@ -151,7 +151,7 @@ class SandboxPool:
         lane = choose_lane(tests, entry_point)
         job = Job(
             code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
-            program_modules(tests), lane.may_share, is_cases(tests),
+            lane.modules, lane.may_share, is_cases(tests),
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
@@ -222,8 +222,8 @@ class SandboxPool:
         report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
             report, result = self._attempt(job, replace(limits, wall_s=2 * limits.wall_s))
-        if job.lane == SPLIT and result.outcome in _BLAMED and _LOOKS_UP.search(job.code):
-            error = "the program looks at its caller, which is another process here"
+        if job.lane == SPLIT and result.outcome in _BLAMED and LOOKS_AROUND.search(job.code):
+            error = "the program looks at the process that it runs in, which has not its tests"
             result = replace(result, outcome="unsupported", error=f"{error}: {result.error}")
         if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
             job = replace(job, lane=TOGETHER, may_share=False)

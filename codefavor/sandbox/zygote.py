@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, NoReturn
 from codefavor.sandbox import child, resident, together
 from codefavor.sandbox.child import Child, Descriptors
 from codefavor.sandbox.jail import Jail
-from codefavor.sandbox.values import freeze_types
 from codefavor.sandbox.watch import Watch
 
 _N_JOB_FDS = 4
@@ -172,8 +171,6 @@ def main() -> NoReturn:
     trouble, trouble_end = os.pipe2(os.O_NONBLOCK)
     os.dup2(trouble_end, child.TROUBLE_FD)
     os.close(trouble_end)
-    # Before an untrusted program could exchange them.
-    freeze_types()
     for name in [name for name in sys.modules if name.partition(".")[0] == "codefavor"]:
         del sys.modules[name]
     # The collector must not touch (and so copy) the pages that all children share.

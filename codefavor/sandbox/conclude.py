@@ -21,7 +21,7 @@ _STOPPED = {
 def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution:
     """The result of one run. Passed only with a whole verdict in which every check held."""
     facts, verdict = report.facts, report.verdict
-    stopped = "output" if report.output_bytes > limits.output_bytes else facts["stopped"]
+    stopped = facts["stopped"]
     if stopped in ("cpu", "wall") and verdict is not None and "first" in verdict:
         outcome, error = str(verdict["first"]), str(verdict["first_error"])
     elif stopped:

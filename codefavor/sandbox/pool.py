@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -21,13 +21,13 @@ from codefavor.sandbox.selftest import Proof, prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
 
 _log = logging.getLogger(__name__)
-_MOST_RUNS, _MOST_GROWTH = 5_000, 64 << 20
+_MOST_RUNS = 5_000
 _MOST_REMEMBERED = 10_000
 _TRIES = 3
 _LOOKS_UP = re.compile(r"_getframe|currentframe|inspect\.stack|f_back")
 _BLAMED = ("wrong_output", "runtime_error")
-# How many runs may wait for something (a sleep, say) beside those that compute.
-_MOST_IDLE = 3
+# How many runs may wait for something (a sleep, say) beside each one that computes.
+_MOST_WAITING = 3
 _IMPORTS = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _HEAVY = frozenset(("pandas", "scipy", "sklearn", "statsmodels", "matplotlib", "torch"))
 
@@ -44,18 +44,6 @@ def choose_flavour(job: Job) -> str:
     if "pytest" in names:
         return "pytest"
     return "numpy" if "numpy" in names else "lean"
-
-
-class _Slot:
-    """One worker's place: at most one zygote of each flavour, used by one thread at a time."""
-
-    def __init__(self) -> None:
-        self.workers: dict[str, Worker] = {}
-
-    def close(self) -> None:
-        for worker in self.workers.values():
-            worker.close()
-        self.workers.clear()
 
 
 class SandboxPool:
@@ -89,21 +77,20 @@ class SandboxPool:
         self.accept = accept
         self._dedupe = dedupe
         self._runs_per_worker = runs_per_worker
-        self._free: list[_Slot] = []
-        self._every: list[_Slot] = []
-        self._places = threading.Semaphore(workers)
+        self._idle: defaultdict[str, list[Worker]] = defaultdict(list)
+        self._workers: set[Worker] = set()
         self._memory: OrderedDict[str, Future[Execution]] = OrderedDict()
         self._vacuous: dict[str, bool] = {}
         self._lock = threading.Lock()
-        n_threads = workers * (1 + _MOST_IDLE)
+        self._places = threading.Semaphore(workers)
+        self._waiting_places = threading.Semaphore(workers * _MOST_WAITING)
+        n_threads = workers * (1 + _MOST_WAITING)
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sandbox")
-        self._idle_places = threading.Semaphore(workers * _MOST_IDLE)
         self._closed = False
         first, self.proof = prove(required_level, highest_level)
         self.level = self.proof.level
-        self._give_back(slot := _Slot())
-        self._every.append(slot)
-        slot.workers["lean"] = first
+        self._workers.add(first)
+        self._idle["lean"].append(first)
 
     def __enter__(self) -> SandboxPool:
         return self
@@ -120,12 +107,16 @@ class SandboxPool:
         """Kill every zygote and everything under it."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for slot in self._every:
-            slot.close()
+        with self._lock:
+            workers = list(self._workers)
+            self._workers.clear()
+        for worker in workers:
+            worker.close()
 
     def cpu_seconds(self) -> float:
         """CPU time of all living zygotes and everything they ran, for benchmarks."""
-        return sum(w.cpu_seconds for slot in self._every for w in slot.workers.values())
+        with self._lock:
+            return sum(worker.cpu_seconds for worker in self._workers)
 
     # -- running --------------------------------------------------------------------------
 
@@ -161,14 +152,20 @@ class SandboxPool:
         key = content_id(code, tests, entry_point, setup, repr(limits))
         with self._lock:
             known = self._memory.get(key)
-            mine: Future[Execution] | None = None
             if known is None:
-                known = mine = self._memory[key] = Future()
+                mine = self._memory[key] = Future[Execution]()
                 if len(self._memory) > _MOST_REMEMBERED:
                     self._memory.popitem(last=False)
-        if mine is not None:
-            self._fulfil(mine, key, job, limits)
-        return known.result()
+        if known is not None:
+            return known.result()
+        try:
+            mine.set_result(self._judge(job, limits))
+        except BaseException as error:  # noqa: BLE001  whoever waits for the same job must hear of it too
+            mine.set_exception(error)
+        if mine.exception() is not None or mine.result().outcome == "infra_error":
+            with self._lock:
+                self._memory.pop(key, None)
+        return mine.result()
 
     async def run_async(
         self,
@@ -203,21 +200,6 @@ class SandboxPool:
     def _without_run(self, outcome: str, error: str) -> Execution:
         return Execution(outcome=outcome, error=error, level=self.level)
 
-    def _fulfil(self, future: Future[Execution], key: str, job: Job, limits: Limits) -> None:
-        try:
-            result = self._judge(job, limits)
-        except BaseException as error:  # noqa: BLE001  whoever waits for the same job must hear of it too
-            self._forget(key)
-            future.set_exception(error)
-            return
-        if result.outcome == "infra_error":
-            self._forget(key)
-        future.set_result(result)
-
-    def _forget(self, key: str) -> None:
-        with self._lock:
-            self._memory.pop(key, None)
-
     def _judge(self, job: Job, limits: Limits) -> Execution:
         report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
@@ -245,78 +227,70 @@ class SandboxPool:
         flavour = choose_flavour(job)
         reason = ""
         for _ in range(_TRIES):
-            place = _Place(self._places, self._idle_places)
-            slot = self._take_slot()
+            place = _Place(self._places, self._waiting_places)
+            worker = None
             try:
-                worker = self._worker(slot, flavour)
-                try:
-                    report = worker.run(job, limits, place.lend)
-                except BaseException:
-                    # Whatever ended the run, the state of its worker is unknown: it must not serve.
-                    self._discard(slot, flavour)
-                    raise
-                result = conclude(report, limits, self.level, job.lane)
-                if job.lane == TOGETHER:
-                    result = replace(result, accepted=self.accept)
-                if result.outcome != "infra_error":
-                    return report, result
-                reason = result.error
+                worker = self._take_worker(flavour)
+                report = worker.run(job, limits, place.lend)
             except WorkerGone as error:
                 reason = str(error)
                 _log.warning("a sandbox worker was replaced: %s", reason)
+                continue
+            else:
+                self._idle[flavour].append(worker)
+                worker = None
             finally:
-                self._give_back(slot)
+                # Whatever ended the run, the state of its worker is unknown: it must not serve.
+                if worker is not None:
+                    self._discard(worker)
                 place.leave()
+            result = conclude(report, limits, self.level, job.lane)
+            if result.outcome != "infra_error":
+                accepted = self.accept if job.lane == TOGETHER else ""
+                return report, replace(result, accepted=accepted)
+            reason = result.error
         return None, Execution("infra_error", error=reason, trust=job.lane, level=self.level)
 
-    def _take_slot(self) -> _Slot:
+    def _take_worker(self, flavour: str) -> Worker:
+        """A zygote that nobody else uses: one that is idle, or a new one."""
+        if self._closed:
+            raise SandboxError("the sandbox pool is closed")
         with self._lock:
-            if self._free:
-                return self._free.pop()
-            self._every.append(slot := _Slot())
-            return slot
-
-    def _give_back(self, slot: _Slot) -> None:
+            worker = self._idle[flavour].pop() if self._idle[flavour] else None
+        if worker is not None and worker.n_runs < self._runs_per_worker:
+            return worker
+        if worker is not None:
+            self._discard(worker)
+        worker, _ = prove(self.level, self.level, flavour)
         with self._lock:
-            self._free.append(slot)
-
-    # -- zygotes --------------------------------------------------------------------------
-
-    def _worker(self, slot: _Slot, flavour: str) -> Worker:
-        worker = slot.workers.get(flavour)
-        if worker is not None and worker.is_worn(self._runs_per_worker, _MOST_GROWTH):
-            self._discard(slot, flavour)
-            worker = None
-        if worker is None:
-            if self._closed:
-                raise SandboxError("the sandbox pool is closed")
-            worker, _ = prove(self.level, self.level, flavour)
-            slot.workers[flavour] = worker
+            self._workers.add(worker)
+        if self._closed:  # meanwhile, so that nobody else would close this one
+            self._discard(worker)
+            raise SandboxError("the sandbox pool is closed")
         return worker
 
-    def _discard(self, slot: _Slot, flavour: str) -> None:
-        worker = slot.workers.pop(flavour, None)
-        if worker is not None:
-            worker.close()
+    def _discard(self, worker: Worker) -> None:
+        worker.close()
+        with self._lock:
+            self._workers.discard(worker)
 
 
 class _Place:
     """A run's place among those that compute; while it only waits, somebody else may have it."""
 
-    def __init__(self, places: threading.Semaphore, idle: threading.Semaphore) -> None:
-        self._places, self._idle = places, idle
-        self._is_lent = False
+    def __init__(self, places: threading.Semaphore, waiting: threading.Semaphore) -> None:
+        self._places, self._waiting = places, waiting
         places.acquire()
 
     def lend(self) -> None:
         """Let another run take the place, if not too many wait already."""
-        if self._idle.acquire(blocking=False):
-            self._is_lent = True
+        if self._waiting.acquire(blocking=False):
             self._places.release()
+            self._places = self._waiting
 
     def leave(self) -> None:
         """Free the place."""
-        (self._idle if self._is_lent else self._places).release()
+        self._places.release()
 
 
 def _is_borderline(report: Report, limits: Limits) -> bool:

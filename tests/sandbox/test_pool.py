@@ -100,7 +100,8 @@ def test_partial_credit_and_the_values_of_the_first_failure(pool: SandboxPool) -
 def test_tests_that_an_empty_program_passes_are_at_fault(tests: str, is_vacuous: bool) -> None:
     with SandboxPool(1) as pool:
         result = pool.run(PROGRAM, tests, entry_point="f")
-        runs = pool._every[0].workers["lean"].n_runs
+        (worker,) = pool._workers
+        runs = worker.n_runs
     assert (result.outcome, "vacuous" in result.error) == (
         ("test_error", True) if is_vacuous else ("passed", False)
     )
@@ -184,17 +185,25 @@ def test_many_threads_and_async_get_their_own_results(pool: SandboxPool) -> None
 def test_a_killed_zygote_is_replaced() -> None:
     with SandboxPool(1, dedupe=False) as pool:
         assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
-        worker = pool._every[0].workers["lean"]
-        os.kill(worker._process.pid, signal.SIGKILL)
+        (worker,) = pool._workers
+        os.kill(worker.pid, signal.SIGKILL)
         worker._process.wait()
         assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
-        assert pool._every[0].workers["lean"] is not worker
+        assert worker not in pool._workers
+
+
+def test_a_zygote_is_replaced_after_its_last_run() -> None:
+    with SandboxPool(1, dedupe=False, runs_per_worker=4) as pool:
+        (worker,) = pool._workers
+        for _ in range(3):
+            assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
+        assert (len(pool._workers), worker in pool._workers) == (1, False)
 
 
 def test_nothing_is_left_when_a_pool_closes() -> None:
     pool = SandboxPool(2)
     pool.run(PROGRAM, "assert f(2) == 4")
-    pids = [w._process.pid for slot in pool._every for w in slot.workers.values()]
+    pids = [worker.pid for worker in pool._workers]
     pool.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -206,9 +215,10 @@ def test_nothing_is_left_when_a_pool_closes() -> None:
 def test_equal_jobs_run_once() -> None:
     with SandboxPool(1) as pool:
         pool.run(PROGRAM, "assert f(2) == 4")
-        runs = pool._every[0].workers["lean"].n_runs
+        (worker,) = pool._workers
+        runs = worker.n_runs
         pool.run(PROGRAM, "assert f(2) == 4")
-        assert pool._every[0].workers["lean"].n_runs == runs
+        assert worker.n_runs == runs
 
 
 def test_an_unreachable_level_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

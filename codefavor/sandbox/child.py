@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from codefavor.sandbox import program, resident, tests_run, together
+from codefavor.sandbox import kernel, program, resident, tests_run, together
 from codefavor.sandbox.jail import TRUSTED_ROLES, Jail
 
 # Where every process has its control socket, and a program its channel once that is closed.
@@ -90,6 +90,7 @@ def _live(jail: Jail, role: str, terms: tuple[float, ...], control: int, output:
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
+        kernel.set_name(role)
         jail.confine(role, terms)
     except BaseException as error:  # noqa: BLE001  there is no other way out of this process
         os.write(control, f"{type(error).__name__}: {error}".encode()[:500])

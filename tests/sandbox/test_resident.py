@@ -36,17 +36,18 @@ def one(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 
 def _resident(pool: SandboxPool) -> list[int]:
     """Ids of the tests' processes that wait under the pool's zygote."""
-    parent = pool._every[0].workers["lean"]._process.pid
+    (worker,) = pool._workers
+    parent = worker.pid
     if pool.level == "L3":
-        (parent,) = _below(parent)
-    return _below(parent)
+        ((parent, _),) = _below(parent)
+    return [pid for pid, name in _below(parent) if name == "resident"]
 
 
-def _below(pid: int) -> list[int]:
+def _below(pid: int) -> list[tuple[int, str]]:
     done = subprocess.run(
-        ["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False
+        ["ps", "--ppid", str(pid), "-o", "pid=,comm="], capture_output=True, text=True, check=False
     )
-    return [int(line) for line in done.stdout.split()]
+    return [(int(line.split()[0]), line.split()[1]) for line in done.stdout.splitlines()]
 
 
 def _run(pool: SandboxPool, code: str, tests: str = SQUARE, **limits: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import re
@@ -10,14 +11,13 @@ import threading
 from collections import OrderedDict, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
 
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox.conclude import conclude
 from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases, program_modules
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
-from codefavor.sandbox.selftest import Proof, prove
+from codefavor.sandbox.selftest import prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
 
 _log = logging.getLogger(__name__)
@@ -36,14 +36,10 @@ def choose_flavour(job: Job) -> str:
     """Which zygote has a job's imports loaded already: lean, pytest, numpy or heavy."""
     if job.lane == TOGETHER:
         return "pytest"
-    if "import" not in job.code and "import" not in job.tests:
-        return "lean"
-    names = set(_IMPORTS.findall(job.code)) | set(_IMPORTS.findall(job.tests))
+    names = {*_IMPORTS.findall(job.code), *_IMPORTS.findall(job.tests)}
     if names & _HEAVY:
         return "heavy"
-    if "pytest" in names:
-        return "pytest"
-    return "numpy" if "numpy" in names else "lean"
+    return next((name for name in ("pytest", "numpy") if name in names), "lean")
 
 
 class SandboxPool:
@@ -95,12 +91,7 @@ class SandboxPool:
     def __enter__(self) -> SandboxPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -135,9 +126,12 @@ class SandboxPool:
         Raises ConfigError for what can never run; a sandbox that fails even after retries
         gives the outcome `infra_error`.
         """
-        early = self._refuse(code, tests)
-        if early is not None:
-            return early
+        if self._closed:
+            raise SandboxError("the sandbox pool is closed")
+        if fault := _fault_of(code):
+            return Execution("no_code", error=f"the code is {fault}", level=self.level)
+        if fault := _fault_of(tests):
+            return Execution("test_error", error=f"the tests are {fault}", level=self.level)
         limits = limits or Limits()
         lane = choose_lane(tests, entry_point)
         job = Job(
@@ -146,7 +140,7 @@ class SandboxPool:
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
-            return self._without_run("unsupported", error)
+            return Execution("unsupported", error=error, level=self.level)
         if not self._dedupe:
             return self._judge(job, limits)
         key = content_id(code, tests, entry_point, setup, repr(limits))
@@ -168,37 +162,11 @@ class SandboxPool:
         return mine.result()
 
     async def run_async(
-        self,
-        code: str,
-        tests: str,
-        limits: Limits | None = None,
-        *,
-        entry_point: str = "",
-        setup: str = "",
+        self, code: str, tests: str, limits: Limits | None = None, **more: str
     ) -> Execution:
         """As `run`, without blocking the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads,
-            lambda: self.run(code, tests, limits, entry_point=entry_point, setup=setup),
-        )
-
-    def _refuse(self, code: object, tests: object) -> Execution | None:
-        if self._closed:
-            raise SandboxError("the sandbox pool is closed")
-        if not isinstance(code, str):
-            return self._without_run("no_code", f"the code is {type(code).__name__}, not text")
-        if not code.strip():
-            return self._without_run("no_code", "the code is empty")
-        if not isinstance(tests, str):
-            kind = type(tests).__name__
-            return self._without_run("test_error", f"the tests are {kind}, not text")
-        if not tests.strip():
-            return self._without_run("test_error", "there are no tests")
-        return None
-
-    def _without_run(self, outcome: str, error: str) -> Execution:
-        return Execution(outcome=outcome, error=error, level=self.level)
+        run = functools.partial(self.run, code, tests, limits, **more)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def _judge(self, job: Job, limits: Limits) -> Execution:
         report, result = self._attempt(job, limits)
@@ -293,6 +261,12 @@ class _Place:
         self._places.release()
 
 
+def _fault_of(text: object) -> str:
+    if not isinstance(text, str):
+        return f"{type(text).__name__}, not text"
+    return "" if text.strip() else "empty"
+
+
 def _is_borderline(report: Report, limits: Limits) -> bool:
     """Whether load alone may have caused a timeout: the program computed, but was held up."""
     facts = report.facts
@@ -317,6 +291,3 @@ def run_tests(
             pool = _shared[os.getpid()] = SandboxPool(workers=1)
             atexit.register(pool.close)
     return pool.run(code, tests, limits, entry_point=entry_point)
-
-
-__all__ = ["Proof", "SandboxPool", "choose_flavour", "run_tests"]

@@ -33,7 +33,7 @@ PROGRAM = "def f(x):\n    return x * x\n"
         (PROGRAM, 5, "test_error", "int, not text"),
         (PROGRAM, "import sys\nassert f(2) == 4\nsys.exit(0)", "unsupported", "sys.exit"),
         (PROGRAM, "import os\nos._exit(0)", "unsupported", "import os"),
-        (PROGRAM, "", "test_error", "no tests"),
+        (PROGRAM, "", "test_error", "empty"),
         (PROGRAM, "x = f(1)", "test_error", "no check"),
         (PROGRAM, "assert True", "unsupported", "nothing of the program"),
         (PROGRAM, "try:\n    f(1)\nexcept Exception:\n    pass\nassert 1", "test_error", "vacuous"),
@@ -123,6 +123,36 @@ def test_the_together_lane_only_on_request(pools: dict[str, SandboxPool]) -> Non
     assert right.is_evidence_of_pass
     assert wrong.outcome == "wrong_output"
     assert not replace(right, accepted="").is_evidence_of_pass
+
+
+_STARTS_OTHERS = {
+    "a pool": "with multiprocessing.Pool(2) as pool:\n        assert pool.map(f, [3]) == [9]",
+    "a process": "multiprocessing.Process(target=f, args=(3,)).start()",
+    "a queue": "multiprocessing.Queue()",
+    "a command": "subprocess.run(['true'], check=True)",
+    "a socket": "socket.create_server(('127.0.0.1', 0))",
+}
+
+
+@pytest.mark.parametrize("kind", ["pytest", "unittest"])
+@pytest.mark.parametrize("name", _STARTS_OTHERS)
+def test_processes_and_sockets_of_the_tests_are_not_the_programs_fault(
+    both_lanes: SandboxPool, name: str, kind: str
+) -> None:
+    head = "import multiprocessing, socket, subprocess, unittest\n"
+    text = f"def test_f(tmp_path):\n    {_STARTS_OTHERS[name]}\n"
+    if kind == "unittest":
+        text = text.replace("\n", "\n    ").replace("tmp_path", "self")
+        text = f"class T(unittest.TestCase):\n    {text}\n"
+    result = both_lanes.run(PROGRAM, head + text)
+    assert (result.outcome, result.trust) == ("unsupported", "together"), result.error
+    assert "start processes or open sockets" in result.error
+
+
+def test_processes_of_the_program_are_a_violation_in_either_lane(both_lanes: SandboxPool) -> None:
+    code = "import subprocess\ndef f(x):\n    subprocess.run(['true'])\n    return x * x\n"
+    outcomes = [both_lanes.run(code, tests).outcome for tests in ("assert f(3) == 9", FIXTURE)]
+    assert outcomes == ["sandbox_violation"] * 2
 
 
 def test_a_sleeping_program_delays_nobody_else() -> None:

@@ -30,7 +30,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from codefavor.records import Problem
 from codefavor.sandbox import Limits, SandboxPool
@@ -274,7 +274,7 @@ def executors(peers: Path | None, jobs: list[Job]) -> list[Callable[[], Result]]
 
 def report(rounds: dict[str, list[Result]], as_json: bool) -> None:
     """The table."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, results in rounds.items():
         rows.append(
             {

@@ -170,9 +170,7 @@ class Jail:
 
     def after_job(self) -> None:
         """Give the next job an empty work directory."""
-        mode = os.fstat(self._work_fd).st_mode & 0o7777
-        if mode != 0o700:
-            os.fchmod(self._work_fd, 0o700)
+        os.fchmod(self._work_fd, 0o700)
         mounts.empty_directory(self._work_fd)
 
     def overflows(self, pid: int) -> bool:
@@ -221,7 +219,7 @@ class Jail:
         os.setresuid(uid, uid, uid)
         kernel.set_capabilities(self._reading)
 
-    def _limit(self, role: str, cpu_s: float, memory_bytes: int, file_bytes: int) -> None:
+    def _limit(self, role: str, cpu_s: float, memory_bytes: float, file_bytes: float) -> None:
         # A resident process sets a limit on its CPU time for each job itself.
         cpu = _LONGEST_RUN_S if role == "resident" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
         room = self._base_bytes + memory_bytes * (1 if role == "program" else 2)
@@ -232,7 +230,8 @@ class Jail:
             _set_limit(resource.RLIMIT_NPROC, self._tasks + _THREADS)
 
 
-def _set_limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, most: float) -> None:
+    value = int(most)
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))

@@ -27,9 +27,10 @@ class Watch:
     ) -> None:
         self.job, self.program, self.tests = job, program, tests
         self._control, self._jail = control, jail
-        self.stopped, self.tests_stay = "", False
+        self.stopped = ""
+        self.tests_stay = self._tests_end = False
         self._started = time.monotonic()
-        self._deadline = self._started + job["wall_s"]
+        self._deadline: float = self._started + job["wall_s"]
         self._next_look = self._started + _LOOK_AT_FILES_S
         self._cpu_before = tests.cpu_seconds()
         self._n_output = 0
@@ -53,8 +54,8 @@ class Watch:
                 poller.unregister(self.program.output)
             if said in ready:
                 self.tests_stay = self.tests.control.recv(16) == resident.STAYS
-                return
-            if self.tests.pidfd in ready:
+            if said in ready or self.tests.pidfd in ready:
+                self._tests_end = not self.tests_stay
                 return
 
     def _drain(self) -> int:
@@ -78,7 +79,7 @@ class Watch:
     def _look(self) -> float:
         """Enforce the limits; seconds until they have to be looked at again, below 0 at the end."""
         now = time.monotonic()
-        cpu_s: float = self.job["cpu_s"]
+        cpu_s = float(self.job["cpu_s"])
         tests_cpu = self._tests_cpu()
         spent = max(self.program.cpu_seconds(), tests_cpu)
         if not self.stopped:
@@ -109,10 +110,11 @@ class Watch:
     def conclude(self) -> dict[str, Any]:
         """End both processes, but a resident one that stays; the facts of the run."""
         tests_cpu = self._tests_cpu()
+        self.program.kill()
         status, usage = self.program.reap()
         while self._drain():
             continue
-        facts = {
+        facts: dict[str, Any] = {
             "stopped": self.stopped,
             "program_status": status,
             "tests_status": status if self.tests is self.program else 0,
@@ -122,6 +124,8 @@ class Watch:
             "infra": self.program.close(),
         }
         if self.tests is not self.program and not self.tests_stay:
+            if not self._tests_end:
+                self.tests.kill()
             facts["tests_status"], usage = self.tests.reap()
             facts["tests_cpu"] = usage.ru_utime + usage.ru_stime - self._cpu_before
             facts["infra"] += self.tests.close()

@@ -79,6 +79,7 @@ class _Zygote:
         if child is not None and child.terms == terms and child.is_alive():
             return child
         if child is not None:
+            child.kill()
             child.reap()
             child.close()
         return Child(self._jail, role, terms)

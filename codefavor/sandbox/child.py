@@ -89,7 +89,6 @@ def _live(jail: Jail, role: str, terms: tuple[float, ...], control: int, output:
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
-        kernel.set_name(role)
         jail.confine(role, terms)
     except BaseException as error:  # noqa: BLE001  there is no other way out of this process
         os.write(control, f"{type(error).__name__}: {error}".encode()[:500])
@@ -136,6 +135,8 @@ def _be_together() -> None:
 
 
 def _be_resident() -> None:
+    # Not for the others: ctypes costs a new process a tenth of its start.
+    kernel.set_name("resident")
     resident.serve_jobs(_FIRST_FD)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.metadata
 import os
 import re
 import sys
@@ -30,6 +29,8 @@ _plugins: list[types.ModuleType] = []
 
 def prepare() -> None:
     """Import pytest, its parts and the installed plugins, in the zygote."""
+    import importlib.metadata  # for no other zygote: it makes every fork dearer
+
     try:
         config = importlib.import_module("_pytest.config")
     except ImportError:

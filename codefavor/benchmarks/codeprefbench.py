@@ -53,9 +53,10 @@ def find_files(folders: Sequence[Path], aspects: Sequence[str] = ASPECTS) -> dic
         paths = [place / name for place in places for name in names]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
-            looked = ", ".join(str(place) for place in places) or "no folder (none was given)"
+            looked = ", ".join(str(place) for place in places)
+            found_out = f"{names[0]} is in none of {looked}" if looked else "no folder was given"
             raise DataError(
-                f"CodePrefBench is not here: {names[0]} is in none of {looked}. Clone "
+                f"CodePrefBench is not here: {found_out}. Clone "
                 f"{REPOSITORY} and set CODEFAVOR_DATA to its folder datasets/eval "
                 f"(or pass it as --data). Licence: {LICENSE}"
             )

@@ -100,7 +100,7 @@ def _fuzz(n_frames: int) -> Counter[str]:
             ends["a value"] += 1
         except (PeerGone, BadFrame, Unsupported) as error:
             ends[type(error).__name__] += 1
-        except (Exception, ProgramSignal) as error:  # noqa: BLE001  the program's own, and nothing else
+        except (Exception, ProgramSignal) as error:
             assert facts_of(error) is not None, (data, error)
             ends["an exception of the program"] += 1
     Unsupported.reasons.clear()

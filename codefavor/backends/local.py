@@ -33,7 +33,7 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(
-    path: Path | str,
+    path: Path | str | LoadedModel,
     *,
     adapter: Path | str | None = None,
     dtype: str = "auto",
@@ -46,8 +46,11 @@ def load_model(
     The tokenizer is the adapter's where it has one: its chat template is the one that was
     trained with. `device` None takes the accelerator if there is one. `dtype` "auto" is float32
     on a CPU, where bfloat16 is 50 times slower, and the model's own elsewhere.
-    Raises ConfigError for a folder that holds no model, MissingPackageError without the extra.
+    A model that is loaded already stays as it is. Raises ConfigError for a folder that holds no
+    model, MissingPackageError without the extra.
     """
+    if isinstance(path, LoadedModel):
+        return path
     try:
         import torch
         import transformers

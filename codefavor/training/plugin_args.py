@@ -8,6 +8,29 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
+class DevAccuracySettings(BaseModel, extra="forbid"):
+    """How to measure dev pairs while training (`dev_accuracy.DevAccuracy`).
+
+    `data`: pairs in any form that `convert` reads; at most `limit` of them are judged every `every`
+    optimiser steps. `judge` None: the one of the method. `keep_best`: the run ends with the
+    weights of the best measurement. `patience`: measurements without gain before it ends.
+    """
+
+    data: str
+    every: int = Field(default=50, ge=1)
+    limit: int = Field(default=200, ge=1)
+    judge: Literal["pairwise", "likelihood", "implicit", "reward", "process"] | None = None
+    system: Literal["empty", "none"] = "empty"
+    keep_best: bool = True
+    patience: int | None = Field(default=None, ge=1)
+
+
+class DevAccuracyArgs(BaseModel):
+    """Key of a recipe."""
+
+    dev_accuracy: DevAccuracySettings | None = None
+
+
 class DPOPArgs(BaseModel):
     """Keys of a recipe: the weight of DPOP's penalty, and where it stands (`losses.dpop_loss`)."""
 

@@ -30,6 +30,10 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
     a killed command leaves no training behind that would write beside the next one.
     """
 
+    def get_input_args(self) -> str:
+        """The schema of the key `dev_accuracy`."""
+        return "codefavor.training.plugin_args.DevAccuracyArgs"
+
     def register(self, cfg: Any) -> None:
         """Called before the configuration is validated: the earliest moment to start watching."""
         if os.environ.get(WATCH_VARIABLE) == "1":
@@ -56,8 +60,14 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         return {"project": cfg.trackio_project_name} if is_named else {}
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """The callback that writes the metrics of the main process."""
-        return [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
+        """Writes the metrics of the main process, and measures the dev pairs if asked to."""
+        found: list[Any] = [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
+        if cfg.dev_accuracy:
+            # Here, because it imports the judges.
+            from codefavor.training.dev_accuracy import DevAccuracy
+
+            found.append(DevAccuracy(trainer, cfg))
+        return found
 
     def post_train_unload(self, cfg: Any) -> None:
         """After DPO or KTO with LoRA, Axolotl saves the wrapped model beside its adapter.

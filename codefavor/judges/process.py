@@ -77,7 +77,7 @@ class ProcessJudge(BatchJudge):
         An error stands for a program without a line, or too long for the model.
         """
         found: list[Lines] = []
-        tokens = [self._tokens(*text) for text in texts]
+        tokens = [self.line_ids(*text) for text in texts]
         for ids, ends in tokens:
             if not ends:
                 found.append(BackendError("no code to score", retryable=False, reason="no_code"))
@@ -92,7 +92,7 @@ class ProcessJudge(BatchJudge):
                 found[index] = values
         return found
 
-    def _tokens(self, instruction: str, criteria: str, code: str) -> tuple[list[int], list[int]]:
+    def line_ids(self, instruction: str, criteria: str, code: str) -> tuple[list[int], list[int]]:
         """The tokens of a program behind its question, and the place of each line's end."""
         ids = self._ids(process_prompt(instruction, criteria))
         if self._tokenizer.bos_token_id is not None:

@@ -62,10 +62,7 @@ class RewardJudge(BatchJudge):
     def _score_new(self, texts: Sequence[Text]) -> None:
         sequences: dict[Text, list[int]] = {}
         for text in texts:
-            instruction, criteria, code = text
-            answer = {"role": "assistant", "content": solution_text(code, self._language)}
-            question = solution_messages(instruction, criteria, system=self._system)
-            ids = self._tokens.conversation_ids([*question, answer])
+            ids = self.conversation_ids(text)
             try:
                 self._scorer.check_length(len(ids))
             except BackendError as error:
@@ -75,6 +72,13 @@ class RewardJudge(BatchJudge):
         rewards = self._scorer.last_logits(list(sequences.values()), None)
         for text, reward in zip(sequences, rewards, strict=True):
             self._memo[text] = reward[0]
+
+    def conversation_ids(self, text: Text) -> list[int]:
+        """The tokens of (instruction, criteria, code), at whose end the reward is read."""
+        instruction, criteria, code = text
+        answer = {"role": "assistant", "content": solution_text(code, self._language)}
+        question = solution_messages(instruction, criteria, system=self._system)
+        return self._tokens.conversation_ids([*question, answer])
 
 
 def _verdict(score_a: float | BackendError, score_b: float | BackendError) -> Answer:

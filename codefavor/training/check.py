@@ -39,7 +39,7 @@ METHOD_FORMATS: dict[str, tuple[str, ...]] = {
     "dpo": ("dpo",),
     "ipo": ("dpo",),
     "simpo": ("dpo",),
-    "orpo": ("orpo",),
+    "orpo": ("dpo",),
     "kto": ("kto",),
     "grpo": ("grpo",),
     "gdpo": ("grpo",),

@@ -19,6 +19,7 @@ from codefavor.records import Row
 # Set by our launcher (launch.py): its end of the pipe closes when it dies, by whatever signal.
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
 METRICS_FILE = "metrics.jsonl"
+_WITHOUT_THINKING = "{%- set enable_thinking = false %}"
 
 
 class RunPlugin(BasePlugin):  # type: ignore[misc]
@@ -56,7 +57,15 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         return {"project": cfg.trackio_project_name} if is_named else {}
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """The callback that writes the metrics of the main process."""
+        """The callback that writes the metrics of the main process.
+
+        What is trained on rows answers behind an empty think block, where the template has one;
+        the template that is saved with it says so to whoever generates with it.
+        """
+        tokenizer = trainer.processing_class
+        template = getattr(tokenizer, "chat_template", None) or ""
+        if cfg.rl not in {"grpo", "gdpo"} and "enable_thinking" in template:
+            tokenizer.chat_template = _WITHOUT_THINKING + template
         return [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
 
     def post_train_unload(self, cfg: Any) -> None:

@@ -20,6 +20,7 @@ from codefavor.training.recipes import (
     render,
 )
 
+_KINDS = ("check", "rehearsal", "cpu", "gpu")
 _INTRO = """\
 # Recipes
 
@@ -32,6 +33,7 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
     codefavor recipes list            # all of them
     codefavor recipes show NAME       # one, complete
     codefavor recipes check           # Axolotl's own schema and what it lets pass
+    codefavor recipes rehearse NAME   # a real training of a small stand-in, checked by force
     codefavor recipes preview NAME    # the tokens of three rows, trained ones marked
     codefavor recipes estimate NAME   # memory, steps, hours, dollars
     codefavor train NAME              # launch, follow, resume
@@ -50,11 +52,14 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 ## What was checked and run
 
 A mark stands only for the very configuration in the file: it goes when a setting changes. "check"
-is `codefavor recipes check`; "CPU" and "GPU" are recorded from the run card of a real training
-(`codefavor recipes record`). No GPU was at hand so far, so no recipe was run on one.
+is `codefavor recipes check`; "rehearsed" is `codefavor recipes rehearse`: a real training of a
+small stand-in of the model, whose trained tokens, losses, adapter, judge and resume were checked,
+with the model's own chat template (where that is from, and its hash); "CPU" and "GPU" are recorded
+from the run card of a real training (`codefavor recipes record`). No GPU was at hand so far, so no
+recipe was run on one.
 
-| recipe | purpose | method | batch | GPUs | check | CPU | GPU |
-|---|---|---|---|---|---|---|---|
+| recipe | purpose | method | batch | GPUs | check | rehearsed | CPU | GPU |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -128,7 +133,7 @@ def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:
             method_of(config) + (f", {config['adapter']}" if config.get("adapter") else ", full"),
             str(global_batch(config, line.gpus)),
             str(line.gpus or "any"),
-            *(entry(results, recipe, kind) or "not run" for kind in ("check", "cpu", "gpu")),
+            *(entry(results, recipe, kind) or "not run" for kind in _KINDS),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return _INTRO + "\n".join(lines) + "\n"

@@ -194,6 +194,10 @@ def build(line: MatrixLine, root: Path) -> Recipe:
     origins.update(dict.fromkeys(line.set, "matrix"))
     for entry in config.get("datasets", []):
         entry["path"] = entry["path"].format(**_data_words(header))
+        is_without = header.get("system") == "none"
+        if is_without and str(entry.get("type")).startswith("bradley_terry."):
+            # This reader writes a system turn for the column that it needs, also for an empty one.
+            entry["drop_system_message"] = True
     slug = line.name.replace("/", "-")
     defaults = {
         "output_dir": f"outputs/train/{slug}",

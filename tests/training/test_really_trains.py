@@ -51,7 +51,7 @@ PREFERENCE_METHODS = [
 async def test_preference_methods_learn_to_prefer_the_chosen_code(
     method: str, embedded_model: Path, tmp_path: Path
 ):
-    data_format = method if method in {"orpo", "kto"} else "dpo"
+    data_format = "kto" if method == "kto" else "dpo"
     batch = {"micro_batch_size": 4} if method == "kto" else {}
     run = train(method, data_format, embedded_model, tmp_path, **batch)
     losses = values(run, "loss")

@@ -128,7 +128,7 @@ def test_the_table_marks_only_what_was_recorded(root: Path):
     results = recipe_table.with_entry(results, "m/y-r", "cpu", "000000000000", "loss 1 -> 0")
     (root / "results.yaml").write_text(recipes.dump(results))
     lines = recipe_table.rendered_files(root)["README.md"].splitlines()
-    assert lines[-2].endswith("| axolotl 0 | not run | not run |")
+    assert lines[-2].endswith("| axolotl 0 | not run | not run | not run |")
     assert lines[-1].endswith("| not run | not run | not run |")
 
 

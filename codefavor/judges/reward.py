@@ -128,6 +128,8 @@ def load_reward_model(
     has_own = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
     source = str(adapter if has_own else model_path)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+    # The head reads the last token that is no padding, as the training set it.
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model.to(target).eval(), tokenizer
 
 

@@ -44,8 +44,6 @@ _GPU_KEYS = (
     "load_in_4bit",
     "model_quantization_config",
     "model_quantization_config_kwargs",
-    "sample_packing",
-    "pad_to_sequence_len",
     "warmup_ratio",
     "save_strategy",
 )
@@ -58,10 +56,12 @@ _PACE: Row = {
     "logging_steps": 1,
     "save_total_limit": 2,
     "lora_dropout": 0.0,
+    "sample_packing": False,
+    "pad_to_sequence_len": False,
 }
 # A letter is learnt from the other side of a long question, the rest from the answer itself.
 _STEPS = {"sft": 24}
-_OTHER_STEPS = 12
+_OTHER_STEPS = 10
 _RATES = {"lora": 1e-2, "full": 2e-3}
 
 

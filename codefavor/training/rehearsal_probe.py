@@ -67,7 +67,8 @@ class Probe:
         """The trainer's loss of a batch, as it is; the batch and the reference loss are noted."""
         seen = dict(inputs)
         with torch.no_grad():
-            batch = read_batch(self.method, seen)
+            pad = model_config(self.model).pad_token_id
+            batch = read_batch(self.method, seen, pad)
             expected = self._expected(batch, seen)
         result = self.compute_loss(model, inputs, *args, **kwargs)
         loss = result[0] if isinstance(result, tuple) else result
@@ -179,8 +180,16 @@ class Probe:
             handle.write(json.dumps(row) + "\n")
 
 
-def read_batch(method: str, inputs: Mapping[str, Any]) -> Batch:
-    """The token sequences of a trainer's batch, whatever its keys are called."""
+def model_config(model: Any) -> Any:
+    """What a head that reads one token looks its padding up in."""
+    return model.config.get_text_config()
+
+
+def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -> Batch:
+    """The token sequences of a trainer's batch, whatever its keys are called.
+
+    A reward is read at the last token that is not `pad`, whatever the mask says.
+    """
     if method in {"simpo", "orpo"}:
         sides = [
             Batch(
@@ -198,7 +207,8 @@ def read_batch(method: str, inputs: Mapping[str, Any]) -> Batch:
         return Batch(ids, mask, inputs["completion_mask"].bool(), inputs.get("label"))
     if method == "reward":
         trained = torch.zeros_like(mask)
-        trained[torch.arange(len(ids)), mask.sum(1) - 1] = True
+        places = torch.arange(ids.shape[1]).expand(ids.shape)
+        trained[torch.arange(len(ids)), (places * (ids != pad)).argmax(1)] = True
         return Batch(ids, mask, trained)
     return Batch(ids, mask, inputs["labels"] != IGNORED_LABEL, inputs["labels"])
 

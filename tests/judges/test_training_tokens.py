@@ -141,6 +141,8 @@ def test_reward_conversations_are_those_of_axolotls_bradley_terry_rows(model: Mo
         ]
         assert ChatTokens(model.tokenizer).conversation_ids(messages) == found[f"{side}_ids"]
         assert model.has_one_bos(found[f"{side}_ids"])
+        # The head reads the last token that is no padding.
+        assert found[f"{side}_ids"][-1] != model.tokenizer.pad_token_id
 
 
 def test_labels_of_several_tokens_are_refused():

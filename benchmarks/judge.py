@@ -34,7 +34,7 @@ from codefavor.records import Comparison, Row, content_id
 
 def plain_margin(judge: PairwiseJudge, comparison: Comparison) -> float:
     """The margin of the logits of A and B by the model's own forward pass over one prompt."""
-    model, tokens = judge._scorer.model, judge._tokens
+    model, tokens = judge.scorer.model, judge._tokens
     ids = torch.tensor([tokens.prompt_ids(comparison_messages(comparison))]).to(model.device)
     with torch.inference_mode():
         logits = model(input_ids=ids).logits[0, -1]
@@ -78,7 +78,7 @@ def matrix_peak() -> float:
 
 def linear_flops(judge: PairwiseJudge) -> float:
     """Floating point operations of one token in the linear layers below the head."""
-    decoder = judge._scorer.base.get_decoder()
+    decoder = judge.scorer.base.get_decoder()
     weights = [m.weight for m in decoder.modules() if isinstance(m, torch.nn.Linear)]
     return 2.0 * sum(weight.numel() for weight in weights)
 
@@ -86,7 +86,7 @@ def linear_flops(judge: PairwiseJudge) -> float:
 def attention_flops(judge: PairwiseJudge, rows: list[TokenRow]) -> float:
     """Floating point operations of the attention's two products, over visible pairs only."""
     n_pairs = sum(depth + 1 for row in rows for depth in row.depths)
-    config = judge._scorer.config
+    config = judge.scorer.config
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 4.0 * n_pairs * config.num_hidden_layers * config.num_attention_heads * size
 
@@ -130,7 +130,7 @@ class Measured:
 def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> Measured:
     """The three ways in turn on one group of tasks after the other."""
     found = Measured()
-    scorer = judge._scorer
+    scorer = judge.scorer
     for start in range(0, len(pairs), group_size):
         group = pairs[start : start + group_size]
         both = [*group, *(one.swap() for one in group)]
@@ -173,7 +173,7 @@ def report(judge: PairwiseJudge, found: Measured) -> None:
         f"({found.n_both_tokens / found.n_one_tokens:.2f}x one order)"
     )
     print(f"largest margin difference {max(differences):.1e}; equal decisions {same}/{n}")
-    if judge._scorer.device.type == "cpu":
+    if judge.scorer.device.type == "cpu":
         peak = statistics.median(found.peaks)
         linear = found.n_one_tokens * linear_flops(judge)
         for name, flops in (
@@ -198,7 +198,7 @@ def main() -> None:
         ensure_embedded_model(options.model)
     judge = PairwiseJudge(options.model)
     measure(judge, pairs[:1], 1)  # the first pass of a process is slower
-    print(f"{len(pairs)} tasks, {options.threads} thread(s), model on {judge._scorer.device}")
+    print(f"{len(pairs)} tasks, {options.threads} thread(s), model on {judge.scorer.device}")
     report(judge, measure(judge, pairs, options.group))
 
 

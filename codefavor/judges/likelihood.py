@@ -112,10 +112,10 @@ class LikelihoodJudge(BatchJudge):
             device=device,
         )
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         self._reference: SequenceScorer | None = None
         if self.is_implicit:
-            self._reference = self._scorer
+            self._reference = self.scorer
             if reference is not None:
                 other = load_model(Path(reference), dtype=dtype, device=device)
                 self._reference = SequenceScorer(other.model, token_budget=token_budget)
@@ -182,13 +182,13 @@ class LikelihoodJudge(BatchJudge):
         for text in texts:
             prompt, completion = self.answer_ids(text)
             try:
-                self._scorer.check_length(len(prompt) + len(completion))
+                self.scorer.check_length(len(prompt) + len(completion))
             except BackendError as error:
                 errors[text] = error
             else:
                 items[text] = (prompt, completion)
         pairs = list(items.values())
-        policy = self._scorer.completion_logprobs(pairs)
+        policy = self.scorer.completion_logprobs(pairs)
         references = self._score_reference(pairs)
         for text, score, reference in zip(items, policy, references, strict=True):
             self._memo[text] = (score, reference)
@@ -202,7 +202,7 @@ class LikelihoodJudge(BatchJudge):
     ) -> Sequence[CompletionScore | None]:
         if self._reference is None:
             return [None] * len(pairs)
-        model: Any = self._scorer.model
-        disabled = model.disable_adapter() if self._reference is self._scorer else nullcontext()
+        model: Any = self.scorer.model
+        disabled = model.disable_adapter() if self._reference is self.scorer else nullcontext()
         with disabled:
             return self._reference.completion_logprobs(pairs)

@@ -54,7 +54,7 @@ class PairwiseJudge(BatchJudge):
             device=device,
         )
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         _, self._label_ids = self.question_ids(_PROBE)
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
@@ -63,12 +63,12 @@ class PairwiseJudge(BatchJudge):
         errors: dict[tuple[int, ...], BackendError] = {}
         for prompt in dict.fromkeys(prompts):
             try:
-                self._scorer.check_length(len(prompt) + 1)
+                self.scorer.check_length(len(prompt) + 1)
             except BackendError as error:
                 errors[prompt] = error
         distinct = [prompt for prompt in dict.fromkeys(prompts) if prompt not in errors]
         logits = dict(
-            zip(distinct, self._scorer.last_logits(distinct, self._label_ids), strict=True)
+            zip(distinct, self.scorer.last_logits(distinct, self._label_ids), strict=True)
         )
         return [errors[one] if one in errors else _verdict(*logits[one]) for one in prompts]
 

@@ -43,7 +43,7 @@ class RewardJudge(BatchJudge):
         self._system = system
         model, tokenizer = load_reward_model(Path(model_path), adapter, device)
         self._tokens = ChatTokens(tokenizer)
-        self._scorer = SequenceScorer(model, token_budget=token_budget)
+        self.scorer = SequenceScorer(model, token_budget=token_budget)
         self._memo: dict[Text, float | BackendError] = {}
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
@@ -64,12 +64,12 @@ class RewardJudge(BatchJudge):
         for text in texts:
             ids = self.conversation_ids(text)
             try:
-                self._scorer.check_length(len(ids))
+                self.scorer.check_length(len(ids))
             except BackendError as error:
                 self._memo[text] = error
             else:
                 sequences[text] = ids
-        rewards = self._scorer.last_logits(list(sequences.values()), None)
+        rewards = self.scorer.last_logits(list(sequences.values()), None)
         for text, reward in zip(sequences, rewards, strict=True):
             self._memo[text] = reward[0]
 

@@ -165,12 +165,14 @@ class Rehearser:
         write_text(run / "recipe.yaml", [dump(self.config(config, model, data))])
         launch(run / "recipe.yaml", folder=run, gpus=0)
         with open(run / "run" / PROBE_FILE, encoding="utf-8") as lines:
-            probe = [json.loads(line) for line in lines]
+            model_row, *batches = (json.loads(line) for line in lines)
+        end = batches.pop() if "values" in batches[-1] else None
         trained = Trained(data_format, options.system, config, model, run / "run", pairs)
         return [
-            *adapter_problems(probe[0], config),
-            *loss_problems(probe[1:]),
-            *token_problems(probe[1:], trained),
+            *adapter_problems(model_row, config),
+            *loss_problems(batches),
+            *token_problems(batches, trained),
+            *(trained.value_problems(end) if end else []),
             *trained.judge_problems(),
             *self._resume_problems(run),
         ]

@@ -27,6 +27,7 @@ from codefavor.training.recipes import method_of
 
 # Of a loss in single precision against the formula in double.
 _TOLERANCE = 2e-4
+_VALUE_TOLERANCE = 1e-3
 _WITH_REFERENCE = {"dpo", "ipo", "kto"}
 _BODIES = {
     "total": "sum(xs)",
@@ -100,7 +101,7 @@ class Reasoner:
         loaded = load_model(base, adapter=adapter)
         self._system = system
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model)
+        self.scorer = SequenceScorer(loaded.model)
 
     def answer_ids(self, comparison: Comparison, answer: str) -> tuple[list[int], list[int]]:
         """The tokens of the backend's prompt, and those of the answer behind it."""
@@ -120,7 +121,7 @@ class Reasoner:
             )
             for one in pairs
         ]
-        return fmean(score.mean for score in self._scorer.completion_logprobs(items))
+        return fmean(score.mean for score in self.scorer.completion_logprobs(items))
 
 
 def _reasons(pair: Preference, letter: str) -> str:
@@ -196,6 +197,21 @@ class Trained:
         tokens = ChatTokens(self.tokenizer)
         behind = tokens.ids("".join(tokens.texts(messages, letter)))[len(prompt) + 1 :]
         return *_joined(prompt, [labels[LABELS.index(letter)], *behind]), letter
+
+    def value_problems(self, end: Row) -> Iterator[str]:
+        """What the judge's model gives for the trainer's last batch, where it is another."""
+        scorer: SequenceScorer = self.judge.scorer
+        for one, wanted in zip(end["sequences"], end["values"], strict=True):
+            first = one["trained"].index(1)
+            if self.data_format == "reward":
+                [[found]] = scorer.last_logits([one["ids"]], None)
+            else:
+                last = len(one["ids"]) - one["trained"][::-1].index(1)
+                [score] = scorer.completion_logprobs([(one["ids"][:first], one["ids"][first:last])])
+                found = score.total
+            if not abs(found - wanted) <= _VALUE_TOLERANCE * max(1.0, abs(wanted)):
+                yield f"judge: its model gives {found:.4f} where the trained one gave {wanted:.4f}"
+                return
 
     def judge_problems(self) -> Iterator[str]:
         """The judge is right about the pairs, and likes the trained answers more than before."""

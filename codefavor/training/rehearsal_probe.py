@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from axolotl.integrations.base import BasePlugin
 from torch.nn import functional
+from transformers import TrainerCallback
 
 from codefavor.records import Row
 from codefavor.training.recipes import method_of
@@ -38,15 +39,14 @@ class Batch(NamedTuple):
 
 
 class RehearsalPlugin(BasePlugin):  # type: ignore[misc]
-    """Writes PROBE_FILE: first what the model is and trains, then a line for every batch."""
+    """Writes PROBE_FILE: what the model is and trains, a line for every batch, and the end."""
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """Puts itself between the trainer and its loss."""
-        Probe(cfg, trainer)
-        return []
+        return [Probe(cfg, trainer)]
 
 
-class Probe:
+class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Compares the loss of every batch with the reference formula, before the step is made."""
 
     def __init__(self, cfg: Any, trainer: Any) -> None:
@@ -70,6 +70,7 @@ class Probe:
             pad = model_config(self.model).pad_token_id
             batch = read_batch(self.method, seen, pad)
             expected = self._expected(batch, seen)
+        self.last = batch
         result = self.compute_loss(model, inputs, *args, **kwargs)
         loss = result[0] if isinstance(result, tuple) else result
         self._write(
@@ -81,6 +82,18 @@ class Probe:
             }
         )
         return result
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """What the trained model, as it is saved, gives for each sequence of the last batch.
+
+        A reward, or the log-probability of the trained tokens; nothing for a process model.
+        """
+        if self.method == "process_reward":
+            return
+        with torch.no_grad():
+            is_reward = self.method == "reward"
+            values = self._outputs(self.last)[:, 0] if is_reward else self._logps(self.last)
+        self._write({"values": values.tolist(), "sequences": list(_sequences(self.last))})
 
     def _expected(self, batch: Batch, inputs: Mapping[str, Any]) -> torch.Tensor:
         if self.method == "reward":

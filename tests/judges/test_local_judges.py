@@ -121,9 +121,9 @@ def test_an_unknown_reduction_lists_the_known_ones(tiny_llama):
 async def test_likelihood_has_no_position_bias_and_scores_each_text_once(tiny_llama):
     judge = LikelihoodJudge(tiny_llama, device="cpu")
     verdicts = await judge.compare(COMPARISONS)
-    n_computed = judge._scorer.n_computed_tokens
+    n_computed = judge.scorer.n_computed_tokens
     swapped = await judge.compare([comparison.swap() for comparison in COMPARISONS])
-    assert judge._scorer.n_computed_tokens == n_computed
+    assert judge.scorer.n_computed_tokens == n_computed
     for verdict, other in zip(verdicts, swapped, strict=True):
         assert other.choice == verdict.swap().choice
         assert other.p_a == pytest.approx(1 - verdict.p_a)
@@ -142,19 +142,19 @@ async def test_texts_that_begin_alike_share_their_beginning(tiny_llama):
         for code in (pair.code_a, pair.code_b)
     ]
     # The two codes differ in one character near their end.
-    assert judge._scorer.n_computed_tokens < 0.6 * sum(whole)
+    assert judge.scorer.n_computed_tokens < 0.6 * sum(whole)
 
 
 async def test_another_reduction_of_the_same_model_computes_nothing_again(tiny_llama, tiny_adapter):
     judge = LikelihoodJudge(tiny_llama, tiny_adapter, "implicit_sum", device="cpu")
     await judge.compare(COMPARISONS)
-    n_computed = judge._scorer.n_computed_tokens
+    n_computed = judge.scorer.n_computed_tokens
     found = await judge.with_reduction("mean").compare(COMPARISONS)
     fresh = await LikelihoodJudge(tiny_llama, tiny_adapter, "mean", device="cpu").compare(
         COMPARISONS
     )
     assert [scores_of(one.raw) for one in found] == [scores_of(one.raw) for one in fresh]
-    assert judge._scorer.n_computed_tokens == n_computed
+    assert judge.scorer.n_computed_tokens == n_computed
     with pytest.raises(ConfigError, match="with a reference"):
         LikelihoodJudge(tiny_llama, device="cpu").with_reduction("implicit_sum")
 

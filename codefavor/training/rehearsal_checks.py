@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.backends.local import load_model
 from codefavor.judges.base import in_both_orders
@@ -130,6 +130,19 @@ def _reasons(pair: Preference, letter: str) -> str:
     return next(answer for answer in answers if answer.endswith(f"[RESULT] {letter}"))
 
 
+class Asked(NamedTuple):
+    """One sequence as the judge asks it: `places` are the tokens that it reads or scores.
+
+    `text` is the trained answer, "" where a head reads; `is_good` says whether it is of the better
+    program (the letters always are).
+    """
+
+    ids: list[int]
+    places: list[int]
+    text: str
+    is_good: bool = True
+
+
 @dataclass
 class Trained:
     """A finished rehearsal, and the judge that the documentation gives its result to."""
@@ -165,38 +178,37 @@ class Trained:
             base, adapter, "implicit_sum", reference=reference, system=self.system
         )
 
-    def asked(self) -> Iterator[tuple[list[int], list[int], str]]:
-        """What the judge asks about the pairs: tokens, places of what is read, the answer's text.
-
-        The text is "" where a head reads and no answer is trained.
-        """
+    def asked(self) -> Iterator[Asked]:
+        """What the judge asks about the pairs."""
         for pair in self.pairs:
             if self.data_format.startswith("pairwise"):
                 both = Comparison(pair.instruction, pair.chosen, pair.rejected)
                 yield self._letter(pair, both, "A")
                 yield self._letter(pair, both.swap(), "B")
                 continue
-            for code in (pair.chosen, pair.rejected):
+            for code, is_good in ((pair.chosen, True), (pair.rejected, False)):
                 text = Text(pair.instruction, "", code)
                 if self.data_format == "reward":
                     ids = self.judge.conversation_ids(text)
-                    yield ids, [len(ids) - 1], ""
+                    yield Asked(ids, [len(ids) - 1], "", is_good)
                 elif self.data_format == "process":
-                    yield *self.judge.line_ids(*text), ""
+                    ids, places = self.judge.line_ids(*text)
+                    yield Asked(ids, places, "", is_good)
                 else:
-                    yield *_joined(*self.judge.answer_ids(text)), solution_text(code)
+                    ids, places = _joined(*self.judge.answer_ids(text))
+                    yield Asked(ids, places, solution_text(code), is_good)
 
-    def _letter(
-        self, pair: Preference, comparison: Comparison, letter: str
-    ) -> tuple[list[int], list[int], str]:
+    def _letter(self, pair: Preference, comparison: Comparison, letter: str) -> Asked:
         if self.data_format == "pairwise_cot":
             answer = _reasons(pair, letter)
-            return *_joined(*self.judge.answer_ids(comparison, answer)), answer
+            ids, places = _joined(*self.judge.answer_ids(comparison, answer))
+            return Asked(ids, places, answer)
         prompt, labels = self.judge.question_ids(comparison)
         messages = comparison_messages(comparison, system=self.system)
         tokens = ChatTokens(self.tokenizer)
         behind = tokens.ids("".join(tokens.texts(messages, letter)))[len(prompt) + 1 :]
-        return *_joined(prompt, [labels[LABELS.index(letter)], *behind]), letter
+        ids, places = _joined(prompt, [labels[LABELS.index(letter)], *behind])
+        return Asked(ids, places, letter)
 
     def value_problems(self, end: Row) -> Iterator[str]:
         """What the judge's model gives for the trainer's last batch, where it is another."""
@@ -245,27 +257,19 @@ def _chosen_score(judge: LikelihoodJudge, comparisons: Sequence[Comparison]) -> 
 
 def token_problems(batches: Sequence[Row], trained: Trained) -> Iterator[str]:
     """The first sequence of the trainer's batches that is not exactly what the judge asks."""
-    asked = {tuple(ids): (places, text) for ids, places, text in trained.asked()}
-    seen = {}
-    for batch in batches:
-        for one in batch["sequences"]:
-            places = [at for at, is_trained in enumerate(one["trained"]) if is_trained]
-            # Behind the last trained token, a template may write a line end.
-            ids = one["ids"][: places[-1] + 1] if places else one["ids"]
-            seen[tuple(ids)] = places
-    for ids, places in seen.items():
-        problem = _sequence_problem(ids, places, asked, trained.tokenizer)
+    asked = {tuple(one.ids): one for one in trained.asked()}
+    seen = {tuple(one["ids"]): one for batch in batches for one in batch["sequences"]}
+    for one in seen.values():
+        problem = _sequence_problem(one, asked, trained.tokenizer)
         if problem:
             yield f"tokens: {problem}"
             return
 
 
-def _sequence_problem(
-    ids: tuple[int, ...],
-    places: list[int],
-    asked: Mapping[tuple[int, ...], tuple[list[int], str]],
-    tokenizer: Any,
-) -> str:
+def _sequence_problem(one: Row, asked: Mapping[tuple[int, ...], Asked], tokenizer: Any) -> str:
+    places = [at for at, is_trained in enumerate(one["trained"]) if is_trained]
+    # Behind the last trained token, a template may write a line end.
+    ids = tuple(one["ids"][: places[-1] + 1] if places else one["ids"])
     bos, answer = tokenizer.bos_token_id, [ids[at] for at in places]
     if bos is not None and ids[:2] == (bos, bos):
         return f"not one beginning of text: {tokenizer.decode(ids[:3])!r}"
@@ -274,16 +278,19 @@ def _sequence_problem(
         window = slice(max(0, _n_shared(ids, near) - 6), _n_shared(ids, near) + 8)
         trained, wanted = tokenizer.decode(ids[window]), tokenizer.decode(near[window])
         return f"trained on {trained!r}, and the judge asks {wanted!r}"
-    wanted_places, text = asked[ids]
-    if places != wanted_places:
-        wanted = tokenizer.decode([ids[at] for at in wanted_places])
+    meant = asked[ids]
+    if places != meant.places:
+        wanted = tokenizer.decode([ids[at] for at in meant.places])
         return f"trained on {tokenizer.decode(answer)!r}, meant {wanted!r}"
-    if not text:
+    right = [1] * (len(places) - 1) + [int(meant.is_good)]
+    if one["label"] is not None and one["label"] not in (meant.is_good, right):
+        return f"{tokenizer.decode(ids)!r} has the label {one['label']}"
+    if not meant.text:
         return ""
     if answer.count(tokenizer.eos_token_id) != 1 or answer[-1] != tokenizer.eos_token_id:
         return f"not one end of text: {tokenizer.decode(answer[-4:])!r}"
     written = tokenizer.decode(answer[:-1]).strip()
-    return "" if written == text else f"trained on {written!r}, meant {text!r}"
+    return "" if written == meant.text else f"trained on {written!r}, meant {meant.text!r}"
 
 
 def _n_shared(left: Sequence[int], right: Sequence[int]) -> int:

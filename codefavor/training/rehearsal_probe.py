@@ -67,7 +67,7 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         """The trainer's loss of a batch, as it is; the batch and the reference loss are noted."""
         seen = dict(inputs)
         with torch.no_grad():
-            pad = model_config(self.model).pad_token_id
+            pad = self.model.config.get_text_config().pad_token_id
             batch = read_batch(self.method, seen, pad)
             expected = self._expected(batch, seen)
         self.last = batch
@@ -193,11 +193,6 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
             handle.write(json.dumps(row) + "\n")
 
 
-def model_config(model: Any) -> Any:
-    """What a head that reads one token looks its padding up in."""
-    return model.config.get_text_config()
-
-
 def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -> Batch:
     """The token sequences of a trainer's batch, whatever its keys are called.
 
@@ -223,7 +218,8 @@ def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -
         places = torch.arange(ids.shape[1]).expand(ids.shape)
         trained[torch.arange(len(ids)), (places * (ids != pad)).argmax(1)] = True
         return Batch(ids, mask, trained)
-    return Batch(ids, mask, inputs["labels"] != IGNORED_LABEL, inputs["labels"])
+    labels = inputs["labels"]
+    return Batch(ids, mask, labels != IGNORED_LABEL, labels if method == "process_reward" else None)
 
 
 def _pad(values: torch.Tensor, width: int) -> torch.Tensor:

@@ -174,7 +174,7 @@ def rehearse(
         bool, typer.Option("--all", help="Every recipe that has no record: resumes by itself.")
     ] = False,
     tenth: Annotated[
-        bool, typer.Option("--tenth", help="As --all, and a tenth of the rest, another each day.")
+        bool, typer.Option("--tenth", help="What changed since, and a tenth of the rest each day.")
     ] = False,
     folder: Annotated[Path, typer.Option(help="Where stand-ins and runs are written.")] = Path(
         "outputs/rehearsals"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 import typer
 
 from codefavor.errors import ConfigError
-from codefavor.records import write_text
+from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
 from codefavor.training.recipes import Recipe
@@ -19,10 +19,10 @@ _SHARES = 10
 
 
 def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> None:
-    """Rehearse these recipes, or (none named) all that have no record, and note what passed.
+    """Rehearse these recipes, or (none named) those that are due, and note what passed.
 
-    `is_tenth` adds a tenth of those that have one, another each day. Raises ConfigError at the
-    end if any failed.
+    Due are all that have no record; or (`is_tenth`) those whose record holds no longer, and a tenth
+    of the others, another each day. Raises ConfigError at the end if any failed.
     """
     root = engine.find_recipes()
     rehearser = Rehearser(root, folder)
@@ -32,11 +32,12 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
         if strange := sorted(str(path) for path in set(named).difference(*chosen)):
             raise ConfigError(f"not rehearsed (GRPO, or no recipe of ours): {', '.join(strange)}")
     else:
+        is_due = (is_changed if is_tenth else is_new)(recipe_table.read_results(root))
         day = datetime.now(timezone.utc).timetuple().tm_yday % _SHARES if is_tenth else None
         chosen = [
             group
             for digest, group in groups.items()
-            if int(digest, 16) % _SHARES == day or not has_record(root, group.values())
+            if int(digest, 16) % _SHARES == day or any(map(is_due, group.values()))
         ]
     n_failed = 0
     for number, group in enumerate(chosen, start=1):
@@ -45,7 +46,8 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
         n_failed += bool(found.problems)
         alike = f" (and {len(group) - 1} alike)" if len(group) > 1 else ""
         result = "failed" if found.problems else "ok"
-        typer.echo(f"{number}/{len(chosen)} {recipe.line.name}{alike}: {result}")
+        cost = f"{found.cpu_seconds:.0f} CPU s"
+        typer.echo(f"{number}/{len(chosen)} {recipe.line.name}{alike}: {result}, {cost}")
         for problem in found.problems:
             typer.echo(f"  {problem}")
         # After each, so that the next command goes on where this one ended.
@@ -64,11 +66,19 @@ def group_alike(root: Path, rehearser: Rehearser) -> dict[str, dict[Path, Recipe
     return groups
 
 
-def has_record(root: Path, recipes: Iterable[Recipe]) -> bool:
-    """Whether all of them were rehearsed as they are, with the versions that are installed."""
-    results = recipe_table.read_results(root)
-    texts = [recipe_table.entry(results, recipe, "rehearsal") for recipe in recipes]
-    return all(versions_text() in text for text in texts)
+def is_new(results: Row) -> Callable[[Recipe], bool]:
+    """Whether a recipe was not rehearsed as it is, with the versions that are installed."""
+    return lambda recipe: versions_text() not in recipe_table.entry(results, recipe, "rehearsal")
+
+
+def is_changed(results: Row) -> Callable[[Recipe], bool]:
+    """Whether a recipe was rehearsed, and is no longer what was."""
+
+    def check(recipe: Recipe) -> bool:
+        record = (results.get(recipe.line.name) or {}).get("rehearsal") or {}
+        return bool(record.get("text")) and record["digest"] != recipe.digest
+
+    return check
 
 
 def note(root: Path, recipes: Iterable[Recipe], text: str) -> None:

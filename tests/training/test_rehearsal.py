@@ -83,6 +83,26 @@ def test_the_header_says_which_rows_a_recipe_reads():
     assert (data_format, options.system) == ("dpo", "none")
 
 
+def test_a_recipe_is_rehearsed_again_when_a_setting_or_a_version_changed():
+    from codefavor.cli.rehearse import is_changed, is_new
+    from codefavor.training.recipe_table import with_entry
+    from codefavor.training.recipes import build, read_matrix
+    from codefavor.training.rehearsal import versions_text
+
+    name = "smollm2-135m/dpo"
+    recipe = build(read_matrix(ROOT)[name], ROOT)
+    text = f"2026-11-29, {versions_text()}, template x"
+    for digest, found, new, is_other in (
+        (recipe.digest, text, False, False),
+        (recipe.digest, "2026-11-29, axolotl 0.1, trl 0.1", True, False),
+        ("000000000000", text, True, True),
+        ("000000000000", "", True, False),  # it failed
+    ):
+        results = with_entry({}, name, "rehearsal", digest, found)
+        assert (is_new(results)(recipe), is_changed(results)(recipe)) == (new, is_other)
+    assert (is_new({})(recipe), is_changed({})(recipe)) == (True, False)
+
+
 def changed(recipe: str, root: Path, **settings: Any) -> Path:
     """A recipe of the copied folder with other settings."""
     path = root / f"{recipe}.yaml"

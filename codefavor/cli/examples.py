@@ -38,6 +38,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "recipes record": ("recipes record outputs/train",),
     "recipes prepare": ("recipes prepare recipes/smollm2-135m/pairwise.yaml",),
     "recipes check": ("recipes check recipes/smollm2-135m/pairwise.yaml",),
+    "recipes rehearse": (
+        "recipes rehearse recipes/smollm2-135m/pairwise.yaml",
+        "recipes rehearse --all",
+    ),
     "recipes preview": ("recipes preview recipes/smollm2-135m/pairwise.yaml",),
     "recipes estimate": ("recipes estimate recipes/gpu1x24/qwen3-4b-reward.yaml",),
     "train": (

@@ -141,9 +141,7 @@ def _check_sides(preference: Preference) -> None:
         raise Rejected("equal_sides", preference.id)
 
 
-def _question(
-    preference: Preference | Labelled, options: FormatOptions
-) -> list[dict[str, str]]:
+def _question(preference: Preference | Labelled, options: FormatOptions) -> list[dict[str, str]]:
     return solution_messages(
         preference.instruction,
         "" if isinstance(preference, Labelled) else preference.criteria,
@@ -156,8 +154,8 @@ def _user_text(preference: Preference) -> str:
     """The question as one text, for the Axolotl types that read no conversation."""
     if preference.history:
         raise Rejected("several_turns", preference.id)
-    criteria = preference.criteria
-    return solution_messages(preference.instruction, criteria, system="none")[0]["content"]
+    question = solution_messages(preference.instruction, preference.criteria, system="none")
+    return question[0]["content"]
 
 
 def _both_texts(preference: Preference) -> tuple[str, str]:

@@ -137,8 +137,11 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         margin, mean_margin = ratios[0] - ratios[1], means[0] - means[1]
         smoothing = float(self.config.get("dpo_label_smoothing") or 0.0)
         right, wrong = -functional.logsigmoid(beta * margin), -functional.logsigmoid(-beta * margin)
+        conservative = right * (1 - smoothing) + wrong * smoothing
+        if set(losses) == {"sigmoid", "robust"}:  # how a recipe writes cDPO
+            return conservative.mean()
         values = {
-            "sigmoid": right * (1 - smoothing) + wrong * smoothing,
+            "sigmoid": conservative,
             "ipo": (mean_margin - 1 / (2 * beta)) ** 2,
             "robust": ((1 - smoothing) * right - smoothing * wrong) / (1 - 2 * smoothing),
             "sigmoid_norm": -functional.logsigmoid(beta * mean_margin),

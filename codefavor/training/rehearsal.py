@@ -125,7 +125,7 @@ class Rehearser:
             template = stand_in.template_name
             problems = self._problems(recipe, config, stand_in, run)
         except CodefavorError as error:
-            template, problems = "", [f"{type(error).__name__}: {' '.join(str(error).split())}"]
+            template, problems = "", [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
         text = f"{datetime.now(timezone.utc):%Y-%m-%d}, {versions_text()}, template {template}"
         return Rehearsal(tuple(problems), _cpu_seconds() - before, text)
 

@@ -50,7 +50,8 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Compares the loss of every batch with the reference formula, before the step is made."""
 
     def __init__(self, cfg: Any, trainer: Any) -> None:
-        self.config: Row = cfg.to_dict()
+        # As plain values: the schema makes enumerations of some.
+        self.config: Row = json.loads(json.dumps(cfg.to_dict(), default=str))
         self.method = method_of(self.config)
         self.model = trainer.model
         self.is_adapter = hasattr(self.model, "disable_adapter")

@@ -48,6 +48,7 @@ _VISION: Row = {
     "image_size": 28,
     "patch_size": 14,
 }
+_IMAGE_TOKENS = 4
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class StandIn:
         model = auto.from_config(self._config(tokenizer), dtype=torch.float32)
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
+        if "wrapper" in self.family:
+            _save_processor(tokenizer, model.config, folder)
 
     def _config(self, tokenizer: Any) -> Any:
         from transformers import AutoConfig
@@ -128,7 +131,7 @@ class StandIn:
             self.family["wrapper"],
             text_config=AutoConfig.for_model(kind, **values).to_dict(),
             vision_config=_VISION,
-            mm_tokens_per_image=4,
+            mm_tokens_per_image=_IMAGE_TOKENS,
             tie_word_embeddings=bool(self.shape.get("tie_word_embeddings")),
         )
 
@@ -163,7 +166,8 @@ def _make_tokenizer(family: Row, corpus: Sequence[str]) -> Any:
         pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         pieces.decoder = decoders.ByteLevel()
     tokens: dict[str, str] = family["tokens"]
-    special = [*tokens.values(), *family.get("others", [])]
+    images: dict[str, str] = family.get("images", {})
+    special = [*tokens.values(), *family.get("others", []), *images.values()]
     trainer = make_trainer(
         vocab_size=_N_PIECES,
         special_tokens=special,
@@ -179,6 +183,19 @@ def _make_tokenizer(family: Row, corpus: Sequence[str]) -> Any:
     return wrap(
         tokenizer_object=pieces,
         chat_template=family["template"],
-        extra_special_tokens=special,
+        extra_special_tokens=family.get("images") or special,
         **{f"{role}_token": token for role, token in tokens.items()},
     )
+
+
+def _save_processor(tokenizer: Any, config: Any, folder: Path) -> None:
+    """What Axolotl loads beside a model that reads images as well."""
+    import transformers
+
+    name = type(config).__name__.removesuffix("Config")
+    size = {"height": _VISION["image_size"], "width": _VISION["image_size"]}
+    images = getattr(transformers, f"{name}ImageProcessor")(size=size)
+    make: Any = getattr(transformers, f"{name}Processor")
+    make(
+        image_processor=images, tokenizer=tokenizer, image_seq_length=_IMAGE_TOKENS
+    ).save_pretrained(folder)

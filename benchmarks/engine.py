@@ -41,7 +41,7 @@ def prompts(n: int) -> Iterator[str]:
 def run_engine(url: str, n: int, folder: Path) -> int:
     """This package, with limits, budget, cache and journal."""
     from codefavor.backends import make_backend
-    from codefavor.engine import AnswerStore, Budget, Context, Limits, Price, PriceTable, run_sync
+    from codefavor.engine import Budget, Context, Limits, Price, PriceTable, ResponseCache, run_sync
     from codefavor.journal import Journal
 
     async def step(row: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def run_engine(url: str, n: int, folder: Path) -> int:
         return {"id": row["id"], "answer": response.text}
 
     backend = make_backend("openai:m", base_url=f"{url}/v1", api_key="k")
-    store = AnswerStore(folder / "answers.sqlite")
+    store = ResponseCache(folder / "answers.sqlite")
     prices = PriceTable({"openai:m": Price(1.0, 1.0)})
     rows = ({"id": str(i), "q": text} for i, text in enumerate(prompts(n)))
     with Journal.open(folder / "o.jsonl", {}) as journal:
@@ -57,7 +57,7 @@ def run_engine(url: str, n: int, folder: Path) -> int:
             step,
             rows,
             journal,
-            context=Context(backend, answers=store, prices=prices),
+            context=Context(backend, cache=store, prices=prices),
             concurrency=CONCURRENCY,
             limits=Limits(10**9, 10**12, 10**12),
             budget=Budget(usd=10**6, tokens=10**12),

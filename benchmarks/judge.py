@@ -28,14 +28,13 @@ from codefavor.backends.embedded import ensure_embedded_model
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.token_rows import TokenRow, pack_shared
-from codefavor.prompts.chat import comparison_messages
 from codefavor.records import Comparison, Row, content_id
 
 
 def plain_margin(judge: PairwiseJudge, comparison: Comparison) -> float:
     """The margin of the logits of A and B by the model's own forward pass over one prompt."""
-    model, tokens = judge.scorer.model, judge._tokens
-    ids = torch.tensor([tokens.prompt_ids(comparison_messages(comparison))]).to(model.device)
+    model = judge.scorer.model
+    ids = torch.tensor([judge.question_ids(comparison)[0]]).to(model.device)
     with torch.inference_mode():
         logits = model(input_ids=ids).logits[0, -1]
     label_a, label_b = judge._label_ids
@@ -145,7 +144,7 @@ def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> M
         found.both_orders_s += timed(partial(our_margins, judge, both))[1]
         found.n_one_tokens += n_between - n_before
         found.n_both_tokens += scorer.n_computed_tokens - n_between
-        prompts = [judge._tokens.prompt_ids(judge._messages(one)) for one in group]
+        prompts = [judge.question_ids(one)[0] for one in group]
         found.n_plain_tokens += sum(map(len, prompts))
         rows = pack_shared(prompts, scorer.token_budget)
         found.attention_flops += attention_flops(judge, rows)

@@ -3,8 +3,9 @@
     python benchmarks/sandbox_soak.py [--runs 100000] [--level L3] [--workers 2]
 
 Short programs of every kind (right, wrong, raising, with classes, with files, hostile ones
-that exit, fork or write a lot), each text only once. Prints the memory of this process and of
-all processes below it as it goes, and at the end what remains of processes, descriptors,
+that exit, fork or write a lot; now and then one that is endless, greedy, read from standard input,
+or judged by pytest in the together lane), each text only once. Prints the memory of this process
+and of all processes below it as it goes, and at the end what remains of processes, descriptors,
 temporary files and namespaces after the pool has closed.
 """
 
@@ -36,8 +37,23 @@ KINDS = [
     ("import os\ndef f(x):\n    os._exit(0)\n", _SQUARE, ("runtime_error",)),
     ("import os\ndef f(x):\n    return os.fork()\n", _SQUARE, ("sandbox_violation",)),
     ("def f(x):\n    print('y' * 100000)\n    return x * x\n", _SQUARE, ("passed",)),
+    ("f = lambda x: x * x\n", "import random\nassert f(random.seed(1) or 2) == 4", ("passed",)),
+    ("def f(x):\n    return x * x\n", "def test_f():\n    assert f(2) == 4", ("passed",)),
+    ("def f(x):\n    return x * x\n", "assert all(map(f, map(f, [1])))", ("passed",)),
 ]  # fmt: skip
-_LIMITS = Limits(cpu_s=5.0, wall_s=60.0)
+_CASES = '{"cases": [{"input": "3", "output": "9"}, {"input": "2", "output": "4"}]}'
+_FIXTURE = "def test_f(tmp_path):\n    (tmp_path / 'a').write_text('b')\n    assert f(3) == 9"
+# These cost more: one in every hundred runs.
+RARE = [
+    ("def f(x):\n    return x * x\n", _FIXTURE, ("passed",)),
+    ("def f(x):\n    return x + x\n", _FIXTURE, ("wrong_output",)),
+    ("print(int(input()) ** 2)\n", _CASES, ("passed",)),
+    ("def f(x):\n    while True:\n        pass\n", _SQUARE, ("timeout",)),
+    ("def f(x):\n    return [0] * 10**9\n", _SQUARE, ("memory",)),
+    ("import os\ndef f(x):\n    for i in range(3000):\n        open(str(i), 'w').close()\n",
+     _SQUARE, ("runtime_error", "output_limit")),
+]  # fmt: skip
+_LIMITS = Limits(cpu_s=0.5, wall_s=60.0, memory_bytes=256 << 20)
 
 
 def main() -> None:
@@ -54,7 +70,11 @@ def main() -> None:
     step = max(options.runs // 20, 1)
     with (
         SandboxPool(
-            options.workers, required_level=options.level, highest_level=options.level, dedupe=False
+            options.workers,
+            required_level=options.level,
+            highest_level=options.level,
+            accept="together",
+            dedupe=False,
         ) as pool,
         ThreadPoolExecutor(options.workers) as threads,
     ):
@@ -75,9 +95,11 @@ def main() -> None:
 
 def run(pool: SandboxPool, number: int) -> str:
     """Empty if the outcome is right, else what went wrong."""
-    code, tests, right = KINDS[number % len(KINDS)]
+    kinds = KINDS if number % 100 else RARE
+    kind = number // (1 if number % 100 else 100) % len(kinds)
+    code, tests, right = kinds[kind]
     result = pool.run(f"{code}# {number}\n", tests, _LIMITS)
-    return "" if result.outcome in right else f"kind {number % len(KINDS)}: {result.outcome}"
+    return "" if result.outcome in right else f"{kinds[kind]}: {result.outcome} {result.error}"
 
 
 def memory_mib() -> tuple[float, float]:

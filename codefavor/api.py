@@ -7,7 +7,6 @@ notebooks have one: what is asynchronous runs on a thread of its own.
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -22,11 +21,11 @@ from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.backends import Backend
 from codefavor.benchmarks.pairs_benchmark import items_of
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Counts,
     PriceTable,
+    ResponseCache,
     Step,
     TerminalProgress,
 )
@@ -50,7 +49,7 @@ from codefavor.records import (
 )
 from codefavor.sandbox import Limits
 from codefavor.sandbox import run_tests as run_in_sandbox
-from codefavor.sources.locate import DATA_VARIABLE
+from codefavor.settings import data_folder, default_cache
 from codefavor.sources.problems import load_problems
 from codefavor.training import formats
 
@@ -128,7 +127,7 @@ def load_judge(
             sandbox = spec.sandbox()
             if not sandbox.sets:
                 raise ConfigError(f'{spec} needs the tests: load_judge(..., tests="humaneval+")')
-            problems = [p for s in sandbox.sets for p in load_problems(s, data_dir=_data_dir())]
+            problems = [p for s in sandbox.sets for p in load_problems(s, data_dir=data_folder())]
             known = {p.instruction: p for p in problems} | {p.id: p for p in problems}
             bench = TestBench(known, stack.enter_context(sandbox.make_pool()), sandbox.limits)
         items = items_of(pairs)
@@ -196,16 +195,28 @@ def evaluate(
         def make_context(backend: Any) -> Context:
             if backend is None:
                 return Context()
-            store = AnswerStore(Path(cache) if cache else default_cache())
+            store = ResponseCache(Path(cache) if cache else default_cache())
             stack.enter_context(closing(store))
-            return Context(backend, seed=task.seed, answers=store, prices=PriceTable.load())
+            return Context(backend, seed=task.seed, cache=store, prices=PriceTable.load())
 
         budget = None if budget_usd is None else Budget(budget_usd, None)
         runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())
-        options = {"make_context": make_context, "run": runner.run, "kept": kept}
         # A client belongs to the event loop it was used in, so this run makes its own.
-        options["backend_options"] = getattr(judge, "backend_options", None)
-        row, counts = runner.off_loop(lambda: _run_and_close(task, spec, path, options))
+        backend_options = getattr(judge, "backend_options", None)
+
+        def run_and_close() -> tuple[Row, Counts]:
+            with closing(kept):
+                return run_task(
+                    task,
+                    spec,
+                    path,
+                    backend_options=backend_options,
+                    make_context=make_context,
+                    run=runner.run,
+                    kept=kept,
+                )
+
+        row, counts = runner.off_loop(run_and_close)
     if counts.n_error == counts.n > 0:
         raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
     return Result(row, path)
@@ -232,7 +243,7 @@ def _task(
     unknown = sorted(set(settings) - known)
     if unknown:
         raise ConfigError(f"evaluate has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
-    return Task(name, data=where, data_dir=_data_dir(), **settings)
+    return Task(name, data=where, data_dir=data_folder(), **settings)
 
 
 def run_tests(
@@ -267,22 +278,11 @@ def convert(
     """
     found: list[Any] = list(records)
     pairs = [one for one in found if isinstance(one, Preference)]
-    _, refused = without_benchmark(pairs, _data_dir())
+    _, refused = without_benchmark(pairs, data_folder())
     if refused:
         counts = ", ".join(f"{n} of {name}" for name, n in sorted(refused.items()))
         raise DataError(f"pairs of a benchmark must not be trained on: {counts}")
     return list(formats.convert(found, format, formats.FormatOptions(**options)).rows)
-
-
-def default_cache() -> Path:
-    """The file of cached responses under $XDG_CACHE_HOME or ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "answers.sqlite"
-
-
-def _data_dir() -> Path | None:
-    folder = os.environ.get(DATA_VARIABLE)
-    return Path(folder) if folder else None
 
 
 @cache
@@ -306,14 +306,6 @@ def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
         # Whatever ends the wait, KeyboardInterrupt above all: nobody waits for the rest.
         future.cancel()
         raise
-
-
-def _run_and_close(
-    task: Task, spec: JudgeSpec, path: Path, options: Mapping[str, Any]
-) -> tuple[Row, Counts]:
-    """As `run_task`; then the backends that it made are closed."""
-    with closing(options["kept"]):
-        return run_task(task, spec, path, **options)
 
 
 class _Runner:

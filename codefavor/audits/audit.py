@@ -20,7 +20,7 @@ from codefavor.errors import DataError
 from codefavor.pairs import style_features
 from codefavor.pairs.balance import balance_by_length, length_sign
 from codefavor.records import Preference, Row
-from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+from codefavor.statistics.intervals import Figures, Interval, cluster_bootstrap_interval
 
 Floats = NDArray[np.float64]
 N_FOLDS = 5
@@ -49,20 +49,9 @@ class Cue:
         """Whether the whole interval is above chance."""
         return self.accuracy.low > 0.5
 
-    def to_row(self) -> Row:
-        """Plain JSON."""
-        return {
-            "name": self.name,
-            "n": self.n,
-            "n_silent": self.n_silent,
-            "accuracy": self.accuracy.to_row(),
-            "recovered": self.recovered,
-            "is_leak": self.is_leak,
-        }
-
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Figures):
     """The cues of a set of pairs; `n` pairs were looked at of `n_given`, under `n_groups`
     instructions."""
 
@@ -73,12 +62,10 @@ class Audit:
 
     def to_row(self) -> Row:
         """Plain JSON."""
-        return {
-            "n": self.n,
-            "n_given": self.n_given,
-            "n_groups": self.n_groups,
-            "cues": {name: cue.to_row() for name, cue in self.cues.items()},
-        }
+        row = super().to_row()
+        for name, cue in self.cues.items():
+            row["cues"][name] |= {"recovered": cue.recovered, "is_leak": cue.is_leak}
+        return row
 
 
 def audit_pairs(pairs: Sequence[Preference], *, max_pairs: int = 4000, seed: int = 0) -> Audit:
@@ -195,39 +182,27 @@ def _cue(name: str, margins: Floats, groups: Sequence[str], seed: int) -> Cue:
     return Cue(name, len(right), int((signs == 0).sum()), interval)
 
 
-def _dense(rows: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Floats:
-    """Better minus worse, each feature scaled to a mean square of 1."""
-    x = np.asarray([np.subtract(chosen, rejected) for chosen, rejected in rows], dtype=float)
+def _dense(pairs: Sequence[Preference], features: Callable[[str, str], Sequence[float]]) -> Floats:
+    """Better minus worse, by the features of a program in its language."""
+    both = [(features(p.chosen, p.language), features(p.rejected, p.language)) for p in pairs]
+    return _scaled(np.asarray([np.subtract(*one) for one in both], dtype=float))
+
+
+def _scaled(x: Floats) -> Floats:
+    """Each column with a mean square of 1."""
     scale = np.sqrt((x**2).mean(axis=0))
     return np.asarray(x / np.where(scale > 0, scale, 1.0), dtype=np.float64)
 
 
-def _lengths(pairs: Sequence[Preference]) -> Floats:
-    features = style_features.length_features
-    return _dense([(features(p.chosen), features(p.rejected)) for p in pairs])
-
-
-def _comments(pairs: Sequence[Preference]) -> Floats:
-    features = style_features.comment_features
-    return _dense([(features(p.chosen, p.language), features(p.rejected, p.language))
-                   for p in pairs])  # fmt: skip
-
-
-def _spaces(pairs: Sequence[Preference]) -> Floats:
-    features = style_features.space_features
-    return _dense([(features(p.chosen), features(p.rejected)) for p in pairs])
-
-
 def _authors(pairs: Sequence[Preference]) -> Floats:
-    """One column for each author or kind of program that the rows name."""
+    """One column for each author or kind of program that the rows name: +1, -1 or 0."""
     named = [authors_of(pair) for pair in pairs]
     names = sorted({name for both in named for name in both})
-    return _dense(
-        [
-            tuple([float(name == own) for name in names] or [0.0] for own in both)  # type: ignore[misc]
-            for both in named
-        ]
-    )
+    x = np.zeros((len(pairs), len(names)))
+    for row, (chosen, rejected) in enumerate(named):
+        x[row, names.index(chosen)] += 1
+        x[row, names.index(rejected)] -= 1
+    return _scaled(x)
 
 
 def authors_of(pair: Preference) -> tuple[str, str]:
@@ -255,10 +230,10 @@ def _text_features(
 
 
 _FEATURES: Mapping[str, Callable[[Sequence[Preference]], Any]] = {
-    "lengths": _lengths,
+    "lengths": lambda pairs: _dense(pairs, lambda code, _: style_features.length_features(code)),
     "character n-grams": _text_features(style_features.character_ngrams),
     "token n-grams": _text_features(style_features.token_ngrams),
-    "comments": _comments,
-    "white space": _spaces,
+    "comments": lambda pairs: _dense(pairs, style_features.comment_features),
+    "white space": lambda pairs: _dense(pairs, lambda code, _: style_features.space_features(code)),
     "author": _authors,
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
-from codefavor.benchmarks.published import benchmark_names, load_items
+from codefavor.benchmarks.published import BENCHMARKS, load_items
 from codefavor.errors import DataError
 from codefavor.pairs.contamination import Text, texts_of
 from codefavor.pairs.decontamination import KINDS, Decontamination
@@ -30,12 +29,12 @@ def benchmark_texts(name: str, data_dir: Path | None = None) -> list[Text]:
         return [text for item in items for text in _of_row(item, item["task_id"])]
     if name in LOCATIONS or name == "starter":
         return texts_of(load_problems(name, data_dir=data_dir))
-    if name in benchmark_names():
+    if name in BENCHMARKS:
         items = load_items(name, data_dir=data_dir)
         return [text for item in items for text in _of_row(item, item["problem_id"])]
     path = Path(name)
     if not path.is_file():
-        known = ", ".join(["codeprefbench", "starter", *LOCATIONS, *benchmark_names()])
+        known = ", ".join(["codeprefbench", "starter", *LOCATIONS, *sorted(BENCHMARKS)])
         raise DataError(f"unknown benchmark {name!r}: no such file, and the known ones are {known}")
     return [text for where, row in read_rows(path) for text in _own(row, where)]
 
@@ -76,18 +75,3 @@ def contamination_facts(found: Decontamination) -> dict[str, str]:
             + (f" ({kinds})" if kinds else "")
         )
     return facts
-
-
-def table_rows(found: Decontamination) -> list[Mapping[str, str]]:
-    """The lines of the command's table: benchmark, snippets, share over the limit, rows."""
-    return [
-        {
-            "benchmark": name,
-            "snippets": str(len(nearest)),
-            "short": str(found.n_short[name]),
-            "over": f"{found.share_over(name):.1%}",
-            "highest": f"{nearest[0].similarity:.0f}" if nearest else "-",
-            "rows": str(len({f.row_id for f in found.findings if f.benchmark == name})),
-        }
-        for name, nearest in found.nearest.items()
-    ]

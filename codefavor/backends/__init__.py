@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from codefavor.backends.base import (
     Backend,
-    BaseBackend,
     Message,
     Request,
     Response,
@@ -18,7 +17,6 @@ from codefavor.backends.registry import BACKENDS, make_backend
 __all__ = [
     "BACKENDS",
     "Backend",
-    "BaseBackend",
     "FakeBackend",
     "Message",
     "Request",

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from codefavor.backends.base import Feature, Request, Response, Usage, ended, reads
-from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates
-from codefavor.backends.http import HttpClient
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -57,19 +56,14 @@ class AnthropicBackend(ServiceBackend):
         api_key: str | None = None,
         base_url: str | None = None,
         omit: Sequence[str] = (),
-        timeout_s: float = 600.0,
-        certificates: Certificates = SYSTEM_CERTIFICATES,
+        connection: Connection = DEFAULT_CONNECTION,
     ) -> None:
         key = api_key or os.environ.get("ANTHROPIC_API_KEY")
         if not key:
             raise ConfigError("the backend 'anthropic' needs a key: set ANTHROPIC_API_KEY")
-        client = HttpClient(
-            base_url or os.environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL,
-            {"Authorization": f"Bearer {key}", "anthropic-version": _API_VERSION},
-            timeout_s=timeout_s,
-            certificates=certificates,
-        )
-        super().__init__(model, client, response_of, omit)
+        url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
+        headers = {"Authorization": f"Bearer {key}", "anthropic-version": _API_VERSION}
+        super().__init__(model, url, headers, response_of, omit=omit, connection=connection)
 
     def payload(self, request: Request) -> Row:
         """The JSON body of a message."""

@@ -8,11 +8,8 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
-import orjson
-
-from codefavor.backends.refusals import unsupported
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row, content_id
 from codefavor.redaction import excerpt
@@ -21,8 +18,6 @@ Message = Mapping[str, str]
 Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
 
 ROLES = ("system", "user", "assistant")
-# Answers that end otherwise are "other:<what the server said>".
-FINISH_REASONS = ("stop", "length", "filtered")
 # Names of query parameters that may carry a secret.
 _SECRET = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.I)
 
@@ -56,23 +51,10 @@ class Sampling:
                 f"max_tokens and n must be at least 1; found {self.max_tokens} and {self.n}"
             )
 
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether asking again is meant to give the same answer."""
-        return self.temperature == 0 or self.seed is not None
-
     def to_row(self) -> Row:
         """The plain JSON form, without the fields that say nothing."""
-        # By hand, as in Usage: dataclasses.asdict copies deeply, which costs a tenth of a request.
-        row: Row = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "n": self.n,
-        }
-        optional = {"seed": self.seed, "logprobs": self.logprobs, "json_schema": self.json_schema}
-        row.update((name, value) for name, value in optional.items() if value is not None)
-        return row
+        # Not by dataclasses.asdict, which copies deeply: that costs a tenth of a request.
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -131,11 +113,7 @@ class Usage:
 
     def to_row(self) -> Row:
         """The plain JSON form."""
-        return {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cached_tokens": self.cached_tokens,
-        }
+        return dict(vars(self))
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -161,7 +139,7 @@ class Response:
     `finish_reason`: stop (ended by itself or at a stop string), length (hit `max_tokens`),
     filtered (withheld by the server's policy; `text` may be empty), or other:<word>.
     `usage` counts all samples. `reasoning` is what a reasoning model thought, if it is shown.
-    `hold_s` is for how long the server wants no further request (its rate-limit headers).
+    `pause_s` is for how long the server wants no further request (its rate-limit headers).
     `is_cached` says that nobody was asked: it was received before.
     """
 
@@ -171,7 +149,7 @@ class Response:
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning: str = ""
     samples: tuple[Response, ...] = ()
-    hold_s: float = 0.0
+    pause_s: float = 0.0
     is_cached: bool = field(default=False, compare=False)
 
     @classmethod
@@ -234,40 +212,14 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """A model that answers requests.
+class Backend:
+    """A model that answers requests; a subclass writes `generate`.
 
     `name` is the kind ("openai"), `model` the id the server knows; neither is derived from the
-    other. `identity` holds everything that changes answers and so belongs into cache keys and
-    manifests: kind, model, and the server's address or the content of the weights. `features`
-    are the parts of a request it can honour: the others it refuses. `start_concurrency` is how
-    many requests to begin with, None for as many as allowed.
+    other. `features` are the parts of a request it can honour: the others it refuses.
+    `start_concurrency` is how many requests to begin with, None for as many as allowed. `omit`
+    names parameters that the model refuses, such as temperature.
     """
-
-    name: str
-    model: str
-    features: frozenset[Feature]
-    start_concurrency: int | None
-
-    @property
-    def identity(self) -> Row: ...
-
-    async def generate(self, request: Request) -> Response:
-        """Answer one request. Raises BackendError, which says whether asking again can help."""
-        ...
-
-    async def release(self) -> None:
-        """Close what belongs to this event loop; a later request opens it again."""
-        ...
-
-    async def close(self) -> None:
-        """Release everything, processes too; the backend is not used again."""
-        ...
-
-
-class BaseBackend:
-    """Shared by the shipped backends: identity, refusal of what one cannot do, closing."""
 
     name: ClassVar[str] = ""
     features: frozenset[Feature] = frozenset()
@@ -275,14 +227,22 @@ class BaseBackend:
 
     def __init__(self, model: str, omit: Sequence[str] = ()) -> None:
         self.model = model
-        # Parameters that the model refuses, such as temperature.
         self.omit = tuple(omit)
 
     @property
     def identity(self) -> Row:
-        """Backend, model, what is left out; a subclass adds its endpoint and what else counts."""
+        """What changes answers, and so belongs into cache keys and manifests.
+
+        Kind, model, what is left out; a subclass adds the server's address or the content of
+        the weights, and what else counts.
+        """
         omitted = {"omit": sorted(self.omit)} if self.omit else {}
         return {"backend": self.name, "model": self.model, **omitted}
+
+    @property
+    def spec(self) -> str:
+        """How it is written: "kind:model"."""
+        return f"{self.name}:{self.model}"
 
     def check(self, request: Request) -> None:
         """Raise BackendError (`unsupported`) if the request asks for what this one cannot do."""
@@ -298,16 +258,21 @@ class BaseBackend:
         }
         for feature, is_wanted in wanted.items():
             if is_wanted and feature not in self.features:
-                raise unsupported(self.name, self.model, feature, self.features)
+                raise BackendError(
+                    f"the backend {self.name!r} cannot honour {feature!r} for {self.model!r}; "
+                    f"it knows {', '.join(sorted(self.features))}",
+                    reason="unsupported",
+                )
 
     async def generate(self, request: Request) -> Response:
+        """Answer one request. Raises BackendError, which says whether asking again can help."""
         raise NotImplementedError
 
     async def release(self) -> None:
-        """Nothing belongs to the event loop."""
+        """Close what belongs to this event loop; a later request opens it again."""
 
     async def close(self) -> None:
-        """Release everything."""
+        """Release everything, processes too; the backend is not used again."""
         await self.release()
 
 
@@ -381,8 +346,3 @@ def ended(
     text, was_cut = cut_at_stop(text, stop)
     named = names.get(word, f"other:{word}") if word else "stop"
     return text, "stop" if was_cut else named
-
-
-def canonical_bytes(value: Any) -> bytes:
-    """The one JSON form of a value as bytes: sorted keys, no spaces."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

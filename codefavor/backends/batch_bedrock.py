@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from codefavor.backends.base import Request, Response
+from codefavor.backends.batch_service import BatchService, JobStatus
 from codefavor.backends.bedrock import (
     BedrockBackend,
     call,
@@ -17,23 +18,20 @@ from codefavor.backends.bedrock import (
     make_client,
     response_of,
 )
-from codefavor.backends.http import decode_object
 from codefavor.errors import BackendError, ConfigError
 
 _FINAL = frozenset({"Completed", "PartiallyCompleted", "Stopped", "Expired"})
 
 
-class BedrockBatchService:
+class BedrockBatchService(BatchService):
     """Invocation jobs with Converse input, as the backend's own role in the backend's region.
 
     `s3_uri` is a folder for both input and output; `job_role_arn` is the role that the service
     reads and writes it with.
     """
 
-    # The service's default quotas.
-    max_requests = 50_000
-    max_bytes = 190_000_000
     min_requests = 100
+    key_field = "recordId"
 
     def __init__(
         self,
@@ -56,7 +54,6 @@ class BedrockBatchService:
             "before-call.bedrock.CreateModelInvocationJob", _ask_for_converse
         )
         self._s3 = make_client(session, "s3", s3_endpoint_url, threads=4, timeout_s=600)
-        self._folder: Path | None = None
 
     def line(self, key: str, request: Request) -> bytes:
         """One record, named by its key. Raises BackendError for what Bedrock cannot honour."""
@@ -90,7 +87,7 @@ class BedrockBatchService:
         )
         return str(reply["jobArn"])
 
-    async def status(self, job: str) -> tuple[Literal["running", "done", "failed"], str]:
+    async def status(self, job: str) -> tuple[JobStatus, str]:
         """How the job is, with the service's message."""
         reply = await self._job(job)
         words = f"{reply['status']} {reply.get('message', '')}".strip()
@@ -98,36 +95,36 @@ class BedrockBatchService:
             return "failed", words
         return ("done" if reply["status"] in _FINAL else "running"), words
 
-    async def collect(self, job: str, folder: Path) -> None:
+    async def collect(self, job: str, folder: Path) -> Path:
         """Fetch every output file of the job."""
-        self._folder = folder
         reply = await self._job(job)
         uri = reply["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
         prefix = uri[len(f"s3://{self._bucket}/") :]
         listing = await self._in_thread(
             self._s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix
         )
-        with open(folder / _result_name(job), "wb") as out:
+        file = folder / (job.rsplit("/", 1)[-1] + ".results")
+        with open(file, "wb") as out:
             for item in listing.get("Contents", []):
                 if item["Key"].endswith(".jsonl.out"):
                     found = await self._in_thread(
                         self._s3.get_object, Bucket=self._bucket, Key=item["Key"]
                     )
                     out.write(found["Body"].read().rstrip(b"\n") + b"\n")
+        return file
 
-    def results(
-        self, job: str, requests: Mapping[str, Request]
-    ) -> Iterator[tuple[str, Response | BackendError]]:
-        """The answers and errors that `collect` fetched; their order is not that of the input."""
-        assert self._folder is not None, "collect comes first"
-        with open(self._folder / _result_name(job), "rb") as handle:
-            for line in handle:
-                if not line.strip():
-                    continue
-                row = decode_object(line)
-                request = requests.get(row.get("recordId", ""))
-                if request is not None:
-                    yield row["recordId"], _outcome_of(row, request)
+    def answer(self, row: Mapping[str, Any], request: Request) -> Response:
+        """The response in a line of results."""
+        if "modelOutput" in row:
+            return response_of(row["modelOutput"], request)
+        problem = row.get("error") or {}
+        status = int(problem.get("errorCode") or 500)
+        raise error_of(
+            {
+                "Error": {"Code": str(status), "Message": str(problem.get("errorMessage", ""))},
+                "ResponseMetadata": {"HTTPStatusCode": status},
+            }
+        )
 
     async def _job(self, job: str) -> Mapping[str, Any]:
         return await self._in_thread(self._bedrock.get_model_invocation_job, jobIdentifier=job)
@@ -143,24 +140,4 @@ class BedrockBatchService:
 def _ask_for_converse(params: dict[str, Any], **_: Any) -> None:
     params["body"] = orjson.dumps(
         {**orjson.loads(params["body"]), "modelInvocationType": "Converse"}
-    )
-
-
-def _result_name(job: str) -> str:
-    return job.rsplit("/", 1)[-1] + ".results"
-
-
-def _outcome_of(row: Mapping[str, Any], request: Request) -> Response | BackendError:
-    if "modelOutput" in row:
-        try:
-            return response_of(row["modelOutput"], request)
-        except BackendError as error:
-            return error
-    problem = row.get("error") or {}
-    status = int(problem.get("errorCode") or 500)
-    return error_of(
-        {
-            "Error": {"Code": str(status), "Message": str(problem.get("errorMessage", ""))},
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        }
     )

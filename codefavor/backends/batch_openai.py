@@ -1,37 +1,33 @@
-"""OpenAI's Batch API: a file of requests goes up, a file of answers comes down within a day."""
+"""Batch files as OpenAI defines them: its Batch API, and `vllm run-batch`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import aiohttp
 import orjson
 
 from codefavor.backends.base import Request, Response
+from codefavor.backends.batch_service import BatchService, JobStatus
 from codefavor.backends.http import decode_object
 from codefavor.backends.http_errors import error_of
-from codefavor.backends.openai_api import OpenAIBackend
-from codefavor.backends.openai_wire import response_of
-from codefavor.errors import BackendError
+from codefavor.backends.openai_api import OpenAIBackend, response_of
+from codefavor.errors import BackendError, ConfigError
 
 _FINAL = frozenset({"completed", "expired", "cancelled"})
+_LOG_TAIL_CHARS = 1500
 
 
-class OpenAIBatchService:
+class OpenAIBatchService(BatchService):
     """Batch jobs on the server of an `openai` backend."""
-
-    # The service's own caps (50,000 requests, 200 MB), with some room.
-    max_requests = 50_000
-    max_bytes = 190_000_000
-    min_requests = 1
 
     def __init__(self, backend: OpenAIBackend, *, completion_window: str = "24h") -> None:
         self._backend = backend
         self._client = backend.client
         self._window = completion_window
-        self._folder: Path | None = None
 
     def line(self, key: str, request: Request) -> bytes:
         """One request, named by its key."""
@@ -65,7 +61,7 @@ class OpenAIBatchService:
         )
         return str(reply.body["id"])
 
-    async def status(self, job: str) -> tuple[Literal["running", "done", "failed"], str]:
+    async def status(self, job: str) -> tuple[JobStatus, str]:
         """How the job is; `failed` means that the service refused the whole file."""
         body = (await self._client.get(f"/batches/{job}")).body
         words = str(body.get("status"))
@@ -75,22 +71,27 @@ class OpenAIBatchService:
             return "failed", f"failed: {details}"
         return ("done" if words in _FINAL else "running"), words
 
-    async def collect(self, job: str, folder: Path) -> None:
+    async def collect(self, job: str, folder: Path) -> Path:
         """Fetch the files of answers and of errors."""
-        self._folder = folder
         body = (await self._client.get(f"/batches/{job}")).body
-        with open(folder / f"{job}.results", "wb") as out:
+        file = folder / f"{job}.results"
+        with open(file, "wb") as out:
             for name in ("output_file_id", "error_file_id"):
                 if body.get(name):
                     _, content = await self._client.request("GET", f"/files/{body[name]}/content")
                     out.write(content.rstrip(b"\n") + b"\n")
+        return file
 
-    def results(
-        self, job: str, requests: Mapping[str, Request]
-    ) -> Iterator[tuple[str, Response | BackendError]]:
-        """The answers and errors that `collect` fetched."""
-        assert self._folder is not None, "collect comes first"
-        yield from read_results(self._folder / f"{job}.results", requests)
+    def answer(self, row: Mapping[str, Any], request: Request) -> Response:
+        """The response in a line of results, which vLLM writes alike."""
+        reply = row.get("response")
+        if isinstance(reply, dict) and reply.get("status_code") == 200:
+            return response_of(reply["body"], request)
+        if isinstance(reply, dict) and reply.get("status_code"):
+            content = orjson.dumps(reply.get("body") or {})
+            raise error_of(int(reply["status_code"]), {}, content, "batch")
+        # What the service did not get to (expired, cancelled) is worth another job.
+        raise BackendError(f"batch: {row.get('error')}", retryable=True, reason="batch_expired")
 
     async def _started_with(self, token: str) -> str | None:
         body = (await self._client.get("/batches?limit=100")).body
@@ -100,30 +101,64 @@ class OpenAIBatchService:
         return None
 
 
-def read_results(
-    file: Path, requests: Mapping[str, Request]
-) -> Iterator[tuple[str, Response | BackendError]]:
-    """(key, answer or error) of each line that OpenAI's and vLLM's batches write."""
+class VLLMBatchService(OpenAIBatchService):
+    """Jobs that are files: `<token>.jsonl` in, `<token>.jsonl.out` out.
+
+    With `command` (say, `["vllm", "run-batch"]`) vLLM is run here for each file; without it
+    the job counts as running until somebody has put the output file there, complete.
+    """
+
+    max_requests = 1_000_000
+    max_bytes = 2_000_000_000
+
+    def __init__(self, backend: OpenAIBackend, *, command: Sequence[str] = ()) -> None:
+        super().__init__(backend)
+        self._command = list(command)
+
+    async def submit(self, file: Path, token: str) -> str:
+        """Run vLLM on the file if a command is given. Raises ConfigError if it fails."""
+        output = output_of(file)
+        if self._command and not output.exists():
+            # vLLM overwrites its output from the start, so it gets a name that means nothing.
+            partial = output.with_name(output.name + ".partial")
+            words = [
+                *self._command,
+                "-i",
+                str(file),
+                "-o",
+                str(partial),
+                "--model",
+                self._backend.model,
+            ]
+            process = await asyncio.create_subprocess_exec(
+                *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            )
+            log, _ = await process.communicate()
+            if process.returncode != 0:
+                tail = log.decode("utf-8", "replace")[-_LOG_TAIL_CHARS:]
+                raise ConfigError(f"{' '.join(words)} failed ({process.returncode}):\n{tail}")
+            partial.replace(output)
+        return str(file)
+
+    async def status(self, job: str) -> tuple[JobStatus, str]:
+        """Done when the output has a line for each line of the input."""
+        n_asked = _count_lines(Path(job))
+        n_answered = _count_lines(output_of(Path(job)))
+        state: JobStatus = "done" if n_answered >= n_asked else "running"
+        return state, f"{n_answered} of {n_asked} answers in {output_of(Path(job))}"
+
+    async def collect(self, job: str, folder: Path) -> Path:
+        """The output is here already."""
+        return output_of(Path(job))
+
+
+def output_of(file: Path) -> Path:
+    """Where the answers to a batch file are expected."""
+    return file.with_name(file.name + ".out")
+
+
+def _count_lines(file: Path) -> int:
+    if not file.exists():
+        return 0
     with open(file, "rb") as handle:
-        for line in handle:
-            if not line.strip():
-                continue
-            row = decode_object(line)
-            request = requests.get(row.get("custom_id", ""))
-            if request is not None:
-                yield row["custom_id"], _outcome_of(row, request)
-
-
-def _outcome_of(row: Mapping[str, object], request: Request) -> Response | BackendError:
-    reply = row.get("response")
-    error = row.get("error")
-    try:
-        if isinstance(reply, dict) and reply.get("status_code") == 200:
-            return response_of(reply["body"], request)
-        if isinstance(reply, dict) and reply.get("status_code"):
-            content = orjson.dumps(reply.get("body") or {})
-            return error_of(int(reply["status_code"]), {}, content, "batch")
-    except BackendError as bad:
-        return bad
-    # What the service did not get to (expired, cancelled) is worth another job.
-    return BackendError(f"batch: {error}", retryable=True, reason="batch_expired")
+        return sum(1 for line in handle if line.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from codefavor.backends.base import (
-    BaseBackend,
+    Backend,
     Feature,
     Request,
     Response,
@@ -21,15 +22,15 @@ from codefavor.backends.base import (
     reads,
 )
 from codefavor.backends.connection import (
-    SYSTEM_CERTIFICATES,
-    Certificates,
+    DEFAULT_CONNECTION,
+    Connection,
     proxy_of,
     start_concurrency,
 )
 from codefavor.backends.http import USER_AGENT
 from codefavor.backends.http_errors import connection_error, failure, retry_after_of
 from codefavor.backends.http_errors import error_of as http_error_of
-from codefavor.backends.refusals import with_hint
+from codefavor.backends.service import with_hint
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
 from codefavor.redaction import excerpt, hide
@@ -79,7 +80,7 @@ _STOP_REASONS = {
 _SCHEMA_TOOL = "answer"
 
 
-class BedrockBackend(BaseBackend):
+class BedrockBackend(Backend):
     """A model or inference profile of Bedrock.
 
     Credentials as boto3 finds them (`profile`, environment, instance role, or a bearer token
@@ -103,16 +104,19 @@ class BedrockBackend(BaseBackend):
         endpoint_url: str | None = None,
         omit: Sequence[str] = (),
         threads: int = 64,
-        timeout_s: float = 600.0,
-        certificates: Certificates = SYSTEM_CERTIFICATES,
+        connection: Connection = DEFAULT_CONNECTION,
     ) -> None:
         super().__init__(model, omit)
         if role_arn is None and "AWS_WEB_IDENTITY_TOKEN_FILE" not in os.environ:
             # With a token file the variable is boto3's own: it has that role already.
             role_arn = os.environ.get("AWS_ROLE_ARN")
-        self.session = make_session(region, profile, role_arn, certificates)
+        self.session = make_session(region, profile, role_arn, connection)
         self._client = make_client(
-            self.session, "bedrock-runtime", endpoint_url, threads=threads, timeout_s=timeout_s
+            self.session,
+            "bedrock-runtime",
+            endpoint_url,
+            threads=threads,
+            timeout_s=connection.timeout_s,
         )
         self.start_concurrency = start_concurrency(proxy_of(self._client.meta.endpoint_url))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bedrock")
@@ -125,17 +129,43 @@ class BedrockBackend(BaseBackend):
     def payload(self, request: Request) -> Row:
         """The arguments of a Converse call, as `generate` and batch files send them."""
         self.check(request)
-        return converse_payload(self.model, request, self.omit)
+        sampling = request.sampling
+        inference: Row = {"maxTokens": sampling.max_tokens, "temperature": sampling.temperature}
+        if sampling.top_p < 1:
+            inference["topP"] = sampling.top_p
+        if request.stop:
+            inference["stopSequences"] = list(request.stop)
+        for name in self.omit:
+            inference.pop(_CONVERSE_NAMES.get(name, name), None)
+        payload: Row = {
+            "modelId": self.model,
+            "messages": [
+                {"role": m["role"], "content": [{"text": m["content"]}]} for m in request.turns
+            ],
+            "inferenceConfig": inference,
+        }
+        # Converse refuses an empty text; an empty system message means none.
+        if request.system:
+            payload["system"] = [{"text": request.system}]
+        if sampling.json_schema is not None:
+            schema = {"json": dict(sampling.json_schema)}
+            tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
+            payload["toolConfig"] = {
+                "tools": [{"toolSpec": tool}],
+                "toolChoice": {"tool": {"name": _SCHEMA_TOOL}},
+            }
+        return payload
 
     async def generate(self, request: Request) -> Response:
         """The model's answer. Raises BackendError."""
         payload = self.payload(request)
         loop = asyncio.get_running_loop()
         try:
-            result = await loop.run_in_executor(self._threads, self._converse, payload)
+            result = await loop.run_in_executor(
+                self._threads, call, functools.partial(self._client.converse, **payload)
+            )
         except BackendError as error:
-            asks_schema = request.sampling.json_schema is not None
-            raise with_hint(error, asks_schema=asks_schema) from error
+            raise with_hint(error, request) from error
         return response_of(result, request)
 
     async def close(self) -> None:
@@ -143,15 +173,12 @@ class BedrockBackend(BaseBackend):
         self._threads.shutdown(wait=False)
         self._client.close()
 
-    def _converse(self, payload: Row) -> Mapping[str, Any]:
-        return call(lambda: self._client.converse(**payload))
-
 
 def make_session(
     region: str | None,
     profile: str | None,
     role_arn: str | None,
-    certificates: Certificates = SYSTEM_CERTIFICATES,
+    connection: Connection,
 ) -> Any:
     """A boto3 session, as the role if one is given.
 
@@ -172,7 +199,7 @@ def make_session(
         raise ConfigError(f"the backend 'bedrock' cannot start: {error}") from error
     if session.region_name is None:
         raise ConfigError("the backend 'bedrock' needs a region: set AWS_REGION or --set region=")
-    _configure(session._session, certificates)
+    _configure(session._session, connection)
     if role_arn is None:
         return session
     fetcher = AssumeRoleCredentialFetcher(
@@ -185,19 +212,19 @@ def make_session(
     # Renews by itself, well before the credentials expire.
     inner._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     inner.set_config_variable("region", session.region_name)
-    _configure(inner, certificates)
+    _configure(inner, connection)
     return boto3.Session(botocore_session=inner)
 
 
-def _configure(session: Any, certificates: Certificates) -> None:
+def _configure(session: Any, connection: Connection) -> None:
     """What every client of a session has, that for assuming a role too."""
     from botocore.config import Config
 
-    if certificates != SYSTEM_CERTIFICATES:
-        certificates.context()  # says now which file cannot be used
-    if certificates.ca_bundle:
-        session.set_config_variable("ca_bundle", certificates.ca_bundle)
-    pair = tuple(filter(None, (certificates.client_cert, certificates.client_key)))
+    if connection.has_files:
+        connection.tls_context()  # says now which file cannot be used
+    if connection.ca_bundle:
+        session.set_config_variable("ca_bundle", connection.ca_bundle)
+    pair = tuple(filter(None, (connection.client_cert, connection.client_key)))
     session.set_default_client_config(
         Config(user_agent_extra=USER_AGENT, client_cert=pair if len(pair) > 1 else "".join(pair))
     )
@@ -258,9 +285,9 @@ def call(function: Any) -> Mapping[str, Any]:
     except ResponseParserError as error:
         raise failure(f"AWS: {error}", "bad_json", retryable=True) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
-        raise failure(f"AWS: {error}", "auth", retryable=False) from error
+        raise failure(f"AWS: {error}", "auth") from error
     except aws.ParamValidationError as error:
-        raise failure(f"AWS: {error}", "bad_request", retryable=False) from error
+        raise failure(f"AWS: {error}", "bad_request") from error
     except aws.BotoCoreError as error:
         raise connection_error(error, error.kwargs.get("endpoint_url", "AWS")) from error
 
@@ -285,36 +312,6 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
         retryable=retryable,
         retry_after_s=retry_after_of(headers) if retryable else None,
     )
-
-
-def converse_payload(model: str, request: Request, omit: tuple[str, ...] = ()) -> Row:
-    """The arguments of a Converse call."""
-    sampling = request.sampling
-    inference: Row = {"maxTokens": sampling.max_tokens, "temperature": sampling.temperature}
-    if sampling.top_p < 1:
-        inference["topP"] = sampling.top_p
-    if request.stop:
-        inference["stopSequences"] = list(request.stop)
-    for name in omit:
-        inference.pop(_CONVERSE_NAMES.get(name, name), None)
-    payload: Row = {
-        "modelId": model,
-        "messages": [
-            {"role": m["role"], "content": [{"text": m["content"]}]} for m in request.turns
-        ],
-        "inferenceConfig": inference,
-    }
-    # Converse refuses an empty text; an empty system message means none.
-    if request.system:
-        payload["system"] = [{"text": request.system}]
-    if sampling.json_schema is not None:
-        schema = {"json": dict(sampling.json_schema)}
-        tool = {"name": _SCHEMA_TOOL, "description": "The answer.", "inputSchema": schema}
-        payload["toolConfig"] = {
-            "tools": [{"toolSpec": tool}],
-            "toolChoice": {"tool": {"name": _SCHEMA_TOOL}},
-        }
-    return payload
 
 
 @reads("a Converse result")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
+import re
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -16,19 +18,25 @@ from codefavor.redaction import hide, public_url
 
 
 @dataclass(frozen=True)
-class Certificates:
-    """Files for TLS: whom to trust, and who we are.
+class Connection:
+    """How a server is reached: `timeout_s` bounds a whole exchange, the files are for TLS.
 
     `ca_bundle` takes the place of the system's certificates, which OpenSSL finds by itself or
     where SSL_CERT_FILE and SSL_CERT_DIR say. `client_key` may stand in `client_cert`'s file too.
     """
 
+    timeout_s: float = 600.0
     ca_bundle: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
 
-    def context(self) -> ssl.SSLContext:
-        """A context of these files. Raises ConfigError that names the one that cannot be used."""
+    @property
+    def has_files(self) -> bool:
+        """Whether anything but what the system trusts is named."""
+        return any((self.ca_bundle, self.client_cert, self.client_key))
+
+    def tls_context(self) -> ssl.SSLContext:
+        """A context of the files. Raises ConfigError that names the one that cannot be used."""
         if self.client_key and not self.client_cert:
             raise ConfigError("--client-key is given without --client-cert")
         what, used = "CA bundle", self.ca_bundle
@@ -44,8 +52,7 @@ class Certificates:
         return context
 
 
-# What the system trusts, and nobody in particular.
-SYSTEM_CERTIFICATES = Certificates()
+DEFAULT_CONNECTION = Connection()
 
 
 class Proxy(NamedTuple):
@@ -67,8 +74,7 @@ def proxy_of(url: str) -> Proxy | None:
     name = server.scheme if proxies.get(server.scheme) else "all"
     value, host = proxies.get(name), server.hostname or ""
     port = server.port or {"http": 80, "https": 443}.get(server.scheme, 0)
-    entries = [entry.strip().lower() for entry in proxies.get("no", "").split(",")]
-    if not value or any(_covers(entry, host, port) for entry in entries if entry):
+    if not value or _is_direct(host, port, proxies.get("no", "")):
         return None
     variable = f"{name.upper()}_PROXY"
     parts = urlsplit(value if "://" in value else f"http://{value}")
@@ -90,18 +96,16 @@ def start_concurrency(proxy: Proxy | None, usual: int = 16) -> int:
     return 1 if proxy is not None and proxy.headers else usual
 
 
-def _covers(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY (*, a domain, an address, a network; :port) means this host."""
-    if entry == "*":
+def _is_direct(host: str, port: int, no_proxy: str) -> bool:
+    """Whether NO_PROXY (*, domains, addresses, networks; with a :port or not) names this host."""
+    entries = [one.strip().removeprefix("*.") for one in re.sub(r"[][]", "", no_proxy).split(",")]
+    # Domains as Python's own client reads them, which knows no networks.
+    named = {"no": ",".join(entries) if "*" not in entries else "*"}
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if bypass(f"{host}:{port}", named):
         return True
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        # One of them is a name, or the entry has a port.
-        name, colon, wanted = entry.rpartition(":")
-    if colon and wanted.isdigit():
-        if int(wanted) != port:
-            return False
-        entry = name
-    domain = entry.strip("[]").lstrip("*.")
-    return host == domain or host.endswith(f".{domain}")
+    for entry in entries:
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
+                return True
+    return False

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from codefavor.backends.base import BaseBackend, Feature, Request, Response, Usage
+from codefavor.backends.base import Backend, Feature, Request, Response, Usage
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
@@ -15,7 +15,7 @@ Answer = str | Response
 Function = Callable[[Request], Answer | Awaitable[Answer]]
 
 
-class FakeBackend(BaseBackend):
+class FakeBackend(Backend):
     """Answers with what a function returns: a text, or a whole Response.
 
     `model` is "echo" (repeats the last message) or "package.module:function". In code, pass
@@ -55,7 +55,6 @@ class FakeBackend(BaseBackend):
             raise BackendError(
                 f"the function of fake:{self.model} returned {type(answer).__name__}, "
                 "expected a text or a Response",
-                retryable=False,
                 reason="bad_response",
             )
         n_input = sum(len(message["content"].split()) for message in request.messages)

@@ -16,8 +16,7 @@ from codefavor.backends.base import (
     ended,
     reads,
 )
-from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates
-from codefavor.backends.http import HttpClient
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -94,19 +93,14 @@ class GeminiBackend(ServiceBackend):
         base_url: str | None = None,
         safety: str | None = None,
         omit: Sequence[str] = (),
-        timeout_s: float = 600.0,
-        certificates: Certificates = SYSTEM_CERTIFICATES,
+        connection: Connection = DEFAULT_CONNECTION,
     ) -> None:
         key = api_key or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
         if not key:
             raise ConfigError("the backend 'gemini' needs a key: set GEMINI_API_KEY")
-        client = HttpClient(
-            base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL") or GEMINI_URL,
-            {"x-goog-api-key": key},
-            timeout_s=timeout_s,
-            certificates=certificates,
-        )
-        super().__init__(model, client, response_of, omit)
+        url = base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL") or GEMINI_URL
+        headers = {"x-goog-api-key": key}
+        super().__init__(model, url, headers, response_of, omit=omit, connection=connection)
         self._safety = safety
         is_path = model.startswith(("models/", "tunedModels/"))
         where = quote(model if is_path else f"models/{model}", safe="/:")

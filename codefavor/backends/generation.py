@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from codefavor.backends.base import Request
 
 if TYPE_CHECKING:
     import torch
@@ -17,15 +19,11 @@ _SHRINK_BELOW = 0.75
 
 @dataclass
 class Draft:
-    """One answer in the making."""
+    """One answer to a request in the making; `prompt` is the index of its prompt."""
 
     prompt: int
-    generator: torch.Generator | None
-    temperature: float
-    top_p: float
-    max_tokens: int
-    stop: tuple[str, ...] = ()
-    n_logprobs: int | None = None
+    request: Request
+    generator: torch.Generator
     tokens: list[int] = field(default_factory=list)
     logprobs: list[tuple[float, list[tuple[int, float]]]] = field(default_factory=list)
     finish_reason: str = ""
@@ -103,82 +101,53 @@ class Generator:
     def _draw(self, drafts: Sequence[Draft], logits: Any) -> Any:
         """One more token for each draft that is not finished; returns one id per row."""
         tokens = logits.argmax(dim=-1).tolist()
-        live = [row for row, draft in enumerate(drafts) if not draft.finish_reason]
-        drawing = [row for row in live if drafts[row].temperature > 0]
-        for is_nucleus, draw in ((True, self._draw_nucleus), (False, self._draw_any)):
-            rows = [row for row in drawing if (drafts[row].top_p < 1) == is_nucleus]
-            if rows:
-                for row, token in zip(
-                    rows, draw([drafts[r] for r in rows], logits[rows]), strict=True
-                ):
-                    tokens[row] = token
-        for row in live:
-            self._add(drafts[row], tokens[row], logits[row])
+        for row, draft in enumerate(drafts):
+            if not draft.finish_reason:
+                if draft.request.sampling.temperature > 0:
+                    tokens[row] = self._sample(draft, logits[row])
+                self._add(draft, tokens[row], logits[row])
         return self._indices(tokens)
 
-    def _draw_any(self, drafts: Sequence[Draft], logits: Any) -> list[int]:
-        scaled = logits / self._column(draft.temperature for draft in drafts)
-        return self._invert(scaled.softmax(dim=-1), self._uniform(drafts))
-
-    def _draw_nucleus(self, drafts: Sequence[Draft], logits: Any) -> list[int]:
-        scaled = logits / self._column(draft.temperature for draft in drafts)
-        top_p, uniform = self._column(draft.top_p for draft in drafts), self._uniform(drafts)
-        drawn, is_whole = self._draw_among(
-            scaled, top_p, uniform, n_likeliest=min(_NUCLEUS_CANDIDATES, scaled.shape[-1])
-        )
-        wide = [row for row, whole in enumerate(is_whole) if not whole]
-        if wide:
-            # Few rows ever need it: sorting the whole vocabulary costs as much as the model.
-            again, _ = self._draw_among(
-                scaled[wide], top_p[wide], uniform[wide], n_likeliest=scaled.shape[-1]
-            )
-            for row, token in zip(wide, again, strict=True):
-                drawn[row] = token
-        return drawn
-
-    def _draw_among(
-        self, scaled: Any, top_p: Any, uniform: Any, *, n_likeliest: int
-    ) -> tuple[list[int], list[bool]]:
-        """A token per row out of its nucleus, and whether the likeliest tokens hold all of it."""
-        values, tokens = scaled.topk(n_likeliest)
-        probabilities = (values - scaled.logsumexp(dim=-1, keepdim=True)).exp()
-        before = probabilities.cumsum(dim=-1) - probabilities
+    def _sample(self, draft: Draft, logits: Any) -> int:
+        """A token by inversion of the cumulative probabilities, at a number of its generator."""
+        torch, sampling = self._torch, draft.request.sampling
+        scaled = logits / sampling.temperature
+        at = torch.rand((), generator=draft.generator, dtype=torch.float64).to(self._device)
+        if sampling.top_p == 1:
+            return self._invert(scaled.softmax(dim=-1), at)
+        # Few rows need more than the likeliest: sorting the vocabulary costs as much as the model.
+        for n_likeliest in (min(_NUCLEUS_CANDIDATES, len(scaled)), len(scaled)):
+            values, tokens = scaled.topk(n_likeliest)
+            probabilities = (values - scaled.logsumexp(dim=-1)).exp()
+            if probabilities.sum() >= sampling.top_p:
+                break
         # The token that crosses top_p belongs to the nucleus.
-        chosen = self._invert(probabilities * (before < top_p), uniform)
-        is_whole = (probabilities.sum(dim=-1) >= top_p[:, 0]).tolist()
-        return [int(tokens[row, index]) for row, index in enumerate(chosen)], is_whole
+        before = probabilities.cumsum(dim=-1) - probabilities
+        return int(tokens[self._invert(probabilities * (before < sampling.top_p), at)])
 
-    def _column(self, values: Iterable[float]) -> Any:
-        return self._torch.tensor(list(values), device=self._device)[:, None]
-
-    def _uniform(self, drafts: Sequence[Draft]) -> Any:
-        """One number in [0, 1) for each draft, by its own generator."""
-        torch = self._torch
-        numbers = [torch.rand((), generator=d.generator, dtype=torch.float64) for d in drafts]
-        return torch.stack(numbers).to(self._device)[:, None]
-
-    def _invert(self, weights: Any, uniform: Any) -> list[int]:
-        """An index per row by inversion of its cumulative weights."""
+    def _invert(self, weights: Any, at: Any) -> int:
         cumulative = weights.double().cumsum(dim=-1)
-        found = self._torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
-        return [int(index) for index in found[:, 0].clamp(max=weights.shape[-1] - 1).tolist()]
+        found = self._torch.searchsorted(cumulative, at * cumulative[-1], right=True)
+        return min(int(found), len(weights) - 1)
 
     def _add(self, draft: Draft, token: int, logits: Any) -> None:
-        if draft.n_logprobs is not None:
-            draft.logprobs.append(_logprobs(logits, token, draft.n_logprobs))
+        sampling = draft.request.sampling
+        if sampling.logprobs is not None:
+            draft.logprobs.append(_logprobs(logits, token, sampling.logprobs))
         draft.tokens.append(token)
         if token in self._end_tokens or self._hits_stop(draft):
             draft.finish_reason = "stop"
-        elif len(draft.tokens) >= draft.max_tokens:
+        elif len(draft.tokens) >= sampling.max_tokens:
             draft.finish_reason = "length"
 
     def _hits_stop(self, draft: Draft) -> bool:
-        if not draft.stop:
+        stops = draft.request.stop
+        if not stops:
             return False
         # A stop string ends within the newest token; as many tokens as it has bytes hold it.
-        longest = max(len(stop.encode()) for stop in draft.stop) + 1
+        longest = max(len(stop.encode()) for stop in stops) + 1
         tail = self._tokenizer.decode(draft.tokens[-longest - 4 :])
-        return any(stop in tail for stop in draft.stop)
+        return any(stop in tail for stop in stops)
 
 
 def _logprobs(logits: Any, token: int, n_top: int) -> tuple[float, list[tuple[int, float]]]:

@@ -17,8 +17,8 @@ import orjson
 
 from codefavor import __version__
 from codefavor.backends.base import endpoint_of
-from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates, proxy_of
-from codefavor.backends.http_errors import connection_error, error_of, hold_of
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, proxy_of
+from codefavor.backends.http_errors import connection_error, error_of, pause_of
 from codefavor.errors import BackendError, ConfigError
 from codefavor.redaction import excerpt, hide, public_url
 
@@ -26,6 +26,7 @@ USER_AGENT = f"codefavor/{__version__}"
 # Servers close idle connections after 5 s (uvicorn) to minutes; a request that meets the
 # closing is lost and has to be sent again.
 _MAX_IDLE_S = 4.0
+_CONNECT_TIMEOUT_S = 15.0
 # Routers forget a connection over which nothing goes for some minutes, as while a model thinks.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
@@ -35,26 +36,23 @@ class Reply(NamedTuple):
     """A decoded JSON object, and for how long the server wants a pause (0: it does not)."""
 
     body: dict[str, Any]
-    hold_s: float
+    pause_s: float
 
 
 class HttpClient:
     """JSON over HTTP to one server.
 
-    `timeout_s` bounds a whole exchange, `connect_timeout_s` reaching the server. Connections
-    are kept; how many there are at once is the engine's business. A query in `base_url`
-    (Azure's api-version) goes behind each path. With `trust_env` the environment's proxy is
-    used. Raises ConfigError for what is no address, no header, no certificate or no HTTP proxy.
+    Connections are kept; how many there are at once is the engine's business. A query in
+    `base_url` (Azure's api-version) goes behind each path. With `trust_env` the environment's
+    proxy is used. Raises ConfigError for what is no address, header, certificate or HTTP proxy.
     """
 
     def __init__(
         self,
         base_url: str,
         headers: Mapping[str, str],
+        connection: Connection = DEFAULT_CONNECTION,
         *,
-        timeout_s: float = 600.0,
-        connect_timeout_s: float = 15.0,
-        certificates: Certificates = SYSTEM_CERTIFICATES,
         trust_env: bool = True,
     ) -> None:
         base, _, self._query = base_url.partition("?")
@@ -62,12 +60,9 @@ class HttpClient:
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         _check_url(base_url)
         _check_headers(self._headers)
-        self._timeout_s = timeout_s
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
+        self._timeout_s = connection.timeout_s
         is_tls = base.startswith("https:")
-        self._tls = (
-            certificates.context() if is_tls or certificates != SYSTEM_CERTIFICATES else None
-        )
+        self._tls = connection.tls_context() if is_tls or connection.has_files else None
         # Asked once: aiohttp's trust_env searches environment and ~/.netrc for every request.
         self.proxy = proxy_of(base_url) if trust_env else None
         self._proxy_options: dict[str, Any] = {}
@@ -88,12 +83,12 @@ class HttpClient:
         """POST a JSON object. Raises BackendError with a reason for whatever goes wrong."""
         data = orjson.dumps(payload)
         headers, content = await self.request("POST", path, data, "application/json")
-        return Reply(decode_object(content), hold_of(headers))
+        return Reply(decode_object(content), pause_of(headers))
 
     async def get(self, path: str) -> Reply:
         """GET a JSON object."""
         headers, content = await self.request("GET", path)
-        return Reply(decode_object(content), hold_of(headers))
+        return Reply(decode_object(content), pause_of(headers))
 
     async def request(
         self, method: str, path: str, data: Any = None, content_type: str = ""
@@ -143,7 +138,7 @@ class HttpClient:
                 socket_factory=_kept_socket,
             )
             self._session = aiohttp.ClientSession(
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

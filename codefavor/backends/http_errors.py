@@ -58,7 +58,6 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) 
             f"{public_url(url)}: HTTP {status}: the server sends elsewhere, to {there!r}",
             "redirect",
             "if that is right, make it the base URL",
-            retryable=False,
         )
     retryable = status in _RETRYABLE_STATUSES or status >= 500
     reason = _RETRYABLE_STATUSES.get(status) or _STATUS_REASONS.get(status)
@@ -85,7 +84,7 @@ def failure(
     reason: str,
     remedy: str = "",
     *,
-    retryable: bool,
+    retryable: bool = False,
     retry_after_s: float | None = None,
 ) -> BackendError:
     """The error in words, with what helps: the remedy, or what helps against all of its reason."""
@@ -116,7 +115,7 @@ def connection_error(
             retryable=status >= 500 or status in _RETRYABLE_STATUSES,
         )
     if problem := _tls_problem(chain):
-        return failure(f"{where}: {problem[0]}", "certificate", problem[1], retryable=False)
+        return failure(f"{where}: {problem[0]}", "certificate", problem[1])
     is_late = any("Timeout" in type(one).__name__ for one in chain)
     is_connecting = any("onnect" in type(one).__name__ for one in chain)
     if any(isinstance(one, socket.gaierror) for one in chain):
@@ -227,7 +226,7 @@ def _seconds_until(date: str, now: str | None) -> float | None:
         return None
 
 
-def hold_of(headers: Mapping[str, str]) -> float:
+def pause_of(headers: Mapping[str, str]) -> float:
     """Seconds until the server's own limits allow another request, by its headers; mostly 0."""
     wait = 0.0
     for kind in ("requests", "tokens"):

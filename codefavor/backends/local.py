@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from codefavor.backends.base import (
-    BaseBackend,
+    Backend,
     Feature,
     Request,
     Response,
@@ -25,19 +25,27 @@ if TYPE_CHECKING:
 
 
 class LoadedModel(NamedTuple):
-    """A causal language model in evaluation mode, and its tokenizer."""
+    """A model in evaluation mode, its tokenizer, and the weights that its folder did not hold."""
 
     model: Any
     tokenizer: Any
+    missing_keys: Sequence[str] = ()
 
 
 def load_model(
-    path: Path, *, adapter: Path | None = None, dtype: str = "auto", device: str | None = None
+    path: Path | str,
+    *,
+    adapter: Path | str | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
+    task: str = "CausalLM",
+    **options: Any,
 ) -> LoadedModel:
-    """Load a model folder, with a LoRA adapter on top if one is given.
+    """Load a model folder for a task of transformers, with a LoRA adapter if one is given.
 
-    `device` None takes the accelerator if there is one. `dtype` "auto" is float32 on a CPU,
-    where bfloat16 is 50 times slower, and the model's own elsewhere.
+    The tokenizer is the adapter's where it has one: its chat template is the one that was
+    trained with. `device` None takes the accelerator if there is one. `dtype` "auto" is float32
+    on a CPU, where bfloat16 is 50 times slower, and the model's own elsewhere.
     Raises ConfigError for a folder that holds no model, MissingPackageError without the extra.
     """
     try:
@@ -52,13 +60,16 @@ def load_model(
     wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
     if dtype == "auto" and device == "cpu":
         wanted = torch.float32
-    # The adapter's folder has the chat template and the end of text that it was trained with.
-    has_own = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(adapter if has_own else path)
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=wanted)
+    model, info = getattr(transformers, f"AutoModelFor{task}").from_pretrained(
+        path, dtype=wanted, output_loading_info=True, **options
+    )
+    source = path
     if adapter is not None:
         model = _with_adapter(model, Path(adapter))
-    return LoadedModel(model.to(device).eval(), tokenizer)
+        has_own = (Path(adapter) / "tokenizer_config.json").is_file()
+        source = Path(adapter) if has_own else path
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+    return LoadedModel(model.to(device).eval(), tokenizer, sorted(info["missing_keys"]))
 
 
 def _best_device(torch: Any) -> str:
@@ -77,7 +88,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     return peft.PeftModel.from_pretrained(model, adapter)
 
 
-class LocalBackend(BaseBackend):
+class LocalBackend(Backend):
     """A model folder in this process. Concurrent requests are answered in batches.
 
     `max_batch` answers are generated together, sorted by length; each is drawn by a generator
@@ -102,8 +113,8 @@ class LocalBackend(BaseBackend):
         threads: int | None = None,
     ) -> None:
         super().__init__(model)
-        path, adapter_path = Path(model), Path(adapter) if adapter else None
-        self._loaded = load_model(path, adapter=adapter_path, dtype=dtype, device=device)
+        path = Path(model)
+        self._loaded = load_model(path, adapter=adapter, dtype=dtype, device=device)
         import torch
 
         from codefavor.backends.generation import Generator
@@ -111,7 +122,9 @@ class LocalBackend(BaseBackend):
         if threads is not None:
             torch.set_num_threads(threads)
         self._torch = torch
-        self._identity = _identity(path, adapter_path)
+        self._identity = {"model": weights_sha256(path)}
+        if adapter is not None:
+            self._identity["adapter"] = weights_sha256(Path(adapter))
         self._max_batch = max_batch
         tokenizer = self._loaded.tokenizer
         self._generator = Generator(self._loaded.model, tokenizer, _end_tokens(self._loaded))
@@ -138,58 +151,37 @@ class LocalBackend(BaseBackend):
 
     def _answer_all(self, requests: list[Request]) -> list[Response | BackendError]:
         prompts = [self._encode(request) for request in requests]
-        answers: list[Response | BackendError | None] = [
-            self._too_long(prompt, request)
-            for prompt, request in zip(prompts, requests, strict=True)
+        errors = [
+            self._too_long(len(prompt), one) for prompt, one in zip(prompts, requests, strict=True)
         ]
-        jobs = sorted(
-            (len(prompts[i]), i, k)
-            for i, request in enumerate(requests)
-            if answers[i] is None
-            for k in range(request.sampling.n)
-        )
-        drafts: dict[tuple[int, int], Draft] = {}
+        # (request, sample), of like length together.
+        jobs = [
+            (i, k)
+            for i in sorted(range(len(requests)), key=lambda i: len(prompts[i]))
+            if errors[i] is None
+            for k in range(requests[i].sampling.n)
+        ]
+        drafts: list[list[Draft]] = [[] for _ in requests]
         for start in range(0, len(jobs), self._max_batch):
-            chosen = [(i, k) for _, i, k in jobs[start : start + self._max_batch]]
-            drafts.update(self._generate_batch(chosen, prompts, requests))
-        for i, request in enumerate(requests):
-            if answers[i] is None:
-                mine = [drafts[i, k] for k in range(request.sampling.n)]
-                answers[i] = self._response(request, prompts[i], mine)
-        return [answer for answer in answers if answer is not None]
-
-    def _generate_batch(
-        self,
-        chosen: Sequence[tuple[int, int]],
-        prompts: Sequence[list[int]],
-        requests: Sequence[Request],
-    ) -> dict[tuple[int, int], Draft]:
-        indices = sorted({i for i, _ in chosen}, key=lambda i: len(prompts[i]))
-        place = {i: row for row, i in enumerate(indices)}
-        drafts = {(i, k): self._draft(requests[i], place[i], k) for i, k in chosen}
-        self._generator.run([prompts[i] for i in indices], list(drafts.values()))
-        return drafts
+            chosen = jobs[start : start + self._max_batch]
+            place = {i: row for row, i in enumerate(dict.fromkeys(i for i, _ in chosen))}
+            batch = [self._draft(requests[i], place[i], k) for i, k in chosen]
+            self._generator.run([prompts[i] for i in place], batch)
+            for (i, _), draft in zip(chosen, batch, strict=True):
+                drafts[i].append(draft)
+        return [
+            error or self._response(len(prompts[i]), drafts[i]) for i, error in enumerate(errors)
+        ]
 
     def _draft(self, request: Request, prompt: int, sample: int) -> Draft:
         from codefavor.backends.generation import Draft
 
-        sampling = request.sampling
-        generator = None
-        if sampling.temperature > 0:
-            generator = self._torch.Generator()
-            if sampling.seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed((sampling.seed * 1_000_003 + sample) % (1 << 63))
-        return Draft(
-            prompt=prompt,
-            generator=generator,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            stop=request.stop,
-            n_logprobs=sampling.logprobs,
-        )
+        generator = self._torch.Generator()
+        if request.sampling.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed((request.sampling.seed * 1_000_003 + sample) % (1 << 63))
+        return Draft(prompt, request, generator)
 
     def _encode(self, request: Request) -> list[int]:
         messages = [dict(message) for message in request.messages]
@@ -202,34 +194,28 @@ class LocalBackend(BaseBackend):
         )
         return list(encoded["input_ids"])
 
-    def _too_long(self, prompt: list[int], request: Request) -> BackendError | None:
+    def _too_long(self, n_tokens: int, request: Request) -> BackendError | None:
         limit = self._context_tokens
-        if limit is None or len(prompt) + request.sampling.max_tokens <= limit:
+        if limit is None or n_tokens + request.sampling.max_tokens <= limit:
             return None
         return BackendError(
-            f"{len(prompt)} prompt tokens and {request.sampling.max_tokens} to generate exceed "
+            f"{n_tokens} prompt tokens and {request.sampling.max_tokens} to generate exceed "
             f"the context of {limit} tokens",
-            retryable=False,
             reason="context_too_long",
         )
 
-    def _response(self, request: Request, prompt: list[int], drafts: list[Draft]) -> Response:
-        samples = [self._sample_response(request, draft) for draft in drafts]
-        usage = Usage(len(prompt), sum(len(draft.tokens) for draft in drafts))
-        return Response.of(samples, usage)
+    def _response(self, n_input: int, drafts: list[Draft]) -> Response:
+        samples = [self._sample_response(draft) for draft in drafts]
+        return Response.of(samples, Usage(n_input, sum(len(draft.tokens) for draft in drafts)))
 
-    def _sample_response(self, request: Request, draft: Draft) -> Response:
-        tokenizer = self._loaded.tokenizer
-        text, was_cut = cut_at_stop(
-            tokenizer.decode(draft.tokens, skip_special_tokens=True), request.stop
-        )
+    def _sample_response(self, draft: Draft) -> Response:
+        decode, request = self._loaded.tokenizer.decode, draft.request
+        text, was_cut = cut_at_stop(decode(draft.tokens, skip_special_tokens=True), request.stop)
         logprobs = None
-        if draft.n_logprobs is not None:
+        if request.sampling.logprobs is not None:
             logprobs = tuple(
                 TokenLogprob(
-                    tokenizer.decode([token]),
-                    logprob,
-                    {tokenizer.decode([other]): value for other, value in top},
+                    decode([token]), logprob, {decode([other]): value for other, value in top}
                 )
                 for token, (logprob, top) in zip(draft.tokens, draft.logprobs, strict=True)
             )
@@ -245,10 +231,3 @@ def _end_tokens(loaded: LoadedModel) -> list[int]:
     if not found:
         raise ConfigError("neither the tokenizer nor the generation config names an end token")
     return sorted(found)
-
-
-def _identity(path: Path, adapter: Path | None) -> Row:
-    row: Row = {"model": weights_sha256(path)}
-    if adapter is not None:
-        row["adapter"] = weights_sha256(adapter)
-    return row

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+async def gather_all(works: Iterable[Awaitable[T]]) -> list[T]:
+    """All results, in order. Raises the first error once all have ended: what was paid is kept."""
+    found = await asyncio.gather(*works, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return cast(list[T], found)
 
 
 class MicroBatcher(Generic[T, U]):
@@ -28,19 +37,20 @@ class MicroBatcher(Generic[T, U]):
         self._max_items = max_items
         self._max_wait_s = max_wait_s
         self._waiting: list[tuple[T, asyncio.Future[U]]] = []
-        self._arrival = asyncio.Event()
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
     async def submit(self, item: T) -> U:
         """The result for one item, after the batch it falls into has run."""
-        task = self._task
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            self._bind_to_running_loop()
-        future: asyncio.Future[U] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            # A batcher outlives event loops: each run of the engine has its own.
+            self._waiting, self._full = [], asyncio.Event()
+            self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="microbatch")
+            self._task = loop.create_task(self._serve())
+        future: asyncio.Future[U] = loop.create_future()
         self._waiting.append((item, future))
-        self._arrival.set()
         if len(self._waiting) >= self._max_items:
             self._full.set()
         return await future
@@ -61,24 +71,15 @@ class MicroBatcher(Generic[T, U]):
             self._thread.shutdown(wait=True)
             self._thread = None
 
-    def _bind_to_running_loop(self) -> None:
-        # A batcher outlives event loops: each run of the engine has its own.
-        self._waiting = []
-        self._arrival, self._full = asyncio.Event(), asyncio.Event()
-        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="microbatch")
-        self._task = asyncio.get_running_loop().create_task(self._serve())
-
     async def _serve(self) -> None:
-        while True:
-            await self._arrival.wait()
+        """Batch after batch, for as long as anything waits."""
+        while self._waiting:
             if len(self._waiting) < self._max_items:
                 self._full.clear()
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._full.wait(), self._max_wait_s)
             batch = [pair for pair in self._waiting[: self._max_items] if not pair[1].done()]
             del self._waiting[: self._max_items]
-            if not self._waiting:
-                self._arrival.clear()
             if batch:
                 await self._run(batch)
 
@@ -93,7 +94,7 @@ class MicroBatcher(Generic[T, U]):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever failed, every waiting item must hear of it
+        except Exception as error:  # whatever failed, every waiting item must hear of it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -4,24 +4,60 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
-from codefavor.backends.base import Feature, Request, Response
-from codefavor.backends.connection import SYSTEM_CERTIFICATES, Certificates
-from codefavor.backends.http import HttpClient
-from codefavor.backends.openai_wire import (
-    Mode,
-    SchemaForm,
-    TokenParameter,
-    payload_of,
-    response_of,
+from codefavor.backends.base import (
+    Feature,
+    Request,
+    Response,
+    TokenLogprob,
+    Usage,
+    ended,
+    reads,
 )
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
+Mode = Literal["chat", "completion"]
+TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+SchemaForm = Literal["json_schema", "json_object"]
+
+_FINISH = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "filtered",
+    "eos": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+}
+MAX_STOP_STRINGS = 4
 OPENAI_URL = "https://api.openai.com/v1"
 _AUTH_HEADERS = frozenset({"authorization", "api-key"})
+
+
+@reads("an OpenAI completion")
+def response_of(body: Mapping[str, Any], request: Request) -> Response:
+    """The response in a server's JSON."""
+    choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
+    samples = [_sample_of(choice, request) for choice in choices]
+    if samples and len(samples) != request.sampling.n:
+        raise BackendError(
+            f"asked for {request.sampling.n} answers, received {len(samples)}; this server does "
+            'not honour n: name what it can do, such as --set \'features=["stop", "system"]\', and '
+            "it is asked so many times instead",
+            reason="unsupported",
+            may_be_paid=True,
+        )
+    counted = body.get("usage") or {}
+    details = counted.get("prompt_tokens_details") or {}
+    usage = Usage(
+        counted.get("prompt_tokens") or 0,
+        counted.get("completion_tokens") or 0,
+        details.get("cached_tokens") or 0,
+    )
+    return Response.of(samples, usage)
 
 
 class OpenAIBackend(ServiceBackend):
@@ -59,9 +95,8 @@ class OpenAIBackend(ServiceBackend):
         schema_form: SchemaForm = "json_schema",
         omit: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
-        timeout_s: float = 600.0,
         features: Iterable[Feature] | None = None,
-        certificates: Certificates = SYSTEM_CERTIFICATES,
+        connection: Connection = DEFAULT_CONNECTION,
         trust_env: bool = True,
         endpoint: str = "",
     ) -> None:
@@ -76,26 +111,28 @@ class OpenAIBackend(ServiceBackend):
                 "the backend 'openai' needs a key: set OPENAI_API_KEY (or, for a server of "
                 "your own, OPENAI_BASE_URL or --set base_url=http://...)"
             )
-        if mode not in ("chat", "completion"):
-            raise ConfigError(f"mode must be chat or completion; found {mode!r}")
-        if schema_form not in ("json_schema", "json_object"):
-            raise ConfigError(
-                f"schema_form must be json_schema or json_object; found {schema_form!r}"
-            )
+        for name, value, form in (
+            ("mode", mode, Mode),
+            ("token_parameter", token_parameter, TokenParameter),
+            ("schema_form", schema_form, SchemaForm),
+        ):
+            if value not in get_args(form):
+                raise ConfigError(f"{name} must be {' or '.join(get_args(form))}; found {value!r}")
         self.path = "/chat/completions" if mode == "chat" else "/completions"
         self._mode: Mode = mode
         self._schema_form: SchemaForm = schema_form
         self._token_parameter: TokenParameter = token_parameter
         self._extra = dict(extra or {})
-        auth = {"Authorization": f"Bearer {key}"} if key else {}
-        client = HttpClient(
+        super().__init__(
+            model,
             url,
-            {**auth, **(headers or {})},
-            timeout_s=timeout_s,
-            certificates=certificates,
+            {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})},
+            response_of,
+            omit=omit,
+            connection=connection,
             trust_env=trust_env,
+            endpoint=endpoint,
         )
-        super().__init__(model, client, response_of, omit, endpoint)
 
     @property
     def identity(self) -> Row:
@@ -112,15 +149,35 @@ class OpenAIBackend(ServiceBackend):
     def payload(self, request: Request) -> Row:
         """The JSON body for a request, as `generate` and batch files send it."""
         self.check(request)
-        return payload_of(
-            self.model,
-            request,
-            mode=self._mode,
-            token_parameter=self._token_parameter,
-            schema_form=self._schema_form,
-            omit=self.omit,
-            extra=self._extra,
-        )
+        sampling = request.sampling
+        payload: Row = {"model": self.model}
+        if self._mode == "chat":
+            payload["messages"] = [dict(message) for message in request.messages]
+            payload[self._token_parameter] = sampling.max_tokens
+        else:
+            payload["prompt"] = _prompt_of(request)
+            payload["max_tokens"] = sampling.max_tokens
+        payload["temperature"] = sampling.temperature
+        if sampling.top_p < 1:
+            payload["top_p"] = sampling.top_p
+        if sampling.n > 1:
+            payload["n"] = sampling.n
+        if sampling.seed is not None:
+            payload["seed"] = sampling.seed
+        # A server takes four; with more, all of them are applied to the text that comes back.
+        if request.stop and len(request.stop) <= MAX_STOP_STRINGS:
+            payload["stop"] = list(request.stop)
+        if sampling.logprobs is not None:
+            payload.update(_logprob_fields(sampling.logprobs, self._mode))
+        if sampling.json_schema is not None:
+            payload["response_format"] = _schema_field(sampling.json_schema, self._schema_form)
+        if request.messages[-1]["role"] == "assistant":
+            # vLLM's own way to say that this is the beginning of the answer.
+            payload |= {"continue_final_message": True, "add_generation_prompt": False}
+        payload |= self._extra
+        for name in self.omit:
+            payload.pop(name, None)
+        return payload
 
     async def generate(self, request: Request) -> Response:
         """The server's answer. Raises BackendError."""
@@ -139,3 +196,69 @@ def _asks_for_newer_name(error: BackendError, parameter: TokenParameter) -> bool
     is_named = "max_completion_tokens" in str(error) and "max_tokens" in str(error)
     is_refusal = error.reason in ("unsupported", "bad_request")
     return is_named and is_refusal and parameter == "max_tokens"
+
+
+def _schema_field(schema: Mapping[str, Any], form: SchemaForm) -> Row:
+    if form == "json_object":
+        return {"type": "json_object", "schema": schema}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": True},
+    }
+
+
+def _prompt_of(request: Request) -> str:
+    if len(request.messages) != 1 or request.messages[0]["role"] != "user":
+        raise BackendError(
+            "completion mode takes one user message, whose text is the prompt as it is; found "
+            f"{[message['role'] for message in request.messages]}",
+            reason="unsupported",
+        )
+    return request.messages[0]["content"]
+
+
+def _logprob_fields(n_top: int, mode: Mode) -> Row:
+    if mode == "completion":
+        return {"logprobs": max(1, n_top)}
+    return {"logprobs": True, **({"top_logprobs": n_top} if n_top else {})}
+
+
+def _sample_of(choice: Mapping[str, Any], request: Request) -> Response:
+    message = choice.get("message")
+    text = choice["text"] if message is None else message.get("content")
+    source: Mapping[str, Any] = message or {}
+    refusal = source.get("refusal")
+    word = choice.get("finish_reason")
+    if refusal and not text:
+        text, word = refusal, "content_filter"
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"content is {type(text).__name__}, expected text")
+    text, finish = ended(text or "", word, _FINISH, request.stop)
+    reasoning = source.get("reasoning_content") or source.get("reasoning") or ""
+    logprobs = choice.get("logprobs")
+    return Response(
+        text,
+        finish,
+        logprobs=None if logprobs is None else _logprobs_of(logprobs),
+        reasoning=reasoning if isinstance(reasoning, str) else "",
+    )
+
+
+def _logprobs_of(logprobs: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
+    content = logprobs.get("content")
+    if content is not None:
+        return tuple(
+            TokenLogprob(
+                item["token"],
+                item["logprob"],
+                {top["token"]: top["logprob"] for top in item.get("top_logprobs") or ()},
+            )
+            for item in content
+        )
+    tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
+    return tuple(
+        TokenLogprob(token, logprob, dict(top or {}))
+        for token, logprob, top in zip(
+            logprobs["tokens"], logprobs["token_logprobs"], tops, strict=True
+        )
+    )

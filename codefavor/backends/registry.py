@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.backends.base import Backend
-from codefavor.backends.connection import Certificates
+from codefavor.backends.connection import Connection
 from codefavor.errors import ConfigError
 
 # kind -> "module:class"; imported only when asked for, so that no client library is needed.
@@ -28,7 +28,7 @@ BACKENDS = {
 BATCH_SERVICES = {
     "openai": "codefavor.backends.batch_openai:OpenAIBatchService",
     "bedrock": "codefavor.backends.batch_bedrock:BedrockBatchService",
-    "vllm": "codefavor.backends.batch_vllm:VLLMBatchService",
+    "vllm": "codefavor.backends.batch_openai:VLLMBatchService",
 }
 
 
@@ -44,18 +44,18 @@ def make_backend(spec: str, **options: Any) -> Backend:
             f"unknown backend {kind!r} in {spec!r}; known: {', '.join(sorted(BACKENDS))} "
             "(written kind:model, for example openai:gpt-4o)"
         )
-    factory = _load(BACKENDS[kind])
-    parameters = inspect.signature(factory).parameters
-    known = [name for name in parameters if name not in ("model", "certificates")]
-    files = list(Certificates.__annotations__) if "certificates" in parameters else []
-    _check_options(f"the backend {kind!r}", options, known + files)
-    given = {name: options.pop(name) for name in files if name in options}
-    if given:
-        options["certificates"] = Certificates(**given)
-    needs_model = parameters["model"].default is inspect.Parameter.empty
-    if needs_model and not model:
+    factory, parameters = _load(BACKENDS[kind], "model", "connection")
+    takes_connection = "connection" in inspect.signature(factory).parameters
+    shared = list(Connection.__annotations__) if takes_connection else []
+    _check_options(f"the backend {kind!r}", options, [*parameters, *shared])
+    if takes_connection:
+        given = {name: options.pop(name) for name in shared if name in options}
+        options["connection"] = Connection(**given)
+    if model:
+        options["model"] = model
+    elif _is_required(inspect.signature(factory).parameters["model"]):
         raise ConfigError(f"the backend {kind!r} needs a model: write {kind}:<model id>")
-    backend: Backend = factory(model, **options) if model else factory(**options)
+    backend: Backend = factory(**options)
     return backend
 
 
@@ -68,26 +68,26 @@ def make_batch_service(backend: Backend, **options: Any) -> Any:
         raise ConfigError(
             f"the backend {backend.name!r} has no batch mode; {', '.join(BATCH_SERVICES)} have"
         )
-    factory = _load(BATCH_SERVICES[backend.name])
-    parameters = dict(inspect.signature(factory).parameters)
-    parameters.pop("backend")
-    _check_options(f"batch mode of {backend.name!r}", options, list(parameters))
-    missing = [
-        name
-        for name, parameter in parameters.items()
-        if name not in options and parameter.default is inspect.Parameter.empty
-    ]
+    factory, parameters = _load(BATCH_SERVICES[backend.name], "backend")
+    whose = f"batch mode of {backend.name!r}"
+    _check_options(whose, options, list(parameters))
+    missing = [n for n, one in parameters.items() if n not in options and _is_required(one)]
     if missing:
-        raise ConfigError(
-            f"batch mode of {backend.name!r} needs {', '.join(missing)}: "
-            + " ".join(f"--batch-set {name}=..." for name in missing)
-        )
+        needed = " ".join(f"--batch-set {name}=..." for name in missing)
+        raise ConfigError(f"{whose} needs {', '.join(missing)}: {needed}")
     return factory(backend, **options)
 
 
-def _load(path: str) -> Any:
+def _load(path: str, *supplied: str) -> tuple[Any, dict[str, inspect.Parameter]]:
+    """What a path names, and its parameters but those that are supplied."""
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    factory = getattr(importlib.import_module(module), name)
+    parameters = inspect.signature(factory).parameters
+    return factory, {name: one for name, one in parameters.items() if name not in supplied}
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
 
 
 def _check_options(whose: str, options: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from codefavor.backends.base import BaseBackend, Reader, Request, Response
-from codefavor.backends.connection import start_concurrency
+from codefavor.backends.base import Backend, Reader, Request, Response
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, start_concurrency
 from codefavor.backends.http import HttpClient
-from codefavor.backends.refusals import with_hint
 from codefavor.errors import BackendError
 from codefavor.records import Row
 
+# How servers say that they cannot fill in a JSON schema, or (Bedrock) cannot be made to use a tool.
+_SCHEMA_WORDS = re.compile(
+    r"response.?format|json.?schema|structured.?output|guided|grammar|tool.?(?:choice|use|config)",
+    re.I,
+)
 
-class ServiceBackend(BaseBackend):
+
+class ServiceBackend(Backend):
     """One POST a request to `path`; a subclass writes the body, `read` reads the answer."""
 
     path: str
@@ -21,16 +27,20 @@ class ServiceBackend(BaseBackend):
     def __init__(
         self,
         model: str,
-        client: HttpClient,
+        url: str,
+        headers: Mapping[str, str],
         read: Reader,
+        *,
         omit: Sequence[str] = (),
+        connection: Connection = DEFAULT_CONNECTION,
+        trust_env: bool = True,
         endpoint: str = "",
     ) -> None:
         super().__init__(model, omit)
-        self.client, self._read = client, read
-        self._endpoint = endpoint or client.endpoint
+        self.client = HttpClient(url, headers, connection, trust_env=trust_env)
+        self._read, self._endpoint = read, endpoint or self.client.endpoint
         if self.start_concurrency is not None:
-            self.start_concurrency = start_concurrency(client.proxy)
+            self.start_concurrency = start_concurrency(self.client.proxy)
 
     @property
     def identity(self) -> Row:
@@ -48,11 +58,33 @@ class ServiceBackend(BaseBackend):
         except BackendError as error:
             if error.reason == "filtered":
                 return Response("", "filtered")
-            asks_schema = request.sampling.json_schema is not None
-            raise with_hint(error, asks_schema=asks_schema) from error
+            raise with_hint(error, request) from error
         response = self._read(reply.body, request)
-        return dataclasses.replace(response, hold_s=reply.hold_s) if reply.hold_s else response
+        return dataclasses.replace(response, pause_s=reply.pause_s) if reply.pause_s else response
 
     async def release(self) -> None:
         """Close the connections."""
         await self.client.close()
+
+
+def with_hint(error: BackendError, request: Request) -> BackendError:
+    """The error, with what helps where a service refuses a parameter it was sent.
+
+    A refusal of the JSON schema that was asked for is `unsupported`, whatever it was called.
+    """
+    asks_schema = request.sampling.json_schema is not None
+    is_schema = asks_schema and _SCHEMA_WORDS.search(str(error)) is not None
+    if error.reason not in ("unsupported", *(("bad_request",) if is_schema else ())):
+        return error
+    hint = "(leave a parameter out with --set 'omit=[\"temperature\"]')"
+    if is_schema:
+        hint = (
+            "(it cannot be made to answer by a JSON schema: use --mode reasoned for a judge, "
+            "--format sections for pairs)"
+        )
+    return BackendError(
+        f"{error} {hint}",
+        retryable=error.retryable,
+        reason="unsupported",
+        may_be_paid=error.may_be_paid,
+    )

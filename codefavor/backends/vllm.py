@@ -15,6 +15,7 @@ from typing import ClassVar
 import aiohttp
 
 from codefavor.backends.base import Feature, Request, Response, endpoint_of
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError
@@ -51,7 +52,7 @@ class VLLMBackend(OpenAIBackend):
         data_parallel: int = 1,
         arguments: Sequence[str] = (),
         start_timeout_s: float = 1800.0,
-        timeout_s: float = 600.0,
+        connection: Connection = DEFAULT_CONNECTION,
         log: str | None = None,
         endpoint: str = "",
     ) -> None:
@@ -60,7 +61,7 @@ class VLLMBackend(OpenAIBackend):
             model,
             base_url=base_url or f"http://127.0.0.1:{self._port}/v1",
             api_key="",
-            timeout_s=timeout_s,
+            connection=connection,
             # A proxy does not reach the server that this process starts.
             trust_env=bool(base_url),
         )

@@ -7,18 +7,23 @@ import builtins
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from codefavor.errors import ConfigError
 from codefavor.languages.python_code import rename
 from codefavor.records import Row, content_id
-from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+from codefavor.statistics.intervals import Figures, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import judged_pairs
 
 Side = Literal["chosen", "rejected"]
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# With these inside, a function is not the only one to see the names that it assigns.
+_UNPLAIN = (
+    *_FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom,
+    ast.Match, ast.ExceptHandler,
+)  # fmt: skip
 _UNUSED = "unused_value"
 
 
@@ -32,11 +37,11 @@ class Attack:
 
     name: str
     apply: Callable[[str], str]
-    normal: Callable[[ast.Module], ast.Module]
+    normal: Callable[[ast.Module], ast.Module] = lambda tree: tree
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(Figures):
     """How a judge fares on attacked pairs against the same pairs as they were.
 
     `flip_rate`: pairs whose score changed from above to not above 1/2 or the reverse.
@@ -49,10 +54,6 @@ class Robustness:
     accuracy_after: float
     drop: Interval
     flip_rate: float
-
-    def to_row(self) -> Row:
-        """Plain JSON."""
-        return {**self.__dict__, "drop": self.drop.to_row()}
 
 
 def attack_items(items: Iterable[Row], name: str, side: Side) -> tuple[list[Row], int]:
@@ -127,10 +128,6 @@ def _form(code: str, attack: Attack) -> str:
     return ast.dump(attack.normal(ast.parse(code)))
 
 
-def _as_it_is(tree: ast.Module) -> ast.Module:
-    return tree
-
-
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Module)) or len(node.body) < 2:
@@ -163,15 +160,13 @@ def _numbered_locals(tree: ast.Module) -> ast.Module:
 
 
 def _sorted_definitions(tree: ast.Module) -> ast.Module:
-    if _is_reorderable(tree):
-        definitions = [node for node in tree.body if isinstance(node, _FUNCTIONS)]
-        rest = [node for node in tree.body if not isinstance(node, _FUNCTIONS)]
-        tree.body = [*rest, *sorted(definitions, key=ast.dump)]
+    definitions = _reorderable(tree)
+    tree.body[len(tree.body) - len(definitions) :] = sorted(definitions, key=ast.dump)
     return tree
 
 
-def _is_reorderable(tree: ast.Module) -> bool:
-    """Whether the order of the module's functions cannot matter.
+def _reorderable(tree: ast.Module) -> list[ast.stmt]:
+    """The module's functions if their order cannot matter, else none.
 
     They have different names, no decorators and no defaults (which run at definition), and
     stand together at the end, so that nothing runs between them.
@@ -187,7 +182,8 @@ def _is_reorderable(tree: ast.Module) -> bool:
         for node in definitions
     )
     names = {node.name for node in definitions}
-    return kinds == sorted(kinds) and is_plain and len(names) == len(definitions)
+    is_free = kinds == sorted(kinds) and is_plain and len(names) == len(definitions)
+    return [*definitions] if is_free else []
 
 
 def _renamable(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
@@ -198,16 +194,7 @@ def _renamable(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     it the same name may be a global.
     """
     inner = [node for statement in function.body for node in ast.walk(statement)]
-    unsafe = (
-        *_FUNCTIONS,
-        ast.Lambda,
-        ast.ClassDef,
-        ast.Global,
-        ast.Nonlocal,
-        ast.Import,
-        ast.Match,
-    )
-    if any(isinstance(node, (*unsafe, ast.ImportFrom, ast.ExceptHandler)) for node in inner):
+    if any(isinstance(node, _UNPLAIN) for node in inner):
         return []
     names = [node for node in inner if isinstance(node, ast.Name)]
     if {node.id for node in names} & {"locals", "vars", "eval", "exec", "globals", "dir"}:
@@ -252,26 +239,19 @@ def _apply_docstring(code: str) -> str:
 
 def _apply_reorder(code: str) -> str:
     tree = ast.parse(code)
-    if not _is_reorderable(tree):
-        return code
-    definitions = [node for node in tree.body if isinstance(node, _FUNCTIONS)]
-    rest = [node for node in tree.body if not isinstance(node, _FUNCTIONS)]
-    tree.body = [*rest, *reversed(definitions)]
-    return ast.unparse(tree)
-
-
-def _comment(text: str) -> Callable[[str], str]:
-    return lambda code: f"# {text}\n{code}"
+    definitions = _reorderable(tree)
+    tree.body[len(tree.body) - len(definitions) :] = reversed(definitions)
+    return ast.unparse(tree) if definitions else code
 
 
 def _comment_attack(name: str, text: str) -> Attack:
-    return Attack(name, _comment(text), _as_it_is)
+    return Attack(name, lambda code: f"# {text}\n{code}")
 
 
 ATTACKS: dict[str, Attack] = {
     attack.name: attack
     for attack in (
-        Attack("reformat", lambda code: ast.unparse(ast.parse(code)), _as_it_is),
+        Attack("reformat", lambda code: ast.unparse(ast.parse(code))),
         Attack("rename", _apply_rename, _numbered_locals),
         Attack("dead-code", _apply_dead_code, _without_dead_code),
         Attack("docstring", _apply_docstring, _without_docstrings),
@@ -284,8 +264,3 @@ ATTACKS: dict[str, Attack] = {
         ),
     )
 }
-
-
-def attack_names() -> Sequence[str]:
-    """All names, in the order of the report."""
-    return list(ATTACKS)

@@ -9,7 +9,7 @@ mean over both orders (see `metrics`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codefavor.benchmarks.comments import CommentRule, apply_comment_rule
@@ -53,9 +53,10 @@ def find_files(folders: Sequence[Path], aspects: Sequence[str] = ASPECTS) -> dic
         paths = [place / name for place in places for name in names]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
-            looked = ", ".join(str(place) for place in places) or "no folder (none was given)"
+            looked = ", ".join(str(place) for place in places)
+            found_out = f"{names[0]} is in none of {looked}" if looked else "no folder was given"
             raise DataError(
-                f"CodePrefBench is not here: {names[0]} is in none of {looked}. Clone "
+                f"CodePrefBench is not here: {found_out}. Clone "
                 f"{REPOSITORY} and set CODEFAVOR_DATA to its folder datasets/eval "
                 f"(or pass it as --data). Licence: {LICENSE}"
             )
@@ -102,11 +103,6 @@ def _item(task: Row, aspect: str, rule: CommentRule, where: str) -> Row:
         "is_stripped": is_stripped,
         "defect": KNOWN_DEFECTS.get((aspect, task_id), ""),
     }
-
-
-def without_defects(rows: Iterable[Row]) -> list[Row]:
-    """The rows (items, or what the judge made of them) whose label is not known to be wrong."""
-    return [row for row in rows if not row.get("defect")]
 
 
 def averages(metrics: PairMetrics) -> Row:

@@ -5,8 +5,8 @@ Source and licence of each: `BENCHMARKS`; for evaluation only, never for trainin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,12 @@ class Source:
     """One benchmark: where its files lie, what they may be used for, and how a row is read."""
 
     locations: tuple[Location, ...]
-    license: str
     read: Reader
+
+    @property
+    def license(self) -> str:
+        """What its pairs may be used for."""
+        return self.locations[0].license
 
 
 def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = None) -> list[Row]:
@@ -46,7 +50,9 @@ def load_items(name: str, *, data: Path | None = None, data_dir: Path | None = N
     in `data_dir`, else on the Hub. Raises DataError for a row that cannot be read, and where
     no pair of code is found.
     """
-    source = get_source(name)
+    if name not in BENCHMARKS:
+        raise ConfigError(f"unknown benchmark {name!r}; known: {', '.join(sorted(BENCHMARKS))}")
+    source = BENCHMARKS[name]
     rows = _rows(source, data, data_dir)
     items: dict[str, Row] = {}
     for where, row in rows:
@@ -70,7 +76,7 @@ def load_tests(
     name: str, *, data: Path | None = None, data_dir: Path | None = None
 ) -> dict[str, Problem]:
     """The problem of each pair whose row holds tests (HumanEvalPack's do), by the pair's id."""
-    source = get_source(name)
+    source = BENCHMARKS[name]
     return {
         preference.id: Problem(
             id=preference.id,
@@ -93,17 +99,11 @@ def _rows(source: Source, data: Path | None, data_dir: Path | None) -> list[tupl
     return [row for place in source.locations for row in locate_rows(place, data_dir)]
 
 
-def get_source(name: str) -> Source:
-    """The benchmark of this name; raises ConfigError that lists the known ones."""
-    if name not in BENCHMARKS:
-        raise ConfigError(f"unknown benchmark {name!r}; known: {', '.join(sorted(BENCHMARKS))}")
-    return BENCHMARKS[name]
-
-
-def _field(row: Row, where: str, *names: str) -> Any:
+def _field(row: Row, where: str, *names: str) -> str:
+    """The first of these fields that is not empty; raises DataError where all are."""
     for name in names:
         if row.get(name) not in (None, ""):
-            return row[name]
+            return str(row[name])
     raise DataError(
         f"{where}: expected the field {' or '.join(repr(name) for name in names)}; "
         f"found {', '.join(sorted(row)) or 'none'}"
@@ -143,40 +143,39 @@ def _codes(chosen: str, rejected: str, language: str) -> tuple[str, str]:
     return codes if all(code.strip() for code in codes) else (chosen, rejected)
 
 
+_LANGUAGES = {"cpp": "c++", "js": "javascript"}
+
+
 def _humanevalpack(row: Row, where: str) -> Iterator[Preference]:
-    task = str(_field(row, where, "task_id"))
-    language = {"cpp": "c++", "js": "javascript"}.get(task.split("/", maxsplit=1)[0].lower(), "")
-    language = language or task.split("/", maxsplit=1)[0].lower()
+    task = _field(row, where, "task_id")
+    short = task.split("/", maxsplit=1)[0].lower()
+    language = _LANGUAGES.get(short, short)
     head = str(row.get("declaration") or _field(row, where, "prompt"))
-    chosen = head + str(_field(row, where, "canonical_solution"))
-    rejected = head + str(_field(row, where, "buggy_solution"))
-    instruction = str(_field(row, where, "instruction", "prompt"))
-    level = language
+    chosen, rejected = (
+        head + _field(row, where, name) for name in ("canonical_solution", "buggy_solution")
+    )
+    instruction = _field(row, where, "instruction", "prompt")
     yield from _pair(
-        "humanevalpack", task, instruction, chosen, rejected, level=level, language=language
+        "humanevalpack", task, instruction, chosen, rejected, level=language, language=language
     )
 
 
 def _rewardbench(row: Row, where: str) -> Iterator[Preference]:
-    subset = str(_field(row, where, "subset"))
-    if not subset.startswith("hep-"):
-        return
-    language = {"js": "javascript", "cpp": "c++"}.get(subset[4:], subset[4:])
-    yield from _pair(
-        "rewardbench",
-        str(row.get("id", "")),
-        str(_field(row, where, "prompt")),
-        str(_field(row, where, "chosen")),
-        str(_field(row, where, "rejected")),
-        level=subset,
-        language=language,
-    )
+    subset = _field(row, where, "subset")
+    if subset.startswith("hep-"):
+        yield from _pair(
+            "rewardbench",
+            str(row.get("id", "")),
+            *(_field(row, where, name) for name in ("prompt", "chosen", "rejected")),
+            level=subset,
+            language=_LANGUAGES.get(subset[4:], subset[4:]),
+        )
 
 
 def _rewardbench2(row: Row, where: str) -> Iterator[Preference]:
     """It has no code domain: pairs whose two answers both hold a fenced program are taken."""
     chosen_answers, rejected_answers = _list(row, where, "chosen"), _list(row, where, "rejected")
-    prompt = str(_field(row, where, "prompt"))
+    prompt = _field(row, where, "prompt")
     for chosen in chosen_answers:
         for rejected in rejected_answers:
             if "```" in chosen and "```" in rejected:
@@ -187,7 +186,7 @@ def _rewardbench2(row: Row, where: str) -> Iterator[Preference]:
 
 def _rm_bench(row: Row, where: str) -> Iterator[Preference]:
     """Three styles of each answer: easy where the chosen one is the more elaborate, and so on."""
-    if str(_field(row, where, "domain")).lower() != "code":
+    if _field(row, where, "domain").lower() != "code":
         return
     chosen, rejected = _list(row, where, "chosen"), _list(row, where, "rejected")
     for i in range(len(_RM_BENCH_STYLES)):
@@ -196,7 +195,7 @@ def _rm_bench(row: Row, where: str) -> Iterator[Preference]:
             yield from _pair(
                 "rm-bench",
                 f"{row.get('id', '')}:{i}:{j}",
-                str(_field(row, where, "prompt")),
+                _field(row, where, "prompt"),
                 chosen[i],
                 rejected[j],
                 level=level,
@@ -204,29 +203,27 @@ def _rm_bench(row: Row, where: str) -> Iterator[Preference]:
 
 
 def _judgebench(row: Row, where: str) -> Iterator[Preference]:
-    if not str(_field(row, where, "source")).startswith("livecodebench"):
+    if not _field(row, where, "source").startswith("livecodebench"):
         return
     label = _field(row, where, "label")
-    answers = (str(_field(row, where, "response_A")), str(_field(row, where, "response_B")))
+    answers = (_field(row, where, "response_A"), _field(row, where, "response_B"))
     if label not in ("A>B", "B>A"):
         raise DataError(f"{where}: 'label' must be 'A>B' or 'B>A', found {label!r}")
     chosen, rejected = answers if label == "A>B" else answers[::-1]
     codes = _codes(chosen, rejected, "python")
-    question, level = str(_field(row, where, "question")), str(row.get("response_model", ""))
+    question, level = _field(row, where, "question"), str(row.get("response_model", ""))
     yield from _pair("judgebench", str(row.get("pair_id", "")), question, *codes, level=level)
 
 
 def _themis(row: Row, where: str) -> Iterator[Preference]:
-    aspect = str(_field(row, where, "aspect"))
+    aspect = _field(row, where, "aspect")
     if aspect not in _THEMIS_CRITERIA:
         known = ", ".join(_THEMIS_CRITERIA)
         raise DataError(f"{where}: unknown 'aspect' {aspect!r}; known: {known}")
     yield from _pair(
         "themis-coderewardbench",
         str(row.get("id", "")),
-        str(_field(row, where, "prompt")),
-        str(_field(row, where, "chosen")),
-        str(_field(row, where, "rejected")),
+        *(_field(row, where, name) for name in ("prompt", "chosen", "rejected")),
         level=aspect,
         language=str(row.get("language", "python")).lower(),
         criteria=_THEMIS_CRITERIA[aspect],
@@ -234,10 +231,8 @@ def _themis(row: Row, where: str) -> Iterator[Preference]:
 
 
 def _codejudgebench(row: Row, where: str) -> Iterator[Preference]:
-    codes = _codes(
-        str(_field(row, where, "pos_response")), str(_field(row, where, "neg_response")), "python"
-    )
-    question = str(_field(row, where, "question_content", "question", "instruction", "prompt"))
+    codes = _codes(_field(row, where, "pos_response"), _field(row, where, "neg_response"), "python")
+    question = _field(row, where, "question_content", "question", "instruction", "prompt")
     level = str(row.get("task") or row.get("difficulty") or "")
     yield from _pair(
         "codejudgebench", str(row.get("question_id", "")), question, *codes, level=level
@@ -245,97 +240,65 @@ def _codejudgebench(row: Row, where: str) -> Iterator[Preference]:
 
 
 def _list(row: Row, where: str, name: str) -> list[str]:
-    values = _field(row, where, name)
+    values = row.get(name)
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
         raise DataError(f"{where}: {name!r} must be a list of texts, found {type(values).__name__}")
     return list(values)
 
 
-def _at(name: str, hub: str, license_: str, *, file: str, **options: Any) -> Location:
-    return Location(name=name, file=file, hub=hub, license=license_, **options)
+def _at(name: str, hub: str, license_: str, file: str, **options: Any) -> tuple[Location, ...]:
+    return (Location(name=name, file=file, hub=hub, license=license_, **options),)
 
 
-def _source(read: Reader, location: Location, *more: Location) -> Source:
-    return Source((location, *more), location.license, read)
-
-
-_HEP = _at(
-    "HumanEvalPack",
-    "bigcode/humanevalpack",
-    "MIT",
-    file="humanevalpack/humanevalpack_python.jsonl",
-    config="python",
-)
-_CJB = _at(
-    "CodeJudgeBench",
-    "mattymchen/codejudgebench",
-    "Apache-2.0",
-    file="codejudgebench/codegen.jsonl",
-    config="codegen",
-    splits=("claude_3.7_sonnet",),
-)
-
-
-def _hep(language: str) -> Location:
+def _humanevalpack_source(language: str) -> Source:
     file = f"humanevalpack/humanevalpack_{language}.jsonl"
-    return replace(_HEP, file=file, config=language)
+    place = _at("HumanEvalPack", "bigcode/humanevalpack", "MIT", file, config=language)
+    return Source(place, _humanevalpack)
 
 
 BENCHMARKS: dict[str, Source] = {
-    "humanevalpack": _source(_humanevalpack, _HEP),
+    "humanevalpack": _humanevalpack_source("python"),
     **{
-        f"humanevalpack-{language}": _source(_humanevalpack, _hep(language))
+        f"humanevalpack-{language}": _humanevalpack_source(language)
         for language in ("js", "java", "go", "cpp", "rust")
     },
-    "rewardbench": _source(
-        _rewardbench,
+    "rewardbench": Source(
         _at(
-            "RewardBench",
-            "allenai/reward-bench",
-            "ODC-BY",
-            file="rewardbench/filtered.jsonl",
+            "RewardBench", "allenai/reward-bench", "ODC-BY", "rewardbench/filtered.jsonl",
             splits=("filtered",),
         ),
+        _rewardbench,
     ),
-    "rewardbench2": _source(
+    "rewardbench2": Source(
+        _at("RewardBench 2", "allenai/reward-bench-2", "ODC-BY", "rewardbench2/test.jsonl"),
         _rewardbench2,
-        _at("RewardBench 2", "allenai/reward-bench-2", "ODC-BY", file="rewardbench2/test.jsonl"),
     ),
-    "rm-bench": _source(
-        _rm_bench,
+    "rm-bench": Source(
         _at(
-            "RM-Bench",
-            "THU-KEG/RM-Bench",
-            "ODC-BY",
-            file="rm-bench/total_dataset.json",
+            "RM-Bench", "THU-KEG/RM-Bench", "ODC-BY", "rm-bench/total_dataset.json",
             splits=("train",),
         ),
+        _rm_bench,
     ),
-    "judgebench": _source(
-        _judgebench,
+    "judgebench": Source(
         _at(
-            "JudgeBench",
-            "ScalerLab/JudgeBench",
-            "MIT",
-            file="judgebench/judgebench.jsonl",
+            "JudgeBench", "ScalerLab/JudgeBench", "MIT", "judgebench/judgebench.jsonl",
             splits=("gpt", "claude"),
         ),
+        _judgebench,
     ),
-    "themis-coderewardbench": _source(
-        _themis,
+    "themis-coderewardbench": Source(
         _at(
-            "Themis-CodeRewardBench",
-            "project-themis/Themis-CodeRewardBench",
-            "Apache-2.0",
-            file="themis-coderewardbench/full.jsonl",
-            config="Full",
-            splits=("Full",),
+            "Themis-CodeRewardBench", "project-themis/Themis-CodeRewardBench", "Apache-2.0",
+            "themis-coderewardbench/full.jsonl", config="Full", splits=("Full",),
         ),
+        _themis,
     ),
-    "codejudgebench": _source(_codejudgebench, _CJB),
-}
-
-
-def benchmark_names() -> Sequence[str]:
-    """All names, sorted."""
-    return sorted(BENCHMARKS)
+    "codejudgebench": Source(
+        _at(
+            "CodeJudgeBench", "mattymchen/codejudgebench", "Apache-2.0",
+            "codejudgebench/codegen.jsonl", config="codegen", splits=("claude_3.7_sonnet",),
+        ),
+        _codejudgebench,
+    ),
+}  # fmt: skip

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import Cache, default_cache
-from codefavor.engine import AnswerStore
-from codefavor.engine.answers import spec_of
+from codefavor.cli.engine_options import Cache
+from codefavor.engine import ResponseCache
+from codefavor.engine.cache import spec_of
 from codefavor.errors import ConfigError, DataError
+from codefavor.settings import default_cache
 
 app = typer.Typer(no_args_is_help=True, help="Cached responses: list them, remove them.")
 _DAY_S = 86_400.0
@@ -27,11 +29,8 @@ def _main() -> None:
 def list_servers(cache: Cache = None) -> None:
     """The servers whose responses are cached, with how many, their size and their age."""
     path = _existing(cache)
-    store = AnswerStore(path)
-    try:
+    with closing(ResponseCache(path)) as store:
         servers = store.servers()
-    finally:
-        store.close()
     typer.echo(f"{path}: {len(servers)} servers, {path.stat().st_size / 1e6:.1f} MB")
     for one in servers:
         details = {key: one.identity[key] for key in one.identity if key not in _NAMED}
@@ -62,11 +61,8 @@ def prune(
     path = _existing(cache)
     before_s = None if older_than_days is None else time.time() - older_than_days * _DAY_S
     size = path.stat().st_size
-    store = AnswerStore(path)
-    try:
+    with closing(ResponseCache(path)) as store:
         n = store.prune(words=server, before_s=before_s)
-    finally:
-        store.close()
     typer.echo(
         f"{path}: {n} responses removed; {size / 1e6:.1f} -> {path.stat().st_size / 1e6:.1f} MB"
     )

@@ -12,7 +12,6 @@ import typer
 
 from codefavor import __version__
 from codefavor.audits.benchmark_rows import without_benchmark
-from codefavor.cli.engine_options import data_folder
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
 from codefavor.pairs.published_rows import (
@@ -33,6 +32,7 @@ from codefavor.records import (
     write_rows,
     write_text,
 )
+from codefavor.settings import data_folder
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
 from codefavor.training.formats import (
     FORMATS,

@@ -1,6 +1,6 @@
 """`codefavor demo`: from problems to a trained, measured judge and a report, in one command.
 
-It runs the commands of `stages_of` one after the other, as a user would type them.
+It runs the commands of `demo.jinja` one after the other, as a user would type them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from jinja2 import StrictUndefined, Template
 
 from codefavor.benchmarks.codeprefbench import find_files
-from codefavor.cli.engine_options import data_folder
 from codefavor.errors import CodefavorError, ConfigError, DataError
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Row, content_id, file_sha256, write_rows, write_text
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 from codefavor.training.recipes import find_recipes, load_yaml
 
@@ -70,70 +72,10 @@ SMOKE: dict[str, Any] = {
     "n_train": 8, "n_prompted": 2, "n_bench": 4, "training": {"save_steps": 1},
 }  # fmt: skip
 
-# What is done before anything is judged: a name, the command, and a file that shows it was done.
-# The words in braces are the settings', the run's folder `out`, and what the recipe says.
-MAKING = (
-    ("model", "recipes prepare {recipe}", "{model}/config.json"),
-    (
-        "drafts",
-        "synthesise drafts --backend embedded:{models} --problems {out}/short.jsonl --n {n_drafts} "
-        "--max-tokens {draft_tokens} --seed {seed} --concurrency 8 --no-cache "
-        "--out {out}/drafts.jsonl",
-        "{out}/drafts.jsonl",
-    ),
-    (
-        "draft runs",
-        "score {out}/drafts.jsonl --problems {out}/problems.jsonl --cpu-s 1 "
-        "--sandbox-level {sandbox_level} --out {out}/drafts.scored.jsonl",
-        "{out}/drafts.scored.jsonl",
-    ),
-    (
-        "pairs",
-        "pair mutants --problems {out}/problems.jsonl --candidates {candidates} "
-        "--scored {out}/drafts.scored.jsonl --seed {seed} --sandbox-level {sandbox_level} "
-        "--out {out}/pairs",
-        "{out}/pairs/train.jsonl",
-    ),
-    (
-        "leak check",
-        "pair check {out}/pairs/train.jsonl {out}/pairs/{split}.jsonl --out {out}/leaks.json",
-        "{out}/leaks.json",
-    ),
-    (
-        "benchmark check",
-        "pair decontaminate {out}/pairs/train.jsonl --report {out}/benchmarks.json",
-        "{out}/benchmarks.json",
-    ),
-    (
-        "convert",
-        "convert {out}/pairs/train.jsonl --format {form} --sample {n_train} --seed {train_seed} "
-        "--out {out}/data/train.jsonl",
-        "{out}/data/train.jsonl",
-    ),
-    (
-        "train",
-        "train {recipe} --data {out}/data/train.jsonl --set output_dir={out}/train "
-        "--set seed={axolotl_seed}",
-        "{out}/train/run.json",
-    ),
-)
 # The exit code of a command that Ctrl-C ended, as shells count.
 INTERRUPTED = 130
 # How it is judged and checked may change in one folder: what was made stays true.
 FREE = {"split", "n_bench", "benchmarks"}
-# The judges on the held-out pairs; those of BENCH also on CodePrefBench.
-JUDGES = {
-    "random": "--model random",
-    "shorter": "--model shorter",
-    "longer": "--model longer",
-    "untrained": "--model likelihood:{model}",
-    # The stored log-probabilities of the one before, read in another way: nothing is asked.
-    "untrained-sum": "--model likelihood:{model} --reduction sum --rescore "
-    "--stored {out}/judged/{split}/pairs.untrained.json",
-    "prompted": "--model pairwise:{model} --sample {n_prompted}",
-    "trained": "--model {judge}:{model} --adapter {out}/train",
-}
-BENCH = ("shorter", "longer", "untrained", "trained")
 
 
 @dataclass(frozen=True)
@@ -146,37 +88,26 @@ class Stage:
 
 
 def stages_of(one: Settings, out: Path) -> list[Stage]:
-    """The demo, command by command."""
+    """The demo, command by command, as `demo.jinja` has it."""
     config = load_yaml(one.recipe)
     model, form = Path(str(config["base_model"])), format_of(config)
-    names = {
+    settings = {
         **dataclasses.asdict(one), "out": out, "model": model, "models": model.parent,
-        "form": form, "judge": JUDGE_OF[form], "axolotl_seed": 42 + one.train_seed,
+        "form": form, "judge": JUDGE_OF[form], "has_adapter": bool(config.get("adapter")),
     }  # fmt: skip
-
-    def stage(name: str, command: str, made: str) -> Stage:
-        words = [word.format_map(names) for word in command.split()]
-        return Stage(name, words, Path(made.format_map(names)))
-
-    stages = {each[0]: stage(*each) for each in MAKING}
-    stages["train"].words.extend(f"--set={key}={value}" for key, value in one.training.items())
-    stages["benchmark check"].words.extend(f"--against={name}" for name in one.benchmarks)
-    if not one.benchmarks:
-        del stages["benchmark check"]
-    judges = dict(JUDGES)
-    if not config.get("adapter"):
-        judges["trained"] = "--model {judge}:{out}/train"
-    for folder, benchmark, judged in (
-        (one.split, "pairs --data {out}/pairs/{split}.jsonl", tuple(judges)),
-        ("bench", "codeprefbench --sample {n_bench}", BENCH if one.n_bench else ()),
-    ):
-        for name in judged:
-            command = f"evaluate {benchmark} {judges[name]} --name {name} --seed {{seed}}"
-            where = f"{{out}}/judged/{folder}"
-            made = f"{where}/{benchmark.split()[0]}.{name}.json"
-            title = f"judge {folder} {name}"
-            stages[title] = stage(title, f"{command} --out {where}", made)
-    return list(stages.values())
+    # A path may hold spaces.
+    quoted = {
+        name: shlex.quote(str(value)) if isinstance(value, Path) else value
+        for name, value in settings.items()
+    }
+    text = (files("codefavor.cli") / "demo.jinja").read_text(encoding="utf-8")
+    lines = Template(text, undefined=StrictUndefined, trim_blocks=True).render(quoted).splitlines()
+    stages = []
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            name, command, made = line.split(" | ")
+            stages.append(Stage(name, shlex.split(command), Path(*shlex.split(made))))
+    return stages
 
 
 def format_of(config: Row) -> str:

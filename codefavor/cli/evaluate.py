@@ -5,24 +5,20 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast, get_args
 
 import typer
+from click import Choice
+from typer import Option
 
-from codefavor.benchmarks.attacks import Side, attack_names
+from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
-from codefavor.cli.engine_options import (
-    AskingFlags,
-    data_folder,
-    fail_without_results,
-    forget_run,
-    summary,
-)
-from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice, refuse
+from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
 from codefavor.evaluation.result_text import result_text
@@ -35,75 +31,13 @@ from codefavor.evaluation.suite import (
     rescore_task,
     result_path,
     run_task,
-    with_attacks,
 )
 from codefavor.judges.spec import JudgeSpec
 from codefavor.result_file import rows_path
+from codefavor.settings import data_folder
 from codefavor.text import comma_list
 
 app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
-
-_SIDES = (*get_args(Side), "both")
-
-Data = Annotated[Path | None, typer.Option(help="File of pairs; for codeprefbench a folder.")]
-GroupBy = Annotated[
-    str,
-    typer.Option(
-        help="Fields to report apart, with commas; of pairs also those of their rows and meta."
-    ),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only so many pairs, drawn by the seed.")]
-Attack = Annotated[
-    str,
-    typer.Option(help=f"Change one side: {', '.join(attack_names())}; with commas, or all."),
-]
-AttackSide = Annotated[
-    str, typer.Option(click_type=choice(_SIDES), help="The side that is attacked.")
-]
-Seed = Annotated[int, typer.Option(help="Of samples, resampling and judges that draw.")]
-ProtocolFlag = Annotated[
-    str,
-    typer.Option(
-        click_type=choice(get_args(Protocol)),
-        help="both-orders, or paper: one order, its comment removal.",
-    ),
-]
-OrdersFlag = Annotated[
-    str | None,
-    typer.Option(click_type=choice(get_args(Orders)), help="Left out: by the protocol."),
-]
-Criteria = Annotated[
-    str,
-    typer.Option(help="Criteria instead of the pairs' own, in words; none leaves them out."),
-]
-StyleControl = Annotated[
-    bool, typer.Option("--style-control", help="Also control for an n-gram classifier.")
-]
-Aspects = Annotated[
-    str, typer.Option(help=f"Of {', '.join(ASPECTS)}, with commas.", rich_help_panel="Benchmark")
-]
-Comments = Annotated[
-    str | None,
-    typer.Option(
-        click_type=choice(get_args(CommentRule)),
-        help="Of the verifiable aspects' programs. Left out: by the protocol.",
-    ),
-]
-Out = Annotated[
-    Path, typer.Option("--out", "--evalroot", help="Folder of the result and its journal.")
-]
-Rescore = Annotated[
-    bool, typer.Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
-]
-Stored = Annotated[
-    Path | None,
-    typer.Option(help="With --rescore: the result whose rows are read, for another --reduction."),
-]
-DontWrite = Annotated[bool, typer.Option("--dont-write", help="Keep no files.")]
-
-_ALL_ASPECTS = ",".join(ASPECTS)
-_RESULTS = Path("results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +46,22 @@ class BenchmarkFlags:
 
     PANEL: ClassVar[str] = "Benchmark"
 
-    data: Data = None
-    limit: Limit = None
-    sample: Sample = None
-    seed: Seed = 0
-    group_by: GroupBy = ""
-    attack: Attack = ""
-    attack_side: AttackSide = "rejected"
+    data: Annotated[Path | None, Option(help="File of pairs; for codeprefbench a folder.")] = None
+    limit: Annotated[int | None, Option(min=1, help="Only the first so many pairs.")] = None
+    sample: Annotated[int | None, Option(min=1, help="Only so many pairs, drawn by the seed.")] = (
+        None
+    )
+    seed: Annotated[int, Option(help="Of samples, resampling and judges that draw.")] = 0
+    group_by: Annotated[
+        str,
+        Option(help="Fields to report apart, with commas; of pairs also those of rows and meta."),
+    ] = ""
+    attack: Annotated[
+        str, Option(help=f"Change one side: {', '.join(ATTACKS)}; with commas, or all.")
+    ] = ""
+    attack_side: Annotated[
+        str, Option(click_type=Choice([*get_args(Side), "both"]), help="The side that is attacked.")
+    ] = "rejected"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,18 +70,38 @@ class ProtocolFlags:
 
     PANEL: ClassVar[str] = "Protocol"
 
-    protocol: ProtocolFlag = "both-orders"
-    orders: OrdersFlag = None
-    criteria: Criteria = ""
-    style_control: StyleControl = False
+    protocol: Annotated[
+        str,
+        Option(
+            click_type=Choice(get_args(Protocol)),
+            help="both-orders, or paper: one order, its comment removal.",
+        ),
+    ] = "both-orders"
+    orders: Annotated[
+        str | None, Option(click_type=Choice(get_args(Orders)), help="Left out: by the protocol.")
+    ] = None
+    criteria: Annotated[
+        str, Option(help="Criteria instead of the pairs' own, in words; none leaves them out.")
+    ] = ""
+    style_control: Annotated[
+        bool, Option("--style-control", help="Also control for an n-gram classifier.")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodePrefBenchFlags(ProtocolFlags):
     """What only CodePrefBench has."""
 
-    aspects: Aspects = _ALL_ASPECTS
-    comments: Comments = None
+    aspects: Annotated[
+        str, Option(help=f"Of {', '.join(ASPECTS)}, with commas.", rich_help_panel="Benchmark")
+    ] = ",".join(ASPECTS)
+    comments: Annotated[
+        str | None,
+        Option(
+            click_type=Choice(get_args(CommentRule)),
+            help="Of the verifiable aspects' programs. Left out: by the protocol.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +110,17 @@ class ResultFlags:
 
     PANEL: ClassVar[str] = "Output"
 
-    out: Out = _RESULTS
-    rescore: Rescore = False
-    stored: Stored = None
-    dont_write: DontWrite = False
+    out: Annotated[
+        Path, Option("--out", "--evalroot", help="Folder of the result and its journal.")
+    ] = Path("results")
+    rescore: Annotated[
+        bool, Option("--rescore", "--reeval", help="Read stored replies again, ask nobody.")
+    ] = False
+    stored: Annotated[
+        Path | None,
+        Option(help="With --rescore: the result whose rows are read, for another --reduction."),
+    ] = None
+    dont_write: Annotated[bool, Option("--dont-write", help="Keep no files.")] = False
 
 
 def _tasks(name: str, bench: BenchmarkFlags, protocol: ProtocolFlags) -> list[Task]:
@@ -172,21 +142,15 @@ def _tasks(name: str, bench: BenchmarkFlags, protocol: ProtocolFlags) -> list[Ta
         has_style_control=protocol.style_control,
         **own,
     )
-    attacks = tuple(attack_names()) if bench.attack == "all" else comma_list(bench.attack)
+    attacks = tuple(ATTACKS) if bench.attack == "all" else comma_list(bench.attack)
     sides = get_args(Side) if bench.attack_side == "both" else (bench.attack_side,)
-    return with_attacks(task, attacks, sides)
-
-
-def codeprefbench(
-    ctx: typer.Context,
-    judge: JudgeFlags,
-    bench: BenchmarkFlags,
-    protocol: CodePrefBenchFlags,
-    asking: AskingFlags,
-    result: ResultFlags,
-) -> None:
-    """Judge every pair of CodePrefBench (by default in both orders) and write what came out."""
-    _evaluate(ctx, judge, bench, protocol, asking, result)
+    # The plain run comes first: what an attack changes is measured against it.
+    attacked = [
+        replace(task, attack=attack, attack_side=cast("Side", side))
+        for side in sides
+        for attack in attacks
+    ]
+    return [task, *attacked]
 
 
 def pairs(
@@ -198,17 +162,6 @@ def pairs(
     result: ResultFlags,
 ) -> None:
     """Judge every pair (by default in both orders) and write what came out."""
-    _evaluate(ctx, judge, bench, protocol, asking, result)
-
-
-def _evaluate(
-    ctx: typer.Context,
-    judge: JudgeFlags,
-    bench: BenchmarkFlags,
-    protocol: ProtocolFlags,
-    asking: AskingFlags,
-    result: ResultFlags,
-) -> None:
     spec = judge.spec(bench.seed)
     judge.check(ctx, spec)
     if not bench.attack:
@@ -254,8 +207,8 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
             if backend is None:
                 return Context()
             context = asking.make_context(backend, path, task.seed)
-            if context.answers is not None:
-                stack.callback(context.answers.close)
+            if context.cache is not None:
+                stack.callback(context.cache.close)
             return context
 
         result, counts = run_task(
@@ -281,6 +234,7 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
 _AS_BEFORE = {"token_normalize_func": lambda name: name.replace("_", "-")}
 
 for _name in NAMES:
+    _own = {"protocol": CodePrefBenchFlags} if _name == "codeprefbench" else {}
     app.command(
         _name, cls=JudgeCommand, help=f"Judge the pairs of {_name}.", context_settings=_AS_BEFORE
-    )(expanded(codeprefbench if _name == "codeprefbench" else pairs))
+    )(expanded(pairs, **_own))

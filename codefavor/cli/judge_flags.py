@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
 import click
-import typer
+from typer import Option
 from typer.core import TyperCommand
 
 from codefavor.cli.engine_options import AskingFlags
@@ -20,23 +20,19 @@ from codefavor.text import comma_list
 
 # Of the flags that say how to ask, those that any judge's run heeds.
 _FOR_ANY_JUDGE = frozenset({"concurrency", "fresh", "retry_errors", "max_error_rate"})
-
-
-def _kinds_by_help() -> dict[str, list[JudgeKind]]:
-    found: dict[str, list[JudgeKind]] = {}
-    for name in JUDGES:
-        kind = judge_kind(name)
-        found.setdefault(kind.help, []).append(kind)
-    return found
+_ASKING = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
 
 
 def describe_kinds() -> str:
     """Every kind of judge as it is written, those of the same help together."""
+    by_help: dict[str, list[JudgeKind]] = {}
+    for name in JUDGES:
+        kind = judge_kind(name)
+        by_help.setdefault(kind.help, []).append(kind)
     parts = []
-    for kinds in _kinds_by_help().values():
+    for kinds in by_help.values():
         names = ", ".join(kind.name for kind in kinds)
-        argument = kinds[0].argument
-        parts.append(f"{names}:{argument}" if argument else names)
+        parts.append(f"{names}:{kinds[0].argument}" if kinds[0].argument else names)
     return "; ".join(parts)
 
 
@@ -46,32 +42,26 @@ def complete_model(incomplete: str) -> list[tuple[str, str]]:
     return [(f"{kind.name}:" if kind.argument else kind.name, kind.help) for kind in kinds]
 
 
-ModelFlag = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="KIND:NAME",
-        autocompletion=complete_model,
-        help=f"The judge: {describe_kinds()}. With --help behind it, its options are shown. "
-        "(The original's --model-type, --model-id and --model-url are understood.)",
-    ),
-]
-ModelType = Annotated[str, typer.Option("--model-type", hidden=True)]
-ModelId = Annotated[str, typer.Option("--model-id", hidden=True)]
-Name = Annotated[str, typer.Option(help="What the judge is called in results.")]
-
-
 @dataclass(frozen=True, kw_only=True)
 class JudgeFlags:
     """Which judge, and the options that its kind has; `expanded` makes flags of all of them."""
 
     PANEL: ClassVar[str] = "Judge"
 
-    model: ModelFlag = ""
-    model_type: ModelType = ""
-    model_id: ModelId = ""
-    name: Name = ""
+    model: Annotated[
+        str,
+        Option(
+            "--model",
+            "-m",
+            metavar="KIND:NAME",
+            autocompletion=complete_model,
+            help=f"The judge: {describe_kinds()}. With --help behind it, its options are shown. "
+            "(The original's --model-type, --model-id and --model-url are understood.)",
+        ),
+    ] = ""
+    model_type: Annotated[str, Option("--model-type", hidden=True)] = ""
+    model_id: Annotated[str, Option("--model-id", hidden=True)] = ""
+    name: Annotated[str, Option(help="What the judge is called in results.")] = ""
     options: Mapping[str, object] = field(default_factory=dict)
 
     @staticmethod
@@ -98,8 +88,7 @@ class JudgeFlags:
         """Raise ConfigError for flags about requests where nobody is asked."""
         if any(one.about.is_chat for one in [spec, *spec.members()]):
             return
-        asking = {one.name for one in fields(AskingFlags)} - _FOR_ANY_JUDGE
-        refuse(ctx, asking, f"is for chat models, and {spec} asks none")
+        refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
 
 
 def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
@@ -116,7 +105,8 @@ _COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 def from_original(model_type: str, model_id: str) -> str:
     """KIND:NAME of the original's --model-type and --model-id."""
     if not model_type:
-        raise ConfigError(f"which judge? --model KIND:NAME, where KIND is one of {_known()}")
+        known = ", ".join(sorted(JUDGES))
+        raise ConfigError(f"which judge? --model KIND:NAME, where KIND is one of {known}")
     kind = RENAMED.get(model_type, model_type)
     if kind in ("length-bias", "length_bias"):
         if model_id not in ("shorter", "longer"):
@@ -130,26 +120,17 @@ def from_original(model_type: str, model_id: str) -> str:
     return f"{kind}:{model_id}" if model_id else kind
 
 
-def _known() -> str:
-    return ", ".join(sorted(JUDGES))
-
-
 def _annotation(option: JudgeOption) -> Any:
     """The flag of an option, typed and in its panel."""
-    flag = typer.Option(
+    flag = Option(
         option.flag,
         *option.spec.also,
         help=option.spec.help,
         show_default=_default_of(option),
         rich_help_panel="Sandbox" if option.goes_to == "sandbox" else JudgeFlags.PANEL,
-        click_type=choice(option.choices) if option.choices else None,
+        click_type=click.Choice(option.choices) if option.choices else None,
     )
     return Annotated[option.plain_type | None, flag]
-
-
-def choice(known: tuple[str, ...]) -> click.Choice[str]:
-    """The type of a flag that has only these values."""
-    return click.Choice(known)
 
 
 def _default_of(option: JudgeOption) -> str | bool:
@@ -200,7 +181,6 @@ def _for_judge(param: click.Parameter, spec: JudgeSpec | None) -> click.Paramete
 
 
 _WORDS = "codefavor.words"
-_ASKING = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
 
 
 def _spec_in(words: list[str]) -> JudgeSpec | None:

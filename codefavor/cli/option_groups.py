@@ -8,19 +8,20 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from typer.models import OptionInfo
-
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_MISSING = dataclasses.MISSING
 
 
-def expanded(function: Callable[..., None]) -> Callable[..., None]:
+def expanded(function: Callable[..., None], **kinds: Any) -> Callable[..., None]:
     """A command whose parameters of a dataclass type have become that dataclass's fields.
+
+    `kinds` replaces the type of a parameter, say by a dataclass with more fields.
 
     Commands that share options so name them once, in the dataclass, and get them as one value.
     A dataclass may have a `PANEL`, under which help shows its options, and `more_options()`:
     parameters that are known only at run time, whose values it gets as its field `options`.
     """
-    hints = get_type_hints(function, include_extras=True)
+    hints = get_type_hints(function, include_extras=True) | kinds
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
@@ -47,39 +48,29 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _field_names(kind: Any) -> list[str]:
-    names = [field.name for field in dataclasses.fields(kind)]
-    return [name for name in names if name != "options" or not hasattr(kind, "more_options")]
+    """Those of its options, first what must be given, whichever dataclass of a family has it."""
+    fields = sorted(dataclasses.fields(kind), key=lambda one: one.default is not _MISSING)
+    return [
+        one.name for one in fields if one.name != "options" or not hasattr(kind, "more_options")
+    ]
 
 
 def _parameters_of(kind: Any) -> list[inspect.Parameter]:
     hints = get_type_hints(kind, include_extras=True)
-    panel = getattr(kind, "PANEL", None)
     found = []
-    names = set(_field_names(kind))
-    # What must be given first, whichever dataclass of a family it stands in.
-    for field in sorted(dataclasses.fields(kind), key=_has_default):
-        if field.name in names:
-            default = field.default if _has_default(field) else inspect.Parameter.empty
-            annotation = _in_panel(hints[field.name], panel)
-            found.append(
-                inspect.Parameter(field.name, _KEYWORD, default=default, annotation=annotation)
-            )
+    for name in _field_names(kind):
+        # A field's default is the attribute of its class.
+        default = getattr(kind, name, inspect.Parameter.empty)
+        annotation = _in_panel(hints[name], getattr(kind, "PANEL", None))
+        found.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=annotation))
     return [*found, *(kind.more_options() if hasattr(kind, "more_options") else ())]
-
-
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is not dataclasses.MISSING
 
 
 def _in_panel(annotation: Any, panel: str | None) -> Any:
     """The annotation of an option, shown in this panel unless it names another."""
     if panel is None or get_origin(annotation) is not Annotated:
         return annotation
-    kind, *extras = get_args(annotation)
-    moved = []
-    for extra in extras:
-        one = copy.copy(extra)
-        if isinstance(one, OptionInfo) and one.rich_help_panel is None:
-            one.rich_help_panel = panel
-        moved.append(one)
-    return Annotated[(kind, *moved)]
+    kind, option = get_args(annotation)
+    moved = copy.copy(option)
+    moved.rich_help_panel = moved.rich_help_panel or panel
+    return Annotated[kind, moved]

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli import pair_checks, pair_overlap
-from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.cli import pair_checks
+from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
 from codefavor.journal import ok_rows
@@ -18,17 +18,15 @@ from codefavor.pairs.balance import balance_by_length
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
 from codefavor.records import Preference, Row, read_records, read_rows, write_rows, write_text
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, write_pairs
 
 app = typer.Typer(help="Make, balance, split and check preference pairs.")
 app.command()(pair_checks.audit)
 app.command()(pair_checks.balance)
-app.command()(pair_overlap.dedup)
-app.command("decontaminate")(pair_overlap.decontaminate_command)
-
-Problems = Annotated[str, typer.Option("--problems", help="starter, humaneval, ... or a JSONL.")]
-Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
+app.command()(pair_checks.dedup)
+app.command("decontaminate")(pair_checks.decontaminate_command)
 
 
 @app.command()

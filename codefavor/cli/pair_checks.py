@@ -1,30 +1,38 @@
-"""`codefavor pair audit|balance`: what cues give the label away; pairs without the length cue."""
+"""`codefavor pair audit|balance|dedup|decontaminate`: what a set of pairs gives away or repeats."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from codefavor.audits.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
+from codefavor.audits.contamination_report import USUAL, benchmark_texts
+from codefavor.cli.engine_options import Pairs, Seed
+from codefavor.errors import DataError
 from codefavor.pairs.balance import shorter_accuracy
+from codefavor.pairs.contamination import Text
+from codefavor.pairs.decontamination import Decontamination, Limits, decontaminate
+from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference, read_records, write_rows, write_text
-
-Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
-Seed = Annotated[int, typer.Option(help="Draws what is drawn.")]
-MaxPairs = Annotated[int, typer.Option(help="Most pairs the classifiers see (a sample of more).")]
+from codefavor.reports.contamination_page import contamination_html
+from codefavor.settings import data_folder
 
 
 def audit(
     pairs: Pairs,
-    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
-    max_pairs: MaxPairs = 4000,
+    out: Annotated[Path | None, Option(help="JSON to write.")] = None,
+    max_pairs: Annotated[
+        int, Option(help="Most pairs the classifiers see (of more, a sample).")
+    ] = (4000),
     seed: Seed = 0,
     fail_above: Annotated[
         float | None,
-        typer.Option(help="Exit with 1 if a classifier's accuracy is surely above this share."),
+        Option(help="Exit with 1 if a classifier's accuracy is surely above this share."),
     ] = None,
 ) -> None:
     """How much of the label trivial classifiers recover, as the pairs are and as balanced.
@@ -65,7 +73,7 @@ def _print_audit(plain: Audit, balanced: Audit | None) -> None:
 
 def balance(
     pairs: Pairs,
-    out: Annotated[Path, typer.Option(help="JSONL of the pairs that are kept.")],
+    out: Annotated[Path, Option(help="JSONL of the pairs that are kept.")],
     seed: Seed = 0,
 ) -> None:
     """Drop pairs until the chosen program is longer as often as shorter, by source and level."""
@@ -76,3 +84,104 @@ def balance(
         f"{len(kept)} of {len(read)} pairs kept; 'shorter' is right in "
         f"{shorter_accuracy(kept):.1%}, was {shorter_accuracy(read):.1%} -> {out}"
     )
+
+
+def dedup(
+    pairs: Pairs,
+    out: Annotated[Path, Option(help="JSONL of the pairs that stay.")],
+    near: Annotated[
+        float, Option(help="Share of token runs in common from which two pairs are one.")
+    ] = 0.8,
+    exact_only: Annotated[bool, Option(help="Drop exact copies only.")] = False,
+    removed: Annotated[Path | None, Option(help="JSONL of what went, and for what.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Keep each pair once: of exact and near copies (MinHash) the first stays.
+
+    Comments and layout make no difference. Pairs of one problem are only compared exactly.
+    """
+    read = read_records(pairs, Preference)
+    found = deduplicate(read, threshold=None if exact_only else near, seed=seed)
+    write_rows(out, (pair.to_row() for pair in found.kept))
+    if removed is not None:
+        write_rows(removed, (dict(row._asdict()) for row in [*found.exact, *found.near]))
+    typer.echo(
+        f"{len(found.kept)} of {len(read)} pairs kept; {len(found.exact)} exact and "
+        f"{len(found.near)} near copies dropped -> {out}"
+    )
+
+
+def decontaminate_command(
+    pairs: Pairs,
+    out: Annotated[Path | None, Option(help="JSONL of the rows that stay.")] = None,
+    against: Annotated[
+        list[str] | None,
+        Option(help="Benchmark or JSONL; again for more [all that are here]."),
+    ] = None,
+    threshold: Annotated[float, Option(help="Likeness of programs as written.")] = 80.0,
+    renamed_threshold: Annotated[
+        float, Option(help="Likeness of programs without their own names.")
+    ] = 95.0,
+    instruction_threshold: Annotated[float, Option(help="Likeness of instructions.")] = 80.0,
+    report: Annotated[Path | None, Option(help="JSON to write.")] = None,
+    html: Annotated[Path | None, Option(help="Page with plots and nearest pairs.")] = None,
+    fail_above: Annotated[
+        float | None,
+        Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),
+    ] = None,
+) -> None:
+    """Compare every benchmark snippet and instruction with all rows; drop what is too alike.
+
+    Ends with 1 when more rows than allowed are like a benchmark: without --out, any.
+    """
+    read = read_records(pairs, Preference)
+    texts, missing = _benchmarks(against)
+    limits = Limits(threshold, renamed_threshold, instruction_threshold)
+    found = decontaminate(read, texts, limits)
+    gone = found.removed
+    if out is not None:
+        write_rows(out, (pair.to_row() for pair in read if pair.id not in gone))
+    if report is not None:
+        row = {**found.to_row(), "not_checked": missing}
+        write_text(report, [json.dumps(row, indent=1, ensure_ascii=False) + "\n"])
+    if html is not None:
+        write_text(html, [contamination_html(found, f"{pairs.name} against benchmarks")])
+    _print_found(found)
+    kept = f", {len(read) - len(gone)} kept -> {out}" if out is not None else ""
+    typer.echo(f"{len(gone)} of {len(read)} rows are like a benchmark{kept}")
+    allowed = fail_above if fail_above is not None else (100.0 if out is not None else 0.0)
+    if 100.0 * len(gone) > allowed * len(read):
+        typer.echo(f"that is more than {allowed:g} % of the rows", err=True)
+        raise typer.Exit(1)
+
+
+def _benchmarks(names: list[str] | None) -> tuple[dict[str, list[Text]], dict[str, str]]:
+    """The texts of each benchmark, and why those that were not named are not here."""
+    data_dir = data_folder()
+    if names:
+        return {name: benchmark_texts(name, data_dir) for name in names}, {}
+    found: dict[str, list[Text]] = {}
+    missing: dict[str, str] = {}
+    for name in USUAL:
+        try:
+            found[name] = benchmark_texts(name, data_dir)
+        except DataError as error:
+            missing[name] = str(error)
+            typer.echo(f"not checked: {name}: {error}", err=True)
+    if not found:
+        raise DataError("no benchmark is here, so nothing was checked; name one with --against")
+    return found, missing
+
+
+def _print_found(found: Decontamination) -> None:
+    typer.echo(f"{'benchmark':<20}{'snippets':>9}{'short':>7}{'over':>8}{'highest':>9}{'rows':>8}")
+    for name, nearest in found.nearest.items():
+        highest = f"{nearest[0].similarity:.0f}" if nearest else "-"
+        n_rows = len({one.row_id for one in found.findings if one.benchmark == name})
+        typer.echo(
+            f"{name:<20}{len(nearest):>9}{found.n_short[name]:>7}{found.share_over(name):>8.1%}"
+            f"{highest:>9}{n_rows:>8}"
+        )
+    kinds = Counter(finding.kind for finding in set(found.findings))
+    for kind, n in kinds.most_common():
+        typer.echo(f"{n:8} likenesses by {kind}", err=True)

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
+from click import Choice
+from typer import Argument, Option
 
 from codefavor import __version__
-from codefavor.cli.engine_options import (
-    AskingFlags,
-    data_folder,
-    fail_without_results,
-    summary,
-)
-from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, choice
+from codefavor.backends import Backend
+from codefavor.cli.engine_options import AskingFlags, Problems, Seed, fail_without_results, summary
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of
-from codefavor.errors import ConfigError, DataError
+from codefavor.errors import ConfigError
 from codefavor.evaluation.rank_step import (
     Method,
     candidate_rows,
@@ -33,29 +31,8 @@ from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Problem, Row
 from codefavor.scoring.by_tests import problems_sha256
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
-
-Completions = Annotated[
-    Path,
-    typer.Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl."),
-]
-Out = Annotated[Path, typer.Option("--out", help="JSONL to write: completions with their ranks.")]
-Problems = Annotated[
-    str, typer.Option("--problems", help="A known set (starter, humaneval+, ...) or a JSONL file.")
-]
-MethodFlag = Annotated[
-    str,
-    typer.Option(
-        click_type=choice(get_args(Method)),
-        help="tournament: every two meet, n(n-1)/2 games; best-of-n: knock-out, n-1 games. "
-        "A game is asked in both orders.",
-    ),
-]
-Criteria = Annotated[str, typer.Option(help="What makes a program better, in words.")]
-Keep = Annotated[
-    int | None, typer.Option(min=1, help="Write only candidates of these first ranks.")
-]
-Seed = Annotated[int, typer.Option(help="Of judges that draw.")]
 
 # Its help shows the options of the judge that is named with it.
 COMMAND_CLASS = JudgeCommand
@@ -64,19 +41,28 @@ COMMAND_CLASS = JudgeCommand
 @expanded
 def command(
     ctx: typer.Context,
-    completions: Completions,
-    out: Out,
+    completions: Annotated[
+        Path, Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl.")
+    ],
+    out: Annotated[Path, Option(help="JSONL to write: completions with their ranks.")],
     judge: JudgeFlags,
     asking: AskingFlags,
     problems: Problems = "starter",
-    method: MethodFlag = "tournament",
-    criteria: Criteria = "",
-    keep: Keep = None,
+    method: Annotated[
+        str,
+        Option(
+            click_type=Choice(get_args(Method)),
+            help="tournament: every two meet, n(n-1)/2 games; best-of-n: knock-out, n-1 games. "
+            "A game is asked in both orders.",
+        ),
+    ] = "tournament",
+    criteria: Annotated[str, Option(help="What makes a program better, in words.")] = "",
+    keep: Annotated[
+        int | None, Option(min=1, help="Write only candidates of these first ranks.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Rank the programs for each problem; the same command after a kill goes on where it was."""
-    if not completions.is_file():
-        raise DataError(f"{completions}: no such file")
     chosen = cast("Method", method)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = candidate_rows(completions, known, criteria)
@@ -84,22 +70,8 @@ def command(
     judge.check(ctx, spec)
     backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
-        bench = None
-        if "pool" in spec.needs():
-            sandbox = spec.sandbox()
-            sets = [load_problems(name, data_dir=data_folder()) for name in sandbox.sets]
-            tested = {one.id: one for some in sets or [list(known.values())] for one in some}
-            pool = stack.enter_context(sandbox.make_pool())
-            bench = TestBench(tested, pool, sandbox.limits)
-        made = spec.make_judge(backends, bench=bench)
-        context = Context()
-        if backends:
-            first, *others = backends.values()
-            context = asking.make_context(first, out, seed)
-            context.others = tuple(others)
-            for other in others:
-                stack.enter_context(asking.closing(Context(other)))
-            stack.enter_context(asking.closing(context))
+        made = spec.make_judge(backends, bench=_bench(spec, known, stack))
+        context = _context(asking, list(backends.values()), out, seed, stack)
         counts = asking.run_to_file(
             rank_step(made, chosen),
             rows,
@@ -121,6 +93,36 @@ def command(
         return
     typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
     fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)
+
+
+def _context(
+    asking: AskingFlags,
+    backends: list[Backend],
+    out: Path,
+    seed: int,
+    stack: contextlib.ExitStack,
+) -> Context:
+    """What asks the judge's models, if it has any; closed with the stack."""
+    if not backends:
+        return Context()
+    first, *others = backends
+    context = asking.make_context(first, out, seed)
+    context.others = tuple(others)
+    for one in (context, *map(Context, others)):
+        stack.enter_context(asking.closing(one))
+    return context
+
+
+def _bench(
+    spec: JudgeSpec, known: dict[str, Problem], stack: contextlib.ExitStack
+) -> TestBench | None:
+    """The tests of a judge that runs programs, of its own sets or of the problems; else None."""
+    if "pool" not in spec.needs():
+        return None
+    sandbox = spec.sandbox()
+    sets = [load_problems(name, data_dir=data_folder()) for name in sandbox.sets]
+    tested = {one.id: one for some in sets or [list(known.values())] for one in some}
+    return TestBench(tested, stack.enter_context(sandbox.make_pool()), sandbox.limits)
 
 
 def _is_decided(told: dict[str, Any]) -> bool:

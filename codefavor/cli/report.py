@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import data_folder
-from codefavor.cli.report_demo import demo
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
 from codefavor.records import Row, write_text
 from codefavor.reports.data_browser import render_data_report
+from codefavor.reports.demo_report import build_report, demo_html, summary
 from codefavor.reports.leaderboard import (
     entry_of,
     read_costs,
@@ -28,11 +28,26 @@ from codefavor.reports.leaderboard import (
 from codefavor.reports.leaderboard_charts import CostPoint
 from codefavor.reports.leaderboard_page import leaderboard_html
 from codefavor.result_file import read_result, rows_path
+from codefavor.settings import data_folder
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
-app.command()(demo)
 
 Out = Annotated[Path, typer.Option("--out", help="HTML file to write (whole or not at all).")]
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `codefavor demo`.")],
+    out: Annotated[Path, typer.Option("--out", help="HTML file; report.json goes beside it.")],
+) -> None:
+    """The result of a demo run: accuracy, data, training, and the browser of pairs."""
+    report = build_report(run)
+    page = demo_html(report)
+    write_text(out.with_name("report.json"), [json.dumps(report, indent=1)])
+    write_text(out, [page])
+    for line in summary(report):
+        typer.echo(line)
+    typer.echo(str(out.resolve()))
 
 
 @app.command()
@@ -94,20 +109,23 @@ def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:
     items: dict[str, Row] = {}
     tried = set()
     for result in results:
-        task = task_of(result, data_dir=data_folder())
-        if task.benchmark == "pairs":
-            task = replace(task, data=data)
-        # All pairs of a benchmark, whichever of them a run was limited to.
-        task = replace(
-            task, limit=None, sample=None, attack="", protocol="both-orders", orders=None
-        )
-        if task in tried:
-            continue
-        tried.add(task)
         try:
-            items |= {item["id"]: item for item in load_task(task)}
+            task = task_of(result, data_dir=data_folder())
+            # All pairs of a benchmark, whichever of them a run was limited to.
+            task = replace(
+                task,
+                data=data if task.benchmark == "pairs" else None,
+                limit=None,
+                sample=None,
+                attack="",
+                protocol="both-orders",
+                orders=None,
+            )
+            if task not in tried:
+                tried.add(task)
+                items |= {item["id"]: item for item in load_task(task)}
         except (ConfigError, DataError, MissingPackageError) as error:
-            typer.echo(f"the page shows no programs of {task.benchmark}: {error}", err=True)
+            typer.echo(f"the page shows no programs of {result['benchmark']}: {error}", err=True)
     return list(items.values())
 
 

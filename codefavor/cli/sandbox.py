@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import SandboxLevel, data_folder
+from codefavor.cli.engine_options import SandboxLevel
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
+from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
 
 app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox; explain lanes.")

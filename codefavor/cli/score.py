@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.engine_options import RerunChanged, SandboxLevel, data_folder, forget_run
+from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
-from codefavor.errors import DataError
 from codefavor.records import read_rows
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import (
@@ -21,6 +20,7 @@ from codefavor.scoring.by_tests import (
     score_completions,
     summarize,
 )
+from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 
 
@@ -29,10 +29,8 @@ def command(
         Path, typer.Argument(help="JSONL of completions, or EvalPlus samples.jsonl.")
     ],
     out: Annotated[Path, typer.Option("--out", help="JSONL to write: completion and execution.")],
-    problems: Annotated[
-        str, typer.Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")
-    ] = "starter",
-    workers: Annotated[int, typer.Option(help="Programs at a time; 0 takes every core.")] = 0,
+    problems: Problems = "starter",
+    workers: Workers = 0,
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
@@ -53,8 +51,6 @@ def command(
     ] = False,
 ) -> None:
     """Score a file of completions; the same command after a kill goes on where it was."""
-    if not completions.is_file():
-        raise DataError(f"{completions}: no such file")
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))

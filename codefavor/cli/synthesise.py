@@ -14,7 +14,8 @@ from codefavor.cli.option_groups import expanded
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
-from codefavor.records import Problem, Row
+from codefavor.records import Row
+from codefavor.settings import data_folder
 from codefavor.sources.instructions import load_instructions
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
@@ -43,12 +44,10 @@ def drafts(
         typer.Option(help="Tasks without tests instead: self-oss-instruct, or a JSONL file."),
     ] = "",
     n: Annotated[int, typer.Option(help="Drafts per problem.")] = 4,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token always.")] = 0.8,
-    top_p: Annotated[
-        float, typer.Option(help="Share of the probability that is drawn from.")
-    ] = 0.95,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of one draft.")] = 512,
-    seed: Annotated[int, typer.Option(help="Draws follow from it and the problem.")] = 0,
+    temperature: flags.Temperature = 0.8,
+    top_p: flags.TopP = 0.95,
+    max_tokens: flags.MaxTokens = 512,
+    seed: flags.Seed = 0,
     limit: flags.Limit = None,
     sample: flags.Sample = None,
     dry_run: flags.DryRun = False,
@@ -56,37 +55,17 @@ def drafts(
     """Several answers of a model to each problem, for `codefavor score` or `critic-evol`."""
     if problems and instructions:
         raise ConfigError("give --problems or --instructions, not both")
-    folder = flags.data_folder()
+    folder = data_folder()
     asked = (
         load_instructions(instructions, data_dir=folder)
         if instructions
         else load_problems(problems or "starter", data_dir=folder)
     )
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
-    rows = choose_rows(asked, limit=limit, sample=sample, seed=seed)
-    write_drafts(rows, out, engine=engine, sampling=sampling, seed=seed, dry_run=dry_run)
-
-
-def choose_rows(
-    problems: Iterable[Problem], *, limit: int | None, sample: int | None, seed: int
-) -> list[Row]:
-    """The problem rows that `--limit` and `--sample` leave."""
-    rows: Iterable[Row] = (problem.to_row() for problem in problems)
+    rows: Iterable[Row] = (problem.to_row() for problem in asked)
     if sample is not None:
         rows = sample_rows(rows, sample, seed)
-    return list(first_rows(rows, limit))
-
-
-def write_drafts(
-    rows: list[Row],
-    out: Path,
-    *,
-    engine: flags.EngineFlags,
-    sampling: Sampling,
-    seed: int,
-    dry_run: bool,
-) -> None:
-    """Ask for the drafts of these problems and write them, or show what that would cost."""
+    rows = list(first_rows(rows, limit))
     if not rows:
         raise ConfigError("no problems are left to ask about; check --limit and --sample")
     backend = engine.make_backend(is_dry_run=dry_run)

@@ -13,7 +13,7 @@ import typer
 
 from codefavor.backends import Backend
 from codefavor.cli import engine_options as flags
-from codefavor.cli.pair_options import PairFlags
+from codefavor.cli.pair_options import PairFlags, judge_summary
 from codefavor.engine import Step
 from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, sample_rows
@@ -21,6 +21,7 @@ from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, read_records, write_rows
+from codefavor.settings import data_folder
 from codefavor.sources.commit_rows import CommitOptions
 from codefavor.sources.commits import load_commits
 from codefavor.sources.problems import load_problems
@@ -72,7 +73,7 @@ def commit_instruct(
     if licenses:
         options = CommitOptions(languages=comma_list(languages), licenses=comma_list(licenses))
     skipped = Counter[str]()
-    source = load_commits(commits, options=options, skipped=skipped, data_dir=flags.data_folder())
+    source = load_commits(commits, options=options, skipped=skipped, data_dir=data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
     about = {"commits": commits, "languages": languages, "licenses": licenses}
     _run(
@@ -110,7 +111,7 @@ def critic_evol(
     pairs.check(engine)
     known = {}
     if problems:
-        known = {p.id: p for p in load_problems(problems, data_dir=flags.data_folder())}
+        known = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = list(_choose(iter(load_drafts(drafts, known)), pairs))
     about = {"drafts": drafts.name, "problems": problems}
     make_step = partial(make_critic_evol_step, n_examples=examples)
@@ -152,43 +153,30 @@ def _run(
             partial(turns, settings) if turns else lambda row: (),
             settings,
             verifier,
-            judge=pairs.judge_for_dry_run() or backend,
+            judge=pairs.make_judge(is_dry_run=True) or backend,
         )
         step = make_step(settings, verifier)
         engine.forecast(step, rows, backend, pairs.seed, later=later)
         return
     context = engine.make_context(backend, out, pairs.seed)
-    with engine.closing(context), pairs.checking(context, engine, out) as checking:
+    with engine.closing(context), pairs.checking(context, engine, out) as (verifier, judge):
         counts = engine.run_to_file(
-            make_step(settings, checking.verifier),
+            make_step(settings, verifier),
             rows,
             out,
-            manifest={
-                **make_manifest(backend, settings, checking.verifier, pairs.seed),
-                "input": about,
-            },
-            expand=_pairs_of,
-            beside={_good_enough(out): _good_enough_of},
-            context=checking.context,
+            manifest={**make_manifest(backend, settings, verifier, pairs.seed), "input": about},
+            expand=lambda row: iter([row] if is_pair(row) else []),
+            beside={_good_enough(out): lambda row: iter([] if is_pair(row) else [row])},
+            context=context,
             label="pairs",
         )
     typer.echo(count_yield(read_journal(journal_of(out))).table())
-    for line in (flags.summary(counts), checking.judge_summary()):
-        if line:
-            typer.echo(line)
+    typer.echo(flags.summary(counts))
+    if judge is not None:
+        typer.echo(judge_summary(judge))
     if not counts.n_pending:
         n_good = _write_others(out, pairs)
         flags.fail_without_results(counts, n_good or out.stat().st_size)
-
-
-def _pairs_of(row: Row) -> Iterator[Row]:
-    if is_pair(row):
-        yield row
-
-
-def _good_enough_of(row: Row) -> Iterator[Row]:
-    if not is_pair(row):
-        yield row
 
 
 def _good_enough(out: Path) -> Path:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from codefavor.engine.answers import AnswerStore
 from codefavor.engine.budget import Budget
+from codefavor.engine.cache import ResponseCache
 from codefavor.engine.context import Context, derived_seed
 from codefavor.engine.health import RunStopped, StopRule
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import Price, PriceTable
-from codefavor.engine.progress import NoProgress, Progress, TerminalProgress
+from codefavor.engine.progress import Progress, TerminalProgress
 from codefavor.engine.runner import Counts, Step, run, run_sync
 
 __all__ = [
-    "AnswerStore",
     "Budget",
     "Context",
     "Counts",
     "Limits",
-    "NoProgress",
     "Price",
     "PriceTable",
     "Progress",
+    "ResponseCache",
     "RunStopped",
     "Step",
     "StopRule",

@@ -6,11 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
 from codefavor.engine.budget import BudgetTracker, TokenForecast
+from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
 from codefavor.engine.limits import ConcurrencyLimiter, Limits, RateLimiter
@@ -34,15 +33,6 @@ class RowPending(Exception):
     """Unwinds a row whose question has been put aside (batch mode); it stays to be done."""
 
 
-@dataclass
-class RequestCounts:
-    """What the asking of one run amounted to so far."""
-
-    n_sent: int = 0
-    n_retries: int = 0
-    n_from_store: int = 0
-
-
 class ModelClient:
     """Asks one backend for one run. Identical repeatable requests in flight are sent once."""
 
@@ -52,7 +42,7 @@ class ModelClient:
         *,
         limits: Limits,
         budget: BudgetTracker,
-        answers: AnswerStore | None,
+        cache: ResponseCache | None,
         clock: Clock,
         seed: int,
         max_concurrency: int,
@@ -60,9 +50,9 @@ class ModelClient:
     ) -> None:
         self.backend = backend
         self.budget = budget
-        self.counts = RequestCounts()
+        self.n_sent = self.n_cached = 0
         self._limits = limits
-        self._answers = answers
+        self._cache = cache
         self._clock = clock
         self._seed = seed
         self._rng = random.Random(seed)
@@ -74,8 +64,8 @@ class ModelClient:
         self._health = RequestHealth()
         self._report = report
         self._identity = backend.identity
-        if answers is not None:
-            answers.reserve(max_concurrency)
+        if cache is not None:
+            cache.reserve(max_concurrency)
         self._same: dict[bytes, asyncio.Future[Response]] = {}
         self._ending = asyncio.Event()
         # Why nothing more may be asked, though answers in flight still end their rows.
@@ -87,21 +77,21 @@ class ModelClient:
         Raises BackendError if this request failed for good, BudgetError, RunStopped, RunEnding,
         and JournalError once an answer could not be kept.
         """
-        key = answer_key(self._identity, request, self._seed, row_id, occurrence)
+        key = response_key(self._identity, request, self._seed, row_id, occurrence)
         while key in self._same:
             # Shielded: the one who waits may be cancelled without cancelling the one who asks.
             return await asyncio.shield(self._same[key])
-        if self._answers is not None:
-            kept = self._answers.get(key)
+        if self._cache is not None:
+            kept = self._cache.get(key)
             if kept is not None:
-                self.counts.n_from_store += 1
+                self.n_cached += 1
                 return kept
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._same[key] = future
         try:
             response = await self._send_until_answered(request)
-            if self._answers is not None:
-                await self._keep(self._answers, key, response)
+            if self._cache is not None:
+                await self._keep(self._cache, key, response)
             future.set_result(response)
             return response
         except BaseException as error:
@@ -120,15 +110,15 @@ class ModelClient:
         self._ending.set()
         self._in_flight.open_wide()
 
-    async def _keep(self, answers: AnswerStore, key: bytes, response: Response) -> None:
+    async def _keep(self, cache: ResponseCache, key: bytes, response: Response) -> None:
         # This answer is paid for and may still end its row; the next question is not asked.
         try:
-            await answers.keep(key, response, self._identity)
+            await cache.keep(key, response, self._identity)
         except JournalError as error:
             self._must_stop = self._must_stop or error
-        if answers.is_disk_full and self._must_stop is None:
+        if cache.is_disk_full and self._must_stop is None:
             self._must_stop = JournalError(
-                f"{answers.path}: the disk is full; free some space and run the same command "
+                f"{cache.path}: the disk is full; free some space and run the same command "
                 "again, no response is lost"
             )
 
@@ -149,7 +139,6 @@ class ModelClient:
                 return response
             finally:
                 self._in_flight.leave()
-            self.counts.n_retries += 1
             await self._pause(wait)
 
     async def _send_once(self, request: Request) -> Response:
@@ -161,7 +150,7 @@ class ModelClient:
             permit = await self._rate_limiter.take(likely.input_tokens, likely.output_tokens)
             self._stop_if_ending()
             ledger.announce(reservation)
-            self.counts.n_sent += 1
+            self.n_sent += 1
             response = await self.backend.generate(request)
         except BackendError as error:
             if error.may_be_paid:
@@ -179,7 +168,7 @@ class ModelClient:
             ledger.leave_unsettled(reservation)
         else:
             self.budget.settle(reservation, usage)
-            permit.settle(usage.input_tokens, usage.output_tokens)
+            self._rate_limiter.settle(permit, usage.input_tokens, usage.output_tokens)
             self._forecast.learn(request, usage)
         if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
             raise failed_answer(response, reason)
@@ -188,15 +177,15 @@ class ModelClient:
     def _note_success(self, response: Response) -> None:
         self._health.note_success()
         self._in_flight.succeeded()
-        if response.hold_s > 0:
-            self._must_stop = self._must_stop or self._hold(response.hold_s)
+        if response.pause_s > 0:
+            self._must_stop = self._must_stop or self._wait_for_server(response.pause_s)
 
     def _note_failure(self, error: BackendError, round_number: int) -> None:
         """Adapt the speed; raise RunStopped when asking on is pointless."""
         if error.reason in OVERLOAD_REASONS:
             self._in_flight.overloaded(round_number)
             if error.retry_after_s is not None and error.retry_after_s > 0:
-                too_long = self._hold(error.retry_after_s)
+                too_long = self._wait_for_server(error.retry_after_s)
                 if too_long is not None:
                     raise too_long from error
         try:
@@ -206,9 +195,9 @@ class ModelClient:
             self.end()
             raise
 
-    def _hold(self, seconds: float) -> RunStopped | None:
+    def _wait_for_server(self, seconds: float) -> RunStopped | None:
         """Send nothing for so long; an error if that is longer than this run may wait."""
-        name = f"{self.backend.name}:{self.backend.model}"
+        name = self.backend.spec
         longest = self._limits.max_pause_s
         if seconds > longest:
             return RunStopped(
@@ -236,13 +225,7 @@ class ModelClient:
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the run ends first."""
         self._stop_if_ending()
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait((sleep, ending), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            ending.cancel()
+        await self._clock.sleep_unless(seconds, self._ending)
         self._stop_if_ending()
 
     def _stop_if_ending(self) -> None:

@@ -14,18 +14,20 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.answers import AnswerStore, answer_key, unusable_reason
+from codefavor.backends.batch_service import BatchService
 from codefavor.engine.ask import RowPending, failed_answer
-from codefavor.engine.batch_jobs import BatchService, Job, JobWriter, State
-from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, make_budget_tracker
+from codefavor.engine.batch_jobs import Job, JobWriter, State
+from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
+from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
 from codefavor.engine.limits import Limits
-from codefavor.engine.prices import Price, PriceTable
+from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, Step, run
 from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.journal import Journal
@@ -54,21 +56,25 @@ class BatchRun:
         concurrency: int = 64,
         report: Callable[[str], None] = logger.info,
     ) -> None:
-        if context.answers is None or context.backend is None:
+        if context.cache is None or context.backend is None:
             raise ConfigError("batch mode needs a backend and a cache of responses")
         self._step, self._rows, self._journal = step, rows, journal
         self._service, self._context = service, context
         self._backend: Backend = context.backend
-        self._answers: AnswerStore = context.answers
+        self._cache: ResponseCache = context.cache
         self._budget, self._limits = budget or Budget(), limits
+        price = (context.prices or PriceTable.load()).price(self._backend.spec)
+        # Of a token in batch mode; None if it is unknown.
+        self._price = None if price is None else price.in_batch()
         self._poll_s, self._max_attempts = poll_s, max_attempts
         self._report, self._reported = report, ""
         self._retry_errors = retry_errors
         self._options: dict[str, Any] = {"concurrency": concurrency, "rerun_changed": rerun_changed}
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._state = State.load(self.folder, self._answers.newest())
+        self._state = State.load(self.folder, self._cache.newest())
         self._passes: list[Counts] = []
+        self._writer: JobWriter | None = None
         self._collected: set[str] = set()
         self._kept: set[str] = set()
         if retry_errors:
@@ -85,7 +91,8 @@ class BatchRun:
         self._interrupted = interrupted or asyncio.Event()
         ledger = Ledger(ledger_path(self._journal.path))
         try:
-            counts = await self._rounds(ledger, wait=wait)
+            self._tracker = BudgetTracker(self._budget, self._price, ledger, self._backend.spec)
+            counts = await self._rounds(wait=wait)
         finally:
             ledger.close()
         # What the jobs came to; a run in itself only knows what it sends one by one.
@@ -105,51 +112,41 @@ class BatchRun:
             n_old_errors=counts.n_old_errors - (n_error - counts.n_error),
             reasons=dict(reasons.most_common()),
             n_requests=counts.n_requests + len(self._collected),
-            n_from_store=len(self._kept),
+            n_cached=len(self._kept),
             input_tokens=spent.usage.input_tokens,
             output_tokens=spent.usage.output_tokens,
-            usd=None if self.price() is None else spent.usd,
+            usd=None if self._price is None else spent.usd,
             n_unsettled=spent.n_unsettled,
             unsettled_usd=spent.unsettled_usd,
         )
 
-    async def _rounds(self, ledger: Ledger, *, wait: bool) -> Counts:
+    async def _rounds(self, *, wait: bool) -> Counts:
         while True:
             await self._submit_open_jobs()
-            if not await self._collect_finished(ledger, wait=wait):
-                return await self._pass(None)
-            writer = self._writer(ledger)
+            if not await self._collect_finished(wait=wait):
+                return await self._pass()
+            self._writer = writer = JobWriter(self.folder, self._service, self._tracker)
             try:
-                counts = await self._pass(writer)
+                counts = await self._pass()
             finally:
+                self._writer = None
                 writer.close()
             if not counts.n_pending:
                 return counts
             if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
                 writer.discard()
                 return await self._ask_online(writer.n_written)
-            self._state.jobs.extend(writer.finish())
+            self._state.jobs.extend(writer.jobs)
             self._save_state()
             if not writer.n_written:
                 raise writer.budget_error or RunStopped(
                     f"{counts.n_pending} rows wait for answers that no job holds"
                 )
 
-    def _writer(self, ledger: Ledger) -> JobWriter:
-        spec = f"{self._backend.name}:{self._backend.model}"
-        budget = make_budget_tracker(self._budget, self.price(), spec, ledger)
-        return JobWriter(self.folder, self._service, budget)
-
-    def price(self) -> Price | None:
-        """The price of a token in batch mode; None if it is unknown."""
-        table = self._context.prices or PriceTable.load()
-        price = table.price(self._backend.name, self._backend.model)
-        return None if price is None else price.in_batch()
-
-    async def _pass(self, writer: JobWriter | None) -> Counts:
+    async def _pass(self) -> Counts:
         """Run every row that has not ended as far as the answers at hand take it."""
-        is_retry = self._retry_errors and writer is not None
-        return await self._run(retry_errors=is_retry, put_aside=_PutAside(self, writer))
+        is_retry = self._retry_errors and self._writer is not None
+        return await self._run(retry_errors=is_retry, put_aside=self)
 
     async def _run(self, **options: Any) -> Counts:
         counts = await run(
@@ -189,12 +186,12 @@ class BatchRun:
                     await self._pause()
                 self._save_state()
 
-    async def _collect_finished(self, ledger: Ledger, *, wait: bool) -> bool:
+    async def _collect_finished(self, *, wait: bool) -> bool:
         """Collect what is done; returns whether nothing is running any more."""
         while True:
             for job in self._running():
                 try:
-                    await self._look_at(job, ledger)
+                    await self._look_at(job)
                 except BackendError as error:
                     if not error.retryable or not wait:
                         raise
@@ -206,7 +203,7 @@ class BatchRun:
                 return False
             await self._pause()
 
-    async def _look_at(self, job: Job, ledger: Ledger) -> None:
+    async def _look_at(self, job: Job) -> None:
         status, words = await self._service.status(job.id)
         self._tell(f"batch job {job.id}: {words}")
         if status == "running":
@@ -215,20 +212,14 @@ class BatchRun:
             job.is_collected = True
             self._save_state()
             raise RunStopped(f"the batch service refused job {job.id}: {words}")
-        await self._service.collect(job.id, self.folder)
-        self._take_results(job, ledger, words)
+        file = await self._service.collect(job.id, self.folder)
+        self._take_results(job, file, words)
         job.is_collected = True
         self._save_state()
 
     async def _pause(self) -> None:
         """Until the next look, or until the run is interrupted."""
-        sleep = asyncio.ensure_future(self._context.clock.sleep(self._poll_s))
-        interrupted = asyncio.ensure_future(self._interrupted.wait())
-        try:
-            await asyncio.wait((sleep, interrupted), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            interrupted.cancel()
+        await self._context.clock.sleep_unless(self._poll_s, self._interrupted)
 
     def _tell(self, words: str) -> None:
         """Say what has changed: the same words every minute for a day help nobody."""
@@ -239,20 +230,20 @@ class BatchRun:
     def _running(self) -> list[Job]:
         return [job for job in self._state.jobs if not job.is_collected]
 
-    def _take_results(self, job: Job, ledger: Ledger, words: str) -> None:
+    def _take_results(self, job: Job, file: Path, words: str) -> None:
         """Keep the answers; note the failures, final once they were tried often enough."""
         requests = dict(self._requests_of(job))
-        budget = BudgetTracker(self._budget, self.price(), ledger)
+        budget, ledger = self._tracker, self._tracker.ledger
         missing = set(requests)
-        for key, outcome in self._service.results(job.id, requests):
+        for key, outcome in self._service.results(file, requests):
             if key not in missing:
                 continue
             missing.discard(key)
             if isinstance(outcome, Response):
-                if self._answers.get(bytes.fromhex(key)) is None:
+                if self._cache.get(bytes.fromhex(key)) is None:
                     self._collected.add(key)
                     ledger.add(outcome.usage, budget.cost(outcome.usage))
-                    self._answers.put(bytes.fromhex(key), outcome, self._backend.identity)
+                    self._cache.put(bytes.fromhex(key), outcome, self._backend.identity)
                 if reason := unusable_reason(outcome):
                     self._note_failure(key, failed_answer(outcome, reason))
             else:
@@ -281,30 +272,25 @@ class BatchRun:
     def _save_state(self) -> None:
         self._state.save(self.folder)
 
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
+        """The cached answer; anything else goes into the next job.
 
-class _PutAside:
-    """Answers from what is kept; anything else goes into the next job."""
-
-    def __init__(self, batch: BatchRun, writer: JobWriter | None) -> None:
-        self._batch = batch
-        self._writer = writer
-        self._identity = batch._backend.identity
-
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
-        """The cached answer; else raises Rejected, BackendError for a final failure, RowPending."""
-        seed = self._batch._context.seed
-        raw_key = answer_key(self._identity, request, seed, row_id, occurrence)
-        kept = self._batch._answers.get(raw_key, since=self._batch._state.since)
+        Raises Rejected or BackendError for a final failure, RowPending for a question put aside.
+        """
+        identity = self._backend.identity
+        raw_key = response_key(identity, request, self._context.seed, row_id, occurrence)
+        kept = self._cache.get(raw_key, since=self._state.since)
         key = raw_key.hex()
         if kept is not None:
             if kept.is_cached:
-                self._batch._kept.add(key)
+                self._kept.add(key)
             return kept
-        failure = self._batch._state.failures.get(key)
-        if failure is not None and failure[0] == "filtered_answer":
-            raise Rejected(*failure)
-        if failure is not None:
-            raise BackendError(failure[1], retryable=False, reason=failure[0])
+        if (failure := self._state.failures.get(key)) is not None:
+            if failure[0] == "filtered_answer":
+                raise Rejected(*failure)
+            raise BackendError(failure[1], reason=failure[0])
         if self._writer is not None:
             self._writer.add(key, request)
         raise RowPending

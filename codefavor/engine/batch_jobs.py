@@ -1,56 +1,18 @@
-"""The jobs of batch mode: what a service must do, the files of requests, what survives a day."""
+"""The jobs of batch mode: their files of requests, and what survives a day."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
 
-from codefavor.backends.base import Request, Response
+from codefavor.backends.base import Request
+from codefavor.backends.batch_service import BatchService
 from codefavor.engine.budget import BudgetTracker, TokenForecast
 from codefavor.engine.ledger import Reservation
-from codefavor.errors import BackendError, BudgetError
+from codefavor.errors import BudgetError
 from codefavor.records import write_text
-
-JobStatus = Literal["running", "done", "failed"]
-Outcome = Response | BackendError
-
-
-class BatchService(Protocol):
-    """A service that answers files of requests.
-
-    `submit` is given a token that stays the same when it is called again for the same file
-    after a crash, so that a job is never started (and paid) twice. A round of fewer than
-    `min_requests` is asked one by one instead, at the full price.
-    """
-
-    max_requests: int
-    max_bytes: int
-    # Fewer than this is no job: the service would refuse it.
-    min_requests: int
-
-    def line(self, key: str, request: Request) -> bytes:
-        """The line of a request in a job's file, without its line break."""
-        ...
-
-    async def submit(self, file: Path, token: str) -> str:
-        """Start a job, or find the one that was started with this token; its id."""
-        ...
-
-    async def status(self, job: str) -> tuple[JobStatus, str]:
-        """How the job is, and the service's own words for it."""
-        ...
-
-    def results(self, job: str, requests: Mapping[str, Request]) -> Iterable[tuple[str, Outcome]]:
-        """(key, answer or error) of each request of a finished job that has a result."""
-        ...
-
-    async def collect(self, job: str, folder: Path) -> None:
-        """Fetch what `results` reads."""
-        ...
 
 
 @dataclass
@@ -96,7 +58,7 @@ class JobWriter:
         # What the next jobs may take; none of it is sent before this writer is closed.
         self._reservations: list[Reservation] = []
         self._keys: set[str] = set()
-        self._jobs: list[Job] = []
+        self.jobs: list[Job] = []
         self._n_in_file = self._n_bytes = 0
         self.budget_error: BudgetError | None = None
 
@@ -112,30 +74,26 @@ class JobWriter:
         self._keys.add(key)
         line = self._service.line(key, request) + b"\n"
         is_full = self._n_in_file >= self._service.max_requests
-        if not self._jobs or is_full or self._n_bytes + len(line) > self._service.max_bytes:
+        if not self.jobs or is_full or self._n_bytes + len(line) > self._service.max_bytes:
             self._open_file()
         self._n_in_file += 1
         self._n_bytes += len(line)
-        job = self._jobs[-1]
+        job = self.jobs[-1]
         with open(self._folder / job.file, "ab") as lines:
             lines.write(line)
         note = json.dumps({"key": key, "request": request.to_row()}, ensure_ascii=True)
         with open(self._folder / (job.file + ".requests"), "a", encoding="utf-8") as notes:
             notes.write(note + "\n")
 
-    def finish(self) -> list[Job]:
-        """The jobs to submit."""
-        return self._jobs
-
     def discard(self) -> None:
         """Remove the files: what is in them is asked in another way."""
-        for job in self._jobs:
+        for job in self.jobs:
             for name in (job.file, job.file + ".requests"):
                 (self._folder / name).unlink()
 
     def _open_file(self) -> None:
         token = uuid.uuid4().hex
-        self._jobs.append(Job(f"{token}.jsonl", token))
+        self.jobs.append(Job(f"{token}.jsonl", token))
         self._n_in_file = self._n_bytes = 0
 
     def close(self) -> None:

@@ -70,10 +70,17 @@ class BudgetTracker:
     """Keeps what is spent, may have been spent, and is in flight below the budget.
 
     A request that does not fit waits or fails. Several models that are paid out of one budget
-    have a tracker each, on the same ledger.
+    have a tracker each, on the same ledger. Raises ConfigError for a budget in money without a
+    known price (of `spec`).
     """
 
-    def __init__(self, budget: Budget, price: Price | None, ledger: Ledger) -> None:
+    def __init__(self, budget: Budget, price: Price | None, ledger: Ledger, spec: str = "") -> None:
+        if budget.usd is not None and price is None:
+            raise ConfigError(
+                f"a budget in dollars needs the price of {spec}, which is in no price table; give "
+                'it in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars '
+                "per million tokens), or use a budget in tokens"
+            )
         self._budget = budget
         self._price = price
         self.ledger = ledger
@@ -135,22 +142,6 @@ class BudgetTracker:
             f"the budget is spent: {' and '.join(caps)}{unsettled}; what is done is kept, raise "
             "the budget and run the same command to continue"
         )
-
-
-def make_budget_tracker(
-    budget: Budget | None, price: Price | None, spec: str, ledger: Ledger
-) -> BudgetTracker:
-    """The tracker of one model in a run.
-
-    Raises ConfigError for a budget in money without a known price.
-    """
-    if budget is not None and budget.usd is not None and price is None:
-        raise ConfigError(
-            f"a budget in dollars needs the price of {spec}, which is in no price table; give it "
-            'in a file {"prices": {"' + spec + '": {"input": ..., "output": ...}}} (dollars per '
-            "million tokens), or use a budget in tokens"
-        )
-    return BudgetTracker(budget or Budget(), price, ledger)
 
 
 def _tokens(usage: Usage) -> int:

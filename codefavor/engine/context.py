@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codefavor.backends.base import (
     Backend,
@@ -18,10 +17,11 @@ from codefavor.backends.base import (
     Sampling,
     Usage,
 )
-from codefavor.engine.answers import AnswerStore
+from codefavor.backends.microbatch import gather_all
 from codefavor.engine.ask import ModelClient
-from codefavor.engine.budget import Budget, make_budget_tracker
-from codefavor.engine.clock import Clock, SystemClock
+from codefavor.engine.budget import Budget, BudgetTracker
+from codefavor.engine.cache import ResponseCache
+from codefavor.engine.clock import Clock
 from codefavor.engine.ledger import Ledger
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
@@ -37,7 +37,9 @@ DEFAULT_ACCEPT = ("stop", "length")
 class Asks(Protocol):
     """What answers the questions of a step: the network, a batch file, a forecast."""
 
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
         """The answer to the question that this row asks as its n-th."""
         ...
 
@@ -46,7 +48,7 @@ class Asks(Protocol):
 class Context:
     """What a step may use. The runner hands each row its own copy.
 
-    `answers` caches what was paid for; without it, a row that is interrupted between two of its
+    `cache` holds what was paid for; without it, a row that is interrupted between two of its
     questions asks the first one again. `prices` None means the shipped table. `others` are
     backends that a step asks through contexts of its own; they are released with the run.
     """
@@ -54,16 +56,15 @@ class Context:
     backend: Backend | None = None
     sandbox: SandboxPool | None = None
     seed: int = 0
-    answers: AnswerStore | None = None
+    cache: ResponseCache | None = None
     prices: PriceTable | None = None
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=Clock)
     row_id: str = ""
     others: tuple[Backend, ...] = ()
-    _client: Asks | None = field(default=None, repr=False)
+    _asks: Asks | None = field(default=None, repr=False)
     _n_asked: int = field(default=0, repr=False)
     _used: dict[str, Usage] = field(default_factory=dict, repr=False)
     _responses: list[int] = field(default_factory=lambda: [0, 0], repr=False)
-    _others: OtherClients | None = field(default=None, repr=False)
 
     @property
     def used(self) -> dict[str, Usage]:
@@ -131,11 +132,7 @@ class Context:
             seed = None if sampling.seed is None else derived_seed(sampling.seed, str(index))
             one = dataclasses.replace(sampling, n=1, seed=seed)
             requests.append(self._ask(Request(messages, one, stop)))
-        found = await asyncio.gather(*requests, return_exceptions=True)
-        for answer in found:
-            if isinstance(answer, BaseException):
-                raise answer
-        return cast(tuple[Response, ...], tuple(found))
+        return tuple(await gather_all(requests))
 
     def can(self, feature: Feature) -> bool:
         """Whether the backend honours this part of a request; what it cannot do it refuses."""
@@ -159,16 +156,14 @@ class Context:
             row_context._used, row_context._responses = counted_in._used, counted_in._responses
         return row_context
 
-    def with_client(self, client: Asks | None, others: OtherClients | None = None) -> Context:
-        """A copy that asks through the given client, and further backends through `others`."""
-        return dataclasses.replace(self, _client=client, _others=others)
+    def asking(self, asks: Asks | None) -> Context:
+        """A copy whose questions go there."""
+        return dataclasses.replace(self, _asks=asks)
 
     def through(self, backend: Backend) -> Context:
-        """The same row's context asking another of the run's backends; its answers count too."""
-        if backend is self.backend or self._others is None:
-            return self
+        """The same row's context asking another backend; its answers count too."""
         other = self._copied()
-        other.backend, other._client = backend, self._others.client(backend)
+        other.backend = backend
         return other
 
     def _copied(self) -> Context:
@@ -177,83 +172,74 @@ class Context:
         made.__dict__.update(self.__dict__)
         return made
 
-    def make_client(
-        self,
-        *,
-        limits: Limits | None,
-        budget: Budget | None,
-        ledger: Ledger,
-        max_concurrency: int,
-        **options: Any,
-    ) -> ModelClient | None:
-        """The client of one run; None without a backend. `options` as `ModelClient` takes them."""
-        if self.backend is None:
-            return None
-        prices = self.prices or PriceTable.load()
-        price = prices.price(self.backend.name, self.backend.model)
-        spec = f"{self.backend.name}:{self.backend.model}"
-        return ModelClient(
-            self.backend,
-            limits=limits or Limits(),
-            budget=make_budget_tracker(budget, price, spec, ledger),
-            answers=self.answers,
-            clock=self.clock,
-            seed=self.seed,
-            max_concurrency=max_concurrency,
-            **options,
-        )
-
     async def _ask(self, request: Request) -> Response:
-        if self._client is None:
-            self._client = self.make_client(
-                limits=None, budget=None, ledger=Ledger(), max_concurrency=64
-            )
-        if self._client is None:
+        if self.backend is None:
             raise ConfigError("this step asks a model, and no backend was given")
+        if self._asks is None:
+            self._asks = Clients(self, Ledger())
         occurrence, self._n_asked = self._n_asked, self._n_asked + 1
-        response = await self._client.ask(request, self.row_id, occurrence)
+        response = await self._asks.ask(self.backend, request, self.row_id, occurrence)
         self._responses[0] += 1
         self._responses[1] += response.is_cached
-        if self.backend is not None:
-            spec = f"{self.backend.name}:{self.backend.model}"
-            self._used[spec] = self._used.get(spec, Usage()) + response.usage
+        spec = self.backend.spec
+        self._used[spec] = self._used.get(spec, Usage()) + response.usage
         return response
 
 
-class OtherClients:
-    """The clients of a run's further backends, each made when its backend is first asked.
+class Clients:
+    """The clients of a run, one for each backend, made when it is first asked.
 
-    They share the budget and the ledger of the run; caps hold for each backend by itself.
+    They share the budget and the ledger; `options`, such as caps, hold for each by itself.
+    Raises ConfigError for a budget in money without a known price.
     """
 
-    def __init__(self, context: Context, main: ModelClient, **options: Any) -> None:
-        self._context, self._main, self._options = context, main, options
-        self._made: dict[int, ModelClient] = {}
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         context: Context,
-        main: ModelClient | None,
+        ledger: Ledger,
+        *,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+        max_concurrency: int = 64,
         **options: Any,
-    ) -> OtherClients | None:
-        """Those of a run; None if it asks nobody, or one backend alone."""
-        if main is None or not context.others:
-            return None
-        return cls(context, main, **options)
+    ) -> None:
+        self.ledger = ledger
+        self._context, self._budget = context, budget or Budget()
+        self._options = {
+            "limits": limits or Limits(),
+            "max_concurrency": max_concurrency,
+            "cache": context.cache,
+            "clock": context.clock,
+            "seed": context.seed,
+            **options,
+        }
+        self._made: dict[int, ModelClient] = {}
+        if context.backend is not None:
+            self._client(context.backend)
 
-    def client(self, backend: Backend) -> ModelClient:
-        """The client of this backend. Raises ConfigError as `make_budget_tracker` does."""
-        if id(backend) not in self._made:
-            context = dataclasses.replace(self._context, backend=backend)
-            made = context.make_client(ledger=self._main.budget.ledger, **self._options)
-            assert made is not None
-            self._made[id(backend)] = made
-        return self._made[id(backend)]
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
+        """The answer of this backend, as `ModelClient.ask` gives it."""
+        return await self._client(backend).ask(request, row_id, occurrence)
 
     def all(self) -> list[ModelClient]:
-        """Those that were asked."""
+        """Those that were made."""
         return list(self._made.values())
+
+    @property
+    def usd(self) -> float | None:
+        """What was paid; None if the price of any model that was asked is unknown."""
+        is_known = all(client.budget.is_price_known for client in self.all())
+        return self.ledger.spent.usd if is_known else None
+
+    def _client(self, backend: Backend) -> ModelClient:
+        made = self._made.get(id(backend))
+        if made is None:
+            price = (self._context.prices or PriceTable.load()).price(backend.spec)
+            tracker = BudgetTracker(self._budget, price, self.ledger, backend.spec)
+            made = self._made[id(backend)] = ModelClient(backend, budget=tracker, **self._options)
+        return made
 
 
 def derived_seed(seed: int, name: str) -> int:
@@ -264,7 +250,7 @@ def derived_seed(seed: int, name: str) -> int:
 def _failure(reason: str, detail: str) -> Rejected | BackendError:
     if reason in ("filtered_answer", "truncated_answer"):
         return Rejected(reason, detail)
-    return BackendError(f"{reason}: {detail}", retryable=False, reason=reason)
+    return BackendError(f"{reason}: {detail}", reason=reason)
 
 
 def _problem(answer: Response, accept: Sequence[str]) -> str:

@@ -219,38 +219,31 @@ def _read(path: Path) -> tuple[Spent, int, int]:
 
 
 def _sums(lines: Iterable[str]) -> tuple[Spent, int, int]:
-    spent, end = Spent(), 0
-    n_input = n_output = n_cached = highest = 0
-    unsettled: dict[str, str] = {}
+    spent, end, highest = Spent(), 0, 0
+    tokens = [0, 0, 0]
+    unsettled: dict[int, list[str]] = {}
     for line in lines:
         if not line.endswith("\n"):
             break  # cut off by a kill
         end += len(line)
-        number, _, rest = line.partition(" ")
-        kind = number[0]
-        if kind == "+":
-            unsettled[number[1:]] = rest
-            continue
-        if kind == "-":
-            del unsettled[number[1:-1]]
-            continue
-        if kind == "=":
-            del unsettled[number[1:]]
+        first, *counted = line.split()
+        if first[0] in "+-=":
+            number = int(first[1:])
+            highest = max(highest, number)
+            if first[0] == "+":
+                unsettled[number] = counted
+                continue
+            del unsettled[number]
         else:
-            rest = line
-        counted = rest.split(" ")
-        n_input += int(counted[0])
-        n_output += int(counted[1])
-        n_cached += int(counted[2])
-        spent.usd += float(counted[3])
-        highest = max(highest, int(number[1:])) if kind == "=" else highest
-    spent.usage = Usage(n_input, n_output, n_cached)
-    for name, rest in unsettled.items():
-        most_input, most_output, usd = rest.split(" ")
+            counted = [first, *counted]
+        if counted:
+            tokens = [sum_ + int(one) for sum_, one in zip(tokens, counted[:3], strict=True)]
+            spent.usd += float(counted[3])
+    spent.usage = Usage(*tokens)
+    for number, (most_input, most_output, usd) in unsettled.items():
         spent.add_unsettled(
-            Reservation(int(name), Usage(int(most_input), int(most_output)), float(usd))
+            Reservation(number, Usage(int(most_input), int(most_output)), float(usd))
         )
-        highest = max(highest, int(name))
     return spent, highest, end
 
 

@@ -179,20 +179,8 @@ class ConcurrencyLimiter:
                 place.set_result(None)
 
 
-class Permit:
-    """Permission to send one request; says later how many tokens it really took."""
-
-    __slots__ = ("_taken",)
-
-    def __init__(self, taken: list[tuple[MinuteCap, _Taken, str, float]]) -> None:
-        self._taken = taken
-
-    def settle(self, input_tokens: int, output_tokens: int) -> None:
-        """Replace the forecast amounts by the real ones."""
-        for cap, taken, kind, amount in self._taken:
-            if kind != "requests":
-                real = input_tokens if kind == "input" else output_tokens
-                cap.correct(taken, real - amount)
+# What one request was allowed to take of each cap: kind, cap, note and amount.
+Permit = list[tuple[str, MinuteCap, _Taken, float]]
 
 
 class RateLimiter:
@@ -229,6 +217,12 @@ class RateLimiter:
                 await self._sleep(wait)
             return self._take(amounts)
 
+    def settle(self, permit: Permit, input_tokens: int, output_tokens: int) -> None:
+        """Replace the forecast amounts of a request by those it really took."""
+        real = {"input": input_tokens, "output": output_tokens}
+        for kind, cap, taken, amount in permit:
+            cap.correct(taken, real.get(kind, amount) - amount)
+
     def _wait_s(self, amounts: dict[str, float]) -> float:
         wait = self._held_until - self._clock.monotonic()
         for kind, cap in self._caps:
@@ -236,6 +230,4 @@ class RateLimiter:
         return wait
 
     def _take(self, amounts: dict[str, float]) -> Permit:
-        return Permit(
-            [(cap, cap.take(amounts[kind]), kind, amounts[kind]) for kind, cap in self._caps]
-        )
+        return [(kind, cap, cap.take(amounts[kind]), amounts[kind]) for kind, cap in self._caps]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from codefavor.backends.batch_service import BatchService
 from codefavor.engine.batch import BatchRun
-from codefavor.engine.batch_jobs import BatchService
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.runner import Counts, Step, run_sync
 from codefavor.errors import ConfigError

@@ -79,7 +79,9 @@ class _CapturingClient:
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    async def ask(self, request: Request, row_id: str, occurrence: int) -> Response:
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
         self.requests.append(request)
         raise _Captured("captured")
 
@@ -104,7 +106,7 @@ def forecast(
     table = context.prices or PriceTable.load()
     usd: float | None = 0.0
     for backend, usage in totals.usages.values():
-        price = table.price(backend.name, backend.model)
+        price = table.price(backend.spec)
         if price is not None and in_batch:
             price = price.in_batch()
         usd = None if price is None or usd is None else usd + price.cost_usd(usage)
@@ -155,16 +157,12 @@ async def _add_up(
     step: Step, rows: Iterable[Row], context: Context, later: Later | None, totals: _Totals
 ) -> None:
     for row in rows:
-        first = await _first_questions(step, row, context)
+        client = _CapturingClient()
+        # Captured at its first question, or rejected before it had any.
+        with contextlib.suppress(CodefavorError):
+            await step(row, context.asking(client).for_row(str(row.get("id"))))
+        first = client.requests
         totals.add(first, later(row, first[0]) if later and first else ())
-
-
-async def _first_questions(step: Step, row: Row, context: Context) -> list[Request]:
-    client = _CapturingClient()
-    # Captured at its first question, or rejected before it had any.
-    with contextlib.suppress(CodefavorError):
-        await step(row, context.with_client(client).for_row(str(row.get("id"))))
-    return client.requests
 
 
 def render_prompt(request: Request) -> str:

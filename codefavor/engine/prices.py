@@ -79,8 +79,6 @@ class PriceTable:
             ) from error
         return cls(prices, content.get("as_of", ""), content.get("source", ""))
 
-    def price(self, backend: str, model: str) -> Price | None:
-        """The price of a model; None if it is unknown, which never means free."""
-        if backend in FREE_BACKENDS:
-            return FREE
-        return self._prices.get(f"{backend}:{model}")
+    def price(self, spec: str) -> Price | None:
+        """The price of a model by its "backend:model"; None if it is unknown, never free."""
+        return FREE if spec.partition(":")[0] in FREE_BACKENDS else self._prices.get(spec)

@@ -5,49 +5,29 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 logger = logging.getLogger(__name__)
 
 
-class Progress(Protocol):
-    """Told by the runner how far it is."""
+class Progress:
+    """Told by the runner how far it is. This one shows nothing but, in the log, what is said."""
 
     def start(self, label: str, total: int | None) -> None:
         """A run begins; `total` rows, or None if that is not known."""
-        ...
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """`n` more rows have ended; `fields` are the sums to show beside."""
-        ...
 
     def say(self, text: str) -> None:
         """Something that a user who waits should know."""
-        ...
-
-    def finish(self) -> None:
-        """The run is over, however it ended."""
-        ...
-
-
-class NoProgress:
-    """Shows nothing; what is to be known goes to the log."""
-
-    def start(self, label: str, total: int | None) -> None:
-        """Nothing."""
-
-    def advance(self, n: int = 1, **fields: Any) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """A line of the log."""
         logger.warning("%s", text)
 
     def finish(self) -> None:
-        """Nothing."""
+        """The run is over, however it ended."""
 
 
-class TerminalProgress:
+class TerminalProgress(Progress):
     """One line that rewrites itself on a terminal, else a line at most every `every_s`."""
 
     def __init__(
@@ -60,8 +40,6 @@ class TerminalProgress:
         self._stream = stream or sys.stderr
         self._is_terminal = self._stream.isatty() if is_terminal is None else is_terminal
         self._every_s = 0.1 if self._is_terminal else every_s
-        self._bar: Any = None
-        self._task: Any = None
         self._label, self._done = "", 0
         self._total: int | None = None
         self._fields: dict[str, Any] = {}
@@ -70,14 +48,11 @@ class TerminalProgress:
         self._first: tuple[float, int] | None = None
 
     def start(self, label: str, total: int | None) -> None:
-        """Begin a new bar or line."""
+        """Begin a new line."""
         self._label, self._total, self._done, self._fields = label, total, 0, {}
         self._started = self._shown = time.monotonic()
         self._first = None
-        if self._is_terminal:
-            self._start_bar()
-        else:
-            self._show()
+        self._show()
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """Count, and show it if the last time is long enough ago."""
@@ -91,19 +66,12 @@ class TerminalProgress:
             self._show()
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-            return
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        """A line of its own, above the one that rewrites itself."""
+        self._write(text + "\n")
 
     def finish(self) -> None:
         """Show the final state."""
-        self._show()
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._write(self.line(time.monotonic()) + "\n")
 
     def line(self, now: float) -> str:
         """The plain line, such as `drafts 120/500 24% eta 31s`."""
@@ -142,30 +110,12 @@ class TerminalProgress:
         return texts
 
     def _show(self) -> None:
-        if self._bar is None:
-            self._stream.write(self.line(time.monotonic()) + "\n")
-            self._stream.flush()
-            return
-        remaining = self._remaining(time.monotonic())
-        eta = [] if remaining is None else [f"eta {duration(remaining)}"]
-        fields = " ".join([*eta, *self._field_texts()])
-        self._bar.update(self._task, completed=self._done, fields=fields)
+        self._write(self.line(time.monotonic()) + ("" if self._is_terminal else "\n"))
 
-    def _start_bar(self) -> None:
-        from rich import progress as rich_progress
-        from rich.console import Console
-
-        self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
-            rich_progress.MofNCompleteColumn(),
-            rich_progress.TaskProgressColumn(),
-            rich_progress.TimeElapsedColumn(),
-            rich_progress.TextColumn("{task.fields[fields]}"),
-            console=Console(file=self._stream),
-        )
-        self._task = self._bar.add_task(self._label, total=self._total, fields="")
-        self._bar.start()
+    def _write(self, text: str) -> None:
+        # Back to the beginning of the line, and what stood there is gone.
+        self._stream.write("\r\x1b[K" + text if self._is_terminal else text)
+        self._stream.flush()
 
 
 def duration(seconds: float) -> str:

@@ -8,10 +8,11 @@ import json
 import logging
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
+from codefavor.engine.progress import Progress
 from codefavor.errors import DataError, JournalError
 from codefavor.idset import IdSet, id_digest
 from codefavor.journal import Journal, read_journal
@@ -52,24 +53,24 @@ def _bytes_of(value: object) -> bytes:
 class RowsToDo:
     """The rows of an input that have not ended, one after the other.
 
-    `skipped` is told "resumed" or "duplicate" for each row that is passed over. A row that has
-    ended and was edited since is an error that says what changed, before anything is asked
-    where the input is a sequence; with `rerun_changed` it is to be done again.
+    Rows that are passed over are counted and shown as progress. A row that has ended and was
+    edited since is an error that says what changed, before anything is asked where the input is
+    a sequence; with `rerun_changed` it is to be done again.
     """
 
     def __init__(
         self,
         rows: Iterable[Row],
         journal: Journal,
+        progress: Progress,
         *,
         retry_errors: bool,
         rerun_changed: bool,
-        skipped: Callable[[str], None],
     ) -> None:
-        self.n_old_errors = 0
+        self.n_resumed = self.n_old_errors = self.n_duplicates = 0
         self._source = rows
         self._rows: Iterator[Row] = iter(rows)
-        self._journal, self._skipped = journal, skipped
+        self._journal, self._progress = journal, progress
         self._seen = journal.input_ids = IdSet()
         self._retry_errors, self._rerun_changed = retry_errors, rerun_changed
         self._n_read = 0
@@ -95,7 +96,8 @@ class RowsToDo:
             digest = id_digest(row_id.encode("utf-8", "replace"))
             if not self._seen.add_digest(digest):
                 logger.warning("the id %s occurs again in the input; its first row counts", row_id)
-                self._skipped("duplicate")
+                self.n_duplicates += 1
+                self._progress.advance()
             elif (noted := self._journal.input_noted(digest)) is None:
                 return row, input_digest(row)
             else:
@@ -108,7 +110,8 @@ class RowsToDo:
                     rest = itertools.islice(self._rows, _N_LOOKED_AT)
                     self._raise_if_edited(itertools.chain([row], rest))
                 self.n_old_errors += is_error
-                self._skipped("resumed")
+                self.n_resumed += 1
+                self._progress.advance()
             if self._n_read % 1000 == 0:
                 await asyncio.sleep(0)
         return None

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from codefavor.engine.ask import ModelClient, RowPending, RunEnding
+from codefavor.engine.ask import RowPending, RunEnding
 from codefavor.engine.budget import Budget
-from codefavor.engine.context import Asks, Context, OtherClients
+from codefavor.engine.context import Asks, Clients, Context
 from codefavor.engine.health import RowHealth, RunStopped, StopRule
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.ledger import Ledger, Spent, ledger_path
 from codefavor.engine.limits import Limits
-from codefavor.engine.progress import NoProgress, Progress
+from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
 from codefavor.errors import (
     BackendError,
@@ -46,7 +46,7 @@ class Counts:
     n is the sum of ok, rejected, error, resumed, duplicates and pending. `n_resumed` rows had
     ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
-    `n_requests` were sent, `n_from_store` answered from the cache; tokens and dollars are
+    `n_requests` were sent, `n_cached` answered from the cache; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
     have no known cost (timeouts, kills, unreadable answers): at most `unsettled_usd` in all.
     """
@@ -61,7 +61,7 @@ class Counts:
     n_duplicates: int = 0
     n_pending: int = 0
     n_requests: int = 0
-    n_from_store: int = 0
+    n_cached: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = 0.0
@@ -102,27 +102,21 @@ async def run(
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
-    progress = progress or NoProgress()
-    asking: dict[str, Any] = {"limits": limits, "budget": budget, "report": progress.say}
-    asking["max_concurrency"] = concurrency
+    progress = progress or Progress()
     ledger = Ledger(ledger_path(journal.path))
+    asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
+    asking["max_concurrency"] = concurrency
     try:
-        client = None if put_aside else context.make_client(ledger=ledger, **asking)
-        others = OtherClients.of(context, client, **asking)
-        loop = _Loop(
-            step,
-            rows,
-            journal,
-            context=context.with_client(put_aside or client, others),
-            client=client,
-            others=others,
-            progress=progress,
-            retry_errors=retry_errors,
-            rerun_changed=rerun_changed,
-            health=RowHealth(stop_rule or StopRule()),
-            useless=useless or (lambda row: ""),
+        is_asked = put_aside is None and context.backend is not None
+        clients = Clients(context, ledger, **asking) if is_asked else None
+        to_do = RowsToDo(
+            rows, journal, progress, retry_errors=retry_errors, rerun_changed=rerun_changed
         )
-        await loop.work(concurrency, label, interrupted)
+        health, useless = RowHealth(stop_rule or StopRule()), useless or (lambda row: "")
+        context = context.asking(put_aside or clients)
+        loop = _Loop(step, to_do, journal, context, clients, progress, health, useless)
+        total = len(rows) if isinstance(rows, Sized) else None
+        await loop.work(concurrency, label, total, interrupted)
         return loop.counts()
     finally:
         ledger.close()
@@ -142,49 +136,29 @@ def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) 
     )
 
 
+@dataclass
 class _Loop:
     """One run: workers that pull from one iterator and write to one journal."""
 
-    def __init__(
-        self,
-        step: Step,
-        rows: Iterable[Row],
-        journal: Journal,
-        *,
-        context: Context,
-        client: ModelClient | None,
-        others: OtherClients | None,
-        progress: Progress,
-        retry_errors: bool,
-        rerun_changed: bool,
-        health: RowHealth,
-        useless: Callable[[Row], str],
-    ) -> None:
-        self._health = health
-        self._useless = useless
-        self._step = step
-        self._total = len(rows) if isinstance(rows, Sized) else None
-        self._journal = journal
-        self._rows = RowsToDo(
-            rows,
-            journal,
-            retry_errors=retry_errors,
-            rerun_changed=rerun_changed,
-            skipped=self._skip,
-        )
-        self._context = context
-        self._client = client
-        self._others = others
-        self._progress = progress
-        self._ended: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._ending: BaseException | None = None
-        self._is_ending = False
+    step: Step
+    rows: RowsToDo
+    journal: Journal
+    context: Context
+    clients: Clients | None
+    progress: Progress
+    health: RowHealth
+    useless: Callable[[Row], str]
+    ended: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    ending: BaseException | None = None
+    is_ending: bool = False
 
-    async def work(self, concurrency: int, label: str, interrupted: asyncio.Event | None) -> None:
+    async def work(
+        self, concurrency: int, label: str, total: int | None, interrupted: asyncio.Event | None
+    ) -> None:
         """Run the workers to the end, or to the first error that ends the run."""
-        self._rows.check()
-        self._progress.start(label, self._total)
+        self.rows.check()
+        self.progress.start(label, total)
         watcher = asyncio.ensure_future(self._watch(interrupted)) if interrupted else None
         workers = [asyncio.ensure_future(self._worker()) for _ in range(concurrency)]
         try:
@@ -193,59 +167,49 @@ class _Loop:
             for task in (*workers, *([watcher] if watcher else [])):
                 task.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-            self._progress.finish()
-        if self._ending is not None:
-            raise self._ending
+            self.progress.finish()
+        if self.ending is not None:
+            raise self.ending
 
     def counts(self) -> Counts:
         """The sums so far."""
-        clients = self._clients()
-        spent = clients[0].budget.ledger.spent if clients else Spent()
+        clients = self.clients.all() if self.clients else []
+        spent = self.clients.ledger.spent if self.clients else Spent()
+        rows = self.rows
         return Counts(
-            n=sum(self._ended.values()),
-            n_ok=self._ended["ok"],
-            n_rejected=self._ended["rejected"],
-            n_error=self._ended["error"],
-            n_resumed=self._ended["resumed"],
-            n_old_errors=self._rows.n_old_errors,
-            n_duplicates=self._ended["duplicate"],
-            n_pending=self._ended["pending"],
-            reasons=dict(self._reasons.most_common()),
-            n_requests=sum(one.counts.n_sent for one in clients),
-            n_from_store=sum(one.counts.n_from_store for one in clients),
+            n=sum(self.ended.values()) + rows.n_resumed + rows.n_duplicates,
+            n_ok=self.ended["ok"],
+            n_rejected=self.ended["rejected"],
+            n_error=self.ended["error"],
+            n_resumed=rows.n_resumed,
+            n_old_errors=rows.n_old_errors,
+            n_duplicates=rows.n_duplicates,
+            n_pending=self.ended["pending"],
+            reasons=dict(self.reasons.most_common()),
+            n_requests=sum(one.n_sent for one in clients),
+            n_cached=sum(one.n_cached for one in clients),
             input_tokens=spent.usage.input_tokens,
             output_tokens=spent.usage.output_tokens,
-            usd=self._usd(),
+            usd=self.clients.usd if self.clients else 0.0,
             n_unsettled=spent.n_unsettled,
             unsettled_usd=spent.unsettled_usd,
         )
 
-    def _clients(self) -> list[ModelClient]:
-        if self._client is None:
-            return []
-        return [self._client, *(self._others.all() if self._others else [])]
-
-    def _usd(self) -> float | None:
-        """What was paid; None if the price of any model that was asked is unknown."""
-        budgets = [client.budget for client in self._clients()]
-        if not all(budget.is_price_known for budget in budgets):
-            return None
-        return budgets[0].ledger.spent.usd if budgets else 0.0
-
     async def _worker(self) -> None:
-        while not self._is_ending:
+        while not self.is_ending:
             try:
-                found = await self._rows.next()
+                found = await self.rows.next()
                 if found is None:
                     return
                 row, digest = found
                 record = await self._end_of(row)
                 record["input"] = digest
-                self._journal.append(record)
+                self.journal.append(record)
             except RunEnding:
                 return
             except RowPending:
-                self._skip("pending")
+                self.ended["pending"] += 1
+                self.progress.advance(1)
                 continue
             except _ENDS_RUN as error:
                 self._end(error)
@@ -253,7 +217,7 @@ class _Loop:
             self._note(record)
 
     async def _end_of(self, row: Row) -> Row:
-        context = self._context.for_row(row["id"])
+        context = self.context.for_row(row["id"])
         record = await self._outcome(row, context)
         n_responses, n_cached = context.n_responses
         if n_responses:
@@ -263,7 +227,7 @@ class _Loop:
     async def _outcome(self, row: Row, context: Context) -> Row:
         row_id: str = row["id"]
         try:
-            result = await self._step(row, context)
+            result = await self.step(row, context)
         except Rejected as error:
             return {
                 **_record(row_id, "rejected", error.reason, error.detail),
@@ -283,45 +247,42 @@ class _Loop:
             return _record(row_id, "error", type(error).__name__, str(error))
         return {"id": row_id, "status": "ok", "reason": "", "row": result}
 
-    def _skip(self, kind: str) -> None:
-        self._ended[kind] += 1
-        self._progress.advance(1)
-
     def _note(self, record: Row) -> None:
         """Count the record, show it, and end the run if too many fail."""
         status, reason = record["status"], record["reason"]
-        self._ended[status] += 1
+        self.ended[status] += 1
         if status != "ok":
-            self._reasons[reason] += 1
-        self._progress.advance(1, **self._fields())
-        useless = self._useless(record["row"]) if status == "ok" else ""
-        stopped = self._health.note(record, useless)
-        if stopped is None and any(client.counts.n_sent for client in self._clients()):
-            stopped = self._health.without_result()
+            self.reasons[reason] += 1
+        self.progress.advance(1, **self._fields())
+        useless = self.useless(record["row"]) if status == "ok" else ""
+        stopped = self.health.note(record, useless)
+        has_asked = self.clients is not None and any(one.n_sent for one in self.clients.all())
+        if stopped is None and has_asked:
+            stopped = self.health.without_result()
         if stopped is not None:
             self._end(stopped)
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for kind in ("rejected", "error"):
-            if self._ended[kind]:
-                fields[kind] = self._ended[kind]
-        if self._client is not None:
-            spent = self._client.budget.ledger.spent.usage
+            if self.ended[kind]:
+                fields[kind] = self.ended[kind]
+        if self.clients is not None:
+            spent = self.clients.ledger.spent.usage
             fields["tokens"] = spent.input_tokens + spent.output_tokens
-            fields["usd"] = self._usd()
+            fields["usd"] = self.clients.usd
         return fields
 
     def _end(self, error: BaseException | None) -> None:
         """Start nothing more; the first error is the one the run ends with."""
-        self._ending = self._ending or error
-        self._is_ending = True
-        for client in self._clients():
+        self.ending = self.ending or error
+        self.is_ending = True
+        for client in self.clients.all() if self.clients else ():
             client.end()
 
     async def _watch(self, interrupted: asyncio.Event) -> None:
         await interrupted.wait()
-        self._progress.say(
+        self.progress.say(
             "ending: waiting for the answers in flight, which are paid for (once more ends at once)"
         )
         self._end(None)

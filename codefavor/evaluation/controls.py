@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from codefavor.judges.base import Judge
 from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.records import Comparison, Row
-from codefavor.statistics.intervals import Gain, Interval, cluster_bootstrap_interval, none_if_nan
+from codefavor.statistics.intervals import Figures, Gain, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import (
     CHOSEN_FIRST,
     REJECTED_FIRST,
@@ -23,11 +23,12 @@ TRIVIAL = {"random": RandomJudge, "shorter": ShorterJudge, "longer": LongerJudge
 
 
 @dataclass(frozen=True)
-class Controlled:
+class Controlled(Figures):
     """A judge's accuracy where a cue helps and where it misleads, and the mean of the two.
 
-    `accuracy` is that unweighted mean: whoever follows the cue alone has 50 %, whatever share
-    of the pairs the cue gets right. Pairs on which the cue is silent are left out.
+    `accuracy` is that unweighted mean (not-a-number where a stratum is empty): whoever follows the
+    cue alone has 50 %, whatever share of the pairs the cue gets right. Pairs on which the cue is
+    silent are left out.
     """
 
     cue: str
@@ -35,24 +36,8 @@ class Controlled:
     n_wrong: int
     accuracy_cue_right: float
     accuracy_cue_wrong: float
+    accuracy: float
     interval: Interval
-
-    @property
-    def accuracy(self) -> float:
-        """The mean of both strata; not-a-number where one is empty."""
-        return self.interval.mean
-
-    def to_row(self) -> Row:
-        """Plain JSON."""
-        return {
-            "cue": self.cue,
-            "n_right": self.n_right,
-            "n_wrong": self.n_wrong,
-            "accuracy_cue_right": none_if_nan(self.accuracy_cue_right),
-            "accuracy_cue_wrong": none_if_nan(self.accuracy_cue_wrong),
-            "accuracy": none_if_nan(self.accuracy),
-            "interval": self.interval.to_row(),
-        }
 
 
 def controlled_accuracy(
@@ -81,7 +66,8 @@ def controlled_accuracy(
             seed=seed,
             n_resamples=n_resamples,
         )
-    return Controlled(cue, len(right), len(wrong), _mean(right), _mean(wrong), interval)
+    shares = _mean(right), _mean(wrong), interval.mean
+    return Controlled(cue, len(right), len(wrong), *shares, interval)
 
 
 def trivial_records(items: Sequence[Row]) -> dict[str, list[Row]]:

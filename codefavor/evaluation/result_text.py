@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
+from jinja2 import Template
 
 from codefavor.records import Row
 
@@ -94,18 +94,19 @@ def result_text(result: Row) -> str:
     return "\n".join([*lines, *remarks_on(result)])
 
 
+_HTML = Template(
+    "<table><caption>{{ title }}</caption><thead><tr>{% for name in head %}<th>{{ name }}</th>"
+    "{% endfor %}</tr></thead><tbody>{% for line in lines %}<tr>{% for cell in line %}"
+    "<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</tbody></table>{% if remarks %}<ul>"
+    "{% for one in remarks %}<li>{{ one }}</li>{% endfor %}</ul>{% endif %}",
+    autoescape=True,
+)
+
+
 def result_html(result: Row) -> str:
     """The result for a notebook: every text escaped, no style of its own."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
-        for line in table_of(result)
-    )
-    remarks = "".join(f"<li>{escape(one)}</li>" for one in remarks_on(result))
-    caption = f"<caption>{escape(title_of(result))}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + (
-        f"<ul>{remarks}</ul>" if remarks else ""
-    )
+    lines, remarks = table_of(result), remarks_on(result)
+    return str(_HTML.render(title=title_of(result), head=HEADER, lines=lines, remarks=remarks))
 
 
 def percent(value: float | None) -> str:

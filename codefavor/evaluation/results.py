@@ -36,7 +36,7 @@ def result_of(
     verdicts, for style control.
     """
     by_id = {item["id"]: item for item in items}
-    known = [record for record in records if _record_id(record) in by_id]
+    known = [record for record in records if record["id"] in by_id]
     options: dict[str, Any] = {"seed": seed, "n_resamples": n_resamples}
     trivial = trivial_records(items)
     row: Row = {
@@ -55,16 +55,16 @@ def result_of(
     if is_judged:
         best, gain = gain_over_best(known, trivial, **options)
         row["best_trivial"] = {"name": best, **gain.to_row()}
-        row["length_controlled"] = controlled_accuracy(
-            known, trivial["shorter"], "shorter", **options
-        ).to_row()
+        cues: dict[str, tuple[str, Sequence[Row]]] = {
+            "length_controlled": ("shorter", trivial["shorter"])
+        }
         if style_records is not None:
-            row["style_controlled"] = controlled_accuracy(
-                known, style_records, "n-gram", **options
-            ).to_row()
+            cues["style_controlled"] = ("n-gram", style_records)
+        for name, (cue, verdicts) in cues.items():
+            row[name] = controlled_accuracy(known, verdicts, cue, **options).to_row()
     if any(item.get("defect") for item in items):
         sound = {key: item for key, item in by_id.items() if not item.get("defect")}
-        rest = [record for record in known if _record_id(record) in sound]
+        rest = [record for record in known if record["id"] in sound]
         row["without_defects"] = score(rest, sound, **options).to_row()
     return row
 
@@ -75,19 +75,17 @@ def rescore(records: Iterable[Row], judge: Mapping[str, Any]) -> list[Row]:
     `judge` is a result's description: replies of a chat model are parsed by its `mode`, stored
     log-probabilities are read by its `reduction`. Verdicts without a reply stay as they are.
     """
-    return [_reread_record(record, judge) for record in records]
-
-
-def _reread_record(record: Row, judge: Mapping[str, Any]) -> Row:
-    row = record.get("row") if "status" in record else record
-    if not row or "verdicts" not in row:
-        return record
-    verdicts = {
-        order: _reread(Verdict.from_row(one), judge).to_row()
-        for order, one in row["verdicts"].items()
-    }
-    reread_row = {**row, "verdicts": verdicts}
-    return {**record, "row": reread_row} if "status" in record else reread_row
+    found = []
+    for record in records:
+        row = record["row"]
+        if row and "verdicts" in row:
+            verdicts = {
+                order: _reread(Verdict.from_row(one), judge).to_row()
+                for order, one in row["verdicts"].items()
+            }
+            row = {**row, "verdicts": verdicts}
+        found.append({**record, "row": row})
+    return found
 
 
 def _reread(verdict: Verdict, judge: Mapping[str, Any]) -> Verdict:
@@ -111,7 +109,3 @@ def versions() -> Row:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _record_id(record: Row) -> str:
-    return str(record["id"])

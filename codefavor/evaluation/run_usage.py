@@ -66,8 +66,7 @@ def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> fl
     """The price of these tokens by "backend:model"; None if any price is unknown."""
     total = 0.0
     for spec, usage in used.items():
-        backend, _, model = spec.partition(":")
-        price = prices.price(backend, model)
+        price = prices.price(spec)
         if price is None:
             return None
         total += (price.in_batch() if in_batch else price).cost_usd(usage)

@@ -153,64 +153,23 @@ def load_task(task: Task) -> list[Row]:
 
 def task_of(result: Row, *, data: Path | None = None, data_dir: Path | None = None) -> Task:
     """The task that a result file is of, for finding its pairs again."""
-    settings = _todays_words(result["settings"])
-    return Task(
-        benchmark=result["benchmark"],
-        data=data,
-        data_dir=data_dir,
-        aspects=tuple(settings.get("aspects", ASPECTS)),
-        protocol=settings["protocol"],
-        orders=settings.get("orders"),
-        comments=settings.get("comments"),
-        criteria=settings.get("criteria", ""),
-        limit=settings.get("limit"),
-        sample=settings.get("sample"),
-        seed=settings.get("seed", 0),
-        attack=settings.get("attack", ""),
-        attack_side=settings.get("attack_side", "rejected"),
-    )
-
-
-def _todays_words(settings: Row) -> Row:
-    """The settings of a result file; older ones said removed, kept, and limit for a sample."""
-    found = dict(settings)
-    if found.get("comments") in ("removed", "kept"):
-        found["comments"] = {"removed": "strip", "kept": "keep"}[found["comments"]]
-    if "seed" in found and "sample" not in found:
-        found["sample"] = found.pop("limit", None)
-    return found
-
-
-def with_attacks(task: Task, attacks: Sequence[str], sides: Sequence[Side]) -> list[Task]:
-    """The task alone, or the plain task before it is attacked in every way.
-
-    The plain run comes first: what an attack changes is measured against it.
-    """
-    attacked = [
-        replace(task, attack=attack, attack_side=side) for side in sides for attack in attacks
-    ]
-    return [task, *attacked]
+    settings = result["settings"]
+    aspects = tuple(settings.get("aspects", ASPECTS))
+    stated = {**settings, "aspects": aspects}
+    return Task(result["benchmark"], data=data, data_dir=data_dir, **stated)
 
 
 def result_path(folder: Path, task: Task, spec: JudgeSpec) -> Path:
     """The result file of a task and a judge."""
-    name = "-".join(
-        part
-        for part in (
-            spec.file_name(),
-            "paper" if task.protocol == "paper" else "",
-            _criteria_part(task.criteria),
-            f"{task.attack}-{task.attack_side}" if task.attack else "",
-        )
-        if part
-    )
-    return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', name)}.json"
-
-
-def _criteria_part(criteria: str) -> str:
-    if criteria in ("", NO_CRITERIA):
-        return "no-criteria" if criteria else ""
-    return f"criteria-{content_id(criteria)[:6]}"
+    parts = [spec.file_name()]
+    if task.protocol == "paper":
+        parts.append("paper")
+    if task.criteria:
+        is_none = task.criteria == NO_CRITERIA
+        parts.append("no-criteria" if is_none else f"criteria-{content_id(task.criteria)[:6]}")
+    if task.attack:
+        parts.append(f"{task.attack}-{task.attack_side}")
+    return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', '-'.join(parts))}.json"
 
 
 @dataclass
@@ -354,12 +313,8 @@ def rescore_task(task: Task, spec: JudgeSpec, out: Path, *, stored: Path | None 
 def _add_robustness(result: Row, task: Task, spec: JudgeSpec, out: Path) -> None:
     base = rows_path(result_path(out.parent, replace(task, attack=""), spec))
     if task.attack and base.is_file():
-        found = robustness(
-            read_journal(base),
-            read_journal(rows_path(out)),
-            attack=task.attack,
-            side=task.attack_side,
-        )
+        rows = read_journal(base), read_journal(rows_path(out))
+        found = robustness(*rows, attack=task.attack, side=task.attack_side)
         result["robustness"] = found.to_row()
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from math import exp, isfinite
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from codefavor.backends.microbatch import MicroBatcher
 from codefavor.errors import BackendError, CodefavorError
 from codefavor.records import Comparison, Row, Verdict
 
 Answer = Verdict | CodefavorError
+S = TypeVar("S")
+T = TypeVar("T")
+_MEMO_SIZE = 100_000
 
 
 class Judge(Protocol):
@@ -57,8 +60,57 @@ class BatchJudge:
         return [raise_errors(answer) for answer in answers]
 
 
-def raise_errors(answer: Verdict | BaseException) -> Verdict:
-    """The verdict; raises the answer if it is an error."""
+class Text(NamedTuple):
+    """One program as the answer to one question: what is scored once and remembered."""
+
+    instruction: str
+    criteria: str
+    code: str
+
+
+class TextJudge(BatchJudge, Generic[S]):
+    """Base of judges that score each program by itself; each distinct one is scored once.
+
+    A subclass gives the scores of programs in `score`, and the verdict of two in `verdict`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memo: dict[Text, S | BackendError] = {}
+
+    def score(self, texts: Sequence[Text]) -> Sequence[S | BackendError]:
+        """The score of each program, or the error that prevents one."""
+        raise NotImplementedError
+
+    def verdict(self, score_a: S, score_b: S) -> Answer:
+        """The verdict that two scores give."""
+        raise NotImplementedError
+
+    def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
+        """A verdict for each comparison, or the error of one of its programs."""
+        pairs = [
+            [Text(one.instruction, one.criteria, code) for code in (one.code_a, one.code_b)]
+            for one in comparisons
+        ]
+        texts = dict.fromkeys(text for pair in pairs for text in pair)
+        new = [text for text in texts if text not in self._memo]
+        self._memo.update(zip(new, self.score(new), strict=True))
+        answers: list[Answer] = []
+        for pair in pairs:
+            score_a, score_b = (self._memo[text] for text in pair)
+            if isinstance(score_a, BackendError):
+                answers.append(score_a)
+            elif isinstance(score_b, BackendError):
+                answers.append(score_b)
+            else:
+                answers.append(self.verdict(score_a, score_b))
+        while len(self._memo) > _MEMO_SIZE:
+            del self._memo[next(iter(self._memo))]
+        return answers
+
+
+def raise_errors(answer: T | BaseException) -> T:
+    """The answer; raises it if it is an error."""
     if isinstance(answer, BaseException):
         raise answer
     return answer
@@ -73,14 +125,15 @@ def verdict_by_scores(
     """
     margin = score_a - score_b
     if not isfinite(margin):
-        return BackendError(
-            f"scores {score_a} and {score_b} are not finite", retryable=False, reason="not_finite"
-        )
-    scaled = max(-700.0, min(700.0, scale * margin))
-    p_a = 1.0 / (1.0 + exp(-scaled))
+        return BackendError(f"scores {score_a} and {score_b} are not finite", reason="not_finite")
     if margin == 0:
         return Verdict("tie", 0.5, raw)
-    return Verdict("A" if margin > 0 else "B", p_a, raw)
+    return Verdict("A" if margin > 0 else "B", logistic(scale * margin), raw)
+
+
+def logistic(margin: float) -> float:
+    """The probability in [0, 1] that a difference of log-odds stands for."""
+    return 1 / (1 + exp(-max(-700.0, min(700.0, margin))))
 
 
 # Used as a verb, hence its name.

@@ -27,29 +27,26 @@ class RandomJudge:
 class ShorterJudge:
     """The program of fewer characters; of equal lengths it says `ties` (the paper's rule: B)."""
 
+    name = "shorter"
+    _for_shorter_a: Choice = "A"
+
     def __init__(self, *, ties: Choice = "tie") -> None:
-        self.name = "shorter"
         self._ties: Choice = ties
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """A, B or tie; no probability."""
-        return [_by_length(one, "A", "B", self._ties) for one in comparisons]
+        return [self._by_length(one) for one in comparisons]
+
+    def _by_length(self, comparison: Comparison) -> Verdict:
+        difference = len(comparison.code_a) - len(comparison.code_b)
+        verdict = Verdict(self._for_shorter_a)
+        return (
+            Verdict(self._ties) if not difference else verdict if difference < 0 else verdict.swap()
+        )
 
 
-class LongerJudge:
+class LongerJudge(ShorterJudge):
     """The program of more characters; of equal lengths it says `ties` (the paper's rule: B)."""
 
-    def __init__(self, *, ties: Choice = "tie") -> None:
-        self.name = "longer"
-        self._ties: Choice = ties
-
-    async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
-        """A, B or tie; no probability."""
-        return [_by_length(one, "B", "A", self._ties) for one in comparisons]
-
-
-def _by_length(comparison: Comparison, shorter_a: Choice, longer_a: Choice, tie: Choice) -> Verdict:
-    difference = len(comparison.code_a) - len(comparison.code_b)
-    if difference == 0:
-        return Verdict(tie)
-    return Verdict(shorter_a if difference < 0 else longer_a)
+    name = "longer"
+    _for_shorter_a = "B"

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from codefavor.backends.microbatch import gather_all
 from codefavor.errors import SandboxError
-from codefavor.judges.base import raise_errors
 from codefavor.records import Comparison, Execution, Problem, Verdict, canonical_json
-
-
-class RunsTests(Protocol):
-    """What this judge needs of a sandbox pool."""
-
-    async def run_async(
-        self, code: str, tests: str, limits: Any = None, *, entry_point: str = "", setup: str = ""
-    ) -> Execution: ...
+from codefavor.sandbox import SandboxPool
 
 
 class ExecutionJudge:
@@ -30,7 +23,7 @@ class ExecutionJudge:
     """
 
     def __init__(
-        self, problems: Mapping[str, Problem], pool: RunsTests, limits: Any = None
+        self, problems: Mapping[str, Problem], pool: SandboxPool, limits: Any = None
     ) -> None:
         self.name = "execution"
         self._problems = problems
@@ -40,10 +33,7 @@ class ExecutionJudge:
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison. Raises SandboxError where the sandbox failed."""
-        answers = await asyncio.gather(
-            *(self._compare_one(one) for one in comparisons), return_exceptions=True
-        )
-        return [raise_errors(answer) for answer in answers]
+        return await gather_all(self._compare_one(one) for one in comparisons)
 
     async def _compare_one(self, comparison: Comparison) -> Verdict:
         problem = self._problems.get(comparison.id) or self._problems.get(comparison.instruction)

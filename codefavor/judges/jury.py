@@ -6,7 +6,7 @@ import asyncio
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge, all_seconds, bind
@@ -16,90 +16,64 @@ from codefavor.records import Comparison, Row, Verdict, canonical_json
 
 # Weights of a jury's members that are learnt from their accuracies on other problems.
 BY_ACCURACY = "accuracy"
+C = TypeVar("C", bound="_Combined")
 
 
-def make_jury(
-    judges: Sequence[Judge],
-    items: Sequence[Row] = (),
-    *,
-    weights: Annotated[
-        str,
-        Option(
-            f"A number for each member, with commas; or {BY_ACCURACY}: by how often each was right "
-            "on other problems (of stored runs alone)."
-        ),
-    ] = "",
-    by_probability: Annotated[bool, Option("A stated probability is the share of a vote.")] = False,
-    name: str | None = None,
-) -> Jury:
-    """The weighted vote of its members."""
-    return Jury(
-        judges,
-        weights=_read_weights(weights, judges, items),
-        by_probability=by_probability,
-        name=name,
-    )
+class _Combined:
+    """Several judges that are bound to a runner's context together."""
+
+    def __init__(self, what: str, judges: Sequence[Judge], name: str | None) -> None:
+        if not judges:
+            raise ConfigError(f"a {what} needs at least one judge")
+        self.name = name or f"{what} ({', '.join(judge.name for judge in judges)})"
+        self._judges = list(judges)
+
+    def with_context(self: C, context: object) -> C:
+        """The same (with the same counts), its judges bound to a runner's context."""
+        # Not made anew: that would check the weights of every pair again for each row.
+        bound = copy.copy(self)
+        bound._judges = [bind(judge, context) for judge in self._judges]
+        return bound
 
 
-def _read_weights(
-    text: str, judges: Sequence[Judge], items: Sequence[Row]
-) -> Sequence[float] | Mapping[str, Sequence[float]] | None:
-    if not text:
-        return None
-    if text == BY_ACCURACY:
-        stored = [judge for judge in judges if isinstance(judge, StoredJudge)]
-        if len(stored) < len(judges):
-            raise ConfigError("--weights accuracy needs stored runs: name result files alone")
-        return held_out_weights(stored, items)
-    try:
-        return [float(one) for one in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(
-            f"--weights is {text!r}; expected numbers with commas, or {BY_ACCURACY}"
-        ) from error
+class Jury(_Combined):
+    """The weighted vote of its members.
 
-
-class Jury:
-    """All judges vote; the weighted share of A decides.
-
-    `weights` are one for each judge, or for each comparison's id one for each judge. With
-    `by_probability` a judge that states `p_a` gives A that share of its weight; otherwise a vote
-    for A gives all of it. Ties count one half, and "undecided" abstains: a jury of only
-    abstentions is undecided. `p_a` is the share.
+    The weighted share of A decides. `weights` are one for each judge, or for each comparison's id
+    one for each judge, or what is written: numbers with commas, or "accuracy", which needs stored
+    runs and the labelled pairs (`items`). With `by_probability` a judge that states `p_a` gives A
+    that share of its weight; otherwise a vote for A gives all of it. Ties count one half, and
+    "undecided" abstains: a jury of only abstentions is undecided. `p_a` is the share.
     """
 
     def __init__(
         self,
         judges: Sequence[Judge],
+        items: Sequence[Row] = (),
         *,
-        weights: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
-        by_probability: bool = False,
+        weights: Annotated[
+            str | Sequence[float] | Mapping[str, Sequence[float]],
+            Option(
+                f"A number for each member, with commas; or {BY_ACCURACY}: by how often each was "
+                "right on other problems (of stored runs alone)."
+            ),
+        ] = "",
+        by_probability: Annotated[
+            bool, Option("A stated probability is the share of a vote.")
+        ] = False,
         name: str | None = None,
     ) -> None:
-        if not judges:
-            raise ConfigError("a jury needs at least one judge")
-        self._by_id: Mapping[str, Sequence[float]] = {}
-        self._weights: Sequence[float] = [1.0] * len(judges)
-        if isinstance(weights, Mapping):
-            self._by_id = weights
-        elif weights is not None:
-            self._weights = weights
+        super().__init__("jury", judges, name)
+        given = _read_weights(weights, judges, items) if isinstance(weights, str) else weights
+        self._by_id = given if isinstance(given, Mapping) else {}
+        self._weights = [1.0] * len(judges) if isinstance(given, Mapping) else given
         for one in (self._weights, *self._by_id.values()):
             if len(one) != len(judges) or min(one) < 0 or not sum(one):
                 raise ConfigError(
                     f"{len(judges)} judges need as many weights, none negative and not all zero; "
                     f"found {list(one)}"
                 )
-        self._judges = list(judges)
         self._by_probability = by_probability
-        self.name = name or f"jury ({', '.join(judge.name for judge in judges)})"
-
-    def with_context(self, context: object) -> Jury:
-        """The same jury, its judges bound to a runner's context."""
-        # Not made anew: that would check the weights of every pair again for each row.
-        bound = copy.copy(self)
-        bound._judges = [bind(judge, context) for judge in self._judges]
-        return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison; all judges are asked at once."""
@@ -133,7 +107,25 @@ class Jury:
         return {"A": 1.0, "B": 0.0}.get(vote.choice, 0.5)
 
 
-class Cascade:
+def _read_weights(
+    text: str, judges: Sequence[Judge], items: Sequence[Row]
+) -> Sequence[float] | Mapping[str, Sequence[float]]:
+    if not text:
+        return [1.0] * len(judges)
+    if text == BY_ACCURACY:
+        stored = [judge for judge in judges if isinstance(judge, StoredJudge)]
+        if len(stored) < len(judges):
+            raise ConfigError("--weights accuracy needs stored runs: name result files alone")
+        return held_out_weights(stored, items)
+    try:
+        return [float(one) for one in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"--weights is {text!r}; expected numbers with commas, or {BY_ACCURACY}"
+        ) from error
+
+
+class Cascade(_Combined):
     """Judges from cheap to costly; the next one is asked only where the last one doubts.
 
     A judge doubts where it says tie or undecided, or where its probability for its choice is
@@ -150,21 +142,12 @@ class Cascade:
         ] = 0.8,
         name: str | None = None,
     ) -> None:
-        if not judges:
-            raise ConfigError("a cascade needs at least one judge")
+        super().__init__("cascade", judges, name)
         if not 0.5 <= min_confidence <= 1:
             raise ConfigError(f"min_confidence must be in [0.5, 1]; found {min_confidence}")
-        self._judges = list(judges)
         self._min_confidence = min_confidence
         self.names = [judge.name for judge in judges]
         self.asked = [0] * len(judges)
-        self.name = name or f"cascade ({', '.join(judge.name for judge in judges)})"
-
-    def with_context(self, context: object) -> Cascade:
-        """The same cascade (and the same counts), its judges bound to a runner's context."""
-        bound = copy.copy(self)
-        bound._judges = [bind(judge, context) for judge in self._judges]
-        return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison, by the first judge that is sure of it."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal
 
 from codefavor.backends.local import load_model
 from codefavor.errors import BackendError, ConfigError, DataError
-from codefavor.judges.base import Answer, BatchJudge, verdict_by_scores
+from codefavor.judges.base import Answer, Text, TextJudge, verdict_by_scores
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.judges.options import (
     AdapterOption,
@@ -20,23 +18,17 @@ from codefavor.judges.options import (
     ModelFolder,
     Option,
     SystemOption,
+    check_choice,
 )
 from codefavor.judges.scorer import CompletionScore, SequenceScorer
 from codefavor.prompts.chat import solution_messages, solution_text
-from codefavor.records import Comparison, Row, canonical_json
+from codefavor.records import Row, canonical_json
 
 Reduction = Literal["mean", "sum", "implicit_mean", "implicit_sum"]
 # DPO's implicit reward is beta times the sum; 0.1 is the beta of our recipes.
 _SCALES: dict[str, float] = {"implicit_sum": 0.1}
-_MEMO_SIZE = 100_000
-
-
-class Text(NamedTuple):
-    """One program as the answer to one question: what is scored once and remembered."""
-
-    instruction: str
-    criteria: str
-    code: str
+# By the policy, and by the reference where there is one.
+Scored = tuple[CompletionScore, CompletionScore | None]
 
 
 def verdict_of_totals(
@@ -62,7 +54,7 @@ def verdict_of_totals(
     return verdict_by_scores(scores["a"], scores["b"], scale=used, raw=raw)
 
 
-class LikelihoodJudge(BatchJudge):
+class LikelihoodJudge(TextJudge[Scored]):
     """The log-probability of each program as the assistant's answer decides.
 
     Only the answer counts, its end of turn included. `reduction` is "mean" (per token), "sum",
@@ -94,30 +86,20 @@ class LikelihoodJudge(BatchJudge):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if reduction not in get_args(Reduction):
-            known = ", ".join(get_args(Reduction))
-            raise ConfigError(f"unknown reduction {reduction!r}; known: {known}")
+        check_choice("reduction", reduction, Reduction)
         self.name = name or f"likelihood ({reduction})"
         self.reduction = reduction
         self.scale = _SCALES.get(reduction, 1.0) if scale is None else scale
         self._language = language
         self._system = system
-        self._memo: OrderedDict[Text, tuple[CompletionScore, CompletionScore | None]] = (
-            OrderedDict()
-        )
-        loaded = load_model(
-            Path(model_path),
-            adapter=None if adapter is None else Path(adapter),
-            dtype=dtype,
-            device=device,
-        )
+        loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
         self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         self._reference: SequenceScorer | None = None
-        if self.is_implicit:
+        if reduction.startswith("implicit"):
             self._reference = self.scorer
             if reference is not None:
-                other = load_model(Path(reference), dtype=dtype, device=device)
+                other = load_model(reference, dtype=dtype, device=device)
                 self._reference = SequenceScorer(other.model, token_budget=token_budget)
             elif not hasattr(loaded.model, "disable_adapter"):
                 raise ConfigError(
@@ -125,84 +107,36 @@ class LikelihoodJudge(BatchJudge):
                     "adapter, or the reference model's folder as reference"
                 )
 
-    @property
-    def is_implicit(self) -> bool:
-        """Whether scores are policy minus reference."""
-        return self.reduction.startswith("implicit")
-
-    def with_reduction(self, reduction: Reduction, name: str | None = None) -> LikelihoodJudge:
-        """The same model and what it has scored so far, read by another reduction.
-
-        Raises ConfigError for an implicit reduction where no reference was scored.
-        """
-        if reduction.startswith("implicit") and self._reference is None:
-            raise ConfigError(f"{reduction} needs a judge that was made with a reference")
-        other = copy.copy(self)
-        BatchJudge.__init__(other)
-        other.reduction = reduction
-        other.scale = _SCALES.get(reduction, 1.0)
-        other.name = name or f"likelihood ({reduction})"
-        return other
-
-    def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
-        """A verdict for each comparison; each distinct text is scored once."""
-        texts = {
-            Text(one.instruction, one.criteria, code): None
-            for one in comparisons
-            for code in (one.code_a, one.code_b)
-        }
-        errors = self._score_new([text for text in texts if text not in self._memo])
-        return [self._verdict(comparison, errors) for comparison in comparisons]
+    def score(self, texts: Sequence[Text]) -> list[Scored | BackendError]:
+        """What the policy and, where one is asked for, the reference make of each program."""
+        pairs = [self.answer_ids(text) for text in texts]
+        policy = self.scorer.completion_logprobs(pairs)
+        reference: Sequence[CompletionScore | BackendError | None] = [None] * len(pairs)
+        if self._reference is not None:
+            model: Any = self.scorer.model
+            is_same = self._reference is self.scorer
+            with model.disable_adapter() if is_same else nullcontext():
+                reference = self._reference.completion_logprobs(pairs)
+        return [_scored(*both) for both in zip(policy, reference, strict=True)]
 
     def answer_ids(self, text: Text) -> tuple[list[int], list[int]]:
         """The tokens of the question, and those of the program as its answer, which are scored."""
         messages = solution_messages(text.instruction, text.criteria, system=self._system)
         return self._tokens.completion_ids(messages, solution_text(text.code, self._language))
 
-    def _verdict(self, comparison: Comparison, errors: dict[Text, BackendError]) -> Answer:
-        texts = [
-            Text(comparison.instruction, comparison.criteria, code)
-            for code in (comparison.code_a, comparison.code_b)
-        ]
-        for text in texts:
-            if text in errors:
-                return errors[text]
+    def verdict(self, score_a: Scored, score_b: Scored) -> Answer:
+        """The verdict of two programs, with the parts that other reductions need."""
         parts: Row = {}
-        for side, text in zip("ab", texts, strict=True):
-            policy, reference = self._memo[text]
+        for side, (policy, reference) in (("a", score_a), ("b", score_b)):
             parts |= {f"total_{side}": round(policy.total, 6), f"n_tokens_{side}": policy.n_tokens}
             if reference is not None:
                 parts[f"reference_{side}"] = round(reference.total, 6)
         return verdict_of_totals(parts, self.reduction, self.scale)
 
-    def _score_new(self, texts: Sequence[Text]) -> dict[Text, BackendError]:
-        """Score texts into the memo; returns the errors of those that cannot be scored."""
-        errors: dict[Text, BackendError] = {}
-        items: dict[Text, tuple[list[int], list[int]]] = {}
-        for text in texts:
-            prompt, completion = self.answer_ids(text)
-            try:
-                self.scorer.check_length(len(prompt) + len(completion))
-            except BackendError as error:
-                errors[text] = error
-            else:
-                items[text] = (prompt, completion)
-        pairs = list(items.values())
-        policy = self.scorer.completion_logprobs(pairs)
-        references = self._score_reference(pairs)
-        for text, score, reference in zip(items, policy, references, strict=True):
-            self._memo[text] = (score, reference)
-        # Texts of this very batch must stay, however small the memo is.
-        while len(self._memo) > max(_MEMO_SIZE, len(texts)):
-            self._memo.popitem(last=False)
-        return errors
 
-    def _score_reference(
-        self, pairs: Sequence[tuple[list[int], list[int]]]
-    ) -> Sequence[CompletionScore | None]:
-        if self._reference is None:
-            return [None] * len(pairs)
-        model: Any = self.scorer.model
-        disabled = model.disable_adapter() if self._reference is self.scorer else nullcontext()
-        with disabled:
-            return self._reference.completion_logprobs(pairs)
+def _scored(
+    policy: CompletionScore | BackendError, reference: CompletionScore | BackendError | None
+) -> Scored | BackendError:
+    if isinstance(policy, BackendError):
+        return policy
+    return reference if isinstance(reference, BackendError) else (policy, reference)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol
 
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
+from codefavor.backends.microbatch import gather_all
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
-from codefavor.judges.options import Option, SystemOption
+from codefavor.judges.options import Option, SystemOption, check_choice
 from codefavor.judges.verdict_reader import Asked, read_verdict, visible_text
 from codefavor.prompts.chat import AnswerForm, comparison_messages, second_question
 from codefavor.records import Comparison, Verdict, canonical_json, content_id
@@ -93,8 +93,7 @@ class LlmJudge:
         system: SystemOption = "none",
         name: str | None = None,
     ) -> None:
-        if mode not in get_args(Mode):
-            raise ConfigError(f"unknown mode {mode!r}; known: {', '.join(get_args(Mode))}")
+        check_choice("mode", mode, Mode)
         if isinstance(backend, str):
             backend = make_backend(backend)
         self.backend = backend
@@ -200,14 +199,7 @@ class LlmJudge:
         self, questions: Sequence[tuple[list[dict[str, str]], Sampling]], *, may_be_empty: bool
     ) -> list[Response]:
         """A reply to each; the first error once all have ended."""
-        replies = await asyncio.gather(
-            *(self._ask_one(*question, may_be_empty) for question in questions),
-            return_exceptions=True,
-        )
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply
-        return [reply for reply in replies if isinstance(reply, Response)]
+        return await gather_all(self._ask_one(*question, may_be_empty) for question in questions)
 
     async def _ask_one(
         self, messages: list[dict[str, str]], sampling: Sampling, may_be_empty: bool

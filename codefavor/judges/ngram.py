@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from codefavor.errors import ConfigError, DataError
+from codefavor.judges.base import raise_errors, verdict_by_scores
 from codefavor.pairs.style_features import (
     Floats,
     character_ngrams,
@@ -52,10 +52,7 @@ class NgramJudge:
         weights = self._fitted(group, self._fold_of[comparison.id])
         difference = differences([comparison.code_a], [comparison.code_b], character_ngrams)
         margin = float((difference @ weights)[0])
-        p_a = 1 / (1 + math.exp(-max(-700.0, min(700.0, margin))))
-        if margin == 0:
-            return Verdict("tie", 0.5)
-        return Verdict("A" if margin > 0 else "B", p_a)
+        return raise_errors(verdict_by_scores(margin, 0.0))
 
     def _fitted(self, group: str, fold: int) -> Floats:
         """The classifier of the level's (or all) pairs outside the fold."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
+from codefavor.errors import ConfigError
 from codefavor.prompts.chat import SystemTurn
 
 # What a result says of an option: its value; the hashes of the weights in the folder it names;
@@ -49,3 +50,9 @@ DeviceOption = Annotated[
 SystemOption = Annotated[
     SystemTurn, Option("The system turn that the model was trained with: empty, or no turn at all.")
 ]
+
+
+def check_choice(what: str, value: str, choices: object) -> None:
+    """Raise ConfigError, which lists the known ones, for a value that the Literal has not."""
+    if value not in get_args(choices):
+        raise ConfigError(f"unknown {what} {value!r}; known: {', '.join(get_args(choices))}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from codefavor.backends.local import load_model
 from codefavor.errors import BackendError
@@ -47,30 +46,16 @@ class PairwiseJudge(BatchJudge):
         self.name = name or "pairwise A/B"
         self._language = language
         self._system = system
-        loaded = load_model(
-            Path(model_path),
-            adapter=None if adapter is None else Path(adapter),
-            dtype=dtype,
-            device=device,
-        )
+        loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
         self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         _, self._label_ids = self.question_ids(_PROBE)
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
-        """A verdict for each comparison; equal prompts are computed once."""
-        prompts = [tuple(self.question_ids(one)[0]) for one in comparisons]
-        errors: dict[tuple[int, ...], BackendError] = {}
-        for prompt in dict.fromkeys(prompts):
-            try:
-                self.scorer.check_length(len(prompt) + 1)
-            except BackendError as error:
-                errors[prompt] = error
-        distinct = [prompt for prompt in dict.fromkeys(prompts) if prompt not in errors]
-        logits = dict(
-            zip(distinct, self.scorer.last_logits(distinct, self._label_ids), strict=True)
-        )
-        return [errors[one] if one in errors else _verdict(*logits[one]) for one in prompts]
+        """A verdict for each comparison."""
+        prompts = [self.question_ids(one)[0] for one in comparisons]
+        found = self.scorer.last_logits(prompts, self._label_ids)
+        return [one if isinstance(one, BackendError) else _verdict(*one) for one in found]
 
     def question_ids(self, comparison: Comparison) -> tuple[list[int], list[int]]:
         """The tokens behind which the letter is read, and the tokens of the two letters."""

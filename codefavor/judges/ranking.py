@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codefavor.judges.base import Judge, in_both_orders, raise_errors
+from codefavor.backends.microbatch import gather_all
+from codefavor.judges.base import Judge, in_both_orders
 from codefavor.records import Comparison, Verdict
 
 
@@ -39,22 +39,6 @@ class Ranking:
     n_ties: int
     n_undecided: int
     n_second_questions: int
-
-
-async def best_of_n(
-    judge: Judge, instruction: str, codes: Sequence[str], *, criteria: str = ""
-) -> int:
-    """The index of the winner of a knock-out (see `knock_out`)."""
-    ranking = await knock_out(judge, instruction, codes, criteria=criteria)
-    return ranking.standings[0].index
-
-
-async def tournament(
-    judge: Judge, instruction: str, codes: Sequence[str], *, criteria: str = ""
-) -> list[Standing]:
-    """All programs by the points of a round robin, best first (see `round_robin`)."""
-    ranking = await round_robin(judge, instruction, codes, criteria=criteria)
-    return list(ranking.standings)
 
 
 async def knock_out(
@@ -124,12 +108,7 @@ async def round_robin(
 async def _play(judge: Judge, games: Sequence[Comparison]) -> list[Verdict]:
     """All games at once, each in both orders; the first error once all have ended."""
     both = in_both_orders(judge)
-    answers = await asyncio.gather(*(_one(both, game) for game in games), return_exceptions=True)
-    return [raise_errors(answer) for answer in answers]
-
-
-async def _one(judge: Judge, game: Comparison) -> Verdict:
-    return (await judge.compare([game]))[0]
+    return [found[0] for found in await gather_all(both.compare([game]) for game in games)]
 
 
 def _ranking(standings: Sequence[Standing], verdicts: Sequence[Verdict]) -> Ranking:

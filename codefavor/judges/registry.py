@@ -8,7 +8,6 @@ one line here: commands, result files and manifests follow from its signature.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Mapping
@@ -32,7 +31,7 @@ JUDGES = {
     "process": "codefavor.judges.process:ProcessJudge",
     "likelihood": "codefavor.judges.likelihood:LikelihoodJudge",
     "execution": "codefavor.judges.execution:ExecutionJudge",
-    "jury": "codefavor.judges.jury:make_jury",
+    "jury": "codefavor.judges.jury:Jury",
     "cascade": "codefavor.judges.jury:Cascade",
     "stored": "codefavor.judges.stored:open_stored",
     "shorter": "codefavor.judges.baselines:ShorterJudge",
@@ -153,26 +152,25 @@ def judge_kind(name: str) -> JudgeKind:
 def read_kind(name: str, make: Callable[..., Judge]) -> JudgeKind:
     """What the signature of a judge's class or function says about it."""
     function = make.__init__ if inspect.isclass(make) else make
-    hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(make).parameters
-    options = {
-        one.name: option
-        for one in parameters.values()
-        if (option := _option(one.name, hints.get(one.name), one.default)) is not None
-    }
+    options = _options(parameters, get_type_hints(function, include_extras=True), "judge")
     takes = frozenset(SUPPLIES & parameters.keys())
     required = {one.name for one in parameters.values() if one.default is inspect.Parameter.empty}
     argument, needs_argument = "", False
     if "judges" in takes:
         argument, needs_argument = "JUDGE,JUDGE,...", True
     elif "backend" in takes:
-        argument, needs_argument = "MODEL", _backend_needs_model(name)
-        options |= _backend_options(name)
+        module, _, factory = BACKENDS[name].partition(":")
+        backend = inspect.signature(getattr(import_module(module), factory)).parameters
+        argument = "MODEL"
+        needs_argument = backend["model"].default is inspect.Parameter.empty
+        options |= _options(backend, _BACKEND_OPTIONS, "backend")
     for option in options.values():
         if option.spec.is_name:
             argument, needs_argument = option.spec.shown or "NAME", option.name in required
     if "pool" in takes:
-        options |= _sandbox_options()
+        hints = get_type_hints(SandboxOptions, include_extras=True)
+        options |= _options(inspect.signature(SandboxOptions).parameters, hints, "sandbox")
     return JudgeKind(
         name=name,
         make=make,
@@ -195,50 +193,22 @@ def all_options() -> dict[str, list[tuple[JudgeKind, JudgeOption]]]:
     return found
 
 
-def _option(
-    name: str,
-    hint: object,
-    default: object,
-    goes_to: Taker = "judge",
-) -> JudgeOption | None:
-    """The option that an annotation makes of a parameter; None for a plain parameter."""
-    if get_origin(hint) is not Annotated:
-        return None
-    kind, *extras = get_args(hint)
-    specs = [one for one in extras if isinstance(one, Option)]
-    if not specs:
-        return None
-    value = None if default is inspect.Parameter.empty else default
-    return JudgeOption(name, kind, value, specs[0], goes_to)
+def _options(
+    parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, object], goes_to: Taker
+) -> dict[str, JudgeOption]:
+    """Those of the parameters that are annotated with an Option."""
+    found = {}
+    for name, hint in hints.items():
+        if name not in parameters or get_origin(hint) is not Annotated:
+            continue
+        kind, *extras = get_args(hint)
+        default = parameters[name].default
+        value = None if default is inspect.Parameter.empty else default
+        for spec in extras:
+            if isinstance(spec, Option):
+                found[name] = JudgeOption(name, kind, value, spec, goes_to)
+    return found
 
 
 def _is_union(kind: object) -> bool:
     return get_origin(kind) in (Union, types.UnionType)
-
-
-def _sandbox_options() -> dict[str, JudgeOption]:
-    hints = get_type_hints(SandboxOptions, include_extras=True)
-    found = (
-        _option(field.name, hints[field.name], field.default, "sandbox")
-        for field in dataclasses.fields(SandboxOptions)
-    )
-    return {one.name: one for one in found if one is not None}
-
-
-def _backend_parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    module, _, factory = BACKENDS[name].partition(":")
-    return inspect.signature(getattr(import_module(module), factory)).parameters
-
-
-def _backend_options(name: str) -> dict[str, JudgeOption]:
-    parameters = _backend_parameters(name)
-    found = (
-        _option(one, hint, parameters[one].default, "backend")
-        for one, hint in _BACKEND_OPTIONS.items()
-        if one in parameters
-    )
-    return {one.name: one for one in found if one is not None}
-
-
-def _backend_needs_model(name: str) -> bool:
-    return _backend_parameters(name)["model"].default is inspect.Parameter.empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Sequence
@@ -32,11 +33,6 @@ class CompletionScore(NamedTuple):
     total: float
     n_tokens: int
 
-    @property
-    def mean(self) -> float:
-        """Log-probability per token."""
-        return self.total / self.n_tokens
-
 
 class SequenceScorer:
     """Scores token sequences with a causal (or sequence classification) transformers model.
@@ -62,6 +58,8 @@ class SequenceScorer:
         self.device = next(self.base.parameters()).device
         default = _CPU_TOKEN_BUDGET if self.device.type == "cpu" else _GPU_TOKEN_BUDGET
         self.token_budget = token_budget or default
+        # The longest sequence that the model's positions can hold.
+        self.max_tokens = int(getattr(self.config, "max_position_embeddings", 0) or 1 << 30)
         self.n_computed_tokens = 0
         self._lock = threading.Lock()
         if self.device.type == "cpu":
@@ -75,29 +73,18 @@ class SequenceScorer:
             )
             self.is_fast = False
 
-    @property
-    def max_tokens(self) -> int:
-        """The longest sequence that the model's positions can hold."""
-        return int(getattr(self.config, "max_position_embeddings", 0) or 1 << 30)
-
-    def check_length(self, n_tokens: int) -> None:
-        """Raises BackendError where a sequence is longer than the model can hold."""
-        if n_tokens > self.max_tokens:
-            raise BackendError(
-                f"{n_tokens} tokens, but the model holds {self.max_tokens}",
-                retryable=False,
-                reason="too_long",
-            )
-
     def completion_logprobs(
         self, items: Sequence[tuple[Sequence[int], Sequence[int]]]
-    ) -> list[CompletionScore]:
-        """The score of each (prompt, completion); prompt and completion are not empty."""
+    ) -> list[CompletionScore | BackendError]:
+        """The score of each (prompt, completion); neither of them is empty.
+
+        An error stands for one that is longer than the model can hold.
+        """
         sequences = [[*prompt, *completion] for prompt, completion in items]
         logprobs: list[float] = []
         # Where in `logprobs` the tokens of the last sequence stand, by their positions.
         known: dict[int, int] = {}
-        places: list[list[int]] = [[] for _ in items]
+        places: dict[int, list[int]] = {}
         carried = Carried()
         for row in self._rows(sequences):
             nodes: list[int] = []
@@ -113,31 +100,61 @@ class SequenceScorer:
                         targets.append(sequence[at])
                 places[member] = [known[at] for at in completion]
             logprobs += self._logprobs(row, carried, nodes, targets)
-        return [CompletionScore(sum(logprobs[place] for place in own), len(own)) for own in places]
+        return [
+            CompletionScore(sum(logprobs[place] for place in places[number]), len(places[number]))
+            if number in places
+            else self._too_long(sequence)
+            for number, sequence in enumerate(sequences)
+        ]
 
     def last_logits(
-        self, sequences: Sequence[Sequence[int]], token_ids: Sequence[int] | None
-    ) -> list[list[float]]:
-        """Logits after the last token of each sequence.
+        self, sequences: Sequence[Sequence[int]], token_ids: Sequence[int] | None = None
+    ) -> list[list[float] | BackendError]:
+        """Logits after the last token of each sequence (see `logits_at`)."""
+        found = self.logits_at(sequences, [[len(one) - 1] for one in sequences], token_ids)
+        return [one if isinstance(one, BackendError) else one[0] for one in found]
+
+    def logits_at(
+        self,
+        sequences: Sequence[Sequence[int]],
+        places: Sequence[Sequence[int]],
+        token_ids: Sequence[int] | None = None,
+    ) -> list[list[list[float]] | BackendError]:
+        """Logits after the tokens at these places of each sequence, which has at least one.
 
         Of `token_ids` for a language model; None gives all outputs of a classification head.
+        An error stands for a sequence that is longer than the model can hold.
         """
-        found: list[list[float]] = [[] for _ in sequences]
+        found: dict[int, list[list[float]]] = {}
         carried = Carried()
         for row in self._rows(sequences):
+            nodes: list[int] = []
+            for index, member in enumerate(row.members):
+                path = row.nodes(index)
+                nodes += [path[at] for at in places[member]]
             with self._torch.inference_mode():
-                last = [spans[-1][1] - 1 for spans in row.spans]
-                logits = self._head(self._states(row, carried, last))
+                logits = self._head(self._states(row, carried, nodes))
                 if token_ids is not None:
                     logits = logits[:, list(token_ids)]
-                values = logits.float().cpu().tolist()
-            for member, value in zip(row.members, values, strict=True):
-                found[member] = value
-        return found
+                values = iter(logits.float().cpu().tolist())
+            for member in row.members:
+                found[member] = list(itertools.islice(values, len(places[member])))
+        return [found.get(n) or self._too_long(one) for n, one in enumerate(sequences)]
 
     def _rows(self, sequences: Sequence[Sequence[int]]) -> list[TokenRow]:
+        """Rows of the sequences that the model can hold; `members` are their numbers here."""
+        fitting = [n for n, one in enumerate(sequences) if len(one) <= self.max_tokens]
         pack = pack_shared if self.is_fast else pack_alone
-        return pack(sequences, self.token_budget)
+        rows = pack([sequences[number] for number in fitting], self.token_budget)
+        for row in rows:
+            row.members = [fitting[member] for member in row.members]
+        return rows
+
+    def _too_long(self, sequence: Sequence[int]) -> BackendError:
+        return BackendError(
+            f"{len(sequence)} tokens, but the model holds {self.max_tokens}",
+            reason="too_long",
+        )
 
     def _logprobs(
         self, row: TokenRow, carried: Carried, nodes: Sequence[int], targets: Sequence[int]
@@ -207,7 +224,7 @@ class SequenceScorer:
         # Two of them fit into this budget, so that one row carries on from another.
         budget, self.token_budget = self.token_budget, 14
         try:
-            fast = self.last_logits(probes, None)
+            fast = self.last_logits(probes)
             with torch.inference_mode():
                 for probe, values in zip(probes, fast, strict=True):
                     ids = torch.tensor([probe], device=self.device)

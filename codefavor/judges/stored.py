@@ -55,7 +55,6 @@ class StoredJudge:
         if pair is None or order not in pair.verdicts:
             raise BackendError(
                 f"{self.name} has no stored verdict for {comparison.id} ({order})",
-                retryable=False,
                 reason="not_judged",
             )
         return pair.verdicts[order]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from codefavor.audits.contamination_report import contamination_facts
 from codefavor.pairs.contamination import Nearest
 from codefavor.pairs.decontamination import Decontamination
-from codefavor.reports.charts import Axis, Point, Series, plot
+from codefavor.reports.charts import Axis, Plot, Point, Series
 from codefavor.reports.page import render_page
 
 
@@ -35,8 +35,8 @@ def contamination_html(found: Decontamination, title: str, *, n_shown: int = 12)
     )
 
 
-def cumulative_plot(name: str, nearest: Sequence[Nearest], floor: float, limit: float) -> str:
-    """The share of snippets whose nearest row is at most so similar, as inline SVG.
+def cumulative_plot(name: str, nearest: Sequence[Nearest], floor: float, limit: float) -> Plot:
+    """The share of snippets whose nearest row is at most so similar.
 
     Values below `floor` are lower bounds: the curve begins there.
     """
@@ -55,6 +55,5 @@ def cumulative_plot(name: str, nearest: Sequence[Nearest], floor: float, limit: 
     )
     y_axis = Axis(0, 1, [(v / 4, f"{25 * v}%") for v in range(5)], "share of snippets at or below")
     bar = Series(f"limit {limit:g}", "untrained", [Point(limit, 0), Point(limit, 1)])
-    return plot(
-        f"{name}: nearest training row", [Series(name, "trained", points), bar], x_axis, y_axis
-    )
+    series = [Series(name, "trained", points), bar]
+    return Plot(f"{name}: nearest training row", series, x_axis, y_axis)

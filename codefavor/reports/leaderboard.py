@@ -6,10 +6,10 @@ import csv
 import io
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.errors import DataError
 from codefavor.evaluation.result_text import percent
@@ -18,7 +18,6 @@ from codefavor.statistics.intervals import holm
 from codefavor.statistics.metrics import compare_systems, judged_pairs
 
 OVERALL = "all"
-AVERAGE = "average"
 # Columns of a table of published numbers that are no accuracies.
 _NO_GROUPS = frozenset({"model", "source", "normalised_cost"})
 _MEASURES = (
@@ -29,8 +28,7 @@ _MEASURES = (
 USD = "usd_per_1000_pairs"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Share(NamedTuple):
     """An accuracy as a fraction with its interval; the ends are None where none is known."""
 
     accuracy: float | None
@@ -43,7 +41,7 @@ class Entry:
     """One line of a leaderboard.
 
     `kind` is "result" (ours, from a result file) or "reference" (published by others, marked as
-    such; `source` says where). `cells` holds the accuracies by group; `measures` the other
+    such; `source` says where). `shares` holds the accuracies by group; `measures` the other
     numbers, as in `Metrics`. `label` tells lines of one name apart (see `with_labels`).
     """
 
@@ -51,7 +49,7 @@ class Entry:
     benchmark: str
     kind: str
     protocol: str
-    cells: dict[str, Cell]
+    shares: dict[str, Share]
     measures: Row = field(default_factory=dict)
     gain: Row = field(default_factory=dict)
     robustness: Row = field(default_factory=dict)
@@ -60,7 +58,7 @@ class Entry:
     source: str = ""
     label: str = ""
     license: str = ""
-    subgroups: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    subgroups: dict[str, dict[str, Share]] = field(default_factory=dict)
 
     @property
     def is_attacked(self) -> bool:
@@ -71,10 +69,10 @@ class Entry:
 def entry_of(result: Row) -> Entry:
     """The line of one result file."""
     metrics = result["metrics"]
-    cells = {OVERALL: _cell(metrics["overall"])}
-    cells |= {name: _cell(one) for name, one in metrics["by_level"].items()}
+    shares = {OVERALL: _share_of(metrics["overall"])}
+    shares |= {name: _share_of(one) for name, one in metrics["by_level"].items()}
     for name, value in result.get("averages", {}).items():
-        cells[name] = Cell(value)
+        shares[name] = Share(value)
     measures = {name: metrics["overall"].get(name) for name in _MEASURES}
     measures["n_error"] = metrics["overall"]["n_error"] + metrics["overall"]["n_missing"]
     measures[USD] = _usd_per_1000(result.get("usage", {}), measures["n"])
@@ -91,7 +89,7 @@ def entry_of(result: Row) -> Entry:
         benchmark=result["benchmark"],
         kind="result",
         protocol=protocol_text(result["settings"]),
-        cells=cells,
+        shares=shares,
         measures=measures,
         gain=gain,
         robustness=dict(result.get("robustness", {})),
@@ -99,7 +97,7 @@ def entry_of(result: Row) -> Entry:
         bins=metrics["overall"].get("bins", []),
         license=result.get("license", ""),
         subgroups={
-            name: {value: _cell(one) for value, one in groups.items()}
+            name: {value: _share_of(one) for value, one in groups.items()}
             for name, groups in result.get("subgroups", {}).items()
         },
     )
@@ -151,13 +149,15 @@ def read_references(path: Path, benchmark: str) -> list[Entry]:
     """
     entries = []
     for number, row in _reference_rows(path):
-        cells = {
-            name: Cell(_reference_number(path, number, name, text) / 100)
+        shares = {
+            name: Share(_reference_number(path, number, name, text) / 100)
             for name, text in row.items()
             if text and name not in _NO_GROUPS and not name.endswith("_half_undecided")
         }
         entries.append(
-            Entry(row["model"], benchmark, "reference", "as published", cells, source=row["source"])
+            Entry(
+                row["model"], benchmark, "reference", "as published", shares, source=row["source"]
+            )
         )
     return entries
 
@@ -195,7 +195,7 @@ def _reference_number(path: Path, number: int, name: str, text: str) -> float:
 
 def groups_of(entries: Iterable[Entry]) -> list[str]:
     """All groups that occur, the overall one first, in order of appearance."""
-    names = dict.fromkeys(name for entry in entries for name in entry.cells)
+    names = dict.fromkeys(name for entry in entries for name in entry.shares)
     return sorted(names, key=lambda name: name != OVERALL)
 
 
@@ -239,8 +239,8 @@ def to_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
     header = ["judge", "kind", "protocol", *groups, "low", "high", *measures, "source"]
     lines = []
     for entry in entries:
-        overall = entry.cells.get(OVERALL, Cell(None))
-        cells = [entry.cells[g].accuracy if g in entry.cells else None for g in groups]
+        overall = entry.shares.get(OVERALL, Share(None))
+        cells = [entry.shares[g].accuracy if g in entry.shares else None for g in groups]
         rest = [entry.measures.get(name) for name in measures]
         head = [entry.label or entry.name, entry.kind, entry.protocol]
         lines.append([*head, *cells, overall.low, overall.high, *rest, entry.source])
@@ -259,54 +259,44 @@ def to_csv(entries: Sequence[Entry]) -> str:
 
 def to_markdown(entries: Sequence[Entry]) -> str:
     """The accuracies in percent, as a Markdown table; references in italics."""
-    header, lines = _percent_table(entries)
+    header, *lines = _percent_table(entries, "*{}*".format)
     rows = [header, ["---", *("---:" for _ in header[1:])], *lines]
-    marked = [
-        [f"*{row[0]}*", *row[1:]] if index >= 2 and entries[index - 2].kind == "reference" else row
-        for index, row in enumerate(rows)
-    ]
-    return "".join(f"| {' | '.join(row)} |\n" for row in marked)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def to_latex(entries: Sequence[Entry]) -> str:
     """The accuracies in percent, as a LaTeX tabular; references in italics."""
-    header, lines = _percent_table(entries)
-    rows = [[_escape_latex(text) for text in row] for row in lines]
-    for row, entry in zip(rows, entries, strict=True):
-        if entry.kind == "reference":
-            row[0] = rf"\textit{{{row[0]}}}"
-    body = "".join(f"{' & '.join(row)} \\\\\n" for row in rows)
-    head = " & ".join(_escape_latex(name) for name in header)
-    columns = "l" + "r" * (len(header) - 1)
+    table = _percent_table(entries, r"\textit{{{}}}".format, _escape_latex)
+    head, *rows = (" & ".join(row) + " \\\\\n" for row in table)
+    columns = "l" + "r" * (len(table[0]) - 1)
     begin, end = f"\\begin{{tabular}}{{{columns}}}\n\\hline\n", "\\hline\n\\end{tabular}\n"
-    return f"{begin}{head} \\\\\n\\hline\n{body}{end}"
+    return f"{begin}{head}\\hline\n{''.join(rows)}{end}"
 
 
-def _percent_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+def _percent_table(
+    entries: Sequence[Entry],
+    italic: Callable[[str], str],
+    escape: Callable[[str], str] = str,
+) -> list[list[str]]:
+    """The head and a line for each entry."""
     groups = groups_of(entries)
-    lines = []
+    table = [[escape(name) for name in ("judge", *groups, "n", "errors")]]
     for entry in entries:
-        cells = []
+        name = escape(entry.label or entry.name)
+        texts = [italic(name) if entry.kind == "reference" else name]
         for group in groups:
-            cell = entry.cells.get(group, Cell(None))
-            text = percent(cell.accuracy)
-            if cell.low is not None and cell.high is not None:
-                text += f" [{percent(cell.low)}, {percent(cell.high)}]"
-            cells.append(text)
-        n, n_error = entry.measures.get("n"), entry.measures.get("n_error")
-        lines.append(
-            [
-                entry.label or entry.name,
-                *cells,
-                "-" if n is None else str(n),
-                "-" if n is None else str(n_error),
-            ]
-        )
-    return ["judge", *groups, "n", "errors"], lines
+            share = entry.shares.get(group, Share(None))
+            text = percent(share.accuracy)
+            if share.low is not None and share.high is not None:
+                text += f" [{percent(share.low)}, {percent(share.high)}]"
+            texts.append(escape(text))
+        counts = (entry.measures.get(name) for name in ("n", "n_error"))
+        table.append([*texts, *("-" if count is None else str(count) for count in counts)])
+    return table
 
 
-def _cell(metrics: Row) -> Cell:
-    return Cell(metrics["accuracy"], metrics["interval"]["low"], metrics["interval"]["high"])
+def _share_of(metrics: Row) -> Share:
+    return Share(metrics["accuracy"], metrics["interval"]["low"], metrics["interval"]["high"])
 
 
 def _escape_latex(text: str) -> str:

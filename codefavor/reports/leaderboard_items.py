@@ -89,10 +89,14 @@ def _verdict(pair: JudgedPair | None, failure: str | None) -> Row | None:
         }
         for order, one in pair.verdicts.items()
     ]
+    return {"score": pair.score, "p": p_of_chosen(pair), "orders": orders}
+
+
+def p_of_chosen(pair: JudgedPair) -> float | None:
+    """The mean probability that a judge gave to the chosen program; None if it stated none."""
     stated = [
-        value if order == CHOSEN_FIRST else 1 - value
+        one.p_a if order == CHOSEN_FIRST else 1 - one.p_a
         for order, one in pair.verdicts.items()
-        if (value := one.p_a) is not None
+        if one.p_a is not None
     ]
-    mean = sum(stated) / len(stated) if stated else None
-    return {"score": pair.score, "p": mean, "orders": orders}
+    return sum(stated) / len(stated) if stated else None

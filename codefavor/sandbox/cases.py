@@ -16,6 +16,7 @@ from typing import Any
 
 from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
+from codefavor.sandbox.lane import needs_of_checker
 from codefavor.sandbox.wire import BadFrame, PeerGone
 
 Compare = Callable[[str, str, str], bool]
@@ -70,10 +71,13 @@ def _is_near(printed: str, expected: str, tolerance: float) -> bool:
 
 def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
     """The verdict over all cases; each is counted, also those that a dead program cannot answer."""
+    needs = needs_of_checker(spec.get("checker", ""))
+    if needs:
+        return {"outcome": "test_error", "error": f"the checker may not use this: {needs}"}
     try:
         compare = compare_by(spec.get("compare", "tokens"), spec.get("checker", ""))
         pairs = [(str(case["input"]), str(case["output"])) for case in spec["cases"]]
-    except Exception as error:  # noqa: BLE001  the checker is code of the tests
+    except Exception as error:  # the checker is code of the tests
         return {"outcome": "test_error", "error": f"the cases cannot be read: {error!r}"[:2000]}
     if not pairs:
         return {"outcome": "test_error", "error": "there are no cases"}
@@ -83,7 +87,7 @@ def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
         link.ask("load", None)
     except BadFrame as error:
         return {"outcome": "bad_frame", "error": str(error)}
-    except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads
+    except BaseException as error:  # whatever a program raises while it loads
         gone = isinstance(error, PeerGone)
         outcome = "gone" if gone else label_error(error, True)
         return {"outcome": outcome, "error": str(error)[:2000], "passed": 0, "total": len(pairs)}
@@ -110,12 +114,12 @@ def _run_case(
     except BadFrame as error:
         link.is_gone = True
         return False, "bad_frame", str(error)
-    except BaseException as error:  # noqa: BLE001  whatever a program raises is its outcome
+    except BaseException as error:  # whatever a program raises is its outcome
         return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
     try:
         if compare(given, printed, expected):
             return True, "", ""
-    except Exception as error:  # noqa: BLE001  a checker that cannot read what was printed
+    except Exception as error:  # a checker that cannot read what was printed
         return False, "wrong_output", f"the checker failed: {type(error).__name__}: {error}"[:500]
     return (
         False,

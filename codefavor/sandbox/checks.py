@@ -7,23 +7,18 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from codefavor.sandbox.handles import FACTS, Handle, JudgeLink
-from codefavor.sandbox.rewrite import Site
+from codefavor.sandbox.handles import Handle, JudgeLink, facts_of
+from codefavor.sandbox.rewrite import Site, is_trap
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 _LONGEST = 400
-# Of these a copy crosses, as nobody can tell it from the original but by `is`.
-_BY_VALUE = (str, bytes, int, float, complex, tuple, frozenset)
 _MOST_CHECKS = 200_000
-_SYMBOLS = {
-    "Eq": "==", "NotEq": "!=", "Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=",
-    "Is": "is", "IsNot": "is not", "In": "in", "NotIn": "not in",
-}  # fmt: skip
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le,
-    "Gt": operator.gt, "GtE": operator.ge, "Is": operator.is_, "IsNot": operator.is_not,
-    "In": lambda left, right: left in right, "NotIn": lambda left, right: left not in right,
+_OPERATORS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "Eq": ("==", operator.eq), "NotEq": ("!=", operator.ne), "Lt": ("<", operator.lt),
+    "LtE": ("<=", operator.le), "Gt": (">", operator.gt), "GtE": (">=", operator.ge),
+    "In": ("in", lambda left, right: left in right),
+    "NotIn": ("not in", lambda left, right: left not in right),
 }  # fmt: skip
 
 
@@ -36,36 +31,39 @@ class Recorder:
 
     everything = BaseException
 
-    def __init__(self, sites: list[Site], link: JudgeLink) -> None:
-        self.sites = sites
+    def __init__(self, tests: str, sites: list[Site], link: JudgeLink) -> None:
         self.checks: list[bool] = []
         self.failure: BaseException | None = None
         self.failed_source = ""
         self.failed_text = ""
+        self.is_certain = False
         self.is_proven = False
+        self._tests, self._sites, self._link = tests, sites, link
         self._last: BaseException | None = None
         self._site_of: list[int] = []
         self._first_of: dict[int, int] = {}
         self._reached: set[int] = set()
-        self._link = link
-        self._asked_before = 0
+        self._asked_before = self._changed_before = 0
         self._values = ""
 
     # -- called by rewritten checks -------------------------------------------------------
 
     def begin(self, number: int) -> int:
         """Called first in every check."""
-        self._asked_before = self._link.n_asked
+        self._asked_before, self._changed_before = self._link.n_asked, self._link.n_changed
         self._reached.add(number)
         return number
 
     def compare(self, number: int, name: str, left: Any, right: Any) -> bool:
         """Whether a comparison holds; its values are described if not."""
-        if name in ("Is", "IsNot") and left is not right and _loses_identity(left, right):
-            self._link.refuse("which object a value is")
-        if _OPERATORS[name](left, right):
+        if name in ("Is", "IsNot"):
+            symbol, holds = name, self.same(left, right) is (name == "Is")
+        else:
+            symbol, operate = _OPERATORS[name]
+            holds = operate(left, right)
+        if holds:
             return self.held(number)
-        self._values = f"{_show(left)} {_SYMBOLS[name]} {_show(right)} does not hold"
+        self._values = f"{_show(left)} {symbol} {_show(right)} does not hold"
         return False
 
     def truth(self, number: int, value: Any, wanted: bool) -> bool:
@@ -77,9 +75,11 @@ class Recorder:
 
     def failed(self, number: int, message: Any) -> NoReturn:
         """Called when a check did not hold."""
-        text = f"{self.sites[number].source}: {self._values}"
-        if message is not None:
-            text += f" ({_show(message, plain=True)})"
+        text = ""
+        if self.failure is None:
+            text = f"{self._sites[number].text_in(self._tests)}: {self._values}"
+            if message is not None:
+                text += f" ({_show(message, plain=True)})"
         raise CheckFailed(text)
 
     def caught(self, number: int) -> None:
@@ -92,7 +92,9 @@ class Recorder:
 
     def held(self, number: int) -> bool:
         """Count a check that held."""
-        if self._link.n_asked > self._asked_before and not self.sites[number].is_guarded:
+        if self._link.n_changed > self._changed_before and self._sites[number].is_reread:
+            self._link.refuse("an expected value made of what the program has changed")
+        if self._link.n_asked > self._asked_before and not self._sites[number].is_guarded:
             self.is_proven = True
         self._add(True, number)
         return True
@@ -102,19 +104,30 @@ class Recorder:
         self.begin(number)
         return _Expecting(self, number, manager)
 
+    def same(self, left: Any, right: Any) -> bool:
+        """Whether a value is None, a bool or a class; which object another is, is not known."""
+        if any(value is None or isinstance(value, bool | type) for value in (left, right)):
+            return left is right
+        return bool(self._link.refuse("which object a value is"))
+
     def isinstance(self, value: Any, kinds: Any) -> bool:
         """As the builtin; whether an object of the program is one of a class, the program says."""
         if type(kinds) is Handle:
-            return bool(kinds._exact("isinstance", bool, value))
+            answer = self._link.ask("isinstance", kinds._node, (value,))
+            return answer is True
         if type(value) is Handle:
             self._link.refuse("the built-in type of an object of the program")
         return isinstance(value, kinds)
 
+    def len(self, value: Any) -> int:
+        """As the builtin."""
+        if type(value) is Handle:
+            self._link.note("len")
+        return len(value)
+
     def issubclass(self, kind: Any, kinds: Any) -> bool:
         """As the builtin, for what is no class of the program."""
-        if type(kind) is Handle or type(kinds) is Handle:
-            self._link.refuse("the bases of a class of the program")
-        return issubclass(kind, kinds)
+        return issubclass(self.plain(kind), self.plain(kinds))
 
     def type(self, value: Any) -> type:
         """As the builtin, for plain data."""
@@ -128,6 +141,12 @@ class Recorder:
         if any(type(part) is Handle and not part._identical for part in parts):
             self._link.refuse("a library that is given an object of the program")
         return value
+
+    def array(self, value: Any) -> Any:
+        """An argument of numpy, which compares what is empty with anything."""
+        if getattr(value, "size", 1) == 0 or (type(value) in (list, tuple) and not value):
+            self._link.refuse("an empty array, which numpy compares with anything")
+        return self.plain(value)
 
     def number(self, value: Any) -> Any:
         """The left side of a `%`, which must not be a format that the program chose."""
@@ -145,7 +164,8 @@ class Recorder:
         if self.failure is None:
             self.failure = error
             if number >= 0:
-                self.failed_source = self.sites[number].source
+                self.failed_source = self._sites[number].text_in(self._tests)
+                self.is_certain = not self._sites[number].is_guarded
             self.failed_text = describe_error(error)
         self._add(False, number)
 
@@ -153,17 +173,17 @@ class Recorder:
         """A test ended early: what it checked in loops would have gone on, nobody knows how far."""
         for index in range(first, len(self.checks)):
             number = self._site_of[index]
-            if number >= 0 and self.sites[number].in_loop:
+            if number >= 0 and self._sites[number].in_loop:
                 self.checks[index] = False
 
     def unreached(self) -> list[Site]:
         """The checks that were never evaluated, but traps and other sides of what was."""
-        seen = {side for number in self._reached for side in self.sites[number].branches}
+        seen = {side for number in self._reached for side in self._sites[number].branches}
         return [
             site
-            for number, site in enumerate(self.sites)
+            for number, site in enumerate(self._sites)
             if number not in self._reached
-            and not site.is_trap
+            and not is_trap(site.node)
             and not any((fork, not side) in seen for fork, side in site.branches)
         ]
 
@@ -173,20 +193,13 @@ class Recorder:
         if len(self.checks) >= _MOST_CHECKS:
             self.checks[-1] &= held
             return
-        if number >= 0 and self.sites[number].is_open:
+        if number >= 0 and self._sites[number].is_open:
             first = self._first_of.setdefault(number, len(self.checks))
             if first < len(self.checks):
                 self.checks[first] &= held
                 return
         self.checks.append(held)
         self._site_of.append(number)
-
-
-def _loses_identity(left: Any, right: Any) -> bool:
-    """Whether two values may be one object in the program's process and two in this one."""
-    if left is None or right is None or bool in (type(left), type(right)):
-        return False
-    return Handle in (type(left), type(right)) or type(left) is type(right) in _BY_VALUE
 
 
 class _Expecting:
@@ -208,7 +221,7 @@ class _Expecting:
             raise
         if is_expected:
             self._recorder.held(self._number)
-        elif error is not None:
+        else:
             self._recorder.fail(error, self._number)
         return is_expected
 
@@ -220,14 +233,9 @@ def _show(value: Any, *, plain: bool = False) -> str:
         text = str(value) if plain else repr(value)
     except (PeerGone, BadFrame, Unsupported):
         raise
-    except BaseException as error:  # noqa: BLE001  a repr may raise anything; the check failed already
+    except BaseException as error:  # a repr may raise anything; the check failed already
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
-
-
-def facts_of(error: BaseException) -> Any:
-    """(handle, text, line, link) of an exception of the program, None for one of the tests."""
-    return vars(error).get(FACTS)
 
 
 def describe_error(error: BaseException) -> str:
@@ -237,9 +245,8 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, PeerGone):
         return "the program ended before the check"
     facts = facts_of(error)
-    text = facts[1] if facts else _show(error, plain=True)
-    line = facts[2] if facts else None
-    where = f" (line {line} of the program)" if type(line) is int else ""
+    text = facts.text if facts else _show(error, plain=True)
+    where = f" (line {facts.line} of the program)" if facts and type(facts.line) is int else ""
     text = text[: 2 * _LONGEST]
     return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
 
@@ -286,8 +293,6 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "import_error"
     if isinstance(error, MemoryError):
         return "memory"
-    if isinstance(error, OSError) and error.errno == REFUSED:
+    if isinstance(error, OSError) and f"[Errno {REFUSED}]" in str(error):
         return "sandbox_violation"
-    if isinstance(error, RuntimeError) and "the limit is" in str(error):
-        return "output_limit"
     return "runtime_error"

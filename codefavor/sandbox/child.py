@@ -2,110 +2,145 @@
 
 from __future__ import annotations
 
-import fcntl
+import _socket
+import contextlib
 import json
 import os
-from typing import Any, NamedTuple, NoReturn
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from codefavor.sandbox import program, resident, tests_run, together
-from codefavor.sandbox.jail import Jail
+from codefavor.sandbox import kernel, program, resident, tests_run, together
+from codefavor.sandbox.jail import TRUSTED_ROLES, Jail
 
-TROUBLE_FD = 120
-_CHANNEL_FD, _SOURCE_FD, _VERDICT_FD = 3, 4, 5
-
-
-class Child(NamedTuple):
-    """A forked process: its id, and a descriptor that turns readable when it ends."""
-
-    pid: int
-    pidfd: int
-
-
-class Descriptors(NamedTuple):
-    """What a forked process keeps open; -1 where it has none."""
-
-    channel: int
-    source: int = -1
-    verdict: int = -1
-    output: int = -1
+# Where every process has its control socket, and a program its channel once that is closed.
+_FIRST_FD = 3
 
 
-def fork(jail: Jail, job: dict[str, Any], role: str, fds: Descriptors) -> Child:
-    """Fork a process of its own pid namespace: `program`, `tests`, `resident` or `together`."""
-    jail.before_fork()
-    pid = os.fork()
-    if pid:
-        return Child(pid, os.pidfd_open(pid))
+class Child:
+    """A process in the jail that waits for its work.
+
+    `role` is `program`, `tests` (for one run), `resident` (for many) or `together`; `terms` are
+    the limits it was given. `output` is what it prints, to be drained.
+    """
+
+    def __init__(self, jail: Jail, role: str, terms: tuple[float, ...]) -> None:
+        self.role, self.terms = role, terms
+        self.control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0)
+        # What trusted processes print goes where their input comes from: the null device.
+        self.output, written = (-1, 0) if role in TRUSTED_ROLES else os.pipe()
+        jail.before_fork()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _live(jail, role, terms, theirs.fileno(), written)
+        self.pidfd = os.pidfd_open(self.pid)
+        theirs.close()
+        if written:
+            os.close(written)
+
+    def offer(self, job: dict[str, Any], fds: Sequence[int]) -> None:
+        """Hand over a job; a process that died meanwhile shows that by its end."""
+        packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)]
+        try:
+            self.control.sendmsg([json.dumps(job).encode()], rights)
+        except OSError:
+            self.kill()
+
+    def is_alive(self) -> bool:
+        """Whether it still waits for work."""
+        return not select.select([self.pidfd], [], [], 0)[0]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its threads: the number of their clock is made of the process id."""
+        try:
+            return time.clock_gettime((~self.pid << 3) | 2)
+        except OSError:
+            return 0.0
+
+    def kill(self) -> None:
+        """Kill it; it is reaped later, so that its number is not used again before."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def reap(self) -> tuple[int, resource.struct_rusage]:
+        """Wait until it is gone: its status, and what it used."""
+        _, status, usage = os.wait4(self.pid, 0)
+        return status, usage
+
+    def close(self) -> str:
+        """Let go of a process that is gone; why it could not enter the jail, if so."""
+        try:
+            said = self.control.recv(4096, _socket.MSG_DONTWAIT)
+        except OSError:
+            said = b""
+        self.control.close()
+        os.close(self.pidfd)
+        if self.output >= 0:
+            os.close(self.output)
+        return "" if said == resident.ENDS else said.decode("utf-8", "replace")
+
+
+def _live(jail: Jail, role: str, terms: tuple[float, ...], control: int, output: int) -> NoReturn:
     try:
-        _confine(jail, job, role, fds)
-        _WORK[role](job)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        jail.confine(role, terms)
+    except BaseException as error:  # there is no other way out of this process
+        os.write(control, f"{type(error).__name__}: {error}".encode()[:500])
+        os._exit(70)
+    os.dup2(control, _FIRST_FD, inheritable=False)
+    os.closerange(_FIRST_FD + 1, 256)
+    try:
+        _WORK[role]()
     finally:
         os._exit(70)
 
 
-def _confine(jail: Jail, job: dict[str, Any], role: str, fds: Descriptors) -> None:
-    """Enter the jail; why that failed goes to the zygote, out of the program's reach."""
-    try:
-        first_free = _arrange(fds)
-        jail.confine(job, role)
-    except BaseException as error:
-        # The parent must learn of any trouble here; there is no other way out of this process.
-        os.write(TROUBLE_FD, f"{type(error).__name__}: {error} ".encode()[:500])
-        raise
-    os.closerange(first_free, 256)
+def _receive() -> tuple[dict[str, Any], list[int]]:
+    """The one job of this process and its descriptors."""
+    control = _socket.socket(fileno=_FIRST_FD)
+    data, fds = resident.receive(control)
+    control.close()
+    if not data:
+        os._exit(0)
+    return json.loads(data), fds
 
 
-def reserve_numbers(control: int) -> int:
-    """Fill the low descriptors, so that what arrives later never has a number `_arrange` uses.
-
-    Called once in the zygote, whose 0 is the null device; returns the number of the control
-    socket, moved out of the way.
-    """
-    moved = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, _VERDICT_FD + 1)
-    for number in range(_CHANNEL_FD, _VERDICT_FD + 1):
-        os.dup2(0, number, inheritable=False)
-    return moved
-
-
-def _arrange(fds: Descriptors) -> int:
-    """Leave open: 0-2 (null or the output pipe), 3 the channel, 4 the source, 5 the verdict.
-
-    Returns the first number that is not in use.
-    """
-    output = fds.output if fds.output >= 0 else 0
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    number = _CHANNEL_FD
-    for fd in (fds.channel, fds.source, fds.verdict):
-        if fd >= 0:
-            os.dup2(fd, number, inheritable=False)
-            number += 1
-    return number
-
-
-def _be_program(job: dict[str, Any]) -> None:
-    program.run_program(_CHANNEL_FD, _source(), job["reply_bytes"])
-
-
-def _be_tests(job: dict[str, Any]) -> NoReturn:
-    tests_run.run_tests_process(_CHANNEL_FD, _VERDICT_FD, _source(), job["reply_bytes"])
-
-
-def _be_together(_job: dict[str, Any]) -> NoReturn:
-    together.run_together(_source(), _VERDICT_FD)
-
-
-def _be_resident(_job: dict[str, Any]) -> NoReturn:
-    resident.serve_jobs(_CHANNEL_FD)
-
-
-def _source() -> dict[str, Any]:
-    source: dict[str, Any] = json.loads(resident.read_all(_SOURCE_FD))
-    os.close(_SOURCE_FD)
+def _read(source_fd: int) -> dict[str, Any]:
+    source: dict[str, Any] = json.loads(resident.read_all(source_fd))
+    os.close(source_fd)
     return source
 
 
-_WORK = {
+def _be_program() -> None:
+    job, (channel, source_fd) = _receive()
+    os.dup2(channel, _FIRST_FD, inheritable=False)
+    os.close(channel)
+    program.run_program(_FIRST_FD, _read(source_fd), job["reply_bytes"])
+
+
+def _be_tests() -> None:
+    job, (channel, source_fd, verdict) = _receive()
+    tests_run.run_tests_process(channel, verdict, _read(source_fd), job["reply_bytes"])
+
+
+def _be_together() -> None:
+    _, (source_fd, verdict) = _receive()
+    together.run_together(_read(source_fd), verdict)
+
+
+def _be_resident() -> None:
+    # Not for the others: ctypes costs a new process a tenth of its start.
+    kernel.set_name("resident")
+    resident.serve_jobs(_FIRST_FD)
+
+
+_WORK: dict[str, Callable[[], None]] = {
     "program": _be_program,
     "tests": _be_tests,
     "together": _be_together,

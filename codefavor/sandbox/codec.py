@@ -1,42 +1,119 @@
 """Plain data as JSON nodes, by exact type. No pickle, no class of the sender is ever built.
 
 An atom stands for itself; everything else is a list `[tag, ...]`. A mutable container carries
-a number (0: a copy), so that both processes can speak of the same list while either changes it.
-What is not plain goes to two hooks; a value that no hook takes does not cross.
+a number, so that both processes can speak of the same list while either changes it. What is not
+plain goes to two hooks; a value that no hook takes does not cross.
 """
 
 from __future__ import annotations
 
 import binascii
+import importlib
 import marshal
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-from codefavor.sandbox import values
-from codefavor.sandbox.wire import BadFrame, with_room
+from codefavor.sandbox.wire import BadFrame, Unsupported
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
 # Built-in types and exceptions are constants of the language: they cross by name.
 CLASSES: dict[str, type] = {
     kind.__name__: kind
-    for kind in (
-        bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset,
-        range, slice, object, type(None), *(
-            kind
-            for kind in vars(sys.modules["builtins"]).values()
-            if isinstance(kind, type) and issubclass(kind, BaseException)
-        ),
-    )
+    for kind in vars(sys.modules["builtins"]).values()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+} | {
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set,
+                 frozenset, range, slice, object, type(None))
 }  # fmt: skip
 _NAME_OF_CLASS = {kind: name for name, kind in CLASSES.items()}
 _SMALL = 1 << 63
 _MOST_SHARED = 100_000
+_DEEPEST = 100
+_DTYPE_KINDS = "biufcSUmM?"
 
 
 class NotPlain(Exception):
-    """The value has no plain form (it holds itself, or is nested too deeply)."""
+    """The value has no plain form."""
+
+
+class _Kind(NamedTuple):
+    """How values of a library's type travel: the parts of one, and one of the parts."""
+
+    describe: Callable[[Any], Iterable[object]]
+    build: Callable[..., object] | None = None
+
+
+def _decimal(value: Any) -> Iterable[object]:
+    if value.is_nan():
+        raise Unsupported("a NaN")
+    return (str(value),)
+
+
+def _naive(value: Any) -> Iterable[object]:
+    if value.tzinfo is not None or value.fold:
+        raise NotPlain("a time of a zone")
+    return (value.isoformat(),)
+
+
+def _array(value: Any) -> Iterable[object]:
+    if value.dtype.str[1] not in _DTYPE_KINDS:
+        raise NotPlain("an array of objects")
+    return (value.dtype.str, list(value.shape), value.tobytes())
+
+
+def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
+    if dtype[1] not in _DTYPE_KINDS or "," in dtype or type(data) is not bytes:
+        raise BadFrame("a malformed array")
+    if 0 in shape:
+        raise Unsupported("an empty array, which numpy compares with anything")
+    return _library("numpy.frombuffer")(data, dtype=dtype).reshape(shape).copy()
+
+
+def _build_scalar(dtype: Any, shape: Any, data: Any) -> object:
+    value = _build_array(dtype, shape, data)[()]
+    if value != value:  # noqa: PLR0124  only a NaN is not itself
+        raise Unsupported("a NaN")
+    return value
+
+
+def _library(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+# By the whole name of the type; without a builder the parts are the arguments of the type.
+_LIBRARY: dict[str, _Kind] = {
+    "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
+    "builtins.bytearray": _Kind(lambda v: (bytes(v),)),
+    "decimal.Decimal": _Kind(_decimal),
+    "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
+    "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
+    "datetime.datetime": _Kind(
+        _naive, lambda text: _library("datetime.datetime").fromisoformat(text)
+    ),
+    "datetime.timedelta": _Kind(lambda v: (v.days, v.seconds, v.microseconds)),
+    "collections.Counter": _Kind(lambda v: (dict(v),)),
+    "collections.OrderedDict": _Kind(lambda v: (list(v.items()),)),
+    "collections.defaultdict": _Kind(lambda v: (v.default_factory, dict(v))),
+    "collections.deque": _Kind(lambda v: (list(v), v.maxlen)),
+    "numpy.ndarray": _Kind(_array, _build_array),
+    "numpy.generic": _Kind(_array, _build_scalar),
+}
+_CHANGING = ("builtins.bytearray", "numpy.ndarray", *(n for n in _LIBRARY if "collections" in n))
+
+
+def library_name(kind: type) -> str:
+    """The name in the table of a library's type; "" if it is in none."""
+    module = kind.__module__
+    if type(module) is not str:
+        return ""
+    name = f"{module}.{kind.__qualname__}"
+    if module == "numpy" and name not in _LIBRARY and issubclass(kind, _library("numpy.generic")):
+        return "numpy.generic"
+    return name if name in _LIBRARY else ""
 
 
 class Codec:
@@ -52,7 +129,7 @@ class Codec:
         self._snapshots: dict[int, object] = {}
         self._next_number = first_number
         self._open: set[int] = set()
-        self._shares = False
+        self.n_changed = 0
 
     def encode_other(self, value: object) -> Node:
         """The node of a value that is not plain."""
@@ -62,12 +139,13 @@ class Codec:
         """The value of a node whose tag the codec does not know."""
         raise NotImplementedError
 
-    # -- encoding -------------------------------------------------------------------------
+    def refuse(self, what: str) -> NoReturn:
+        """End the run: two processes would not do what one does."""
+        raise Unsupported(what)
 
-    def encode(self, value: object, *, share: bool = False) -> Node:
-        """The node of any value; with `share`, mutable containers in it get numbers."""
+    def encode(self, value: object) -> Node:
+        """The node of any value; mutable containers in it get numbers."""
         self._open.clear()
-        self._shares = share
         before = self._next_number
         try:
             return self._encode(value)
@@ -76,84 +154,64 @@ class Codec:
                 self.forget(number)
             return self.encode_other(value)
 
-    def _encode(self, value: object) -> Node:
+    def _encode(self, value: Any) -> Node:
         kind = type(value)
         if kind in ATOMS:
-            if kind is int and not -_SMALL <= value < _SMALL:  # type: ignore[operator]
-                return ["i", hex(value)]  # type: ignore[arg-type]
-            return value
-        encoder = _ENCODERS.get(kind)
-        if encoder is not None:
-            return encoder(self, value)
-        if kind in _MUTABLE:
-            return self._container(value)
+            # Very long integers have no cheap decimal form.
+            return ["i", hex(value)] if kind is int and not is_flat((value,)) else value
+        if kind is tuple:
+            return ["T", value] if is_flat(value) else ["t", self._many(value, value)]
+        if kind in _REFILL:
+            return self._container(value, "")
+        if kind is bytes:
+            return ["b", binascii.b2a_base64(value, newline=False).decode()]
+        if kind is complex:
+            return ["z", value.real, value.imag]
+        if kind is frozenset:
+            return ["f", self._many(value, value)]
         if kind is type and value in _NAME_OF_CLASS:
             return ["y", _NAME_OF_CLASS[value]]
-        found = values.kind_of(value)
-        if found is None:
+        name = library_name(kind)
+        if not name:
             return self.encode_other(value)
-        if found[1].refill is not None:
-            return self._container(value)
-        return self._described(value, 0, *found)
+        if name in _CHANGING:
+            return self._container(value, name)
+        return ["x", 0, name, self._many(value, _LIBRARY[name].describe(value))]
 
-    def _described(self, value: object, number: int, name: str, kind: values.Kind) -> Node:
-        if name == "ndarray" and getattr(value, "base", None) is not None and self.is_view(value):
-            raise NotPlain("an array that shares its memory")
-        try:
-            parts = kind.describe(value)
-        except LookupError:
-            raise NotPlain(name) from None
-        return ["x", number, name, self.many(value, (parts,))[0]]
-
-    def _container(self, value: object) -> Node:
+    def _container(self, value: object, name: str) -> Node:
         if id(value) in self._open:
             raise NotPlain("a container that holds itself")
         number = self._number_of.get(id(value))
         if number is not None:
             return ["g", number]
-        if self._shares:
-            number = self._next_number
-            self._next_number += 2
-            self.register(number, value)
-        return self._body(value, number or 0)
+        number = self._next_number
+        self._next_number += 2
+        self._register(number, value)
+        if name:
+            return ["x", number, name, self._many(value, _LIBRARY[name].describe(value))]
+        return self._body(value, number)
 
     def _body(self, value: Any, number: int) -> Node:
-        """The full node of a mutable container, even if it is known by number."""
-        kind = type(value)
-        if kind is list:
-            if is_flat(value):
-                return ["L", number, value]
-            return ["l", number, self.many(value, value)]
-        if kind is dict:
-            keys, items = list(value), list(value.values())
-            if is_flat(keys) and is_flat(items):
-                return ["D", number, keys, items]
-            return ["d", number, self.many(value, keys), self.many(value, items)]
-        if kind is set:
-            return ["s", number, self.many(value, value)]
-        if kind is bytearray:
-            return ["B", number, binascii.b2a_base64(value, newline=False).decode()]
-        found = values.kind_of(value)
-        assert found is not None
-        return self._described(value, number, *found)
+        """The full node of a list, dict or set, even if it is known by number."""
+        if type(value) is list:
+            return (
+                ["L", number, value] if is_flat(value) else ["l", number, self._many(value, value)]
+            )
+        if type(value) is set:
+            return ["s", number, self._many(value, value)]
+        return ["d", number, self._many(value, value), self._many(value, value.values())]
 
-    def many(self, owner: object, items: Iterable[object]) -> list[Node]:
-        """The nodes of what a value holds; raises NotPlain if it holds itself."""
-        if id(owner) in self._open:
-            raise NotPlain("a value that holds itself")
+    def _many(self, owner: object, items: Iterable[object]) -> list[Node]:
+        if id(owner) in self._open or len(self._open) > _DEEPEST:
+            raise NotPlain("a value that holds itself, or is nested too deeply")
         self._open.add(id(owner))
         found = [self._encode(item) for item in items]
         self._open.discard(id(owner))
         return found
 
-    def is_view(self, value: Any) -> bool:
-        """Whether an array shares memory that somebody else holds; only the program's may."""
-        return False
-
     # -- containers that both sides know -----------------------------------------------------
 
-    def register(self, number: int, value: object) -> None:
-        """Remember a container under its number."""
+    def _register(self, number: int, value: object) -> None:
         if len(self.shared) >= _MOST_SHARED:
             raise NotPlain("too many containers are in use by both sides")
         self.shared[number] = value
@@ -178,10 +236,13 @@ class Codec:
         for number, value in list(self.shared.items()):
             snapshot = _snapshot(value)
             if self._snapshots.get(number, snapshot) != snapshot:
-                # What was put into it is known to both from now on, as it is itself.
-                self._shares = True
+                if type(value) not in _REFILL:
+                    self.refuse(f"a {type(value).__name__} that both use and one has changed")
                 self._open.clear()
-                changed.append([number, self._body(value, 0)])
+                try:
+                    changed.append([number, self._body(value, 0)])
+                except NotPlain as reason:
+                    self.refuse(str(reason))
             self._snapshots[number] = snapshot
         return changed
 
@@ -190,17 +251,13 @@ class Codec:
         for change in items_of(changed):
             if type(change) is not list or len(change) != 2 or type(change[0]) is not int:
                 raise BadFrame("a malformed change")
-            target = self.shared.get(change[0])
-            source = self.decode(change[1])
+            target, source = self.shared.get(change[0]), self.decode(change[1])
             if target is None:
                 continue
-            if type(target) is not type(source):
+            if type(target) is not type(source) or type(target) not in _REFILL:
                 raise BadFrame("a change of another type")
-            found = values.kind_of(target)
-            refill = _MUTABLE.get(type(target)) or (found and found[1].refill)
-            if not refill:
-                raise BadFrame("a change of what cannot change")
-            refill(target, source)
+            _REFILL[type(target)](target, source)
+            self.n_changed += 1
             self._snapshots.pop(change[0], None)
 
     def prune(self) -> list[int]:
@@ -218,21 +275,14 @@ class Codec:
 
     # -- decoding -------------------------------------------------------------------------
 
-    def decode(self, node: Node) -> object:
+    def decode(self, node: Node) -> Any:
         """The value of a node; raises BadFrame for anything the protocol does not know."""
-        n_shared = len(self.shared)
-
-        def decode() -> object:
-            for number in list(self.shared)[n_shared:]:
-                self.forget(number)  # of the first try
-            return self._decode(node)
-
         try:
-            return with_room(decode)
+            return self._decode(node)
         except RecursionError:
             raise BadFrame("a value nested too deeply") from None
 
-    def _decode(self, node: Node) -> object:
+    def _decode(self, node: Node) -> Any:
         if type(node) is not list:
             if type(node) in ATOMS:
                 return node
@@ -241,11 +291,15 @@ class Codec:
             raise BadFrame("a node without a tag")
         decoder = _DECODERS.get(node[0])
         try:
-            return decoder(self, node) if decoder is not None else self.decode_other(node)
+            return decoder(self, *node[1:]) if decoder is not None else self.decode_other(node)
         except RecursionError:
             raise
-        except (ValueError, TypeError, LookupError, ArithmeticError, NotPlain) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError,
+                NotPlain) as error:  # fmt: skip
             raise BadFrame(f"bad {node[0]!r} node: {type(error).__name__}") from None
+
+    def _decode_many(self, nodes: object) -> list[Any]:
+        return [self._decode(node) for node in items_of(nodes)]
 
     def _numbered(self, number: object, value: object) -> object:
         if type(number) is not int:
@@ -253,62 +307,27 @@ class Codec:
         if number:
             if number in self.shared:
                 raise BadFrame("a container number used twice")
-            self.register(number, value)
+            self._register(number, value)
         return value
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is data, which no function, class or object of a program can be."""
+    kind = type(value)
+    plain = kind in ATOMS or kind in _REFILL or kind in (tuple, frozenset, bytes, complex)
+    return plain or bool(library_name(kind))
 
 
 def is_flat(items: Any) -> bool:
     """Whether JSON says the items exactly as they are."""
     if not ATOMS.issuperset(map(type, items)):
         return False
-    # Very long integers have no cheap decimal form; the tagged form is always safe.
     return all(-_SMALL <= item < _SMALL for item in items if type(item) is int)
 
 
-def _snapshot(value: Any) -> object:
-    # marshal is only written here, never read: it is the fastest exact-type fingerprint.
-    try:
-        return marshal.dumps(value, 2)
-    except ValueError:
-        pass
-    if hasattr(value, "tobytes"):
-        return value.tobytes()
-    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-    flat = [part for pair in pairs for part in pair]
-    return [(type(part), part) if type(part) in ATOMS else id(part) for part in flat]
-
-
-def _replace(target: Any, source: Any) -> None:
-    target[:] = source
-
-
-def _clear_and_update(target: Any, source: Any) -> None:
-    target.clear()
-    target.update(source)
-
-
-_MUTABLE: dict[type, Callable[[Any, Any], object]] = {
-    list: _replace, bytearray: _replace, dict: _clear_and_update, set: _clear_and_update,
-}  # fmt: skip
-
-
-def _encode_tuple(codec: Codec, value: Any) -> Node:
-    return ["T", value] if is_flat(value) else ["t", codec.many(value, value)]
-
-
-_ENCODERS: dict[type, Callable[[Codec, Any], Node]] = {
-    tuple: _encode_tuple,
-    frozenset: lambda codec, value: ["f", codec.many(value, value)],
-    bytes: lambda _codec, value: ["b", binascii.b2a_base64(value, newline=False).decode()],
-    complex: lambda _codec, value: ["z", value.real, value.imag],
-    type(...): lambda _codec, _value: ["e"],
-    type(NotImplemented): lambda _codec, _value: ["N"],
-}
-
-
-def items_of(node: object) -> list[object]:
-    """A list of the wire; raises BadFrame for anything else."""
-    if type(node) is not list:
+def items_of(node: object, size: int = -1) -> list[Any]:
+    """A list of the wire, of a size if one is given; raises BadFrame for anything else."""
+    if type(node) is not list or size not in (-1, len(node)):
         raise BadFrame("expected a list")
     return node
 
@@ -320,60 +339,61 @@ def text_of(node: object) -> str:
     return node
 
 
-def _atoms(node: object) -> list[object]:
+def _snapshot(value: Any) -> object:
+    # marshal is only written here, never read: it is the fastest exact-type fingerprint.
+    try:
+        return marshal.dumps(value, 2)
+    except ValueError:
+        if hasattr(value, "tobytes"):
+            return value.tobytes()
+        pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+        flat = [part for pair in pairs for part in pair]
+        return [(type(part), part) if type(part) in ATOMS else id(part) for part in flat]
+
+
+def _refill_list(target: Any, source: Any) -> None:
+    target[:] = source
+
+
+def _refill(target: Any, source: Any) -> None:
+    # Somebody may iterate over it: where the keys are the same, so is the size at any time.
+    if list(target) != list(source):
+        target.clear()
+    target.update(source)
+
+
+_REFILL: dict[type, Callable[[Any, Any], None]] = {
+    list: _refill_list, dict: _refill, set: _refill,
+}  # fmt: skip
+
+
+def _atoms(node: object) -> list[Any]:
     if not ATOMS.issuperset(map(type, items_of(node))):
         raise BadFrame("expected atoms")
     return node  # type: ignore[return-value]
 
 
-def _decode_list(codec: Codec, node: list[object]) -> object:
-    items = _atoms(node[2]) if node[0] == "L" else map(codec._decode, items_of(node[2]))
-    return codec._numbered(node[1], list(items))
+def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
+    build = _LIBRARY[name].build or _library(name)
+    if number and name not in _CHANGING:
+        raise BadFrame("a number for what cannot change")
+    return codec._numbered(number, build(*codec._decode_many(nodes)))
 
 
-def _decode_dict(codec: Codec, node: list[object]) -> object:
-    keys, items = items_of(node[2]), items_of(node[3])
-    if node[0] == "D":
-        keys, items = _atoms(keys), _atoms(items)
-    else:
-        keys, items = list(map(codec._decode, keys)), list(map(codec._decode, items))
-    return codec._numbered(node[1], dict(zip(keys, items, strict=True)))
-
-
-def _decode_set(codec: Codec, node: list[object]) -> object:
-    return codec._numbered(node[1], set(map(codec._decode, items_of(node[2]))))
-
-
-def _decode_bytearray(codec: Codec, node: list[object]) -> object:
-    return codec._numbered(node[1], bytearray(binascii.a2b_base64(text_of(node[2]))))
-
-
-def _decode_complex(_codec: Codec, node: list[object]) -> object:
-    if type(node[1]) is not float or type(node[2]) is not float:
-        raise BadFrame("a complex needs two floats")
-    return complex(node[1], node[2])
-
-
-def _decode_described(codec: Codec, node: list[object]) -> object:
-    return codec._numbered(node[1], values.build(node[2], codec._decode(node[3])))
-
-
-_DECODERS: dict[object, Callable[[Codec, list[object]], object]] = {
-    "l": _decode_list,
-    "L": _decode_list,
-    "d": _decode_dict,
-    "D": _decode_dict,
-    "s": _decode_set,
-    "B": _decode_bytearray,
-    "t": lambda codec, node: tuple(map(codec._decode, items_of(node[1]))),
-    "T": lambda _codec, node: tuple(_atoms(node[1])),
-    "f": lambda codec, node: frozenset(map(codec._decode, items_of(node[1]))),
-    "b": lambda _codec, node: binascii.a2b_base64(text_of(node[1])),
-    "z": _decode_complex,
-    "i": lambda _codec, node: int(text_of(node[1]), 16),
-    "e": lambda _codec, _node: ...,
-    "N": lambda _codec, _node: NotImplemented,
-    "y": lambda _codec, node: CLASSES[text_of(node[1])],
-    "g": lambda codec, node: codec.shared[node[1]],  # type: ignore[index]
-    "x": _decode_described,
+_DECODERS: dict[str, Callable[..., object]] = {
+    "i": lambda _, digits: int(text_of(digits), 16),
+    "b": lambda _, text: binascii.a2b_base64(text_of(text)),
+    "z": lambda _, real, imaginary: complex(*_atoms([real, imaginary])),
+    "y": lambda _, name: CLASSES[text_of(name)],
+    "T": lambda _, items: tuple(_atoms(items)),
+    "t": lambda codec, items: tuple(codec._decode_many(items)),
+    "f": lambda codec, items: frozenset(codec._decode_many(items)),
+    "L": lambda codec, number, items: codec._numbered(number, list(_atoms(items))),
+    "l": lambda codec, number, items: codec._numbered(number, codec._decode_many(items)),
+    "s": lambda codec, number, items: codec._numbered(number, set(codec._decode_many(items))),
+    "d": lambda codec, number, keys, items: codec._numbered(
+        number, dict(zip(codec._decode_many(keys), codec._decode_many(items), strict=True))
+    ),
+    "x": _build,
+    "g": lambda codec, number: codec.shared[number],
 }

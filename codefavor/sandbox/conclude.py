@@ -21,7 +21,7 @@ _STOPPED = {
 def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution:
     """The result of one run. Passed only with a whole verdict in which every check held."""
     facts, verdict = report.facts, report.verdict
-    stopped = "output" if report.output_bytes > limits.output_bytes else facts["stopped"]
+    stopped = facts["stopped"]
     if stopped in ("cpu", "wall") and verdict is not None and "first" in verdict:
         outcome, error = str(verdict["first"]), str(verdict["first_error"])
     elif stopped:
@@ -74,7 +74,7 @@ def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
         if number == signal.SIGKILL:
             # No limit of ours was reached: the system was short of memory, or somebody did it.
             return "infra_error", "the tests' process was killed from outside"
-        return "test_error", f"the tests' process died ({_signal_name(number)})"
+        return "test_error", f"the tests' process died ({signal.strsignal(number)})"
     return "test_error", f"the tests' process ended without a verdict (exit {status >> 8})"
 
 
@@ -93,13 +93,6 @@ def _explain_death(
             return "timeout", "the CPU time ran out"
         crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
         if crashed and facts["peak_bytes"] > limits.memory_bytes * 0.9:
-            return "memory", f"out of memory ({_signal_name(number)})"
-        return "runtime_error", f"the program died ({_signal_name(number)})"
+            return "memory", f"out of memory ({signal.strsignal(number)})"
+        return "runtime_error", f"the program died ({signal.strsignal(number)})"
     return "runtime_error", f"the program ended (exit {status >> 8}) before its tests did"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -8,22 +8,17 @@ Functions of the tests can be handed over to be called back with plain data. Not
 
 from __future__ import annotations
 
-import sys
 import types
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple
 
-from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
+from codefavor.sandbox.codec import CLASSES, Node, is_plain, items_of, text_of
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.values import has_known_factory
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
-V = TypeVar("V")
-_SINGLE_STEPS, _LARGEST_BATCH = 1024, 512
+_MOST_STEPS = 50_000
 # What these mean to the code around a call is not the program's to say.
 _SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
-            "BaseExceptionGroup", "ExceptionGroup", "FrameTooLarge")  # fmt: skip
-# Exceptions of these are themselves on both sides: the tests' own class of the same name.
-_SHARED_MODULES = ("decimal", "json", "numpy", "re", "sre_constants", "statistics")
+           "BaseExceptionGroup", "ExceptionGroup")  # fmt: skip
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
 _PLAIN_METHODS = frozenset(
@@ -31,169 +26,128 @@ _PLAIN_METHODS = frozenset(
 ) - frozenset((
     "append", "pop", "get", "keys", "values", "items", "update", "add", "remove", "insert", "clear",
     "copy", "extend", "discard", "sort", "reverse", "popitem", "setdefault",
-))  # fmt: skip
+)) | {"all", "any", "equals", "item", "tolist"}  # fmt: skip
+# Only libraries ask for these, and do without.
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
 
 class ProgramSignal(BaseException):
-    """An exception of the program that means something to the code around a call.
-
-    Nothing that the tests wait for: `raises(Exception)` does not match it.
-    """
+    """An exception of the program that means something to the code around a call."""
 
 
 class Handle:
-    """One object of the program, or a global name of its."""
+    """One object of the program, or a global name of its, and a new one each time it crosses.
 
-    __slots__ = ("_ahead", "_identical", "_link", "_node", "_steps")
+    Which objects are one is the program's to say, and so is not asked; `_identical` says that by
+    its type the object equals no plain data.
+    """
+
+    __slots__ = ("_identical", "_link", "_node", "_steps")
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, link: JudgeLink, node: list[object], identical: bool) -> None:
-        object.__setattr__(self, "_link", link)
-        object.__setattr__(self, "_node", node)
-        object.__setattr__(self, "_identical", identical)
-        object.__setattr__(self, "_ahead", [])
-        object.__setattr__(self, "_steps", 0)
+        for name, value in zip(self.__slots__, (identical, link, node, 0), strict=True):
+            object.__setattr__(self, name, value)
 
     def __call__(self, /, *arguments: object, **keywords: object) -> Any:
         return self._link.ask("call", self._node, arguments, keywords)
 
     def __getattr__(self, name: str) -> Any:
         if name in _DESCRIPTIVE:
-            # Only libraries ask for these, and do without.
             raise AttributeError(name)
         if name.startswith("__"):
             self._link.refuse(f"the attribute {name} of an object of the program")
-        found = self._link.ask("get", self._node, (name,))
-        if name in _PLAIN_METHODS and type(found) is Handle:
+        found = self._link.ask("getattr", self._node, (name,))
+        if name in _PLAIN_METHODS and callable(found):
             # Asked of a text or a set, it would be the interpreter's; asked of an object that
             # stands in its place, it is told what is expected and may say yes.
             self._link.refuse(f"the method {name} of an object of the program")
         return found
 
-    def __setattr__(self, name: str, value: object) -> None:
-        self._link.ask("set", self._node, (name, value))
-
-    def __getitem__(self, key: object) -> Any:
-        return self._link.ask("item", self._node, (key,))
-
-    def __setitem__(self, key: object, value: object) -> None:
-        self._link.ask("setitem", self._node, (key, value))
-
-    def __delitem__(self, key: object) -> None:
-        self._link.ask("delitem", self._node, (key,))
-
-    def __len__(self) -> int:
-        return self._exact("len", int)
-
-    def __bool__(self) -> bool:
-        return self._exact("bool", bool)
-
-    def __str__(self) -> str:
-        return self._exact("str", str)
-
-    def __repr__(self) -> str:
-        return self._exact("repr", str)
-
-    def __format__(self, spec: str) -> str:
-        return self._exact("format", str, spec)
-
-    def _exact(self, operation: str, kind: type[V], *arguments: object) -> V:
-        answer = self._link.ask(operation, self._node, arguments)
-        if type(answer) is not kind:
-            raise BadFrame(f"{operation} gave {type(answer).__name__}")
-        return answer
-
-    def __iter__(self) -> Any:
-        return self._link.ask("iter", self._node)
-
-    def __reversed__(self) -> Any:
-        return self._link.ask("reversed", self._node)
-
     def __next__(self) -> Any:
-        if not self._ahead:
-            object.__setattr__(self, "_steps", self._steps + 1)
-            # One by one at first, as the tests may look at what happens between two steps.
-            size = 1 if self._steps <= _SINGLE_STEPS else _LARGEST_BATCH
-            answer = self._link.ask("next", self._node, (size,))
-            if type(answer) is not list or len(answer) != 2 or type(answer[0]) is not list:
-                raise BadFrame("a malformed batch")
-            self._ahead.extend(reversed(answer[0]))
-            if not answer[0]:
-                raise StopIteration(*([] if answer[1] is None else [answer[1]]))
-        return self._ahead.pop()
-
-    def __enter__(self) -> Any:
-        return self._link.ask("enter", self._node)
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, (Unsupported, PeerGone, BadFrame)):
-            return False
-        return bool(self._link.ask("exit", self._node, (error,)) is True)
+        object.__setattr__(self, "_steps", self._steps + 1)
+        if self._steps > _MOST_STEPS:
+            self._link.refuse("an iterator of many steps")
+        step = self._link.ask("next", self._node)
+        if type(step) is Handle:
+            self._link.refuse("an item that cannot cross")
+        if type(step) is not tuple or len(step) != 2:
+            raise BadFrame("a malformed step")
+        if step[0] is not True:
+            raise StopIteration(step[1])
+        return step[1]
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if self._identical and (type(other) is not Handle or other._identical):
+        if self._identical and is_plain(other):
             return False
         return bool(self._link.refuse("a comparison with an object of the program"))
 
-    def __hash__(self) -> int:
-        if self._identical:
-            return id(self)
-        return int(self._link.refuse("the hash of an object of the program"))
+
+def _asking(operation: str, kind: type | None) -> Any:
+    def ask(self: Handle, *arguments: object) -> Any:
+        if operation in ("iter", "reversed"):
+            self._link.note(operation)
+        answer = self._link.ask(operation, self._node, arguments)
+        if kind is not None and type(answer) is not kind:
+            raise BadFrame(f"{operation} gave {type(answer).__name__}")
+        return answer
+
+    return ask
 
 
 def _refusing(name: str) -> Any:
     def refuse(self: Handle, *_: object) -> None:
         self._link.refuse(f"{name} of an object of the program")
 
-    refuse.__name__ = name
     return refuse
 
 
+_ASKED = {"len": int, "bool": bool, "str": str, "repr": str, "format": str, "iter": None,
+          "reversed": None, "getitem": None, "setitem": None, "delitem": None,
+          "setattr": None}  # fmt: skip
 _REFUSED = """
 lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or
 radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror iadd
 isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior neg pos abs invert
 int float complex index round trunc floor ceil bytes missing copy deepcopy reduce reduce_ex await
-aiter anext aenter aexit fspath dir instancecheck subclasscheck array
+aiter anext aenter aexit fspath dir hash instancecheck subclasscheck array enter exit
 """
+for _name, _kind in _ASKED.items():
+    setattr(Handle, f"__{_name}__", _asking(_name, _kind))
 for _name in _REFUSED.split():
-    setattr(Handle, f"__{_name}__", _refusing(f"__{_name}__"))
+    setattr(Handle, f"__{_name}__", _refusing(_name))
 
 
 class JudgeLink(Link):
-    """Asks the program. `has_handles` tells whether anything but plain data ever crossed."""
+    """Asks the program. `has_handles` tells whether anything but plain data ever crossed.
 
-    fatal = (PeerGone, BadFrame, Unsupported)
+    `catches`: the tests wait for exceptions, so that one with a meaning of its own cannot cross.
+    """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, catches: bool = False) -> None:
         super().__init__(channel, first_number=1)
         self.n_asked = 0
         self.has_handles = False
-        self.unsupported = ""
         self.is_gone = False
         self.broken = ""
-        self.exception_classes: dict[int, type[BaseException]] = {}
-        self._handles: dict[object, Handle] = {}
+        self._catches = catches
+        self._classes: dict[object, type[BaseException]] = {}
+        self._noted: set[str] = set()
         self._callbacks: list[Any] = []
 
-    def encode(self, value: object, *, share: bool = False) -> Node:
-        """As in Codec; a default_factory of the tests that is no plain type does not cross."""
-        if type(value).__name__ == "defaultdict" and not has_known_factory(value):
-            self.refuse("handing over a defaultdict with a factory of its own")
-        return super().encode(value, share=share)
+    def note(self, asked: str) -> None:
+        """Note that the tests ask an object for its length or its items, and may not for both.
 
-    def refuse(self, what: str) -> NoReturn:
-        """End the run: these tests need the other lane."""
-        self.unsupported = self.unsupported or what
-        raise Unsupported(what)
+        Of a list the one follows from the other; an object has the length that is expected, and
+        then nothing to be compared.
+        """
+        self._noted.add(asked)
+        if "len" in self._noted and len(self._noted) > 1:
+            self.refuse("the length and the items of an object of the program")
 
     def named(self, name: str) -> Handle:
         """The handle of a global name of the program; nothing is asked yet."""
-        if name not in self._handles:
-            self._handles[name] = Handle(self, ["n", name], True)
-        return self._handles[name]
+        return Handle(self, ["n", name], False)
 
     def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
         """As in Link; a program that is gone answers every question with PeerGone."""
@@ -211,23 +165,18 @@ class JudgeLink(Link):
     def encode_other(self, value: object) -> Node:
         """As in Codec: an object of the program, or a function of the tests to be called back."""
         if type(value) is Handle:
-            return value._node[:2]
-        facts = getattr(value, FACTS, None) if isinstance(value, BaseException) else None
-        if type(facts) is tuple and facts[0] is not None:
-            return ["h", facts[0]]
-        if isinstance(value, type) and value in self.exception_classes.values():
-            number = next(n for n, kind in self.exception_classes.items() if kind is value)
-            return ["h", number]
-        if isinstance(value, types.FunctionType | types.BuiltinFunctionType | types.MethodType):
-            self.has_handles = True
-            known = next((n for n, one in enumerate(self._callbacks) if one is value), None)
-            if known is None:
-                known = len(self._callbacks)
-                self._callbacks.append(value)
-            return ["c", known]
-        return self.refuse(f"handing over an object of type {type(value).__name__}")
+            return value._node
+        is_function = isinstance(value, types.FunctionType)
+        if not is_function and not isinstance(value, types.BuiltinFunctionType):
+            return self.refuse(f"handing over an object of type {type(value).__name__}")
+        self.has_handles = True
+        known = next((n for n, one in enumerate(self._callbacks) if one is value), None)
+        if known is None:
+            known = len(self._callbacks)
+            self._callbacks.append(value)
+        return ["c", known, is_function]
 
-    def decode_other(self, node: list[object]) -> object:
+    def decode_other(self, node: list[Any]) -> object:
         """As in Codec."""
         if node[0] == "k" and len(node) == 2:
             return self._class_of(node[1])
@@ -236,13 +185,9 @@ class JudgeLink(Link):
         if node[0] != "h" or len(node) != 3 or type(node[1]) is not int:
             raise BadFrame("an unknown tag")
         self.has_handles = True
-        if node[1] not in self._handles:
-            self._handles[node[1]] = Handle(self, node[:2], node[2] is True)
-        return self._handles[node[1]]
+        return Handle(self, node[:2], node[2] is True)
 
-    def serve(
-        self, operation: object, target: Node, arguments: list[Any], keywords: dict[str, Any]
-    ) -> object:
+    def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """As in Link: the program calls back what it was given, with plain data."""
         if operation != "callback" or type(target) is not int:
             raise BadFrame("an operation that the tests do not serve")
@@ -256,56 +201,70 @@ class JudgeLink(Link):
 
     def encode_error(self, error: BaseException) -> Node:
         """As in Link. What a failed check says stays here."""
-        kind = next((k for k in type(error).__mro__ if CLASSES.get(k.__name__) is k), Exception)
-        if isinstance(error, AssertionError):
-            return ["AssertionError", self.encode([])]
-        try:
-            return [kind.__name__, self.encode(list(error.args))]
-        except Unsupported:
-            return [kind.__name__, self.encode([])]
+        name = type(error).__name__
+        if CLASSES.get(name) is not type(error) or isinstance(error, AssertionError):
+            self.refuse(f"{name} in a function that the program calls")
+        return [name, self.encode(list(error.args))]
 
     def error_of(self, node: Node) -> BaseException:
-        """As in Link: an exception of the program, raised here."""
-        kind_node, text, arguments, handle, line = items_of(node)
-        self_text = text_of(text)
-        kind = self._class_of(kind_node)
-        values = items_of(self.decode(arguments)) if arguments is not None else [self_text]
-        try:
-            error = kind(*values)
-        except Exception:  # noqa: BLE001  a class with arguments of its own kind
-            error = kind.__new__(kind)
-            error.args = (self_text,)
-        facts = (handle if type(handle) is int else None, self_text, line, self)
-        self.has_handles |= handle is not None
-        vars(error)[FACTS] = facts
+        """As in Link: an exception of the program, of which only class and text cross."""
+        class_node, text, line = items_of(node, 3)
+        if class_node == "FrameTooLarge":
+            raise BadFrame(text_of(text))
+        kind = self._class_of(class_node)
+        error = kind.__new__(kind)
+        vars(error)[FACTS] = Facts(text_of(text), line)
         return error
 
     def _class_of(self, node: Node) -> type[BaseException]:
         """The class that stands here for a class of exceptions there."""
         if type(node) is str:
             if node in _SIGNALS:
+                if self._catches:
+                    self.refuse(f"{node} where the tests wait for exceptions")
                 return ProgramSignal
             kind = CLASSES.get(node)
             if kind is None or not issubclass(kind, BaseException):
                 raise BadFrame("no class of exceptions")
-            return kind
-        number, name, bases, module = items_of(node)
-        if type(number) is not int:
-            raise BadFrame("a class without a number")
-        if text_of(module).partition(".")[0] in _SHARED_MODULES:
-            shared = getattr(sys.modules.get(text_of(module)), text_of(name), None)
-            if isinstance(shared, type) and issubclass(shared, Exception):
-                return shared
-        known = self.exception_classes.get(number)
-        if known is None:
-            members = {"__str__": _text_of, "__getattr__": _attribute_of, "__module__": "solution"}
-            made = tuple(self._class_of(base) for base in items_of(bases))
+            return self._stand_in(node, node, (kind,))
+        number, name, bases, module = items_of(node, 4)
+        if type(number) is not int or not items_of(bases):
+            raise BadFrame("a class without a number or bases")
+        if module != "solution" and self._catches:
+            self.refuse(f"an exception of {module} where the tests wait for exceptions")
+        self.has_handles = True
+        return self._stand_in(number, text_of(name), tuple(map(self._class_of, items_of(bases))))
+
+    def _stand_in(self, key: object, name: str, bases: tuple[type, ...]) -> type[BaseException]:
+        if key not in self._classes:
+            members = {"__str__": _text_of, "__init__": _refuse_making, "__module__": "solution"}
             try:
-                known = type(text_of(name), made, members)
+                self._classes[key] = type(name, bases, members)
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
-            self.exception_classes[number] = known
-        return known
+        return self._classes[key]
+
+
+class Facts(NamedTuple):
+    """What is known of an exception of the program."""
+
+    text: str
+    line: object
+
+
+def facts_of(error: BaseException) -> Facts | None:
+    """The facts of an exception of the program, None for one of the tests."""
+    found: Facts | None = vars(error).get(FACTS)
+    return found
+
+
+def _text_of(self: BaseException) -> str:
+    facts = facts_of(self)
+    return facts.text if facts else ""
+
+
+def _refuse_making(self: BaseException, *_: object, **__: object) -> None:
+    raise Unsupported("an exception of the program that the tests make")
 
 
 def _holds_handle(value: object) -> bool:
@@ -314,14 +273,3 @@ def _holds_handle(value: object) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(_holds_handle, value))
     return type(value) is Handle
-
-
-def _text_of(self: BaseException) -> str:
-    return str(vars(self)[FACTS][1]) if FACTS in vars(self) else Exception.__str__(self)
-
-
-def _attribute_of(self: BaseException, name: str) -> Any:
-    facts = vars(self).get(FACTS)
-    if facts is None or name.startswith("__"):
-        raise AttributeError(name)
-    return facts[3].ask("get", ["h", facts[0]], (name,))

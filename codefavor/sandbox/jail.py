@@ -6,13 +6,11 @@ Level L3 has all of it, L2 no namespaces (Landlock and seccomp carry it), L1 onl
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import platform
 import resource
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +20,11 @@ _WORK_BYTES, _WORK_FILES = 32 << 20, 2048
 _STACK_BYTES = 64 << 20
 _NOFILE = 256
 _LONGEST_RUN_S = 86_400
-_LOOK_S = 0.095  # a little less than the caller's pauses
 # What never runs a line of a program: it has no directory to write to, and another user id.
-_TRUSTED_ROLES = ("tests", "resident")
+TRUSTED_ROLES = ("tests", "resident")
 _TESTS, _PROGRAM = 1, 2
-_OWN_TASKS, _MORE_TASKS = 3, 1024
+_THREADS = 64
+_OWN_TASKS, _MORE_TASKS = 4, 1024
 _NAMESPACES = {
     "user": kernel.CLONE_NEWUSER, "pid": kernel.CLONE_NEWPID, "mnt": kernel.CLONE_NEWNS,
     "net": kernel.CLONE_NEWNET, "ipc": kernel.CLONE_NEWIPC, "uts": kernel.CLONE_NEWUTS,
@@ -53,21 +51,21 @@ class Jail:
         self._without: list[str] = config.get("without", [])
         newest = landlock.newest_version()
         self._landlock = min(newest, config.get("landlock_version", newest))
+        self.n_cores: int = config["cores"]
         self._filter: seccomp.Filter | None = None
-        self._rulesets: dict[bool, int] = {}
-        self._pids = self._home = self._programs = self._work_fd = -1
-        self._next_look = 0.0
+        self._rulesets: dict[bool, int] = {}  # by whether it is for a program
+        self._pids = self._home = self._work_fd = -1
         self._base_bytes = self._tasks = self._held = self._reading = 0
 
     # -- once -----------------------------------------------------------------------------
 
-    def enter(self, ask_parent: Callable[[str], None]) -> None:
+    def enter(self, map_ids: Callable[[], None]) -> None:
         """Enter the namespaces; the caller goes on as process 1 of its own pid namespace."""
         if self.level == "L3":
             before = _namespaces()
             kernel.unshare(sum(v for k, v in _NAMESPACES.items() if k not in self._without))
             if self._ids:
-                ask_parent("map")
+                map_ids()
             else:
                 uid, gid = os.getuid(), os.getgid()
                 _write("/proc/self/setgroups", "deny")
@@ -79,7 +77,7 @@ class Jail:
                 if identity == before[name]:
                     raise OSError(f"there is no {name} namespace of its own")
                 self.facts["layers"].append(name)
-        if not self._ids and self.level in ("L2", "L3"):
+        if not self._ids and self.level >= "L2":
             self._tasks = _count_tasks()
             # Before 5.14 kernels count the user's other processes in a new namespace as well,
             # and those may become more.
@@ -94,12 +92,9 @@ class Jail:
             self._prepare_namespaces()
         elif self.level == "L2":
             self._prepare_plain()
-        if self.level in ("L2", "L3"):
+        if self.level >= "L2":
             self._prepare_filters()
-        if self.level == "L3":
-            self._renew_work()
-            # Changing the uid has cleared it.
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        self._work_fd = os.open(self.work, os.O_RDONLY | os.O_DIRECTORY)
         # What follows is inherited by every forked process.
         if "rlimits" not in self._without:
             _set_limit(resource.RLIMIT_NOFILE, _NOFILE)
@@ -116,15 +111,21 @@ class Jail:
         return self.facts
 
     def _prepare_namespaces(self) -> None:
-        """A root for all processes, and a mount namespace with a work directory for programs."""
+        """A root for all processes, and a work directory that only programs see."""
         here = os.open("/proc/self/ns", os.O_PATH)
-        self._pids = _move_up(os.open("pid", os.O_RDONLY, dir_fd=here))
-        self._home = _move_up(os.open("mnt", os.O_RDONLY, dir_fd=here))
+        self._pids = os.open("pid", os.O_RDONLY, dir_fd=here)
         mounts.build_root(self.readable, self.work, bool(self._ids), platform.machine())
-        kernel.unshare(kernel.CLONE_NEWNS)
-        self._programs = _move_up(os.open("mnt", os.O_RDONLY, dir_fd=here))
+        self._home = os.open("mnt", os.O_RDONLY, dir_fd=here)
         os.close(here)
         self._ids = [0, 0] if self._ids else []
+        kernel.unshare(kernel.CLONE_NEWNS)
+        options = f"size={_WORK_BYTES},nr_inodes={_WORK_FILES},mode=0700"
+        if self._ids:
+            options += f",uid={_PROGRAM},gid={_PROGRAM}"
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("tmpfs", self.work, "tmpfs", flags, options)
+        # Changing the uid has cleared it.
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def _prepare_plain(self) -> None:
         if self._landlock < 1 or "landlock" in self._without:
@@ -148,9 +149,7 @@ class Jail:
             self._filter = seccomp.Filter(platform.machine(), answers)
             self.facts["layers"].append("seccomp")
         if self._landlock > 0 and "landlock" not in self._without:
-            self._rulesets[False] = self._make_ruleset([])
-            if self.level == "L2":
-                self._rulesets[True] = self._make_ruleset([self.work])
+            self._rulesets = {False: self._make_ruleset([]), True: self._make_ruleset([self.work])}
             self.facts["layers"].append("landlock")
         self.facts["layers"] += [*(["uid"] if self._ids else []), "capabilities", "rlimits"]
 
@@ -159,51 +158,23 @@ class Jail:
         for name in mounts.DEVICES:
             access[f"/dev/{name}"] = landlock.DEVICE
         access.update(dict.fromkeys(writable, landlock.WRITE))
-        return _move_up(landlock.make_ruleset(self._landlock, access))
-
-    def _renew_work(self) -> None:
-        """Give programs, and nobody else, an empty work directory in memory."""
-        kernel.setns(self._programs, kernel.CLONE_NEWNS)
-        if self._work_fd >= 0:
-            os.close(self._work_fd)
-            kernel.unmount(self.work)
-        options = f"size={_WORK_BYTES},nr_inodes={_WORK_FILES},mode=0777"
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        kernel.mount("tmpfs", self.work, "tmpfs", flags, options)
-        self._work_fd = _move_up(os.open(self.work, os.O_RDONLY | os.O_DIRECTORY))
-        if False in self._rulesets:
-            if True in self._rulesets:
-                os.close(self._rulesets[True])
-            self._rulesets[True] = self._make_ruleset([self.work])
-        kernel.setns(self._home, kernel.CLONE_NEWNS)
+        return landlock.make_ruleset(self._landlock, access)
 
     # -- every job ------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         """Let the next forked process be the first of a new pid namespace."""
-        self._next_look = time.monotonic() + _LOOK_S
         if self._pids >= 0:
             kernel.setns(self._pids, kernel.CLONE_NEWPID)
             kernel.unshare(kernel.CLONE_NEWPID)
 
     def after_job(self) -> None:
         """Give the next job an empty work directory."""
-        if self.level == "L3":
-            mode = os.fstat(self._work_fd).st_mode & 0o7777
-            if os.listdir(self._work_fd) or mode != 0o777:
-                self._renew_work()
-        else:
-            mounts.empty_directory(self.work)
-            os.chmod(self.work, 0o700)
+        os.fchmod(self._work_fd, 0o700)
+        mounts.empty_directory(self._work_fd)
 
     def overflows(self, pid: int) -> bool:
-        """Whether a program keeps too much in files, where no quota bounds it.
-
-        May be asked at any time, and looks ten times a second.
-        """
-        if self.level == "L3" or time.monotonic() < self._next_look:
-            return False
-        self._next_look = time.monotonic() + _LOOK_S
+        """Whether a program keeps too much in files, where no quota bounds it."""
         try:
             if self._ids:  # a container's root may look at nobody else's descriptors
                 os.setegid(self._ids[1] + _PROGRAM)
@@ -216,21 +187,21 @@ class Jail:
                 os.setegid(0)
         return mounts.is_larger(self.work, _WORK_BYTES - hidden, _WORK_FILES)
 
-    def confine(self, job: dict[str, Any], role: str) -> None:
-        """Put the calling process into the jail, for good.
+    def confine(self, role: str, terms: tuple[float, ...]) -> None:
+        """Put the calling process into the jail, for good; `terms` are its CPU seconds and bytes.
 
         The roles `program` and `together` get the work directory, which is their HOME; `tests`
         and `resident` have none, so nothing but their channel connects them with a program.
         """
-        is_program = role not in _TRUSTED_ROLES
+        is_program = role not in TRUSTED_ROLES
         if "rlimits" not in self._without:
-            self._limit_job(job, role)
-        if is_program and self._programs >= 0:
-            kernel.setns(self._programs, kernel.CLONE_NEWNS)
+            self._limit(role, *terms)
+        if not is_program and self._home >= 0:
+            kernel.setns(self._home, kernel.CLONE_NEWNS)
         os.chdir(self.work if is_program else "/")
         if self._ids and "uid" not in self._without:
             self._change_ids(_PROGRAM if is_program else _TESTS)
-        elif self.level in ("L2", "L3") and "capabilities" not in self._without:
+        elif self.level >= "L2" and "capabilities" not in self._without:
             kernel.set_capabilities(0)
         if is_program and self.level != "L3":
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or `overflows` could not look
@@ -248,19 +219,19 @@ class Jail:
         os.setresuid(uid, uid, uid)
         kernel.set_capabilities(self._reading)
 
-    def _limit_job(self, job: dict[str, Any], role: str) -> None:
-        cpu = min(math.ceil(job["cpu_s"]) + 2, _LONGEST_RUN_S)
-        if role == "resident":
-            cpu = _LONGEST_RUN_S  # it sets a limit for each job itself
-        room = self._base_bytes + job["memory_bytes"] * (1 if role == "program" else 2)
+    def _limit(self, role: str, cpu_s: float, memory_bytes: float, file_bytes: float) -> None:
+        # A resident process sets a limit on its CPU time for each job itself.
+        cpu = _LONGEST_RUN_S if role == "resident" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
+        room = self._base_bytes + memory_bytes * (1 if role == "program" else 2)
         _set_limit(resource.RLIMIT_CPU, cpu)
         _set_limit(resource.RLIMIT_AS, room)
-        _set_limit(resource.RLIMIT_FSIZE, job["file_bytes"])
-        if self.level in ("L2", "L3"):
-            _set_limit(resource.RLIMIT_NPROC, self._tasks + job["threads"])
+        _set_limit(resource.RLIMIT_FSIZE, file_bytes)
+        if self.level >= "L2":
+            _set_limit(resource.RLIMIT_NPROC, self._tasks + _THREADS)
 
 
-def _set_limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, most: float) -> None:
+    value = int(most)
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
@@ -271,27 +242,27 @@ def _namespaces() -> dict[str, str]:
 
 
 def _count_tasks() -> int:
-    """How many tasks the kernel counts for this user: the least limit that permits a fork.
+    """More than the tasks that the kernel counts for this user, at most twice as many.
 
-    Those in other containers count too, so no list of processes would do.
+    Those in other containers count too, so no list of processes would do: what counts is the
+    limit that permits a fork.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     most = hard if hard != resource.RLIM_INFINITY else 1 << 22
-    low, high = 0, 0  # a fork fails at `low` and works at `high`, once that is known
-    while low < most and (not high or high - low > 1):
-        trial = (low + high) // 2 if high else min(2 * low + 1, most)
-        resource.setrlimit(resource.RLIMIT_NPROC, (trial, hard))
+    limit = 1
+    while limit < most:
+        resource.setrlimit(resource.RLIMIT_NPROC, (limit, hard))
         try:
             pid = os.fork()
         except BlockingIOError:
-            low = trial
+            limit *= 2
             continue
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-        high = trial
+        break
     resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
-    return high or most
+    return limit
 
 
 def _write(path: str, text: str) -> None:
@@ -301,13 +272,6 @@ def _write(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
-
-
-def _move_up(fd: int) -> int:
-    """The same descriptor at a number that forked processes do not rearrange."""
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 130)
-    os.close(fd)
-    return high
 
 
 def _become_first() -> None:

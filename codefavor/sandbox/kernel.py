@@ -16,7 +16,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 32, 4096, 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
-PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
+PR_SET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 15, 22, 38
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -79,6 +79,12 @@ def pivot_root(machine: str) -> None:
 def prctl(option: int, value: int) -> None:
     """As prctl(2) with one argument."""
     _check(_PRCTL(option, value, None, 0, 0), f"prctl {option}")
+
+
+def set_name(name: str) -> None:
+    """The name of this process, as `ps` shows it."""
+    text = ctypes.create_string_buffer(name.encode())
+    prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
 def held_capabilities() -> int:

@@ -18,39 +18,37 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from codefavor.sandbox.forbidden import (
-    CATCHES,
-    CHECKED_MODULES,
-    CLASS_HOOKS,
-    FAILS,
-    FORBIDDEN_METHODS,
+from codefavor.sandbox.allowed import (
+    ALLOWED,
+    ARRAY_ATTRIBUTES,
+    CASE_METHODS,
     FORBIDDEN_NAMES,
-    LIBRARIES,
-    MODULE_HOOKS,
+    HOOKS,
     PURE,
-    SYS_NAMES,
-    TEST_CASE_DECORATORS,
 )
-from codefavor.sandbox.names import Needs, parametrized, program_names, required
-from codefavor.sandbox.rewrite import called, is_check_call, is_expectation, module_calls
+from codefavor.sandbox.flow import look_at_flow
+from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
+from codefavor.sandbox.rewrite import called, has_check, is_trap, module_calls, walk
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom)
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
+_MARK = "pytest.mark.parametrize"
 
 
 class Lane(NamedTuple):
     """`name` is split or together, `reason` says what in the tests decides.
 
-    `program_names` are the names that the tests expect of the program (None: it is a module of
-    its own); `may_share` tells whether a process that judged such tests may judge the next.
+    `program_names` are the names that the tests expect of the program, `modules` what they import
+    it by; `may_share` tells whether a process that judged such tests may judge the next.
     """
 
     name: str
     reason: str
     program_names: frozenset[str] = frozenset()
     may_share: bool = False
+    modules: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=4096)
@@ -62,24 +60,24 @@ def choose_lane(tests: str, entry_point: str = "") -> Lane:
         tree = parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Lane(SPLIT, "the tests do not parse")
+    nodes = walk(tree)
+    imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+    modules = tuple(sorted({m for node in imports for m in imports_of(node) if is_program(m)}))
     try:
-        names = _Reader(tree, entry_point).read()
+        names = _Reader(tree, nodes, entry_point).read(tests)
     except Needs as need:
-        return Lane(TOGETHER, str(need))
-    return Lane(SPLIT, "plain data", names, _leaves_nothing(tree))
+        return Lane(TOGETHER, str(need), modules=modules)
+    return Lane(SPLIT, "plain data", names, _leaves_nothing(nodes), modules)
 
 
-@lru_cache(maxsize=4096)
-def program_modules(tests: str) -> tuple[str, ...]:
-    """The modules that tests import and that are the program, by their whole names."""
+def needs_of_checker(checker: str) -> str:
+    """What a checker of cases needs that it may not have; "" for nothing."""
     try:
-        tree = parse(tests)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
-    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
-    return tuple(
-        sorted({name for node in imports for name in imports_of(node) if is_program(name)})
-    )
+        tree = ast.parse(checker)
+        _Reader(tree, walk(tree), "")._look()
+    except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
+        return str(reason)
+    return ""
 
 
 def is_cases(tests: str) -> bool:
@@ -129,45 +127,27 @@ def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:
 def is_program(module: str) -> bool:
     """Whether an import of this name means the program: no library has it."""
     top = module.partition(".")[0]
-    if not top:
-        return True
-    if top in sys.stdlib_module_names or top in LIBRARIES:
+    if top in sys.stdlib_module_names or top in ALLOWED:
         return False
-    if top == "solution":
+    if top in ("", "solution"):
         return True
     # What is installed, not what lies in the working directory: the text alone should decide.
     folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     return importlib.machinery.PathFinder.find_spec(top, folders) is None
 
 
-def _checks(node: ast.AST) -> bool:
-    return any(
-        isinstance(item, ast.Assert) or is_check_call(item)
-        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        or (isinstance(item, ast.Call) and called(item) == "fail")
-        for item in ast.walk(node)
-    )  # fmt: skip
-
-
-def _is_trap(node: ast.AST) -> bool:
-    test = getattr(node, "test", None)
-    is_false = isinstance(node, ast.Assert) and isinstance(test, ast.Constant) and not test.value
-    return is_false or (isinstance(node, ast.Expr) and called(node.value) == "fail")
-
-
 class _Reader:
-    def __init__(self, tree: ast.Module, entry_point: str) -> None:
-        self._tree = tree
-        self._entry = entry_point.partition(".")[0]
+    def __init__(self, tree: ast.Module, nodes: list[ast.AST], entry_point: str) -> None:
+        self._tree, self._entry = tree, entry_point.partition(".")[0]
         self._explicit: set[str] = set()
-        self._libraries: set[str] = set()
         self._modules: set[str] = set()
+        self._paths: dict[str, str] = {}
+        self._nodes = nodes
+        self._functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
         stores = Counter(
-            node.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+            n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
         )
-        stores.update(node.arg for node in ast.walk(tree) if isinstance(node, ast.arg))
+        stores.update(node.arg for node in self._nodes if isinstance(node, ast.arg))
         literals = {
             node.targets[0].id
             for node in tree.body
@@ -176,211 +156,198 @@ class _Reader:
             and isinstance(node.targets[0], ast.Name)
             and stores[node.targets[0].id] == 1
         }
+        # The calls whose first argument is a text that stands in the tests: exec may have it.
         self._executes = {
             id(node.func)
-            for node in ast.walk(tree)
+            for node in self._nodes
             if isinstance(node, ast.Call)
             and node.args
-            and isinstance(node.args[0], ast.Name)
-            and node.args[0].id in literals
+            and getattr(node.args[0], "id", "") in literals
         }
-        self._alias: dict[str, str] = {}
-        self._helpers = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
-    def read(self) -> frozenset[str]:
+    def read(self, tests: str) -> frozenset[str]:
         """The names that are the program's; raises Needs for what the split lane cannot do."""
-        for node in ast.walk(self._tree):
-            self._look(node)
+        self._look()
+        look_at_flow(self._nodes, {self._entry} | self._explicit)
         self._look_at_tests()
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
-        names = program_names(self._tree, self._explicit, self._entry)
+        names = program_names(tests, self._nodes, self._explicit, self._entry)
         others = self._modules - {"", "solution"}
         if others and self._entry in names - self._explicit:
             # The entry point is just there, so this is a library that is not installed here.
             raise Needs(f"the tests import {min(others)}, which is not installed")
         return names
 
-    def _look(self, node: ast.AST) -> None:
-        if isinstance(node, _STEPS) or type(node).__name__ == "TryStar":
-            raise Needs("generators, coroutines or groups of exceptions")
-        if isinstance(node, ast.Name):
-            self._name(node)
-        elif isinstance(node, ast.Attribute):
-            self._attribute(node)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+    def _look(self) -> None:
+        """Raises Needs for code that may do more than is allowed."""
+        imports = [n for n in self._nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+        for node in imports:
             self._import(node)
-        elif isinstance(node, ast.ClassDef):
-            self._class(node)
-        elif isinstance(node, ast.With):
-            for item in node.items:
-                self._context(item.context_expr)
-            expects = any(is_expectation(item.context_expr) for item in node.items)
-            if expects and any(map(_checks, node.body)):
-                raise Needs("a check whose failure the tests catch")
-        elif isinstance(node, ast.Call) and called(node) == "param":
-            if [item.arg for item in node.keywords] not in ([], ["id"]):
-                raise Needs("marked cases")
-        elif isinstance(node, ast.Try):
-            self._try(node)
+        looks = {
+            ast.Name: self._name, ast.Attribute: self._attribute, ast.ClassDef: self._class,
+            ast.Call: self._call,
+        }  # fmt: skip
+        for item in self._nodes:
+            if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
+                raise Needs("generators, coroutines or groups of exceptions")
+            look = looks.get(type(item))
+            if look is not None:
+                look(item)  # type: ignore[operator]
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for alias in node.names:
+            module = imports_of(node)[0] if isinstance(node, ast.ImportFrom) else alias.name
+            name = alias.asname or alias.name.partition(".")[0]
+            if is_program(module):
+                self._modules.add(module)
+                self._explicit.update({name} - {"*"})
+            elif module not in ALLOWED:
+                raise Needs(f"the tests import {module}")
+            elif isinstance(node, ast.Import):
+                self._paths[name] = module if alias.asname else name
+            elif alias.name == "*":
+                raise Needs(f"the tests import everything of {module}")
+            else:
+                self._look_up(module, alias.name)
+                self._paths[name] = f"{module}.{alias.name}"
+
+    def _path(self, node: ast.AST) -> str:
+        """The dotted path of a library's module, function or class; "" for anything else."""
+        if isinstance(node, ast.Name):
+            return self._paths.get(node.id, KNOWN_NAMES.get(node.id, ""))
+        if isinstance(node, ast.Attribute) and (base := self._path(node.value)):
+            return f"{base}.{node.attr}"
+        return ""
+
+    def _look_up(self, module: str, name: str) -> None:
+        allowed = ALLOWED.get(module)
+        is_public = not name.startswith("_") and name not in FORBIDDEN_NAMES
+        if not is_public or (allowed is not None and name not in allowed):
+            raise Needs(f"{module}.{name}")
 
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
-            if node.id in MODULE_HOOKS:
-                raise Needs(f"the module hook {node.id}")
-            return
-        if node.id in FORBIDDEN_NAMES and node.id != self._entry:
-            raise Needs(f"the tests use {node.id}")
-        if node.id.startswith("__"):
-            raise Needs(f"the tests use {node.id}")
-        if node.id == "exec" and id(node) not in self._executes:
+            if node.id in HOOKS:
+                raise Needs(f"the hook {node.id}")
+        elif node.id == "exec" and id(node) not in self._executes:
             raise Needs("the tests execute text that is not their own")
+        elif node.id.startswith("__") or (node.id in FORBIDDEN_NAMES and node.id != self._entry):
+            raise Needs(f"the tests use {node.id}")
 
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr.startswith("__"):
             raise Needs(f"the tests use the attribute {node.attr}")
-        root = self._alias.get(_root(node), _root(node))
-        if root == "sys" and node.attr not in SYS_NAMES:
-            raise Needs(f"sys.{node.attr}")
+        base = self._path(node.value)
+        if base and not isinstance(node.ctx, ast.Load):
+            raise Needs("the tests change a library")
+        if base in ALLOWED:
+            self._look_up(base, node.attr)
+        elif base and node.attr in FORBIDDEN_NAMES:
+            raise Needs(f"the tests use {node.attr}")
         if node.attr in ("format", "format_map") and not isinstance(node.value, ast.Constant):
             raise Needs("a format that the program may have chosen")
-        if not isinstance(node.ctx, ast.Load) and _root(node) in self._libraries:
-            raise Needs("the tests change a library")
-        if node.attr in FORBIDDEN_NAMES and root.partition(".")[0] in LIBRARIES:
-            raise Needs(f"the tests use {node.attr}")
-        if ast.unparse(node) in ("pytest.mark", "pytest.mark.parametrize", "unittest.main"):
-            return
-        is_checked = root.partition(".")[0] in (*CHECKED_MODULES, "self", "mark")
-        if is_checked and node.attr in FORBIDDEN_METHODS:
-            raise Needs(FORBIDDEN_METHODS[node.attr])
+        if getattr(node.value, "id", "") == "self" and node.attr in CASE_METHODS:
+            raise Needs(f"self.{node.attr}")
+        if node.attr in ("assertIs", "assertIsNot"):
+            raise Needs("which object a value is")
+        if node.attr in ARRAY_ATTRIBUTES and "numpy" in self._paths.values():
+            raise Needs(f"the memory of arrays ({node.attr})")
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        for module in imports_of(node):
-            top = module.partition(".")[0]
-            if is_program(module):
-                self._modules.add(module)
-                continue
-            if top not in LIBRARIES:
-                raise Needs(f"the tests import {top}")
-            if module.startswith(("unittest.", "pytest.")):
-                raise Needs(f"the tests import {module}")
-        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-        if is_program(imports_of(node)[0]):
-            self._explicit.update(name for name in names if name != "*")
-            return
-        for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            if isinstance(node, ast.Import):
-                self._alias[name] = alias.name if alias.asname else name
-                continue
-            top = str(node.module).partition(".")[0]
-            self._alias[name] = f"{node.module}.{alias.name}"
-            is_checked = top in CHECKED_MODULES and alias.name in FORBIDDEN_METHODS
-            if (is_checked and alias.name != "mark") or alias.name == "mock":
-                raise Needs(FORBIDDEN_METHODS.get(alias.name, "a mock"))
-            if alias.name in FORBIDDEN_NAMES:
-                raise Needs(f"the tests use {alias.name}")
-            if node.module == "sys":
-                raise Needs(f"sys.{alias.name}")
-        if "*" in names:
-            raise Needs(f"the tests import everything of {imports_of(node)[0]}")
-        self._libraries.update(names)
+    def _call(self, node: ast.Call) -> None:
+        if called(node) == "param" and [item.arg for item in node.keywords] not in ([], ["id"]):
+            raise Needs("marked cases")
 
     def _class(self, node: ast.ClassDef) -> None:
-        bases = [ast.unparse(base) for base in node.bases]
-        is_case = bases in (["unittest.TestCase"], ["TestCase"])
-        if not is_case and (bases or not node.name.startswith("Test")):
+        is_case = [self._path(base) for base in node.bases] == ["unittest.TestCase"]
+        if not is_case and (node.bases or not node.name.startswith("Test")):
             raise Needs(f"the tests define the class {node.name}")
         if node.decorator_list or node.keywords:
             raise Needs(f"the class {node.name} is decorated")
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef):
-                if item.name in CLASS_HOOKS:
-                    raise Needs(f"the hook {item.name}")
-                if not is_case and item.name == "__init__":
-                    raise Needs(f"the class {node.name} has a constructor")
-
-    def _context(self, node: ast.expr) -> None:
-        if is_expectation(node) or (isinstance(node, ast.Call) and called(node) == "subTest"):
-            return
-        base = node.func if isinstance(node, ast.Call) else node
-        while isinstance(base, ast.Attribute):
-            base = base.value
-        if not isinstance(base, ast.Name) or base.id in (
-            "pytest",
-            "unittest",
-            "np",
-            "numpy",
-            "open",
-        ):
-            raise Needs(f"the context manager {ast.unparse(node)[:60]}")
-
-    def _try(self, node: ast.Try) -> None:
-        """A failed check that the tests themselves catch decides nothing; here it would."""
-        checks = any(_checks(item) and not _is_trap(item) for item in node.body)
-        for handler in node.handlers:
-            kinds = "" if handler.type is None else ast.unparse(handler.type)
-            catches = not kinds or any(word in kinds for word in CATCHES)
-            last = ast.unparse(handler.body[-1])
-            if checks and catches and not FAILS.search(last):
-                raise Needs("a check whose failure the tests catch")
+        names = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+        if "__init__" in names:
+            raise Needs(f"the class {node.name} has a constructor")
 
     def _look_at_tests(self) -> None:
         run_by_module = module_calls(self._tree)
-        replaced = self._helpers & set(dir(builtins))
+        for function in self._tree.body:
+            if getattr(function, "name", "").startswith("assert") and not has_check(function):
+                raise Needs("an assert of its own that fails nothing")
+        replaced = self._functions & set(dir(builtins))
         if replaced:
             raise Needs(f"the tests replace the builtin {min(replaced)}")
-        for owner, function in self._functions():
-            decorators = [ast.unparse(item) for item in function.decorator_list]
-            is_test = function.name.startswith("test")
-            names: set[str] = set()
-            for decorator, node in zip(decorators, function.decorator_list, strict=True):
-                if decorator in TEST_CASE_DECORATORS and owner is not None:
-                    continue
-                if not decorator.startswith(("pytest.mark.parametrize(", "mark.parametrize(")):
-                    raise Needs(f"the decorator @{decorator[:60]}")
-                names |= parametrized(node)
-            if function.name in MODULE_HOOKS:
-                raise Needs(f"the module hook {function.name}")
-            if not is_test or (owner is None and function.name in run_by_module):
-                continue
-            wanted = required(function) - ({"self"} if owner is not None else set())
-            if wanted - names:
-                raise Needs(f"the fixture {min(wanted - names)}")
-            if not _checks(function) and not self._calls_helper(function):
-                raise Needs(f"{function.name} has no check of its own")
+        is_test = {name for name in self._functions if name.startswith("test")}
+        handed = [n for n in self._nodes if getattr(n, "id", "") in is_test - run_by_module]
+        if handed:
+            raise Needs("a runner of its own")
+        for owner, function in self._each_function():
+            self._look_at_function(owner, function, run_by_module)
 
-    def _calls_helper(self, function: ast.FunctionDef) -> bool:
-        return any(
-            isinstance(node, ast.Call) and called(node) in self._helpers
-            for node in ast.walk(function)
-        )
+    def _look_at_function(
+        self, owner: ast.ClassDef | None, function: ast.FunctionDef, run_by_module: frozenset[str]
+    ) -> None:
+        given = {"self"} if owner is not None else set()
+        for node in function.decorator_list:
+            if not isinstance(node, ast.Call) or self._path(node.func) != _MARK:
+                raise Needs(f"the decorator @{ast.unparse(node)[:60]}")
+            given |= _parametrized(node)
+        if function.name in HOOKS:
+            raise Needs(f"the hook {function.name}")
+        if not function.name.startswith("test"):
+            return
+        if owner is None and function.name in run_by_module:
+            return
+        wanted = _required(function) - given
+        if wanted:
+            raise Needs(f"the fixture {min(wanted)}")
+        calls = {called(node) for node in walk(function) if isinstance(node, ast.Call)}
+        if (
+            not has_check(function)
+            and not _expects_by_trap(function)
+            and not calls & self._functions
+        ):
+            raise Needs(f"{function.name} has no check of its own")
 
-    def _functions(self) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.ClassDef):
-                for item in node.body:
-                    if isinstance(item, ast.FunctionDef):
-                        yield node, item
-        inside = {id(item) for node in ast.walk(self._tree) if isinstance(node, ast.ClassDef)
-                  for item in node.body}  # fmt: skip
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.FunctionDef) and id(node) not in inside:
-                yield None, node
-
-
-def _root(node: ast.expr) -> str:
-    """The name that an expression of attributes, items and calls begins with."""
-    while not isinstance(node, ast.Name):
-        node = getattr(node, "value", None) or getattr(node, "func", None)  # type: ignore[assignment]
-        if node is None:
-            return ""
-    return node.id
+    def _each_function(self) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
+        owners = {
+            id(item): node for node in self._nodes if isinstance(node, ast.ClassDef)
+            for item in node.body
+        }  # fmt: skip
+        for node in self._nodes:
+            if isinstance(node, ast.FunctionDef):
+                yield owners.get(id(node)), node
 
 
-def _leaves_nothing(tree: ast.Module) -> bool:
+def _expects_by_trap(function: ast.FunctionDef) -> bool:
+    """Whether a test waits for an exception: `try: f(0); fail()` with a handler that is content."""
+    return any(
+        isinstance(node, ast.Try) and any(map(is_trap, node.body)) for node in walk(function)
+    )
+
+
+def _parametrized(node: ast.Call) -> set[str]:
+    """The argument names of a parametrize table; raises Needs where the text does not tell."""
+    try:
+        names = ast.literal_eval(node.args[0])
+    except (ValueError, IndexError):
+        raise Needs("a parametrize table that cannot be read") from None
+    if {item.arg for item in node.keywords} - {"ids", "argvalues"}:
+        raise Needs("an indirect parametrize table")
+    return set(names.replace(" ", "").split(",") if isinstance(names, str) else names)
+
+
+def _required(function: ast.FunctionDef) -> set[str]:
+    """The names of the arguments that a function must be given."""
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    needed = positional[: len(positional) - len(arguments.defaults)]
+    only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return {item.arg for item in needed} | {item.arg for item, default in only if default is None}
+
+
+def _leaves_nothing(nodes: list[ast.AST]) -> bool:
     """Whether such tests change nothing of the interpreter that they run in."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom | ast.Import):
             if any(not is_program(m) and m.partition(".")[0] not in PURE for m in imports_of(node)):
                 return False

@@ -1,8 +1,9 @@
 """A conversation of two processes: either asks (`q`) and answers (`a`); what is asked nests.
 
 While one side waits for its answer it serves the other's questions, so callbacks work.
-Frames: `["q", operation, target, arguments, keyword names, keyword values, changes, dropped]`
-and `["a", succeeded, node, changes, dropped]`.
+Frames: `["q", operation, target, arguments, keywords, changes, dropped]`,
+`["a", succeeded, node, changes, dropped]`, and `["u", reason]`: the program's process cannot do
+what one process would have done.
 """
 
 from __future__ import annotations
@@ -11,17 +12,14 @@ from _thread import RLock
 from collections.abc import Sequence
 from typing import Any
 
-from codefavor.sandbox.codec import Codec, Node, items_of
-from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone
+from codefavor.sandbox.codec import Codec, Node, items_of, text_of
+from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone, Unsupported
 
 
 class Link(Codec):
-    """What both ends have in common; `serve` and the naming of objects are theirs.
+    """What both ends have in common; `serve` and the naming of objects are theirs."""
 
-    `fatal` exceptions end the conversation instead of being an answer.
-    """
-
-    fatal: tuple[type[BaseException], ...] = (PeerGone, BadFrame)
+    fatal = (PeerGone, BadFrame, Unsupported)
 
     def __init__(self, channel: Channel, first_number: int) -> None:
         super().__init__(first_number)
@@ -29,9 +27,7 @@ class Link(Codec):
         # A program may call back from several threads; one conversation at a time.
         self.lock = RLock()
 
-    def serve(
-        self, operation: object, target: Node, arguments: list[Any], keywords: dict[str, Any]
-    ) -> object:
+    def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """Carry out what the peer asked for; returns any value or raises."""
         raise NotImplementedError
 
@@ -43,34 +39,30 @@ class Link(Codec):
         """The exception to raise here for what went wrong there."""
         raise NotImplementedError
 
-    # -- asking ---------------------------------------------------------------------------
-
     def ask(
-        self,
-        operation: str,
-        target: Node,
-        arguments: Sequence[object] = (),
-        keywords: dict[str, object] | None = None,
+        self, operation: str, target: Node, arguments: Sequence[object] = (), keywords: Any = None
     ) -> Any:
         """Have the peer do something; returns its value or raises its exception."""
         with self.lock:
-            names = list(keywords or ())
-            items = [self.encode(value, share=True) for value in arguments]
-            named = [self.encode(value, share=True) for value in (keywords or {}).values()]
+            items = [self.encode(value) for value in arguments]
+            named = {name: self.encode(value) for name, value in (keywords or {}).items()}
             changed = self.changes()
-            self.channel.send(["q", operation, target, items, names, named, changed, self.prune()])
+            self.channel.send(["q", operation, target, items, named, changed, self.prune()])
             while True:
                 frame = items_of(self.channel.receive())
                 if frame[:1] == ["a"] and len(frame) == 5:
-                    return self._read_answer(frame)
+                    return self._read_answer(*frame[1:])
+                if frame[:1] == ["u"] and len(frame) == 2:
+                    raise Unsupported(text_of(frame[1])[:200])
                 self._answer(frame)
 
-    def _read_answer(self, frame: list[object]) -> object:
-        _, succeeded, node, changed, dropped = frame
-        value = self.decode(node) if succeeded is True else self.error_of(node)
+    def _read_answer(self, succeeded: object, node: Node, changed: object, dropped: object) -> Any:
+        try:
+            value = self.decode(node) if succeeded is True else self.error_of(node)
+        except RecursionError:
+            raise BadFrame("a value nested too deeply") from None
         self._take_in(changed, dropped)
         if succeeded is not True:
-            assert isinstance(value, BaseException)
             raise value
         return value
 
@@ -81,32 +73,27 @@ class Link(Codec):
                 self.forget(number)
         self.settle()
 
-    # -- answering ------------------------------------------------------------------------
-
     def serve_forever(self) -> None:
         """Answer until the peer closes the channel (raises PeerGone)."""
         while True:
             self._answer(items_of(self.channel.receive()))
 
-    def _answer(self, frame: list[object]) -> None:
-        if len(frame) != 8 or frame[0] != "q":
+    def _answer(self, frame: list[Any]) -> None:
+        if len(frame) != 7 or frame[0] != "q" or type(frame[4]) is not dict:
             raise BadFrame("neither a question nor an answer")
-        _, operation, target, items, names, named, changed, dropped = frame
+        _, operation, target, items, named, changed, dropped = frame
         arguments = [self.decode(item) for item in items_of(items)]
-        keywords = dict(zip(items_of(names), map(self.decode, items_of(named)), strict=False))
-        if not all(type(name) is str for name in keywords):
-            raise BadFrame("a keyword that is no text")
+        keywords = {name: self.decode(node) for name, node in named.items()}
         self._take_in(changed, dropped)
         result: list[Any] = []
         try:
-            result.append(self.serve(operation, target, arguments, keywords))  # type: ignore[arg-type]
+            result.append(self.serve(operation, target, arguments, keywords))
+            succeeded = True
         except self.fatal:
             raise
-        except BaseException as error:  # noqa: BLE001  whatever was raised is the answer
+        except BaseException as error:  # whatever was raised is the answer
             result.append(error)
             succeeded = False
-        else:
-            succeeded = True
         # From here on only what somebody holds keeps a container alive.
         arguments.clear()
         keywords.clear()
@@ -115,9 +102,8 @@ class Link(Codec):
 
     def _send_answer(self, succeeded: bool, result: list[Any]) -> None:
         try:
-            value = result.pop()
-            node = self.encode(value, share=True) if succeeded else self.encode_error(value)
-            del value
+            node = (self.encode if succeeded else self.encode_error)(result[0])
+            result.clear()
             changed = self.changes()
             self.channel.send(["a", succeeded, node, changed, self.prune()])
         except (FrameTooLarge, MemoryError, RecursionError) as error:

@@ -54,35 +54,35 @@ def _bind(fd: int, target: str, *, is_device: bool) -> None:
     kernel.mount(None, target, None, flags)
 
 
-def empty_directory(top: str) -> None:
-    """Remove everything beneath a directory that an untrusted program filled.
+def empty_directory(top: int) -> None:
+    """Remove everything beneath an open directory that an untrusted program filled.
 
     Subdirectories are moved up before they are removed, so no depth of nesting and no length
     of path matters; symbolic links are never followed.
     """
-    entries = _entries(top)
     count = 0
-    while entries:
-        for name, is_directory in entries:
-            path = os.path.join(top, name)
-            if not is_directory:
-                os.unlink(path)
+    while names := os.listdir(top):
+        for name in names:
+            if not _remove(name, top):
                 continue
-            os.chmod(path, 0o700)
-            for inner, inner_is_directory in _entries(path):
-                if inner_is_directory:
+            os.chmod(name, 0o700, dir_fd=top)
+            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=top)
+            for inner in os.listdir(inside):
+                if _remove(inner, inside):
                     count += 1
-                    os.chmod(os.path.join(path, inner), 0o700)
-                    os.rename(os.path.join(path, inner), os.path.join(top, f"\x01{count}"))
-                else:
-                    os.unlink(os.path.join(path, inner))
-            os.rmdir(path)
-        entries = _entries(top)
+                    # A directory can only be moved by who may write to it.
+                    os.chmod(inner, 0o700, dir_fd=inside)
+                    os.rename(inner, f"\x01{count}", src_dir_fd=inside, dst_dir_fd=top)
+            os.close(inside)
+            os.rmdir(name, dir_fd=top)
 
 
-def _entries(path: str) -> list[tuple[str, bool]]:
-    with os.scandir(path) as entries:
-        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+def _remove(name: str, folder: int) -> bool:
+    """Remove what is no directory; whether it is one."""
+    is_directory = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    if not is_directory:
+        os.unlink(name, dir_fd=folder)
+    return is_directory
 
 
 def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
@@ -94,12 +94,12 @@ def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
     while waiting:
         path, depth = waiting.pop()
         try:
-            for name, is_directory in _entries(path):
+            for entry in os.scandir(path):
                 n_files += 1
-                if is_directory:
-                    waiting.append((os.path.join(path, name), depth + 1))
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, depth + 1))
                 else:
-                    n_bytes += os.lstat(os.path.join(path, name)).st_size
+                    n_bytes += entry.stat(follow_symlinks=False).st_size
                 if n_files > most_files or n_bytes > most_bytes or depth > _DEEPEST:
                     return True
         except (FileNotFoundError, NotADirectoryError):

@@ -11,19 +11,16 @@ import ast
 import builtins
 import symtable
 
-from codefavor.sandbox.rewrite import EXPECTATIONS, called
+from codefavor.sandbox.allowed import ALLOWED
+from codefavor.sandbox.rewrite import EXPECTATIONS, called, walk
 
 # What a name means that tests use through the program's own imports, by what to import.
-KNOWN_NAMES = {
-    name: name
-    for name in (
-        "array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions",
-        "functools", "heapq", "itertools", "json", "math", "numbers", "numpy", "operator",
-        "random", "re", "statistics", "string", "sys", "textwrap", "typing", "unittest", "uuid",
-    )
-} | {"np": "numpy", "isclose": "math", "approx": "pytest", "pd": "pandas"}  # fmt: skip
-
-
+KNOWN_NAMES = {name: name for name in ALLOWED if "." not in name and name != "pytest"} | {
+    "np": "numpy",
+    "isclose": "math",
+    "approx": "pytest",
+    "pd": "pandas",
+}
 _FUNCTIONS = ("isclose", "approx")
 
 
@@ -31,17 +28,20 @@ class Needs(Exception):
     """The tests need the together lane, because ..."""
 
 
-def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset[str]:
+def program_names(
+    tests: str, nodes: list[ast.AST], explicit: set[str], entry: str
+) -> frozenset[str]:
     """The names that are the program's; raises Needs where the split lane must not ask it.
 
-    `explicit` are imported from the program; `entry` is the entry point, "" if nobody names it.
+    `nodes` are those of the tests; `explicit` are imported from the program; `entry` is the
+    entry point, "" if nobody names it.
     """
-    loads, bound = _globals(tree)
+    loads, bound = _globals(tests)
     free = loads - bound - explicit
     own = {entry} & free
-    free -= own | _exceptions(tree, free)
-    free = {name for name in free if not hasattr(builtins, name)}
-    others = free - _libraries(tree, free)
+    waited_for = _exceptions(nodes, loads - bound)
+    free = {n for n in free - own - waited_for if not hasattr(builtins, n)}
+    others = free - _libraries(nodes, free)
     if not entry and not explicit:
         # Nobody says what is under test: it is the one name that the tests do not define.
         others = others or free
@@ -53,33 +53,35 @@ def program_names(tree: ast.Module, explicit: set[str], entry: str) -> frozenset
         )
     if not (entry or own or explicit):
         raise Needs("the tests name nothing of the program")
-    return frozenset(own | explicit | _exceptions(tree, loads - bound))
+    return frozenset(own | explicit | waited_for)
 
 
-def _exceptions(tree: ast.Module, free: set[str]) -> set[str]:
+def _exceptions(nodes: list[ast.AST], free: set[str]) -> set[str]:
     """The free names that are only waited for: `except TooBig`, `raises(TooBig)`."""
     waited: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         kind = node.type if isinstance(node, ast.ExceptHandler) else None
         if isinstance(node, ast.Call) and called(node) in EXPECTATIONS and node.args:
             kind = node.args[0]
         if kind is not None:
-            waited.update(id(item) for item in ast.walk(kind))
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in free]
+            waited.update(id(item) for item in walk(kind))
+    names = [n for n in nodes if isinstance(n, ast.Name) and n.id in free]
     other = {node.id for node in names if id(node) not in waited}
     return {node.id for node in names if not hasattr(builtins, node.id)} - other
 
 
-def _libraries(tree: ast.Module, free: set[str]) -> set[str]:
+def _libraries(nodes: list[ast.AST], free: set[str]) -> set[str]:
     """The free names that mean a library: known ones, used as nothing but its name and a dot."""
-    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in bases}
+    if not free & KNOWN_NAMES.keys():
+        return set()
+    bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    other = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in bases}
     return {name for name in free & KNOWN_NAMES.keys() if name not in other or name in _FUNCTIONS}
 
 
-def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
+def _globals(tests: str) -> tuple[set[str], set[str]]:
     """(global names that the module reads anywhere, global names that it binds)."""
-    top = symtable.symtable(ast.unparse(tree), "<tests>", "exec")
+    top = symtable.symtable(tests.removeprefix("\ufeff"), "<tests>", "exec")
     loads: set[str] = set()
     bound: set[str] = set()
     waiting = [top]
@@ -94,25 +96,3 @@ def _globals(tree: ast.Module) -> tuple[set[str], set[str]]:
             if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                 bound.add(symbol.get_name())
     return loads, bound
-
-
-def parametrized(node: ast.expr) -> set[str]:
-    """The argument names of a parametrize table; raises Needs where the text does not tell."""
-    if not isinstance(node, ast.Call) or not node.args:
-        raise Needs("a parametrize table that cannot be read")
-    try:
-        names = ast.literal_eval(node.args[0])
-    except ValueError:
-        raise Needs("a parametrize table that cannot be read") from None
-    if {item.arg for item in node.keywords} - {"ids", "argvalues"}:
-        raise Needs("an indirect parametrize table")
-    return set(names.replace(" ", "").split(",") if isinstance(names, str) else names)
-
-
-def required(function: ast.FunctionDef) -> set[str]:
-    """The names of the arguments that a function must be given."""
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    needed = positional[: len(positional) - len(arguments.defaults)]
-    only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {item.arg for item in needed} | {item.arg for item, default in only if default is None}

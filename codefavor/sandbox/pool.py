@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import re
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
 
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
+from codefavor.sandbox.allowed import LOOKS_AROUND
 from codefavor.sandbox.conclude import conclude
-from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases, program_modules
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
-from codefavor.sandbox.selftest import Proof, prove
+from codefavor.sandbox.selftest import prove
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
 
 _log = logging.getLogger(__name__)
-_MOST_RUNS, _MOST_GROWTH = 5_000, 64 << 20
+_MOST_RUNS = 5_000
 _MOST_REMEMBERED = 10_000
 _TRIES = 3
-_LOOKS_UP = re.compile(r"_getframe|currentframe|inspect\.stack|f_back")
 _BLAMED = ("wrong_output", "runtime_error")
-# How many runs may wait for something (a sleep, say) beside those that compute.
-_MOST_IDLE = 3
+# How many runs may wait for something (a sleep, say) beside each one that computes.
+_MOST_WAITING = 3
 _IMPORTS = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _HEAVY = frozenset(("pandas", "scipy", "sklearn", "statsmodels", "matplotlib", "torch"))
 
@@ -36,26 +36,10 @@ def choose_flavour(job: Job) -> str:
     """Which zygote has a job's imports loaded already: lean, pytest, numpy or heavy."""
     if job.lane == TOGETHER:
         return "pytest"
-    if "import" not in job.code and "import" not in job.tests:
-        return "lean"
-    names = set(_IMPORTS.findall(job.code)) | set(_IMPORTS.findall(job.tests))
+    names = {*_IMPORTS.findall(job.code), *_IMPORTS.findall(job.tests)}
     if names & _HEAVY:
         return "heavy"
-    if "pytest" in names:
-        return "pytest"
-    return "numpy" if "numpy" in names else "lean"
-
-
-class _Slot:
-    """One worker's place: at most one zygote of each flavour, used by one thread at a time."""
-
-    def __init__(self) -> None:
-        self.workers: dict[str, Worker] = {}
-
-    def close(self) -> None:
-        for worker in self.workers.values():
-            worker.close()
-        self.workers.clear()
+    return next((name for name in ("pytest", "numpy") if name in names), "lean")
 
 
 class SandboxPool:
@@ -89,43 +73,41 @@ class SandboxPool:
         self.accept = accept
         self._dedupe = dedupe
         self._runs_per_worker = runs_per_worker
-        self._free: list[_Slot] = []
-        self._every: list[_Slot] = []
-        self._places = threading.Semaphore(workers)
+        self._idle: defaultdict[str, list[Worker]] = defaultdict(list)
+        self._workers: set[Worker] = set()
         self._memory: OrderedDict[str, Future[Execution]] = OrderedDict()
         self._vacuous: dict[str, bool] = {}
         self._lock = threading.Lock()
-        n_threads = workers * (1 + _MOST_IDLE)
+        self._places = threading.Semaphore(workers)
+        self._waiting_places = threading.Semaphore(workers * _MOST_WAITING)
+        n_threads = workers * (1 + _MOST_WAITING)
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sandbox")
-        self._idle_places = threading.Semaphore(workers * _MOST_IDLE)
         self._closed = False
         first, self.proof = prove(required_level, highest_level)
         self.level = self.proof.level
-        self._give_back(slot := _Slot())
-        self._every.append(slot)
-        slot.workers["lean"] = first
+        self._workers.add(first)
+        self._idle["lean"].append(first)
 
     def __enter__(self) -> SandboxPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Kill every zygote and everything under it."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for slot in self._every:
-            slot.close()
+        with self._lock:
+            workers = list(self._workers)
+            self._workers.clear()
+        for worker in workers:
+            worker.close()
 
     def cpu_seconds(self) -> float:
         """CPU time of all living zygotes and everything they ran, for benchmarks."""
-        return sum(w.cpu_seconds for slot in self._every for w in slot.workers.values())
+        with self._lock:
+            return sum(worker.cpu_seconds for worker in self._workers)
 
     # -- running --------------------------------------------------------------------------
 
@@ -144,86 +126,54 @@ class SandboxPool:
         Raises ConfigError for what can never run; a sandbox that fails even after retries
         gives the outcome `infra_error`.
         """
-        early = self._refuse(code, tests)
-        if early is not None:
-            return early
+        if self._closed:
+            raise SandboxError("the sandbox pool is closed")
+        if fault := _fault_of(code):
+            return Execution("no_code", error=f"the code is {fault}", level=self.level)
+        if fault := _fault_of(tests):
+            return Execution("test_error", error=f"the tests are {fault}", level=self.level)
         limits = limits or Limits()
         lane = choose_lane(tests, entry_point)
         job = Job(
             code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
-            program_modules(tests), lane.may_share, is_cases(tests),
+            lane.modules, lane.may_share, is_cases(tests),
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
-            return self._without_run("unsupported", error)
+            return Execution("unsupported", error=error, level=self.level)
         if not self._dedupe:
             return self._judge(job, limits)
         key = content_id(code, tests, entry_point, setup, repr(limits))
         with self._lock:
             known = self._memory.get(key)
-            mine: Future[Execution] | None = None
             if known is None:
-                known = mine = self._memory[key] = Future()
+                mine = self._memory[key] = Future[Execution]()
                 if len(self._memory) > _MOST_REMEMBERED:
                     self._memory.popitem(last=False)
-        if mine is not None:
-            self._fulfil(mine, key, job, limits)
-        return known.result()
+        if known is not None:
+            return known.result()
+        try:
+            mine.set_result(self._judge(job, limits))
+        except BaseException as error:  # whoever waits for the same job must hear of it too
+            mine.set_exception(error)
+        if mine.exception() is not None or mine.result().outcome == "infra_error":
+            with self._lock:
+                self._memory.pop(key, None)
+        return mine.result()
 
     async def run_async(
-        self,
-        code: str,
-        tests: str,
-        limits: Limits | None = None,
-        *,
-        entry_point: str = "",
-        setup: str = "",
+        self, code: str, tests: str, limits: Limits | None = None, **more: str
     ) -> Execution:
         """As `run`, without blocking the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads,
-            lambda: self.run(code, tests, limits, entry_point=entry_point, setup=setup),
-        )
-
-    def _refuse(self, code: object, tests: object) -> Execution | None:
-        if self._closed:
-            raise SandboxError("the sandbox pool is closed")
-        if not isinstance(code, str):
-            return self._without_run("no_code", f"the code is {type(code).__name__}, not text")
-        if not code.strip():
-            return self._without_run("no_code", "the code is empty")
-        if not isinstance(tests, str):
-            kind = type(tests).__name__
-            return self._without_run("test_error", f"the tests are {kind}, not text")
-        if not tests.strip():
-            return self._without_run("test_error", "there are no tests")
-        return None
-
-    def _without_run(self, outcome: str, error: str) -> Execution:
-        return Execution(outcome=outcome, error=error, level=self.level)
-
-    def _fulfil(self, future: Future[Execution], key: str, job: Job, limits: Limits) -> None:
-        try:
-            result = self._judge(job, limits)
-        except BaseException as error:  # noqa: BLE001  whoever waits for the same job must hear of it too
-            self._forget(key)
-            future.set_exception(error)
-            return
-        if result.outcome == "infra_error":
-            self._forget(key)
-        future.set_result(result)
-
-    def _forget(self, key: str) -> None:
-        with self._lock:
-            self._memory.pop(key, None)
+        run = functools.partial(self.run, code, tests, limits, **more)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def _judge(self, job: Job, limits: Limits) -> Execution:
         report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
             report, result = self._attempt(job, replace(limits, wall_s=2 * limits.wall_s))
-        if job.lane == SPLIT and result.outcome in _BLAMED and _LOOKS_UP.search(job.code):
-            error = "the program looks at its caller, which is another process here"
+        if job.lane == SPLIT and result.outcome in _BLAMED and LOOKS_AROUND.search(job.code):
+            error = "the program looks at the process that it runs in, which has not its tests"
             result = replace(result, outcome="unsupported", error=f"{error}: {result.error}")
         if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
             job = replace(job, lane=TOGETHER, may_share=False)
@@ -245,78 +195,76 @@ class SandboxPool:
         flavour = choose_flavour(job)
         reason = ""
         for _ in range(_TRIES):
-            place = _Place(self._places, self._idle_places)
-            slot = self._take_slot()
+            place = _Place(self._places, self._waiting_places)
+            worker = None
             try:
-                worker = self._worker(slot, flavour)
-                try:
-                    report = worker.run(job, limits, place.lend)
-                except BaseException:
-                    # Whatever ended the run, the state of its worker is unknown: it must not serve.
-                    self._discard(slot, flavour)
-                    raise
-                result = conclude(report, limits, self.level, job.lane)
-                if job.lane == TOGETHER:
-                    result = replace(result, accepted=self.accept)
-                if result.outcome != "infra_error":
-                    return report, result
-                reason = result.error
+                worker = self._take_worker(flavour)
+                report = worker.run(job, limits, place.lend)
             except WorkerGone as error:
                 reason = str(error)
                 _log.warning("a sandbox worker was replaced: %s", reason)
+                continue
+            else:
+                self._idle[flavour].append(worker)
+                worker = None
             finally:
-                self._give_back(slot)
+                # Whatever ended the run, the state of its worker is unknown: it must not serve.
+                if worker is not None:
+                    self._discard(worker)
                 place.leave()
+            result = conclude(report, limits, self.level, job.lane)
+            if result.outcome != "infra_error":
+                accepted = self.accept if job.lane == TOGETHER else ""
+                return report, replace(result, accepted=accepted)
+            reason = result.error
         return None, Execution("infra_error", error=reason, trust=job.lane, level=self.level)
 
-    def _take_slot(self) -> _Slot:
+    def _take_worker(self, flavour: str) -> Worker:
+        """A zygote that nobody else uses: one that is idle, or a new one."""
+        if self._closed:
+            raise SandboxError("the sandbox pool is closed")
         with self._lock:
-            if self._free:
-                return self._free.pop()
-            self._every.append(slot := _Slot())
-            return slot
-
-    def _give_back(self, slot: _Slot) -> None:
+            worker = self._idle[flavour].pop() if self._idle[flavour] else None
+        if worker is not None and worker.n_runs < self._runs_per_worker:
+            return worker
+        if worker is not None:
+            self._discard(worker)
+        worker, _ = prove(self.level, self.level, flavour)
         with self._lock:
-            self._free.append(slot)
-
-    # -- zygotes --------------------------------------------------------------------------
-
-    def _worker(self, slot: _Slot, flavour: str) -> Worker:
-        worker = slot.workers.get(flavour)
-        if worker is not None and worker.is_worn(self._runs_per_worker, _MOST_GROWTH):
-            self._discard(slot, flavour)
-            worker = None
-        if worker is None:
-            if self._closed:
-                raise SandboxError("the sandbox pool is closed")
-            worker, _ = prove(self.level, self.level, flavour)
-            slot.workers[flavour] = worker
+            self._workers.add(worker)
+        if self._closed:  # meanwhile, so that nobody else would close this one
+            self._discard(worker)
+            raise SandboxError("the sandbox pool is closed")
         return worker
 
-    def _discard(self, slot: _Slot, flavour: str) -> None:
-        worker = slot.workers.pop(flavour, None)
-        if worker is not None:
-            worker.close()
+    def _discard(self, worker: Worker) -> None:
+        worker.close()
+        with self._lock:
+            self._workers.discard(worker)
 
 
 class _Place:
     """A run's place among those that compute; while it only waits, somebody else may have it."""
 
-    def __init__(self, places: threading.Semaphore, idle: threading.Semaphore) -> None:
-        self._places, self._idle = places, idle
-        self._is_lent = False
+    def __init__(self, places: threading.Semaphore, waiting: threading.Semaphore) -> None:
+        self._places, self._waiting = places, waiting
         places.acquire()
 
     def lend(self) -> None:
         """Let another run take the place, if not too many wait already."""
-        if self._idle.acquire(blocking=False):
-            self._is_lent = True
+        if self._waiting.acquire(blocking=False):
             self._places.release()
+            self._places = self._waiting
 
     def leave(self) -> None:
         """Free the place."""
-        (self._idle if self._is_lent else self._places).release()
+        self._places.release()
+
+
+def _fault_of(text: object) -> str:
+    if not isinstance(text, str):
+        return f"{type(text).__name__}, not text"
+    return "" if text.strip() else "empty"
 
 
 def _is_borderline(report: Report, limits: Limits) -> bool:
@@ -343,6 +291,3 @@ def run_tests(
             pool = _shared[os.getpid()] = SandboxPool(workers=1)
             atexit.register(pool.close)
     return pool.run(code, tests, limits, entry_point=entry_point)
-
-
-__all__ = ["Proof", "SandboxPool", "choose_flavour", "run_tests"]

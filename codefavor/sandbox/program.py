@@ -6,18 +6,51 @@ Nothing here is trusted: a program can replace all of it. What it sends is plain
 from __future__ import annotations
 
 import io
+import operator
 import os
 import sys
 import types
-from typing import Any
+from typing import Any, NoReturn
 
 from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
-_IDENTICAL = (types.GeneratorType, types.BuiltinFunctionType, types.MethodType)
+
+
+class Callback:
+    """A function of the tests: it can be called, and nothing else is known of it here."""
+
+    def __init__(self, link: ProgramLink, number: int, is_function: bool) -> None:
+        object.__setattr__(self, "_known", (link, number, is_function))
+
+    def __call__(self, /, *arguments: object, **keywords: object) -> object:
+        link, number, _ = object.__getattribute__(self, "_known")
+        return link.ask("callback", number, arguments, keywords)
+
+    def __getattribute__(self, name: str) -> object:
+        link, _, is_function = object.__getattribute__(self, "_known")
+        if name == "__class__" and is_function:
+            return types.FunctionType
+        return link.refuse(f"what {name} of a function of the tests is")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__getattribute__(name)
+
+    def __eq__(self, other: object) -> bool:
+        link, _, is_function = object.__getattribute__(self, "_known")
+        if self is other or is_function or type(other) is not Callback:
+            return self is other
+        return bool(link.refuse("a comparison of methods"))
+
+    def __hash__(self) -> int:
+        link, number, is_function = object.__getattribute__(self, "_known")
+        return hash(number) if is_function else int(link.refuse("the hash of a method"))
+
+    def __repr__(self) -> str:
+        return str(self.__getattribute__("__repr__"))
 
 
 class ProgramLink(Link):
@@ -29,24 +62,35 @@ class ProgramLink(Link):
         self.module = types.ModuleType(MODULE_NAME)
         self._exports: list[object] = []
         self._handle_of: dict[int, int] = {}
-        self._callbacks: dict[object, Any] = {}
-        self._number_of_callback: dict[int, object] = {}
+        self._callbacks: dict[object, Callback] = {}
         self._script: types.CodeType | None = None
+
+    def refuse(self, what: str) -> NoReturn:
+        """As in Codec; a program cannot go on from here, whatever it catches."""
+        self.channel.send(["u", what])
+        os._exit(0)
+
+    def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
+        """As in Link; called within a callback, so that the program's own code is above."""
+        try:
+            return super().ask(operation, target, arguments, keywords)
+        except Unsupported as error:
+            self.refuse(str(error))
 
     # -- names of what is not plain ----------------------------------------------------------
 
     def encode_other(self, value: object) -> Node:
         """As in Codec: a callback of the tests, a class of exceptions, or a handle."""
-        if id(value) in self._number_of_callback:
-            return ["c", self._number_of_callback[id(value)]]
+        if type(value) is Callback:
+            return ["c", object.__getattribute__(value, "_known")[1]]
         if isinstance(value, type) and issubclass(value, BaseException):
             return ["k", self._describe_class(value)]
         return ["h", self._export(value), _has_identity(value)]
 
-    def decode_other(self, node: list[object]) -> object:
+    def decode_other(self, node: list[Any]) -> object:
         """As in Codec."""
-        tag, key = node
-        if tag == "h" and type(key) is int:
+        tag, key = node[:2]
+        if tag == "h":
             return self._exports[key]
         if tag == "n":
             return self._named(text_of(key))
@@ -54,25 +98,7 @@ class ProgramLink(Link):
             return self.module
         if tag != "c":
             raise BadFrame("an unknown tag")
-        if key not in self._callbacks:
-
-            def callback(*arguments: object, **keywords: object) -> object:
-                return self.ask("callback", key, arguments, keywords)
-
-            self._callbacks[key] = callback
-            self._number_of_callback[id(callback)] = key
-        return self._callbacks[key]
-
-    def is_view(self, value: Any) -> bool:
-        """As in Codec: of an argument of the tests, or of an array that the program keeps."""
-        numpy = sys.modules["numpy"]
-        arrays = [item for item in self.shared.values() if type(item) is numpy.ndarray]
-        if any(item is not value and numpy.may_share_memory(item, value) for item in arrays):
-            return True
-        while isinstance(value.base, numpy.ndarray):
-            value = value.base
-        # The variable, the array that looks into it, and the argument of getrefcount.
-        return sys.getrefcount(value) > 3
+        return self._callbacks.setdefault(key, Callback(self, key, node[2]))
 
     def _export(self, value: object) -> int:
         handle = self._handle_of.get(id(value))
@@ -88,17 +114,17 @@ class ProgramLink(Link):
             raise NameError(f"the program does not define {name!r}") from None
 
     def _describe_class(self, kind: type) -> Node:
-        if CLASSES.get(kind.__name__) is kind or kind is FrameTooLarge:
+        if CLASSES.get(kind.__name__) is kind:
             return kind.__name__
         bases = [b for b in kind.__bases__ if issubclass(b, BaseException)]
         described = [self._describe_class(base) for base in bases]
         return [self._export(kind), kind.__name__, described, str(kind.__module__)]
 
     def encode_error(self, error: BaseException) -> Node:
-        """As in Link: [class, text, arguments, handle, line in the program]."""
+        """As in Link: [class, text, line in the program]."""
         try:
             text = str(error)
-        except BaseException:  # noqa: BLE001  a program's own exception may have a broken __str__
+        except BaseException:  # a program's own exception may have a broken __str__
             text = ""
         line = None
         trace = error.__traceback__
@@ -106,38 +132,27 @@ class ProgramLink(Link):
             if trace.tb_frame.f_code.co_filename == FILE_NAME:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        kind = self._describe_class(type(error))
-        handle = self._export(error) if type(kind) is list else None
-        values = list(error.args)
-        if isinstance(error, OSError) and error.filename is not None:
-            values.append(error.filename)
-        arguments = self.encode(values) if handle is None else None
-        return [kind, text[:2000], arguments, handle, line]
+        if type(error).__module__ == "codefavor.sandbox.wire":
+            return ["FrameTooLarge", text, line]
+        return [self._describe_class(type(error)), text[:2000], line]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised."""
-        parts = items_of(node)
-        kind: Any = CLASSES.get(str(parts[0]), RuntimeError)
-        values: Any = self.decode(parts[1])
-        error: BaseException = kind(*values)
+        name, values = items_of(node)
+        error: BaseException = CLASSES[name](*self.decode(values))
         return error
 
     # -- serving --------------------------------------------------------------------------
 
-    def serve(
-        self, operation: object, target: Node, arguments: list[Any], keywords: dict[str, Any]
-    ) -> object:
+    def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """As in Link."""
         if operation == "load":
             self._load(**self._source)
             return None
         if operation == "script":
             return self._run_script(*arguments)
-        handler = _OPERATIONS.get(operation)
-        if handler is None:
-            raise BadFrame("an unknown operation")
         found = self.module if target is None else self.decode_other(target)  # type: ignore[arg-type]
-        return handler(found, *arguments, **keywords)
+        return _OPERATIONS[operation](found, *arguments, **keywords)
 
     def _load(self, setup: str, code: str, is_script: bool) -> None:
         """Run the setup, then the program, in one namespace; a script is only compiled."""
@@ -147,9 +162,6 @@ class ProgramLink(Link):
         if setup:
             exec(compile(setup, "<setup>", "exec", dont_inherit=True), namespace)
         program = compile_program(code)
-        if "linecache" in sys.modules:
-            lines = code.splitlines(keepends=True)
-            sys.modules["linecache"].cache[FILE_NAME] = (len(code), None, lines, FILE_NAME)
         if is_script:
             self._script = program
         else:
@@ -207,62 +219,38 @@ def _is_open(number: int) -> bool:
 
 def _has_identity(value: object) -> bool:
     """Whether a value is equal to nothing but itself, by its type."""
-    return type(value).__eq__ is object.__eq__ or isinstance(value, _IDENTICAL)
+    return type(value).__eq__ is object.__eq__
 
 
-_pending: dict[int, BaseException] = {}
-
-
-def _next(target: Any, n_items: int) -> object:
-    """Up to n items of an iterator: [items, what it returned at its end]."""
-    items: list[object] = []
-    if id(target) in _pending:
-        raise _pending.pop(id(target))
-    for _ in range(n_items):
-        try:
-            items.append(next(target))
-        except StopIteration as stop:
-            return [items, None if items else stop.value]
-        except Exception as error:  # what was yielded before it counts, and it comes next
-            if not items:
-                raise
-            _pending[id(target)] = error
-            return [items, None]
-    return [items, None]
-
-
-def _exit(target: Any, error: object) -> bool:
-    kind = type(error) if error is not None else None
-    return bool(type(target).__exit__(target, kind, error, None))
+def _next(target: Any) -> tuple[bool, object]:
+    """(whether there is another item, the item or what the iterator returned at its end)."""
+    try:
+        return True, next(target)
+    except StopIteration as stop:
+        return False, stop.value
 
 
 _OPERATIONS: dict[object, Any] = {
     "call": lambda target, /, *arguments, **keywords: target(*arguments, **keywords),
-    "get": getattr,
-    "set": setattr,
     "value": lambda target: target,
-    "item": lambda target, key: target[key],
-    "setitem": lambda target, key, value: target.__setitem__(key, value),
-    "delitem": lambda target, key: target.__delitem__(key),
-    "len": len,
-    "iter": iter,
-    "reversed": reversed,
     "next": _next,
     "str": lambda target: str.__str__(str(target)),
     "repr": lambda target: str.__str__(repr(target)),
     "format": lambda target, spec: str.__str__(format(target, spec)),
-    "bool": bool,
     "isinstance": lambda kind, value: isinstance(value, kind),
-    "enter": lambda target: type(target).__enter__(target),
-    "exit": _exit,
     "alive": lambda target: None,
-}
+    **{f.__name__: f for f in (getattr, setattr, len, iter, reversed, bool, operator.getitem,
+                               operator.setitem, operator.delitem)},
+}  # fmt: skip
 
 
 def run_program(channel_fd: int, source: dict[str, Any], reply_bytes: int) -> None:
     """Serve one program ({"setup", "code", "is_script"}) until the tests end; never returns."""
+    link = ProgramLink(Channel(channel_fd, reply_bytes), source)
     try:
-        ProgramLink(Channel(channel_fd, reply_bytes), source).serve_forever()
+        link.serve_forever()
+    except Unsupported as error:
+        link.refuse(str(error))
     except (PeerGone, BadFrame):
         pass
     finally:

@@ -14,11 +14,10 @@ import json
 import os
 import resource
 import sys
-from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from codefavor.sandbox import tests_run
-from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.wire import Channel
 
 STAYS, ENDS = b"stays", b"ends"
@@ -32,13 +31,14 @@ def serve_jobs(control_fd: int) -> NoReturn:
     """Judge what arrives on the control socket until it closes or a job leaves a trace."""
     tests_run.prepare_process()
     control = _socket.socket(fileno=control_fd)
-    plans = _Plans()
+    # Rewritten tests by their text: candidates of one problem come in a row.
+    find_plan = lru_cache(_MOST_PLANS)(lambda source: tests_run.make_plan(**json.loads(source)))
     first_bytes = _peak_kib()
     for count in range(1, _MOST_JOBS + 1):
         data, descriptors = receive(control)
         if not data:
             break
-        word = _serve(json.loads(data), descriptors, plans)
+        word = _serve(json.loads(data), descriptors, find_plan)
         if word == STAYS and (count == _MOST_JOBS or _peak_kib() > first_bytes + _MOST_GROWTH):
             word = ENDS
         control.send(word)
@@ -49,41 +49,19 @@ def serve_jobs(control_fd: int) -> NoReturn:
     os._exit(0)
 
 
-class _Plans:
-    """Rewritten tests by their text: candidates of one problem come in a row."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, tests_run.Plan] = OrderedDict()
-
-    def find(self, source: dict[str, Any]) -> tests_run.Plan:
-        """The tests ready to run; raises as `tests_run.make_plan` does."""
-        key = json.dumps([source["tests"], source["names"], source["modules"]])
-        if key not in self._known:
-            self._known[key] = tests_run.make_plan(
-                source["tests"], source["names"], source["modules"]
-            )
-            if len(self._known) > _MOST_PLANS:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        return self._known[key]
-
-
-def _serve(job: dict[str, Any], descriptors: list[int], plans: _Plans) -> bytes:
+def _serve(job: dict[str, Any], descriptors: list[int], find_plan: Any) -> bytes:
     if len(descriptors) != N_JOB_FDS:
         return ENDS
     channel_fd, source_fd, verdict_fd = descriptors
     try:
-        source = json.loads(read_all(source_fd))
-        plan = plans.find(source)
+        plan: tests_run.Plan = find_plan(read_all(source_fd))
         _limit_cpu(job["cpu_s"])
         before = _surroundings()
         channel = Channel(channel_fd, job["reply_bytes"])
-        link = JudgeLink(channel)
-        is_whole = tests_run.judge(plan, source["entry_point"], link, verdict_fd)
+        stays = tests_run.judge(plan, channel, verdict_fd) and _surroundings() == before
         # Something of this run that lives on, a suspended generator say, must not speak into
         # the channel of the next, which may get the same number.
         channel.forget()
-        stays = is_whole and not link.has_handles and _surroundings() == before
     finally:
         for fd in descriptors:
             os.close(fd)

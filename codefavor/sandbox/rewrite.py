@@ -8,11 +8,13 @@ wait for the exception.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 RECORDER = "__codefavor_recorder__"
-_GUARDED = ("isinstance", "issubclass", "type")
+_GUARDED = {"isinstance": 2, "issubclass": 2, "len": 1, "type": 1}
 _TYPED_ASSERTS = frozenset((
     "assertIsInstance", "assertNotIsInstance", "assertListEqual", "assertTupleEqual",
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
@@ -21,7 +23,24 @@ _TYPED_ASSERTS = frozenset((
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
 
-def called(node: ast.expr) -> str:
+# Where made nodes stand; what the tests say of a line is said by the sites.
+_AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+
+
+def walk(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a tree, as ast.walk gives them, in half its time."""
+    found = [tree]
+    for node in found:
+        for name in node._fields:
+            part = getattr(node, name, None)
+            if type(part) is list:
+                found += [item for item in part if isinstance(item, ast.AST)]
+            elif isinstance(part, ast.AST) and part._fields:
+                found.append(part)
+    return found
+
+
+def called(node: ast.AST) -> str:
     """The last name of what is called, "" for an expression."""
     function = getattr(node, "func", None)
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
@@ -33,7 +52,7 @@ def module_calls(tree: ast.Module) -> frozenset[str]:
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             continue
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 found.add(node.func.id)
     return frozenset(found)
@@ -52,29 +71,63 @@ def is_expectation(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and called(node) in EXPECTATIONS
 
 
-def tainted_names(tree: ast.Module, names: Iterable[str]) -> set[str]:
+def is_trap(node: ast.AST) -> bool:
+    """Whether a statement only says that it must not be reached."""
+    if isinstance(node, ast.Assert):
+        return isinstance(node.test, ast.Constant) and not node.test.value
+    if isinstance(node, ast.Raise):
+        return node.exc is not None and "AssertionError" in ast.unparse(node.exc)
+    return isinstance(node, ast.Expr) and called(node.value) == "fail"
+
+
+def has_check(node: ast.AST) -> bool:
+    """Whether a statement holds a check."""
+    return any(
+        isinstance(item, ast.Assert) or is_check_call(item)
+        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
+        for item in walk(node)
+    )  # fmt: skip
+
+
+def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
+    """Whether tests catch or expect an exception anywhere."""
+    return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
+
+
+def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
     """The names in tests whose values may come from the program, whose own names are given."""
     found = set(names)
-    for node in ast.walk(tree):
-        # What helpers and `check(candidate)` are given may be the program's.
+    assigned: list[tuple[set[str], set[str]]] = []
+    for node in nodes:
+        assigned += [(names_in(target), names_in(source)) for target, source in assignments(node)]
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
+            # What helpers and `check(candidate)` are given may be the program's, so their answer.
             found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
+            assigned.append(({node.name}, names_in(node)))
+        elif isinstance(node, ast.Call):
+            # The program may change what it is handed.
+            handed = {item.id for item in node.args if isinstance(item, ast.Name)}
+            assigned.append((handed, names_in(node.func)))
     size = 0
     while size != len(found):
         size = len(found)
-        for node in ast.walk(tree):
-            for target, source in _assignments(node):
-                if is_tainted(source, found):
-                    found.update(n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+        for targets, sources in assigned:
+            if not found.isdisjoint(sources):
+                found |= targets
     return found
 
 
-def is_tainted(node: ast.AST, names: set[str]) -> bool:
-    """Whether an expression reads one of the names."""
-    return any(isinstance(item, ast.Name) and item.id in names for item in ast.walk(node))
+def _each_name(node: ast.AST) -> list[str]:
+    return [item.id for item in walk(node) if isinstance(item, ast.Name)]
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+def names_in(node: ast.AST) -> set[str]:
+    """The names that stand anywhere in a node."""
+    return set(_each_name(node))
+
+
+def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """(target, source) of what a node gives a name."""
     if isinstance(node, ast.Assign):
         yield from ((target, node.value) for target in node.targets)
     elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
@@ -86,211 +139,251 @@ def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 class Site(NamedTuple):
-    """Where a check stands; `branches` are the sides of the `if ... else` around it.
+    """Where a check stands.
 
-    An open check stands in a loop whose length the program may choose: it counts once.
+    Soft: a failed one does not end the test. Guarded: something around it may wait for its
+    failure. Open: in a loop whose length the program may choose, so that it counts once.
+    Reread: it reads a name twice, which the program may change between.
+    `branches` are the sides of the `if ... else` around it.
     """
 
-    lineno: int
     node: ast.AST
-    in_loop: bool
-    is_guarded: bool
-    branches: frozenset[tuple[int, bool]] = frozenset()
+    soft: bool = True
+    in_loop: bool = False
+    is_guarded: bool = False
     is_open: bool = False
+    is_reread: bool = False
+    branches: frozenset[tuple[int, bool]] = frozenset()
 
     @property
-    def is_trap(self) -> bool:
-        """Whether the check only says that the line must not be reached."""
-        test = getattr(self.node, "test", None)
-        return isinstance(test, ast.Constant) and not test.value
+    def lineno(self) -> int:
+        return int(getattr(self.node, "lineno", 0))
 
-    @property
-    def source(self) -> str:
-        """The check as it was written; made only when it is shown, because that is slow."""
-        node = self.node.items[0] if isinstance(self.node, ast.With) else self.node
-        return ast.unparse(node)[:500]
-
-
-def is_test_name(name: str) -> bool:
-    """Whether a function is run as a test of its own."""
-    return name.startswith("test") or name == "check"
+    def text_in(self, tests: str) -> str:
+        """The check as it was written in the tests."""
+        node = self.node.items[0].context_expr if isinstance(self.node, ast.With) else self.node
+        return (ast.get_source_segment(tests, node) or "")[:500]
 
 
 def rewrite(tree: ast.Module, names: Iterable[str]) -> list[Site]:
     """Rewrite parsed tests in place; the checks in them, in order. `names` are the program's."""
     rewriter = _Rewriter(tree, names)
-    tree.body = rewriter.block(tree.body, soft=True, loop=False, guarded=False)
-    ast.fix_missing_locations(tree)
+    rewriter.visit(tree)
     return rewriter.sites
 
 
-class _Rewriter:
+class _Rewriter(ast.NodeTransformer):
     def __init__(self, tree: ast.Module, names: Iterable[str]) -> None:
         self.sites: list[Site] = []
-        self._branches: frozenset[tuple[int, bool]] = frozenset()
+        self._here = Site(tree)
         self._n_forks = 0
-        self._is_open = False
-        self._tainted = tainted_names(tree, names)
-        self._bound = {
-            node.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        }
-        self._libraries = {
-            alias.asname or alias.name.partition(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for alias in node.names
-        } - set(names)
-        for node in ast.walk(tree):
-            self._guard(node)
+        self._names = set(names)
+        self._nodes = walk(tree)
+        self._bound: set[str] = set()
+        self._libraries: set[str] = set()
+        self._numpy: set[str] = {"np"}
+        # `plus_check(f)`: a function that the module runs once, by a statement of its own.
+        run = [s.value.func for s in tree.body if isinstance(s, ast.Expr) and called(s.value)]  # type: ignore[attr-defined]
+        loads = Counter(n.id for n in self._nodes if isinstance(n, ast.Name))
+        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and loads[f.id] == 1}
+        for node in self._nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self._bound.add(node.id)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                imported = {item.asname or item.name.partition(".")[0] for item in node.names}
+                self._libraries |= imported - self._names - {"pytest"}
+                self._numpy |= {i.asname or i.name for i in node.names if i.name == "numpy"}
 
-    def _guard(self, node: ast.AST) -> None:
-        """Where an object of the program would be taken for what it is not, ask the recorder."""
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-            if not isinstance(node.left, ast.Constant):
-                node.left = _call("number", node.left)
-        elif isinstance(node, ast.Match):
-            node.subject = self._plain(node.subject)
-        elif isinstance(node, ast.Call):
-            function = node.func
-            name = function.id if isinstance(function, ast.Name) else ""
-            n_arguments = 1 if name == "type" else 2
-            if name in _GUARDED and name not in self._bound and len(node.args) == n_arguments:
-                node.func = _method(name)
-            elif self._is_library(function) or called(node) in _TYPED_ASSERTS:
-                node.args = [self._plain(item) for item in node.args]
-                for item in node.keywords:
-                    item.value = self._plain(item.value)
+    @cached_property
+    def _tainted(self) -> set[str]:
+        return _tainted_names(self._nodes, self._names)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """As in the base, but at once past what holds nothing to rewrite, like tables of data."""
+        if isinstance(node, ast.Constant | ast.Name):
+            return node
+        if isinstance(node, ast.List | ast.Tuple) and all(
+            isinstance(item, ast.Constant) for item in node.elts
+        ):
+            return node
+        return super().generic_visit(node)
+
+    visit_Constant = generic_visit
+
+    # -- where an object of the program would be taken for what it is not -----------------
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mod) and not isinstance(node.left, ast.Constant):
+            node.left = _call("number", node.left)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        if len(node.ops) > 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot):
+            return node
+        is_same = _call("same", node.left, node.comparators[0])
+        if isinstance(node.ops[0], ast.IsNot):
+            return ast.UnaryOp(ast.Not(), is_same, **_AT)
+        return is_same
+
+    def visit_Match(self, node: ast.Match) -> ast.stmt:
+        self.generic_visit(node)
+        node.subject = _call("plain", node.subject)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if _GUARDED.get(name) == len(node.args) and name not in self._bound:
+            node.func = _method(name)
+        elif self._is_library(node.func) or called(node) in _TYPED_ASSERTS:
+            guard = "array" if _root(node.func) in self._numpy else "plain"
+            if called(node) == "array":
+                guard = "plain"
+            node.args = [_guarded(item, guard) for item in node.args]
+            for item in node.keywords:
+                item.value = _guarded(item.value, guard)
+        return node
 
     def _is_library(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant):
             return True
-        while isinstance(function, ast.Attribute):
-            function = function.value
-        name = function.id if isinstance(function, ast.Name) else ""
-        return name == "dict" or (name in self._libraries and name != "pytest")
+        return _root(function) == "dict" or _root(function) in self._libraries
 
-    def _plain(self, node: ast.expr) -> ast.expr:
-        if isinstance(node, ast.Starred) or not is_tainted(node, self._tainted):
-            return node
-        return _call("plain", node)
+    # -- checks, and what stands around them ----------------------------------------------
 
-    def block(
-        self, body: list[ast.stmt], *, soft: bool, loop: bool, guarded: bool
-    ) -> list[ast.stmt]:
-        return [self._statement(item, soft, loop, guarded) for item in body]
+    def _block(self, body: list[ast.stmt], **here: Any) -> list[ast.stmt]:
+        outer, self._here = self._here, self._here._replace(**here)
+        done = [self.visit(item) for item in body]
+        self._here = outer
+        return done
 
-    def _statement(self, node: ast.stmt, soft: bool, loop: bool, guarded: bool) -> ast.stmt:
-        if isinstance(node, ast.Assert) or is_check_call(node):
-            return self._check(node, soft, loop, guarded)
-        if isinstance(node, ast.FunctionDef):
-            test = is_test_name(node.name)
-            node.body = self.block(node.body, soft=test, loop=not test, guarded=not test)
-        elif isinstance(node, ast.ClassDef):
-            node.body = self.block(node.body, soft=False, loop=False, guarded=False)
-        elif isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
-            for part in ("body", "orelse", "finalbody"):
-                body = getattr(node, part)
-                setattr(node, part, self.block(body, soft=False, loop=loop, guarded=True))
-            self._handlers(node, loop)  # type: ignore[arg-type]
-        elif isinstance(node, ast.With):
-            return self._with(node, soft, loop)
-        elif isinstance(node, ast.For | ast.While):
-            outer_open = self._is_open
-            self._is_open |= isinstance(node, ast.While) or is_tainted(node.iter, self._tainted)
-            node.body = self.block(node.body, soft=soft, loop=True, guarded=guarded)
-            self._is_open = outer_open
-            node.orelse = self.block(node.orelse, soft=soft, loop=loop, guarded=guarded)
-        elif isinstance(node, ast.If):
-            outer, self._n_forks = self._branches, self._n_forks + 1
-            for side, part in ((True, "body"), (False, "orelse")):
-                self._branches = outer | {(self._n_forks, side)}
-                body = self.block(getattr(node, part), soft=soft, loop=loop, guarded=guarded)
-                setattr(node, part, body)
-            self._branches = outer
-        elif isinstance(node, ast.Match):
-            for case in node.cases:
-                case.body = self.block(case.body, soft=soft, loop=loop, guarded=guarded)
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        is_test = (
+            node.name.startswith("test") or node.name == "check" or node.name in self._run_once
+        )
+        node.decorator_list = [self.visit(item) for item in node.decorator_list]
+        node.args = self.visit(node.args)
+        node.body = self._block(
+            node.body,
+            soft=is_test,
+            in_loop=not is_test,
+            is_guarded=not is_test,
+            is_open=not is_test,
+        )
         return node
 
-    def _handlers(self, node: ast.Try, loop: bool) -> None:
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
+        node.body = self._block(node.body, soft=False)
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.stmt:
+        node.test = self.visit(node.test)
+        self._n_forks += 1
+        fork, branches = self._n_forks, self._here.branches
+        node.body = self._block(node.body, branches=branches | {(fork, True)})
+        node.orelse = self._block(node.orelse, branches=branches | {(fork, False)})
+        return node
+
+    def visit_For(self, node: ast.For) -> ast.stmt:
+        is_open = self._here.is_open or not self._tainted.isdisjoint(names_in(node.iter))
+        node.iter = self.visit(node.iter)
+        node.body = self._block(node.body, in_loop=True, is_open=is_open)
+        node.orelse = self._block(node.orelse)
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.stmt:
+        node.test = self.visit(node.test)
+        node.body = self._block(node.body, in_loop=True, is_open=True)
+        node.orelse = self._block(node.orelse)
+        return node
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        waits = any(is_trap(item) for part in node.body + node.orelse for item in walk(part))
+        for part in ("body", "orelse", "finalbody"):
+            setattr(node, part, self._block(getattr(node, part), soft=False, is_guarded=True))
         first = len(self.sites)
         for handler in node.handlers:
-            handler.body = self.block(handler.body, soft=False, loop=loop, guarded=True)
-        if _fails_if_reached([*node.body, *node.orelse]) and len(self.sites) == first:
+            handler.body = self._block(handler.body, soft=False, is_guarded=True)
+        if waits and len(self.sites) == first:
             # The exception is what the test waits for, so its handler is the check.
-            number = self._site(node, loop, True)
+            number = _constant(self._site(node, True))
             for handler in node.handlers:
-                held = [_call("begin", ast.Constant(number)), _call("held", ast.Constant(number))]
-                handler.body[:0] = [ast.copy_location(ast.Expr(item), handler) for item in held]
-
-    def _with(self, node: ast.With, soft: bool, loop: bool) -> ast.stmt:
-        expects = False
-        for item in node.items:
-            if is_expectation(item.context_expr):
-                number = self._site(node, loop, True)
-                item.context_expr = _call("expecting", ast.Constant(number), item.context_expr)
-                expects = True
-        inner_soft = (
-            soft and not expects and all(called(i.context_expr) == "subTest" for i in node.items)
-        )
-        node.body = self.block(node.body, soft=inner_soft, loop=loop, guarded=not inner_soft)
+                held = [_call("begin", number), _call("held", number)]
+                handler.body[:0] = [ast.Expr(item, **_AT) for item in held]
         return node
 
-    def _site(self, node: ast.AST, loop: bool, guarded: bool) -> int:
-        line = getattr(node, "lineno", 0)
-        self.sites.append(Site(line, node, loop, guarded, self._branches, self._is_open))
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        expects = False
+        for item in node.items:
+            item.context_expr = self.visit(item.context_expr)
+            if is_expectation(item.context_expr):
+                number = _constant(self._site(node, True))
+                item.context_expr = _call("expecting", number, item.context_expr)
+                expects = True
+        soft = self._here.soft and not expects
+        node.body = self._block(node.body, soft=soft, is_guarded=not soft)
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        number = self._site(node, self._here.is_guarded)
+        begin = _call("begin", _constant(number))
+        test: ast.expr = node.test
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            name = _constant(type(test.ops[0]).__name__)
+            left, right = self.visit(test.left), self.visit(test.comparators[0])
+            check = _call("compare", begin, name, left, right)
+        elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            check = _call("truth", begin, self.visit(test.operand), _constant(False))
+        else:
+            check = _call("truth", begin, self.visit(test), _constant(True))
+        message = _constant(None) if node.msg is None else self.visit(node.msg)
+        failed = _call("failed", _constant(number), message)
+        either = ast.BoolOp(ast.Or(), [check, failed], **_AT)
+        return self._recorded([either], number)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        if not is_check_call(node):
+            self.generic_visit(node)
+            return node
+        number = self._site(node, self._here.is_guarded)
+        self.generic_visit(node)
+        begin, held = (_call(name, _constant(number)) for name in ("begin", "held"))
+        return self._recorded([begin, node.value, held], number)
+
+    def _site(self, node: ast.AST, is_guarded: bool) -> int:
+        names = [] if isinstance(node, ast.Try | ast.With) else _each_name(node)
+        is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
+        site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
+        self.sites.append(site)
         return len(self.sites) - 1
 
-    def _check(self, node: Any, soft: bool, loop: bool, guarded: bool) -> ast.stmt:
-        number = self._site(node, loop, guarded)
-        begin = _call("begin", ast.Constant(number))
-        if isinstance(node, ast.Assert):
-            check = [self._assert(node, begin, number)]
-        else:
-            held = _call("held", ast.Constant(number))
-            check = [ast.Expr(begin), ast.Expr(node.value), ast.Expr(held)]
-        caught: list[ast.stmt] = [ast.Expr(_call("caught", ast.Constant(number)))]
-        if not soft:
-            caught.append(ast.Raise(None, None))
-        base = ast.Attribute(ast.Name(RECORDER, ast.Load()), "everything", ast.Load())
-        handler = ast.ExceptHandler(base, None, caught)
-        return ast.copy_location(ast.Try(check, [handler], [], []), node)
+    def _recorded(self, check: list[ast.expr], number: int) -> ast.stmt:
+        caught: list[ast.stmt] = [ast.Expr(_call("caught", _constant(number)), **_AT)]
+        if not self._here.soft:
+            caught.append(ast.Raise(None, None, **_AT))
+        handler = ast.ExceptHandler(_method("everything"), None, caught, **_AT)
+        return ast.Try([ast.Expr(item, **_AT) for item in check], [handler], [], [], **_AT)
 
-    def _assert(self, node: ast.Assert, begin: ast.expr, number: int) -> ast.stmt:
-        test = node.test
-        if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            name = ast.Constant(type(test.ops[0]).__name__)
-            check = _call("compare", begin, name, test.left, test.comparators[0])
-        elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            check = _call("truth", begin, test.operand, ast.Constant(False))
-        else:
-            check = _call("truth", begin, test, ast.Constant(True))
-        message = node.msg if node.msg is not None else ast.Constant(None)
-        failed = _call("failed", ast.Constant(number), message)
-        return ast.Expr(ast.BoolOp(ast.Or(), [check, failed]))
+
+def _constant(value: Any) -> ast.Constant:
+    return ast.Constant(value, **_AT)
 
 
 def _method(name: str) -> ast.Attribute:
-    return ast.Attribute(ast.Name(RECORDER, ast.Load()), name, ast.Load())
+    return ast.Attribute(ast.Name(RECORDER, ast.Load(), **_AT), name, ast.Load(), **_AT)
 
 
 def _call(method: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(_method(method), list(arguments), [])
+    return ast.Call(_method(method), list(arguments), [], **_AT)
 
 
-def _fails_if_reached(body: list[ast.stmt]) -> bool:
-    """Whether a block ends the test where it should not have been reached."""
-    for node in body:
-        for item in ast.walk(node):
-            if isinstance(item, ast.Call) and called(item) == "fail":
-                return True
-            if isinstance(item, ast.Raise) and "AssertionError" in ast.unparse(item):
-                return True
-            # A rewritten `assert False`.
-            if isinstance(item, ast.Call) and called(item) == "truth":
-                value = item.args[1]
-                if isinstance(value, ast.Constant) and not value.value:
-                    return True
-    return False
+def _guarded(node: ast.expr, guard: str) -> ast.expr:
+    return node if isinstance(node, ast.Starred | ast.Constant) else _call(guard, node)
+
+
+def _root(function: ast.expr) -> str:
+    while isinstance(function, ast.Attribute):
+        function = function.value
+    return function.id if isinstance(function, ast.Name) else ""

@@ -19,7 +19,6 @@ from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.worker import JailRefused, Worker, WorkerGone
 
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_bytes=256 << 20, file_bytes=1 << 20)
-_NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts")
 
 # `attempt` says "got it" after statements that should have failed; the tests judge outside.
 _PROBE = """
@@ -112,7 +111,10 @@ def prove(
     failed at each level and what to do about it.
     """
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
-        raise SandboxError(_no_linux())
+        raise SandboxError(
+            f"the sandbox needs Linux on x86-64 or aarch64, this is {sys.platform} on "
+            f"{platform.machine()}; run CodeFavor in a Linux container or virtual machine"
+        )
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
         try:
@@ -141,7 +143,6 @@ def find_holes(worker: Worker) -> list[str]:
     """What a probing program could do in spite of the level of its worker."""
     is_tight, layers = worker.level >= "L2", worker.facts["layers"]
     needed = ["seccomp"] * is_tight + ["landlock"] * (is_tight and worker.facts["abi"] > 0)
-    needed += _NAMESPACES if worker.level == "L3" else ()
     found = [f"the layer {name} is missing" for name in needed if name not in layers]
     probes = [probe for probe in _PROBES if probe[0] <= worker.level]
     with _Surroundings() as around:
@@ -210,35 +211,27 @@ class _Surroundings:
         return True
 
 
-def _no_linux() -> str:
-    return (
-        f"the sandbox needs Linux on x86-64 or aarch64, this is {sys.platform} on "
-        f"{platform.machine()}; run CodeFavor in a Linux container or virtual machine"
-    )
-
-
 def remedy(reasons: list[str]) -> str:
     """What the user can do on this system."""
-    in_container = os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
-    advice = {
-        "AppArmor refuses user namespaces (Ubuntu 24.04): sudo sysctl "
-        "kernel.apparmor_restrict_unprivileged_userns=0": _is(
-            "kernel/apparmor_restrict_unprivileged_userns", "1"
-        ),
-        "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000": _is(
-            "user/max_user_namespaces", "0"
-        ),
-        "sudo sysctl kernel.unprivileged_userns_clone=1": _is(
-            "kernel/unprivileged_userns_clone", "0"
-        ),
-        "in a container, start it with --security-opt seccomp=unconfined --security-opt "
-        "apparmor=unconfined (or a profile that allows unshare and mount)": in_container,
-        "Landlock needs Linux 5.13 or newer, with landlock in the lsm= list": any(
-            "Landlock" in reason for reason in reasons
-        ),
-        "`codefavor sandbox check` shows every layer": True,
-    }
-    return "What helps: " + "; ".join(text for text, applies in advice.items() if applies)
+    advice = [text for switch, value, text in _SWITCHES if _is(switch, value)]
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+        advice.append(
+            "in a container, start it with --security-opt seccomp=unconfined --security-opt "
+            "apparmor=unconfined (or a profile that allows unshare and mount)"
+        )
+    if any("Landlock" in reason for reason in reasons):
+        advice.append("Landlock needs Linux 5.13 or newer, with landlock in the lsm= list")
+    return "What helps: " + "; ".join([*advice, "`codefavor sandbox check` shows every layer"])
+
+
+_SWITCHES = (
+    ("kernel/apparmor_restrict_unprivileged_userns", "1",
+     "AppArmor refuses user namespaces (Ubuntu 24.04): sudo sysctl "
+     "kernel.apparmor_restrict_unprivileged_userns=0"),
+    ("user/max_user_namespaces", "0",
+     "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000"),
+    ("kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"),
+)  # fmt: skip
 
 
 def _is(switch: str, value: str) -> bool:

@@ -13,15 +13,21 @@ from typing import Any, NamedTuple, NoReturn
 from codefavor.sandbox import cases
 from codefavor.sandbox.checks import (
     Recorder,
-    facts_of,
     full_error,
     is_check_failure,
     label_error,
     run_lengths,
 )
-from codefavor.sandbox.handles import JudgeLink
+from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
-from codefavor.sandbox.rewrite import RECORDER, Site, module_calls, rewrite
+from codefavor.sandbox.rewrite import (
+    RECORDER,
+    Site,
+    module_calls,
+    rewrite,
+    waits_for_exceptions,
+    walk,
+)
 from codefavor.sandbox.runner import Runner, TestNamespace
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
@@ -29,28 +35,44 @@ _LONGEST_VERDICT = 48_000
 
 
 class Plan(NamedTuple):
-    """Tests ready to run, as often as needed: code objects do not change."""
+    """Tests ready to run, as often as needed: code objects do not change.
 
+    `names` and `modules` are the program's, `only_called` the names whose values nobody reads,
+    `called` the functions that the module itself calls.
+    """
+
+    tests: str
+    entry_point: str
     code: types.CodeType
     sites: list[Site]
     names: frozenset[str]
     only_called: frozenset[str]
     modules: set[str]
     called: frozenset[str]
+    catches: bool
 
 
-def make_plan(tests: str, names: list[str], modules: list[str]) -> Plan:
-    """The last step before tests can run; raises SyntaxError or ValueError as `compile` does.
-
-    `names` and `modules` are the program's, as the lane of the tests says.
-    """
+def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan:
+    """The last step before tests can run; raises SyntaxError or ValueError as `compile` does."""
     tree = parse(tests)
-    functions = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
-    called = module_calls(tree)
+    nodes = walk(tree)
+    functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
+    only_called = frozenset(names) - read | {entry_point}
+    called, catches = module_calls(tree), waits_for_exceptions(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
-    return Plan(code, sites, frozenset(names), frozenset(names) - read, set(modules), called)
+    return Plan(
+        tests,
+        entry_point,
+        code,
+        sites,
+        frozenset(names),
+        only_called,
+        set(modules),
+        called,
+        catches,
+    )
 
 
 def prepare_process() -> None:
@@ -65,19 +87,15 @@ def run_tests_process(
 ) -> NoReturn:
     """Judge the program at the other end of the channel; never returns."""
     prepare_process()
-    link = JudgeLink(Channel(channel_fd, reply_bytes))
-    tests, entry_point = source["tests"], source["entry_point"]
     try:
-        if is_cases(tests):
-            write_verdict(verdict_fd, cases.judge(json.loads(tests), link))
-            os._exit(0)
-        plan = make_plan(tests, source["names"], source["modules"])
+        channel = Channel(channel_fd, reply_bytes)
+        if is_cases(source["tests"]):
+            write_verdict(verdict_fd, cases.judge(json.loads(source["tests"]), JudgeLink(channel)))
+        else:
+            judge(make_plan(**source), channel, verdict_fd)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         text = f"the tests do not parse: {type(error).__name__}: {error}"
         write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
-        os._exit(0)
-    try:
-        judge(plan, entry_point, link, verdict_fd)
     finally:
         os._exit(0)
 
@@ -91,13 +109,15 @@ def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     os.write(fd, f"{data}\n".encode())
 
 
-def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> bool:
-    """Run the tests and write the verdict; whether the conversation came to its proper end."""
-    recorder = Recorder(plan.sites, link)
+def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
+    """Run the tests and write the verdict; whether they left no trace of the program here."""
+    Unsupported.reasons.clear()
+    link = JudgeLink(channel, plan.catches)
+    recorder = Recorder(plan.tests, plan.sites, link)
     verdict: dict[str, object] = {}
     is_whole = False
     try:
-        verdict.update(_judge(plan, entry_point, link, recorder))
+        verdict.update(_judge(plan, link, recorder))
         is_whole = not link.is_gone
     except PeerGone:
         verdict.update(outcome="gone", error="the program ended before the tests did")
@@ -105,7 +125,7 @@ def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> boo
         verdict.update(outcome="bad_frame", error=f"the program's answer was no answer ({error})")
     except Unsupported as error:
         verdict.update(outcome="unsupported", error=f"the tests need the together lane: {error}")
-    except BaseException as error:  # noqa: BLE001  nothing may end this process without its reason
+    except BaseException as error:  # nothing may end this process without its reason
         verdict.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         missed = len(recorder.unreached())
@@ -121,26 +141,27 @@ def judge(plan: Plan, entry_point: str, link: JudgeLink, verdict_fd: int) -> boo
             checks=run_lengths(recorder.checks),
         )
         write_verdict(verdict_fd, verdict)
-    return is_whole
+    return is_whole and not link.has_handles
 
 
-def _judge(plan: Plan, entry_point: str, link: JudgeLink, recorder: Recorder) -> dict[str, object]:
+def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]:
     try:
         link.ask("load", None)
     except link.fatal:
         raise
-    except BaseException as error:  # noqa: BLE001  whatever a program raises while it loads is its outcome
+    except BaseException as error:  # whatever a program raises while it loads is its outcome
         recorder.fail(error)
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
-    namespace = TestNamespace(link, plan.names, plan.only_called | {entry_point}, plan.modules)
+    namespace = TestNamespace(link, plan.names, plan.only_called, plan.modules)
     namespace[RECORDER] = recorder
     runner = Runner(namespace, recorder, plan.called)
     try:
-        runner.run(plan.code, entry_point)
+        runner.run(plan.code, plan.entry_point)
     except Unsupported:
-        # A check that failed before it failed on plain data: that stands.
-        if recorder.failure is None:
+        # A check that failed on plain data before: that stands.
+        if not recorder.is_certain:
             raise
+        Unsupported.reasons.clear()
     if not link.is_gone:
         link.ask("alive", None)  # the last answer: a program that died meanwhile cannot give it
     return _conclude(link, recorder, runner)
@@ -151,21 +172,20 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
     if link.broken:
         raise BadFrame(link.broken)
     if link.is_gone:
-        return {"outcome": "gone", "error": "the program ended before the tests did"}
+        raise PeerGone
+    if Unsupported.reasons and not recorder.is_certain:
+        raise Unsupported(Unsupported.reasons[0])
     if failure is not None:
         own = not is_check_failure(failure) and facts_of(failure) is None
         if own and (link.has_handles or isinstance(failure, ImportError)):
             # The tests stumbled over a handle, or over a library that is not installed.
-            return {"outcome": "unsupported", "error": full_error(recorder)}
+            raise Unsupported(full_error(recorder))
         return {"outcome": label_error(failure, False), "error": full_error(recorder)}
-    if link.unsupported:
-        return {"outcome": "unsupported", "error": link.unsupported}
     if not recorder.checks:
         return {"outcome": "test_error", "error": "the tests contain no check"}
     if runner.idle:
         return {"outcome": "test_error", "error": f"{runner.idle[0]} checked nothing"}
     missed = recorder.unreached()
     if missed:
-        text = f"a check was never evaluated: line {missed[0].lineno}: {missed[0].source}"
-        return {"outcome": "unsupported", "error": text}
+        raise Unsupported(f"a check was never evaluated: line {missed[0].lineno}")
     return {"outcome": "passed"}

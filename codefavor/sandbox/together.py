@@ -8,42 +8,42 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import sys
+import types
 from typing import Any, NoReturn
 
 from codefavor.sandbox.checks import label_error
 from codefavor.sandbox.lane import imports_of
 from codefavor.sandbox.program import compile_program
+from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.tests_run import write_verdict
 
 _PROGRAM, _TESTS = "solution", "test_solution"
+# What the jail refuses. Where the program names nothing of it, the tests have asked for it.
+_STARTS = re.compile(r"socket|multiprocessing|subprocess|Process|exec|spawn|fork|system|ctypes")
+_REFUSED = "the tests start processes or open sockets, which the jail refuses"
 # Found once in the zygote: looking for plugins reads the metadata of every installed package.
-_plugins: list[str] = []
+_plugins: list[types.ModuleType] = []
 
 
 def prepare() -> None:
-    """Import pytest and its installed plugins, in the zygote."""
-    import importlib.metadata
+    """Import pytest, its parts and the installed plugins, in the zygote."""
+    import importlib.metadata  # for no other zygote: it makes every fork dearer
 
     try:
-        importlib.import_module("pytest")
+        config = importlib.import_module("_pytest.config")
     except ImportError:
         return
-    for point in importlib.metadata.entry_points(group="pytest11"):
+    points = importlib.metadata.entry_points(group="pytest11")
+    installed = [point.value.partition(":")[0] for point in points]
+    for name in [*(f"_pytest.{part}" for part in config.default_plugins), *installed]:
         try:
-            importlib.import_module(point.value.partition(":")[0])
+            module = importlib.import_module(name)
         except ImportError:
             continue
-        _plugins.append(point.value.partition(":")[0])
-    for name in ("python_api", "assertion.rewrite", "unittest", "terminal", "capture", "tmpdir",
-                 "monkeypatch", "recwarn", "logging", "threadexception", "unraisableexception",
-                 "skipping", "junitxml", "doctest", "faulthandler", "pastebin", "cacheprovider",
-                 "stepwise", "setuponly", "setupplan", "warnings", "debugging", "nose",
-                 "pytester_assertions", "legacypath", "reports", "timing"):  # fmt: skip
-        try:
-            importlib.import_module(f"_pytest.{name}")
-        except ImportError:
-            continue
+        if name in installed:
+            _plugins.append(module)
 
 
 def run_together(source: dict[str, Any], verdict_fd: int) -> NoReturn:
@@ -51,10 +51,11 @@ def run_together(source: dict[str, Any], verdict_fd: int) -> NoReturn:
     verdict: dict[str, object] = {"outcome": "test_error", "error": "judging failed"}
     try:
         verdict = _run(source)
-    except BaseException as error:  # noqa: BLE001  whatever ended it is the result
-        outcome, text = label_error(error, True), f"{type(error).__name__}: {error}"
-        verdict = {"outcome": outcome, "error": text[:2000], "checks": [0, 1], "total": 1}
+    except BaseException as error:  # whatever ended it is the result
+        verdict = _verdict(_label(error, True), f"{type(error).__name__}: {error}", [False])
     finally:
+        if verdict["outcome"] == "sandbox_violation" and not _STARTS.search(source["code"]):
+            verdict.update(outcome="unsupported", error=f"{_REFUSED}: {verdict['error']}")
         write_verdict(verdict_fd, verdict)
         sys.stdout.flush()
         os._exit(0)
@@ -69,8 +70,9 @@ def _run(source: dict[str, Any]) -> dict[str, object]:
     try:
         tree = ast.parse(tests)
     except (SyntaxError, ValueError) as error:
-        text = f"the tests do not parse: {type(error).__name__}: {error}"
-        return {"outcome": "test_error", "error": text}
+        return _verdict(
+            "test_error", f"the tests do not parse: {type(error).__name__}: {error}", []
+        )
     compile_program(code)
     names = {name for name in source["modules"] if name}
     _write(f"{_PROGRAM}.py", code)
@@ -151,7 +153,7 @@ def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> di
     )
     if callable(check) and not called and entry_point:
         check(namespace[entry_point])
-    return {"outcome": "passed", "checks": [1], "total": 1}
+    return _verdict("passed", "", [True])
 
 
 class _Results:
@@ -160,6 +162,10 @@ class _Results:
     def __init__(self) -> None:
         self.checks: list[bool] = []
         self.outcome, self.error = "", ""
+
+    def pytest_sessionstart(self, session: Any) -> None:
+        """Nobody reads a report, and plugins that add to it may take their time."""
+        session.config.pluginmanager.unregister(name="terminalreporter")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count a test when it was called, or when it could not be."""
@@ -174,34 +180,41 @@ class _Results:
         """What the first failure was; pytest calls this right after it was counted."""
         if not self.outcome:
             error = call.excinfo.value
-            self.outcome = label_error(error, report.when == "collect")
-            self.error = f"{node.name}: {type(error).__name__}: {error}"[:2000]
+            self.outcome = _label(error, report.when == "collect")
+            self.error = f"{node.name}: {type(error).__name__}: {error}"
+
+
+def _label(error: BaseException, is_loading: bool) -> str:
+    """As `label_error`; multiprocessing also stumbles over shared memory, which is not there."""
+    trace = error.__traceback__
+    while isinstance(error, OSError) and trace is not None:
+        if trace.tb_frame.f_globals.get("__package__") == "multiprocessing":
+            return "sandbox_violation"
+        trace = trace.tb_next
+    return label_error(error, is_loading)
 
 
 def _run_pytest() -> dict[str, object]:
     try:
         import pytest
     except ImportError:
-        return {"outcome": "unsupported", "error": "pytest is not installed: pip install pytest"}
+        return _verdict("unsupported", "pytest is not installed: pip install pytest", [])
 
     _write("pytest.ini", "[pytest]\n")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     results = _Results()
     sys.argv[:] = ["pytest", f"{_TESTS}.py"]
-    arguments = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", "pytest.ini"]
-    for name in _plugins:
-        arguments += ["-p", name]
-    status = pytest.main([*arguments, f"{_TESTS}.py"], plugins=[results])
-    checks, outcome, error = results.checks, results.outcome, results.error
+    arguments = ["-p", "no:cacheprovider", "-c", "pytest.ini", "--basetemp=pytest-of-tests"]
+    status = pytest.main([*arguments, f"{_TESTS}.py"], plugins=[results, *_plugins])
+    if status == 0 and results.checks:
+        return _verdict("passed", "", results.checks)
     if status == 0:
-        outcome = "passed" if checks else "test_error"
-        error = "" if checks else "every test was skipped"
-    elif status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        outcome, error = "test_error", "pytest found no tests"
-    elif not outcome:
-        outcome = "runtime_error" if error else "test_error"
-        error = error or f"pytest ended with {status!r}"
-    return _verdict(outcome, error, checks)
+        return _verdict("test_error", "every test was skipped", [])
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return _verdict("test_error", "pytest found no tests", [])
+    error = results.error or f"pytest ended with {status!r}"
+    default = "runtime_error" if results.error else "test_error"
+    return _verdict(results.outcome or default, error, results.checks)
 
 
 def _run_unittest() -> dict[str, object]:
@@ -213,18 +226,23 @@ def _run_unittest() -> dict[str, object]:
     bad = [*result.errors, *result.failures]
     n_bad = len(bad) + len(result.unexpectedSuccesses)
     n_good = max(result.testsRun - n_bad - len(result.skipped), 0)
-    if not n_bad and n_good:
-        return _verdict("passed", "", [True] * n_good)
-    if not n_bad:
-        return _verdict("test_error", "every test was skipped, or there is none", [])
-    outcome = "wrong_output" if result.failures and not result.errors else "runtime_error"
-    text = f"{bad[0][0]}: {bad[0][1][-1500:]}" if bad else "an expected failure did not come"
-    return _verdict(outcome, text, [True] * n_good + [False] * n_bad)
+    checks = [True] * n_good + [False] * n_bad
+    if bad:
+        outcome = "runtime_error" if result.errors else "wrong_output"
+        trace = bad[0][1]
+        if f"[Errno {REFUSED}]" in trace or f"{os.sep}multiprocessing{os.sep}" in trace:
+            outcome = "sandbox_violation"
+        return _verdict(outcome, f"{bad[0][0]}: {trace[-1500:]}", checks)
+    if n_bad:
+        return _verdict("runtime_error", "an expected failure did not come", checks)
+    if not n_good:
+        return _verdict("test_error", "every test was skipped, or there is none", checks)
+    return _verdict("passed", "", checks)
 
 
 def _verdict(outcome: str, error: str, checks: list[bool]) -> dict[str, object]:
     n_good = sum(checks)
     return {
         "outcome": outcome, "error": error[:2000], "checks": [n_good, len(checks) - n_good],
-        "total": len(checks), "proven": False,
+        "total": len(checks),
     }  # fmt: skip

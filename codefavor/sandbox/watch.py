@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-import resource
 import select
-import signal
 import time
 from typing import Any
 
@@ -20,135 +19,114 @@ _GRACE_S = 5.0
 _IDLE_S, _IDLE_SHARE = 1.0, 0.2
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, all threads: its clock's id is made of the process id."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
-
-
 class Watch:
-    """One run: the process of the program and that of the tests, which may be one.
+    """One run: the process of the program and that of the tests, which may be one."""
 
-    `shared` is the control socket of a resident tests' process, None for one of its own.
-    """
-
-    def __init__(self, job: dict[str, Any], program: Child, tests: Child, shared: Any) -> None:
-        self.started = time.monotonic()
-        self.job, self.program = job, program
+    def __init__(
+        self, job: dict[str, Any], program: Child, tests: Child, control: Any, jail: Jail
+    ) -> None:
+        self.job, self.program, self.tests = job, program, tests
+        self._control, self._jail = control, jail
         self.stopped = ""
-        self.tests_ended = False
-        self.last_word = b""
-        self.told_idle = False
-        self.tests, self.shared = tests, shared
-        self._cpu_before = cpu_seconds(tests.pid) if shared is not None else 0.0
+        self.tests_stay = self._tests_end = False
+        self._started = time.monotonic()
+        self._deadline: float = self._started + job["wall_s"]
+        self._next_look = self._started + _LOOK_AT_FILES_S
+        self._cpu_before = tests.cpu_seconds()
+        self._n_output = 0
+        self._is_told = False
 
-    def tests_cpu(self) -> float:
-        """CPU seconds that the tests have used in this run."""
-        return cpu_seconds(self.tests.pid) - self._cpu_before
-
-    def wait(self, control: Any, jail: Jail) -> None:
+    def wait(self) -> None:
         """Return when the tests are done, or have had their time after a limit was reached.
 
         At a limit only the program is killed: its tests go on, so that every check is counted.
         """
         poller = select.poll()
-        asked, done = control.fileno(), self.tests.pidfd
-        said = self.shared.fileno() if self.shared is not None else -1
-        for fd in (asked, done, said):
+        said = self.tests.control.fileno() if self.tests.role == "resident" else -1
+        for fd in (self._control.fileno(), self.program.output, self.tests.pidfd, said):
             if fd >= 0:
                 poller.register(fd, select.POLLIN)
-        self._deadline = self.started + self.job["wall_s"]
-        while True:
-            pause = self._pause(jail, control)
-            if pause < 0:
+        while (pause := self._look()) >= 0:
+            ready = dict(poller.poll(math.ceil(1000 * pause)))
+            if self._control.fileno() in ready:
+                os._exit(0)  # the caller has gone; what was forked dies with this process
+            if self.program.output in ready and not self._drain():
+                poller.unregister(self.program.output)
+            if said in ready:
+                self.tests_stay = self.tests.control.recv(16) == resident.STAYS
+            if said in ready or self.tests.pidfd in ready:
+                self._tests_end = not self.tests_stay
                 return
-            events = dict(poller.poll(int(pause * 1000) + 1))
-            if said in events:
-                # Nothing said means that the process died.
-                self.last_word = self.shared.recv(16)
-                self.tests_ended = not self.last_word
-                return
-            if done in events:
-                self.tests_ended = True
-                return
-            if asked in events:
-                if control.recv(16) == b"":
-                    self._give_up()
-                self._stop("output")
+
+    def _drain(self) -> int:
+        """Count and throw away what was printed; 0 when nothing more can come."""
+        null = 0  # the zygote's standard input, and nobody reads what is written there
+        n_bytes = os.splice(self.program.output, null, 1 << 16)
+        self._n_output += n_bytes
+        if self._n_output > self.job["output_bytes"]:
+            self._stop("output")
+        return n_bytes
 
     def _stop(self, why: str) -> None:
         if not self.stopped:
             self.stopped = why
-            # The pidfd tells when it is dead; it is reaped later, so its number is not reused.
-            signal.pidfd_send_signal(self.program.pidfd, signal.SIGKILL)
+            self.program.kill()
             self._deadline = time.monotonic() + _GRACE_S
 
-    def _pause(self, jail: Jail, control: Any) -> float:
-        """Seconds until the next look is due, below 0 when nothing is left to wait for."""
+    def _tests_cpu(self) -> float:
+        return self.tests.cpu_seconds() - self._cpu_before
+
+    def _look(self) -> float:
+        """Enforce the limits; seconds until they have to be looked at again, below 0 at the end."""
         now = time.monotonic()
-        cpu_s: float = self.job["cpu_s"]
-        tests_cpu = self.tests_cpu()
-        if self.stopped:
-            # A tests' process that is busy by itself has its own CPU time, as before.
-            return -1.0 if now >= self._deadline or tests_cpu >= cpu_s else self._deadline - now
-        spent = max(cpu_seconds(self.program.pid), tests_cpu)
-        if now >= self._deadline:
-            self._stop("wall")
-        elif tests_cpu >= cpu_s:
-            self._stop("cpu")
+        cpu_s = float(self.job["cpu_s"])
+        tests_cpu = self._tests_cpu()
+        spent = max(self.program.cpu_seconds(), tests_cpu)
+        if not self.stopped:
+            if now >= self._deadline:
+                self._stop("wall")
+            elif spent >= cpu_s:
+                self._stop("cpu")
+            elif self._jail.level != "L3" and now >= self._next_look:
+                self._next_look = now + _LOOK_AT_FILES_S
+                if self._jail.overflows(self.program.pid):
+                    self._stop("files")
+        if tests_cpu >= cpu_s or now >= self._deadline:
             return -1.0
-        elif spent >= cpu_s:
-            self._stop("cpu")
-        if not self.told_idle and now - self.started > _IDLE_S:
-            self.told_idle = True
-            if spent < _IDLE_SHARE * (now - self.started):
-                control.send(b'{"idle": true}')
-        # Sooner than this the CPU limit cannot be reached, even on all cores at once.
-        pause: float = min(self._deadline - now, max((cpu_s - spent) / self.job["cores"], 0.005))
-        if not self.told_idle:
+        pause = self._deadline - now
+        if self.stopped:
+            return pause
+        if not self._is_told:
             pause = min(pause, _IDLE_S)
-        if jail.level != "L3":
+            if now - self._started > _IDLE_S:
+                self._is_told = True
+                if spent < _IDLE_SHARE * (now - self._started):
+                    self._control.send(b'{"idle": true}')
+        if self._jail.level != "L3":
             pause = min(pause, _LOOK_AT_FILES_S)
-            if not self.stopped and jail.overflows(self.program.pid):
-                self._stop("files")
-        return max(pause, 0.0)
+        # Sooner than this the CPU limit cannot be reached, even on all cores at once.
+        return min(pause, max((cpu_s - spent) / self._jail.n_cores, 0.005))
 
-    def _give_up(self) -> None:
-        os.kill(self.program.pid, signal.SIGKILL)
-        os.kill(self.tests.pid, signal.SIGKILL)
-        os._exit(0)
-
-    def reap(self) -> dict[str, Any]:
+    def conclude(self) -> dict[str, Any]:
         """End both processes, but a resident one that stays; the facts of the run."""
-        died_first = bool(select.select([self.program.pidfd], [], [], 0)[0])
-        tests_cpu, tests_status = self.tests_cpu(), 0
-        if not self.tests_ended and not self.last_word:
-            signal.pidfd_send_signal(self.tests.pidfd, signal.SIGKILL)
-        if not died_first:
-            signal.pidfd_send_signal(self.program.pidfd, signal.SIGKILL)
-        _, program_status, program_usage = os.wait4(self.program.pid, 0)
-        os.close(self.program.pidfd)
-        if self.tests.pid == self.program.pid:
-            tests_status, tests_cpu = program_status, 0.0
-        elif not self.tests_stay():
-            _, tests_status, usage = os.wait4(self.tests.pid, 0)
-            os.close(self.tests.pidfd)
-            tests_cpu = usage.ru_utime + usage.ru_stime - self._cpu_before
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        return {
+        tests_cpu = self._tests_cpu()
+        self.program.kill()
+        status, usage = self.program.reap()
+        while self._drain():
+            continue
+        facts: dict[str, Any] = {
             "stopped": self.stopped,
-            "program_status": program_status,
-            "tests_status": tests_status,
-            "program_cpu": program_usage.ru_utime + program_usage.ru_stime,
-            "tests_cpu": max(tests_cpu, 0.0),
-            "peak_bytes": program_usage.ru_maxrss * 1024,
-            "seconds": time.monotonic() - self.started,
-            "own_bytes": own.ru_maxrss * 1024,
-            "own_cpu": own.ru_utime + own.ru_stime,
+            "program_status": status,
+            "tests_status": status if self.tests is self.program else 0,
+            "program_cpu": usage.ru_utime + usage.ru_stime,
+            "tests_cpu": 0.0 if self.tests is self.program else tests_cpu,
+            "peak_bytes": usage.ru_maxrss * 1024,
+            "infra": self.program.close(),
         }
-
-    def tests_stay(self) -> bool:
-        """Whether the tests' process is ready for another run."""
-        return self.last_word == resident.STAYS
+        if self.tests is not self.program and not self.tests_stay:
+            if not self._tests_end:
+                self.tests.kill()
+            facts["tests_status"], usage = self.tests.reap()
+            facts["tests_cpu"] = usage.ru_utime + usage.ru_stime - self._cpu_before
+            facts["infra"] += self.tests.close()
+        return {**facts, "seconds": time.monotonic() - self._started}

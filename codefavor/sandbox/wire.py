@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
-from typing import TypeVar
-
-T = TypeVar("T")
-_ROOM = 10_000
+from typing import ClassVar
 
 _HEADER = 4
 _CHUNK = 16 << 10
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-_decode = json.JSONDecoder().decode
 
 
 class PeerGone(BaseException):
@@ -26,24 +19,31 @@ class BadFrame(BaseException):
 
 
 class Unsupported(BaseException):
-    """The tests need more than plain data and handles. Tests must not be able to swallow it."""
+    """Two processes would not do here what one does.
+
+    `reasons` remembers it, whoever swallows it.
+    """
+
+    reasons: ClassVar[list[str]] = []
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reasons.append(reason)
 
 
 class FrameTooLarge(Exception):
     """A value does not fit into one frame."""
 
 
-def with_room(action: Callable[[], T]) -> T:
-    """Call; if the program's own recursion limit is too low for it, once more with a higher."""
-    try:
-        return action()
-    except RecursionError:
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, _ROOM))
-        try:
-            return action()
-        finally:
-            sys.setrecursionlimit(limit)
+def _constant(name: str) -> float:
+    if name == "NaN":
+        # Lists and `in` ask which object a NaN is, and a copy is another object.
+        raise Unsupported("a NaN")
+    return float(name)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder(parse_constant=_constant).decode
 
 
 class Channel:
@@ -71,32 +71,33 @@ class Channel:
             raise PeerGone(str(error)) from None
 
     def receive(self) -> object:
-        """The next frame; raises PeerGone at the end, BadFrame for anything malformed."""
+        """The next frame; raises PeerGone at the end, BadFrame for anything malformed.
+
+        Raises Unsupported for a NaN.
+        """
         size = int.from_bytes(self._read(_HEADER), "big")
         if size > self.limit:
             raise BadFrame(f"a frame of {size} bytes; the limit is {self.limit}")
         try:
             text = self._read(size).decode("utf-8", "surrogatepass")
-            return with_room(lambda: _decode(text))
+            return _decode(text)
         except (ValueError, RecursionError) as error:
             raise BadFrame(f"not a frame: {type(error).__name__}") from None
 
     def _read(self, size: int) -> bytes:
-        rest = self._rest
-        if len(rest) < size:
-            parts, missing = [rest], size - len(rest)
-            while missing > 0:
-                try:
-                    part = os.read(self.fd, min(max(missing, _CHUNK), 1 << 20))
-                except OSError as error:
-                    raise PeerGone(str(error)) from None
-                if not part:
-                    raise PeerGone("the channel was closed")
-                parts.append(part)
-                missing -= len(part)
-            rest = b"".join(parts)
-        self._rest = rest[size:]
-        return rest[:size]
+        parts, missing = [self._rest], size - len(self._rest)
+        while missing > 0:
+            try:
+                part = os.read(self.fd, min(max(missing, _CHUNK), 1 << 20))
+            except OSError as error:
+                raise PeerGone(str(error)) from None
+            if not part:
+                raise PeerGone("the channel was closed")
+            parts.append(part)
+            missing -= len(part)
+        data = b"".join(parts)
+        self._rest = data[size:]
+        return data[:size]
 
     def forget(self) -> None:
         """Let go of the descriptor: whoever still holds this channel finds its peer gone."""

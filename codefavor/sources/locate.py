@@ -10,8 +10,7 @@ from pathlib import Path
 
 from codefavor.errors import DataError, MissingPackageError
 from codefavor.records import Row, read_rows
-
-DATA_VARIABLE = "CODEFAVOR_DATA"
+from codefavor.settings import DATA_VARIABLE
 
 
 @dataclass(frozen=True)

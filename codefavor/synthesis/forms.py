@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from codefavor.errors import ConfigError, Rejected
-from codefavor.languages import find_language, parses
-from codefavor.sections import Section, read_code, read_sections, read_text
-from codefavor.text import lines_of, parse_fences
+from codefavor.sections import Section, read_sections, read_text
+from codefavor.text import extract_code, lines_of, parse_fences
 
 AnswerFormat = Literal["json", "sections"]
 FORMATS = ("auto", "json", "sections")
@@ -91,11 +90,13 @@ def _read_json(text: str) -> Mapping[str, Any]:
 
 
 def code_of(content: str, language: str) -> str:
-    """The program in a part of an answer, whatever stands around it; "" if there is none."""
-    known = find_language(language)
-    if known is None:
-        return read_code(content, (language.lower(),), lambda code: True)
-    return read_code(content, known.aliases, lambda code: parses(code, known.name))
+    """The program in a part of an answer, whatever stands around it; "" if there is none.
+
+    Where none can be told from prose, all of the part: whoever checks programs refuses it.
+    """
+    fences = [fence.content for fence in parse_fences(content) if fence.content.strip()]
+    code = extract_code(content, language) or max(fences, key=len, default=content)
+    return code.strip("\n") + "\n" if code.strip() else ""
 
 
 def require(values: Mapping[str, str], names: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ class RecipeChecker:
                 checked = self._validate_config(
                     cfg, capabilities=machine, env_capabilities=environment
                 )
-        except Exception as error:  # noqa: BLE001 (validators raise whatever they like)
+        except Exception as error:  # validators raise whatever they like
             return [f"Axolotl's schema: {_one_line(error)}"]
         kept = checked.to_dict()
         for alias, name in self._aliases.items():

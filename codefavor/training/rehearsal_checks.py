@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from codefavor.backends.local import load_model
-from codefavor.judges.base import in_both_orders
+from codefavor.errors import BackendError
+from codefavor.judges.base import Text, in_both_orders
 from codefavor.judges.chat_tokens import ChatTokens
-from codefavor.judges.likelihood import LikelihoodJudge, Text
+from codefavor.judges.likelihood import LikelihoodJudge
 from codefavor.judges.pairwise import LABELS, PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.reward import RewardJudge
@@ -25,6 +26,7 @@ from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
 
+T = TypeVar("T")
 # Of a loss in single precision against the formula in double.
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
@@ -121,13 +123,20 @@ class Reasoner:
             )
             for one in pairs
         ]
-        return fmean(score.mean for score in self.scorer.completion_logprobs(items))
+        scores = map(_known, self.scorer.completion_logprobs(items))
+        return fmean(score.total / score.n_tokens for score in scores)
 
 
 def _reasons(pair: Preference, letter: str) -> str:
     """The answer that the format pairwise_cot trains for a pair whose better program is there."""
     answers = [str(row["messages"][-1]["content"]) for row in convert([pair], "pairwise_cot").rows]
     return next(answer for answer in answers if answer.endswith(f"[RESULT] {letter}"))
+
+
+def _known(value: T | BackendError) -> T:
+    if isinstance(value, BackendError):
+        raise value
+    return value
 
 
 class Asked(NamedTuple):
@@ -216,11 +225,11 @@ class Trained:
         for one, wanted in zip(end["sequences"], end["values"], strict=True):
             first = one["trained"].index(1)
             if self.data_format == "reward":
-                [[found]] = scorer.last_logits([one["ids"]], None)
+                found = _known(scorer.last_logits([one["ids"]])[0])[0]
             else:
                 last = len(one["ids"]) - one["trained"][::-1].index(1)
                 [score] = scorer.completion_logprobs([(one["ids"][:first], one["ids"][first:last])])
-                found = score.total
+                found = _known(score).total
             if not abs(found - wanted) <= _VALUE_TOLERANCE * max(1.0, abs(wanted)):
                 yield f"judge: its model gives {found:.4f} where the trained one gave {wanted:.4f}"
                 return

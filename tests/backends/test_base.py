@@ -8,7 +8,7 @@ import pytest
 
 from codefavor.backends import (
     BACKENDS,
-    BaseBackend,
+    Backend,
     FakeBackend,
     Request,
     Response,
@@ -79,7 +79,7 @@ def test_malformed_messages_are_refused(messages: list[dict[str, str]], complain
     ],
 )
 def test_what_a_backend_cannot_do_it_refuses_by_name(feature: str, request_: Request) -> None:
-    class Bare(BaseBackend):
+    class Bare(Backend):
         name = "bare"
 
     with pytest.raises(BackendError, match=f"'bare' cannot honour '{feature}'") as caught:

@@ -23,7 +23,7 @@ import pytest
 
 from codefavor import __version__
 from codefavor.backends import Request, make_backend
-from codefavor.backends.connection import Certificates, proxy_of
+from codefavor.backends.connection import Connection, proxy_of
 from codefavor.backends.http import HttpClient
 from codefavor.errors import BackendError, ConfigError
 from tests.kit.certificates import Authority, make_authority
@@ -410,5 +410,5 @@ def test_a_key_with_a_line_break_is_refused_at_the_start_and_not_shown() -> None
 
 
 def test_certificates_hold_the_system_s_unless_a_bundle_is_named(authority: Authority) -> None:
-    ours = Certificates(str(authority.ca)).context().get_ca_certs()
+    ours = Connection(ca_bundle=str(authority.ca)).tls_context().get_ca_certs()
     assert [dict(name[0] for name in one["subject"])["commonName"] for one in ours] == ["authority"]

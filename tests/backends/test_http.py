@@ -7,7 +7,7 @@ import json
 import pytest
 
 from codefavor.backends.http import HttpClient, decode_object
-from codefavor.backends.http_errors import error_of, hold_of, parse_duration, retry_after_of
+from codefavor.backends.http_errors import error_of, parse_duration, pause_of, retry_after_of
 from codefavor.errors import BackendError
 from tests.kit.server import LoopbackServer, Reply
 
@@ -45,8 +45,8 @@ def test_durations_of_rate_limit_headers(text: str, seconds: float) -> None:
 
 def test_only_an_exhausted_limit_asks_for_a_pause() -> None:
     reset = {"x-ratelimit-reset-requests": "2s", "x-ratelimit-reset-tokens": "5s"}
-    assert hold_of({**reset, "x-ratelimit-remaining-requests": "3"}) == 0.0
-    assert hold_of({**reset, "x-ratelimit-remaining-tokens": "0"}) == 5.0
+    assert pause_of({**reset, "x-ratelimit-remaining-requests": "3"}) == 0.0
+    assert pause_of({**reset, "x-ratelimit-remaining-tokens": "0"}) == 5.0
 
 
 def test_answers_with_lone_surrogates_are_still_answers() -> None:

@@ -36,7 +36,8 @@ def leaves(command, path=""):
 
 def test_every_command_has_examples_that_its_help_shows_and_its_parser_takes():
     commands = dict(leaves(ROOT))
-    assert EXAMPLES.keys() <= commands.keys()
+    for example in EXAMPLES:
+        assert any(example.startswith(path) for path in commands), example
     for path, command in commands.items():
         assert examples_of(path), f"codefavor {path} has no example"
         for example in examples_of(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage, make_backend
-from codefavor.engine import AnswerStore, Context, Limits, run
+from codefavor.engine import Context, Limits, ResponseCache, run
 from codefavor.errors import BackendError
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
@@ -114,7 +114,7 @@ async def test_retries_wait_longer_each_time_and_never_longer_than_said(tmp_path
 
 
 async def test_an_answer_that_came_is_counted_and_sent_requests_too(tmp_path: Path) -> None:
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     backend = FakeBackend(function=lambda request: Response("x", usage=Usage(5, 2, 1)))
     drawn = Sampling(temperature=1.0)
 
@@ -125,9 +125,9 @@ async def test_an_answer_that_came_is_counted_and_sent_requests_too(tmp_path: Pa
     for expected in ((4, 0), (0, 4)):
         name = f"o{expected[0]}"
         with Journal.open(tmp_path / name, {}) as journal:
-            context = Context(backend, answers=store)
+            context = Context(backend, cache=store)
             counts = await run(step, rows(4), journal, context=context)
-        assert (counts.n_requests, counts.n_from_store) == expected
+        assert (counts.n_requests, counts.n_cached) == expected
         assert counts.input_tokens == 5 * expected[0]
         assert (counts.n_unsettled, counts.unsettled_usd) == (0, 0.0)
     store.close()

@@ -12,13 +12,12 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Sampling
 from codefavor.backends.batch_bedrock import BedrockBatchService
-from codefavor.backends.batch_openai import OpenAIBatchService
-from codefavor.backends.batch_vllm import VLLMBatchService, output_of
+from codefavor.backends.batch_openai import OpenAIBatchService, VLLMBatchService, output_of
 from codefavor.backends.bedrock import BedrockBackend
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.registry import make_batch_service
 from codefavor.backends.vllm import VLLMBackend
-from codefavor.engine import AnswerStore, Budget, Context, RunStopped, run
+from codefavor.engine import Budget, Context, ResponseCache, RunStopped, run
 from codefavor.engine.batch import BatchRun
 from codefavor.errors import BackendError, BudgetError, ConfigError
 from codefavor.journal import Journal, read_journal
@@ -103,23 +102,23 @@ async def expected(folder: Path) -> dict[str, Row]:
 
 
 def batch_run(
-    folder: Path, journal: Journal, url: str, store: AnswerStore, **options: Any
+    folder: Path, journal: Journal, url: str, store: ResponseCache, **options: Any
 ) -> BatchRun:
     backend = OpenAIBackend("m", base_url=f"{url}/v1", api_key="k")
-    context = Context(backend, answers=store, clock=VirtualClock())
+    context = Context(backend, cache=store, clock=VirtualClock())
     service = OpenAIBatchService(backend)
     return BatchRun(three_questions, lambda: ROWS, journal, service, context=context, **options)
 
 
 async def test_openai_batches_give_the_journal_of_online_mode(tmp_path: Path) -> None:
     played = PlayedBatches()
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         counts = await batch_run(tmp_path, journal, server.url, store).run()
     store.close()
     assert contents(tmp_path / "o") == await expected(tmp_path)
     assert (counts.n, counts.n_ok, counts.n_resumed, counts.n_pending) == (12, 12, 0, 0)
-    assert (counts.n_requests, counts.n_from_store) == (36, 0)
+    assert (counts.n_requests, counts.n_cached) == (36, 0)
     assert (counts.output_tokens, counts.usd) == (36 * 7, None)  # no price of "m" is known
     assert len(played.jobs) == 3  # one round for each question
     assert played.n_answered == 36
@@ -132,7 +131,7 @@ async def test_closing_between_the_rounds_starts_no_job_twice(tmp_path: Path) ->
     with LoopbackServer(played) as server:
         for _ in range(20):
             # Everything in memory is gone each time, as after a day.
-            store = AnswerStore(tmp_path / "answers")
+            store = ResponseCache(tmp_path / "answers")
             with Journal.open(tmp_path / "o", {}) as journal:
                 counts = await batch_run(tmp_path, journal, server.url, store).run(wait=False)
             store.close()
@@ -145,7 +144,7 @@ async def test_closing_between_the_rounds_starts_no_job_twice(tmp_path: Path) ->
 
 async def test_a_job_whose_id_was_lost_is_found_by_its_token(tmp_path: Path) -> None:
     played = PlayedBatches()
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server:
         with Journal.open(tmp_path / "o", {}) as journal:
             await batch_run(tmp_path, journal, server.url, store).run(wait=False)
@@ -163,7 +162,7 @@ async def test_a_job_whose_id_was_lost_is_found_by_its_token(tmp_path: Path) -> 
 async def test_failed_and_missing_requests_go_into_another_job(tmp_path: Path) -> None:
     played = PlayedBatches()
     played.fail_first, played.drop = 2, 3
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         await batch_run(tmp_path, journal, server.url, store).run()
     store.close()
@@ -174,7 +173,7 @@ async def test_failed_and_missing_requests_go_into_another_job(tmp_path: Path) -
 async def test_requests_that_always_fail_end_as_errors_with_their_reason(tmp_path: Path) -> None:
     played = PlayedBatches()
     played.fail_first = 10**9
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         counts = await batch_run(tmp_path, journal, server.url, store, max_attempts=2).run()
     store.close()
@@ -186,7 +185,7 @@ async def test_requests_that_always_fail_end_as_errors_with_their_reason(tmp_pat
 async def test_a_refused_file_stops_with_the_services_words(tmp_path: Path) -> None:
     played = PlayedBatches()
     played.status = "failed"
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with (
         LoopbackServer(played) as server,
         Journal.open(tmp_path / "o", {}) as journal,
@@ -198,7 +197,7 @@ async def test_a_refused_file_stops_with_the_services_words(tmp_path: Path) -> N
 
 async def test_a_budget_holds_back_what_does_not_fit(tmp_path: Path) -> None:
     played = PlayedBatches()
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         batch = batch_run(tmp_path, journal, server.url, store, budget=Budget(tokens=200))
         with pytest.raises(BudgetError, match="raise the budget"):
@@ -226,8 +225,8 @@ async def test_a_vllm_batch_file_is_answered_by_a_command(tmp_path: Path) -> Non
         "        out.write(json.dumps(line) + '\\n')\n"
     )
     service = VLLMBatchService(VLLMBackend("m"), command=[sys.executable, str(program)])
-    store = AnswerStore(tmp_path / "answers")
-    context = Context(FakeBackend(), answers=store)
+    store = ResponseCache(tmp_path / "answers")
+    context = Context(FakeBackend(), cache=store)
     with Journal.open(tmp_path / "o", {}) as journal:
         await BatchRun(three_questions, lambda: ROWS, journal, service, context=context).run()
     store.close()
@@ -239,10 +238,10 @@ async def test_a_round_too_small_for_a_job_is_asked_one_by_one(tmp_path: Path) -
         min_requests = 13
 
     said: list[str] = []
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(openai_reply) as server, Journal.open(tmp_path / "o", {}) as journal:
         backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key="k")
-        context = Context(backend, answers=store)
+        context = Context(backend, cache=store)
         batch = BatchRun(
             three_questions, lambda: ROWS, journal, Picky(backend), context=context,
             report=said.append,
@@ -266,10 +265,10 @@ async def two_samples(row: Row, context: Context) -> Row:
 
 async def test_all_samples_of_a_backend_without_n_go_into_one_round(tmp_path: Path) -> None:
     played, said = PlayedBatches(), []
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key="k", features=["stop"])
-        context = Context(backend, answers=store, clock=VirtualClock())
+        context = Context(backend, cache=store, clock=VirtualClock())
         batch = BatchRun(
             two_samples, lambda: ROWS, journal, OpenAIBatchService(backend), context=context,
             report=said.append,
@@ -375,7 +374,7 @@ async def test_bedrock_jobs_go_through_s3_and_back(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(PlayedBedrock()) as server, Journal.open(tmp_path / "o", {}) as journal:
         backend = BedrockBackend("m", region="us-east-1", endpoint_url=server.url)
         service = BedrockBatchService(
@@ -386,7 +385,7 @@ async def test_bedrock_jobs_go_through_s3_and_back(
             s3_endpoint_url=server.url,
         )
         service.min_requests = 1
-        context = Context(backend, answers=store)
+        context = Context(backend, cache=store)
         await BatchRun(one_question, lambda: ROWS, journal, service, context=context).run()
     store.close()
     found = contents(tmp_path / "o")

@@ -13,7 +13,7 @@ from codefavor.backends.batch_bedrock import BedrockBatchService
 from codefavor.backends.batch_openai import OpenAIBatchService
 from codefavor.backends.bedrock import BedrockBackend
 from codefavor.backends.openai_api import OpenAIBackend
-from codefavor.engine import AnswerStore, Budget, Context, Price, PriceTable
+from codefavor.engine import Budget, Context, Price, PriceTable, ResponseCache
 from codefavor.engine.batch import BatchRun
 from codefavor.engine.ledger import read_spent
 from codefavor.errors import BackendError, BudgetError
@@ -28,8 +28,8 @@ GATEWAY = Reply(b"<h1>502 Bad Gateway</h1>", status=502)
 
 def batch_run(folder: Path, journal: Journal, url: str, said: list[str], **options) -> BatchRun:
     backend = OpenAIBackend("m", base_url=f"{url}/v1", api_key="k")
-    store = AnswerStore(folder / "answers")
-    context = Context(backend, answers=store, clock=VirtualClock(), prices=PRICES)
+    store = ResponseCache(folder / "answers")
+    context = Context(backend, cache=store, clock=VirtualClock(), prices=PRICES)
     return BatchRun(
         one_question, lambda: ROWS, journal, OpenAIBatchService(backend), context=context,
         report=said.append, **options,

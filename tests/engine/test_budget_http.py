@@ -14,12 +14,12 @@ import pytest
 
 from codefavor.backends import Sampling, make_backend
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Limits,
     Price,
     PriceTable,
+    ResponseCache,
     RunStopped,
     run,
 )
@@ -70,8 +70,8 @@ class Billing:
 
 async def run_until_spent(url: str, folder: Path, usd: float) -> str:
     backend = make_backend("openai:m", base_url=f"{url}/v1", api_key="k", timeout_s=0.4)
-    store = AnswerStore(folder / "answers")
-    context = Context(backend, answers=store, prices=PRICES)
+    store = ResponseCache(folder / "answers")
+    context = Context(backend, cache=store, prices=PRICES)
     try:
         with Journal.open(folder / "o", {}) as journal:
             budget = Budget(usd=usd)
@@ -146,7 +146,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from codefavor.backends import Sampling, make_backend
-from codefavor.engine import AnswerStore, Budget, Context, Price, PriceTable, run_sync
+from codefavor.engine import ResponseCache, Budget, Context, Price, PriceTable, run_sync
 from codefavor.errors import BudgetError
 from codefavor.journal import Journal
 
@@ -157,12 +157,12 @@ async def step(row, context):
 
 url, folder = sys.argv[1], Path(sys.argv[2])
 backend = make_backend("openai:m", base_url=url + "/v1", api_key="k", timeout_s=5)
-store = AnswerStore(folder / "answers")
+store = ResponseCache(folder / "answers")
 prices = PriceTable({"openai:m": Price(0, 1e6)})
 with Journal.open(folder / "o", {}) as journal:
     try:
         run_sync(step, ({"id": f"r{i}"} for i in range(1000)), journal, concurrency=16,
-                 context=Context(backend, answers=store, prices=prices),
+                 context=Context(backend, cache=store, prices=prices),
                  budget=Budget(usd=float(sys.argv[3])))
     except BudgetError as error:
         print("spent", error)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from codefavor.backends import make_backend
-from codefavor.engine import AnswerStore, Context, Limits, run
+from codefavor.engine import Context, Limits, ResponseCache, run
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
 from tests.kit.server import FAULTS, Call, LoopbackServer, Reply, failing, openai_reply
@@ -39,14 +39,14 @@ async def test_with_a_third_of_exchanges_failing_each_row_ends_with_few_extra_re
 ) -> None:
     n = 600
     server = LoopbackServer(failing(openai_reply, 0.3, seed=7), drip_s=1.5)
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with server, Journal.open(tmp_path / "o", {}) as journal:
         backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k", timeout_s=0.7)
         counts = await run(
             ask_once,
             rows(n),
             journal,
-            context=Context(backend, answers=store),
+            context=Context(backend, cache=store),
             limits=Limits(backoff_s=0.01, max_backoff_s=0.1),
             concurrency=64,
         )
@@ -134,7 +134,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from codefavor.backends import make_backend
-from codefavor.engine import AnswerStore, Context, Limits, run_sync
+from codefavor.engine import ResponseCache, Context, Limits, run_sync
 from codefavor.journal import Journal
 from codefavor.backends import Sampling
 
@@ -148,10 +148,10 @@ async def ask_twice(row, context):
 
 url, folder, n, concurrency = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 backend = make_backend("openai:m", base_url=url + "/v1", api_key="k", timeout_s=5)
-store = AnswerStore(folder / "answers")
+store = ResponseCache(folder / "answers")
 with Journal.open(folder / "o", {"n": n}) as journal:
     run_sync(ask_twice, ({"id": f"r{i}"} for i in range(n)), journal,
-             context=Context(backend, answers=store), concurrency=concurrency,
+             context=Context(backend, cache=store), concurrency=concurrency,
              limits=Limits(backoff_s=0.01, max_backoff_s=0.05))
 store.close()
 print("finished")
@@ -243,7 +243,7 @@ def test_ctrl_c_records_what_was_in_flight_and_then_ends(
     lines = [line.split("\t") for line in served["log"].read_text().splitlines()]
     paid = {question for question, fault in lines if not fault}
     # Every answer is in the journal, or kept for the row that will ask for it again.
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     assert len(store) >= len(paid) - 1
     store.close()
     assert json.dumps(sorted(ended))

@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from codefavor.backends import make_backend
-from codefavor.engine import AnswerStore, Context, run_sync
+from codefavor.engine import ResponseCache, Context, run_sync
 from codefavor.errors import JournalError
 from codefavor.journal import Journal, read_journal
 
@@ -35,11 +35,11 @@ async def ask_twice(row, context):
 
 def once():
     backend = make_backend("openai:m", base_url=url + "/v1", api_key="k")
-    store = AnswerStore(disk / "cache")
+    store = ResponseCache(disk / "cache")
     try:
         with Journal.open(disk / "o", {}) as journal:
             rows = ({"id": f"r{i}"} for i in range(n))
-            run_sync(ask_twice, rows, journal, context=Context(backend, answers=store),
+            run_sync(ask_twice, rows, journal, context=Context(backend, cache=store),
                      concurrency=concurrency)
     finally:
         store.close()

@@ -84,8 +84,8 @@ async def test_tokens_that_were_not_used_are_given_back() -> None:
     rate_limiter = RateLimiter(Limits(output_tokens_per_min=1000), clock)
     start = clock.now
     for _ in range(50):
-        permission = await rate_limiter.take(0, 100)
-        permission.settle(0, 10)
+        permit = await rate_limiter.take(0, 100)
+        rate_limiter.settle(permit, 0, 10)
     # 50 x 10 real tokens fit into half a minute although 50 x 100 were asked for.
     assert clock.now - start < 61
 
@@ -94,7 +94,7 @@ async def test_input_and_output_are_settled_each_at_its_own_cap() -> None:
     limits = Limits(requests_per_min=9, input_tokens_per_min=1000, output_tokens_per_min=1000)
     rate_limiter = RateLimiter(limits, VirtualClock())
     permit = await rate_limiter.take(500, 600)
-    permit.settle(450, 7)
+    rate_limiter.settle(permit, 450, 7)
     used = {kind: cap._used for kind, cap in rate_limiter._caps}
     assert used == {"requests": 1, "input": 450, "output": 7}
 

@@ -78,11 +78,11 @@ def test_own_prices_lie_on_top_of_the_table_and_unknown_ones_stay_unknown(tmp_pa
     own = tmp_path / "prices.json"
     own.write_text(json.dumps({"prices": {"openai:mine": {"input": 3.0, "output": 5.0}}}))
     table = PriceTable.load(own)
-    mine, shipped = table.price("openai", "mine"), table.price("openai", "gpt-4o-mini")
+    mine, shipped = table.price("openai:mine"), table.price("openai:gpt-4o-mini")
     assert mine is not None
     assert mine.cost_usd(Usage(1_000_000, 1_000_000)) == 8.0
     assert shipped is not None
-    assert table.price("openai", "never-heard-of") is None
+    assert table.price("openai:never-heard-of") is None
     assert table.as_of
     assert table.source
 
@@ -130,14 +130,18 @@ def test_no_time_is_forecast_before_the_pace_is_known(monkeypatch: pytest.Monkey
     assert progress.line(now) == "judge 60/400 15% eta 58s"
 
 
-def test_progress_on_a_terminal_draws_a_bar() -> None:
+def test_progress_on_a_terminal_rewrites_its_line_and_leaves_what_is_said() -> None:
     stream = io.StringIO()
     progress = TerminalProgress(stream, is_terminal=True)
     progress.start("drafts", 4)
+    progress.say("the server asks for a pause")
     progress.advance(4, tokens=12)
     progress.finish()
-    assert "drafts" in stream.getvalue()
-    assert "4/4" in stream.getvalue()
+    # As a terminal shows it: a line that begins anew replaces what stood in it.
+    shown = [line.rpartition("\r\x1b[K")[2] for line in stream.getvalue().split("\n")]
+    assert shown[0] == "the server asks for a pause"
+    assert shown[1].startswith("drafts 4/4 100% in ") and shown[1].endswith(" 12 tokens")
+    assert shown[2:] == [""]
 
 
 def test_durations_read_like_people_say_them() -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage
 from codefavor.engine import (
-    AnswerStore,
     Budget,
     Context,
     Limits,
     Price,
     PriceTable,
+    ResponseCache,
     RunStopped,
     StopRule,
     run,
@@ -209,13 +209,13 @@ async def test_an_interrupted_row_gets_its_own_draws_back(tmp_path: Path) -> Non
             raise BackendError("killed here", retryable=False, reason="x")
         return result
 
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with Journal.open(tmp_path / "o", {}) as journal:
-        await run(dies_between, rows(3), journal, context=Context(backend, answers=store))
+        await run(dies_between, rows(3), journal, context=Context(backend, cache=store))
         n_paid = len(backend.requests)
     with Journal.open(tmp_path / "o", {}) as journal:
         await run(
-            ask_twice, rows(3), journal, context=Context(backend, answers=store), retry_errors=True
+            ask_twice, rows(3), journal, context=Context(backend, cache=store), retry_errors=True
         )
     store.close()
     assert n_paid == len(backend.requests) == 6
@@ -225,11 +225,11 @@ async def test_an_interrupted_row_gets_its_own_draws_back(tmp_path: Path) -> Non
 
 async def test_greedy_answers_are_shared_between_rows_and_runs(tmp_path: Path) -> None:
     backend = FakeBackend(function=lambda request: "same")
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     same = [{"id": str(i), "q": "one question"} for i in range(20)]
     for name in ("first", "second"):
         with Journal.open(tmp_path / name, {}) as journal:
-            counts = await run(ask_once, same, journal, context=Context(backend, answers=store))
+            counts = await run(ask_once, same, journal, context=Context(backend, cache=store))
             assert counts.n_ok == 20
     store.close()
     assert len(backend.requests) == 1

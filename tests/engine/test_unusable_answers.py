@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from codefavor.backends import Response, Sampling, TokenLogprob, make_backend
-from codefavor.engine import AnswerStore, Context, Limits, StopRule, run
-from codefavor.engine.answers import answer_key, unusable_reason
+from codefavor.engine import Context, Limits, ResponseCache, StopRule, run
+from codefavor.engine.cache import response_key, unusable_reason
 from codefavor.journal import Journal
-from tests.engine.test_answers import ASK, IDENTITY
 from tests.engine.test_batch import ROWS, PlayedBatches, batch_run, contents
+from tests.engine.test_cache import ASK, IDENTITY
 from tests.engine.test_faults import ask_once, rows
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
@@ -36,7 +36,7 @@ GOOD = Response("text")
 )
 def test_what_says_nothing_is_not_cached(tmp_path: Path, response: Response, reason: str) -> None:
     assert unusable_reason(response) == reason
-    store = AnswerStore(tmp_path / "a")
+    store = ResponseCache(tmp_path / "a")
     store.put(b"k", response, IDENTITY)
     assert (store.get(b"k") is None) == bool(reason)
     store.close()
@@ -45,8 +45,8 @@ def test_what_says_nothing_is_not_cached(tmp_path: Path, response: Response, rea
 def test_a_seed_that_is_not_sent_makes_nothing_repeatable() -> None:
     seeded = type(ASK)(ASK.messages, Sampling(temperature=1.0, seed=4))
     silent = {**IDENTITY, "omit": ["seed"]}
-    assert answer_key(silent, seeded, 0, "r", 0) != answer_key(silent, seeded, 1, "r", 0)
-    assert answer_key(IDENTITY, seeded, 0, "r", 0) == answer_key(IDENTITY, seeded, 1, "r", 0)
+    assert response_key(silent, seeded, 0, "r", 0) != response_key(silent, seeded, 1, "r", 0)
+    assert response_key(IDENTITY, seeded, 0, "r", 0) == response_key(IDENTITY, seeded, 1, "r", 0)
 
 
 def ending(call: Call, finish: str, text: str) -> Reply:
@@ -93,7 +93,7 @@ async def test_a_batch_ends_such_rows_as_online_mode_does(
         for healed in (False, True):
             if healed:
                 played.handler = openai_reply
-            store = AnswerStore(tmp_path / "answers")
+            store = ResponseCache(tmp_path / "answers")
             with Journal.open(tmp_path / "o", {}) as journal:
                 work = batch_run(tmp_path, journal, server.url, store, retry_errors=healed)
                 counts = await work.run()

@@ -10,7 +10,7 @@ from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.execution import ExecutionJudge
 from codefavor.judges.jury import Cascade, Jury
 from codefavor.judges.ngram import NgramJudge
-from codefavor.judges.ranking import best_of_n, tournament
+from codefavor.judges.ranking import knock_out, round_robin
 from codefavor.judges.spec import parse_judge
 from codefavor.records import Comparison, Execution, Problem, Verdict
 
@@ -118,17 +118,18 @@ async def test_a_cascade_asks_the_costly_judge_only_on_doubt():
 
 @pytest.mark.parametrize("codes", [["3"], ["1", "3", "2"], ["5", "1", "4", "2", "3", "5"]])
 async def test_best_of_n_finds_the_best_and_keeps_the_earlier_of_equals(codes):
-    assert await best_of_n(ByNumber(), "x", codes) == codes.index(max(codes))
+    ranking = await knock_out(ByNumber(), "x", codes)
+    assert ranking.standings[0].index == codes.index(max(codes))
 
 
 async def test_best_of_n_needs_n_minus_one_comparisons_in_both_orders():
     judge = Fixed("a", {code: Verdict("A") for code in "abcdefg"})
-    await best_of_n(judge, "x", "abcdefg")
+    await knock_out(judge, "x", "abcdefg")
     assert judge.n_asked == 2 * 6
 
 
 async def test_a_tournament_ranks_by_points():
-    standings = await tournament(ByNumber(), "x", ["2", "1", "3", "1"])
+    standings = (await round_robin(ByNumber(), "x", ["2", "1", "3", "1"])).standings
     assert [one.index for one in standings] == [2, 0, 1, 3]
     assert [one.points for one in standings] == [3, 2, 0.5, 0.5]
 

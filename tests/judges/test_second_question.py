@@ -15,7 +15,7 @@ from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
-from codefavor.engine import AnswerStore, Context
+from codefavor.engine import Context, ResponseCache
 from codefavor.engine import run as run_rows
 from codefavor.errors import BackendError
 from codefavor.journal import Journal, read_journal
@@ -249,9 +249,9 @@ async def test_a_run_that_draws_at_random_goes_on_without_asking_a_second_questi
     judge = LlmJudge(backend, mode="reasoned", temperature=0.7)
     for name in ("one", "two"):
         with (
-            contextlib.closing(AnswerStore(tmp_path / "answers.sqlite")) as answers,
+            contextlib.closing(ResponseCache(tmp_path / "answers.sqlite")) as answers,
             Journal.open(tmp_path / f"{name}.jsonl", {}) as journal,
         ):
-            context = Context(backend, answers=answers)
+            context = Context(backend, cache=answers)
             await run_rows(judge_step(judge), items_of([pair]), journal, context=context)
     assert len(seen) == 4

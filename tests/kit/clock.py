@@ -6,8 +6,10 @@ import asyncio
 import heapq
 import itertools
 
+from codefavor.engine.clock import Clock
 
-class VirtualClock:
+
+class VirtualClock(Clock):
     """Sleeping returns at once in real time; `now` jumps to the earliest moment waited for."""
 
     def __init__(self) -> None:

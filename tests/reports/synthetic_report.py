@@ -34,6 +34,7 @@ def make_report(*, n_items: int = 60, seed: int = 0) -> dict[str, Any]:
         "created": "2026-01-01T00:00:00Z",
         "headline": {
             "trained": "dpo implicit reward", "against": "likelihood, base",
+            "accuracy": 0.85, "against_accuracy": 0.76,
             "gain": 0.087, "low": 0.031, "high": 0.142, "p": 0.0021,
             "n_pairs": 412, "n_problems": 84,
         },
@@ -41,10 +42,10 @@ def make_report(*, n_items: int = 60, seed: int = 0) -> dict[str, Any]:
         "versions": {"codefavor": "0.0.0", "axolotl": "0.0.0", "torch": "0.0.0"},
         "machine": {"cores": 2, "memory_gib": 24.0, "sandbox_level": "L3", "python": "3.11.7"},
         "stages": [
-            {"name": "problems", "seconds": 0.4, "resumed": False, "note": "240 problems"},
-            {"name": "programs and test runs", "seconds": 71.8, "resumed": True, "note": ""},
-            {"name": "training", "seconds": 512.0, "resumed": False, "note": "one epoch"},
-            {"name": "evaluation", "seconds": None, "resumed": False, "note": None},
+            {"name": "problems", "seconds": 0.4, "note": "240 problems"},
+            {"name": "programs and test runs", "seconds": 71.8, "note": ""},
+            {"name": "training", "seconds": 512.0, "note": "one epoch"},
+            {"name": "evaluation", "seconds": None, "note": ""},
         ],
         "funnel": [
             {"name": "problems", "n": 240, "note": "starter set"},
@@ -78,14 +79,15 @@ def make_report(*, n_items: int = 60, seed: int = 0) -> dict[str, Any]:
                      "seconds": 512.0, "points": _curve(rng)},
         "systems": systems,
         "gains": [
-            {"system": "dpo implicit reward", "against": name, "gain": gain, "low": gain - 0.055,
-             "high": gain + 0.055, "p": p, "b": 61, "c": 25}
+            {"system": "dpo implicit reward", "against": name,
+             "gain": {"mean": gain, "low": gain - 0.055, "high": gain + 0.055},
+             "p_mcnemar": p, "n_only_a": 61, "n_only_b": 25}
             for name, gain, p in (("likelihood, base", 0.087, 0.0021), ("random", 0.351, 1e-9))
         ],
         "codeprefbench": {
             "note": "1,364 pairs; correctness, efficiency, security, human preference.",
             "systems": [
-                {"name": name, "by_aspect": {
+                {"name": name, "by_level": {
                     aspect: {"n": 660, "n_error": 0, "n_undecided": 3, "accuracy": p,
                              "low": p - 0.035, "high": p + 0.035}
                     for aspect in ("correctness", "efficiency", "security", "human preference")}}
@@ -108,15 +110,15 @@ def _system(
     cells = []
     for low in (0.5, 0.6, 0.7, 0.8, 0.9) if ece is not None else ():
         p = low + 0.05
-        cells.append({"low": low, "high": low + 0.1, "n": rng.randint(20, 140), "mean_p": p,
-                      "accuracy": min(1.0, max(0.0, p + rng.uniform(-2, 2) * ece))})  # fmt: skip
+        cells.append({"low": low, "high": low + 0.1, "n": rng.randint(20, 140), "mean_forecast": p,
+                      "mean_outcome": min(1, max(0, p + rng.uniform(-2, 2) * ece))})  # fmt: skip
     return {
         "name": name, "kind": kind, "n_error": 0, "n_undecided": 2 if ece else 0,
         **cell(accuracy, 412),
         "consistency": None if kind == "baseline" else 0.96, "position_bias": 0.0,
         "tie_rate": 0.02, "ece": ece, "brier": None if ece is None else 0.14,
         "by_level": {level: cell(p, 103) for level, p in zip(LEVELS, shares, strict=True)},
-        "reliability": cells,
+        "bins": cells,
     }  # fmt: skip
 
 

@@ -6,16 +6,17 @@ import pytest
 
 from codefavor.reports.charts import (
     Axis,
+    Plot,
     Point,
     Series,
-    interval_strip,
     nice_axis,
     percent,
-    plot,
     points,
     share_axis,
-    stacked_bar,
 )
+from codefavor.reports.page import environment
+
+DRAWN = environment().get_template("charts.html.j2").module
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_share_axis_always_shows_chance_and_stays_within_percent() -> None:
 
 def test_interval_strip_places_mark_and_whisker() -> None:
     axis = Axis(0.0, 1.0, [(0.0, "0%"), (1.0, "100%")], "accuracy")
-    markup = interval_strip("trained", 0.75, (0.5, 0.9), axis, title="<b>")
+    markup = DRAWN.strip("trained", 0.75, 0.5, 0.9, axis, "<b>")
     assert 'x="75.00%"' in markup
     assert 'x1="50.00%" x2="90.00%"' in markup
     assert "<title>&lt;b&gt;</title>" in markup
@@ -52,21 +53,27 @@ def test_interval_strip_places_mark_and_whisker() -> None:
 
 def test_an_unmeasured_value_draws_no_mark() -> None:
     axis = Axis(0.0, 1.0, [(0.0, "0%")], "accuracy")
-    assert 'class="mark' not in interval_strip("trained", None, (None, None), axis, title="x")
+    assert 'class="mark' not in DRAWN.strip("trained", None, None, None, axis, "x")
 
 
 def test_the_ideal_line_follows_both_axes() -> None:
     x_axis = Axis(0.4, 1.0, [(0.4, "40%"), (1.0, "100%")], "stated")
     y_axis = Axis(0.0, 1.0, [(0.0, "0%"), (1.0, "100%")], "right")
-    markup = plot("t", [Series("s", "trained", [Point(0.7, 0.7)])], x_axis, y_axis, diagonal=True)
+    series = [Series("s", "trained", [Point(0.7, 0.7)])]
+    markup = DRAWN.plot(Plot("t", series, x_axis, y_axis, has_diagonal=True))
     assert 'class="ideal" x1="0.00%" y1="60.00%" x2="100.00%" y2="0.00%"' in markup
 
 
 def test_stacked_bar_segments_fill_the_bar() -> None:
-    markup = stacked_bar([("passed", 1), ("wrong", 0), ("error", 3)], 4, "easy")
+    markup = DRAWN.stacked_bar([("passed", 1), ("wrong", 0), ("error", 3)], 4, "easy")
     assert 'x="0.000%" width="25.000%"' in markup
     assert 'x="25.000%" width="75.000%"' in markup
     assert markup.count("<rect") == 2
+
+
+def test_a_logarithmic_axis_places_powers_evenly() -> None:
+    axis = Axis(0.01, 100.0, [], "seconds", is_log=True)
+    assert [axis.place(x) for x in (0.01, 0.1, 1.0, 100.0)] == pytest.approx([0, 25, 50, 100])
 
 
 def test_numbers_say_their_unit() -> None:

@@ -15,7 +15,7 @@ import pytest
 from codefavor.errors import DataError
 from codefavor.records import Execution
 from codefavor.reports.data_browser import BLOCK_ROWS, render_data_report
-from tests.reports.test_report import ATTACK, Page, squeeze
+from tests.reports.test_demo_report import ATTACK, Page, squeeze
 
 PAIR = {
     "id": "id1", "instruction": "Write f.", "chosen": "def f(x):\n    return x + 1\n",

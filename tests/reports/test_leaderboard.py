@@ -67,13 +67,13 @@ def test_the_papers_table_is_read_and_its_averages_follow_from_its_components():
     by_name = {one.name: one for one in entries}
     assert len(entries) == 23
     assert all(one.kind == "reference" and "2410.03837" in one.source for one in entries)
-    assert by_name["Claude 3.5 Sonnet"].cells["correctness"].accuracy == pytest.approx(0.658)
+    assert by_name["Claude 3.5 Sonnet"].shares["correctness"].accuracy == pytest.approx(0.658)
     off = [
         one.name
         for one in entries
         if abs(
-            sum(one.cells[a].accuracy for a in ("correctness", "efficiency", "security")) / 3
-            - one.cells["average"].accuracy
+            sum(one.shares[a].accuracy for a in ("correctness", "efficiency", "security")) / 3
+            - one.shares["average"].accuracy
         )
         > 0.00101  # three rounded components and a rounded mean
     ]
@@ -199,7 +199,8 @@ def test_published_costs_are_read_and_plotted_as_published():
     points = [CostPoint(name, "reference", cost, share) for name, cost, share in costs]
     page = leaderboard_html([entry("j", 3)], costs=points)
     assert "CodeFavor Nemo cls" in page
-    assert 'class="ref"' in page
+    assert page.count('class="mark kind-baseline"') == len(points)
+    assert '<tr class="reference"><th scope="row">1. ' in page
 
 
 def test_plain_tables_hold_the_same_numbers():

@@ -46,7 +46,7 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
         ("from solution import f\nassert close(f(2), 4)", "neither defined nor imported"),
         ("code = ''\ncode = f(1)\nexec(code, {})\nassert f(2)", "not their own"),
         ("run = exec\nrun(f(1))\nassert f(2)", "not their own"),
-        ("import numpy as np\nassert np.testing.measure(f(1)) < 1", "tools of numpy"),
+        ("import numpy as np\nassert np.testing.measure(f(1)) < 1", "numpy.testing.measure"),
         ("import random as r\nr.seed(1)\nassert f()", "seed"),
         ("from deepdiff import DeepDiff\nassert DeepDiff(f(1), 2) == {}", "not installed"),
         ("try:\n    assert f(2) == 4\nexcept AssertionError:\n    assert f(2) == 5", "catch"),
@@ -55,10 +55,29 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
         ("assert f(1) == WANT and WANT == f(2)", "neither defined nor imported"),
         ("def input(p=''):\n    return '4'\nassert f() == 5", "builtin input"),
         ("def test_f():\n    f(1)", "no check"),
-        ("import pytest\n@pytest.mark.skip\ndef test_f():\n    assert f(1)", "skipped"),
+        ("import pytest\n@pytest.mark.skip\ndef test_f():\n    assert f(1)", "pytest.mark.skip"),
         ("assert f.__code__.co_argcount == 1", "__code__"),
-        ("import decimal\ndecimal.getcontext().prec = 3\nassert f()", "library"),
+        ("import decimal\ndecimal.getcontext().prec = 3\nassert f()", "decimal.getcontext"),
         ("assert ('{}' + f(1)).format(2) == '2'", "format"),
+        ("try:\n    f(1)\nexcept ValueError as e:\n    code = e.args\nassert code", "holds"),
+        (
+            "import pytest\ndef test_f():\n    with pytest.raises(E) as c:\n        f(1)\n"
+            "    assert c.value == E(1)",
+            "holds",
+        ),
+        (
+            "import pytest\ndef test_f():\n    with pytest.raises(StopIteration):\n        f(1)",
+            "StopIteration",
+        ),
+        ("import pytest\ndef test_f():\n    with f(1), pytest.raises(E):\n        pass", "context"),
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n        try:\n"
+            "            f(1)\n        except E:\n            self.fail('no')",
+            "no check",
+        ),
+        ("def test_f():\n    assert f(1)\nfor t in [test_f]:\n    t()", "runner of its own"),
+        ("import numpy as np\nassert f(np.array([1])).flags.owndata", "memory of arrays"),
+        ("for x in (1, 2):\n    if f(x):\n        assert f(x) == x", "leave out"),
     ],
     ids=lambda value: value[:40],
 )

@@ -33,7 +33,7 @@ PROGRAM = "def f(x):\n    return x * x\n"
         (PROGRAM, 5, "test_error", "int, not text"),
         (PROGRAM, "import sys\nassert f(2) == 4\nsys.exit(0)", "unsupported", "sys.exit"),
         (PROGRAM, "import os\nos._exit(0)", "unsupported", "import os"),
-        (PROGRAM, "", "test_error", "no tests"),
+        (PROGRAM, "", "test_error", "empty"),
         (PROGRAM, "x = f(1)", "test_error", "no check"),
         (PROGRAM, "assert True", "unsupported", "nothing of the program"),
         (PROGRAM, "try:\n    f(1)\nexcept Exception:\n    pass\nassert 1", "test_error", "vacuous"),
@@ -100,7 +100,8 @@ def test_partial_credit_and_the_values_of_the_first_failure(pool: SandboxPool) -
 def test_tests_that_an_empty_program_passes_are_at_fault(tests: str, is_vacuous: bool) -> None:
     with SandboxPool(1) as pool:
         result = pool.run(PROGRAM, tests, entry_point="f")
-        runs = pool._every[0].workers["lean"].n_runs
+        (worker,) = pool._workers
+        runs = worker.n_runs
     assert (result.outcome, "vacuous" in result.error) == (
         ("test_error", True) if is_vacuous else ("passed", False)
     )
@@ -122,6 +123,36 @@ def test_the_together_lane_only_on_request(pools: dict[str, SandboxPool]) -> Non
     assert right.is_evidence_of_pass
     assert wrong.outcome == "wrong_output"
     assert not replace(right, accepted="").is_evidence_of_pass
+
+
+_STARTS_OTHERS = {
+    "a pool": "with multiprocessing.Pool(2) as pool:\n        assert pool.map(f, [3]) == [9]",
+    "a process": "multiprocessing.Process(target=f, args=(3,)).start()",
+    "a queue": "multiprocessing.Queue()",
+    "a command": "subprocess.run(['true'], check=True)",
+    "a socket": "socket.create_server(('127.0.0.1', 0))",
+}
+
+
+@pytest.mark.parametrize("kind", ["pytest", "unittest"])
+@pytest.mark.parametrize("name", _STARTS_OTHERS)
+def test_processes_and_sockets_of_the_tests_are_not_the_programs_fault(
+    both_lanes: SandboxPool, name: str, kind: str
+) -> None:
+    head = "import multiprocessing, socket, subprocess, unittest\n"
+    text = f"def test_f(tmp_path):\n    {_STARTS_OTHERS[name]}\n"
+    if kind == "unittest":
+        text = text.replace("\n", "\n    ").replace("tmp_path", "self")
+        text = f"class T(unittest.TestCase):\n    {text}\n"
+    result = both_lanes.run(PROGRAM, head + text)
+    assert (result.outcome, result.trust) == ("unsupported", "together"), result.error
+    assert "start processes or open sockets" in result.error
+
+
+def test_processes_of_the_program_are_a_violation_in_either_lane(both_lanes: SandboxPool) -> None:
+    code = "import subprocess\ndef f(x):\n    subprocess.run(['true'])\n    return x * x\n"
+    outcomes = [both_lanes.run(code, tests).outcome for tests in ("assert f(3) == 9", FIXTURE)]
+    assert outcomes == ["sandbox_violation"] * 2
 
 
 def test_a_sleeping_program_delays_nobody_else() -> None:
@@ -184,17 +215,25 @@ def test_many_threads_and_async_get_their_own_results(pool: SandboxPool) -> None
 def test_a_killed_zygote_is_replaced() -> None:
     with SandboxPool(1, dedupe=False) as pool:
         assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
-        worker = pool._every[0].workers["lean"]
-        os.kill(worker._process.pid, signal.SIGKILL)
+        (worker,) = pool._workers
+        os.kill(worker.pid, signal.SIGKILL)
         worker._process.wait()
         assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
-        assert pool._every[0].workers["lean"] is not worker
+        assert worker not in pool._workers
+
+
+def test_a_zygote_is_replaced_after_its_last_run() -> None:
+    with SandboxPool(1, dedupe=False, runs_per_worker=4) as pool:
+        (worker,) = pool._workers
+        for _ in range(3):
+            assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
+        assert (len(pool._workers), worker in pool._workers) == (1, False)
 
 
 def test_nothing_is_left_when_a_pool_closes() -> None:
     pool = SandboxPool(2)
     pool.run(PROGRAM, "assert f(2) == 4")
-    pids = [w._process.pid for slot in pool._every for w in slot.workers.values()]
+    pids = [worker.pid for worker in pool._workers]
     pool.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -206,9 +245,10 @@ def test_nothing_is_left_when_a_pool_closes() -> None:
 def test_equal_jobs_run_once() -> None:
     with SandboxPool(1) as pool:
         pool.run(PROGRAM, "assert f(2) == 4")
-        runs = pool._every[0].workers["lean"].n_runs
+        (worker,) = pool._workers
+        runs = worker.n_runs
         pool.run(PROGRAM, "assert f(2) == 4")
-        assert pool._every[0].workers["lean"].n_runs == runs
+        assert worker.n_runs == runs
 
 
 def test_an_unreachable_level_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

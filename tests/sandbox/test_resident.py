@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,17 +37,18 @@ def one(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 
 def _resident(pool: SandboxPool) -> list[int]:
     """Ids of the tests' processes that wait under the pool's zygote."""
-    parent = pool._every[0].workers["lean"]._process.pid
+    (worker,) = pool._workers
+    parent = worker.pid
     if pool.level == "L3":
-        (parent,) = _below(parent)
-    return _below(parent)
+        ((parent, _),) = _below(parent)
+    return [pid for pid, name in _below(parent) if name == "resident"]
 
 
-def _below(pid: int) -> list[int]:
+def _below(pid: int) -> list[tuple[int, str]]:
     done = subprocess.run(
-        ["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False
+        ["ps", "--ppid", str(pid), "-o", "pid=,comm="], capture_output=True, text=True, check=False
     )
-    return [int(line) for line in done.stdout.split()]
+    return [(int(line.split()[0]), line.split()[1]) for line in done.stdout.splitlines()]
 
 
 def _run(pool: SandboxPool, code: str, tests: str = SQUARE, **limits: int) -> str:
@@ -177,8 +179,7 @@ def test_a_process_killed_in_the_middle_is_no_verdict_about_a_program(one: Sandb
     slow = "import time\ndef f(x):\n    time.sleep(1)\n    return x * x\n"
     with ThreadPoolExecutor(1) as threads:
         result = threads.submit(_run, one, slow)
-        while len(_resident(one)) < 2:
-            pass
+        time.sleep(0.5)  # the program sleeps for two seconds
         os.kill(first, signal.SIGKILL)
         assert result.result() == "passed"
 

@@ -12,7 +12,7 @@ import pytest
 from codefavor.backends import Request, Sampling, make_backend
 from codefavor.backends.batch_openai import OpenAIBatchService
 from codefavor.backends.openai_api import OpenAIBackend
-from codefavor.engine import AnswerStore, Budget, Context, Limits, run
+from codefavor.engine import Budget, Context, Limits, ResponseCache, run
 from codefavor.engine.batch import BatchRun
 from codefavor.errors import BudgetError
 from codefavor.journal import Journal, read_journal
@@ -69,7 +69,7 @@ async def test_with_a_third_of_exchanges_failing_every_row_ends_as_it_would_have
     for rate in (0.0, 0.3):
         name = f"o{rate}"
         server = LoopbackServer(failing(answering(answer_format), rate, seed=11), drip_s=0.8)
-        store = AnswerStore(tmp_path / f"answers{rate}")
+        store = ResponseCache(tmp_path / f"answers{rate}")
         with server, Journal.open(tmp_path / name, {}) as journal:
             backend = make_backend(
                 "openai:m", base_url=f"{server.url}/v1", api_key="k", timeout_s=0.4
@@ -78,7 +78,7 @@ async def test_with_a_third_of_exchanges_failing_every_row_ends_as_it_would_have
                 step,
                 rows_of(pipeline),
                 journal,
-                context=Context(backend, answers=store),
+                context=Context(backend, cache=store),
                 limits=Limits(max_attempts=12, backoff_s=0.01, max_backoff_s=0.1),
                 concurrency=32,
             )
@@ -106,12 +106,12 @@ async def test_a_run_stopped_by_its_budget_goes_on_and_pays_nothing_twice(
     for folder, budgets in (("whole", [None]), ("parts", [12_000, None])):
         with LoopbackServer(answering("json")) as server:
             for tokens in budgets:
-                store = AnswerStore(tmp_path / f"{folder}.answers")
+                store = ResponseCache(tmp_path / f"{folder}.answers")
                 backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k")
                 with Journal.open(tmp_path / folder, {}) as journal:
                     try:
                         await run(
-                            step, rows, journal, context=Context(backend, answers=store),
+                            step, rows, journal, context=Context(backend, cache=store),
                             concurrency=4, budget=Budget(tokens=tokens) if tokens else None,
                         )  # fmt: skip
                     except BudgetError:
@@ -130,10 +130,10 @@ async def test_batch_mode_gives_the_rows_of_online_mode(tmp_path: Path, pipeline
     step = STEPS[pipeline](PairSettings(Sampling(temperature=0.5), "json"), STATIC)
     rows = rows_of(pipeline, 12)
     played = PlayedBatches(answering("json"))
-    store = AnswerStore(tmp_path / "answers")
+    store = ResponseCache(tmp_path / "answers")
     with LoopbackServer(played) as server, Journal.open(tmp_path / "batch", {}) as journal:
         backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key="k")
-        context = Context(backend, answers=store, clock=VirtualClock())
+        context = Context(backend, cache=store, clock=VirtualClock())
         batch = BatchRun(step, lambda: rows, journal, OpenAIBatchService(backend), context=context)
         await batch.run()
     store.close()

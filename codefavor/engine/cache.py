@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
-from codefavor.backends.base import Request, Response, canonical_bytes
+from codefavor.backends.base import Request, Response
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
 from codefavor.records import Row, write_text
@@ -38,7 +38,7 @@ _RESERVE_BYTES_EACH = 1 << 16
 _IS_FULL = ("disk is full", "disk I/O")
 
 
-def answer_key(identity: Row, request: Request, seed: int, row_id: str, occurrence: int) -> bytes:
+def response_key(identity: Row, request: Request, seed: int, row_id: str, occurrence: int) -> bytes:
     """32 bytes that stand for one exact question to one server.
 
     A request that is meant to be repeatable (greedy or seeded) is the same question wherever
@@ -52,7 +52,7 @@ def answer_key(identity: Row, request: Request, seed: int, row_id: str, occurren
     is_seeded = request.sampling.seed is not None and "seed" not in unsaid
     if not (is_greedy or is_seeded):
         parts["draw"] = [seed, row_id, occurrence]
-    return hashlib.blake2b(canonical_bytes(parts), digest_size=32).digest()
+    return hashlib.blake2b(_canonical(parts), digest_size=32).digest()
 
 
 def unusable_reason(response: Response) -> str:
@@ -80,7 +80,7 @@ class CachedServer(NamedTuple):
     newest_s: int
 
 
-class AnswerStore:
+class ResponseCache:
     """An SQLite file of responses. A put survives a killed process at once, a power cut within
     `sync_every_s`; concurrent runs may use the same file.
     """
@@ -107,7 +107,6 @@ class AnswerStore:
         self._after = 0
         self._insert_words = _INSERT.format("IGNORE")
         self._servers: dict[bytes, int] = {}
-        self._last_server: tuple[Row | None, int] = (None, 0)
         self._arrived: list[tuple[bytes, Row, Response, asyncio.Future[None]]] = []
         self._reserve: int | None = None
         self._n_reserved = 0
@@ -277,16 +276,13 @@ class AnswerStore:
 
     def _server(self, identity: Row) -> int:
         """The number of a server in the file."""
-        if identity is self._last_server[0]:
-            return self._last_server[1]
-        text = canonical_bytes(identity)
+        text = _canonical(identity)
         if text not in self._servers:
             self._db.execute(
                 "INSERT OR IGNORE INTO servers (identity) VALUES (?)", (text.decode(),)
             )
             query = "SELECT id FROM servers WHERE identity = ?"
             self._servers[text] = self._db.execute(query, (text.decode(),)).fetchone()[0]
-        self._last_server = (identity, self._servers[text])
         return self._servers[text]
 
     def _release_reserve(self) -> None:
@@ -315,6 +311,11 @@ class AnswerStore:
             os.fdatasync(handle)
         finally:
             os.close(handle)
+
+
+def _canonical(value: Row) -> bytes:
+    """The one JSON form of a value: sorted keys, no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def spec_of(identity: Row) -> str:

@@ -1,0 +1,74 @@
+"""What the tests of the split lane may use, by name. Everything else needs the other lane."""
+
+from __future__ import annotations
+
+import re
+
+# Modules that a process may have imported for tests and still judge other tests.
+PURE = frozenset((
+    "__future__", "bisect", "cmath", "collections", "copy", "functools", "heapq", "itertools",
+    "math", "operator", "random", "re", "statistics", "string", "typing",
+))  # fmt: skip
+_NUMPY = """
+abs absolute add all allclose any arange argmax argmin argsort around array array_equal
+array_equiv asarray bool_ ceil clip complex128 complex64 concatenate corrcoef cos count_nonzero
+cov cross cumsum cumprod diag diff divide dot dstack e equal exp expand_dims eye flip float16
+float32 float64 float_ floating floor full full_like generic greater hstack identity inexact inf
+int16 int32 int64 int8 int_ integer isclose isfinite isin isinf isnan issubdtype less linalg
+linspace log log10 log2 logspace matmul max maximum mean median meshgrid min minimum mod multiply
+nan ndarray ndim newaxis number ones ones_like outer percentile pi power prod ptp quantile ravel
+repeat reshape roll round shape sign signedinteger sin size sort sqrt squeeze stack std str_
+subtract sum tan testing tile trace transpose tril triu uint16 uint32 uint64 uint8 unique
+unsignedinteger var vstack where zeros zeros_like
+"""
+_PUBLIC = frozenset(("collections.abc", "datetime", "fractions", "numbers", "textwrap"))
+_EVERYTHING = None
+# Dotted path of a module -> the names of it that may be used; None: all that are public.
+ALLOWED: dict[str, frozenset[str] | None] = {
+    **dict.fromkeys(PURE | _PUBLIC, _EVERYTHING),
+    "decimal": frozenset((
+        "Decimal", "DivisionByZero", "InvalidOperation", "Overflow", "ROUND_CEILING",
+        "ROUND_DOWN", "ROUND_FLOOR", "ROUND_HALF_DOWN", "ROUND_HALF_EVEN", "ROUND_HALF_UP",
+        "ROUND_UP", "DecimalException",
+    )),
+    "json": frozenset(("dumps", "loads", "JSONDecodeError")),
+    "numpy": frozenset(_NUMPY.split()),
+    "numpy.linalg": frozenset(("det", "eig", "eigvals", "inv", "matrix_rank", "norm", "solve")),
+    "numpy.testing": frozenset((
+        "assert_", "assert_allclose", "assert_almost_equal", "assert_approx_equal",
+        "assert_array_almost_equal", "assert_array_equal", "assert_array_less", "assert_equal",
+    )),
+    "pytest": frozenset(("approx", "fail", "mark", "param", "raises")),
+    "pytest.mark": frozenset(("parametrize",)),
+    "sys": frozenset(("float_info", "getsizeof", "maxsize", "version_info")),
+    "unittest": frozenset(("TestCase", "main")),
+}  # fmt: skip
+# Names with which even what is allowed gets at the interpreter, or which two processes mean
+# differently.
+FORBIDDEN_NAMES = frozenset((
+    "__import__", "breakpoint", "callable", "classmethod", "compile", "delattr", "dir", "eval",
+    "exit", "getattr", "globals", "hasattr", "help", "id", "input", "locals", "memoryview",
+    "object", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
+    "StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
+    "BaseExceptionGroup", "ExceptionGroup",
+    "Template", "Formatter", "ForwardRef", "attrgetter", "methodcaller", "get_type_hints",
+    "seed", "setstate", "getstate", "SystemRandom", "singledispatch", "update_wrapper", "wraps",
+))  # fmt: skip
+# What of a TestCase the small runner does not have.
+CASE_METHODS = frozenset((
+    "addClassCleanup", "addTypeEqualityFunc", "assertLogs", "assertNoLogs", "assertWarns",
+    "assertWarnsRegex", "countTestCases", "debug", "defaultTestResult", "doClassCleanups",
+    "doCleanups", "enterClassContext", "enterContext", "id", "run", "shortDescription", "skipTest",
+))  # fmt: skip
+ARRAY_ATTRIBUTES = frozenset(("base", "ctypes", "data", "flags", "setflags", "strides", "view"))
+HOOKS = frozenset((
+    "setUpModule", "tearDownModule", "setup_module", "teardown_module", "setup_function",
+    "teardown_function", "load_tests", "pytest_plugins", "pytestmark", "setup_class",
+    "teardown_class", "setup_method", "teardown_method", "setUpClass", "tearDownClass",
+))  # fmt: skip
+FAILS = re.compile(r"^raise|\bfail\(|^assert (False|0)\b")
+# A program whose text has these may see that its tests are elsewhere: its failure says nothing.
+LOOKS_AROUND = re.compile(
+    r"_getframe|currentframe|\binspect\b|f_back|__file__|\bweakref\b|__del__|\bgc\b|getrefcount"
+    r"|\btraceback\b|__traceback__|sys\.modules"
+)

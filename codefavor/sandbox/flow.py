@@ -1,0 +1,112 @@
+"""What a program may not choose: which checks are made, how long loops go on, what is caught.
+
+In one process a test that leaves its checks out for some answers is weak; here it is not judged.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from codefavor.sandbox.allowed import FAILS
+from codefavor.sandbox.names import Needs
+from codefavor.sandbox.rewrite import (
+    assignments,
+    called,
+    has_check,
+    is_expectation,
+    is_trap,
+    names_in,
+    waits_for_exceptions,
+    walk,
+)
+
+
+def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
+    """Raises Needs where the program, which has these names, could choose."""
+    for node in nodes:
+        if isinstance(node, ast.For):
+            _look_at_loop(node)
+        elif isinstance(node, ast.With):
+            _look_at_with(node)
+        elif isinstance(node, ast.Try):
+            _look_at_try(node)
+    _look_at_branches(nodes, program)
+    _look_at_exceptions(nodes)
+
+
+def _look_at_loop(loop: ast.For) -> None:
+    """A loop whose length the program may change while it runs."""
+    looped = names_in(loop.iter)
+    for item in (part for statement in loop.body for part in walk(statement)):
+        if isinstance(item, ast.Call) and called(loop.iter) != "range":
+            handed = {a.id for a in item.args if isinstance(a, ast.Name)}
+            if handed & looped and not hasattr(builtins, called(item)):
+                raise Needs("a loop over what the program is given")
+
+
+def _look_at_with(node: ast.With) -> None:
+    for item in node.items:
+        expects = is_expectation(item.context_expr)
+        if not expects and called(item.context_expr) != "subTest":
+            raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
+        if expects and (len(node.items) > 1 or any(map(has_check, node.body))):
+            raise Needs("a check whose failure the tests catch")
+
+
+def _look_at_try(node: ast.Try) -> None:
+    """A failed check that the tests themselves catch decides nothing; here it would."""
+    checks = any(has_check(i) and not is_trap(i) for i in [*node.body, *node.orelse])
+    for handler in node.handlers:
+        if checks and not FAILS.search(ast.unparse(handler.body[-1])):
+            raise Needs("a check whose failure the tests catch")
+
+
+def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
+    """What the program answered must not choose whether the tests check it."""
+    asked = program | {"candidate"}
+    answers = set(asked)
+    for node in nodes:
+        for target, source in assignments(node):
+            answers |= names_in(target) if names_in(source) & asked else set()
+    loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
+    looped = {id(part) for loop in loops for part in walk(loop)}
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef) and not has_check(n)]
+    unchecked = {id(part) for function in functions for part in walk(function)}
+    for node in nodes:
+        if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
+            continue
+        is_if = isinstance(node, ast.If)
+        parts = [node.test] if isinstance(node, ast.If) else node.body
+        if not any(names_in(part) & answers for part in parts):
+            continue
+        ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
+        inner = [item for part in ends for item in walk(part)]
+        if any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner):
+            raise Needs("a check that the program's answer may leave out")
+        is_one_sided = any(map(has_check, node.body)) != any(map(has_check, node.orelse))
+        if is_if and id(node) in looped and is_one_sided:
+            raise Needs("a check that the program's answer may leave out")
+
+
+def _look_at_exceptions(nodes: list[ast.AST]) -> None:
+    """Of an exception only the class and the text cross: nothing else may be asked of it."""
+    caught = {n.name for n in nodes if isinstance(n, ast.ExceptHandler)}
+    for node in nodes:
+        if isinstance(node, ast.withitem) and is_expectation(node.context_expr):
+            caught.add(getattr(node.optional_vars, "id", None))
+    if not caught and not waits_for_exceptions(nodes):
+        return
+    parents = {id(child): n for n in nodes for child in ast.iter_child_nodes(n)}
+    for node in nodes:
+        parent = parents.get(id(node))
+        is_kept = not isinstance(parent, ast.withitem | ast.Expr)
+        if isinstance(node, ast.expr) and is_expectation(node) and is_kept:
+            raise Needs("an expected exception that is kept")
+        if isinstance(node, ast.Name) and node.id in caught and isinstance(node.ctx, ast.Load):
+            if getattr(parent, "attr", "") in ("value", "exception"):
+                parent = parents.get(id(parent))
+            is_text = isinstance(parent, ast.FormattedValue) and parent.conversion in (-1, 115)
+            is_use = called(parent) in ("str", "isinstance", "print")  # type: ignore[arg-type]
+            if not is_text and not is_use and getattr(parent, "attr", "") != "match":
+                raise Needs("what an exception of the program holds")

@@ -1,0 +1,180 @@
+"""Where two processes would not do what one does, nobody is blamed and nothing is passed.
+
+Each program does what plain Python says it should; each of these tests passes in one process.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from codefavor.sandbox import SandboxPool
+
+PYTEST = "import pytest\n"
+# name -> (a right program, its tests, what the split lane says)
+RIGHT = {
+    "a NaN in a list": (
+        "import math\ndef f():\n    return [math.nan]",
+        "import math\nassert math.nan in f()",
+        "a NaN",
+    ),
+    "a NaN handed over": (
+        "import math\ndef f(xs):\n    return math.nan in xs",
+        "import math\nassert f([math.nan])",
+        "a NaN",
+    ),
+    "StopIteration that the tests wait for": (
+        "def f():\n    return next(iter([]))",
+        "try:\n    f()\n    found = False\nexcept Exception:\n    found = True\nassert found",
+        "StopIteration",
+    ),
+    "an exception of a library": (
+        "import json\ndef f(s):\n    return json.loads(s)",
+        f"import json\n{PYTEST}def test_f():\n    with pytest.raises(json.JSONDecodeError):\n"
+        "        f('{')",
+        "json.decoder",
+    ),
+    "the name of a callback": (
+        "def f(g):\n    return g.__name__",
+        "def double(x):\n    return 2 * x\nassert f(double) == 'double'",
+        "__name__",
+    ),
+    "the signature of a callback": (
+        "import inspect\ndef f(g):\n    return len(inspect.signature(g).parameters)",
+        "assert f(lambda a, b: a) == 2",
+        "of a function of the tests",
+    ),
+    "what a failed check in a callback says": (
+        "def f(g):\n    try:\n        g()\n    except AssertionError as error:\n"
+        "        return str(error)",
+        "def bad():\n    raise AssertionError('no')\nassert f(bad) == 'no'",
+        "AssertionError",
+    ),
+    "an exception of the program's own in a callback": (
+        "class E(Exception):\n    pass\ndef low():\n    raise E\ndef f(g):\n    try:\n"
+        "        g()\n    except E:\n        return 1",
+        "from solution import f, low\ndef call():\n    return low()\nassert f(call) == 1",
+        "E in a function",
+    ),
+    "two equal bound methods": (
+        "class f:\n    def m(self):\n        pass",
+        "a = f()\nassert a.m == a.m",
+        "a comparison",
+    ),
+    "a function of a library": (
+        "import math\ndef f():\n    return math.sqrt",
+        "import math\nassert f() == math.sqrt",
+        "a comparison",
+    ),
+    "keys of a dict": (
+        "def f(d):\n    return d.keys()",
+        "assert f({1: 2}) == {1}",
+        "a comparison",
+    ),
+    "a deque changed in place": (
+        "def f(d):\n    d.append(1)",
+        "from collections import deque\nd = deque()\nf(d)\nassert list(d) == [1]",
+        "a deque",
+    ),
+    "a list that holds itself": (
+        "def f(xs):\n    xs.append(xs)",
+        "xs = []\nf(xs)\nassert len(xs) == 1",
+        "holds itself",
+    ),
+    "a time of a zone": (
+        "import datetime as d\ndef f():\n    return d.timezone.utc",
+        "assert repr(f()) == 'datetime.timezone.utc'",
+        "",
+    ),
+    "a dict that changes while the tests go over it": (
+        "class f:\n    def __init__(self):\n        self.d = {'a': 0, 'b': 0}\n"
+        "    def add(self, key):\n        self.d[key] += 1",
+        "c = f()\nd = c.d\nfor key in d:\n    c.add(key)\nassert d == {'a': 1, 'b': 1}",
+        "",
+    ),
+    "classes in the order in which they stand": (
+        "seen = []\ndef f(x):\n    seen.append(x)\n    return list(seen)",
+        "class TestF:\n    def test_b(self):\n        assert f('b') == ['b']\n"
+        "    def test_a(self):\n        assert f('a') == ['b', 'a']",
+        "",
+    ),
+    "the file of the program": (
+        "import os\ndef f():\n    return os.path.basename(__file__)",
+        "assert f() == 'solution.py'",
+        "the process that it runs in",
+    ),
+    "the source of the program": (
+        "import inspect\ndef f():\n    return 'return' in inspect.getsource(f)",
+        "assert f()",
+        "the process that it runs in",
+    ),
+    "an object that is let go": (
+        "class f:\n    n = 0\n    def __init__(self):\n        f.n += 1\n"
+        "    def __del__(self):\n        f.n -= 1",
+        "a = f()\ndel a\nassert f.n == 0",
+        "the process that it runs in",
+    ),
+}
+
+
+@pytest.mark.parametrize(("program", "tests", "reason"), RIGHT.values(), ids=RIGHT.keys())
+def test_a_right_program_is_not_blamed(
+    pools: dict[str, SandboxPool], program: str, tests: str, reason: str
+) -> None:
+    result = pools["L2"].run(program, tests, entry_point="f")
+    assert result.outcome == ("unsupported" if reason else "passed"), result.error
+    assert reason in result.error
+
+
+LENGTH = (
+    "class L:\n    def __len__(self):\n        return 3\n"
+    "    def __iter__(self):\n        return iter(())\n"
+)
+# name -> (a program that does not do what is asked, tests that look as if it had to)
+FORGED = {
+    "the length of a list and no items": (
+        f"{LENGTH}def f(xs):\n    return L()",
+        "got = f([1, 2, 3])\nassert len(got) == 3\nassert all(a == b for a, b in zip(got, 'abc'))",
+    ),
+    "a type in the place of a method": (
+        "class T:\n    startswith = bool\ndef f(x):\n    return T()",
+        "assert f(1).startswith('a')",
+    ),
+    "one object said to be another": (
+        "class f:\n    pass",
+        "assert f() is f()",
+    ),
+    "an argument emptied before it is read again": (
+        "def f(xs):\n    xs.clear()\n    return []",
+        "for xs in ([3, 1], [2]):\n    assert f(xs) == sorted(xs)",
+    ),
+    "a loop over what the program may empty": (
+        "def f(xs, x):\n    xs.clear()\n    return 0",
+        "xs = [1, 2, 3]\nfor x in xs:\n    assert f(xs, x) == x - 1",
+    ),
+    "an answer that leaves out its check": (
+        "n = [0]\ndef f(x):\n    n[0] += 1\n    return x if n[0] == 1 else None",
+        "for x, want in [(1, 1), (2, 4)]:\n    got = f(x)\n    if got is None:\n"
+        "        continue\n    assert got == want",
+    ),
+    "another name for every exception": (
+        "TooBig = Exception\ndef f(x):\n    return 'a'",
+        f"{PYTEST}def test_f():\n    with pytest.raises(TooBig):\n        f(1) + 1",
+    ),
+    "an empty array": (
+        "import numpy as np\ndef f(x):\n    return np.empty(0)",
+        "import numpy as np\nassert np.allclose(f(2), 4.5)",
+    ),
+    "a checker that runs what was printed": (
+        "print('__import__(\"builtins\")')",
+        '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '
+        '"def check(i, out, want):\\n    return bool(eval(out))"}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("program", "tests"), FORGED.values(), ids=FORGED.keys())
+def test_a_program_that_does_something_else_is_no_pass(
+    pools: dict[str, SandboxPool], program: str, tests: str
+) -> None:
+    result = pools["L2"].run(program, tests, entry_point="f")
+    assert not result.is_evidence_of_pass, result

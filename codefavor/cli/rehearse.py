@@ -12,6 +12,7 @@ from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
+from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import Recipe
 from codefavor.training.rehearsal import Rehearser, is_rehearsed, versions_text
 
@@ -59,7 +60,7 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
 def group_alike(root: Path, rehearser: Rehearser) -> dict[str, dict[Path, Recipe]]:
     """All recipes by what their rehearsal depends on: many differ in size and hardware alone."""
     groups: dict[str, dict[Path, Recipe]] = {}
-    for line in engine.read_matrix(root).values():
+    for line in read_matrix(root).values():
         recipe, path = engine.build(line, root), root / line.file_name
         if is_rehearsed(recipe.config):
             groups.setdefault(rehearser.digest(path), {})[path] = recipe

@@ -9,6 +9,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row
+from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import (
     RENDERED_BY,
     Recipe,
@@ -16,7 +17,6 @@ from codefavor.training.recipes import (
     global_batch,
     load_yaml,
     method_of,
-    read_matrix,
     render,
 )
 
@@ -32,6 +32,7 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 
     codefavor recipes list            # all of them
     codefavor recipes show NAME       # one, complete
+    codefavor recipes new --model HUB_ID_OR_FOLDER --method dpo --gpus 4x80 --out FILE
     codefavor recipes check           # Axolotl's own schema and what it lets pass
     codefavor recipes rehearse NAME   # a real training of a small stand-in, checked by force
     codefavor recipes preview NAME    # the tokens of three rows, trained ones marked
@@ -42,9 +43,9 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 |---|---|
 | smollm2-135m | one recipe a method, for any machine |
 | paper | the judges of the CodeFavor paper, with its hyper-parameters |
-| smoke | two steps of a small model on each set of the paper, for its script |
 | seeds | the models of the other systems that this project unites |
-| gpu1x24, gpu4x80, gpu8x141, ... | number of GPUs, and their GB; `-fsdp2` without DeepSpeed |
+| gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today: (machines,) GPUs, and their GB; any other by `codefavor recipes new` |
+| layers/hardware/fsdp2 | for `--layer hardware/fsdp2` on a recipe with DeepSpeed: the same by PyTorch alone |
 | layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
 | curricula | orders of levels for `codefavor convert --curriculum` |
 | deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |
@@ -132,7 +133,7 @@ def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:
             line.purpose,
             method_of(config) + (f", {config['adapter']}" if config.get("adapter") else ", full"),
             str(global_batch(config, line.gpus)),
-            str(line.gpus or "any"),
+            line.hardware or str(line.gpus or "any"),
             *(entry(results, recipe, kind) or "not run" for kind in _KINDS),
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -13,7 +13,8 @@ import yaml
 from codefavor.records import write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.formats import convert
-from codefavor.training.recipes import dump, read_matrix
+from codefavor.training.matrix import read_matrix
+from codefavor.training.recipes import dump
 from tests.training.conftest import easy_pairs
 
 pytestmark = pytest.mark.axolotl

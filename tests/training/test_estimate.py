@@ -20,7 +20,8 @@ from codefavor.training.model_shapes import (
     shape_of_config,
     shape_of_size,
 )
-from codefavor.training.recipes import build, read_matrix
+from codefavor.training.matrix import read_matrix
+from codefavor.training.recipes import build
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

@@ -10,7 +10,8 @@ import yaml
 
 from codefavor.errors import ConfigError
 from codefavor.training.model_shapes import find_shape, known_shapes, shape_of_config
-from codefavor.training.recipes import build, load_yaml, read_matrix
+from codefavor.training.matrix import read_matrix
+from codefavor.training.recipes import build, load_yaml
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 MODELS = load_yaml(RECIPES / "models.yaml")

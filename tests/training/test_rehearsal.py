@@ -68,10 +68,10 @@ def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: P
     seven, many, other, full = (
         rehearser.digest(ROOT / f"{name}.yaml")
         for name in (
-            "gpu1x24/qwen2.5-coder-7b-dpo",
-            "gpu1x80/qwen2.5-coder-14b-dpo",
-            "gpu1x24/llama-3.2-3b-dpo",
-            "gpu8x80/qwen2.5-coder-7b-dpo",
+            "gpu1x24/qwen2.5-coder-14b-pairwise",
+            "gpu1x80/qwen2.5-coder-32b-pairwise",
+            "gpu1x80/qwen3-8b-pairwise",
+            "paper/mistral-7b-commit-cls",
         )
     )
     assert seven == many
@@ -79,7 +79,7 @@ def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: P
 
 
 def test_the_header_says_which_rows_a_recipe_reads():
-    data_format, options = data_of(ROOT / "gpu1x24" / "llama-3.2-3b-dpo.yaml")
+    data_format, options = data_of(ROOT / "seeds" / "llama-3.2-3b-dpop-paper.yaml")
     assert (data_format, options.system) == ("dpo", "none")
 
 
@@ -124,7 +124,7 @@ def changed(recipe: str, root: Path, **settings: Any) -> Path:
             ["loss: "],
         ),
         (
-            "gpu1x24/llama-3.2-3b-dpo",
+            "seeds/llama-3.2-3b-dpop-paper",
             {"datasets": [{"path": "x", "split": "train", "type": "chat_template.default"}]},
             ["tokens: not one beginning of text"],
         ),

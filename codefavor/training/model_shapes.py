@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.records import Row
@@ -121,6 +122,36 @@ def build_on_meta(config: Mapping[str, Any], model_class: str = "AutoModelForCau
         raise ConfigError(f"{model_class} of {kind!r}: {' '.join(str(error).split())}") from error
     model.tie_weights()
     return model
+
+
+class AdapterPlaces(NamedTuple):
+    """Where an adapter can be in a model: its linear layers, its tensors of all experts, its depth."""
+
+    linear: tuple[str, ...]
+    experts: tuple[str, ...]
+    n_layers: int
+
+
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
+_NO_TARGET = re.compile(r"vision|visual|audio|\b(gate|router)$")
+
+
+def adapter_places(model: Any) -> AdapterPlaces:
+    """The places of a model's language layers, routers and image towers left out."""
+    import torch
+
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and _LAYER.search(name) and not _NO_TARGET.search(name)
+    ]
+    experts = [
+        name
+        for name, value in model.named_parameters()
+        if value.ndim == 3 and ".experts." in name and _LAYER.search(name)
+    ]
+    numbers = [int(found[1]) for name in [*linear, *experts] if (found := _LAYER.search(name))]
+    return AdapterPlaces(tuple(linear), tuple(experts), max(numbers, default=-1) + 1)
 
 
 NOT_CONFIG = {"parameters", "active", "extra_parameters"}

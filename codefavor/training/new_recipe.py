@@ -12,6 +12,7 @@ from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.training.derive import Hardware, Model, derive, find_listed
 from codefavor.training.model_shapes import (
+    adapter_places,
     build_on_meta,
     cached_file,
     find_config,
@@ -29,8 +30,6 @@ _CLASSES = {
 # Tokens that families keep for padding, or never use: a padding that is another token than the end
 # of a turn, which else would be masked with the padding.
 _PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|endoftext|>", "<|end_of_text|>", "<unk>")
-_LAYER = re.compile(r"\blayers\.\d+\.")
-_NO_TARGET = re.compile(r"vision|visual|audio|\b(gate|router)$")
 
 
 def new_recipe(
@@ -103,28 +102,17 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
 
 def lora_targets(meta: Any, root: Path) -> Row:
     """The targets that LoRA's layer would miss in a model: other names, and experts."""
-    import torch
-
     usual = str(load_yaml(root / "layers" / "adapter" / "lora.yaml")["lora_target_modules"])
-    linear = [
-        name
-        for name, module in meta.named_modules()
-        if isinstance(module, torch.nn.Linear)
-        and _LAYER.search(name)
-        and not _NO_TARGET.search(name)
-    ]
+    linear, tensors, _ = adapter_places(meta)
     found: Row = {}
     if any(not re.fullmatch(usual, name) for name in linear):
         ends = "|".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
         found["lora_target_modules"] = rf"(?!.*(vision|visual|audio)).*layers\.\d+\..*\.({ends})"
-    experts = {
-        re.sub(r".*layers\.\d+\.", "", name)
-        for name, value in meta.named_parameters()
-        if value.ndim == 3 and ".experts." in name and _LAYER.search(name)
-    }
-    if experts:
-        found["lora_target_parameters"] = sorted(experts)
-    if not linear and not experts:
+    if tensors:
+        found["lora_target_parameters"] = sorted(
+            {re.sub(r".*layers\.\d+\.", "", name) for name in tensors}
+        )
+    if not linear and not tensors:
         raise ConfigError("LoRA finds no linear layer in this model")
     return found
 

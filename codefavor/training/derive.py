@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from codefavor.training.estimate import disk_space, memory_per_gpu
 from codefavor.training.model_shapes import ModelShape, find_config, known_models, shape_of_config
 from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
 
-# Rows of one step, the CodeFavor paper's 32: more would leave few steps of few pairs. A packed window
-# of 2048 tokens holds about four rows.
+# Rows of one step, the CodeFavor paper's 32: more would leave few steps of few pairs. A packed
+# window of 2048 tokens holds about four rows.
 _BATCH = 32
 _ROWS_OF_A_WINDOW = 4
 # The share of a GPU that may be planned for: the rest is fragmentation, and the estimate's error.
@@ -35,7 +35,7 @@ _TRAINED = {"full": "all weights", "lora": "LoRA", "qlora": "QLoRA"}
 
 @dataclass(frozen=True)
 class Rate:
-    """Learning rates at 8 billion weights, for LoRA and for all weights, and where they are from."""
+    """Learning rates at 8 billion weights, for LoRA and for all weights, and whose they are."""
 
     lora: float
     full: float
@@ -49,7 +49,9 @@ RATES: dict[str, Rate] = {
     "pairwise-cot": _SFT,
     "sft": _SFT,
     "process": _SFT,
-    "reward": Rate(5e-5, 3e-6, "Tülu 3's reward model uses 3e-6 for all weights; LoRA 15 times that"),
+    "reward": Rate(
+        5e-5, 3e-6, "Tülu 3's reward model uses 3e-6 for all weights; LoRA 15 times that"
+    ),
     "dpo": _DPO,
     "dpop": _DPO,
     "kto": Rate(5e-6, 5e-7, "the KTO paper uses 5e-7 for all weights; LoRA 10 times that"),
@@ -71,7 +73,9 @@ class Hardware:
     def parse(cls, text: str) -> Hardware:
         """From GPUSxGB ("4x80"), for several machines NODESxGPUSxGB ("2x8x80")."""
         if not re.fullmatch(r"([1-9]\d*x){1,2}[1-9]\d*", text):
-            raise ConfigError(f"{text!r}: expected GPUSxGB as in 4x80, or NODESxGPUSxGB as in 2x8x80")
+            raise ConfigError(
+                f"{text!r}: expected GPUSxGB as in 4x80, or NODESxGPUSxGB as in 2x8x80"
+            )
         *nodes, per_node, memory = (int(part) for part in text.split("x"))
         return cls(nodes[0] if nodes else 1, per_node, memory)
 
@@ -130,42 +134,44 @@ def derive(
     method: str,
     hardware: Hardware,
     root: Path,
-    settings: Mapping[str, Any] | None = None,
 ) -> MatrixLine:
     """The recipe of a model, a method and some GPUs, as a line of the matrix.
 
-    `settings` go over what is derived. Raises ConfigError for a method that is not known, and where
-    nothing fits.
+    Raises ConfigError for a method that is not known, and where nothing fits.
     """
     if method not in RATES:
         raise ConfigError(f"unknown method {method!r}; known: {', '.join(RATES)}")
     least = math.inf
-    for candidate in _candidates(name, model, method, hardware, dict(settings or {})):
+    for candidate in _candidates(name, model, method, hardware):
         config = build(candidate, root).config
         needed = sum(_memory(config, model.shape, hardware).values())
         least = min(least, needed)
         if needed <= _SHARE * hardware.memory_gb * GIB:
             return _with_estimate(candidate, config, model, hardware, needed)
     raise ConfigError(
-        f"{method} of {model.name} does not fit {hardware.text}: with 4-bit weights, LoRA and one row "
-        f"at a time it needs about {least / GIB:.0f} GiB of {hardware.memory_gb} on each GPU; take more "
-        "or larger GPUs, a smaller model, or a shorter sequence_len"
+        f"{method} of {model.name} does not fit {hardware.text}: with 4-bit weights, LoRA and one "
+        f"row at a time it needs about {least / GIB:.0f} GiB of {hardware.memory_gb} on each GPU; "
+        "take more or larger GPUs, or a smaller model"
     )
 
 
-def _candidates(
-    name: str, model: Model, method: str, hardware: Hardware, settings: Row
-) -> Iterator[MatrixLine]:
+def _candidates(name: str, model: Model, method: str, hardware: Hardware) -> Iterator[MatrixLine]:
     """What could be trained, the best first, each with the largest micro batch first."""
     gpus = hardware.gpus
     ways = [("lora", ""), ("qlora", "")]
     if gpus > 1:
-        ways = [("full", "zero2"), ("full", "zero3"), ("lora", ""), ("lora", "zero3"), ("qlora", "")]
+        ways = [
+            ("full", "zero2"),
+            ("full", "zero3"),
+            ("lora", ""),
+            ("lora", "zero3"),
+            ("qlora", ""),
+        ]
     for adapter, sharding in ways:
         smallest = 2 if method == "kto" else 1
         micro = max(smallest, _power_of_two(_batch(model, method) / gpus))
         while micro >= smallest:
-            yield _line(name, model, method, hardware, (adapter, sharding, micro), settings)
+            yield _line(name, model, method, hardware, (adapter, sharding, micro))
             micro //= 2
 
 
@@ -174,85 +180,96 @@ def _batch(model: Model, method: str) -> int:
     return _BATCH // (_ROWS_OF_A_WINDOW if is_packed else 1)
 
 
+@dataclass
+class _Choices:
+    """Settings, and why each is what it is."""
+
+    values: Row = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def choose(self, key: str, value: Any, reason: str = "") -> None:
+        """Take a setting; one that another gives its sense needs no reason of its own."""
+        self.values[key] = value
+        if reason:
+            self.reasons[key] = reason
+
+
 def _line(
     name: str,
     model: Model,
     method: str,
     hardware: Hardware,
     way: tuple[str, str, int],
-    settings: Row,
 ) -> MatrixLine:
+    """The line of one way to train: adapter, sharding and micro batch."""
     adapter, sharding, micro = way
-    gpus = hardware.gpus
-    values: Row = {}
-    reasons: dict[str, str] = {}
-
-    def choose(key: str, value: Any, reason: str = "") -> None:
-        values[key] = value
-        if reason:
-            reasons[key] = reason
-
-    for key, value in model.settings.items():
-        if not model.layer and key != "header":
-            choose(key, value)
+    choices = _Choices(dict(model.settings) if not model.layer else {})
+    choose = choices.choose
     choose("learning_rate", _rate(method, adapter, model.shape), _rate_reason(method, model.shape))
     choose("micro_batch_size", micro, "the most rows at once that fit, by the estimate")
-    choose("gradient_accumulation_steps", max(1, _batch(model, method) // (micro * gpus)))
+    rest = _batch(model, method) // (micro * hardware.gpus)
+    choose("gradient_accumulation_steps", max(1, rest))
     if sharding:
-        choose("deepspeed", f"recipes/deepspeed/{sharding}.json", _sharding_reason(adapter, sharding))
+        file = f"recipes/deepspeed/{sharding}.json"
+        choose("deepspeed", file, _sharding_reason(adapter, sharding))
+    _choose_saving(choices, method, adapter)
+    _choose_for_experts(choices, model, adapter)
+    _choose_kernels(choices, model, method)
+    if method == "grpo" and model.header.get("thinks"):
+        choose("trl", {"max_completion_length": 4096}, "the model thinks before it answers")
+    layers = ["base", "hardware/gpu", f"adapter/{adapter}", f"gpu/{method}"]
+    return MatrixLine(
+        name=name,
+        purpose=f"{method} of {model.layer or Path(model.name).name}, {_TRAINED[adapter]}",
+        layers=tuple([*layers, f"model/{model.layer}"] if model.layer else layers),
+        gpus=hardware.gpus,
+        hardware=hardware.text,
+        set=choices.values,
+        reasons=choices.reasons,
+        header={} if model.layer else dict(model.header),
+    )
+
+
+def _choose_saving(choices: _Choices, method: str, adapter: str) -> None:
     if method == "dpo" and adapter == "full":
-        choose(
+        choices.choose(
             "precompute_ref_log_probs",
             True,
             "else the reference is a second model in memory, and a pass more at every step",
         )
     if adapter == "full":
-        choose("save_only_model", True, "optimizer states are 12 bytes a weight, for each checkpoint")
-        choose("save_total_limit", 1)
-        choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
+        choices.choose(
+            "save_only_model", True, "optimizer states are 12 bytes a weight, for each checkpoint"
+        )
+        choices.choose("save_total_limit", 1)
+        choices.choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
     elif method != "grpo":
-        choose("load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs")
-    if model.shape.experts:
-        choose("lora_mlp_kernel", False, "Axolotl's LoRA kernels know no experts")
-        if adapter == "qlora":
-            choose("quantize_moe_experts", True, "bitsandbytes itself leaves the experts as they are")
-    _choose_kernels(choose, model, method)
-    if method == "grpo" and model.header.get("thinks"):
-        choose("trl", {"max_completion_length": 4096}, "the model thinks before it answers")
-    return MatrixLine(
-        name=name,
-        purpose=f"{method} of {model.layer or Path(model.name).name}, {_TRAINED[adapter]}",
-        layers=tuple(
-            layer
-            for layer in (
-                "base",
-                "hardware/gpu",
-                f"adapter/{adapter}",
-                f"gpu/{method}",
-                f"model/{model.layer}" if model.layer else "",
-            )
-            if layer
-        ),
-        gpus=gpus,
-        hardware=hardware.text,
-        set={**values, **settings},
-        reasons={key: reasons[key] for key in reasons if key not in settings},
-        header={} if model.layer else dict(model.header),
-    )
+        choices.choose(
+            "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
+        )
 
 
-def _choose_kernels(choose: Any, model: Model, method: str) -> None:
+def _choose_for_experts(choices: _Choices, model: Model, adapter: str) -> None:
+    if model.shape.experts and adapter != "full":
+        choices.choose("lora_mlp_kernel", False, "Axolotl's LoRA kernels know no experts")
+    if model.shape.experts and adapter == "qlora":
+        reason = "bitsandbytes itself leaves the experts as they are"
+        choices.choose("quantize_moe_experts", True, reason)
+
+
+def _choose_kernels(choices: _Choices, model: Model, method: str) -> None:
     if model.kind not in LIGER_KINDS or method == "grpo":
         return
     plugins = ["codefavor.training.plugins.RunPlugin", _LIGER]
     if method == "dpop":
         plugins.insert(1, "codefavor.training.plugins.DPOPPlugin")
-    choose("plugins", plugins, "Liger's kernels: less memory and time, the same numbers")
-    choose("liger_rope", True)
-    choose("liger_rms_norm", True)
-    choose("liger_glu_activation", True)
+    choices.choose("plugins", plugins, "Liger's kernels: less memory and time, the same numbers")
+    choices.choose("liger_rope", True)
+    choices.choose("liger_rms_norm", True)
+    choices.choose("liger_glu_activation", True)
     if method in _GIVES_LOGITS:
-        choose("liger_fused_linear_cross_entropy", True, "never all logits of the batch at once")
+        reason = "never all logits of the batch at once"
+        choices.choose("liger_fused_linear_cross_entropy", True, reason)
 
 
 def _rate(method: str, adapter: str, shape: ModelShape) -> float:
@@ -261,7 +278,7 @@ def _rate(method: str, adapter: str, shape: ModelShape) -> float:
 
 
 def _size_factor(shape: ModelShape) -> float:
-    """Larger models take smaller steps: Tülu 3 goes from 8 to 70 billion weights with 0.4 of the rate."""
+    """Larger models take smaller steps: Tülu 3's rate at 70 billion is 0.4 of that at 8 billion."""
     return float(min(2.0, (8e9 / shape.parameters) ** 0.42))
 
 

@@ -160,7 +160,9 @@ def _states(
     loaded = whole_parameters(config, shape)
     if config.get("load_in_4bit"):
         # Embeddings and the output layer stay as they are.
-        kept = shape.vocabulary * shape.hidden + (0 if _has_own_head(config) else shape.head_parameters)
+        kept = shape.vocabulary * shape.hidden + (
+            0 if _has_own_head(config) else shape.head_parameters
+        )
         weights = (loaded - kept) * 0.56 + kept * word
     else:
         weights = loaded * word / (gpus if zero == 3 else 1)

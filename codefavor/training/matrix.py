@@ -27,7 +27,9 @@ def read_matrix(root: Path) -> dict[str, MatrixLine]:
         unknown = set(value) - _KEYS if isinstance(value, dict) else {"a line that is no mapping"}
         if unknown:
             raise ConfigError(f"{path}: {pattern}: unknown {sorted(unknown)}")
-        for line in _derived(pattern, value, root) if "derive" in value else _written(pattern, value):
+        for line in (
+            _derived(pattern, value, root) if "derive" in value else _written(pattern, value)
+        ):
             if line.name in lines:
                 raise ConfigError(f"{path}: {line.name} stands twice")
             lines[line.name] = line

@@ -107,26 +107,28 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (
 def number_errors(config: Mapping[str, Any]) -> Iterator[str]:
     """Numbers outside the range in which they mean something."""
     for key, low, high, reason in _RANGES:
-        value = config.get(key)
-        if _is_number(value) and not low <= value <= high:
-            bounds = f"between {low:g} and {high:g}"
-            yield f"{key}: {value} is not {bounds}: {reason}"
-    rate = config.get("learning_rate")
-    if _is_number(rate):
+        value = _number(config, key)
+        if value is not None and not low <= value <= high:
+            yield f"{key}: {config[key]} is not between {low:g} and {high:g}: {reason}"
+    rate = _number(config, "learning_rate")
+    if rate is not None:
         limit = _RATE_LIMIT if config.get("adapter") else _FULL_RATE_LIMIT
         what = "an adapter" if config.get("adapter") else "all weights"
         if not 0 < rate <= limit:
             yield (
-                f"learning_rate: {rate:g} is not above 0 and up to {limit:g}, where {what} can learn; "
-                f"try {'1e-4' if config.get('adapter') else '5e-6'}"
+                f"learning_rate: {rate:g} is not above 0 and up to {limit:g}, where {what} can "
+                f"learn; try {'1e-4' if config.get('adapter') else '5e-6'}"
             )
-    steps, warmup = config.get("max_steps"), config.get("warmup_steps")
-    if _is_number(steps) and _is_number(warmup) and 0 < steps <= warmup:
+    steps, warmup = _number(config, "max_steps"), _number(config, "warmup_steps")
+    if steps and warmup and steps <= warmup:
         yield f"warmup_steps: {warmup} is all of max_steps {steps}; use warmup_ratio: 0.1"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(config: Mapping[str, Any], key: str) -> float | None:
+    """The value of a key that is a number, None for anything else."""
+    value = config.get(key)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else None
 
 
 def evaluation_errors(config: Mapping[str, Any]) -> Iterator[str]:
@@ -135,20 +137,20 @@ def evaluation_errors(config: Mapping[str, Any]) -> Iterator[str]:
     evaluates = has_data and config.get("eval_strategy") != "no"
     best = config.get("load_best_model_at_end")
     if best and not evaluates:
-        yield "load_best_model_at_end: nothing is evaluated; add test_datasets, or val_set_size: 0.05"
-    save, evaluate = config.get("save_steps"), config.get("eval_steps")
-    if best and _is_number(save) and _is_number(evaluate):
+        yield "load_best_model_at_end: nothing is evaluated; add test_datasets, or val_set_size"
+    save, evaluate = _number(config, "save_steps"), _number(config, "eval_steps")
+    if best and save and evaluate:
         ratio = save / evaluate
         if abs(ratio - round(ratio)) > 1e-6 or ratio < 1:
             yield (
-                f"save_steps: {save} is no multiple of eval_steps {evaluate}, so the best checkpoint "
-                "may not be there; make them equal"
+                f"save_steps: {save} is no multiple of eval_steps {evaluate}, so the best "
+                "checkpoint may not be there; make them equal"
             )
     sharded = bool(config.get("deepspeed") or config.get("fsdp_config"))
     if best and config.get("save_only_model") and sharded:
         yield (
-            "load_best_model_at_end: the trainer refuses it with save_only_model under DeepSpeed and "
-            "FSDP; drop one of the two"
+            "load_best_model_at_end: the trainer refuses it with save_only_model under DeepSpeed "
+            "and FSDP; drop one of the two"
         )
     if config.get("save_only_model") and config.get("auto_resume_from_checkpoints"):
         yield (
@@ -211,7 +213,7 @@ def machine_errors(config: Mapping[str, Any], gpus: int) -> Iterator[str]:
     adapter = config.get("adapter")
     quantised = config.get("load_in_4bit") or config.get("load_in_8bit")
     if adapter == "qlora" and not config.get("load_in_4bit"):
-        yield "adapter: 'qlora' without load_in_4bit: true loads whole weights; set it, or adapter: lora"
+        yield "adapter: 'qlora' without load_in_4bit: true loads whole weights; set it, or use lora"
     if quantised and not adapter:
         yield "load_in_4bit: quantised weights cannot be trained themselves; set adapter: qlora"
     if adapter and not config.get("lora_r"):
@@ -270,8 +272,8 @@ def _entry_errors(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[
     for name, field in mapping.items():
         if turn and field not in turn:
             yield (
-                f"{key}: message_property_mappings.{name}: {field!r} is no key of the turns of {path}, "
-                f"which have {', '.join(turn)}"
+                f"{key}: message_property_mappings.{name}: {field!r} is no key of the turns of "
+                f"{path}, which have {', '.join(turn)}"
             )
 
 
@@ -300,8 +302,8 @@ def model_errors(config: Mapping[str, Any], folder: Path) -> Iterator[str]:
         return
     text = words.get("text_config") or words
     window = int(text.get("max_position_embeddings") or 0)
-    length = config.get("sequence_len")
-    if window and _is_number(length) and length > window and not config.get("rope_scaling"):
+    length = _number(config, "sequence_len")
+    if window and length and length > window and not config.get("rope_scaling"):
         yield f"sequence_len: {length} is above the {window} tokens that {name} was made for"
     yield from _token_errors(config, name, folder, root)
     head = _HEAD_CLASSES.get(method_of(config), "AutoModelForCausalLM")
@@ -322,18 +324,18 @@ def places_of(words: str, model_class: str) -> AdapterPlaces:
 
 def target_errors(config: Mapping[str, Any], places: AdapterPlaces, name: str) -> Iterator[str]:
     """LoRA targets that are in no layer of the model."""
-    ends = sorted({one.rsplit(".", 1)[-1] for one in places.linear})
+    ends = ", ".join(sorted({one.rsplit(".", 1)[-1] for one in places.linear}))
     targets = config.get("lora_target_modules") or []
     if isinstance(targets, str):
         if targets != "all-linear" and not any(re.fullmatch(targets, one) for one in places.linear):
-            yield f"lora_target_modules: {targets!r} matches no layer of {name}; it has {', '.join(ends)}"
+            yield f"lora_target_modules: {targets!r} matches no layer of {name}; it has {ends}"
     else:
         for target in targets:
             if not any(one == target or one.endswith(f".{target}") for one in places.linear):
-                yield f"lora_target_modules: {target!r} is no layer of {name}; it has {', '.join(ends)}"
+                yield f"lora_target_modules: {target!r} is no layer of {name}; it has {ends}"
     for target in config.get("lora_target_parameters") or []:
         if not any(one.endswith(f".{target}") for one in places.experts):
-            yield f"lora_target_parameters: {target!r} is no tensor of experts of {name}; remove it"
+            yield f"lora_target_parameters: {target!r} is no tensor of experts of {name}; drop it"
     layers = config.get("peft_layers_to_transform") or []
     beyond = [layer for layer in layers if layer >= places.n_layers]
     if beyond:
@@ -343,16 +345,14 @@ def target_errors(config: Mapping[str, Any], places: AdapterPlaces, name: str) -
         )
 
 
-def _token_errors(
-    config: Mapping[str, Any], name: str, folder: Path, root: Path
-) -> Iterator[str]:
-    """Special tokens that the model's tokenizer does not have: a new, untrained one would be made."""
+def _token_errors(config: Mapping[str, Any], name: str, folder: Path, root: Path) -> Iterator[str]:
+    """Special tokens that the tokenizer does not have: a new, untrained one would be made."""
     known = _known_tokens(name, folder, root)
     for role, token in (config.get("special_tokens") or {}).items():
         if known and token not in known:
             yield (
-                f"special_tokens.{role}: {token!r} is no token of {name}, so an untrained one would be "
-                f"added; it has {', '.join(sorted(known)[:8])}"
+                f"special_tokens.{role}: {token!r} is no token of {name}, so an untrained one "
+                f"would be added; it has {', '.join(sorted(known)[:8])}"
             )
 
 

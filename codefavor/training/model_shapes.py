@@ -125,7 +125,7 @@ def build_on_meta(config: Mapping[str, Any], model_class: str = "AutoModelForCau
 
 
 class AdapterPlaces(NamedTuple):
-    """Where an adapter can be in a model: its linear layers, its tensors of all experts, its depth."""
+    """Where an adapter can be in a model: linear layers, tensors of all experts, its depth."""
 
     linear: tuple[str, ...]
     experts: tuple[str, ...]
@@ -143,7 +143,9 @@ def adapter_places(model: Any) -> AdapterPlaces:
     linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and _LAYER.search(name) and not _NO_TARGET.search(name)
+        if isinstance(module, torch.nn.Linear)
+        and _LAYER.search(name)
+        and not _NO_TARGET.search(name)
     ]
     experts = [
         name

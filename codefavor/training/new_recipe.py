@@ -1,4 +1,4 @@
-"""A recipe for a model that no layer describes: what its own files say, checked on its real class."""
+"""A recipe for a model of one's own: what its files say, checked on its real class."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
     template = str(getattr(tokenizer, "chat_template", None) or "")
     if not template:
         raise ConfigError(
-            f"the tokenizer of {tokenizer.name_or_path} has no chat template, so it is no chat model: "
-            "take the one that was tuned for chat, or set a chat_template in its tokenizer"
+            f"the tokenizer of {tokenizer.name_or_path} has no chat template, so it is no chat "
+            "model: take the one that was tuned for chat, or set a chat_template in its tokenizer"
         )
     question = [{"role": "user", "content": "question"}]
     asked = str(tokenizer.apply_chat_template(question, tokenize=False))
@@ -93,10 +93,14 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
     if tokenizer.pad_token is None or tokenizer.pad_token == end:
         vocabulary = tokenizer.get_vocab()
         special["pad_token"] = next((pad for pad in _PADS if pad in vocabulary and pad != end), end)
-    header: Row = {"system": "empty" if "system" in asked.split("question")[0] else "none"}
+    header: Row = {
+        "system": "empty" if "system" in asked.split("question", maxsplit=1)[0] else "none"
+    }
     if "<think>" in template or "enable_thinking" in template:
         header["thinks"] = True
-        header["notes"] = ["the model can think: it is trained and asked to answer without thinking"]
+        header["notes"] = [
+            "the model can think: it is trained and asked to answer without thinking"
+        ]
     return ({"special_tokens": special} if special else {}), header
 
 
@@ -125,8 +129,8 @@ def _load_tokenizer(name: str) -> Any:
     folder = Path(name) if Path(name).is_dir() else None
     if folder is None and cached_file(name, "tokenizer_config.json") is None:
         raise ConfigError(
-            f"the tokenizer of {name} is not in the Hub's cache of this machine, so its template is "
-            f"not known; with a network: hf download {name} config.json tokenizer.json "
+            f"the tokenizer of {name} is not in the Hub's cache of this machine, so its template "
+            f"is not known; with a network: hf download {name} config.json tokenizer.json "
             "tokenizer_config.json"
         )
     try:
@@ -137,7 +141,7 @@ def _load_tokenizer(name: str) -> Any:
 
 
 def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
-    """The recipe on one's own pairs: a twentieth of the rows is held out, as there is no dev file."""
+    """The recipe on one's own pairs: a twentieth of the rows is held out for want of a dev file."""
     rows = f"outputs/data/{slug}.jsonl"
     before = str(recipe.config["datasets"][0]["path"])
 
@@ -156,6 +160,4 @@ def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
         if "dev.jsonl" not in command
     ]
     produce = [re.sub(r"--out \S+", f"--out {rows}", command) for command in produce]
-    return replace(
-        recipe, config=own(recipe.config), header={**recipe.header, "produce": produce}
-    )
+    return replace(recipe, config=own(recipe.config), header={**recipe.header, "produce": produce})

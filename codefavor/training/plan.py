@@ -81,7 +81,7 @@ def plan_training(
 
 
 def usual_gpus(recipe: Path) -> int:
-    """How many GPUs a launch here takes: as many as the recipe is for, so its batch is what it says.
+    """How many GPUs a launch here takes: those of the recipe, so that its batch is what it says.
 
     A recipe for any machine takes one GPU where there is one; without any, all run on the CPU.
     Raises ConfigError where there are some, and too few.
@@ -89,8 +89,8 @@ def usual_gpus(recipe: Path) -> int:
     wanted, here = processes_of(recipe), count_gpus()
     if 0 < here < wanted:
         raise ConfigError(
-            f"{recipe}: is for {wanted} GPUs, this machine has {here}: pass --gpus {here} (a smaller "
-            "batch), or launch it on more machines (recipes/launch)"
+            f"{recipe}: is for {wanted} GPUs, this machine has {here}: pass --gpus {here} "
+            "(a smaller batch), or launch it on more machines (recipes/launch)"
         )
     return min(here, max(1, wanted))
 
@@ -211,7 +211,11 @@ def deepspeed_file(config: Mapping[str, Any], recipe: Path, folder: Path) -> Pat
     name = config.get("deepspeed")
     if not isinstance(name, str):
         return None
-    places = (folder / name, recipe.resolve().parent.parent.parent / name, find_recipes().parent / name)
+    places = (
+        folder / name,
+        recipe.resolve().parent.parent.parent / name,
+        find_recipes().parent / name,
+    )
     return next((place for place in places if place.is_file()), None)
 
 

@@ -44,8 +44,8 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 | smollm2-135m | one recipe a method, for any machine |
 | paper | the judges of the CodeFavor paper, with its hyper-parameters |
 | seeds | the models of the other systems that this project unites |
-| gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today: (machines,) GPUs, and their GB; any other by `codefavor recipes new` |
-| layers/hardware/fsdp2 | for `--layer hardware/fsdp2` on a recipe with DeepSpeed: the same by PyTorch alone |
+| gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today, by (machines,) GPUs and their GB |
+| layers/hardware/fsdp2 | for `--layer hardware/fsdp2`: what DeepSpeed splits, by PyTorch alone |
 | layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
 | curricula | orders of levels for `codefavor convert --curriculum` |
 | deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |

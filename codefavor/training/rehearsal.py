@@ -44,9 +44,20 @@ _GPU_KEYS = (
     "load_in_4bit",
     "model_quantization_config",
     "model_quantization_config_kwargs",
+    "quantize_moe_experts",
     "warmup_ratio",
     "save_strategy",
+    "save_only_model",
+    "test_datasets",
+    "eval_steps",
+    "eval_sample_packing",
+    "load_best_model_at_end",
+    "liger_rope",
+    "liger_rms_norm",
+    "liger_glu_activation",
+    "liger_fused_linear_cross_entropy",
 )
+_GPU_PLUGIN = "axolotl.integrations.liger.LigerPlugin"
 _PACE: Row = {
     "num_epochs": 1000,
     "micro_batch_size": 8,
@@ -55,6 +66,7 @@ _PACE: Row = {
     "lr_scheduler": "constant_with_warmup",
     "logging_steps": 1,
     "save_total_limit": 2,
+    "auto_resume_from_checkpoints": True,
     "lora_dropout": 0.0,
     "sample_packing": False,
     "pad_to_sequence_len": False,
@@ -143,7 +155,7 @@ class Rehearser:
             "output_dir": "run",
             "dataset_prepared_path": "run/prepared",
             "learning_rate": _RATES["lora" if config.get("adapter") else "full"],
-            "plugins": [*(config.get("plugins") or []), PROBE],
+            "plugins": [one for one in config.get("plugins") or [] if one != _GPU_PLUGIN] + [PROBE],
         }
         if config.get("adapter"):
             changed["adapter"] = "lora"  # of qlora, which needs a GPU

@@ -16,7 +16,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row, content_id
-from codefavor.training.model_shapes import MODELS_FILE
+from codefavor.training.model_shapes import MODELS_FILE, NOT_CONFIG
 from codefavor.training.recipes import load_yaml
 
 FAMILIES_FILE = "stand_ins.yaml"
@@ -31,15 +31,23 @@ _NARROW: Row = {
     "moe_intermediate_size": 32,
     "n_routed_experts": 4,
     "num_local_experts": 4,
+    "num_experts": 4,
     "num_experts_per_tok": 2,
     "kv_lora_rank": 16,
+    "q_lora_rank": 16,
     "qk_nope_head_dim": 16,
     "qk_rope_head_dim": 8,
     "v_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "global_head_dim": 32,
+    "num_global_key_value_heads": 1,
 }
 # Numbers that say what an architecture is, not how wide.
-_KEPT = {"first_k_dense_replace", "n_shared_experts"}
-_NOT_CONFIG = {"model_type", "extra_parameters"}
+_KEPT = {"first_k_dense_replace", "n_shared_experts", "final_logit_softcapping"}
+_NOT_CONFIG = {"model_type", *NOT_CONFIG}
 _VISION: Row = {
     "hidden_size": 32,
     "intermediate_size": 64,

@@ -17,13 +17,13 @@ from codefavor.training.estimate import (
     memory_per_gpu,
     trainable_parameters,
 )
+from codefavor.training.matrix import read_matrix
 from codefavor.training.model_shapes import (
     ModelShape,
     known_shapes,
     shape_of_config,
     shape_of_size,
 )
-from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import build
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -126,21 +126,26 @@ TWO = {**GPU, "micro_batch_size": 2}
 LORA_TWO = {**TWO, "adapter": "lora", "lora_r": 16}
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
 
+
+def by_length(*gigabytes: float, parts: int = 1) -> dict[int, float]:
+    return {length: total / parts for length, total in zip(LENGTHS, gigabytes, strict=True)}
+
+
 # Source, model, settings, GPUs, and the GB of one GPU at each length.
 REPORTED: list[tuple[str, ModelShape, dict, int, dict[int, float]]] = [
-    (QWEN, QWEN_18B, LORA_64, 1, dict(zip(LENGTHS, (6.7, 7.4, 8.4, 11.0, 16.2, 21.8)))),
-    (QWEN, QWEN_7B, LORA_64, 1, dict(zip(LENGTHS, (20.1, 20.4, 21.5, 23.8, 29.7, 36.6)))),
-    (QWEN, QWEN_14B, LORA_64, 1, dict(zip(LENGTHS, (34.6, 35.1, 35.3, 37.4, 42.5, 55.2)))),
-    (QWEN, QWEN_18B, QLORA_64, 1, dict(zip(LENGTHS, (5.8, 6.0, 6.6, 7.8, 10.2, 15.8)))),
-    (QWEN, QWEN_7B, QLORA_64, 1, dict(zip(LENGTHS, (11.5, 11.5, 12.3, 13.9, 16.9, 23.5)))),
-    (QWEN, QWEN_14B, QLORA_64, 1, dict(zip(LENGTHS, (18.7, 18.4, 18.9, 19.9, 23.0, 27.9)))),
-    (QWEN, QWEN_72B, QLORA_64, 1, dict(zip(LENGTHS, (61.4, 61.4, 62.9, 64.1, 68.0, 75.6)))),
+    (QWEN, QWEN_18B, LORA_64, 1, by_length(6.7, 7.4, 8.4, 11.0, 16.2, 21.8)),
+    (QWEN, QWEN_7B, LORA_64, 1, by_length(20.1, 20.4, 21.5, 23.8, 29.7, 36.6)),
+    (QWEN, QWEN_14B, LORA_64, 1, by_length(34.6, 35.1, 35.3, 37.4, 42.5, 55.2)),
+    (QWEN, QWEN_18B, QLORA_64, 1, by_length(5.8, 6.0, 6.6, 7.8, 10.2, 15.8)),
+    (QWEN, QWEN_7B, QLORA_64, 1, by_length(11.5, 11.5, 12.3, 13.9, 16.9, 23.5)),
+    (QWEN, QWEN_14B, QLORA_64, 1, by_length(18.7, 18.4, 18.9, 19.9, 23.0, 27.9)),
+    (QWEN, QWEN_72B, QLORA_64, 1, by_length(61.4, 61.4, 62.9, 64.1, 68.0, 75.6)),
     # reported for all GPUs together
     (QWEN, QWEN_72B, {**LORA_64, **ZERO_3}, 4,
-     {length: total / 4 for length, total in
-      zip(LENGTHS, (215.4, 217.7, 222.6, 228.8, 249.0, 289.2))}),
+     by_length(215.4, 217.7, 222.6, 228.8, 249.0, 289.2, parts=4)),
     (QWEN, QWEN_7B, {**GPU, **ZERO_3}, 2, {256: 139.2 / 2, 512: 148 / 2, 1024: 162 / 2}),
-    (QWEN, QWEN_18B, {**GPU, **ZERO_3}, 1, dict(zip(LENGTHS, (43.5, 43.5, 43.5, 43.5, 47.1, 48.3)))),
+    (QWEN, QWEN_18B, {**GPU, **ZERO_3}, 1,
+     by_length(43.5, 43.5, 43.5, 43.5, 47.1, 48.3)),
     # reported in GiB
     (UNIVERSAL, LLAMA_8B, LORA_TWO, 1, {8192: 36 * GIB / 1e9}),
     (UNIVERSAL, LLAMA_13B, LORA_TWO, 1, {8192: 43 * GIB / 1e9}),
@@ -184,9 +189,7 @@ OUT_OF_MEMORY = [
 
 
 @pytest.mark.parametrize(("source", "model", "config", "gpus", "length", "memory"), OUT_OF_MEMORY)
-def test_nothing_fits_that_others_report_out_of_memory(
-    source, model, config, gpus, length, memory
-):
+def test_nothing_fits_that_others_report_out_of_memory(source, model, config, gpus, length, memory):
     card = replace(CARDS["a100-80"], memory_gib=memory)
     found = estimate(
         config, model, card, gpus=gpus, rows=100, tokens_per_row=length, longest=length
@@ -195,7 +198,8 @@ def test_nothing_fits_that_others_report_out_of_memory(
 
 
 @pytest.mark.parametrize(
-    ("deepspeed", "gibibytes"), [("zero2_offload", 127.45), ("zero3_offload", 71.69), ("zero3", 0.0)]
+    ("deepspeed", "gibibytes"),
+    [("zero2_offload", 127.45), ("zero3_offload", 71.69), ("zero3", 0.0)],
 )
 def test_the_hosts_memory_is_what_deepspeed_says(deepspeed: str, gibibytes: float):
     """Its own memory page: 2,851 million weights on one node of 8 GPUs (zero.Init under ZeRO-3)."""

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.axolotl
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
 
+
 class Mistake(NamedTuple):
     """What is changed in a recipe, and what a message must say of it."""
 
@@ -34,7 +35,12 @@ GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
 REWARDS = "codefavor.training.rewards"
 PREFERENCES = {"split": "train", "type": "codefavor.preferences"}
 PAIRS = {"path": "outputs/data/dpo.jsonl", **PREFERENCES}
-CHAT = {"path": "outputs/data/sft.jsonl", "ds_type": "json", "split": "train", "type": "chat_template"}
+CHAT = {
+    "path": "outputs/data/sft.jsonl",
+    "ds_type": "json",
+    "split": "train",
+    "type": "chat_template",
+}
 
 MISTAKES = [
     # names that only the trainer reads
@@ -81,14 +87,22 @@ MISTAKES = [
     Mistake(GPU, {"adapter": "qlora"}, "adapter: 'qlora' without load_in_4bit|load_in_4bit"),
     Mistake(ZERO, {"load_in_4bit": True}, "load_in_4bit: quantised weights"),
     # the machine
-    Mistake(ZERO, {"fsdp_version": 2, "fsdp_config": {"offload_params": False}}, "fsdp_config: beside"),
+    Mistake(
+        ZERO, {"fsdp_version": 2, "fsdp_config": {"offload_params": False}}, "fsdp_config: beside"
+    ),
     Mistake(ZERO, {"deepspeed": "recipes/deepspeed/zero4.json"}, "zero4.json does not exist"),
     Mistake(
         ZERO,
-        {"deepspeed": "recipes/deepspeed/zero3.json", "adapter": "qlora", "load_in_4bit": True,
-         "lora_r": 16, "lora_alpha": 32, "lora_target_modules": ["q_proj"]},
+        {
+            "deepspeed": "recipes/deepspeed/zero3.json",
+            "adapter": "qlora",
+            "load_in_4bit": True,
+            "lora_r": 16,
+            "lora_alpha": 32,
+            "lora_target_modules": ["q_proj"],
+        },
         "zero3 does not split 4-bit weights",
-    ),  # fmt: skip
+    ),
     Mistake(DPO, {"deepspeed": "recipes/deepspeed/zero3.json"}, "deepspeed: nothing to split"),
     Mistake(GPU, {"fp16": True}, "fp16"),
     Mistake(DPO, {"bf16": True}, "bf16: true is no setting"),
@@ -126,10 +140,15 @@ MISTAKES = [
     Mistake(GRPO, {"trl": {"num_generations": 4, "reward_funcs": ["json.dumps"]}}, "is no reward"),
     Mistake(
         GRPO,
-        {"trl": {"num_generations": 4, "reward_funcs": [f"{REWARDS}.is_runnable"],
-                 "reward_weights": [1.0, 0.2]}},
+        {
+            "trl": {
+                "num_generations": 4,
+                "reward_funcs": [f"{REWARDS}.is_runnable"],
+                "reward_weights": [1.0, 0.2],
+            }
+        },
         "2 weights for 1 reward_funcs",
-    ),  # fmt: skip
+    ),
     Mistake(GRPO, {"trl": {"num_generations": 3}}, "num_generations"),
 ]
 

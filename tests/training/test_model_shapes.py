@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from codefavor.errors import ConfigError
+from codefavor.training.matrix import read_matrix
 from codefavor.training.model_shapes import (
     count_weights,
     find_shape,
     known_shapes,
     shape_of_config,
 )
-from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import build, load_yaml
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

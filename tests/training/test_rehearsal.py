@@ -85,8 +85,9 @@ def test_the_header_says_which_rows_a_recipe_reads():
 
 def test_a_recipe_is_rehearsed_again_when_a_setting_or_a_version_changed():
     from codefavor.cli.rehearse import is_changed, is_new
+    from codefavor.training.matrix import read_matrix
     from codefavor.training.recipe_table import with_entry
-    from codefavor.training.recipes import build, read_matrix
+    from codefavor.training.recipes import build
     from codefavor.training.rehearsal import versions_text
 
     name = "smollm2-135m/dpo"

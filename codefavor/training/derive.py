@@ -213,7 +213,7 @@ def _line(
         file = f"recipes/deepspeed/{sharding}.json"
         choose("deepspeed", file, _sharding_reason(adapter, sharding))
     _choose_saving(choices, method, adapter)
-    _choose_for_experts(choices, model, adapter)
+    _choose_for_layers(choices, model, adapter)
     _choose_kernels(choices, model, method)
     if method == "grpo" and model.header.get("thinks"):
         choose("trl", {"max_completion_length": 4096}, "the model thinks before it answers")
@@ -249,9 +249,14 @@ def _choose_saving(choices: _Choices, method: str, adapter: str) -> None:
         )
 
 
-def _choose_for_experts(choices: _Choices, model: Model, adapter: str) -> None:
-    if model.shape.experts and adapter != "full":
-        choices.choose("lora_mlp_kernel", False, "Axolotl's LoRA kernels know no experts")
+def _choose_for_layers(choices: _Choices, model: Model, adapter: str) -> None:
+    if adapter == "full":
+        return
+    if model.kind not in LIGER_KINDS or model.shape.experts:
+        reason = "Axolotl's LoRA kernels, on unless set to false, are for dense Llama-like layers"
+        choices.choose("lora_mlp_kernel", False, reason)
+        choices.choose("lora_qkv_kernel", False)
+        choices.choose("lora_o_kernel", False)
     if model.shape.experts and adapter == "qlora":
         reason = "bitsandbytes itself leaves the experts as they are"
         choices.choose("quantize_moe_experts", True, reason)

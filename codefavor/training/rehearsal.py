@@ -32,7 +32,7 @@ from codefavor.training.rehearsal_checks import (
     token_problems,
 )
 from codefavor.training.runcard import RUN_CARD
-from codefavor.training.stand_in import StandIn
+from codefavor.training.stand_in import StandIn, hide_gpu_kernels
 
 PROBE = "codefavor.training.rehearsal_probe.RehearsalPlugin"
 PROBE_FILE = "rehearsal.jsonl"
@@ -113,6 +113,7 @@ class Rehearser:
     """Rehearses recipes of the folder `root` below `folder`; stand-ins are made once."""
 
     def __init__(self, root: Path, folder: Path) -> None:
+        hide_gpu_kernels()
         self.root = root
         self.folder = folder.resolve()
         layer = load_yaml(root / "layers" / "hardware" / "any.yaml")

@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from codefavor.records import Row
 from codefavor.training.recipes import method_of
+from codefavor.training.stand_in import hide_gpu_kernels
 
 PROBE_FILE = "rehearsal.jsonl"
 IGNORED_LABEL = -100
@@ -40,6 +41,10 @@ class Batch(NamedTuple):
 
 class RehearsalPlugin(BasePlugin):  # type: ignore[misc]
     """Writes PROBE_FILE: what the model is and trains, a line for every batch, and the end."""
+
+    def register(self, cfg: Any) -> None:
+        """Is called before any model is imported."""
+        hide_gpu_kernels()
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """Puts itself between the trainer and its loss."""

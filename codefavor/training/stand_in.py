@@ -7,6 +7,7 @@ random weights, and a small tokenizer with the model's special tokens and chat t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -142,6 +143,15 @@ class StandIn:
             mm_tokens_per_image=_IMAGE_TOKENS,
             tie_word_embeddings=bool(self.shape.get("tie_word_embeddings")),
         )
+
+
+def hide_gpu_kernels() -> None:
+    """Let transformers take its own torch code instead of fla's kernels, which need a GPU.
+
+    Has an effect only before the models that use them are imported.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("fla", None)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,5 +1,5 @@
 # The two commands of the README; each installs what it needs into .venv once.
-.PHONY: demo test test-all setup check recipes
+.PHONY: demo test test-all setup check recipes rehearse
 
 # What the demo and the tests need of the machine: no GPU, no key, no network after the install.
 export HF_HUB_OFFLINE ?= 1
@@ -26,4 +26,9 @@ check: setup
 	.venv/bin/codefavor recipes render --check
 
 recipes: setup
+	.venv/bin/codefavor recipes render
+
+# Every recipe that changed since its last rehearsal, and then their records in the files.
+rehearse: setup
+	.venv/bin/codefavor recipes rehearse --all
 	.venv/bin/codefavor recipes render

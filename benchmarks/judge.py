@@ -28,14 +28,13 @@ from codefavor.backends.embedded import ensure_embedded_model
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.token_rows import TokenRow, pack_shared
-from codefavor.prompts.chat import comparison_messages
 from codefavor.records import Comparison, Row, content_id
 
 
 def plain_margin(judge: PairwiseJudge, comparison: Comparison) -> float:
     """The margin of the logits of A and B by the model's own forward pass over one prompt."""
-    model, tokens = judge._scorer.model, judge._tokens
-    ids = torch.tensor([tokens.prompt_ids(comparison_messages(comparison))]).to(model.device)
+    model = judge.scorer.model
+    ids = torch.tensor([judge.question_ids(comparison)[0]]).to(model.device)
     with torch.inference_mode():
         logits = model(input_ids=ids).logits[0, -1]
     label_a, label_b = judge._label_ids
@@ -78,7 +77,7 @@ def matrix_peak() -> float:
 
 def linear_flops(judge: PairwiseJudge) -> float:
     """Floating point operations of one token in the linear layers below the head."""
-    decoder = judge._scorer.base.get_decoder()
+    decoder = judge.scorer.base.get_decoder()
     weights = [m.weight for m in decoder.modules() if isinstance(m, torch.nn.Linear)]
     return 2.0 * sum(weight.numel() for weight in weights)
 
@@ -86,7 +85,7 @@ def linear_flops(judge: PairwiseJudge) -> float:
 def attention_flops(judge: PairwiseJudge, rows: list[TokenRow]) -> float:
     """Floating point operations of the attention's two products, over visible pairs only."""
     n_pairs = sum(depth + 1 for row in rows for depth in row.depths)
-    config = judge._scorer.config
+    config = judge.scorer.config
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 4.0 * n_pairs * config.num_hidden_layers * config.num_attention_heads * size
 
@@ -130,7 +129,7 @@ class Measured:
 def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> Measured:
     """The three ways in turn on one group of tasks after the other."""
     found = Measured()
-    scorer = judge._scorer
+    scorer = judge.scorer
     for start in range(0, len(pairs), group_size):
         group = pairs[start : start + group_size]
         both = [*group, *(one.swap() for one in group)]
@@ -145,7 +144,7 @@ def measure(judge: PairwiseJudge, pairs: list[Comparison], group_size: int) -> M
         found.both_orders_s += timed(partial(our_margins, judge, both))[1]
         found.n_one_tokens += n_between - n_before
         found.n_both_tokens += scorer.n_computed_tokens - n_between
-        prompts = [judge._tokens.prompt_ids(judge._messages(one)) for one in group]
+        prompts = [judge.question_ids(one)[0] for one in group]
         found.n_plain_tokens += sum(map(len, prompts))
         rows = pack_shared(prompts, scorer.token_budget)
         found.attention_flops += attention_flops(judge, rows)
@@ -173,7 +172,7 @@ def report(judge: PairwiseJudge, found: Measured) -> None:
         f"({found.n_both_tokens / found.n_one_tokens:.2f}x one order)"
     )
     print(f"largest margin difference {max(differences):.1e}; equal decisions {same}/{n}")
-    if judge._scorer.device.type == "cpu":
+    if judge.scorer.device.type == "cpu":
         peak = statistics.median(found.peaks)
         linear = found.n_one_tokens * linear_flops(judge)
         for name, flops in (
@@ -198,7 +197,7 @@ def main() -> None:
         ensure_embedded_model(options.model)
     judge = PairwiseJudge(options.model)
     measure(judge, pairs[:1], 1)  # the first pass of a process is slower
-    print(f"{len(pairs)} tasks, {options.threads} thread(s), model on {judge._scorer.device}")
+    print(f"{len(pairs)} tasks, {options.threads} thread(s), model on {judge.scorer.device}")
     report(judge, measure(judge, pairs, options.group))
 
 

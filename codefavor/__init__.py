@@ -24,6 +24,9 @@ _WHERE = {
     "Problem": "codefavor.records",
     "Verdict": "codefavor.records",
     "CodefavorError": "codefavor.errors",
+    # Not for Python: a recipe names it as the type of a data set, and Axolotl finds only what
+    # the top of a package has.
+    "preferences": "codefavor.training.preference_rows",
 }
 __all__ = [
     "CodefavorError",

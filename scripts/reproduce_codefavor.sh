@@ -14,6 +14,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export AXOLOTL_DO_NOT_TRACK=1         # a bare launch of Axolotl reports home otherwise
 SMOKE=${SMOKE:-}
 PLAN=${PLAN:-}
 PATH=$ROOT/.venv/bin:$PATH
@@ -41,14 +42,11 @@ if [ -z "$SMOKE" ]; then
     CONTROLLED=(mistral-7b mistral-nemo-12b)
     CONTROLLED_DATA=(critic-8b-cls critic-70b-cls mix-comments-cls mix-70b-gen)
     RECIPES=paper
-    SYSTEM=none                       # their chat templates refuse a system turn, or merge it
-    VARIANT=-no-system
     TOKENIZERS=(--tokenizer mistralai/Mistral-7B-Instruct-v0.3
                 --tokenizer mistralai/Mistral-Nemo-Instruct-2407
                 --tokenizer meta-llama/Meta-Llama-3-8B-Instruct
                 --tokenizer google/gemma-2-9b-it)
     MAX_TOKENS=2048
-    LAUNCH=(accelerate launch --num_processes 8 -m axolotl.cli.train)
     BENCH=()
     REPLY=()
 else
@@ -69,15 +67,15 @@ else
     CONTROLLED=(smollm2-135m)
     read -ra CONTROLLED_DATA <<< "${CONTROLLED_DATA:-critic-8b-cls}"
     RECIPES=smoke
-    SYSTEM=empty
-    VARIANT=
     TOKENIZERS=(--tokenizer outputs/models/SmolLM2-135M-Instruct)
-    MAX_TOKENS=1024                   # the smoke recipes' window
-    LAUNCH=(accelerate launch -m axolotl.cli.train)
+    MAX_TOKENS=1024                   # the window of recipes/layers/smoke.yaml
     BENCH=(--sample 2)
     REPLY=(--max-tokens 32)
     export OMP_WAIT_POLICY=passive
 fi
+
+SYSTEM=none                           # the paper's chat templates refuse a system turn, or merge it
+VARIANT=-no-system
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
@@ -96,7 +94,7 @@ once() {
     run "$@"
 }
 
-# A recipe's name: smoke recipes name the data only, there is one model.
+# What a run is called: under SMOKE by its data only, there is one model.
 recipe() { if [ -n "$SMOKE" ]; then echo "$2"; else echo "$1-$2${3:-}"; fi; }
 
 # The embedded model hardly ever writes a usable pair. So that every later line has rows to work on,
@@ -137,7 +135,7 @@ if [ -z "$PLAN" ] && [ ! -d "${CODEFAVOR_DATA:-}/codeprefbench" ]; then
 fi
 if [ -n "$SMOKE" ]; then
     say "For SMOKE alone: the small model, a repository, and pairs that stand in for empty results"
-    run codefavor recipes prepare recipes/smoke/commit-cls.yaml
+    run codefavor recipes prepare recipes/smollm2-135m/pairwise.yaml
     head -n 16 "$ROOT/datasets/starter/problems.jsonl" > problems.jsonl
     run codefavor pair mutants --problems problems.jsonl --candidates 2 --out outputs/mutants
     [ -n "$PLAN" ] || make_repository
@@ -194,14 +192,21 @@ run codefavor report data outputs/raw/commit_instruct.jsonl.journal outputs/raw/
 # ---------------------------------------------------------------------------------------------------
 say "5. Judges: each base model on each data set, classification (cls) and generation (gen)"
 # ---------------------------------------------------------------------------------------------------
-train() {  # recipe
-    once "outputs/train/$RECIPES-$1/*.safetensors" "${LAUNCH[@]}" "recipes/$RECIPES/$1.yaml"
+train() {  # model, data, "-controlled"
+    local out="outputs/train/$RECIPES-$(recipe "$@")"
+    if [ -z "$SMOKE" ]; then
+        once "$out/*.safetensors" accelerate launch --num_processes 8 -m axolotl.cli.train "recipes/paper/$1-$2${3:-}.yaml"
+    else
+        # The paper's recipe on the same rows, with two steps of the small model laid over it.
+        once "$out/*.safetensors" codefavor train "recipes/paper/mistral-7b-$2${3:-}.yaml" \
+            --layer smoke --set "output_dir=$out" --gpus 0
+    fi
 }
 for model in "${MODELS[@]}"; do
-    for data in "${DATA[@]}"; do train "$(recipe "$model" "$data")"; done
+    for data in "${DATA[@]}"; do train "$model" "$data"; done
 done
 for model in "${CONTROLLED[@]}"; do
-    for data in "${CONTROLLED_DATA[@]}"; do train "$(recipe "$model" "$data" -controlled)"; done
+    for data in "${CONTROLLED_DATA[@]}"; do train "$model" "$data" -controlled; done
 done
 
 # ---------------------------------------------------------------------------------------------------

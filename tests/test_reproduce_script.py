@@ -14,6 +14,10 @@ import typer
 import yaml
 
 from codefavor.cli.main import app
+from codefavor.cli.train import read_overrides
+from codefavor.records import Row
+from codefavor.training.plan import apply_overrides
+from codefavor.training.recipes import load_yaml
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "reproduce_codefavor.sh"
@@ -39,7 +43,20 @@ def plan(tmp_path: Path, **environment: str) -> list[list[str]]:
 
 def recipe_of(words: list[str]) -> Path | None:
     """The recipe that a launch trains, None for any other command."""
-    return ROOT / words[-1] if words[:2] == ["accelerate", "launch"] else None
+    if words[:2] == ["accelerate", "launch"]:
+        return ROOT / words[-1]
+    return ROOT / words[2] if words[:2] == ["codefavor", "train"] else None
+
+
+def config_of(words: list[str]) -> Row:
+    """The settings that a launch trains with: the recipe's, under SMOKE with its layer on top."""
+    recipe = recipe_of(words)
+    assert recipe is not None
+    config = load_yaml(recipe)
+    if words[0] == "codefavor":
+        overrides = read_overrides([option(words, "--set")], [option(words, "--layer")])
+        config = apply_overrides(config, overrides)
+    return config
 
 
 def option(words: list[str], name: str) -> str:
@@ -91,7 +108,7 @@ def test_every_path_that_is_read_was_made_before(tmp_path, environment):
     for words in plan(tmp_path, **environment):
         recipe = recipe_of(words)
         if recipe is not None:
-            config = yaml.safe_load(recipe.read_text())
+            config = config_of(words)
             read = {entry["path"] for entry in config["datasets"]}
             if config["base_model"].startswith("outputs/"):
                 read.add(config["base_model"])
@@ -127,10 +144,15 @@ def test_every_recipe_of_the_paper_is_trained_and_measured(tmp_path):
     }
 
 
-def test_a_smoke_recipe_stands_for_every_data_set_of_the_paper(tmp_path):
+def test_a_smoke_run_stands_for_every_data_set_of_the_paper(tmp_path):
     commands = plan(tmp_path, **SMALL, **ALL_DATA)
     trained = {recipe for recipe in map(recipe_of, commands) if recipe is not None}
-    assert trained == set((ROOT / "recipes" / "smoke").glob("*.yaml"))
+    assert trained == set((ROOT / "recipes" / "paper").glob("mistral-7b-*.yaml"))
+    for words in commands:
+        if recipe_of(words):
+            config = config_of(words)
+            assert (config["max_steps"], config["bf16"]) == (2, False)
+            assert not {"deepspeed", "special_tokens"} & set(config)
 
 
 def test_the_conversion_is_the_one_that_the_recipes_name(tmp_path):

@@ -33,7 +33,7 @@ from codefavor.training.recipes import find_recipes, load_yaml
 # The format that a recipe trains on -> how its result is read as a judge. Likelihood per token was
 # chosen on the dev split, see docs/demo.md.
 JUDGE_OF = {
-    "dpo": "likelihood", "orpo": "likelihood", "kto": "likelihood", "sft": "likelihood",
+    "dpo": "likelihood", "kto": "likelihood", "sft": "likelihood",
     "reward": "reward", "pairwise": "pairwise",
 }  # fmt: skip
 

@@ -28,7 +28,10 @@ recipes diff recipes/smollm2-135m/pairwise.yaml recipes/smollm2-135m/dpo.yaml
 recipes record outputs/train
 recipes prepare recipes/smollm2-135m/pairwise.yaml
 recipes check recipes/smollm2-135m/pairwise.yaml
+recipes rehearse recipes/smollm2-135m/pairwise.yaml
+recipes rehearse --all
 recipes preview recipes/smollm2-135m/pairwise.yaml
+recipes new --model Qwen/Qwen3-8B --method dpo --gpus 4x80 --out mine.yaml
 recipes estimate recipes/gpu1x24/qwen3-4b-reward.yaml
 train recipes/smollm2-135m/pairwise.yaml
 train recipes/smollm2-135m/dpo.yaml --set output_dir=outputs/mine

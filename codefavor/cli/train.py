@@ -26,7 +26,7 @@ from codefavor.training.plan import (
     training_command,
     training_environment,
 )
-from codefavor.training.recipes import find_recipes, load_yaml, parse_value
+from codefavor.training.recipes import find_recipes, flatten_layers, load_yaml, parse_value
 from codefavor.training.training_health import health_warnings
 
 _CONVERT = "codefavor convert "
@@ -47,7 +47,9 @@ def command(
         Path | None,
         typer.Option(help="Train on this file instead: rows as convert writes or reads them."),
     ] = None,
-    gpus: Annotated[int | None, typer.Option(help="0 for the CPU; default: all there are.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="0 for the CPU; default: as many as the recipe is for.")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", "--overwrite", help="Empty the output folder first.")
     ] = False,
@@ -161,8 +163,9 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
                 for file in (root / "layers").rglob("*.yaml")
             )
             raise ConfigError(f"no layer {name!r}; known: {', '.join(known)}")
-        content = load_yaml(path)
-        overrides |= {key: content[key] for key in content if key not in {"header", "include"}}
+        for part in flatten_layers([name], root):
+            content = load_yaml(root / "layers" / f"{part}.yaml")
+            overrides |= {key: content[key] for key in content if key not in {"header", "include"}}
     for setting in settings:
         key, is_there, text = setting.partition("=")
         if not is_there or not key.isidentifier():

@@ -1,4 +1,4 @@
-"""Chat messages as tokens, exactly as Axolotl makes them for training."""
+"""Chat messages as tokens, exactly as the trainings of our recipes make them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,16 @@ from typing import Any
 from codefavor.errors import ConfigError
 
 Messages = Sequence[Mapping[str, str]]
-# A text that no template changes, to find what a template writes behind an answer.
+# A text that no template changes, to find what a template writes around an answer.
 _PROBE = "codefavorprobe"
 
 
-def token_ids(tokenizer: Any, text: str) -> list[int]:
-    """The tokens of a text as Axolotl's DPO trainer makes them.
-
-    The tokenizer may add a beginning-of-text token that the chat template wrote already; it is
-    counted once.
-    """
-    ids = [int(token) for token in tokenizer(text)["input_ids"]]
-    bos = tokenizer.bos_token_id
-    return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids
-
-
 class ChatTokens:
-    """A tokenizer's chat template, applied as Axolotl does.
+    """A tokenizer's chat template, applied as the trainings of our recipes do.
 
-    Source: axolotl 0.19.0, prompt_strategies/dpo/chat_template.py (text) and trl 1.9.0,
-    DPOTrainer (prompt and completion are tokenised as one text and cut at the prompt's length;
-    a doubled beginning-of-text token is removed).
+    A judge is asked where the trained answer began: behind all that the template writes before
+    an answer of one turn. Some write more there than their own generation prompt does: an empty
+    think block (Qwen3), a channel (gpt-oss), a space that is part of the first word (Mistral).
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -38,50 +27,50 @@ class ChatTokens:
                 "set one, or use a model that was tuned for chat"
             )
         self.tokenizer = tokenizer
-        self.end_of_turn = self._end_of_turn()
 
-    def prompt_text(self, messages: Messages) -> str:
-        """The conversation up to where the assistant's answer begins."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
+    def texts(self, messages: Messages, answer: str) -> tuple[str, str]:
+        """The conversation up to the answer, and the answer with its end of turn.
 
-    def prompt_ids(self, messages: Messages) -> list[int]:
-        """The tokens of `prompt_text`."""
-        return self.ids(self.prompt_text(messages))
+        A space that the template writes between them stands with the answer: the tokens of many
+        models hold a word's leading space. The answer ends with the end of text, once.
+        """
+        text = self._render([*messages, {"role": "assistant", "content": _PROBE}])
+        before, after = text.rsplit(_PROBE, 1)
+        prompt = before.rstrip(" ")
+        end, eos = after.rstrip("\n"), self.tokenizer.eos_token or ""
+        if not end.endswith(eos):
+            end += eos
+        return prompt, before[len(prompt) :] + answer + end
 
     def completion_ids(self, messages: Messages, answer: str) -> tuple[list[int], list[int]]:
         """The tokens of the prompt, and those of the answer with its end of turn."""
-        prompt = self.prompt_text(messages)
+        prompt, completion = self.texts(messages, answer)
         prompt_ids = self.ids(prompt)
-        whole = self.ids(prompt + answer + self.end_of_turn)
-        return prompt_ids, whole[len(prompt_ids) :]
+        return prompt_ids, self.ids(prompt + completion)[len(prompt_ids) :]
+
+    def choice_ids(self, messages: Messages, labels: Sequence[str]) -> tuple[list[int], list[int]]:
+        """The tokens before an answer that is one of the labels, and the token of each label.
+
+        Raises ConfigError where the conversations that end with them differ in more than one token.
+        """
+        wholes = [self.ids("".join(self.texts(messages, label))) for label in labels]
+        n_before = next(
+            (at for at, tokens in enumerate(zip(*wholes, strict=False)) if len(set(tokens)) > 1), 0
+        )
+        if len({tuple(whole[n_before + 1 :]) for whole in wholes}) != 1 or not n_before:
+            raise ConfigError(
+                f"the labels {', '.join(labels)} are not a single token each of "
+                f"{self.tokenizer.name_or_path!r} behind the prompt; an A/B judge needs that"
+            )
+        return wholes[0][:n_before], [whole[n_before] for whole in wholes]
 
     def conversation_ids(self, messages: Messages) -> list[int]:
         """The tokens of a whole conversation, its last turn ended."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=False
-        )
-        return self.ids(str(text))
-
-    def single_token(self, label: str, prompt: str) -> int:
-        """The one token that `label` is after this prompt; ConfigError where it is not one."""
-        before, after = self.ids(prompt), self.ids(prompt + label)
-        if len(after) != len(before) + 1 or after[:-1] != before:
-            raise ConfigError(
-                f"the label {label!r} is not a single token of {self.tokenizer.name_or_path!r} "
-                "after the prompt; an A/B judge needs labels of one token"
-            )
-        return after[-1]
+        return self.ids(self._render(messages))
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of a text, with one beginning-of-text token at most."""
-        return token_ids(self.tokenizer, text)
+        """The tokens of a text that the template wrote, its beginning of text included."""
+        return [int(one) for one in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
-    def _end_of_turn(self) -> str:
-        messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}]
-        text = str(self.tokenizer.apply_chat_template(messages, tokenize=False))
-        end = text[text.index(_PROBE) + len(_PROBE) :].rstrip()
-        eos = self.tokenizer.eos_token or ""
-        return end if end.endswith(eos) else end + eos
+    def _render(self, messages: Messages) -> str:
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False))

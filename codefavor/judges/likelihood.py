@@ -94,10 +94,10 @@ class LikelihoodJudge(TextJudge[Scored]):
         self._system = system
         loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
         self._reference: SequenceScorer | None = None
         if reduction.startswith("implicit"):
-            self._reference = self._scorer
+            self._reference = self.scorer
             if reference is not None:
                 other = load_model(reference, dtype=dtype, device=device)
                 self._reference = SequenceScorer(other.model, token_budget=token_budget)
@@ -109,21 +109,20 @@ class LikelihoodJudge(TextJudge[Scored]):
 
     def score(self, texts: Sequence[Text]) -> list[Scored | BackendError]:
         """What the policy and, where one is asked for, the reference make of each program."""
-        pairs = [
-            self._tokens.completion_ids(
-                solution_messages(text.instruction, text.criteria, system=self._system),
-                solution_text(text.code, self._language),
-            )
-            for text in texts
-        ]
-        policy = self._scorer.completion_logprobs(pairs)
+        pairs = [self.answer_ids(text) for text in texts]
+        policy = self.scorer.completion_logprobs(pairs)
         reference: Sequence[CompletionScore | BackendError | None] = [None] * len(pairs)
         if self._reference is not None:
-            model: Any = self._scorer.model
-            is_same = self._reference is self._scorer
+            model: Any = self.scorer.model
+            is_same = self._reference is self.scorer
             with model.disable_adapter() if is_same else nullcontext():
                 reference = self._reference.completion_logprobs(pairs)
         return [_scored(*both) for both in zip(policy, reference, strict=True)]
+
+    def answer_ids(self, text: Text) -> tuple[list[int], list[int]]:
+        """The tokens of the question, and those of the program as its answer, which are scored."""
+        messages = solution_messages(text.instruction, text.criteria, system=self._system)
+        return self._tokens.completion_ids(messages, solution_text(text.code, self._language))
 
     def verdict(self, score_a: Scored, score_b: Scored) -> Answer:
         """The verdict of two programs, with the parts that other reductions need."""

@@ -48,18 +48,19 @@ class PairwiseJudge(BatchJudge):
         self._system = system
         loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
-        prompt = self._tokens.prompt_text(self._messages(_PROBE))
-        self._label_ids = [self._tokens.single_token(label, prompt) for label in LABELS]
+        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        _, self._label_ids = self.question_ids(_PROBE)
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:
         """A verdict for each comparison."""
-        prompts = [self._tokens.prompt_ids(self._messages(one)) for one in comparisons]
-        found = self._scorer.last_logits(prompts, self._label_ids)
+        prompts = [self.question_ids(one)[0] for one in comparisons]
+        found = self.scorer.last_logits(prompts, self._label_ids)
         return [one if isinstance(one, BackendError) else _verdict(*one) for one in found]
 
-    def _messages(self, comparison: Comparison) -> list[dict[str, str]]:
-        return comparison_messages(comparison, language=self._language, system=self._system)
+    def question_ids(self, comparison: Comparison) -> tuple[list[int], list[int]]:
+        """The tokens behind which the letter is read, and the tokens of the two letters."""
+        messages = comparison_messages(comparison, language=self._language, system=self._system)
+        return self._tokens.choice_ids(messages, LABELS)
 
 
 def _verdict(logit_a: float, logit_b: float) -> Answer:

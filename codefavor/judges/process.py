@@ -54,7 +54,7 @@ class ProcessJudge(TextJudge[list[float]]):
 
     def score(self, texts: Sequence[Text]) -> list[list[float] | BackendError]:
         """The probability in [0, 1] of every line of each program; an error where it has none."""
-        tokens = [self._tokens(*text) for text in texts]
+        tokens = [self.line_ids(*text) for text in texts]
         scored = [one for one in tokens if one[1]]
         logits = iter(self._scorer.logits_at([ids for ids, _ in scored], [at for _, at in scored]))
         found: list[list[float] | BackendError] = []
@@ -75,7 +75,7 @@ class ProcessJudge(TextJudge[list[float]]):
         raw = canonical_json({key: [round(one, 6) for one in lines[key]] for key in lines})
         return verdict_by_scores(self._pool(score_a), self._pool(score_b), raw=raw)
 
-    def _tokens(self, instruction: str, criteria: str, code: str) -> tuple[list[int], list[int]]:
+    def line_ids(self, instruction: str, criteria: str, code: str) -> tuple[list[int], list[int]]:
         """The tokens of a program behind its question, and the place of each line's end."""
         ids = self._ids(process_prompt(instruction, criteria))
         if self._tokenizer.bos_token_id is not None:

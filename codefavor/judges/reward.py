@@ -41,11 +41,11 @@ class RewardJudge(TextJudge[float]):
         self._system = system
         loaded = load_reward_model(model_path, adapter, device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self._scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
 
     def score(self, texts: Sequence[Text]) -> list[float | BackendError]:
         """The reward of each program."""
-        found = self._scorer.last_logits([self._ids(text) for text in texts])
+        found = self.scorer.last_logits([self.conversation_ids(text) for text in texts])
         return [one if isinstance(one, BackendError) else one[0] for one in found]
 
     def verdict(self, score_a: float, score_b: float) -> Answer:
@@ -53,7 +53,8 @@ class RewardJudge(TextJudge[float]):
         raw = canonical_json({"reward_a": round(score_a, 6), "reward_b": round(score_b, 6)})
         return verdict_by_scores(score_a, score_b, raw=raw)
 
-    def _ids(self, text: Text) -> list[int]:
+    def conversation_ids(self, text: Text) -> list[int]:
+        """The tokens of a program behind its question, at whose end the reward is read."""
         question = solution_messages(text.instruction, text.criteria, system=self._system)
         answer = {"role": "assistant", "content": solution_text(text.code, self._language)}
         return self._tokens.conversation_ids([*question, answer])
@@ -81,6 +82,8 @@ def load_reward_model(
             f"{model_path} has no reward head ({', '.join(missing)} is not in its weights); "
             "give the adapter that holds it, or a trained reward model"
         )
+    # The head reads the last token that is no padding, as the training set it.
+    loaded.model.config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
     return loaded
 
 

@@ -24,6 +24,7 @@ from typing import Any, Literal
 from codefavor.errors import MissingPackageError
 from codefavor.records import Row, read_rows
 from codefavor.training.formats import FORMATS
+from codefavor.training.mistakes import mistakes
 from codefavor.training.plan import deepspeed_file, is_local_path
 from codefavor.training.recipes import load_yaml, method_of
 
@@ -39,7 +40,7 @@ METHOD_FORMATS: dict[str, tuple[str, ...]] = {
     "dpo": ("dpo",),
     "ipo": ("dpo",),
     "simpo": ("dpo",),
-    "orpo": ("orpo",),
+    "orpo": ("dpo",),
     "kto": ("kto",),
     "grpo": ("grpo",),
     "gdpo": ("grpo",),
@@ -108,6 +109,7 @@ class RecipeChecker:
             *adapter_errors(config),
             *path_errors(config, path, where),
             *data_errors(config, where),
+            *mistakes(config, where, gpus),
         ]
         findings = [Finding("error", message) for message in dict.fromkeys(errors)]
         return [*findings, *(Finding("warning", text) for text in odd_settings(config, where))]
@@ -164,8 +166,23 @@ def dotted_path_errors(config: Mapping[str, Any]) -> Iterator[str]:
         except (ImportError, AttributeError, ValueError) as error:
             yield f"{key}: {name!r} does not import: {_one_line(error)}"
             continue
-        if key == "trl.reward_funcs" and len(inspect.signature(target).parameters) < 2:
-            yield f"{key}: {name!r} must take (completions, **columns)"
+        if key == "trl.reward_funcs" and not is_reward(target):
+            yield (
+                f"{key}: {name!r} is no reward: it must be a function that takes completions and "
+                "**columns, as those of codefavor.training.rewards do"
+            )
+
+
+def is_reward(target: Any) -> bool:
+    """Whether the trainer can call something as a reward: f(completions=..., **columns)."""
+    if not callable(target) or inspect.isclass(target):
+        return False
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return False
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return "completions" in parameters and takes_any
 
 
 def import_dotted(name: str) -> Any:

@@ -22,9 +22,8 @@ from codefavor.training.plugin_args import DevAccuracySettings
 from codefavor.training.recipes import method_of
 
 NAME = "dev_preference_accuracy"
-# Which judge reads what a method trains; sft trains judges of several kinds, so it must say.
-_JUDGES = {"reward": "reward", "process_reward": "process", "dpo": "implicit", "ipo": "implicit"}
-_JUDGES |= {"kto": "implicit", "simpo": "likelihood", "orpo": "likelihood", "grpo": "likelihood"}
+# Methods whose reward is relative to a reference model.
+_IMPLICIT = {"dpo", "ipo", "kto"}
 
 
 class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -87,17 +86,16 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def _judge(self, model: Any) -> BatchJudge:
         """A new judge each time: one remembers the scores of the weights that it saw."""
-        kind = self._settings.judge or _JUDGES[_method(self._cfg)]
+        method, system = _method(self._cfg), self._settings.system
         loaded: Any = LoadedModel(model, self._trainer.processing_class)
-        system = self._settings.system
-        if kind == "pairwise":
+        if self._settings.judge == "pairwise":
             return PairwiseJudge(loaded, system=system)
-        if kind == "reward":
+        if method == "reward":
             return RewardJudge(loaded, system=system)
-        if kind == "process":
+        if method == "process_reward":
             return ProcessJudge(loaded)
         reference = getattr(self._trainer, "ref_model", None)
-        if kind == "implicit" and (reference is not None or hasattr(model, "disable_adapter")):
+        if method in _IMPLICIT and (reference is not None or hasattr(model, "disable_adapter")):
             other: Any = reference and LoadedModel(reference, loaded.tokenizer)
             return LikelihoodJudge(loaded, None, "implicit_sum", reference=other, system=system)
         return LikelihoodJudge(loaded, system=system)
@@ -139,9 +137,9 @@ def _method(cfg: Any) -> str:
 def check_dev_accuracy(cfg: Any) -> DevAccuracySettings:
     """The settings of a recipe; raises ConfigError where they could not be measured by."""
     settings = DevAccuracySettings.model_validate(dict(cfg.dev_accuracy))
-    if not settings.judge and _method(cfg) not in _JUDGES:
+    if (settings.judge is None) == (_method(cfg) == "sft"):
         raise ConfigError(
-            "dev_accuracy: sft trains judges of several kinds; set judge to pairwise or likelihood"
+            "dev_accuracy: judge (pairwise or likelihood) says what sft trains, and is for sft alone"
         )
     if cfg.fsdp_config or cfg.fsdp:
         raise ConfigError("dev_accuracy: not under FSDP; use DeepSpeed, or leave it out")

@@ -7,6 +7,7 @@ Korthikanti et al. 2022, eq. 2 and 5; 6 (2 forward, 4 backward) FLOPs per weight
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,13 @@ _PAIRED = {"dpo", "ipo", "simpo", "orpo", "reward"}
 # Sampling writes one token of a sequence at a time and so reaches far less of a device's speed.
 _SAMPLING_FACTOR = 8.0
 _WITH_REFERENCE = {"dpo", "ipo", "kto", "grpo", "gdpo"}
+# What DeepSpeed's ZeRO-3 holds beside a GPU's share, with our recipes/deepspeed/zero3.json: weights
+# gathered for use and prefetched (two sets of up to 1e9), fp32 gradients of the group of up to 1e9
+# weights that is being stepped, and buckets for the exchange.
+_LIVE_WEIGHTS = 1e9
+_BUCKETS = 1e9
+# DeepSpeed's own rule for the host: half as much again as the states that are there.
+_HOST_FACTOR = 1.5
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,16 @@ CARDS: dict[str, Card] = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a recipe needs. Memory in bytes per GPU by component; `hours` of the whole run."""
+    """What a recipe needs. Memory in bytes per GPU by component; `hours` of the whole run.
+
+    `host` is the memory of one machine under offload, `disk` the most that checkpoints and result
+    take together; both in bytes.
+    """
 
     trainable: float
     memory: Mapping[str, float]
+    host: float
+    disk: float
     fits: bool
     rows: int
     steps: int
@@ -78,7 +92,7 @@ def sequences_per_row(config: Mapping[str, Any]) -> int:
 def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
     """How many weights are trained: all, or those of the LoRA matrices."""
     if not config.get("adapter"):
-        return shape.parameters
+        return whole_parameters(config, shape)
     rank, hidden, inner = int(config["lora_r"]), shape.hidden, shape.intermediate
     queries = shape.query_width
     key_value = queries * shape.kv_share
@@ -87,13 +101,28 @@ def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
         "k_proj": hidden + key_value,
         "v_proj": hidden + key_value,
         "o_proj": queries + hidden,
-        "gate_proj": hidden + inner,
-        "up_proj": hidden + inner,
-        "down_proj": inner + hidden,
     }
+    if not shape.experts:
+        sizes |= {"gate_proj": hidden + inner, "up_proj": hidden + inner}
+        sizes["down_proj"] = inner + hidden
     targets = config.get("lora_target_modules") or list(sizes)
+    if isinstance(targets, str):
+        targets = [name for name in sizes if re.fullmatch(targets, f"model.layers.0.x.{name}")]
     layers = len(config.get("peft_layers_to_transform") or []) or shape.layers
-    return layers * rank * sum(sizes.get(name, 0.0) for name in targets)
+    total = layers * rank * sum(sizes.get(name, 0.0) for name in targets)
+    if config.get("lora_target_parameters"):
+        one = (hidden + 2 * shape.expert_width) + (shape.expert_width + hidden)
+        total += layers * rank * shape.experts * one
+    return total
+
+
+def whole_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
+    """The weights that are loaded: a model with another head has no layer over the vocabulary."""
+    return shape.parameters - (shape.head_parameters if _has_own_head(config) else 0.0)
+
+
+def _has_own_head(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("reward_model") or config.get("process_reward_model"))
 
 
 def memory_per_gpu(
@@ -101,18 +130,7 @@ def memory_per_gpu(
 ) -> dict[str, float]:
     """The peak memory of one GPU in bytes, by component; `longest` tokens in the longest row."""
     word = 2.0 if config.get("bf16") else 4.0
-    weight_word = 0.56 if config.get("load_in_4bit") else word
     trainable = trainable_parameters(config, shape)
-    zero = _zero_stage(config)
-    shards = max(1, gpus)
-    small_optimizer = "8bit" in str(config.get("optimizer", ""))
-    # DeepSpeed keeps fp32 master weights and moments; else both moments are of the weights' kind.
-    state = (12.0 if zero else 2.0 * word) if not small_optimizer else 2.0
-    weights = shape.parameters * weight_word / (shards if zero == 3 else 1)
-    if config.get("adapter"):
-        weights += trainable * 4.0
-    if "offload" in str(config.get("deepspeed", "")):
-        state = 0.0  # the optimizer's state and step are in the machine's own memory
     tokens = int(config.get("micro_batch_size") or 1) * sequences_per_row(config) * longest
     layer = tokens * shape.hidden * word * 17  # all that one layer keeps for its backward pass
     checkpointing = bool(config.get("gradient_checkpointing"))
@@ -122,16 +140,92 @@ def memory_per_gpu(
         else layer * shape.layers
     )
     memory = {
-        "weights": weights,
-        "gradients": trainable * word / (shards if zero >= 2 else 1),
-        "optimizer": trainable * state / (shards if zero >= 1 else 1),
+        **_states(config, shape, trainable, word, max(1, gpus)),
         "activations": activations,
-        "logits": tokens * shape.vocabulary * (4.0 + 4.0 + word),
+        "logits": tokens * _logits_width(config, shape) * (4.0 + 4.0 + word),
         "framework": 1.2e9 if gpus else 0.7e9,
     }
-    if method_of(config) in _WITH_REFERENCE and not config.get("adapter"):
-        memory["reference model"] = shape.parameters * word / (shards if zero == 3 else 1)
+    is_kept = not config.get("adapter") and not config.get("precompute_ref_log_probs")
+    if method_of(config) in _WITH_REFERENCE and is_kept:
+        split = max(1, gpus) if _zero_stage(config) == 3 else 1
+        memory["reference model"] = shape.parameters * word / split
     return memory
+
+
+def _states(
+    config: Mapping[str, Any], shape: ModelShape, trainable: float, word: float, gpus: int
+) -> dict[str, float]:
+    """Weights, gradients and optimizer of one GPU in bytes, and what ZeRO-3 gathers."""
+    zero = _zero_stage(config)
+    loaded = whole_parameters(config, shape)
+    if config.get("load_in_4bit"):
+        # Embeddings and the output layer stay as they are.
+        kept = shape.vocabulary * shape.hidden + (
+            0 if _has_own_head(config) else shape.head_parameters
+        )
+        weights = (loaded - kept) * 0.56 + kept * word
+    else:
+        weights = loaded * word / (gpus if zero == 3 else 1)
+    # Adapters are fp32, with fp32 gradients and moments; whole weights under DeepSpeed have fp32
+    # masters and moments, else moments of their own kind.
+    gradient = 4.0 if config.get("adapter") else word
+    state = 8.0 if config.get("adapter") else 12.0 if zero else 2.0 * word
+    if "8bit" in str(config.get("optimizer", "")):
+        state = 2.0
+    offload = "offload" in str(config.get("deepspeed", ""))
+    if offload:
+        state, gradient = 0.0, 0.0 if zero == 3 else gradient
+    if offload and zero == 3:
+        weights = 0.0
+    if config.get("adapter"):
+        weights += trainable * 4.0
+    states = {
+        "weights": weights,
+        "gradients": trainable * gradient / (gpus if zero >= 2 else 1),
+        "optimizer": trainable * state / (gpus if zero >= 1 else 1),
+    }
+    if zero == 3:
+        live = 2.0 * min(loaded, _LIVE_WEIGHTS) * word
+        ends = 2.0 * shape.vocabulary * shape.hidden * word * (1 if config.get("adapter") else 2)
+        stepped = 0.0 if offload else 4.0 * min(trainable / gpus, _LIVE_WEIGHTS)
+        states["gathered"] = live + ends + stepped + _BUCKETS
+    return states
+
+
+def _logits_width(config: Mapping[str, Any], shape: ModelShape) -> float:
+    """Values per token that the output layer makes at once.
+
+    Liger's fused loss makes those of as many tokens as the model is wide at a time.
+    """
+    if _has_own_head(config):
+        return 0.0
+    if config.get("liger_fused_linear_cross_entropy"):
+        return float(min(shape.hidden, shape.vocabulary))
+    return float(shape.vocabulary)
+
+
+def host_memory(config: Mapping[str, Any], shape: ModelShape, gpus: int) -> float:
+    """Bytes that one machine of up to 8 GPUs needs in its own memory under offload, else 0.
+
+    Source: the rules of DeepSpeed's memory page, with `zero.Init` under ZeRO-3.
+    """
+    if "offload" not in str(config.get("deepspeed", "")):
+        return 0.0
+    here = min(8, max(1, gpus))
+    zero = _zero_stage(config)
+    each = 18.0 * here / max(1, gpus) if zero == 3 else max(4.0 * here, 16.0)
+    return whole_parameters(config, shape) * each * _HOST_FACTOR
+
+
+def disk_space(config: Mapping[str, Any], shape: ModelShape) -> float:
+    """The most bytes that a run's checkpoints and its result take together."""
+    word = 2.0 if config.get("bf16") else 4.0
+    trained = trainable_parameters(config, shape)
+    weights = trained * (4.0 if config.get("adapter") else word)
+    states = 0.0 if config.get("save_only_model") else trained * (12.0 if word == 2.0 else 8.0)
+    # The new checkpoint is written before the oldest goes.
+    kept = int(config.get("save_total_limit") or 1) + 1
+    return weights + kept * (weights + states)
 
 
 def _zero_stage(config: Mapping[str, Any]) -> int:
@@ -185,8 +279,18 @@ def estimate(
     price = card.usd_per_hour if usd_per_hour is None else usd_per_hour
     memory = memory_per_gpu(config, shape, gpus, longest)
     fits = sum(memory.values()) < 0.94 * card.memory_gib * GIB
-    trainable = trainable_parameters(config, shape)
-    return Estimate(trainable, memory, fits, rows, steps, tokens, hours, hours * price * n_gpus)
+    return Estimate(
+        trainable=trainable_parameters(config, shape),
+        memory=memory,
+        host=host_memory(config, shape, gpus),
+        disk=disk_space(config, shape),
+        fits=fits,
+        rows=rows,
+        steps=steps,
+        tokens=tokens,
+        hours=hours,
+        usd=hours * price * n_gpus,
+    )
 
 
 def _sampling(config: Mapping[str, Any]) -> tuple[int, int]:

@@ -24,6 +24,8 @@ from codefavor.sandbox.lane import choose_lane
 from codefavor.training.feedback import Letter, reasoning
 
 Order = Literal["both", "random"]
+# Our own reader, see preference_rows.py.
+PREFERENCES_TYPE = "codefavor.preferences"
 
 
 @dataclass(frozen=True)
@@ -139,21 +141,21 @@ def _check_sides(preference: Preference) -> None:
         raise Rejected("equal_sides", preference.id)
 
 
-def _question(preference: Preference, options: FormatOptions) -> list[dict[str, str]]:
+def _question(preference: Preference | Labelled, options: FormatOptions) -> list[dict[str, str]]:
     return solution_messages(
         preference.instruction,
-        preference.criteria,
+        "" if isinstance(preference, Labelled) else preference.criteria,
         system=options.system,
         history=preference.history,
     )
 
 
-def _user_text(preference: Preference | Labelled) -> str:
+def _user_text(preference: Preference) -> str:
     """The question as one text, for the Axolotl types that read no conversation."""
     if preference.history:
         raise Rejected("several_turns", preference.id)
-    criteria = "" if isinstance(preference, Labelled) else preference.criteria
-    return solution_messages(preference.instruction, criteria, system="none")[0]["content"]
+    question = solution_messages(preference.instruction, preference.criteria, system="none")
+    return question[0]["content"]
 
 
 def _both_texts(preference: Preference) -> tuple[str, str]:
@@ -229,7 +231,7 @@ def to_sft(preference: Preference, options: FormatOptions) -> list[Row]:
 
 
 def to_dpo(preference: Preference, options: FormatOptions) -> list[Row]:
-    """One question with its two answers (DPO and its losses, SimPO, DPOP)."""
+    """One question with its two answers (DPO and its losses, SimPO, ORPO, DPOP)."""
     chosen, rejected = _both_texts(preference)
     return [
         _row(
@@ -242,42 +244,28 @@ def to_dpo(preference: Preference, options: FormatOptions) -> list[Row]:
 
 
 def to_kto(preference: Preference | Labelled, options: FormatOptions) -> list[Row]:
-    """Two rows, one answer each, with a label; the recipe writes the turns around them.
+    """Two rows, one answer each, with a label.
 
     An answer that has its label already, and need not have a counterpart, is one row.
     """
+    question = _question(preference, options)
     if isinstance(preference, Labelled):
         if not preference.completion.strip():
             raise Rejected("empty_completion", preference.id)
-        prompt, label = _user_text(preference), preference.label
-        return [_row("kto", prompt=prompt, completion=preference.completion, label=label)]
+        answer = assistant_turn(preference.completion)
+        return [_row("kto", messages=question, completion=answer, label=preference.label)]
     chosen, rejected = _both_texts(preference)
-    prompt = _user_text(preference)
     return [
-        _row("kto", prompt=prompt, completion=chosen, label=True),
-        _row("kto", prompt=prompt, completion=rejected, label=False),
-    ]
-
-
-def to_orpo(preference: Preference, options: FormatOptions) -> list[Row]:
-    """Two whole conversations that share their question."""
-    chosen, rejected = _both_texts(preference)
-    question = solution_messages(
-        preference.instruction, preference.criteria, system="none", history=preference.history
-    )
-    return [
-        _row(
-            "orpo",
-            chosen=[*question, assistant_turn(chosen)],
-            rejected=[*question, assistant_turn(rejected)],
-        )
+        _row("kto", messages=question, completion=assistant_turn(chosen), label=True),
+        _row("kto", messages=question, completion=assistant_turn(rejected), label=False),
     ]
 
 
 def to_reward(preference: Preference, options: FormatOptions) -> list[Row]:
     """One question with two answers for a Bradley-Terry model.
 
-    Axolotl's reader fails without the column `system`, and leaves the turn out when it is "".
+    Axolotl's reader fails without the column `system`, and writes an empty turn when it is "",
+    unless the recipe says `drop_system_message`.
     """
     chosen, rejected = _both_texts(preference)
     return [
@@ -348,23 +336,16 @@ FORMATS: dict[str, Format] = {
         Format(
             "dpo",
             Preference,
-            ("chat_template.default", "chat_template"),
+            (PREFERENCES_TYPE, "chat_template.default", "chat_template"),
             {"messages": list, "chosen": dict, "rejected": dict},
             to_dpo,
         ),
         Format(
             "kto",
             Preference,
-            ("user_defined", "chatml.prompt_pairs", "llama3.prompt_pairs"),
-            {"prompt": str, "completion": str, "label": bool},
+            (PREFERENCES_TYPE,),
+            {"messages": list, "completion": dict, "label": bool},
             to_kto,
-        ),
-        Format(
-            "orpo",
-            Preference,
-            ("chat_template.argilla",),
-            {"chosen": list, "rejected": list},
-            to_orpo,
         ),
         Format(
             "reward",

@@ -63,15 +63,13 @@ def summarise_lengths(lengths: Sequence[int], limit: int | None = None) -> Lengt
 def conversations_of(row: Mapping[str, Any]) -> list[Messages]:
     """Each conversation that the trainer makes of a row of any format, by the row's columns."""
     if "label" in row:
-        return [_conversation(row["prompt"], row["completion"])]
+        return [[*row["messages"], row["completion"]]]
     if "completions" in row:
         return [_conversation(row["prompt"], "\n".join(row["completions"]))]
     if "input" in row:
         return [_conversation(row["input"], row[side]) for side in ("chosen", "rejected")]
     if "chosen" in row:
-        before = row.get("messages", [])
-        sides = [row[side] for side in ("chosen", "rejected")]
-        return [[*before, *(side if isinstance(side, list) else [side])] for side in sides]
+        return [[*row["messages"], row[side]] for side in ("chosen", "rejected")]
     return [row["messages"] if "messages" in row else row["prompt"]]
 
 

@@ -1,15 +1,17 @@
-"""The shape of a model: how many weights, of what kind; counted from its configuration. Pure."""
+"""The shape of a model: how many weights, of what kind, from its configuration."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, MissingPackageError
+from codefavor.records import Row
 from codefavor.training.recipes import load_yaml
 
 MODELS_FILE = "models.yaml"
@@ -21,7 +23,8 @@ class ModelShape:
 
     `parameters` counts all weights, `active` those that one token passes through (fewer in a
     mixture of experts; 0 means all). `attention` is the width of all query heads together (0:
-    that of the hidden state), `kv_share` the key and value heads per query head.
+    that of the hidden state), `kv_share` the key and value heads per query head; `experts` (0: a
+    dense model) are those of one layer, each `expert_width` wide inside.
     """
 
     parameters: float
@@ -32,6 +35,9 @@ class ModelShape:
     kv_share: float = 1.0
     attention: int = 0
     active: float = 0.0
+    experts: int = 0
+    expert_width: int = 0
+    is_tied: bool = False
 
     @property
     def active_parameters(self) -> float:
@@ -43,77 +49,114 @@ class ModelShape:
         """The width of all query heads together."""
         return self.attention or self.hidden
 
+    @property
+    def head_parameters(self) -> float:
+        """The weights of the output layer that are its own."""
+        return 0.0 if self.is_tied else float(self.vocabulary * self.hidden)
+
 
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
-    """The shape from a transformers `config.json`, its weights counted one kind after another.
+    """The shape from a transformers `config.json`.
 
-    Knows the Llama family (Mistral, SmolLM), Qwen 2 and 3, Gemma 2 and 3 (the text part),
-    DeepSeek V2 (latent attention, experts) and gpt-oss; tested against transformers' own count.
+    Its weights are those that the row of `models.yaml` states, else they are counted on the model
+    itself (`count_weights`).
     """
-    text = config.get("text_config", config)
-    kind = str(text.get("model_type") or "")
-    hidden, layers = int(text["hidden_size"]), int(text["num_hidden_layers"])
-    vocabulary, heads = int(text["vocab_size"]), int(text["num_attention_heads"])
-    kv_heads = int(text.get("num_key_value_heads") or heads)
-    attention, width = _attention_weights(text, kind)
-    n_norms = 4 if kind.startswith("gemma") else 2
-    dense_layers, feed_forward, active = _feed_forward_weights(text, kind)
-    dense = 3 * hidden * int(text["intermediate_size"])
-    moe_layers = layers - dense_layers
-    body = layers * (attention + n_norms * hidden) + dense_layers * dense
-    embeddings = hidden * vocabulary * (1 if text.get("tie_word_embeddings") else 2)
-    fixed = body + embeddings + hidden
+    text = config.get("text_config") or config
+    heads = int(text["num_attention_heads"])
+    counted = config if "parameters" in config else count_weights(config)
+    latent = int(text.get("qk_nope_head_dim") or 0) + int(text.get("qk_rope_head_dim") or 0)
+    size = latent or int(text.get("head_dim") or int(text["hidden_size"]) // heads)
+    experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
     return ModelShape(
-        parameters=fixed + moe_layers * feed_forward,
-        layers=layers,
-        hidden=hidden,
+        parameters=float(counted["parameters"]),
+        layers=int(text["num_hidden_layers"]),
+        hidden=int(text["hidden_size"]),
         intermediate=int(text["intermediate_size"]),
-        vocabulary=vocabulary,
-        kv_share=kv_heads / heads,
-        attention=width,
-        active=fixed + moe_layers * active if moe_layers else 0.0,
+        vocabulary=int(text["vocab_size"]),
+        kv_share=int(text.get("num_key_value_heads") or heads) / heads,
+        attention=heads * size,
+        active=float(counted.get("active") or 0.0),
+        experts=experts,
+        expert_width=int(text.get("moe_intermediate_size") or text["intermediate_size"]),
+        is_tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings"))),
     )
 
 
-def _attention_weights(text: Mapping[str, Any], kind: str) -> tuple[int, int]:
-    """The attention weights of one layer, and the width of its query heads together."""
-    hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
-    if text.get("kv_lora_rank"):
-        latent, rotary = int(text["kv_lora_rank"]), int(text["qk_rope_head_dim"])
-        plain, value = int(text["qk_nope_head_dim"]), int(text["v_head_dim"])
-        width = heads * (plain + rotary)
-        keys_values = hidden * (latent + rotary) + latent + latent * heads * (plain + value)
-        return hidden * width + keys_values + heads * value * hidden, width
-    size = int(text.get("head_dim") or hidden // heads)
-    width, kv_width = heads * size, int(text.get("num_key_value_heads") or heads) * size
-    total = hidden * (2 * width + 2 * kv_width)
-    if kind.startswith("qwen2"):
-        total += width + 2 * kv_width  # biases of queries, keys and values
-    elif text.get("attention_bias"):
-        total += width + 2 * kv_width + hidden
-    if kind.startswith(("qwen3", "gemma3")):
-        total += 2 * size  # norms of queries and keys
-    if kind == "gpt_oss":
-        total += heads  # attention sinks
-    return total, width
+_EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")
 
 
-def _feed_forward_weights(text: Mapping[str, Any], kind: str) -> tuple[int, int, int]:
-    """Layers without experts; the weights of one layer's experts, all and those of one token."""
-    hidden, layers = int(text["hidden_size"]), int(text["num_hidden_layers"])
-    experts = int(text.get("n_routed_experts") or text.get("num_local_experts") or 0)
+def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
+    """`parameters` of a model, and for a mixture of experts `active` of them for one token.
+
+    Counted on the model, built without memory on torch's meta device (5 CPU seconds of imports).
+    """
+    model = build_on_meta(config)
+    text = config.get("text_config") or config
+    experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
+    total = int(model.num_parameters())
     if not experts:
-        return layers, 0, 0
-    inner = int(text.get("moe_intermediate_size") or text["intermediate_size"])
-    one = 3 * hidden * inner
-    router = hidden * experts
-    if kind == "gpt_oss":
-        one += 2 * inner + hidden  # experts and router have biases
-        router += experts
-    shared = int(text.get("n_shared_experts") or 0) * one
-    used = int(text.get("num_experts_per_tok") or 1)
-    dense = int(text.get("first_k_dense_replace") or 0)
-    return dense, experts * one + shared + router, used * one + shared + router
+        return {"parameters": total}
+    routed = sum(value.numel() for name, value in model.named_parameters() if ".experts." in name)
+    used = int(text.get("num_experts_per_tok") or text.get("top_k_experts") or 1)
+    return {"parameters": total, "active": total - routed + routed * used // experts}
+
+
+def build_on_meta(config: Mapping[str, Any], model_class: str = "AutoModelForCausalLM") -> Any:
+    """The model of a `config.json` without its weights.
+
+    Raises ConfigError where the installed transformers do not know the architecture, or have no
+    such class for it.
+    """
+    try:
+        import torch
+        import transformers
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(str(error.name), "train", "counting a model's weights") from error
+    words = {key: value for key, value in config.items() if key not in NOT_CONFIG}
+    kind = str(words.pop("model_type", ""))
+    auto: Any = getattr(transformers, model_class)
+    try:
+        with torch.device("meta"):
+            model = auto.from_config(transformers.AutoConfig.for_model(kind, **words))
+    except ValueError as error:
+        raise ConfigError(f"{model_class} of {kind!r}: {' '.join(str(error).split())}") from error
+    model.tie_weights()
+    return model
+
+
+class AdapterPlaces(NamedTuple):
+    """Where an adapter can be in a model: linear layers, tensors of all experts, its depth."""
+
+    linear: tuple[str, ...]
+    experts: tuple[str, ...]
+    n_layers: int
+
+
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
+_NO_TARGET = re.compile(r"vision|visual|audio|\b(gate|router)$")
+
+
+def adapter_places(model: Any) -> AdapterPlaces:
+    """The places of a model's language layers, routers and image towers left out."""
+    import torch
+
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and _LAYER.search(name)
+        and not _NO_TARGET.search(name)
+    ]
+    experts = [
+        name
+        for name, value in model.named_parameters()
+        if value.ndim == 3 and ".experts." in name and _LAYER.search(name)
+    ]
+    numbers = [int(found[1]) for name in [*linear, *experts] if (found := _LAYER.search(name))]
+    return AdapterPlaces(tuple(linear), tuple(experts), max(numbers, default=-1) + 1)
+
+
+NOT_CONFIG = {"parameters", "active", "extra_parameters"}
 
 
 def shape_of_size(parameters: float) -> ModelShape:
@@ -123,42 +166,63 @@ def shape_of_size(parameters: float) -> ModelShape:
     return ModelShape(parameters, layers, hidden, round(3.2 * hidden), 128_000, 0.25)
 
 
-def known_shapes(root: Path) -> dict[str, ModelShape]:
-    """The shapes of the recipes' models by name on the Hub, from `models.yaml`.
+def known_models(root: Path) -> Row:
+    """The configurations of the recipes' models by name on the Hub, from `models.yaml`.
 
-    `extra_parameters` there counts what a model has beside its text part (a vision tower).
+    `parameters` and `active` there are what `count_weights` counts; `extra_parameters` what a model
+    has beside its text part (a vision tower).
     """
-    shapes = {}
-    for name, row in load_yaml(root / MODELS_FILE).items():
-        shape = shape_of_config(row)
-        extra = float(row.get("extra_parameters") or 0.0)
-        shapes[name] = ModelShape(**{**vars(shape), "parameters": shape.parameters + extra})
-    return shapes
+    return load_yaml(root / MODELS_FILE)
+
+
+def find_config(name: str, folder: Path, root: Path) -> Row:
+    """The configuration of a model: of its folder or the Hub's cache here, else of `models.yaml`.
+
+    Where the file says what the row of `models.yaml` does, the row is given: its weights are
+    counted already. Nothing is downloaded. Raises ConfigError where a model is in none of them.
+    """
+    path = folder / name / "config.json"
+    if not path.is_file():
+        path = cached_file(name, "config.json") or path
+    known = known_models(root).get(name)
+    if path.is_file():
+        own: Row = json.loads(path.read_text(encoding="utf-8"))
+        words = {key: known[key] for key in known if key not in NOT_CONFIG} if known else {}
+        is_same = bool(words) and all(own.get(key) == words[key] for key in words)
+        return dict(known) if known and is_same else own
+    if known is None:
+        raise ConfigError(
+            f"{name} is neither here (a folder, or in the Hub's cache of this machine) nor in "
+            f"{root / MODELS_FILE}, so its size is not known; with a network: "
+            f"hf download {name} config.json tokenizer.json tokenizer_config.json"
+        )
+    return dict(known)
+
+
+def known_shapes(root: Path) -> dict[str, ModelShape]:
+    """The shapes of the recipes' models by name on the Hub."""
+    return {name: _whole_shape(row) for name, row in known_models(root).items()}
+
+
+def _whole_shape(config: Mapping[str, Any]) -> ModelShape:
+    shape = shape_of_config(config)
+    extra = float(config.get("extra_parameters") or 0.0)
+    return replace(shape, parameters=shape.parameters + extra)
 
 
 def find_shape(
     config: Mapping[str, Any], folder: Path, root: Path, parameters: float | None = None
 ) -> ModelShape:
-    """The shape of a recipe's base model.
+    """The shape of a recipe's base model (`find_config`), else a typical one for `parameters`.
 
-    From its folder or the Hub's cache here, else from `models.yaml` in the folder of recipes
-    `root`, else a typical one for `parameters`. Raises ConfigError where none of them helps.
+    Raises ConfigError where none of them helps.
     """
-    name = str(config["base_model"])
-    path = folder / name / "config.json"
-    if not path.is_file():
-        path = cached_file(name, "config.json") or path
-    if path.is_file():
-        return shape_of_config(json.loads(path.read_text(encoding="utf-8")))
-    known = known_shapes(root)
-    if name in known:
-        return known[name]
-    if parameters is None:
-        raise ConfigError(
-            f"{name} is neither here nor in {root / MODELS_FILE}, so its size is not known; pass "
-            "--parameters, as in --parameters 7.6e9"
-        )
-    return shape_of_size(parameters)
+    try:
+        return _whole_shape(find_config(str(config["base_model"]), folder, root))
+    except ConfigError as error:
+        if parameters is None:
+            raise ConfigError(f"{error}; or pass --parameters, as in --parameters 7.6e9") from None
+        return shape_of_size(parameters)
 
 
 def cached_file(repository: str, name: str) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 from codefavor.errors import ConfigError
 from codefavor.records import Row, content_id, file_sha256
 from codefavor.training.machine import count_gpus
-from codefavor.training.recipes import load_yaml, merge
+from codefavor.training.recipes import find_recipes, load_yaml, merge, processes_of
 
 PLUGIN = "codefavor.training.plugins.RunPlugin"
 _LOCAL_PREFIXES = ("outputs/", "datasets/", "./", "../", "/")
@@ -53,12 +53,12 @@ def plan_training(
 
     `overrides` are Axolotl keys (`trl__beta` reaches into a mapping). `data` replaces the path
     of the recipe's only data set. `folder` is where relative paths start (default: here).
-    `gpus` defaults to what this machine has; 0 is a CPU run.
+    `gpus` defaults to the number that the recipe is for (`usual_gpus`); 0 is a CPU run.
     """
     config = load_yaml(recipe)
     wanted = dict(overrides or {})
     where = (folder or Path.cwd()).resolve()
-    n_gpus = count_gpus() if gpus is None else gpus
+    n_gpus = usual_gpus(recipe) if gpus is None else gpus
     if data is not None:
         entries = config.get("datasets") or []
         if len(entries) != 1:
@@ -78,6 +78,21 @@ def plan_training(
     model = _model_identity(recipe, str(config["base_model"]), where)
     fingerprint = content_id(config, sorted(hashes.values()), model)
     return TrainingPlan(recipe.resolve(), config, wanted, where, hashes, fingerprint, n_gpus)
+
+
+def usual_gpus(recipe: Path) -> int:
+    """How many GPUs a launch here takes: those of the recipe, so that its batch is what it says.
+
+    A recipe for any machine takes one GPU where there is one; without any, all run on the CPU.
+    Raises ConfigError where there are some, and too few.
+    """
+    wanted, here = processes_of(recipe), count_gpus()
+    if 0 < here < wanted:
+        raise ConfigError(
+            f"{recipe}: is for {wanted} GPUs, this machine has {here}: pass --gpus {here} "
+            "(a smaller batch), or launch it on more machines (recipes/launch)"
+        )
+    return min(here, max(1, wanted))
 
 
 def is_local_path(path: str, folder: Path) -> bool:
@@ -190,12 +205,17 @@ def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) ->
 def deepspeed_file(config: Mapping[str, Any], recipe: Path, folder: Path) -> Path | None:
     """The DeepSpeed file that a recipe names; None if it names none, or none that is there.
 
-    Looked for where the launch starts, then beside the folder of recipes that `recipe` is of.
+    Looked for where the launch starts, then beside the folder of recipes that `recipe` is of, then
+    beside ours.
     """
     name = config.get("deepspeed")
     if not isinstance(name, str):
         return None
-    places = (folder / name, recipe.resolve().parent.parent.parent / name)
+    places = (
+        folder / name,
+        recipe.resolve().parent.parent.parent / name,
+        find_recipes().parent / name,
+    )
     return next((place for place in places if place.is_file()), None)
 
 

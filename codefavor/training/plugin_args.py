@@ -12,14 +12,14 @@ class DevAccuracySettings(BaseModel, extra="forbid"):
     """How to measure dev pairs while training (`dev_accuracy.DevAccuracy`).
 
     `data`: pairs in any form that `convert` reads; at most `limit` of them are judged every `every`
-    optimiser steps. `judge` None: the one of the method. `keep_best`: the run ends with the
+    optimiser steps. `judge` is for sft alone, which trains both. `keep_best`: the run ends with the
     weights of the best measurement. `patience`: measurements without gain before it ends.
     """
 
     data: str
     every: int = Field(default=50, ge=1)
     limit: int = Field(default=200, ge=1)
-    judge: Literal["pairwise", "likelihood", "implicit", "reward", "process"] | None = None
+    judge: Literal["pairwise", "likelihood"] | None = None
     system: Literal["empty", "none"] = "empty"
     keep_best: bool = True
     patience: int | None = Field(default=None, ge=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from codefavor.records import Row
 # Set by our launcher (launch.py): its end of the pipe closes when it dies, by whatever signal.
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
 METRICS_FILE = "metrics.jsonl"
+_DATE = re.compile(r"""strftime_now\((["'])(.*?)\1\)""")
 
 
 class RunPlugin(BasePlugin):  # type: ignore[misc]
@@ -60,7 +62,13 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         return {"project": cfg.trackio_project_name} if is_named else {}
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """Writes the metrics of the main process, and measures the dev pairs if asked to."""
+        """Writes the metrics, and measures the dev pairs if asked to.
+
+        The template is saved as it was trained with.
+        """
+        tokenizer = trainer.processing_class
+        if getattr(tokenizer, "chat_template", None) and cfg.rl not in {"grpo", "gdpo"}:
+            tokenizer.chat_template = template_as_trained(tokenizer.chat_template, time.localtime())
         found: list[Any] = [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
         if cfg.dev_accuracy:
             # Here, because it imports the judges.
@@ -121,6 +129,16 @@ class CurriculumPlugin(BasePlugin):  # type: ignore[misc]
         if cfg.rl in {"grpo", "gdpo"}:
             return {"shuffle_dataset": False}
         return {"train_sampling_strategy": "sequential"}
+
+
+def template_as_trained(template: str, day: time.struct_time) -> str:
+    """A chat template that asks a model trained on rows on that day as it was trained.
+
+    Rows are answered behind an empty think block, where a template has one, and some templates
+    (Llama 3.2, gpt-oss) write the date of the day.
+    """
+    dated = _DATE.sub(lambda call: repr(time.strftime(call[2], day)), template)
+    return "{%- set enable_thinking = false %}" + dated if "enable_thinking" in dated else dated
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]

@@ -117,11 +117,8 @@ def token_findings(config: Row, folder: Path) -> Iterator[Finding]:
         )
     if reader.is_trained_on_rows and (idle := [one for one in sequences if one.n_trained == 0]):
         yield Finding("error", f"{len(idle)} sequences train nothing, first {_where(idle[0])}")
-    if _answers_with_a_letter(reader, sequences):
-        yield from (
-            Finding("error", f"{text}: an A/B judge reads one token a label; take another model")
-            for text in reader.single_token_errors()
-        )
+    if _answers_with_a_letter(reader, sequences) and (problem := reader.label_error()):
+        yield Finding("error", f"{problem}; take another model")
 
 
 def _where(sequence: TokenRow) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError, MissingPackageError
-from codefavor.judges.chat_tokens import token_ids
+from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.records import Row, read_rows
 from codefavor.training.check import quiet
 from codefavor.training.recipes import method_of
@@ -87,6 +87,7 @@ class Preview:
         self.folder = folder or Path.cwd()
         try:
             with quiet():
+                from axolotl.utils.chat_templates import get_chat_template_from_config
                 from axolotl.utils.dict import DictDefault
                 from transformers import AutoTokenizer
         except ImportError as error:
@@ -104,6 +105,9 @@ class Preview:
         self.tokenizer.add_special_tokens(special)
         if not (self.tokenizer.chat_template or config.get("chat_template_jinja")):
             raise ConfigError(f"the tokenizer of {source} has no chat template")
+        if config.get("chat_template"):
+            template = get_chat_template_from_config(cfg=self._cfg, tokenizer=self.tokenizer)
+            self.tokenizer.chat_template = template
 
     @property
     def is_trained_on_rows(self) -> bool:
@@ -138,15 +142,13 @@ class Preview:
             spans.append(Span(str(text), is_trained))
         return spans
 
-    def single_token_errors(self, labels: Sequence[str] = ("A", "B")) -> list[str]:
-        """Labels that the tokenizer splits, as they stand at the start of the answer."""
-        prompt = "<turn>\n"
-        before = self._ids(prompt)
-        return [
-            f"the label {label!r} is {n} tokens"
-            for label in labels
-            if (n := len(self._ids(prompt + label)) - len(before)) != 1
-        ]
+    def label_error(self, labels: Sequence[str] = ("A", "B")) -> str:
+        """Why an A/B judge cannot read these labels as answers, "" where it can."""
+        try:
+            ChatTokens(self.tokenizer).choice_ids([{"role": "user", "content": "A or B?"}], labels)
+        except ConfigError as error:
+            return str(error)
+        return ""
 
     def _reader(self, index: int, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
         if self.method in {"sft", "reward", "process_reward"}:
@@ -190,8 +192,7 @@ class Preview:
         self, index: int, entry: Row
     ) -> Callable[[Row], list[tuple[str, Any, Any]]]:
         """Prompt and completions as texts from Axolotl, then cut at the prompt as TRL does."""
-        kind = entry["type"]
-        name = "user_defined.default" if isinstance(kind, dict) else str(kind)
+        name = str(entry["type"])
         module = {"kto": "kto", "orpo": "orpo"}.get(self.method, "dpo")
         with quiet():
             from importlib import import_module
@@ -203,8 +204,7 @@ class Preview:
         function = transform[0] if isinstance(transform, tuple) else transform
 
         def read(row: Row) -> list[tuple[str, Any, Any]]:
-            extra = {} if self.method == "kto" else {"tokenizer": self.tokenizer}
-            texts = function(dict(row), **extra)
+            texts = function(dict(row), tokenizer=self.tokenizer)
             if self.method == "kto":
                 part = "desirable" if texts["label"] else "undesirable"
                 return [self._cut(part, texts["prompt"], texts["completion"])]
@@ -234,4 +234,5 @@ class Preview:
         return part, ids, [position >= n_prompt for position in range(len(ids))]
 
     def _ids(self, text: str) -> list[int]:
-        return token_ids(self.tokenizer, text)
+        """As TRL's trainers do: with the beginning of text that the tokenizer adds."""
+        return [int(token) for token in self.tokenizer(text)["input_ids"]]

@@ -9,6 +9,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row
+from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import (
     RENDERED_BY,
     Recipe,
@@ -16,10 +17,10 @@ from codefavor.training.recipes import (
     global_batch,
     load_yaml,
     method_of,
-    read_matrix,
     render,
 )
 
+_KINDS = ("check", "rehearsal", "cpu", "gpu")
 _INTRO = """\
 # Recipes
 
@@ -31,7 +32,9 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 
     codefavor recipes list            # all of them
     codefavor recipes show NAME       # one, complete
+    codefavor recipes new --model HUB_ID_OR_FOLDER --method dpo --gpus 4x80 --out FILE
     codefavor recipes check           # Axolotl's own schema and what it lets pass
+    codefavor recipes rehearse NAME   # a real training of a small stand-in, checked by force
     codefavor recipes preview NAME    # the tokens of three rows, trained ones marked
     codefavor recipes estimate NAME   # memory, steps, hours, dollars
     codefavor train NAME              # launch, follow, resume
@@ -40,9 +43,9 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 |---|---|
 | smollm2-135m | one recipe a method, for any machine |
 | paper | the judges of the CodeFavor paper, with its hyper-parameters |
-| smoke | two steps of a small model on each set of the paper, for its script |
 | seeds | the models of the other systems that this project unites |
-| gpu1x24, gpu4x80, gpu8x141, ... | number of GPUs, and their GB; `-fsdp2` without DeepSpeed |
+| gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today, by (machines,) GPUs and their GB |
+| layers/hardware/fsdp2 | for `--layer hardware/fsdp2`: what DeepSpeed splits, by PyTorch alone |
 | layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
 | curricula | orders of levels for `codefavor convert --curriculum` |
 | deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |
@@ -50,11 +53,14 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 ## What was checked and run
 
 A mark stands only for the very configuration in the file: it goes when a setting changes. "check"
-is `codefavor recipes check`; "CPU" and "GPU" are recorded from the run card of a real training
-(`codefavor recipes record`). No GPU was at hand so far, so no recipe was run on one.
+is `codefavor recipes check`; "rehearsed" is `codefavor recipes rehearse`: a real training of a
+small stand-in of the model, whose trained tokens, losses, adapter, judge and resume were checked,
+with the model's own chat template (where that is from, and its hash); "CPU" and "GPU" are recorded
+from the run card of a real training (`codefavor recipes record`). No GPU was at hand so far, so no
+recipe was run on one.
 
-| recipe | purpose | method | batch | GPUs | check | CPU | GPU |
-|---|---|---|---|---|---|---|---|
+| recipe | purpose | method | batch | GPUs | check | rehearsed | CPU | GPU |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -127,8 +133,8 @@ def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:
             line.purpose,
             method_of(config) + (f", {config['adapter']}" if config.get("adapter") else ", full"),
             str(global_batch(config, line.gpus)),
-            str(line.gpus or "any"),
-            *(entry(results, recipe, kind) or "not run" for kind in ("check", "cpu", "gpu")),
+            line.hardware or str(line.gpus or "any"),
+            *(entry(results, recipe, kind) or "not run" for kind in _KINDS),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return _INTRO + "\n".join(lines) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,17 +19,27 @@ RENDERED_BY = (
     "# Rendered by `codefavor recipes render`: edit recipes/layers and matrix.yaml instead."
 )
 _LIST_WIDTH = 60
+NO_TELEMETRY = "AXOLOTL_DO_NOT_TRACK=1"
+GPUS_PER_NODE = 8
+_OWN_LINE = "this recipe's own line of the matrix"
 
 
 @dataclass(frozen=True)
 class MatrixLine:
-    """One recipe of the matrix. `set` is merged over the layers; `gpus` 0 means any machine."""
+    """One recipe of the matrix. `set` is merged over the layers; `gpus` 0 means any machine.
+
+    `hardware` says which GPUs, as in 4x80 ("" where any will do); `reasons` why a key of `set` is
+    what it is; `header` is merged like that of a layer.
+    """
 
     name: str
     purpose: str
     layers: tuple[str, ...]
     gpus: int = 0
     set: Row = field(default_factory=dict)
+    hardware: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    header: Row = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
@@ -121,44 +130,6 @@ def parse_value(text: str) -> Any:
         raise ConfigError(f"{text!r} is not a YAML value: {error}") from error
 
 
-def read_matrix(root: Path) -> dict[str, MatrixLine]:
-    """Every line of the matrix by name, in the order of the file, grids written out.
-
-    A line with `grid: {model: [a, b]}` stands for one line per combination; `{model}` in its
-    name, purpose and layers is replaced. Names under `except` are left out of the grid.
-    """
-    lines = {}
-    path = root / "matrix.yaml"
-    for pattern, value in load_yaml(path).items():
-        if not isinstance(value, dict) or not isinstance(value.get("layers"), list):
-            raise ConfigError(f"{path}: {pattern}: needs a list of layers")
-        unknown = set(value) - {"purpose", "layers", "gpus", "set", "grid", "except"}
-        if unknown:
-            raise ConfigError(f"{path}: {pattern}: unknown {sorted(unknown)}")
-        axes = value.get("grid") or {}
-        for choice in itertools.product(*axes.values()):
-            names = dict(zip(axes, choice, strict=True))
-            if pattern.format(**names) in (value.get("except") or ()):
-                continue
-            if pattern.format(**names) in (value.get("except") or ()):
-                continue
-            line = _matrix_line(pattern.format(**names), value, names)
-            if line.name in lines:
-                raise ConfigError(f"{path}: {line.name} stands twice")
-            lines[line.name] = line
-    return lines
-
-
-def _matrix_line(name: str, value: Row, names: Mapping[str, str]) -> MatrixLine:
-    return MatrixLine(
-        name=name,
-        purpose=str(value.get("purpose", "")).format(**names),
-        layers=tuple(layer.format(**names) for layer in value["layers"]),
-        gpus=int(value.get("gpus", 0)),
-        set=dict(value.get("set") or {}),
-    )
-
-
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Row:
     """`over` on top of `base`: mappings are merged deep, all else is replaced, null removes."""
     merged = dict(base)
@@ -191,9 +162,15 @@ def build(line: MatrixLine, root: Path) -> Recipe:
             origins[key] = layer
             comments[key] = layer_comments.get(key, ())
     config = merge(config, line.set)
+    header = _merge_header(header, line.header)
     origins.update(dict.fromkeys(line.set, "matrix"))
-    for entry in config.get("datasets", []):
+    comments |= {key: tuple(_comment(line.reasons.get(key, ""))) for key in line.set}
+    for entry in [*config.get("datasets", []), *config.get("test_datasets", [])]:
         entry["path"] = entry["path"].format(**_data_words(header))
+        is_without = header.get("system") == "none"
+        if is_without and str(entry.get("type")).startswith("bradley_terry."):
+            # This reader writes a system turn for the column that it needs, also for an empty one.
+            entry["drop_system_message"] = True
     slug = line.name.replace("/", "-")
     defaults = {
         "output_dir": f"outputs/train/{slug}",
@@ -203,7 +180,8 @@ def build(line: MatrixLine, root: Path) -> Recipe:
         if key not in config:
             config[key] = value
             origins[key] = "paths"
-    titles |= {"matrix": "this recipe's own line of the matrix", "paths": "where it writes"}
+    own = "derived from the model, the GPUs and the estimate" if line.reasons else _OWN_LINE
+    titles |= {"matrix": own, "paths": "where it writes"}
     return Recipe(line, config, header, origins, titles, comments)
 
 
@@ -214,6 +192,10 @@ def flatten_layers(layers: Sequence[str], root: Path) -> list[str]:
         included = load_yaml(root / "layers" / f"{layer}.yaml").get("include") or []
         flat += [*flatten_layers(included, root), layer]
     return flat
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 96)]
 
 
 def _data_words(header: Row) -> dict[str, str]:
@@ -268,14 +250,37 @@ def method_of(config: Mapping[str, Any]) -> str:
 
 
 def launch_line(recipe_path: str, gpus: int) -> str:
-    """The bare command that runs a recipe, without any help of ours."""
+    """The bare command that runs a recipe, without any help of ours, and without telemetry."""
     processes = f" --num_processes {gpus}" if gpus else ""
-    return f"accelerate launch{processes} -m axolotl.cli.train {recipe_path}"
+    if gpus > GPUS_PER_NODE:
+        nodes = gpus // GPUS_PER_NODE
+        processes = f" --config_file recipes/accelerate/{nodes}_nodes_{GPUS_PER_NODE}_gpus.yaml"
+        processes += " --machine_rank RANK --main_process_ip ADDRESS"
+    return f"{NO_TELEMETRY} accelerate launch{processes} -m axolotl.cli.train {recipe_path}"
 
 
-def render(recipe: Recipe, measured: str = "not run") -> str:
-    """The text of a complete recipe: its header, then the keys grouped by layer."""
-    parts = [*_header_lines(recipe, measured), ""]
+def processes_of(recipe: Path) -> int:
+    """The number of GPUs that a recipe's header says it is for; 0 for any machine."""
+    found = re.search(r"^# Runs on:  (\d+) GPU", recipe.read_text("utf-8"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def memory_of(recipe: Path) -> int:
+    """The memory in GB of each GPU that a recipe's header says it is for; 0 where it says none."""
+    found = re.search(r"^# Runs on:  .*, [\dx]+x(\d+);", recipe.read_text("utf-8"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def render(
+    recipe: Recipe, measured: str = "not run", *, made_by: str = RENDERED_BY, path: str = ""
+) -> str:
+    """The text of a complete recipe: its header, then the keys grouped by layer.
+
+    `made_by` is its first line, `path` the file that its commands name (default: its place among
+    the recipes).
+    """
+    path = path or f"recipes/{recipe.line.file_name}"
+    parts = [made_by, *_header_lines(recipe, measured, path), ""]
     for group in recipe.titles:
         keys = {key: value for key, value in recipe.config.items() if recipe.origins[key] == group}
         if not keys:
@@ -316,15 +321,15 @@ _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_text)
 
 
-def _header_lines(recipe: Recipe, measured: str) -> list[str]:
+def _header_lines(recipe: Recipe, measured: str, path: str) -> list[str]:
     line, config = recipe.line, recipe.config
-    path = f"recipes/{line.file_name}"
     micro = int(config.get("micro_batch_size") or 1)
     accumulation = int(config.get("gradient_accumulation_steps") or 1)
     processes = max(1, line.gpus)
     where = f"{line.gpus} GPU(s)" if line.gpus else "one process, on a CPU or any one GPU"
+    if line.hardware:
+        where += f", {line.hardware}"
     lines = [
-        RENDERED_BY,
         f"# Purpose:  {line.purpose}",
         f"# Layers:   {' + '.join(line.layers)}",
         f"# Runs on:  {where}; batch {global_batch(config, line.gpus)} = "

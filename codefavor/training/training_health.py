@@ -22,7 +22,7 @@ def health_warnings(metrics: Sequence[Row]) -> list[str]:
         signs.append(
             f"the chosen code becomes less likely (log-probability {chosen[0]:.1f} -> "
             f"{chosen[1]:.1f}): lower learning_rate, raise rl_beta, mix in supervised loss "
-            "(dpo-rpo) or use DPOP"
+            "(dpo_loss_type: [sigmoid, sft]) or use DPOP"
         )
     margin = _ends(metrics, "rewards/margins")
     if margin and abs(margin[1] - margin[0]) < _FLAT_MARGIN and abs(margin[1]) < 0.1:

@@ -122,9 +122,9 @@ def test_an_unknown_reduction_lists_the_known_ones(tiny_llama):
 async def test_likelihood_has_no_position_bias_and_scores_each_text_once(tiny_llama):
     judge = LikelihoodJudge(tiny_llama, device="cpu")
     verdicts = await judge.compare(COMPARISONS)
-    n_computed = judge._scorer.n_computed_tokens
+    n_computed = judge.scorer.n_computed_tokens
     swapped = await judge.compare([comparison.swap() for comparison in COMPARISONS])
-    assert judge._scorer.n_computed_tokens == n_computed
+    assert judge.scorer.n_computed_tokens == n_computed
     for verdict, other in zip(verdicts, swapped, strict=True):
         assert other.choice == verdict.swap().choice
         assert other.p_a == pytest.approx(1 - verdict.p_a)
@@ -143,7 +143,7 @@ async def test_texts_that_begin_alike_share_their_beginning(tiny_llama):
         for code in (pair.code_a, pair.code_b)
     ]
     # The two codes differ in one character near their end.
-    assert judge._scorer.n_computed_tokens < 0.6 * sum(whole)
+    assert judge.scorer.n_computed_tokens < 0.6 * sum(whole)
 
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))
@@ -172,7 +172,7 @@ async def test_an_adapter_is_asked_with_the_chat_template_it_was_trained_with(
 ):
     own = shutil.copytree(tiny_adapter, tmp_path / "own")
     tokenizer = make_tokenizer()
-    tokenizer.chat_template = tokenizer.chat_template.replace("assistant", "helper")
+    tokenizer.chat_template = tokenizer.chat_template.replace("['role']", "['role'] + 's'")
     tokenizer.save_pretrained(own)
     totals = []
     for adapter in (tiny_adapter, own):

@@ -1,16 +1,25 @@
-"""Judges score exactly the tokens that Axolotl trains on."""
+"""Judges ask exactly for the tokens that Axolotl's trainers train, on the models' own templates."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codefavor.judges.chat_tokens import ChatTokens
-from codefavor.prompts.chat import solution_messages, solution_text
-from codefavor.records import Preference
-from codefavor.training.formats import convert
+from codefavor.judges.pairwise import LABELS
+from codefavor.prompts.chat import comparison_messages, solution_messages, solution_text
+from codefavor.records import Comparison, Preference
+from codefavor.training.formats import FormatOptions, convert
+from codefavor.training.preference_rows import preferences
+from codefavor.training.recipes import MatrixLine, build, load_yaml
+from codefavor.training.stand_in import StandIn
 
 from .conftest import make_tokenizer
 
+RECIPES = Path(__file__).parents[2] / "recipes"
+LAYERS = sorted((RECIPES / "layers" / "model").glob("*.yaml"))
 PREFERENCE = Preference(
     id="p",
     instruction="Return the input.\n",
@@ -18,61 +27,127 @@ PREFERENCE = Preference(
     rejected="def f(x):\n    return  # ```\n",
     criteria="Correct.",
 )
+pytestmark = pytest.mark.axolotl
 
 
-@pytest.mark.axolotl
-def test_completion_tokens_are_those_of_axolotls_dpo_rows():
-    from axolotl.prompt_strategies.dpo.chat_template import default
-    from axolotl.utils.dict import DictDefault
+class Model:
+    """The tokenizer of a model layer's stand-in, loaded by Axolotl, and the recipe's settings."""
 
-    tokenizer = make_tokenizer()
-    (row,) = convert([PREFERENCE], "dpo").rows
-    config = DictDefault({"chat_template": "tokenizer_default", "datasets": [{"path": "x"}]})
-    transform, _ = default(config)
-    texts = transform(dict(row), tokenizer=tokenizer)
-    prompt = tokenizer(texts["prompt"])["input_ids"]
+    def __init__(self, layer: Path, folder: Path) -> None:
+        from axolotl.loaders import load_tokenizer
+        from axolotl.utils.dict import DictDefault
+
+        self.layer = layer.stem
+        settings = load_yaml(layer)
+        header = settings.pop("header")
+        stand_in = StandIn.of(settings["base_model"], RECIPES)
+        stand_in.save(folder, [PREFERENCE.instruction, PREFERENCE.chosen, PREFERENCE.rejected])
+        places = dict.fromkeys(("base_model", "base_model_config", "tokenizer_config"), str(folder))
+        self.config = DictDefault({**settings, **places, "train_on_inputs": False})
+        self.tokenizer: Any = load_tokenizer(self.config)
+        self.options = FormatOptions(system=header.get("system", "empty"))
+
+    def data(self, name: str) -> Any:
+        """The data set of a recipe of this model and that data layer."""
+        from axolotl.utils.dict import DictDefault
+
+        line = MatrixLine("any", "", ("base", f"model/{self.layer}", f"data/{name}"))
+        return DictDefault(build(line, RECIPES).config["datasets"][0])
+
+    def rows(self, name: str) -> list[dict]:
+        return [dict(row) for row in convert([PREFERENCE], name, self.options).rows]
+
+    def has_one_bos(self, ids: list[int]) -> bool:
+        """Where the template writes one at all (gpt-oss has the token, and does not)."""
+        bos = self.tokenizer.bos_token_id
+        is_written = self.layer.startswith(("llama", "codellama", "gemma", "mistral", "deepseek"))
+        return [one == bos for one in ids[:2]] == [True, False] if is_written else ids[0] != ids[1]
+
+
+@pytest.fixture(scope="module", params=LAYERS, ids=lambda path: path.stem)
+def model(request, tmp_path_factory) -> Model:
+    return Model(request.param, tmp_path_factory.mktemp("stand-in"))
+
+
+def test_the_letter_that_is_read_is_the_token_that_was_trained(model: Model):
+    """Qwen3, gpt-oss and Mistral-7B write something between the question and the letter."""
+    from axolotl.prompt_strategies import load
+
+    strategy = load("chat_template", model.tokenizer, model.config, model.data("pairwise"))
+    both = Comparison(
+        PREFERENCE.instruction, PREFERENCE.chosen, PREFERENCE.rejected, PREFERENCE.criteria
+    )
+    for row, label, comparison in zip(
+        model.rows("pairwise"), LABELS, (both, both.swap()), strict=True
+    ):
+        done = strategy.tokenize_prompt(row)
+        trained = [at for at, one in enumerate(done["labels"]) if one != -100]
+        messages = comparison_messages(comparison, system=model.options.system)
+        prompt, labels = ChatTokens(model.tokenizer).choice_ids(messages, LABELS)
+        assert done["input_ids"][: len(prompt) + 1] == [*prompt, labels[LABELS.index(label)]]
+        assert trained[0] == len(prompt)
+        answer = [done["input_ids"][at] for at in trained]
+        assert answer[-1] == model.tokenizer.eos_token_id
+        assert model.tokenizer.decode(answer[:-1]).strip() == label
+        assert model.has_one_bos(done["input_ids"])
+
+
+def test_an_answer_of_a_pair_is_scored_by_the_tokens_that_were_trained(model: Model):
+    """What TRL makes of our texts has one beginning and one end of text."""
+    from axolotl.prompt_strategies.dpo import load
+    from trl.data_utils import _tokenize
+
+    transform, _ = load("codefavor.preferences", model.config, dataset_idx=0)
+    texts = transform(model.rows("dpo")[0], tokenizer=model.tokenizer)
+    prompt = list(_tokenize(model.tokenizer, texts["prompt"])["input_ids"])
+    messages = solution_messages(
+        PREFERENCE.instruction, PREFERENCE.criteria, system=model.options.system
+    )
     for side in ("chosen", "rejected"):
-        text = texts[side]
-        if not text.endswith(tokenizer.eos_token):  # trl's DPO trainer adds it
-            text += tokenizer.eos_token
-        whole = tokenizer(texts["prompt"] + text)["input_ids"]
-        messages = solution_messages(PREFERENCE.instruction, PREFERENCE.criteria)
+        eos = model.tokenizer.eos_token
+        end = "" if texts[side].endswith(eos) else eos  # the trainer adds it
+        whole = list(_tokenize(model.tokenizer, texts["prompt"] + texts[side] + end)["input_ids"])
         answer = solution_text(getattr(PREFERENCE, side))
-        assert ChatTokens(tokenizer).completion_ids(messages, answer) == (
-            prompt,
-            whole[len(prompt) :],
-        )
+        asked = ChatTokens(model.tokenizer).completion_ids(messages, answer)
+        assert asked == (prompt, whole[len(prompt) :])
+        assert whole[: len(prompt)] == prompt
+        assert whole[len(prompt) :].count(model.tokenizer.eos_token_id) == 1
+        assert whole[-1] == model.tokenizer.eos_token_id
+        assert model.has_one_bos(whole)
 
 
-@pytest.mark.axolotl
-def test_reward_conversations_are_those_of_axolotls_bradley_terry_rows():
+def test_a_labelled_answer_is_trained_as_that_of_a_pair(model: Model):
+    """KTO has no chat template in Axolotl; its rows go through the same reader."""
+    transform, _ = preferences(model.config)
+    pair = transform(model.rows("dpo")[0], tokenizer=model.tokenizer)
+    good, bad = (transform(row, tokenizer=model.tokenizer) for row in model.rows("kto"))
+    assert good == {"label": True, "prompt": pair["prompt"], "completion": pair["chosen"]}
+    assert bad == {"label": False, "prompt": pair["prompt"], "completion": pair["rejected"]}
+
+
+def test_reward_conversations_are_those_of_axolotls_bradley_terry_rows(model: Model):
     from axolotl.prompt_strategies.bradley_terry.chat_template import load
     from axolotl.utils.dict import DictDefault
 
-    tokenizer = make_tokenizer()
-    (row,) = convert([PREFERENCE], "reward").rows
-    config = DictDefault(
-        {"chat_template": "tokenizer_default", "sequence_len": 2048, "reward_model": True}
-    )
-    strategy = load(tokenizer, config, DictDefault({"type": "bradley_terry.chat_template"}))
-    found = strategy._tokenize_single_prompt(dict(row))
+    config = DictDefault({**model.config, "sequence_len": 2048, "reward_model": True})
+    strategy = load(model.tokenizer, config, model.data("reward"))
+    found = strategy._tokenize_single_prompt(model.rows("reward")[0])
     for side in ("chosen", "rejected"):
         messages = [
-            *solution_messages(PREFERENCE.instruction, PREFERENCE.criteria),
+            *solution_messages(
+                PREFERENCE.instruction, PREFERENCE.criteria, system=model.options.system
+            ),
             {"role": "assistant", "content": solution_text(getattr(PREFERENCE, side))},
         ]
-        assert ChatTokens(tokenizer).conversation_ids(messages) == found[f"{side}_ids"]
+        assert ChatTokens(model.tokenizer).conversation_ids(messages) == found[f"{side}_ids"]
+        assert model.has_one_bos(found[f"{side}_ids"])
+        # The head reads the last token that is no padding.
+        assert found[f"{side}_ids"][-1] != model.tokenizer.pad_token_id
 
 
-def test_a_doubled_beginning_of_text_is_removed():
-    from tokenizers.processors import TemplateProcessing
+def test_labels_of_several_tokens_are_refused():
+    from codefavor.errors import ConfigError
 
-    tokenizer = make_tokenizer()
-    bos = tokenizer.bos_token
-    processor = TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
-    )
-    tokenizer.backend_tokenizer.post_processor = processor
-    ids = ChatTokens(tokenizer).prompt_ids(solution_messages("Add."))
-    assert ids[0] == tokenizer.bos_token_id
-    assert ids[1] != tokenizer.bos_token_id
+    messages = [{"role": "user", "content": "A or B?"}]
+    with pytest.raises(ConfigError, match="single token"):
+        ChatTokens(make_tokenizer()).choice_ids(messages, ("Alpha", "Beta"))

@@ -224,7 +224,7 @@ def test_convert_says_how_it_read_and_keeps_the_reply(tmp_path: Path) -> None:
 def test_labelled_answers_train_kto_without_a_counterpart(tmp_path: Path) -> None:
     rows = [*GROUPED["labelled answers (KTO)"], {"prompt": "Q?", "completion": "y", "label": True}]
     made, _ = converted(tmp_path, rows, "kto")
-    assert sorted((row["completion"], row["label"]) for row in made) == [
+    assert sorted((row["completion"]["content"], row["label"]) for row in made) == [
         (GOOD, True),
         (BAD, False),
         ("y", True),

@@ -13,7 +13,8 @@ import yaml
 from codefavor.records import write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.formats import convert
-from codefavor.training.recipes import dump, read_matrix
+from codefavor.training.matrix import read_matrix
+from codefavor.training.recipes import dump
 from tests.training.conftest import easy_pairs
 
 pytestmark = pytest.mark.axolotl
@@ -86,7 +87,7 @@ def test_a_fault_that_the_schema_lets_pass_is_found(errors_of, changes, message)
 
 
 def test_a_method_that_cannot_read_the_format_is_found(errors_of):
-    found = errors_of(datasets=dpo_data(type="chat_template.argilla"), rl="orpo", orpo_alpha=0.1)
+    found = errors_of(datasets=dpo_data(type="codefavor.preferences"), rl="orpo", orpo_alpha=0.1)
     assert not any("is not for the method" in error for error in found)
     found = errors_of("smollm2-135m/sft", datasets=dpo_data(type="bradley_terry.chat_template"))
     assert any("is not for the method sft" in error for error in found)
@@ -112,13 +113,13 @@ def test_rows_of_another_format_are_found(errors_of, tmp_path: Path):
 def test_rows_whose_columns_have_the_right_names_but_another_form_are_found(
     errors_of, tmp_path: Path
 ):
-    """A DPO row has what an ORPO row has, and more: only the types tell them apart."""
     data = tmp_path / "outputs" / "data"
     data.mkdir(parents=True)
     [row] = convert(easy_pairs(range(1))[:1], "dpo").rows
-    write_rows(data / "orpo.jsonl", [row])
+    write_rows(data / "dpo.jsonl", [{**row, "chosen": [row["chosen"]]}])
     [error] = errors_of("smollm2-135m/orpo")
-    assert "needs chosen (list), rejected (list) (codefavor convert --format orpo)" in error
+    assert "its rows have chosen (list), messages (list), rejected (dict)" in error
+    assert "needs chosen (dict), messages (list), rejected (dict)" in error
 
 
 def test_columns_that_the_recipe_names_otherwise_are_looked_for_under_that_name(

@@ -59,8 +59,10 @@ async def test_stages_are_trained_in_their_order_under_one_schedule(
     assert len(rows) == n_rows
     data = tmp_path / f"{method}-{order}.jsonl"
     write_rows(data, rows)
-    recipe = RECIPES / f"{method}-curriculum-{order}.yaml"
+    recipe = RECIPES / f"{method}.yaml"
+    curriculum_layer = load_yaml(RECIPES.parent / "layers" / "method" / "curriculum.yaml")
     overrides = {"base_model": str(embedded_model), "warmup_steps": 1, "micro_batch_size": BATCH}
+    overrides |= curriculum_layer
     run = launch(recipe, folder=tmp_path, data=data, gpus=0, overrides=overrides)
 
     # The tokens that each step saw are those of the file's rows at that place, and no others.

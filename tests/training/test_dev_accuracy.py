@@ -60,7 +60,8 @@ def test_the_best_weights_stay_and_a_run_without_gain_ends(embedded_model: Path,
 @pytest.mark.parametrize(
     ("recipe", "more", "message"),
     [
-        ({}, {}, "set judge to pairwise"),
+        ({}, {}, "says what sft trains"),
+        ({"rl": "dpo"}, {"judge": "pairwise"}, "for sft alone"),
         ({"rl": "dpo", "fsdp_config": {"x": 1}}, {}, "not under FSDP"),
         ({"rl": "dpo", "save_only_model": True, "deepspeed": "z.json"}, {}, "save_only_model"),
         ({"rl": "dpo", "save_strategy": "no"}, {}, "needs checkpoints"),

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from codefavor.training.derive import Hardware
 from codefavor.training.estimate import (
     CARDS,
     GIB,
+    disk_space,
     estimate,
+    host_memory,
     memory_per_gpu,
     trainable_parameters,
 )
+from codefavor.training.matrix import read_matrix
 from codefavor.training.model_shapes import (
     ModelShape,
     known_shapes,
     shape_of_config,
     shape_of_size,
 )
-from codefavor.training.recipes import build, read_matrix
+from codefavor.training.recipes import build
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -33,6 +37,7 @@ SMOLLM2 = {
     "num_attention_heads": 9,
     "num_key_value_heads": 3,
     "tie_word_embeddings": True,
+    "model_type": "llama",
 }
 LORA = {"adapter": "lora", "lora_r": 16, "micro_batch_size": 1, "sequence_len": 512}
 FULL = {"micro_batch_size": 1, "sequence_len": 512}
@@ -84,17 +89,159 @@ def test_memory_is_within_a_third_of_the_measured_peak(config, gigabytes):
     assert found == pytest.approx(gigabytes, rel=0.34)
 
 
+def shape(
+    billions: float,
+    layers: int,
+    hidden: int,
+    inner: int,
+    vocabulary: int,
+    kv_share: float = 1.0,
+    attention: int = 0,
+    *,
+    is_tied: bool = False,
+) -> ModelShape:
+    return ModelShape(
+        billions * 1e9, layers, hidden, inner, vocabulary, kv_share, attention, is_tied=is_tied
+    )
+
+
+QWEN = "https://github.com/QwenLM/Qwen README.md, Profiling of Memory and Speed: A100, batch 1"
+UNIVERSAL = "https://github.com/ljm565/universal-llm-trainer GPU test: H100, batch 2, 8192 tokens"
+LONGLORA = "arXiv 2309.12307, table 12 (plain LoRA): 8 A100, ZeRO-2"
+LLAMA_FACTORY = "https://github.com/hiyouga/LlamaFactory/issues/5977: 8 RTX 3090, full Llama-3-8B"
+QWEN_18B = shape(1.837, 24, 2048, 5504, 151_936)
+QWEN_7B = shape(7.721, 32, 4096, 11_008, 151_936)
+QWEN_14B = shape(14.167, 40, 5120, 13_696, 152_064)
+QWEN_72B = shape(72.29, 80, 8192, 24_576, 152_064)
+LLAMA_8B = shape(8.03, 32, 4096, 14_336, 128_256, 0.25)
+LLAMA_13B = shape(13.02, 40, 5120, 13_824, 32_000)
+GEMMA_9B = shape(9.24, 42, 3584, 14_336, 256_000, 0.5, 4096, is_tied=True)
+GEMMA_7B = shape(8.54, 28, 3072, 24_576, 256_000, 1.0, 4096, is_tied=True)
+PHI_4B = shape(3.82, 32, 3072, 8192, 32_064)
+GPU = {"bf16": True, "gradient_checkpointing": True, "micro_batch_size": 1}
+LORA_64 = {**GPU, "adapter": "lora", "lora_r": 64}
+QLORA_64 = {**LORA_64, "load_in_4bit": True}
+ZERO_3 = {"deepspeed": "recipes/deepspeed/zero3.json"}
+TWO = {**GPU, "micro_batch_size": 2}
+LORA_TWO = {**TWO, "adapter": "lora", "lora_r": 16}
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
+
+
+def by_length(*gigabytes: float, parts: int = 1) -> dict[int, float]:
+    return {length: total / parts for length, total in zip(LENGTHS, gigabytes, strict=True)}
+
+
+# Source, model, settings, GPUs, and the GB of one GPU at each length.
+REPORTED: list[tuple[str, ModelShape, dict, int, dict[int, float]]] = [
+    (QWEN, QWEN_18B, LORA_64, 1, by_length(6.7, 7.4, 8.4, 11.0, 16.2, 21.8)),
+    (QWEN, QWEN_7B, LORA_64, 1, by_length(20.1, 20.4, 21.5, 23.8, 29.7, 36.6)),
+    (QWEN, QWEN_14B, LORA_64, 1, by_length(34.6, 35.1, 35.3, 37.4, 42.5, 55.2)),
+    (QWEN, QWEN_18B, QLORA_64, 1, by_length(5.8, 6.0, 6.6, 7.8, 10.2, 15.8)),
+    (QWEN, QWEN_7B, QLORA_64, 1, by_length(11.5, 11.5, 12.3, 13.9, 16.9, 23.5)),
+    (QWEN, QWEN_14B, QLORA_64, 1, by_length(18.7, 18.4, 18.9, 19.9, 23.0, 27.9)),
+    (QWEN, QWEN_72B, QLORA_64, 1, by_length(61.4, 61.4, 62.9, 64.1, 68.0, 75.6)),
+    # reported for all GPUs together
+    (QWEN, QWEN_72B, {**LORA_64, **ZERO_3}, 4,
+     by_length(215.4, 217.7, 222.6, 228.8, 249.0, 289.2, parts=4)),
+    (QWEN, QWEN_7B, {**GPU, **ZERO_3}, 2, {256: 139.2 / 2, 512: 148 / 2, 1024: 162 / 2}),
+    (QWEN, QWEN_18B, {**GPU, **ZERO_3}, 1,
+     by_length(43.5, 43.5, 43.5, 43.5, 47.1, 48.3)),
+    # reported in GiB
+    (UNIVERSAL, LLAMA_8B, LORA_TWO, 1, {8192: 36 * GIB / 1e9}),
+    (UNIVERSAL, LLAMA_13B, LORA_TWO, 1, {8192: 43 * GIB / 1e9}),
+    (UNIVERSAL, GEMMA_9B, LORA_TWO, 1, {8192: 60 * GIB / 1e9}),
+    (UNIVERSAL, GEMMA_7B, LORA_TWO, 1, {8192: 51 * GIB / 1e9}),
+    (UNIVERSAL, PHI_4B, LORA_TWO, 1, {8192: 17 * GIB / 1e9}),
+    (UNIVERSAL, LLAMA_8B, TWO, 1, {8192: 78 * GIB / 1e9}),
+    (UNIVERSAL, PHI_4B, TWO, 1, {8192: 40 * GIB / 1e9}),
+    (LONGLORA, shape(6.74, 32, 4096, 11_008, 32_000),
+     {**GPU, "adapter": "lora", "lora_r": 8, "deepspeed": "recipes/deepspeed/zero2.json"}, 8,
+     {8192: 25.7}),
+    (LLAMA_FACTORY, LLAMA_8B, {**GPU, "deepspeed": "recipes/deepspeed/zero3_offload.json"}, 8,
+     {1024: 13.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "config", "gpus", "length", "gigabytes"),
+    [
+        pytest.param(source, model, config, gpus, length, gigabytes, id=f"{number}-{length}")
+        for number, (source, model, config, gpus, figures) in enumerate(REPORTED)
+        for length, gigabytes in figures.items()
+    ],
+)
+def test_memory_is_within_a_quarter_of_what_others_report(
+    source, model, config, gpus, length, gigabytes
+):
+    found = sum(memory_per_gpu(config, model, gpus, length).values()) / 1e9
+    assert found == pytest.approx(gigabytes, rel=0.25), source
+
+
+# Source, model, settings, GPUs, tokens, and GB of a GPU that ran out of memory.
+OUT_OF_MEMORY = [
+    (LLAMA_FACTORY, LLAMA_8B, {**GPU, **ZERO_3}, 8, 1024, 24),
+    (QWEN, QWEN_72B, LORA_64, 4, 256, 80),
+    ("https://github.com/huggingface/peft README.md: full bloomz-7b1 in fp32, A100",
+     shape(7.07, 30, 4096, 16_384, 250_880), {"micro_batch_size": 1}, 1, 256, 80),
+    ("https://github.com/huggingface/trl/issues/2294: full 90B, 8 A100, FSDP",
+     shape(90.0, 100, 8192, 28_672, 128_256, 0.125), {**GPU, "fsdp_config": {"x": 1}}, 8, 1024, 80),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "model", "config", "gpus", "length", "memory"), OUT_OF_MEMORY)
+def test_nothing_fits_that_others_report_out_of_memory(source, model, config, gpus, length, memory):
+    card = replace(CARDS["a100-80"], memory_gib=memory)
+    found = estimate(
+        config, model, card, gpus=gpus, rows=100, tokens_per_row=length, longest=length
+    )
+    assert not found.fits, source
+
+
+@pytest.mark.parametrize(
+    ("deepspeed", "gibibytes"),
+    [("zero2_offload", 127.45), ("zero3_offload", 71.69), ("zero3", 0.0)],
+)
+def test_the_hosts_memory_is_what_deepspeed_says(deepspeed: str, gibibytes: float):
+    """Its own memory page: 2,851 million weights on one node of 8 GPUs (zero.Init under ZeRO-3)."""
+    found = host_memory({"deepspeed": f"x/{deepspeed}.json"}, shape(2.851, 24, 1024, 4096, 0), 8)
+    assert found / GIB == pytest.approx(gibibytes, abs=0.01)
+
+
 def test_zero3_splits_weights_gradients_and_optimizer_over_the_gpus():
-    shape = ModelShape(7e9, 32, 4096, 14336, 128_000, 0.25)
-    config = {"bf16": True, "deepspeed": "recipes/deepspeed/zero3.json", "micro_batch_size": 1}
-    memory = memory_per_gpu(config, shape, 8, 2048)
+    model = shape(7.0, 32, 4096, 14_336, 128_000, 0.25)
+    config = {**GPU, **ZERO_3}
+    memory = memory_per_gpu(config, model, 8, 2048)
     # 2 bytes of weights, 2 of gradients, 12 of fp32 master and moments, over 8 GPUs
     assert [memory[key] for key in ("weights", "gradients", "optimizer")] == [
         7e9 * 2 / 8,
         7e9 * 2 / 8,
         7e9 * 12 / 8,
     ]
-    assert "reference model" in memory_per_gpu({**config, "rl": "dpo"}, shape, 8, 2048)
+    with_dpo = memory_per_gpu({**config, "rl": "dpo"}, model, 8, 2048)
+    assert with_dpo["reference model"] == 7e9 * 2 / 8
+    known = {**config, "rl": "dpo", "precompute_ref_log_probs": True}
+    assert "reference model" not in memory_per_gpu(known, model, 8, 2048)
+
+
+def test_a_reward_model_has_no_layer_over_the_vocabulary():
+    config = {**GPU, "adapter": "lora", "lora_r": 16, "reward_model": True}
+    memory = memory_per_gpu(config, LLAMA_8B, 1, 2048)
+    assert memory["logits"] == 0
+    without = memory_per_gpu({**config, "reward_model": None, "rl": "dpo"}, LLAMA_8B, 1, 2048)
+    assert without["weights"] - memory["weights"] == 128_256 * 4096 * 2
+    assert without["logits"] == 2 * 2048 * 128_256 * 10
+
+
+def test_a_fused_loss_never_holds_all_logits():
+    fused = {**GPU, "liger_fused_linear_cross_entropy": True}
+    logits = [memory_per_gpu(one, LLAMA_8B, 1, 2048)["logits"] for one in (GPU, fused)]
+    assert logits[1] == logits[0] * 4096 / 128_256
+
+
+def test_checkpoints_of_whole_weights_are_small_without_their_states():
+    config = {**GPU, "save_total_limit": 1}
+    assert disk_space(config, LLAMA_8B) == pytest.approx(8.03e9 * (2 + 2 * 14))
+    assert disk_space({**config, "save_only_model": True}, LLAMA_8B) == pytest.approx(8.03e9 * 6)
 
 
 def test_seven_billion_in_full_does_not_fit_one_24_gb_card_but_qlora_does():
@@ -131,20 +278,18 @@ def test_a_group_of_samples_is_made_and_trained_for_every_question():
     assert found.tokens == 200 * 160
 
 
-def test_every_gpu_recipe_fits_the_machine_that_its_folder_names():
-    cards = {"24": "rtx4090", "80": "a100-80", "141": "h200"}
+def test_every_gpu_recipe_fits_the_gpus_that_it_is_for():
     shapes = known_shapes(RECIPES)
     too_large = []
     for name, line in read_matrix(RECIPES).items():
-        folder = re.match(r"gpu\dx(\d+)|paper|seeds", name)
-        if folder is None:
+        if not line.gpus:
             continue
         config = build(line, RECIPES).config
-        card = cards[folder[1] or "80"]
+        memory = Hardware.parse(line.hardware).memory_gb if line.hardware else 80
         found = estimate(
             config,
             shapes[config["base_model"]],
-            CARDS[card],
+            replace(CARDS["a100-80"], memory_gib=memory),
             gpus=line.gpus,
             rows=100,
             tokens_per_row=1000,

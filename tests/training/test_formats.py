@@ -53,16 +53,10 @@ def test_dpo_row_holds_the_prompt_once():
 
 
 def test_kto_rows_carry_boolean_labels():
+    question = [SYSTEM, turn("user", QUESTION)]
     assert rows_of("kto") == [
-        {"prompt": QUESTION, "completion": GOOD, "label": True},
-        {"prompt": QUESTION, "completion": BAD, "label": False},
-    ]
-
-
-def test_orpo_row_is_two_conversations_without_system_turn():
-    user = turn("user", QUESTION)
-    assert rows_of("orpo") == [
-        {"chosen": [user, turn("assistant", GOOD)], "rejected": [user, turn("assistant", BAD)]}
+        {"messages": question, "completion": turn("assistant", GOOD), "label": True},
+        {"messages": question, "completion": turn("assistant", BAD), "label": False},
     ]
 
 
@@ -162,7 +156,7 @@ def test_kto_rows_are_shuffled_so_that_neighbours_rarely_share_a_prompt():
         Preference(id=str(n), instruction=f"i{n}", chosen="a", rejected="b") for n in range(50)
     ]
     rows = convert(pairs, "kto", FormatOptions(seed=3)).rows
-    same = sum(a["prompt"] == b["prompt"] for a, b in itertools.pairwise(rows))
+    same = sum(a["messages"] == b["messages"] for a, b in itertools.pairwise(rows))
     assert same < 5
     assert rows == convert(pairs, "kto", FormatOptions(seed=3)).rows
 
@@ -229,9 +223,7 @@ def test_programs_that_differ_in_many_places_tell_no_faulty_line():
         FORMATS["process"](pair)
 
 
-@pytest.mark.parametrize(
-    "name", ["pairwise", "pairwise_cot", "sft", "dpo", "kto", "orpo", "reward"]
-)
+@pytest.mark.parametrize("name", ["pairwise", "pairwise_cot", "sft", "dpo", "kto", "reward"])
 def test_code_reaches_the_row_letter_by_letter(name):
     # C6, C7: blank lines went, and headers and fences were stripped as sets of letters.
     code = "print('python')\n\n\ntry:\n\tx = 1  # [FEEDBACK]\n\nexcept ValueError:\n    pass"

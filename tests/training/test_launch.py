@@ -53,9 +53,9 @@ def test_the_command_is_accelerate_launching_axolotl_on_the_recipe(folder: Path)
 
 
 def test_a_deepspeed_file_of_the_package_is_found_from_any_folder(folder: Path):
-    recipe = ROOT / "gpu8x80" / "qwen2.5-coder-7b-dpo.yaml"
-    data = folder / "outputs/data/dpo-no-system.jsonl"
-    data.write_text("{}\n")
+    recipe = ROOT / "gpu2x8x80" / "qwen2.5-coder-32b-dpo.yaml"
+    for name in ("dpo-no-system", "dpo-dev-no-system"):
+        (folder / f"outputs/data/{name}.jsonl").write_text("{}\n")
     command = training_command(plan_training(recipe, folder=folder, gpus=8))
     assert f"--deepspeed={str(ROOT / 'deepspeed' / 'zero3.json')!r}" in command
     own = folder / "recipes" / "deepspeed"
@@ -100,7 +100,7 @@ def test_other_data_replaces_the_recipes_own(folder: Path):
     other.write_text("{}\n")
     plan = plan_training(DPO, folder=folder, gpus=0, data=other)
     assert plan.config["datasets"][0]["path"] == str(other)
-    assert plan.config["datasets"][0]["type"] == "chat_template.default"
+    assert plan.config["datasets"][0]["type"] == "codefavor.preferences"
     assert list(plan.data) == [str(other)]
 
 

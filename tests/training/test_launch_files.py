@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 LAUNCH = RECIPES / "launch"
-RECIPE = "recipes/gpu8x80/qwen2.5-coder-7b-dpo.yaml"
+RECIPE = "recipes/gpu8x80/llama-3.1-8b-reward.yaml"
 
 
 @pytest.fixture
@@ -122,12 +123,39 @@ def test_a_deepspeed_file_is_what_its_name_says(path: Path):
     assert ("offload_optimizer" in zero) == path.stem.endswith("_offload")
 
 
-def test_every_deepspeed_file_is_used_by_a_recipe():
-    used = {
-        line.split(": ", 1)[1].strip()
-        for path in RECIPES.glob("*/*.yaml")
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.startswith("deepspeed: ")
-    }
+def test_every_deepspeed_file_is_named_by_a_recipe():
+    text = "".join(path.read_text(encoding="utf-8") for path in RECIPES.glob("*/*.yaml"))
+    named = set(re.findall(r"recipes/deepspeed/\w+\.json", text))
     files = {f"recipes/deepspeed/{path.name}" for path in (RECIPES / "deepspeed").glob("*.json")}
-    assert used == files
+    assert named == files
+
+
+def test_zero_3_may_gather_ahead():
+    for path in (RECIPES / "deepspeed").glob("zero3*.json"):
+        zero = json.loads(path.read_text(encoding="utf-8"))["zero_optimization"]
+        assert zero["stage3_max_live_parameters"] >= 1e9  # 0 turns prefetching off
+
+
+def test_slurm_passes_its_cpus_on_to_the_task(run, tmp_path: Path):
+    """Since Slurm 22.05 srun does not read what sbatch was given."""
+    (tmp_path / "bin" / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$SRUN_CPUS_PER_TASK"\n')
+    job = {"SLURM_NNODES": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node7"}
+    assert run("slurm.sbatch", RECIPE, SLURM_CPUS_PER_TASK="64", **job) == ["64"]
+
+
+_DOCUMENTED = ["README.md", "docs/**/*.md", "recipes/**/*", "scripts/*"]
+
+
+def test_every_documented_launch_turns_axolotls_telemetry_off():
+    root = RECIPES.parent
+    files = [path for pattern in _DOCUMENTED for path in root.glob(pattern) if path.is_file()]
+    launches = 0
+    for path in files:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        # A script, or a task, turns it off once for all that it starts.
+        is_off = re.search(r"^\s*export AXOLOTL_DO_NOT_TRACK=1", text, re.MULTILINE)
+        for line in text.splitlines():
+            if re.search(r"(accelerate launch|torchrun|python) .*axolotl\.cli\.train \S", line):
+                launches += 1
+                assert is_off or "AXOLOTL_DO_NOT_TRACK=1" in line, f"{path}: {line}"
+    assert launches > 70

@@ -39,7 +39,7 @@ def test_every_format_has_its_conversations(name):
     record = PROBLEM if name == "grpo" else type(PAIR)(**{**PAIR.to_row(), "feedback": "f"})
     (row, *_) = FORMATS[name](record)
     found = conversations_of(row)
-    assert len(found) == (2 if name in {"dpo", "orpo", "reward"} else 1)
+    assert len(found) == (2 if name in {"dpo", "reward"} else 1)
     for messages in found:
         assert "Double x." in "".join(
             turn["content"] for turn in messages if turn["role"] == "user"

@@ -21,7 +21,7 @@ FORMATS = {
     "dpo": "dpo",
     "dpop": "dpo",
     "simpo": "dpo",
-    "orpo": "orpo",
+    "orpo": "dpo",
     "kto": "kto",
     "reward": "reward",
     "process": "process",

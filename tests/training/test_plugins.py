@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.training.test_losses import BETA, random_batch
 
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 pytestmark = pytest.mark.axolotl
 pytest.importorskip("axolotl")
 
@@ -31,6 +33,27 @@ def test_metrics_are_written_by_the_main_process_alone(tmp_path: Path):
         callback.on_log(None, state, None, logs={"loss": 0.5})
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(row["step"], row["max_steps"], row["loss"]) for row in rows] == [(3, 9, 0.5)]
+
+
+def test_what_was_trained_on_rows_is_asked_without_thinking_and_on_the_same_day(tmp_path: Path):
+    from transformers import AutoTokenizer
+
+    from codefavor.training.plugins import template_as_trained
+    from codefavor.training.stand_in import StandIn
+
+    day = time.strptime("2001-02-03", "%Y-%m-%d")
+    asked = {}
+    for name in ("Qwen/Qwen3-8B", "meta-llama/Llama-3.2-3B-Instruct", "openai/gpt-oss-20b"):
+        StandIn.of(name, RECIPES).save(tmp_path / name, ["A or B?"])
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
+        tokenizer.chat_template = template_as_trained(tokenizer.chat_template, day)
+        messages = [{"role": "user", "content": "A or B?"}]
+        asked[name] = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+    assert asked["Qwen/Qwen3-8B"].endswith("assistant\n<think>\n\n</think>\n\n")
+    assert "Today Date: 03 Feb 2001" in asked["meta-llama/Llama-3.2-3B-Instruct"]
+    assert "Current date: 2001-02-03" in asked["openai/gpt-oss-20b"]
 
 
 @pytest.mark.parametrize(

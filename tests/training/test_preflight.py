@@ -105,7 +105,7 @@ def test_letters_that_the_tokenizer_splits_are_found(embedded_model: Path, tmp_p
     }
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
     found = findings_of("smollm2-135m/pairwise", "pairwise", model, tmp_path)
-    assert any("the label 'B' is" in finding.message for finding in found), found
+    assert any("not a single token" in finding.message for finding in found), found
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(embedded_model: Path, tmp_path: Path):

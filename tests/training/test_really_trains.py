@@ -15,6 +15,7 @@ from codefavor.judges.llm import LlmJudge
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.reward import RewardJudge
+from codefavor.records import Row
 from tests.training.really import (
     STEPS,
     accuracy,
@@ -28,19 +29,15 @@ from tests.training.really import (
 pytestmark = [pytest.mark.axolotl]
 slow = pytest.mark.slow
 
-PREFERENCE_METHODS = [
-    "dpo",
-    "dpo-ipo",
-    "dpo-conservative",
-    "dpo-robust",
-    "dpo-rpo",
-    "dpo-length-normalised",
-    "dpop",
-    "dpop-additive",
-    "simpo",
-    "orpo",
-    "kto",
-]
+# A loss that has no recipe of its own: the recipe it changes, and how.
+VARIANTS: dict[str, tuple[str, Row]] = {
+    "dpo-ipo": ("dpo", {"dpo_loss_type": ["ipo"]}),
+    "dpo-robust": ("dpo", {"dpo_loss_type": ["robust"], "dpo_label_smoothing": 0.1}),
+    "dpo-rpo": ("dpo", {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, 0.2]}),
+    "dpo-length-normalised": ("dpo", {"dpo_loss_type": ["sigmoid_norm"], "rl_beta": 2.0}),
+    "dpop-additive": ("dpop", {"dpop_form": "additive", "dpop_lambda": 1.0, "rl_beta": 0.1}),
+}
+PREFERENCE_METHODS = ["dpo", "dpo-conservative", "dpop", "simpo", "orpo", "kto", *VARIANTS]
 
 
 # One of them runs by default: it has our own trainer, plugin, and the file that must go.
@@ -51,9 +48,10 @@ PREFERENCE_METHODS = [
 async def test_preference_methods_learn_to_prefer_the_chosen_code(
     method: str, embedded_model: Path, tmp_path: Path
 ):
-    data_format = method if method in {"orpo", "kto"} else "dpo"
+    data_format = "kto" if method == "kto" else "dpo"
+    recipe, changes = VARIANTS.get(method, (method, {}))
     batch = {"micro_batch_size": 4} if method == "kto" else {}
-    run = train(method, data_format, embedded_model, tmp_path, **batch)
+    run = train(recipe, data_format, embedded_model, tmp_path, **batch, **changes)
     losses = values(run, "loss")
     assert len(losses) == STEPS
     assert min(losses[-3:]) < losses[0]

@@ -9,6 +9,7 @@ import yaml
 
 from codefavor.errors import ConfigError
 from codefavor.training import recipe_table, recipes
+from codefavor.training.matrix import read_matrix
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -18,7 +19,7 @@ def test_committed_recipes_are_up_to_date():
 
 
 def test_every_rendered_recipe_is_complete_and_plain_yaml():
-    for name, line in recipes.read_matrix(ROOT).items():
+    for name, line in read_matrix(ROOT).items():
         config = yaml.safe_load((ROOT / line.file_name).read_text(encoding="utf-8"))
         needed = {"base_model", "datasets", "output_dir", "learning_rate", "seed"}
         assert needed <= set(config), name
@@ -27,7 +28,7 @@ def test_every_rendered_recipe_is_complete_and_plain_yaml():
 
 
 def test_no_two_recipes_write_to_the_same_folder():
-    lines = recipes.read_matrix(ROOT).values()
+    lines = read_matrix(ROOT).values()
     outputs = [recipes.build(line, ROOT).config["output_dir"] for line in lines]
     assert len(outputs) == len(set(outputs))
 
@@ -42,7 +43,7 @@ def test_no_two_recipes_write_to_the_same_folder():
     ],
 )
 def test_paper_recipes_have_the_papers_hyper_parameters(model, rate):
-    line = recipes.read_matrix(ROOT)[f"paper/{model}-mix-cls"]
+    line = read_matrix(ROOT)[f"paper/{model}-mix-cls"]
     config = recipes.build(line, ROOT).config
     expected = {
         "learning_rate": rate,
@@ -64,7 +65,7 @@ def test_paper_recipes_have_the_papers_hyper_parameters(model, rate):
 
 
 def test_the_one_released_recipe_with_another_seed_has_it():
-    lines = recipes.read_matrix(ROOT)
+    lines = read_matrix(ROOT)
     seeds = {
         name: recipes.build(line, ROOT).config["seed"]
         for name, line in lines.items()
@@ -115,7 +116,7 @@ def test_grid_includes_and_placeholders(root: Path):
 
 
 def test_a_result_counts_only_for_the_configuration_it_was_measured_with(root: Path):
-    recipe = recipes.build(recipes.read_matrix(root)["m/x-r"], root)
+    recipe = recipes.build(read_matrix(root)["m/x-r"], root)
     entry = {"cpu": {"digest": recipe.digest, "text": "loss 1 -> 0"}}
     assert recipe_table.measured_text(recipe, {"m/x-r": entry}) == "CPU: loss 1 -> 0"
     entry["cpu"]["digest"] = "000000000000"
@@ -123,12 +124,12 @@ def test_a_result_counts_only_for_the_configuration_it_was_measured_with(root: P
 
 
 def test_the_table_marks_only_what_was_recorded(root: Path):
-    recipe = recipes.build(recipes.read_matrix(root)["m/x-r"], root)
+    recipe = recipes.build(read_matrix(root)["m/x-r"], root)
     results = recipe_table.with_entry({}, "m/x-r", "check", recipe.digest, "axolotl 0")
     results = recipe_table.with_entry(results, "m/y-r", "cpu", "000000000000", "loss 1 -> 0")
     (root / "results.yaml").write_text(recipes.dump(results))
     lines = recipe_table.rendered_files(root)["README.md"].splitlines()
-    assert lines[-2].endswith("| axolotl 0 | not run | not run |")
+    assert lines[-2].endswith("| axolotl 0 | not run | not run | not run |")
     assert lines[-1].endswith("| not run | not run | not run |")
 
 
@@ -170,7 +171,7 @@ def test_a_key_that_stands_twice_is_an_error(tmp_path: Path):
 def test_an_unknown_key_of_the_matrix_is_an_error(root: Path):
     (root / "matrix.yaml").write_text("r: {layers: [one], gpu: 8}\n")
     with pytest.raises(ConfigError, match=r"unknown \['gpu'\]"):
-        recipes.read_matrix(root)
+        read_matrix(root)
 
 
 def test_a_layer_without_a_title_is_an_error(root: Path):

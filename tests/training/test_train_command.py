@@ -11,7 +11,7 @@ from codefavor.cli.recipe_tools import estimate_recipe
 from codefavor.cli.recipes import diff, list_recipes, resolve
 from codefavor.cli.train import check_memory, follow, read_overrides, rows_for
 from codefavor.errors import ConfigError
-from codefavor.training.plan import plan_training
+from codefavor.training.plan import plan_training, usual_gpus
 from codefavor.training.recipes import load_yaml
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -38,11 +38,11 @@ def test_an_unknown_layer_lists_the_known_ones():
 
 
 def test_a_diff_shows_lists_and_is_not_cut(capsys):
-    diff("smollm2-135m/dpo", "smollm2-135m/dpo-ipo")
+    diff("smollm2-135m/dpo", "smollm2-135m/dpo-conservative")
     lines = capsys.readouterr().out.splitlines()
-    assert "dpo_loss_type\t[sigmoid]\t[ipo]" in lines
+    assert "dpo_loss_type\t[sigmoid]\t[sigmoid, robust]" in lines
     folder = "outputs/train/smollm2-135m-dpo"
-    assert f"output_dir\t{folder}\t{folder}-ipo" in lines
+    assert f"output_dir\t{folder}\t{folder}-conservative" in lines
 
 
 def test_the_list_names_every_recipe_whole(capsys):
@@ -109,3 +109,25 @@ def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch
     assert rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", made) == made
     judge = rows_for(RECIPES / "smollm2-135m" / "pairwise.yaml", data)
     assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "here", "used"),
+    [
+        ("gpu4x80/qwen3-8b-dpo", 8, 4),
+        ("gpu1x80/qwen3-8b-pairwise", 8, 1),
+        ("smollm2-135m/dpo", 8, 1),
+        ("smollm2-135m/dpo", 0, 0),
+        ("gpu4x80/qwen3-8b-dpo", 0, 0),
+    ],
+)
+def test_a_training_takes_the_recipes_number_of_gpus(recipe, here, used, monkeypatch):
+    """Not the machine's: else the batch would not be what the header says."""
+    monkeypatch.setattr("codefavor.training.plan.count_gpus", lambda: here)
+    assert usual_gpus(RECIPES / f"{recipe}.yaml") == used
+
+
+def test_a_machine_with_too_few_gpus_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("codefavor.training.plan.count_gpus", lambda: 2)
+    with pytest.raises(ConfigError, match="is for 4 GPUs, this machine has 2: pass --gpus 2"):
+        usual_gpus(RECIPES / "gpu4x80" / "qwen3-8b-dpo.yaml")

@@ -1,0 +1,324 @@
+"""A recipe for a model, a method and some GPUs: what fits, and the reason of every setting.
+
+Nothing is tried here: memory is the estimate's (`estimate.py`), and rates are those that others
+published. `codefavor recipes new` and the GPU recipes of the matrix both come from here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row
+from codefavor.training.estimate import disk_space, memory_per_gpu
+from codefavor.training.model_shapes import ModelShape, find_config, known_models, shape_of_config
+from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
+
+# Rows of one step, the CodeFavor paper's 32: more would leave few steps of few pairs. A packed
+# window of 2048 tokens holds about four rows.
+_BATCH = 32
+_ROWS_OF_A_WINDOW = 4
+# The share of a GPU that may be planned for: the rest is fragmentation, and the estimate's error.
+_SHARE = 0.85
+GIB = 1 << 30
+_LIGER = "axolotl.integrations.liger.LigerPlugin"
+# Architectures whose Liger kernels are the plain Llama ones, in the names of transformers.
+LIGER_KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "smollm3"})
+_GIVES_LOGITS = {"pairwise", "pairwise-cot", "sft"}
+_TRAINED = {"full": "all weights", "lora": "LoRA", "qlora": "QLoRA"}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Learning rates at 8 billion weights, for LoRA and for all weights, and whose they are."""
+
+    lora: float
+    full: float
+    source: str
+
+
+_SFT = Rate(1e-4, 5e-6, "the CodeFavor paper's 5e-6 for all weights, LoRA 20 times that")
+_DPO = Rate(5e-6, 5e-7, "Zephyr and Tülu 3 use 5e-7 for all weights, Zephyr 5e-6 with QLoRA")
+RATES: dict[str, Rate] = {
+    "pairwise": _SFT,
+    "pairwise-cot": _SFT,
+    "sft": _SFT,
+    "process": _SFT,
+    "reward": Rate(
+        5e-5, 3e-6, "Tülu 3's reward model uses 3e-6 for all weights; LoRA 15 times that"
+    ),
+    "dpo": _DPO,
+    "dpop": _DPO,
+    "kto": Rate(5e-6, 5e-7, "the KTO paper uses 5e-7 for all weights; LoRA 10 times that"),
+    "simpo": Rate(1e-5, 1e-6, "the SimPO paper uses 6e-7 to 1e-6 for all weights; LoRA 10 times"),
+    "orpo": Rate(5e-5, 5e-6, "the ORPO paper uses 5e-6 for Mistral-7B; LoRA 10 times that"),
+    "grpo": Rate(1e-5, 1e-6, "DeepSeekMath's 1e-6 for all weights; LoRA 10 times that"),
+}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """GPUs of one kind: `nodes` machines with `per_node` GPUs of `memory_gb` each."""
+
+    nodes: int
+    per_node: int
+    memory_gb: int
+
+    @classmethod
+    def parse(cls, text: str) -> Hardware:
+        """From GPUSxGB ("4x80"), for several machines NODESxGPUSxGB ("2x8x80")."""
+        if not re.fullmatch(r"([1-9]\d*x){1,2}[1-9]\d*", text):
+            raise ConfigError(
+                f"{text!r}: expected GPUSxGB as in 4x80, or NODESxGPUSxGB as in 2x8x80"
+            )
+        *nodes, per_node, memory = (int(part) for part in text.split("x"))
+        return cls(nodes[0] if nodes else 1, per_node, memory)
+
+    @property
+    def gpus(self) -> int:
+        """All of them."""
+        return self.nodes * self.per_node
+
+    @property
+    def text(self) -> str:
+        """As `parse` reads it."""
+        machines = f"{self.nodes}x" if self.nodes > 1 else ""
+        return f"{machines}{self.per_node}x{self.memory_gb}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A base model: what its files say, and the settings that only it needs.
+
+    `layer` is the one of `recipes/layers/model` that has these settings, "" for a model without.
+    """
+
+    name: str
+    config: Row
+    shape: ModelShape
+    layer: str = ""
+    settings: Row = field(default_factory=dict)
+    header: Row = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The architecture, in the words of transformers."""
+        text = self.config.get("text_config") or self.config
+        return str(text.get("model_type") or "")
+
+
+def listed_model(stem: str, root: Path) -> Model:
+    """A model of `recipes/layers/model`, by the name of its file."""
+    settings = load_yaml(root / "layers" / "model" / f"{stem}.yaml")
+    name = str(settings["base_model"])
+    config = find_config(name, Path.cwd(), root)
+    return Model(name, config, shape_of_config(config), stem, settings, settings.get("header", {}))
+
+
+def find_listed(name: str, root: Path) -> Model | None:
+    """The listed model of this name on the Hub, None if there is none."""
+    for path in sorted((root / "layers" / "model").glob("*.yaml")):
+        if load_yaml(path)["base_model"] == name and name in known_models(root):
+            return listed_model(path.stem, root)
+    return None
+
+
+def derive(
+    name: str,
+    model: Model,
+    method: str,
+    hardware: Hardware,
+    root: Path,
+) -> MatrixLine:
+    """The recipe of a model, a method and some GPUs, as a line of the matrix.
+
+    Raises ConfigError for a method that is not known, and where nothing fits.
+    """
+    if method not in RATES:
+        raise ConfigError(f"unknown method {method!r}; known: {', '.join(RATES)}")
+    least = math.inf
+    for candidate in _candidates(name, model, method, hardware):
+        config = build(candidate, root).config
+        needed = sum(_memory(config, model.shape, hardware).values())
+        least = min(least, needed)
+        if needed <= _SHARE * hardware.memory_gb * GIB:
+            return _with_estimate(candidate, config, model, hardware, needed)
+    raise ConfigError(
+        f"{method} of {model.name} does not fit {hardware.text}: with 4-bit weights, LoRA and one "
+        f"row at a time it needs about {least / GIB:.0f} GiB of {hardware.memory_gb} on each GPU; "
+        "take more or larger GPUs, or a smaller model"
+    )
+
+
+def _candidates(name: str, model: Model, method: str, hardware: Hardware) -> Iterator[MatrixLine]:
+    """What could be trained, the best first, each with the largest micro batch first."""
+    gpus = hardware.gpus
+    ways = [("lora", ""), ("qlora", "")]
+    if gpus > 1:
+        ways = [
+            ("full", "zero2"),
+            ("full", "zero3"),
+            ("lora", ""),
+            ("lora", "zero3"),
+            ("qlora", ""),
+        ]
+    for adapter, sharding in ways:
+        smallest = 2 if method == "kto" else 1
+        micro = max(smallest, _power_of_two(_batch(model, method) / gpus))
+        while micro >= smallest:
+            yield _line(name, model, method, hardware, (adapter, sharding, micro))
+            micro //= 2
+
+
+def _batch(model: Model, method: str) -> int:
+    is_packed = method in _GIVES_LOGITS and model.settings.get("sample_packing") is not False
+    return _BATCH // (_ROWS_OF_A_WINDOW if is_packed else 1)
+
+
+@dataclass
+class _Choices:
+    """Settings, and why each is what it is."""
+
+    values: Row = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def choose(self, key: str, value: Any, reason: str = "") -> None:
+        """Take a setting; one that another gives its sense needs no reason of its own."""
+        self.values[key] = value
+        if reason:
+            self.reasons[key] = reason
+
+
+def _line(
+    name: str,
+    model: Model,
+    method: str,
+    hardware: Hardware,
+    way: tuple[str, str, int],
+) -> MatrixLine:
+    """The line of one way to train: adapter, sharding and micro batch."""
+    adapter, sharding, micro = way
+    choices = _Choices(dict(model.settings) if not model.layer else {})
+    choose = choices.choose
+    choose("learning_rate", _rate(method, adapter, model.shape), _rate_reason(method, model.shape))
+    choose("micro_batch_size", micro, "the most rows at once that fit, by the estimate")
+    rest = _batch(model, method) // (micro * hardware.gpus)
+    choose("gradient_accumulation_steps", max(1, rest))
+    if sharding:
+        file = f"recipes/deepspeed/{sharding}.json"
+        choose("deepspeed", file, _sharding_reason(adapter, sharding))
+    _choose_saving(choices, method, adapter)
+    _choose_for_layers(choices, model, adapter)
+    _choose_kernels(choices, model, method)
+    if method == "grpo" and model.header.get("thinks"):
+        choose("trl", {"max_completion_length": 4096}, "the model thinks before it answers")
+    layers = ["base", "hardware/gpu", f"adapter/{adapter}", f"gpu/{method}"]
+    return MatrixLine(
+        name=name,
+        purpose=f"{method} of {model.layer or Path(model.name).name}, {_TRAINED[adapter]}",
+        layers=tuple([*layers, f"model/{model.layer}"] if model.layer else layers),
+        gpus=hardware.gpus,
+        hardware=hardware.text,
+        set=choices.values,
+        reasons=choices.reasons,
+        header={} if model.layer else dict(model.header),
+    )
+
+
+def _choose_saving(choices: _Choices, method: str, adapter: str) -> None:
+    if method == "dpo" and adapter == "full":
+        choices.choose(
+            "precompute_ref_log_probs",
+            True,
+            "else the reference is a second model in memory, and a pass more at every step",
+        )
+    if adapter == "full":
+        choices.choose(
+            "save_only_model", True, "optimizer states are 12 bytes a weight, for each checkpoint"
+        )
+        choices.choose("save_total_limit", 1)
+        choices.choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
+    elif method != "grpo":
+        choices.choose(
+            "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
+        )
+
+
+def _choose_for_layers(choices: _Choices, model: Model, adapter: str) -> None:
+    if adapter == "full":
+        return
+    if model.kind not in LIGER_KINDS or model.shape.experts:
+        reason = "Axolotl's LoRA kernels, on unless set to false, are for dense Llama-like layers"
+        choices.choose("lora_mlp_kernel", False, reason)
+        choices.choose("lora_qkv_kernel", False)
+        choices.choose("lora_o_kernel", False)
+    if model.shape.experts and adapter == "qlora":
+        reason = "bitsandbytes itself leaves the experts as they are"
+        choices.choose("quantize_moe_experts", True, reason)
+
+
+def _choose_kernels(choices: _Choices, model: Model, method: str) -> None:
+    if model.kind not in LIGER_KINDS or method == "grpo":
+        return
+    plugins = ["codefavor.training.plugins.RunPlugin", _LIGER]
+    if method == "dpop":
+        plugins.insert(1, "codefavor.training.plugins.DPOPPlugin")
+    choices.choose("plugins", plugins, "Liger's kernels: less memory and time, the same numbers")
+    choices.choose("liger_rope", True)
+    choices.choose("liger_rms_norm", True)
+    choices.choose("liger_glu_activation", True)
+    if method in _GIVES_LOGITS:
+        reason = "never all logits of the batch at once"
+        choices.choose("liger_fused_linear_cross_entropy", True, reason)
+
+
+def _rate(method: str, adapter: str, shape: ModelShape) -> float:
+    rate = RATES[method].full if adapter == "full" else RATES[method].lora
+    return float(f"{rate * _size_factor(shape):.1g}")
+
+
+def _size_factor(shape: ModelShape) -> float:
+    """Larger models take smaller steps: Tülu 3's rate at 70 billion is 0.4 of that at 8 billion."""
+    return float(min(2.0, (8e9 / shape.parameters) ** 0.42))
+
+
+def _rate_reason(method: str, shape: ModelShape) -> str:
+    factor = _size_factor(shape)
+    scaled = f"; times {factor:.1f} for this size" if abs(factor - 1) >= 0.1 else ""
+    return f"{RATES[method].source}{scaled}"
+
+
+def _sharding_reason(adapter: str, sharding: str) -> str:
+    if sharding == "zero2":
+        return "gradients and optimizer states are split: the weights fit each GPU whole"
+    what = "weights, gradients and optimizer states" if adapter == "full" else "the weights below"
+    return f"{what} are split: one GPU holds too little for the whole"
+
+
+def _memory(config: Row, shape: ModelShape, hardware: Hardware) -> dict[str, float]:
+    longest = int(config["sequence_len"])
+    if method_of(config) == "grpo":
+        longest += int(config["trl"]["max_completion_length"])
+    return memory_per_gpu(config, shape, hardware.gpus, longest)
+
+
+def _with_estimate(
+    line: MatrixLine, config: Row, model: Model, hardware: Hardware, needed: float
+) -> MatrixLine:
+    disk = disk_space(config, model.shape)
+    note = (
+        f"by the estimate {needed / GIB:.0f} of {hardware.memory_gb} GiB on each GPU for rows of "
+        f"{config['sequence_len']} tokens, and {disk / 1e9:.0f} GB of disk"
+    )
+    header = {**line.header, "notes": [*line.header.get("notes", []), note]}
+    return replace(line, header=header)
+
+
+def _power_of_two(value: float) -> int:
+    """The largest power of two that is not above a value, at least 1."""
+    return int(2 ** max(0, math.floor(math.log2(max(1.0, value)))))

@@ -1,0 +1,163 @@
+"""A recipe for a model of one's own: what its files say, checked on its real class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row
+from codefavor.training.derive import Hardware, Model, derive, find_listed
+from codefavor.training.model_shapes import (
+    adapter_places,
+    build_on_meta,
+    cached_file,
+    find_config,
+    shape_of_config,
+)
+from codefavor.training.recipes import Recipe, build, load_yaml, render
+
+_PAIRS = "outputs/pairs/train.jsonl"
+_PROBE = "codefavorprobe"
+_WINDOW = 2048
+_CLASSES = {
+    "reward": "AutoModelForSequenceClassification",
+    "process": "AutoModelForTokenClassification",
+}
+# Tokens that families keep for padding, or never use: a padding that is another token than the end
+# of a turn, which else would be masked with the padding.
+_PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|endoftext|>", "<|end_of_text|>", "<unk>")
+
+
+def new_recipe(
+    name: str, method: str, gpus: str, *, data: Path | None, out: Path | None, root: Path
+) -> str:
+    """The text of a recipe for a model (a folder, or a name on the Hub), a method and some GPUs.
+
+    Raises ConfigError where the model's files are not here, its architecture has no class for the
+    method, its template cannot be used, or nothing fits.
+    """
+    hardware = Hardware.parse(gpus)
+    model = find_listed(name, root) or read_model(name, root)
+    meta = build_on_meta(model.config, _CLASSES.get(method, "AutoModelForCausalLM"))
+    if not model.layer:
+        model = replace(model, settings={**model.settings, **lora_targets(meta, root)})
+    words = f"--model {name} --method {method} --gpus {gpus}"
+    slug = out.stem if out else f"{Path(name).name.lower()}-{method}-{gpus}"
+    recipe = build(derive(slug, model, method, hardware, root), root)
+    if data is not None:
+        recipe = _with_data(recipe, data, slug)
+        words += f" --data {data}"
+    made_by = f"# Made by `codefavor recipes new {words}`: yours to edit."
+    return render(recipe, made_by=made_by, path=str(out or f"{slug}.yaml"))
+
+
+def read_model(name: str, root: Path) -> Model:
+    """A model that no layer describes, from its configuration and its tokenizer's template."""
+    config = find_config(name, Path.cwd(), root)
+    text = config.get("text_config") or config
+    settings, header = template_settings(_load_tokenizer(name))
+    window = int(text.get("max_position_embeddings") or _WINDOW)
+    settings = {
+        "base_model": name,
+        "chat_template": "tokenizer_default",
+        **settings,
+        "sequence_len": min(_WINDOW, window),
+    }
+    return Model(name, config, shape_of_config(config), settings=settings, header=header)
+
+
+def template_settings(tokenizer: Any) -> tuple[Row, Row]:
+    """The settings of a recipe that a tokenizer and its chat template ask for, and its header's.
+
+    `special_tokens`: the end of a turn that the template writes, and a padding of its own.
+    `system` in the header is "empty" where the template would write a default system turn.
+    """
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    if not template:
+        raise ConfigError(
+            f"the tokenizer of {tokenizer.name_or_path} has no chat template, so it is no chat "
+            "model: take the one that was tuned for chat, or set a chat_template in its tokenizer"
+        )
+    question = [{"role": "user", "content": "question"}]
+    asked = str(tokenizer.apply_chat_template(question, tokenize=False))
+    answered = [*question, {"role": "assistant", "content": _PROBE}]
+    after = str(tokenizer.apply_chat_template(answered, tokenize=False)).rsplit(_PROBE, 1)[1]
+    specials = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
+    ends = [token for token in specials if token and after.lstrip().startswith(token)]
+    end = max(ends, key=len, default=tokenizer.eos_token)
+    special: Row = {} if end == tokenizer.eos_token else {"eos_token": end}
+    if tokenizer.pad_token is None or tokenizer.pad_token == end:
+        vocabulary = tokenizer.get_vocab()
+        special["pad_token"] = next((pad for pad in _PADS if pad in vocabulary and pad != end), end)
+    header: Row = {
+        "system": "empty" if "system" in asked.split("question", maxsplit=1)[0] else "none"
+    }
+    if "<think>" in template or "enable_thinking" in template:
+        header["thinks"] = True
+        header["notes"] = [
+            "the model can think: it is trained and asked to answer without thinking"
+        ]
+    return ({"special_tokens": special} if special else {}), header
+
+
+def lora_targets(meta: Any, root: Path) -> Row:
+    """The targets that LoRA's layer would miss in a model: other names, and experts."""
+    usual = str(load_yaml(root / "layers" / "adapter" / "lora.yaml")["lora_target_modules"])
+    linear, tensors, _ = adapter_places(meta)
+    found: Row = {}
+    if any(not re.fullmatch(usual, name) for name in linear):
+        ends = "|".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
+        found["lora_target_modules"] = rf"(?!.*(vision|visual|audio)).*layers\.\d+\..*\.({ends})"
+    if tensors:
+        found["lora_target_parameters"] = sorted(
+            {re.sub(r".*layers\.\d+\.", "", name) for name in tensors}
+        )
+    if not linear and not tensors:
+        raise ConfigError("LoRA finds no linear layer in this model")
+    return found
+
+
+def _load_tokenizer(name: str) -> Any:
+    """The tokenizer of a folder or of the Hub's cache; nothing is downloaded."""
+    import transformers
+
+    auto: Any = transformers.AutoTokenizer
+    folder = Path(name) if Path(name).is_dir() else None
+    if folder is None and cached_file(name, "tokenizer_config.json") is None:
+        raise ConfigError(
+            f"the tokenizer of {name} is not in the Hub's cache of this machine, so its template "
+            f"is not known; with a network: hf download {name} config.json tokenizer.json "
+            "tokenizer_config.json"
+        )
+    try:
+        return auto.from_pretrained(str(folder or name), local_files_only=True)
+    except (OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"the tokenizer of {name} cannot be read: {text}") from error
+
+
+def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
+    """The recipe on one's own pairs: a twentieth of the rows is held out for want of a dev file."""
+    rows = f"outputs/data/{slug}.jsonl"
+    before = str(recipe.config["datasets"][0]["path"])
+
+    def own(config: Mapping[str, Any]) -> Row:
+        kept = {key: config[key] for key in config if key != "test_datasets"}
+        held_out = 0.05 if "test_datasets" in config else 0.0
+        return {
+            **kept,
+            "datasets": [{**config["datasets"][0], "path": rows}],
+            "val_set_size": held_out,
+        }
+
+    produce = [
+        command.replace(_PAIRS, str(data)).replace(before, rows).replace("{variant}", "")
+        for command in recipe.header.get("produce", [])
+        if "dev.jsonl" not in command
+    ]
+    produce = [re.sub(r"--out \S+", f"--out {rows}", command) for command in produce]
+    return replace(recipe, config=own(recipe.config), header={**recipe.header, "produce": produce})

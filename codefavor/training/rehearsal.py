@@ -1,0 +1,218 @@
+"""Rehearses a recipe: a stand-in of its model really trains, and is checked by force.
+
+`accelerate launch -m axolotl.cli.train` runs the recipe for a few steps on the CPU, on pairs that
+can be learnt; changed are only the model (`stand_in.py`), the data, what needs a GPU, and the pace
+(steps, batch, learning rate). No GPU is needed to find that a recipe trains the wrong thing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import CodefavorError, ConfigError
+from codefavor.records import Row, write_rows, write_text
+from codefavor.training.formats import FormatOptions, convert
+from codefavor.training.launch import launch
+from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
+from codefavor.training.rehearsal_checks import (
+    Trained,
+    adapter_problems,
+    loss_problems,
+    practice_pairs,
+    token_problems,
+)
+from codefavor.training.runcard import RUN_CARD
+from codefavor.training.stand_in import StandIn, hide_gpu_kernels
+
+PROBE = "codefavor.training.rehearsal_probe.RehearsalPlugin"
+PROBE_FILE = "rehearsal.jsonl"
+# What of a recipe speaks of a GPU, or of the memory and formats of the real model's weights.
+_GPU_KEYS = (
+    "deepspeed",
+    "fsdp_version",
+    "fsdp_config",
+    "load_in_4bit",
+    "model_quantization_config",
+    "model_quantization_config_kwargs",
+    "quantize_moe_experts",
+    "warmup_ratio",
+    "save_strategy",
+    "save_only_model",
+    "test_datasets",
+    "eval_steps",
+    "eval_sample_packing",
+    "load_best_model_at_end",
+    "liger_rope",
+    "liger_rms_norm",
+    "liger_glu_activation",
+    "liger_fused_linear_cross_entropy",
+)
+_GPU_PLUGIN = "axolotl.integrations.liger.LigerPlugin"
+_PACE: Row = {
+    "num_epochs": 1000,
+    "micro_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "warmup_steps": 2,
+    "lr_scheduler": "constant_with_warmup",
+    "logging_steps": 1,
+    "save_total_limit": 2,
+    "auto_resume_from_checkpoints": True,
+    "lora_dropout": 0.0,
+    "sample_packing": False,
+    "pad_to_sequence_len": False,
+}
+# A letter is learnt from the other side of a long question, the rest from the answer itself.
+_STEPS = {"sft": 24}
+_OTHER_STEPS = 10
+_RATES = {"lora": 1e-2, "full": 2e-3}
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found: `problems` is empty where everything held.
+
+    `cpu_seconds` are those of this process and the trainings; `text` is what the table of recipes
+    shows of it.
+    """
+
+    problems: tuple[str, ...]
+    cpu_seconds: float
+    text: str
+
+
+def versions_text() -> str:
+    """The versions that a rehearsal holds for."""
+    return f"axolotl {version('axolotl')}, trl {version('trl')}"
+
+
+def is_rehearsed(config: Mapping[str, Any]) -> bool:
+    """Whether a recipe is trained on rows; what GRPO samples cannot be foretold."""
+    return method_of(config) not in {"grpo", "gdpo"}
+
+
+def data_of(recipe: Path) -> tuple[str, FormatOptions]:
+    """The format of a recipe's data and its options, as the header's `# Needs:` line makes them."""
+    text = recipe.read_text(encoding="utf-8")
+    found = re.search(r"^# Needs:.*--format (\w+)( --system none)?", text, re.MULTILINE)
+    if found is None:
+        raise ConfigError(f"{recipe}: no '# Needs:' line says which format its data has")
+    return found[1], FormatOptions(system="none" if found[2] else "empty")
+
+
+class Rehearser:
+    """Rehearses recipes of the folder `root` below `folder`; stand-ins are made once."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        hide_gpu_kernels()
+        self.root = root
+        self.folder = folder.resolve()
+        layer = load_yaml(root / "layers" / "hardware" / "any.yaml")
+        self.cpu = {key: layer[key] for key in layer if key not in {"header", "include"}}
+
+    def digest(self, recipe: Path) -> str:
+        """What recipes share that have the same rehearsal: all but paths, sizes and hardware."""
+        config = load_yaml(recipe)
+        data_format, options = data_of(recipe)
+        same = self.config(config, Path(self._stand_in(config).digest), Path(data_format))
+        return config_digest({**same, "seed": options.system, "sequence_len": 0})
+
+    def rehearse(self, recipe: Path) -> Rehearsal:
+        """Train and check one recipe. Its files stay in a folder of its name for a look."""
+        before = _cpu_seconds()
+        config = load_yaml(recipe)
+        run = self.folder / f"{recipe.parent.name}-{recipe.stem}"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        try:
+            stand_in = self._stand_in(config)
+            template = stand_in.template_name
+            problems = self._problems(recipe, config, stand_in, run)
+        except CodefavorError as error:
+            template, problems = "", [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+        text = f"{datetime.now(timezone.utc):%Y-%m-%d}, {versions_text()}, template {template}"
+        return Rehearsal(tuple(problems), _cpu_seconds() - before, text)
+
+    def config(self, config: Mapping[str, Any], model: Path, data: Path) -> Row:
+        """A recipe's settings on a stand-in and other rows, on a CPU."""
+        kept = {key: config[key] for key in config if key not in _GPU_KEYS}
+        steps = _STEPS.get(method_of(config), _OTHER_STEPS)
+        changed: Row = {
+            **self.cpu,
+            **_PACE,
+            "max_steps": steps,
+            "save_steps": steps // 2,
+            "base_model": str(model),
+            "datasets": [{**config["datasets"][0], "path": str(data)}],
+            "output_dir": "run",
+            "dataset_prepared_path": "run/prepared",
+            "learning_rate": _RATES["lora" if config.get("adapter") else "full"],
+            "plugins": [one for one in config.get("plugins") or [] if one != _GPU_PLUGIN] + [PROBE],
+        }
+        if config.get("adapter"):
+            changed["adapter"] = "lora"  # of qlora, which needs a GPU
+        if config.get("attn_implementation") == "eager":
+            changed["attn_implementation"] = "eager"
+        return {**kept, **changed}
+
+    def _stand_in(self, config: Mapping[str, Any]) -> StandIn:
+        chosen = config.get("peft_layers_to_transform") or [0]
+        return StandIn.of(str(config["base_model"]), self.root, max(2, max(chosen) + 1))
+
+    def _problems(self, recipe: Path, config: Row, stand_in: StandIn, run: Path) -> list[str]:
+        data_format, options = data_of(recipe)
+        pairs = practice_pairs()
+        data = run / "data.jsonl"
+        write_rows(data, convert(pairs, data_format, options).rows)
+        model = self.folder / "models" / stand_in.digest
+        stand_in.save(model, [f"{one.instruction}\n{one.chosen}\n{one.rejected}" for one in pairs])
+        write_text(run / "recipe.yaml", [dump(self.config(config, model, data))])
+        launch(run / "recipe.yaml", folder=run, gpus=0)
+        with open(run / "run" / PROBE_FILE, encoding="utf-8") as lines:
+            model_row, *batches = (json.loads(line) for line in lines)
+        end = batches.pop() if "values" in batches[-1] else None
+        trained = Trained(data_format, options.system, config, model, run / "run", pairs)
+        return [
+            *adapter_problems(model_row, config),
+            *loss_problems(batches),
+            *token_problems(batches, trained),
+            *(trained.value_problems(end) if end else []),
+            *trained.judge_problems(),
+            *self._resume_problems(run),
+        ]
+
+    def _resume_problems(self, run: Path) -> Iterator[str]:
+        """A run that lost all behind its middle gives the same weights, byte for byte."""
+        out = run / "run"
+        before = _weights_digest(out)
+        card = json.loads((out / RUN_CARD).read_text(encoding="utf-8"))
+        last = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+        shutil.rmtree(last)
+        for path in out.glob("*.safetensors"):
+            path.unlink()
+        write_text(out / RUN_CARD, [json.dumps({**card, "status": "running"})])
+        if not launch(run / "recipe.yaml", folder=run, gpus=0).is_resumed:
+            yield "resume: no checkpoint was found"
+        elif _weights_digest(out) != before:
+            yield "resume: other weights than without an interruption"
+
+
+def _weights_digest(folder: Path) -> str:
+    digest = sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,0 +1,144 @@
+"""A rehearsal finds what trains the wrong thing, and passes what trains the right one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.records import Row
+from codefavor.training.recipes import dump, load_yaml
+from codefavor.training.rehearsal import Rehearser, data_of
+from codefavor.training.rehearsal_checks import adapter_problems, loss_problems
+
+ROOT = Path(__file__).resolve().parents[2] / "recipes"
+pytestmark = pytest.mark.axolotl
+
+
+def batches(*losses: float, expected: tuple[float, ...] | None = None) -> list[Row]:
+    wanted = expected or losses
+    return [
+        {"step": step, "loss": loss, "expected": wanted[step]} for step, loss in enumerate(losses)
+    ]
+
+
+def test_a_loss_that_is_another_one_is_named_with_its_step():
+    [problem] = loss_problems(batches(0.7, 0.6, 0.5, expected=(0.7, 0.6, 0.51)))
+    assert problem == "loss: 0.500000 at step 2, by its formula 0.510000"
+    assert list(loss_problems(batches(0.7, 0.6, 0.5, 0.4, 0.3))) == []
+    assert list(loss_problems(batches(0.7, float("nan"), expected=(0.7, 0.6))))
+
+
+def test_a_loss_that_does_not_fall_is_named():
+    assert list(loss_problems(batches(*[0.5] * 8))) == ["loss: it does not fall"]
+
+
+LAYER = "model.layers.0.self_attn.q_proj"
+
+
+@pytest.mark.parametrize(
+    ("adapted", "bare", "config", "problems"),
+    [
+        ([LAYER], ["lm_head", "model.layers.0.mlp.gate", "model.vision.layers.0.q_proj"], {}, []),
+        ([LAYER], ["model.layers.1.self_attn.q_proj"], {"peft_layers_to_transform": [0]}, []),
+        ([LAYER], ["model.layers.0.mlp.up_proj"], {"lora_target_modules": ["q_proj"]}, []),
+        ([LAYER], ["model.layers.0.mlp.experts.up"], {}, ["layers.0.mlp.experts.up is not"]),
+        (["model.vision_tower.layers.0.q_proj"], [], {}, ["is no layer of the language model"]),
+    ],
+    ids=["whole", "some layers", "some modules", "experts missed", "vision"],
+)
+def test_an_adapter_on_other_modules_than_meant_is_named(adapted, bare, config, problems):
+    model = {"model": "M", "trained": [], "adapted": adapted, "bare": bare}
+    found = list(adapter_problems(model, {"adapter": "lora", **config}))
+    assert len(found) == len(problems)
+    assert all(part in one for part, one in zip(problems, found, strict=True))
+
+
+def test_a_reward_model_without_a_head_is_named():
+    model: Row = {"model": "LlamaForCausalLM", "trained": ["lora_A"], "adapted": [], "bare": []}
+    assert list(adapter_problems(model, {"reward_model": True})) == [
+        "adapter: LlamaForCausalLM trains no head"
+    ]
+
+
+def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: Path):
+    rehearser = Rehearser(ROOT, tmp_path)
+    seven, many, other, full = (
+        rehearser.digest(ROOT / f"{name}.yaml")
+        for name in (
+            "gpu1x24/qwen2.5-coder-14b-pairwise",
+            "gpu1x80/qwen2.5-coder-32b-pairwise",
+            "gpu1x80/qwen3-8b-pairwise",
+            "paper/mistral-7b-commit-cls",
+        )
+    )
+    assert seven == many
+    assert len({seven, other, full}) == 3
+
+
+def test_the_header_says_which_rows_a_recipe_reads():
+    data_format, options = data_of(ROOT / "seeds" / "llama-3.2-3b-dpop-paper.yaml")
+    assert (data_format, options.system) == ("dpo", "none")
+
+
+def test_a_recipe_is_rehearsed_again_when_a_setting_or_a_version_changed():
+    from codefavor.cli.rehearse import is_changed, is_new
+    from codefavor.training.matrix import read_matrix
+    from codefavor.training.recipe_table import with_entry
+    from codefavor.training.recipes import build
+    from codefavor.training.rehearsal import versions_text
+
+    name = "smollm2-135m/dpo"
+    recipe = build(read_matrix(ROOT)[name], ROOT)
+    text = f"2026-11-29, {versions_text()}, template x"
+    for digest, found, new, is_other in (
+        (recipe.digest, text, False, False),
+        (recipe.digest, "2026-11-29, axolotl 0.1, trl 0.1", True, False),
+        ("000000000000", text, True, True),
+        ("000000000000", "", True, False),  # it failed
+    ):
+        results = with_entry({}, name, "rehearsal", digest, found)
+        assert (is_new(results)(recipe), is_changed(results)(recipe)) == (new, is_other)
+    assert (is_new({})(recipe), is_changed({})(recipe)) == (True, False)
+
+
+def changed(recipe: str, root: Path, **settings: Any) -> Path:
+    """A recipe of the copied folder with other settings."""
+    path = root / f"{recipe}.yaml"
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    path.write_text("\n".join(head) + "\n" + dump({**load_yaml(path), **settings}))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "settings", "problems"),
+    [
+        ("gpu1x80/qwen3-8b-pairwise", {}, []),
+        ("smollm2-135m/dpo-conservative", {}, []),
+        # What these recipes were before anybody rehearsed them.
+        (
+            "smollm2-135m/dpo-conservative",
+            {"dpo_loss_type": ["sigmoid"], "dpo_loss_weights": [1.0]},
+            ["loss: "],
+        ),
+        (
+            "seeds/llama-3.2-3b-dpop-paper",
+            {"datasets": [{"path": "x", "split": "train", "type": "chat_template.default"}]},
+            ["tokens: not one beginning of text"],
+        ),
+    ],
+    ids=["qwen3 judge", "cDPO", "cDPO that is DPO", "two beginnings of text"],
+)
+def test_a_rehearsal_really_trains(recipe: str, settings: Row, problems: list[str], tmp_path: Path):
+    import shutil
+
+    root = tmp_path / "recipes"
+    shutil.copytree(ROOT, root)
+    found = Rehearser(root, tmp_path / "out").rehearse(changed(recipe, root, **settings))
+    assert [one.startswith(start) for one, start in zip(found.problems, problems, strict=True)] == [
+        True
+    ] * len(problems), json.dumps(found.problems)
+    assert "template" in found.text

@@ -139,7 +139,7 @@ def check_dev_accuracy(cfg: Any) -> DevAccuracySettings:
     settings = DevAccuracySettings.model_validate(dict(cfg.dev_accuracy))
     if (settings.judge is None) == (_method(cfg) == "sft"):
         raise ConfigError(
-            "dev_accuracy: judge (pairwise or likelihood) says what sft trains, and is for sft alone"
+            "dev_accuracy: judge, pairwise or likelihood, says what sft trains; it is for sft alone"
         )
     if cfg.fsdp_config or cfg.fsdp:
         raise ConfigError("dev_accuracy: not under FSDP; use DeepSpeed, or leave it out")

@@ -27,7 +27,7 @@ _IMPLICIT = {"dpo", "ipo", "kto"}
 
 
 class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Judges the dev pairs before the first step and every `every` steps, and logs the accuracy.
+    """Judges the dev pairs before the first step and every so many steps, and logs the accuracy.
 
     The share in [0, 1] of pairs, both orders counted for a pairwise judge, for which the better
     program wins; a tie does not. A checkpoint is saved at each new best, the best one is what
@@ -51,9 +51,10 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
             self._trainer.log(self.measure())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures after every `every`-th step, and after the last one."""
-        is_last = state.global_step >= state.max_steps
-        if not (is_last or state.global_step % self._settings.every == 0):
+        """Measures where it is time, and after the last step."""
+        every = self._settings.every
+        every = max(1, round(every if every >= 1 else every * state.max_steps))
+        if state.global_step % every and state.global_step < state.max_steps:
             return
         found = self.measure()
         self._trainer.log(found)

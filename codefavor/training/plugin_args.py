@@ -12,12 +12,12 @@ class DevAccuracySettings(BaseModel, extra="forbid"):
     """How to measure dev pairs while training (`dev_accuracy.DevAccuracy`).
 
     `data`: pairs in any form that `convert` reads; at most `limit` of them are judged every `every`
-    optimiser steps. `judge` is for sft alone, which trains both. `keep_best`: the run ends with the
+    optimiser steps, below 1 a share of the run, as in `eval_steps`. `judge` is for sft alone, which trains both. `keep_best`: the run ends with the
     weights of the best measurement. `patience`: measurements without gain before it ends.
     """
 
     data: str
-    every: int = Field(default=50, ge=1)
+    every: float = Field(default=0.1, gt=0)
     limit: int = Field(default=200, ge=1)
     judge: Literal["pairwise", "likelihood"] | None = None
     system: Literal["empty", "none"] = "empty"

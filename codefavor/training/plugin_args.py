@@ -12,8 +12,9 @@ class DevAccuracySettings(BaseModel, extra="forbid"):
     """How to measure dev pairs while training (`dev_accuracy.DevAccuracy`).
 
     `data`: pairs in any form that `convert` reads; at most `limit` of them are judged every `every`
-    optimiser steps, below 1 a share of the run, as in `eval_steps`. `judge` is for sft alone, which trains both. `keep_best`: the run ends with the
-    weights of the best measurement. `patience`: measurements without gain before it ends.
+    optimiser steps, below 1 a share of the run, as in `eval_steps`. `judge` is for sft alone,
+    which trains both. `keep_best`: the run ends with the weights of the best measurement.
+    `patience`: measurements without gain before it ends.
     """
 
     data: str

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from codefavor.cli.train import read_overrides
 from codefavor.records import write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.formats import convert
@@ -159,3 +160,9 @@ def test_a_reward_function_that_does_not_import_is_not_taken_for_a_model(errors_
     trl = {"num_generations": 4, "reward_funcs": ["codefavor.training.rewards.no_such"]}
     found = errors_of("smollm2-135m/grpo", trl=trl)
     assert any("trl.reward_funcs: 'codefavor.training.rewards.no_such'" in e for e in found)
+
+
+def test_the_smoke_layer_makes_a_paper_recipe_one_for_any_machine(errors_of):
+    changes = read_overrides([], ["smoke"])
+    found = errors_of("paper/mistral-7b-commit-cls", **changes)
+    assert [one for one in found if "base_model" not in one] == []

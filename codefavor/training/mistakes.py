@@ -307,6 +307,8 @@ def model_errors(config: Mapping[str, Any], folder: Path) -> Iterator[str]:
         yield f"sequence_len: {length} is above the {window} tokens that {name} was made for"
     yield from _token_errors(config, name, folder, root)
     head = _HEAD_CLASSES.get(method_of(config), "AutoModelForCausalLM")
+    if config.get("trust_remote_code"):
+        return  # its class is code of the model's own, which is not run here
     try:
         places = places_of(json.dumps(words, sort_keys=True), head)
     except CodefavorError as error:
@@ -362,8 +364,10 @@ def _known_tokens(name: str, folder: Path, root: Path) -> set[str]:
     if not path.is_file():
         path = cached_file(name, "tokenizer.json") or path
     if path.is_file():
-        added = json.loads(path.read_text(encoding="utf-8")).get("added_tokens") or []
-        return {str(token["content"]) for token in added}
+        written = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = (written.get("model") or {}).get("vocab") or {}
+        pieces = {one for one in vocabulary if isinstance(one, str) and one.startswith("<")}
+        return pieces | {str(token["content"]) for token in written.get("added_tokens") or []}
     families = load_yaml(root / _FAMILIES)
     family = next((families[key] for key in families if key in name), None)
     return {*family["tokens"].values(), *family.get("others", [])} if family else set()

@@ -256,8 +256,8 @@ def _modules(model: torch.nn.Module) -> dict[str, list[str]]:
         elif isinstance(module, torch.nn.Linear) and "lora_" not in name:
             bare.add(clean)
     for name, parameter in model.named_parameters():
-        # A stack of experts is one tensor, of which each slice is a layer.
-        if parameter.dim() == 3 and "lora_" not in name:
+        # A stack of experts is one tensor, of which each slice is a layer (a convolution has rows).
+        if parameter.dim() == 3 and parameter.size(1) > 1 and "lora_" not in name:
             bare.add(name.replace(".base_layer", ""))
     return {"adapted": sorted(adapted), "bare": sorted(bare - adapted)}
 

@@ -133,7 +133,9 @@ class StandIn:
             **self.family.get("config", {}),
         }
         if "layer_types" in values:
-            values["layer_types"] = [values["layer_types"][n % 2] for n in range(self.n_layers)]
+            kinds = values["layer_types"]
+            depth = int(values["num_hidden_layers"])
+            values["layer_types"] = [kinds[number % len(kinds)] for number in range(depth)]
         if "wrapper" not in self.family:
             return AutoConfig.for_model(kind, **values)
         return AutoConfig.for_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from codefavor.records import Row, write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.formats import convert
+from codefavor.training.mistakes import model_errors
 from codefavor.training.recipes import dump, processes_of
 from tests.training.conftest import easy_pairs
 
@@ -193,3 +195,20 @@ def test_every_planted_mistake_is_found(errors_of):
 @pytest.mark.parametrize("recipe", [DPO, SFT, REWARD, GRPO, KTO, FULL, GPU, ZERO])
 def test_the_recipes_themselves_have_none(errors_of, recipe: str):
     assert errors_of(recipe, {}) == []
+
+
+def test_a_token_of_another_family_is_found_in_a_models_own_folder(tmp_path: Path):
+    """A Qwen recipe on a Llama folder would train a new, random token in silence."""
+    model = tmp_path / "mine"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 64}')
+    tokens = [{"content": "<|eot_id|>"}, {"content": "<|end_of_text|>"}]
+    vocabulary = {"<unk>": 0, "a": 1}
+    (model / "tokenizer.json").write_text(
+        json.dumps({"added_tokens": tokens, "model": {"vocab": vocabulary}})
+    )
+    config = {"base_model": "mine", "special_tokens": {"eos_token": "<|im_end|>"}}
+    [error] = model_errors({**config, "trust_remote_code": True}, tmp_path)
+    assert "special_tokens.eos_token: '<|im_end|>' is no token of mine" in error
+    known = {"special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "<unk>"}}
+    assert list(model_errors({**config, **known, "trust_remote_code": True}, tmp_path)) == []

@@ -212,7 +212,7 @@ def _line(
     if sharding:
         file = f"recipes/deepspeed/{sharding}.json"
         choose("deepspeed", file, _sharding_reason(adapter, sharding))
-    _choose_saving(choices, method, adapter)
+    _choose_saving(choices, method, adapter, sharding)
     _choose_for_layers(choices, model, adapter)
     _choose_kernels(choices, model, method)
     if method == "grpo" and model.header.get("thinks"):
@@ -230,7 +230,7 @@ def _line(
     )
 
 
-def _choose_saving(choices: _Choices, method: str, adapter: str) -> None:
+def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) -> None:
     if method == "dpo" and adapter == "full":
         choices.choose(
             "precompute_ref_log_probs",
@@ -243,9 +243,16 @@ def _choose_saving(choices: _Choices, method: str, adapter: str) -> None:
         )
         choices.choose("save_total_limit", 1)
         choices.choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
-    elif method != "grpo":
+    elif sharding or method == "pairwise-cot":
         choices.choose(
             "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
+        )
+    elif method != "grpo":
+        judge = {"pairwise": {"judge": "pairwise"}, "sft": {"judge": "likelihood"}}
+        choices.choose(
+            "dev_accuracy",
+            {"data": "outputs/pairs/dev.jsonl", "every": 0.1, **judge.get(method, {})},
+            "the dev pairs, judged as the trained judge will be; the best weights are kept",
         )
 
 

@@ -21,6 +21,9 @@ from codefavor.training.model_shapes import (
 from codefavor.training.recipes import Recipe, build, load_yaml, render
 
 _PAIRS = "outputs/pairs/train.jsonl"
+_ON_DEV = {
+    "test_datasets", "eval_steps", "eval_sample_packing", "load_best_model_at_end", "dev_accuracy"
+}  # fmt: skip
 _PROBE = "codefavorprobe"
 _WINDOW = 2048
 _CLASSES = {
@@ -141,18 +144,16 @@ def _load_tokenizer(name: str) -> Any:
 
 
 def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
-    """The recipe on one's own pairs: a twentieth of the rows is held out for want of a dev file."""
+    """The recipe on one's own pairs, for want of a dev file without what is measured on one.
+
+    Rows are not held out at random either: both orders of a pair would end up on both sides.
+    """
     rows = f"outputs/data/{slug}.jsonl"
     before = str(recipe.config["datasets"][0]["path"])
 
     def own(config: Mapping[str, Any]) -> Row:
-        kept = {key: config[key] for key in config if key != "test_datasets"}
-        held_out = 0.05 if "test_datasets" in config else 0.0
-        return {
-            **kept,
-            "datasets": [{**config["datasets"][0], "path": rows}],
-            "val_set_size": held_out,
-        }
+        kept = {key: config[key] for key in config if key not in _ON_DEV}
+        return {**kept, "datasets": [{**config["datasets"][0], "path": rows}]}
 
     produce = [
         command.replace(_PAIRS, str(data)).replace(before, rows).replace("{variant}", "")
@@ -160,4 +161,7 @@ def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
         if "dev.jsonl" not in command
     ]
     produce = [re.sub(r"--out \S+", f"--out {rows}", command) for command in produce]
-    return replace(recipe, config=own(recipe.config), header={**recipe.header, "produce": produce})
+    note = "nothing is held out: with pairs of your own for it, add dev_accuracy (docs/training.md)"
+    notes = [*recipe.header.get("notes", []), note]
+    header = {**recipe.header, "produce": produce, "notes": notes}
+    return replace(recipe, config=own(recipe.config), header=header)

@@ -171,6 +171,8 @@ def build(line: MatrixLine, root: Path) -> Recipe:
         if is_without and str(entry.get("type")).startswith("bradley_terry."):
             # This reader writes a system turn for the column that it needs, also for an empty one.
             entry["drop_system_message"] = True
+    if config.get("dev_accuracy") and header.get("system") == "none":
+        config["dev_accuracy"] = {**config["dev_accuracy"], "system": "none"}
     slug = line.name.replace("/", "-")
     defaults = {
         "output_dir": f"outputs/train/{slug}",

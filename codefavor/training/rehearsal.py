@@ -52,6 +52,7 @@ _GPU_KEYS = (
     "eval_steps",
     "eval_sample_packing",
     "load_best_model_at_end",
+    "dev_accuracy",
     "liger_rope",
     "liger_rms_norm",
     "liger_glu_activation",

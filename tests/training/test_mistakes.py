@@ -126,7 +126,11 @@ MISTAKES = [
     # evaluation and checkpoints
     Mistake(DPO, {"load_best_model_at_end": True}, "nothing is evaluated"),
     Mistake(DPO, {"eval_steps": 10}, "schema.*eval_steps"),
-    Mistake(GPU, {"save_steps": 0.25}, "save_steps: 0.25 is no multiple of eval_steps 0.1"),
+    Mistake(
+        GPU,
+        {"load_best_model_at_end": True, "save_steps": 0.25},
+        "save_steps: 0.25 is no multiple of eval_steps 0.1",
+    ),
     Mistake(ZERO, {"load_best_model_at_end": True}, "refuses it with save_only_model"),
     Mistake(ZERO, {"auto_resume_from_checkpoints": True}, "auto_resume_from_checkpoints"),
     Mistake(GPU, {"metric_for_best_model": "eval_acuracy"}, "metric_for_best_model: 'acuracy'"),

@@ -68,7 +68,13 @@ def test_whole_weights_are_saved_without_the_states_that_a_resume_needs():
     assert config["auto_resume_from_checkpoints"] is False
     adapter = config_of("qwen3-8b", "dpo", "1x80")
     assert adapter["auto_resume_from_checkpoints"] is True
-    assert adapter["load_best_model_at_end"] is True
+    assert adapter["dev_accuracy"] == {
+        "data": "outputs/pairs/dev.jsonl",
+        "every": 0.1,
+        "system": "none",
+    }
+    assert config_of("qwen3-8b", "pairwise", "1x80")["dev_accuracy"]["judge"] == "pairwise"
+    assert config_of("qwen3-8b", "pairwise-cot", "1x80")["load_best_model_at_end"] is True
     assert adapter["test_datasets"][0]["path"] == "outputs/data/dpo-dev-no-system.jsonl"
 
 

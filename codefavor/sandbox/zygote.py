@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from codefavor.sandbox import resident, together
-from codefavor.sandbox.child import Child
+from codefavor.sandbox.child import Child, rehearse
 from codefavor.sandbox.jail import Jail
 from codefavor.sandbox.watch import Watch
 
@@ -113,6 +113,7 @@ def main() -> NoReturn:
                 continue
         if "pytest" in config["preload"]:
             together.prepare()
+        rehearse()
         facts = jail.prepare()
     except OSError as error:
         control.send(json.dumps({"error": f"{error.strerror or error}"}).encode())

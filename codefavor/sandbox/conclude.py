@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import Any
 
@@ -16,6 +17,7 @@ _STOPPED = {
     "output": ("output_limit", "the program wrote more than {output_bytes} bytes"),
     "files": ("output_limit", "the program filled its work directory"),
 }
+_REFUSAL = r"\[Errno (\d+)\] Unknown error \1"
 
 
 def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution:
@@ -38,6 +40,8 @@ def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution
 
 def _execution(report: Report, outcome: str, error: str, level: str, lane: str) -> Execution:
     verdict = report.verdict or {}
+    # The number is each zygote's own, and says nothing to anybody.
+    error = re.sub(_REFUSAL, "the jail refused the call", error)
     checks = _checks(verdict.get("checks", []))
     total = max(int(verdict.get("total", 0)), len(checks))
     if outcome == "passed" and not (checks and all(checks) and total == len(checks)):

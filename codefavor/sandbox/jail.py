@@ -173,14 +173,14 @@ class Jail:
         os.fchmod(self._work_fd, 0o700)
         mounts.empty_directory(self._work_fd)
 
-    def overflows(self, pid: int) -> bool:
+    def overflows(self, pid: int, file_bytes: int) -> bool:
         """Whether a program keeps too much in files, where no quota bounds it."""
         try:
             if self._ids:  # a container's root may look at nobody else's descriptors
                 os.setegid(self._ids[1] + _PROGRAM)
                 os.seteuid(self._ids[0] + _PROGRAM)
                 kernel.set_capabilities(self._reading, self._held)
-            hidden = mounts.deleted_bytes(pid)
+            hidden = mounts.deleted_bytes(pid, self.work, file_bytes)
         finally:
             if self._ids:
                 os.seteuid(0)

@@ -57,32 +57,31 @@ def _bind(fd: int, target: str, *, is_device: bool) -> None:
 def empty_directory(top: int) -> None:
     """Remove everything beneath an open directory that an untrusted program filled.
 
-    Subdirectories are moved up before they are removed, so no depth of nesting and no length
-    of path matters; symbolic links are never followed.
+    The program is dead. Directories are entered one by one and left by `..`, so no depth of
+    nesting and no length of path matters; symbolic links are never followed.
     """
-    count = 0
-    while names := os.listdir(top):
-        for name in names:
-            if not _remove(name, top):
+    here = os.dup(top)
+    path: list[str] = []
+    waiting = [os.listdir(here)]
+    while path or waiting[0]:
+        if waiting[-1]:
+            name = waiting[-1].pop()
+            if not stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=here)
                 continue
-            os.chmod(name, 0o700, dir_fd=top)
-            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=top)
-            for inner in os.listdir(inside):
-                if _remove(inner, inside):
-                    count += 1
-                    # A directory can only be moved by who may write to it.
-                    os.chmod(inner, 0o700, dir_fd=inside)
-                    os.rename(inner, f"\x01{count}", src_dir_fd=inside, dst_dir_fd=top)
-            os.close(inside)
-            os.rmdir(name, dir_fd=top)
-
-
-def _remove(name: str, folder: int) -> bool:
-    """Remove what is no directory; whether it is one."""
-    is_directory = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    if not is_directory:
-        os.unlink(name, dir_fd=folder)
-    return is_directory
+            os.chmod(name, 0o700, dir_fd=here)
+            path.append(name)
+        else:
+            waiting.pop()
+            name = ".."
+        there = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = there
+        if name == "..":
+            os.rmdir(path.pop(), dir_fd=here)
+        else:
+            waiting.append(os.listdir(here))
+    os.close(here)
 
 
 def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
@@ -109,14 +108,23 @@ def is_larger(top: str, most_bytes: int, most_files: int) -> bool:
     return n_bytes > most_bytes
 
 
-def deleted_bytes(pid: int) -> int:
-    """How much a process keeps in files that have no name any more."""
-    held: dict[tuple[int, int], int] = {}
+def deleted_bytes(pid: int, work: str, file_bytes: int) -> int:
+    """How much a process keeps in files of `work` that have no name any more.
+
+    One that is only mapped counts as large as a file may be: nothing tells its size.
+    """
+    held: dict[int, int] = {}
+    mapped: set[int] = set()
     try:
+        with open(f"/proc/{pid}/maps", "rb") as maps:
+            for line in maps:
+                fields = line.split(maxsplit=5)
+                if fields[-1].startswith(work.encode()) and line.endswith(b" (deleted)\n"):
+                    mapped.add(int(fields[4]))
         for number in os.listdir(f"/proc/{pid}/fd"):
             facts = os.stat(f"/proc/{pid}/fd/{number}")
             if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 0:
-                held[facts.st_dev, facts.st_ino] = facts.st_size
+                held[facts.st_ino] = facts.st_size
     except OSError:
         pass  # it ends, or closes one right now
-    return sum(held.values())
+    return sum(held.values()) + file_bytes * len(mapped - held.keys())

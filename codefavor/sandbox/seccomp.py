@@ -1,17 +1,19 @@
 """The system-call filter: what a Python program needs is allowed, everything else is refused.
 
-A refused call fails with `REFUSED`, an error number that nothing else here gives, so that no
-PermissionError of an honest program is taken for it. Numbers for x86-64 and aarch64.
+A refused call fails with `REFUSED`, an error number that nothing else gives, so that no error of
+the program's own is taken for it. Numbers for x86-64 and aarch64.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Mapping
 
-# An OSError with this number means that the program tried what the jail forbids.
-REFUSED = errno.ERFKILL
+# An OSError with this number means that the filter refused a call. The kernel and its programs
+# use no number from 1,024 to 4,095, and each zygote has another: none can be known beforehand.
+REFUSED = 1024 + int.from_bytes(os.urandom(2), "big") % 3072
 
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -49,7 +51,7 @@ clock_gettime 228 113|clock_getres 229 114|clock_nanosleep 230 115|exit_group 23
 epoll_wait 232 -|epoll_ctl 233 21|tgkill 234 131|utimes 235 -|waitid 247 95|openat 257 56
 mkdirat 258 34|mknodat 259 33|fchownat 260 54|futimesat 261 -|newfstatat 262 79|unlinkat 263 35
 renameat 264 38|linkat 265 37|symlinkat 266 36|readlinkat 267 78|fchmodat 268 53|faccessat 269 48
-pselect6 270 72|ppoll 271 73|set_robust_list 273 99|get_robust_list 274 100|utimensat 280 88
+pselect6 270 72|ppoll 271 73|set_robust_list 273 99|utimensat 280 88
 epoll_pwait 281 22|signalfd 282 -|timerfd_create 283 85|eventfd 284 -|fallocate 285 47
 timerfd_settime 286 86|timerfd_gettime 287 87|signalfd4 289 74|eventfd2 290 19|epoll_create1 291 20
 dup3 292 24|pipe2 293 59|preadv 295 69|pwritev 296 70|prlimit64 302 261|getcpu 309 168
@@ -71,6 +73,8 @@ _INSTEAD = {
     **dict.fromkeys(_XATTRS, errno.ENOTSUP),
 }
 _OWNERS = ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat")
+_ASK_ABOUT = ("sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpgid", "getsid")
+_TAKE_A_CLOCK = ("clock_gettime", "clock_getres", "clock_nanosleep", "timer_create")
 _OLD_TIMES = ("utime", "utimes", "futimesat")
 # FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ: asked by honest programs.
 _IOCTLS = (0x541B, 0x5421, 0x5451, 0x5450, 0x5401, 0x5413)
@@ -82,6 +86,8 @@ _PRCTLS = (2, 3, 15, 16, 23, 39, 0x53564D41)
 _CLONE_FILES, _CLONE_THREAD, _CLONE_NEW = 0x00000400, 0x00010000, 0x7E020000
 # An access mode and O_TRUNC. Not O_RDONLY|O_TRUNC nor mode 3, which old Landlocks let empty a file.
 _OPEN_MASK, _OPENS = 0o1003, (0, 1, 2, 0o1001, 0o1002)
+# A clock below 0 is that of a process, unless this bit says that it is one of the own threads.
+_CLOCK_MASK, _CLOCKS = 1 << 31 | 4, (0, 4, 1 << 31 | 4)
 
 # (argument, mask, values): the masked low half of the argument is one of the values.
 _Condition = tuple[int, int, tuple[int, ...]]
@@ -89,8 +95,10 @@ _Condition = tuple[int, int, tuple[int, ...]]
 
 def _conditions(pid: int) -> dict[str, tuple[_Condition, ...]]:
     """When a call is allowed; all of its conditions have to hold."""
-    own: _Condition = (0, _WHOLE, (pid,))
-    own_or_0: _Condition = (0, _WHOLE, (0, pid))
+    own = ((0, _WHOLE, (pid,)),)
+    own_or_0 = ((0, _WHOLE, (0, pid)),)
+    own_priority = ((0, _WHOLE, (0,)), (1, _WHOLE, (0, pid)))
+    clock = ((0, _CLOCK_MASK, _CLOCKS),)
     thread = _CLONE_THREAD | _CLONE_FILES  # with a table of its own it could hide open files
     return {
         "ioctl": ((1, _WHOLE, _IOCTLS),),
@@ -98,13 +106,13 @@ def _conditions(pid: int) -> dict[str, tuple[_Condition, ...]]:
         "prctl": ((0, _WHOLE, _PRCTLS),),
         "open": ((1, _OPEN_MASK, _OPENS),),
         "openat": ((2, _OPEN_MASK, _OPENS),),
-        "kill": (own,),
-        "tkill": (own,),
-        "tgkill": (own,),
+        **dict.fromkeys(("kill", "tkill", "tgkill"), own),
         # Raising a hard limit takes a capability nobody has here.
-        "prlimit64": (own_or_0,),
-        "sched_setaffinity": (own_or_0,),
-        "setpriority": ((0, _WHOLE, (0,)), (1, _WHOLE, (0, pid))),
+        **dict.fromkeys(("prlimit64", "sched_setaffinity", *_ASK_ABOUT), own_or_0),
+        **dict.fromkeys(("setpriority", "getpriority"), own_priority),
+        **dict.fromkeys(_TAKE_A_CLOCK, clock),
+        # What is kept beyond the end of a file, no size and no limit shows.
+        "fallocate": ((1, _WHOLE, (0,)),),
         "clone": ((0, thread | _CLONE_NEW, (thread,)),),
         "close_range": ((2, 2, (0,)),),
         # A datagram socket could be sent anywhere; a connected stream pair cannot.

@@ -89,7 +89,7 @@ class Watch:
                 self._stop("cpu")
             elif self._jail.level != "L3" and now >= self._next_look:
                 self._next_look = now + _LOOK_AT_FILES_S
-                if self._jail.overflows(self.program.pid):
+                if self._jail.overflows(self.program.pid, self.job["file_bytes"]):
                     self._stop("files")
         if tests_cpu >= cpu_s or now >= self._deadline:
             return -1.0

@@ -70,7 +70,9 @@ class Worker:
     def __init__(self, flavour: str, level: str, *, emulate: dict[str, Any] | None = None) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs, self.cpu_seconds = 0, 0.0
-        self._folder = tempfile.mkdtemp(prefix="codefavor-") if level != "L3" else ""
+        self._folder = (
+            os.path.realpath(tempfile.mkdtemp(prefix="codefavor-")) if level != "L3" else ""
+        )
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = self._spawn(theirs.fileno())

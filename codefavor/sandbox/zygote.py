@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from codefavor.sandbox import resident, together
-from codefavor.sandbox.child import Child
+from codefavor.sandbox.child import Child, rehearse
 from codefavor.sandbox.jail import Jail
 from codefavor.sandbox.watch import Watch
 
@@ -41,13 +41,14 @@ class _Zygote:
             job = json.loads(data)
             try:
                 report = self._run(job, *descriptors)
-                self._jail.after_job()
             except OSError as error:
                 report = {"infra": f"{type(error).__name__}: {error}"}
             for fd in descriptors:
                 os.close(fd)
             report["cpu_s"] = self._cpu_seconds()
             self._control.send(json.dumps(report).encode())
+            # The caller goes on meanwhile. Should this fail, the run stands, and the zygote ends.
+            self._jail.after_job()
             if self._may_keep and job["lane"] != "together":
                 self._ready["program"] = self._take("program", job)
 
@@ -112,6 +113,7 @@ def main() -> NoReturn:
                 continue
         if "pytest" in config["preload"]:
             together.prepare()
+        rehearse()
         facts = jail.prepare()
     except OSError as error:
         control.send(json.dumps({"error": f"{error.strerror or error}"}).encode())

@@ -26,10 +26,12 @@ _SECRET = b"the victim's work"
 _NUMBERS = {
     "x86_64": {"open": 2, "creat": 85, "truncate": 76, "openat": 257, "openat2": 437,
                "utimensat": 280, "fchmodat2": 452, "getxattr": 191, "setxattr": 188,
-               "timer_create": 222, "rt_sigqueueinfo": 129, "fcntl": 72, "close_range": 436},
+               "timer_create": 222, "rt_sigqueueinfo": 129, "fcntl": 72, "close_range": 436,
+               "get_robust_list": 274},
     "aarch64": {"open": 9999, "creat": 9999, "truncate": 45, "openat": 56, "openat2": 437,
                 "utimensat": 88, "fchmodat2": 452, "getxattr": 8, "setxattr": 5,
-                "timer_create": 107, "rt_sigqueueinfo": 138, "fcntl": 25, "close_range": 436},
+                "timer_create": 107, "rt_sigqueueinfo": 138, "fcntl": 25, "close_range": 436,
+                "get_robust_list": 100},
 }  # fmt: skip
 
 # {pid} is a process of the same user, {path} a file of theirs, {library} one in a folder that
@@ -128,6 +130,36 @@ tried(lambda: os.sched_setaffinity(PID, {{0}}))
 """,
 }
 
+# What tells that another process exists, and more; {{}} stays empty.
+_WATCHING = """
+def asked(number):
+    if number < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+WAYS = {{
+    "its CPU time": lambda: time.clock_gettime((~PID << 3) | 2),
+    "the resolution of its clock": lambda: time.clock_getres((~PID << 3) | 2),
+    "a timer on its clock": lambda: asked(call("timer_create", (~PID << 3) | 2, None, bytes(8))),
+    "its affinity": lambda: os.sched_getaffinity(PID),
+    "its scheduler": lambda: os.sched_getscheduler(PID),
+    "its priority": lambda: os.getpriority(os.PRIO_PROCESS, PID),
+    "its user's priority": lambda: os.getpriority(os.PRIO_USER, 0),
+    "its process group": lambda: os.getpgid(PID),
+    "its session": lambda: os.getsid(PID),
+    "its locks": lambda: asked(call("get_robust_list", PID, bytes(8), bytes(8))),
+    "its limits": lambda: resource.prlimit(PID, resource.RLIMIT_CPU),
+}}
+
+def f(x):
+    seen = []
+    for name, look in WAYS.items():
+        try:
+            look()
+        except OSError:
+            continue
+        seen.append(name)
+    return seen
+"""
 THREAD_BOMB = """
 import threading
 def f(x):
@@ -151,6 +183,21 @@ for i in range(15):
     os.unlink(str(i))
     kept[-1].write(bytes(16 << 20))
     kept[-1].flush()
+""",
+    "in mapped files": """
+libc.mmap.restype = ctypes.c_void_p
+for i in range(15):
+    fd = os.open(str(i), os.O_CREAT | os.O_RDWR)
+    os.unlink(str(i))
+    os.write(fd, bytes(16 << 20))
+    where = libc.mmap(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0))
+    assert where != 2**64 - 1
+    os.close(fd)
+""",
+    "beyond the end of a file": """
+fd = os.open("x", os.O_CREAT | os.O_WRONLY)
+if libc.fallocate(fd, 1, ctypes.c_long(0), ctypes.c_long(240 << 20)) != 0:
+    raise OSError("refused")
 """,
     "in files without a name": """
 kept = []
@@ -203,7 +250,7 @@ def defects(level: str, version: int) -> list[str]:
     """What the escapes did to the victim at a level, with a Landlock of this version."""
     worker, _ = prove(level, level, emulate={"landlock_version": version})
     try:
-        return _escapes(worker) + _hoards(worker) + _threads(worker)
+        return [*_escapes(worker), *_watchers(worker), *_hoards(worker), *_threads(worker)]
     finally:
         worker.close()
 
@@ -227,6 +274,12 @@ def _escapes(worker: Worker) -> list[str]:
             run_split(worker, victim.fill(_PRELUDE + code))
             found += [f"{name}: {trace}" for trace in victim.traces()]
     return found
+
+
+def _watchers(worker: Worker) -> list[str]:
+    with _Victim() as victim:
+        result = run_split(worker, victim.fill(_PRELUDE + _WATCHING), "assert f(1) == []")
+    return [] if result.outcome == "passed" else [f"sees another process: {result.error}"]
 
 
 def _hoards(worker: Worker) -> list[str]:

@@ -45,6 +45,9 @@ assert f() == place
 def test_only_what_the_jail_refused_is_a_violation(pool: SandboxPool) -> None:
     own = "raise PermissionError(1, 'the business rule says no')"
     file = "open('/root/.ssh/id_rsa')"
-    jail = "import os\nos.fork()"
-    outcomes = [pool.run(code, "assert f() == 1").outcome for code in (own, file, jail)]
-    assert outcomes == ["runtime_error", "runtime_error", "sandbox_violation"]
+    former = "raise OSError(132, 'what the filter once answered')"
+    for code in (own, file, former):
+        assert pool.run(code, "assert f() == 1").outcome == "runtime_error"
+    refused = pool.run("import os\nos.fork()", "assert f() == 1")
+    assert refused.outcome == "sandbox_violation"
+    assert "OSError: the jail refused the call" in refused.error

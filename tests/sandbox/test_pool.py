@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -107,6 +108,13 @@ def test_tests_that_an_empty_program_passes_are_at_fault(tests: str, is_vacuous:
     )
     # The proof of the level (2), the run, and one on an empty program only where it is needed.
     assert runs == (4 if is_vacuous else 3)
+
+
+@pytest.fixture(params=["L3", "L2"])
+def level_pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
+    """A pool of one zygote, which sees every run."""
+    with SandboxPool(1, highest_level=request.param, dedupe=False) as pool:
+        yield pool
 
 
 FIXTURE = "def test_f(tmp_path):\n    assert f(3) == 9\n"
@@ -240,6 +248,26 @@ def test_nothing_is_left_when_a_pool_closes() -> None:
             os.kill(pid, 0)
     with pytest.raises(SandboxError, match="closed"):
         pool.run(PROGRAM, "assert f(2) == 4")
+
+
+_LITTERS = {
+    "a sweeper's names": "os.makedirs('\\x01%d/a/b' % i), os.makedirs('\\x01%d/c/d' % i)",
+    "files of such names": "open('\\x01%d' % i, 'w').close(), os.makedirs('d%d/a/b' % i)",
+    "closed directories": "os.makedirs('%d/a' % i), os.chmod('%d/a' % i, 0), os.chmod('%d' % i, 0)",
+    "a deep one": "[(os.mkdir('d'), os.chdir('d')) for _ in range(4)]",
+    "links out": "os.symlink('/', str(i)), os.symlink('..', '-%d' % i)",
+    "names that are no text": "os.makedirs(b'\\xff%d/\\x80' % i)",
+}
+
+
+@pytest.mark.parametrize("name", _LITTERS)
+def test_whatever_a_program_leaves_is_gone_for_the_next(level_pool: SandboxPool, name: str) -> None:
+    litter = f"import os\nfor i in range(20):\n    {_LITTERS[name]}\n{PROGRAM}"
+    look = "import os\ndef f(x):\n    return os.listdir(os.environ['HOME'])\n"
+    (worker,) = level_pool._workers
+    assert level_pool.run(litter, "assert f(3) == 9").outcome == "passed"
+    assert level_pool.run(look, "assert f(3) == []").outcome == "passed"
+    assert level_pool._workers == {worker}
 
 
 def test_equal_jobs_run_once() -> None:

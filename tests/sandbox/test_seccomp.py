@@ -194,6 +194,25 @@ def test_only_the_own_process_can_be_signalled_or_limited(built: Built) -> None:
     assert built.ask("setpriority", 1, 0) == built.ask("setpriority", 0, 9) == REFUSED
 
 
+def test_nothing_is_said_about_another_process(built: Built) -> None:
+    for name in ("sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpgid", "getsid"):
+        assert (built.ask(name, 0), built.ask(name, 7)) == (ALLOW, REFUSED), name
+    assert built.ask("getpriority", 0, OWN_PID) == ALLOW
+    assert built.ask("getpriority", 0, 7) == built.ask("getpriority", 2, 0) == REFUSED
+    assert "get_robust_list" not in seccomp._numbers(built.machine)
+    for name in ("clock_gettime", "clock_getres", "clock_nanosleep", "timer_create"):
+        for clock in (0, 1, 2, 3, 11, (~7 << 3 | 6) % (1 << 64)):  # the last: of an own thread
+            assert built.ask(name, clock) == ALLOW, clock
+        for clock in (~7 << 3 | 2, ~7 << 3 | 0, ~3 << 3 | 3):  # of process 7, of descriptor 3
+            assert built.ask(name, clock % (1 << 64)) == REFUSED, clock
+
+
+def test_no_space_can_be_kept_where_no_size_shows_it(built: Built) -> None:
+    assert built.ask("fallocate", 3, 0, 0, 4096) == ALLOW
+    for flags in (1, 3, 8, 16, 32):
+        assert built.ask("fallocate", 3, flags, 0, 4096) == REFUSED
+
+
 def test_no_descriptor_can_be_owned_by_a_process(built: Built) -> None:
     for command in (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030):
         assert built.ask("fcntl", 3, command) == ALLOW

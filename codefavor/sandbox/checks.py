@@ -56,6 +56,8 @@ class Recorder:
 
     def compare(self, number: int, name: str, left: Any, right: Any) -> bool:
         """Whether a comparison holds; its values are described if not."""
+        if name in ("In", "NotIn"):
+            right = self.container(right)
         if name in ("Is", "IsNot"):
             symbol, holds = name, self.same(left, right) is (name == "Is")
         else:
@@ -147,6 +149,12 @@ class Recorder:
         if getattr(value, "size", 1) == 0 or (type(value) in (list, tuple) and not value):
             self._link.refuse("an empty array, which numpy compares with anything")
         return self.plain(value)
+
+    def container(self, value: Any) -> Any:
+        """The right side of `in`: an array or a range may hold whatever is expected."""
+        if isinstance(value, range) or hasattr(value, "dtype"):
+            self._link.refuse(f"what is in a {type(value).__name__}")
+        return value
 
     def number(self, value: Any) -> Any:
         """The left side of a `%`, which must not be a format that the program chose."""

@@ -26,7 +26,9 @@ def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     """Raises Needs where the program, which has these names, could choose."""
     for node in nodes:
         if isinstance(node, ast.For):
-            _look_at_loop(node)
+            _look_at_loop(node, node.iter)
+        elif isinstance(node, ast.While):
+            _look_at_loop(node, node.test)
         elif isinstance(node, ast.With):
             _look_at_with(node)
         elif isinstance(node, ast.Try):
@@ -35,11 +37,11 @@ def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     _look_at_exceptions(nodes)
 
 
-def _look_at_loop(loop: ast.For) -> None:
+def _look_at_loop(loop: ast.For | ast.While, over: ast.expr) -> None:
     """A loop whose length the program may change while it runs."""
-    looped = names_in(loop.iter)
+    looped = names_in(over)
     for item in (part for statement in loop.body for part in walk(statement)):
-        if isinstance(item, ast.Call) and called(loop.iter) != "range":
+        if isinstance(item, ast.Call) and called(over) != "range":
             handed = {a.id for a in item.args if isinstance(a, ast.Name)}
             if handed & looped and not hasattr(builtins, called(item)):
                 raise Needs("a loop over what the program is given")
@@ -52,6 +54,9 @@ def _look_at_with(node: ast.With) -> None:
             raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
         if expects and (len(node.items) > 1 or any(map(has_check, node.body))):
             raise Needs("a check whose failure the tests catch")
+        loops = (ast.For, ast.While)
+        if expects and any(isinstance(part, loops) for part in walk(node)):
+            raise Needs("a loop that an expected exception ends")
 
 
 def _look_at_try(node: ast.Try) -> None:
@@ -69,14 +74,11 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
     for node in nodes:
         for target, source in assignments(node):
             answers |= names_in(target) if names_in(source) & asked else set()
-    loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
-    looped = {id(part) for loop in loops for part in walk(loop)}
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef) and not has_check(n)]
     unchecked = {id(part) for function in functions for part in walk(function)}
     for node in nodes:
         if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
             continue
-        is_if = isinstance(node, ast.If)
         parts = [node.test] if isinstance(node, ast.If) else node.body
         if not any(names_in(part) & answers for part in parts):
             continue
@@ -84,8 +86,7 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
         inner = [item for part in ends for item in walk(part)]
         if any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner):
             raise Needs("a check that the program's answer may leave out")
-        is_one_sided = any(map(has_check, node.body)) != any(map(has_check, node.orelse))
-        if is_if and id(node) in looped and is_one_sided:
+        if isinstance(node, ast.If) and any(map(has_check, [*node.body, *node.orelse])):
             raise Needs("a check that the program's answer may leave out")
 
 

@@ -21,7 +21,9 @@ _TYPED_ASSERTS = frozenset((
     "assertCountEqual",
 ))  # fmt: skip
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
-
+# Builtins and methods that leave what they are given as it is, and give as many items.
+_COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
+_VIEWS = ("items", "keys", "values")
 
 # Where made nodes stand; what the tests say of a line is said by the sites.
 _AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
@@ -94,27 +96,68 @@ def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
     return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
 
 
-def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
-    """The names in tests whose values may come from the program, whose own names are given."""
-    found = set(names)
-    assigned: list[tuple[set[str], set[str]]] = []
-    for node in nodes:
-        assigned += [(names_in(target), names_in(source)) for target, source in assignments(node)]
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
-            # What helpers and `check(candidate)` are given may be the program's, so their answer.
-            found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
-            assigned.append(({node.name}, names_in(node)))
-        elif isinstance(node, ast.Call):
-            # The program may change what it is handed.
-            handed = {item.id for item in node.args if isinstance(item, ast.Name)}
-            assigned.append((handed, names_in(node.func)))
-    size = 0
-    while size != len(found):
-        size = len(found)
-        for targets, sources in assigned:
-            if not found.isdisjoint(sources):
-                found |= targets
-    return found
+class _Constants:
+    """Which iterables have a length that stands in the text, whatever the program does."""
+
+    def __init__(self, nodes: list[ast.AST], names: set[str]) -> None:
+        stores = Counter(
+            node.arg if isinstance(node, ast.arg) else node.id
+            for node in nodes
+            if isinstance(node, ast.arg)
+            or (isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+        )
+        self._not_builtin = names | stores.keys()
+        reads = {id(part) for node in nodes for part in self._read_by(node)}
+        changed = {
+            n.id for n in nodes
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in reads
+        }  # fmt: skip
+        self._values = {
+            target.id: node.value
+            for node in nodes
+            if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Name)
+            for target in node.targets
+            if isinstance(target, ast.Name) and stores[target.id] == 1 and target.id not in changed
+        }
+
+    def has_length(self, node: ast.AST) -> bool:
+        """Whether going through the value of an expression takes the steps that the text says."""
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id, node)
+        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
+            parts = node.keys if isinstance(node, ast.Dict) else node.elts
+            return not any(part is None or isinstance(part, ast.Starred) for part in parts)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            return node.func.attr in _VIEWS and self.has_length(node.func.value)
+        if isinstance(node, ast.Call) and self._builtin(node) == "range":
+            return all(map(self._is_number, node.args))
+        if isinstance(node, ast.Call) and self._builtin(node) in _COPIES:
+            return all(map(self.has_length, node.args))
+        return isinstance(node, ast.Constant)
+
+    def _is_number(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id, node)
+        if isinstance(node, ast.Call) and self._builtin(node) == "len":
+            return all(map(self.has_length, node.args))
+        return isinstance(node, ast.Constant)
+
+    def _builtin(self, node: ast.Call) -> str:
+        name = getattr(node.func, "id", "")
+        return "" if name in self._not_builtin else name
+
+    def _read_by(self, node: ast.AST) -> Iterable[ast.AST]:
+        """The parts of a node that it only looks at."""
+        if isinstance(node, ast.Call):
+            only_reads = self._builtin(node) in (*_COPIES, "len", "range")
+            return node.args if only_reads or called(node) == "parametrize" else []
+        if isinstance(node, ast.Attribute) and node.attr in _VIEWS:
+            return [node.value]
+        if isinstance(node, ast.For | ast.comprehension):
+            return [node.iter]
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            return [node.value]
+        return [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
 
 
 def _each_name(node: ast.AST) -> list[str]:
@@ -142,7 +185,7 @@ class Site(NamedTuple):
     """Where a check stands.
 
     Soft: a failed one does not end the test. Guarded: something around it may wait for its
-    failure. Open: in a loop whose length the program may choose, so that it counts once.
+    failure. Open: how often it is evaluated does not stand in the text, so that it counts once.
     Reread: it reads a name twice, which the program may change between.
     `branches` are the sides of the `if ... else` around it.
     """
@@ -161,8 +204,7 @@ class Site(NamedTuple):
 
     def text_in(self, tests: str) -> str:
         """The check as it was written in the tests."""
-        node = self.node.items[0].context_expr if isinstance(self.node, ast.With) else self.node
-        return (ast.get_source_segment(tests, node) or "")[:500]
+        return (ast.get_source_segment(tests, self.node) or "")[:500]
 
 
 def rewrite(tree: ast.Module, names: Iterable[str]) -> list[Site]:
@@ -184,8 +226,8 @@ class _Rewriter(ast.NodeTransformer):
         self._numpy: set[str] = {"np"}
         # `plus_check(f)`: a function that the module runs once, by a statement of its own.
         run = [s.value.func for s in tree.body if isinstance(s, ast.Expr) and called(s.value)]  # type: ignore[attr-defined]
-        loads = Counter(n.id for n in self._nodes if isinstance(n, ast.Name))
-        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and loads[f.id] == 1}
+        self._uses = Counter(getattr(n, "attr", getattr(n, "id", "")) for n in self._nodes)
+        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and self._uses[f.id] == 1}
         for node in self._nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self._bound.add(node.id)
@@ -195,8 +237,8 @@ class _Rewriter(ast.NodeTransformer):
                 self._numpy |= {i.asname or i.name for i in node.names if i.name == "numpy"}
 
     @cached_property
-    def _tainted(self) -> set[str]:
-        return _tainted_names(self._nodes, self._names)
+    def _constants(self) -> _Constants:
+        return _Constants(self._nodes, self._names)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """As in the base, but at once past what holds nothing to rewrite, like tables of data."""
@@ -260,9 +302,12 @@ class _Rewriter(ast.NodeTransformer):
         return done
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
-        is_test = (
-            node.name.startswith("test") or node.name == "check" or node.name in self._run_once
-        )
+        is_test = node.name.startswith("test") or node.name in ("check", *self._run_once)
+        is_run_once = is_test and (node.name in self._run_once or not self._uses[node.name])
+        marks = [item for item in node.decorator_list if isinstance(item, ast.Call)]
+        tables = [arg for mark in marks for arg in mark.args]
+        tables += [k.value for mark in marks for k in mark.keywords if k.arg == "argvalues"]
+        is_open = not (is_run_once and all(map(self._constants.has_length, tables)))
         node.decorator_list = [self.visit(item) for item in node.decorator_list]
         node.args = self.visit(node.args)
         node.body = self._block(
@@ -270,7 +315,7 @@ class _Rewriter(ast.NodeTransformer):
             soft=is_test,
             in_loop=not is_test,
             is_guarded=not is_test,
-            is_open=not is_test,
+            is_open=is_open,
         )
         return node
 
@@ -287,7 +332,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        is_open = self._here.is_open or not self._tainted.isdisjoint(names_in(node.iter))
+        is_open = self._here.is_open or not self._constants.has_length(node.iter)
         node.iter = self.visit(node.iter)
         node.body = self._block(node.body, in_loop=True, is_open=is_open)
         node.orelse = self._block(node.orelse)
@@ -319,7 +364,7 @@ class _Rewriter(ast.NodeTransformer):
         for item in node.items:
             item.context_expr = self.visit(item.context_expr)
             if is_expectation(item.context_expr):
-                number = _constant(self._site(node, True))
+                number = _constant(self._site(item.context_expr, True))
                 item.context_expr = _call("expecting", number, item.context_expr)
                 expects = True
         soft = self._here.soft and not expects
@@ -353,7 +398,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
-        names = [] if isinstance(node, ast.Try | ast.With) else _each_name(node)
+        names = [] if isinstance(node, ast.Try | ast.Call) else _each_name(node)
         is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
         site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
         self.sites.append(site)

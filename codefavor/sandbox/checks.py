@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from codefavor.sandbox.handles import Handle, JudgeLink, facts_of
-from codefavor.sandbox.rewrite import Site, is_trap
+from codefavor.sandbox.rewrite import Site
 from codefavor.sandbox.seccomp import REFUSED
+from codefavor.sandbox.trees import is_trap
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 _LONGEST = 400

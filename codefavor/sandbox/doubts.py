@@ -12,7 +12,7 @@ import re
 
 from codefavor.sandbox.lane import classes_of
 from codefavor.sandbox.outcome import Job
-from codefavor.sandbox.rewrite import assignments, called, walk
+from codefavor.sandbox.trees import assignments, called, walk
 
 _LOOKS = frozenset((
     "__del__", "__file__", "__traceback__", "_getframe", "currentframe", "f_back", "gc",

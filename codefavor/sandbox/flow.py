@@ -10,7 +10,7 @@ import builtins
 
 from codefavor.sandbox.allowed import FAILS
 from codefavor.sandbox.names import Needs
-from codefavor.sandbox.rewrite import (
+from codefavor.sandbox.trees import (
     assignments,
     called,
     has_check,

@@ -87,7 +87,8 @@ class Handle:
 
 def _asking(operation: str, kind: type | None) -> Any:
     def ask(self: Handle, *arguments: object) -> Any:
-        if operation in ("iter", "reversed", "getitem"):
+        is_place = operation == "getitem" and isinstance(arguments[0], int | slice)
+        if operation in ("iter", "reversed") or is_place:
             self._link.note(operation)
         answer = self._link.ask(operation, self._node, arguments)
         if kind is not None and type(answer) is not kind:

@@ -28,7 +28,7 @@ from codefavor.sandbox.allowed import (
 )
 from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
-from codefavor.sandbox.rewrite import called, has_check, is_trap, module_calls, walk
+from codefavor.sandbox.trees import called, has_check, is_trap, module_calls, walk
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"

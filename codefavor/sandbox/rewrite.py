@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from codefavor.sandbox.trees import (
+    Constants,
+    called,
+    each_name,
+    is_check_call,
+    is_expectation,
+    is_trap,
+    walk,
+)
 
 RECORDER = "__codefavor_recorder__"
 _GUARDED = {"isinstance": 2, "issubclass": 2, "len": 1, "type": 1}
@@ -20,165 +30,9 @@ _TYPED_ASSERTS = frozenset((
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
     "assertCountEqual",
 ))  # fmt: skip
-EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
-# Builtins and methods that leave what they are given as it is, and give as many items.
-_COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
-_VIEWS = ("items", "keys", "values")
 
 # Where made nodes stand; what the tests say of a line is said by the sites.
 _AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
-
-
-def walk(tree: ast.AST) -> list[ast.AST]:
-    """All nodes of a tree, as ast.walk gives them, in half its time."""
-    found = [tree]
-    for node in found:
-        for name in node._fields:
-            part = getattr(node, name, None)
-            if type(part) is list:
-                found += [item for item in part if isinstance(item, ast.AST)]
-            elif isinstance(part, ast.AST) and part._fields:
-                found.append(part)
-    return found
-
-
-def called(node: ast.AST) -> str:
-    """The last name of what is called, "" for an expression."""
-    function = getattr(node, "func", None)
-    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
-
-
-def module_calls(tree: ast.Module) -> frozenset[str]:
-    """The functions that the module itself calls."""
-    found: set[str] = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            continue
-        for node in walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                found.add(node.func.id)
-    return frozenset(found)
-
-
-def is_check_call(node: ast.AST) -> bool:
-    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-        return False
-    name = called(node.value)
-    return name.startswith("assert") or (name == "raises" and len(node.value.args) > 1)
-
-
-def is_expectation(node: ast.expr) -> bool:
-    """Whether a context manager waits for an exception."""
-    return isinstance(node, ast.Call) and called(node) in EXPECTATIONS
-
-
-def is_trap(node: ast.AST) -> bool:
-    """Whether a statement only says that it must not be reached."""
-    if isinstance(node, ast.Assert):
-        return isinstance(node.test, ast.Constant) and not node.test.value
-    if isinstance(node, ast.Raise):
-        return node.exc is not None and "AssertionError" in ast.unparse(node.exc)
-    return isinstance(node, ast.Expr) and called(node.value) == "fail"
-
-
-def has_check(node: ast.AST) -> bool:
-    """Whether a statement holds a check."""
-    return any(
-        isinstance(item, ast.Assert) or is_check_call(item)
-        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        for item in walk(node)
-    )  # fmt: skip
-
-
-def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
-    """Whether tests catch or expect an exception anywhere."""
-    return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
-
-
-class _Constants:
-    """Which iterables have a length that stands in the text, whatever the program does."""
-
-    def __init__(self, nodes: list[ast.AST], names: set[str]) -> None:
-        stores = Counter(
-            node.arg if isinstance(node, ast.arg) else node.id
-            for node in nodes
-            if isinstance(node, ast.arg)
-            or (isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
-        )
-        self._not_builtin = names | stores.keys()
-        reads = {id(part) for node in nodes for part in self._read_by(node)}
-        changed = {
-            n.id for n in nodes
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in reads
-        }  # fmt: skip
-        self._values = {
-            target.id: node.value
-            for node in nodes
-            if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Name)
-            for target in node.targets
-            if isinstance(target, ast.Name) and stores[target.id] == 1 and target.id not in changed
-        }
-
-    def has_length(self, node: ast.AST) -> bool:
-        """Whether going through the value of an expression takes the steps that the text says."""
-        if isinstance(node, ast.Name):
-            node = self._values.get(node.id, node)
-        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
-            parts = node.keys if isinstance(node, ast.Dict) else node.elts
-            return not any(part is None or isinstance(part, ast.Starred) for part in parts)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            return node.func.attr in _VIEWS and self.has_length(node.func.value)
-        if isinstance(node, ast.Call) and self._builtin(node) == "range":
-            return all(map(self._is_number, node.args))
-        if isinstance(node, ast.Call) and self._builtin(node) in _COPIES:
-            return all(map(self.has_length, node.args))
-        return isinstance(node, ast.Constant)
-
-    def _is_number(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Name):
-            node = self._values.get(node.id, node)
-        if isinstance(node, ast.Call) and self._builtin(node) == "len":
-            return all(map(self.has_length, node.args))
-        return isinstance(node, ast.Constant)
-
-    def _builtin(self, node: ast.Call) -> str:
-        name = getattr(node.func, "id", "")
-        return "" if name in self._not_builtin else name
-
-    def _read_by(self, node: ast.AST) -> Iterable[ast.AST]:
-        """The parts of a node that it only looks at."""
-        if isinstance(node, ast.Call):
-            only_reads = self._builtin(node) in (*_COPIES, "len", "range")
-            return node.args if only_reads or called(node) == "parametrize" else []
-        if isinstance(node, ast.Attribute) and node.attr in _VIEWS:
-            return [node.value]
-        if isinstance(node, ast.For | ast.comprehension):
-            return [node.iter]
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            return [node.value]
-        return [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
-
-
-def _each_name(node: ast.AST) -> list[str]:
-    return [item.id for item in walk(node) if isinstance(item, ast.Name)]
-
-
-def names_in(node: ast.AST) -> set[str]:
-    """The names that stand anywhere in a node."""
-    return set(_each_name(node))
-
-
-def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """(target, source) of what a node gives a name."""
-    if isinstance(node, ast.Assign):
-        yield from ((target, node.value) for target in node.targets)
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
-        yield node.target, node.value
-    elif isinstance(node, ast.For | ast.comprehension):
-        yield node.target, node.iter
-    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-        yield node.optional_vars, node.context_expr
 
 
 class Site(NamedTuple):
@@ -237,8 +91,8 @@ class _Rewriter(ast.NodeTransformer):
                 self._numpy |= {i.asname or i.name for i in node.names if i.name == "numpy"}
 
     @cached_property
-    def _constants(self) -> _Constants:
-        return _Constants(self._nodes, self._names)
+    def _constants(self) -> Constants:
+        return Constants(self._nodes, self._names)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """As in the base, but at once past what holds nothing to rewrite, like tables of data."""
@@ -398,7 +252,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
-        names = [] if isinstance(node, ast.Try | ast.Call) else _each_name(node)
+        names = [] if isinstance(node, ast.Try | ast.Call) else each_name(node)
         is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
         site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
         self.sites.append(site)

@@ -20,15 +20,9 @@ from codefavor.sandbox.checks import (
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
-from codefavor.sandbox.rewrite import (
-    RECORDER,
-    Site,
-    module_calls,
-    rewrite,
-    waits_for_exceptions,
-    walk,
-)
+from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
 from codefavor.sandbox.runner import Runner, TestNamespace
+from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000

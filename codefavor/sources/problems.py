@@ -1,4 +1,4 @@
-"""Problems with executable tests: the starter set, four published benchmarks, or your own file.
+"""Problems with executable tests: the starter set, six published benchmarks, or your own file.
 
 Source: starter (this repository, Apache-2.0); HumanEval (Chen et al. 2021, MIT); MBPP (Austin
 et al. 2021, CC-BY-4.0); HumanEval+ and MBPP+ (Liu et al. 2023, EvalPlus, Apache-2.0).

@@ -25,6 +25,8 @@ from codefavor.sandbox import choose_lane
          "        self.assertEqual(f(1), 2)\nif __name__ == '__main__':\n    unittest.main()", "f"),
         ("import pytest\ndef test_f():\n    with pytest.raises(ValueError):\n        f(1)", "f"),
         ("R = 'def g(x): return x'\nns = {}\nexec(R, ns)\nassert f(1) == ns['g'](1)", "f"),
+        ("def same(a, b):\n    if a != b:\n        assert abs(a - b) < 1e-6\n    else:\n"
+         "        assert a == b\nsame(f(1), 1.0)", "f"),
         ("s = Stack()\ns.push(1)\nassert s.pop() == 1", "Stack"),
         ("try:\n    f(1)\n    assert False\nexcept TooBig:\n    pass", "f"),
         ('{"cases": [{"input": "1", "output": "2"}]}', ""),
@@ -84,6 +86,11 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
         ("import numpy as np\nassert f(np.array([1])).flags.owndata", "memory of arrays"),
         ("for x in (1, 2):\n    if f(x):\n        assert f(x) == x", "leave out"),
         ("got = f(1)\nif got:\n    assert got == 1", "leave out"),
+        ("a = f(1)\nb = a\nif b:\n    assert b == 1\nelse:\n    assert not b", "leave out"),
+        (
+            "def same(a, b):\n    if a is None:\n        return\n    assert a == b\nsame(f(1), 1)",
+            "leave out",
+        ),
     ],
     ids=lambda value: value[:40],
 )

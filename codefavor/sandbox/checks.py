@@ -147,7 +147,7 @@ class Recorder:
 
     def array(self, value: Any) -> Any:
         """An argument of numpy, which compares what is empty with anything."""
-        if getattr(value, "size", 1) == 0 or (type(value) in (list, tuple) and not value):
+        if _is_empty(value):
             self._link.refuse("an empty array, which numpy compares with anything")
         return self.plain(value)
 
@@ -233,6 +233,12 @@ class _Expecting:
         else:
             self._recorder.fail(error, self._number)
         return is_expected
+
+
+def _is_empty(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_is_empty, value))
+    return getattr(value, "size", 1) == 0
 
 
 def _show(value: Any, *, plain: bool = False) -> str:

@@ -244,6 +244,10 @@ FORGED = {
         '{"cases": [{"input": "", "output": "3.5"}], "compare": "checker", "checker": '
         '"def check(i, o, e):\\n    return not abs(float(o) - float(e)) > 1e-6"}',
     ),
+    "a list of nothing but empty lists": (
+        "def f(x):\n    return [[]]",
+        "import numpy as np\ndef test_f():\n    np.testing.assert_allclose(f(2), 4.5)",
+    ),
     "a checker that runs what was printed": (
         "print('__import__(\"builtins\")')",
         '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '

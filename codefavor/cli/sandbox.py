@@ -12,6 +12,7 @@ import typer
 from codefavor.cli.engine_options import SandboxLevel
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
+from codefavor.sandbox.lane import DO_NOT_PARSE
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
 
@@ -56,6 +57,10 @@ def explain(
     entry_point: Annotated[
         str, typer.Option(help="The function under test, for a Python file that names others.")
     ] = "",
+    setup: Annotated[
+        Path | None,
+        typer.Option(help="A Python file that runs before the program, as a problem's `setup`."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Say which lane runs these tests, and why, without running anything.
@@ -66,11 +71,15 @@ def explain(
     lanes: list[tuple[str, Lane]]
     if tests in NAMES or Path(tests).suffix in (".jsonl", ".gz"):
         problems = load_problems(tests, data_dir=data_folder())
-        lanes = [(p.id, choose_lane(p.tests, p.entry_point)) for p in problems]
+        lanes = [(p.id, choose_lane(p.tests, p.entry_point, p.setup)) for p in problems]
     elif Path(tests).is_file():
-        lanes = [(tests, choose_lane(Path(tests).read_text(encoding="utf-8"), entry_point))]
+        before = setup.read_text(encoding="utf-8") if setup else ""
+        lanes = [(tests, choose_lane(Path(tests).read_text("utf-8"), entry_point, before))]
     else:
         raise DataError(f"{tests}: no such file, and the known sets are {', '.join(NAMES)}")
+    broken = [name for name, lane in lanes if lane.reason == DO_NOT_PARSE]
+    if broken:
+        raise DataError(f"{broken[0]}: {DO_NOT_PARSE}")
     for name, lane in lanes:
         if as_json:
             typer.echo(json.dumps({"id": name, "lane": lane.name, "reason": lane.reason}))

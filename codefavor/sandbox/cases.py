@@ -17,7 +17,7 @@ from typing import Any
 from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import needs_of_checker
-from codefavor.sandbox.wire import BadFrame, PeerGone
+from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 Compare = Callable[[str, str, str], bool]
 _LONGEST = 200
@@ -37,10 +37,18 @@ def compare_by(name: str, checker: str = "") -> Compare:
             _tokens(printed), _tokens(expected), tolerance
         )
     if name == "checker":
-        names: dict[str, Any] = {}
+        names: dict[str, Any] = {"float": _number}
         exec(checker, names)
         return lambda *texts: names["check"](*texts) is True
     raise ValueError(f"an unknown comparison {name!r}")
+
+
+def _number(text: Any = 0.0) -> float:
+    """A checker's `float`: `not abs(nan - 1) > 0.1` would hold."""
+    value = float(text)
+    if math.isnan(value):
+        raise Unsupported("a NaN")
+    return value
 
 
 def _tokens(text: str) -> list[str]:
@@ -119,6 +127,8 @@ def _run_case(
     try:
         if compare(given, printed, expected):
             return True, "", ""
+    except Unsupported as reason:
+        return False, "unsupported", f"the checker needs another lane: {reason}"
     except Exception as error:  # a checker that cannot read what was printed
         return False, "wrong_output", f"the checker failed: {type(error).__name__}: {error}"[:500]
     return (

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from codefavor.sandbox.handles import Handle, JudgeLink, facts_of
-from codefavor.sandbox.rewrite import Site, is_trap
+from codefavor.sandbox.rewrite import Site
 from codefavor.sandbox.seccomp import REFUSED
+from codefavor.sandbox.trees import is_trap
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 _LONGEST = 400
@@ -56,6 +57,8 @@ class Recorder:
 
     def compare(self, number: int, name: str, left: Any, right: Any) -> bool:
         """Whether a comparison holds; its values are described if not."""
+        if name in ("In", "NotIn"):
+            right = self.container(right)
         if name in ("Is", "IsNot"):
             symbol, holds = name, self.same(left, right) is (name == "Is")
         else:
@@ -144,9 +147,15 @@ class Recorder:
 
     def array(self, value: Any) -> Any:
         """An argument of numpy, which compares what is empty with anything."""
-        if getattr(value, "size", 1) == 0 or (type(value) in (list, tuple) and not value):
+        if _is_empty(value):
             self._link.refuse("an empty array, which numpy compares with anything")
         return self.plain(value)
+
+    def container(self, value: Any) -> Any:
+        """The right side of `in`: an array or a range may hold whatever is expected."""
+        if isinstance(value, range) or hasattr(value, "dtype"):
+            self._link.refuse(f"what is in a {type(value).__name__}")
+        return value
 
     def number(self, value: Any) -> Any:
         """The left side of a `%`, which must not be a format that the program chose."""
@@ -224,6 +233,12 @@ class _Expecting:
         else:
             self._recorder.fail(error, self._number)
         return is_expected
+
+
+def _is_empty(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_is_empty, value))
+    return getattr(value, "size", 1) == 0
 
 
 def _show(value: Any, *, plain: bool = False) -> str:

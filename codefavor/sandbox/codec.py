@@ -280,7 +280,7 @@ class Codec:
         try:
             return self._decode(node)
         except RecursionError:
-            raise BadFrame("a value nested too deeply") from None
+            raise Unsupported("a value, or calls back and forth, nested too deeply") from None
 
     def _decode(self, node: Node) -> Any:
         if type(node) is not list:

@@ -29,6 +29,8 @@ def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution
     elif stopped:
         outcome, error = _STOPPED[stopped]
         error = error.format(output_bytes=limits.output_bytes)
+        if stopped == "cpu" and lane == "split" and facts["program_cpu"] < limits.cpu_s / 2:
+            outcome, error = "unsupported", "the tests used up the CPU time, not the program"
     elif verdict is None or facts["tests_status"] != 0:
         outcome, error = _without_verdict(facts, limits)
     elif verdict["outcome"] in ("gone", "bad_frame"):
@@ -74,7 +76,7 @@ def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU or facts["tests_cpu"] >= limits.cpu_s:
-            return "timeout", "the tests used up their CPU time"
+            return "unsupported", "the tests used up the CPU time, not the program"
         if number == signal.SIGKILL:
             # No limit of ours was reached: the system was short of memory, or somebody did it.
             return "infra_error", "the tests' process was killed from outside"

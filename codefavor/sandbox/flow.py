@@ -10,7 +10,7 @@ import builtins
 
 from codefavor.sandbox.allowed import FAILS
 from codefavor.sandbox.names import Needs
-from codefavor.sandbox.rewrite import (
+from codefavor.sandbox.trees import (
     assignments,
     called,
     has_check,
@@ -26,7 +26,9 @@ def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     """Raises Needs where the program, which has these names, could choose."""
     for node in nodes:
         if isinstance(node, ast.For):
-            _look_at_loop(node)
+            _look_at_loop(node, node.iter)
+        elif isinstance(node, ast.While):
+            _look_at_loop(node, node.test)
         elif isinstance(node, ast.With):
             _look_at_with(node)
         elif isinstance(node, ast.Try):
@@ -35,11 +37,11 @@ def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     _look_at_exceptions(nodes)
 
 
-def _look_at_loop(loop: ast.For) -> None:
+def _look_at_loop(loop: ast.For | ast.While, over: ast.expr) -> None:
     """A loop whose length the program may change while it runs."""
-    looped = names_in(loop.iter)
+    looped = names_in(over)
     for item in (part for statement in loop.body for part in walk(statement)):
-        if isinstance(item, ast.Call) and called(loop.iter) != "range":
+        if isinstance(item, ast.Call) and called(over) != "range":
             handed = {a.id for a in item.args if isinstance(a, ast.Name)}
             if handed & looped and not hasattr(builtins, called(item)):
                 raise Needs("a loop over what the program is given")
@@ -52,6 +54,9 @@ def _look_at_with(node: ast.With) -> None:
             raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
         if expects and (len(node.items) > 1 or any(map(has_check, node.body))):
             raise Needs("a check whose failure the tests catch")
+        loops = (ast.For, ast.While)
+        if expects and any(isinstance(part, loops) for part in walk(node)):
+            raise Needs("a loop that an expected exception ends")
 
 
 def _look_at_try(node: ast.Try) -> None:
@@ -64,29 +69,42 @@ def _look_at_try(node: ast.Try) -> None:
 
 def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
     """What the program answered must not choose whether the tests check it."""
-    asked = program | {"candidate"}
-    answers = set(asked)
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
+    helpers = {f.name: f for f in functions if has_check(f)}
+    flows = [(names_in(t), names_in(s)) for node in nodes for t, s in assignments(node)]
+    answers = _reached_from(program | {"candidate"}, flows)
     for node in nodes:
-        for target, source in assignments(node):
-            answers |= names_in(target) if names_in(source) & asked else set()
-    loops = [n for n in nodes if isinstance(n, ast.For | ast.While)]
-    looped = {id(part) for loop in loops for part in walk(loop)}
-    functions = [n for n in nodes if isinstance(n, ast.FunctionDef) and not has_check(n)]
-    unchecked = {id(part) for function in functions for part in walk(function)}
+        if isinstance(node, ast.Call) and called(node) in helpers:
+            parameters = {argument.arg for argument in helpers[called(node)].args.args}
+            handed = [*node.args, *(keyword.value for keyword in node.keywords)]
+            flows.append((parameters, set().union(*map(names_in, handed))))
+    given = _reached_from(answers, flows)
+    unchecked = {id(part) for f in functions if not has_check(f) for part in walk(f)}
     for node in nodes:
         if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
             continue
-        is_if = isinstance(node, ast.If)
         parts = [node.test] if isinstance(node, ast.If) else node.body
-        if not any(names_in(part) & answers for part in parts):
+        asked = set().union(*map(names_in, parts))
+        if asked.isdisjoint(given):
             continue
         ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
         inner = [item for part in ends for item in walk(part)]
-        if any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner):
+        may_end = any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner)
+        sides = {any(map(has_check, node.body)), any(map(has_check, node.orelse))}
+        # A helper may compare floats in another way than the rest, if it compares them.
+        is_left_out = len(sides) > 1 or (True in sides and not asked.isdisjoint(answers))
+        if may_end or (isinstance(node, ast.If) and is_left_out):
             raise Needs("a check that the program's answer may leave out")
-        is_one_sided = any(map(has_check, node.body)) != any(map(has_check, node.orelse))
-        if is_if and id(node) in looped and is_one_sided:
-            raise Needs("a check that the program's answer may leave out")
+
+
+def _reached_from(names: set[str], flows: list[tuple[set[str], set[str]]]) -> set[str]:
+    """The names that some of these flow into, by (targets, sources)."""
+    found, size = set(names), 0
+    while size != len(found):
+        size = len(found)
+        for targets, sources in flows:
+            found |= set() if sources.isdisjoint(found) else targets
+    return found
 
 
 def _look_at_exceptions(nodes: list[ast.AST]) -> None:

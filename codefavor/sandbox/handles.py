@@ -57,6 +57,8 @@ class Handle:
             raise AttributeError(name)
         if name.startswith("__"):
             self._link.refuse(f"the attribute {name} of an object of the program")
+        if name in ("items", "keys", "values"):
+            self._link.note(name)
         found = self._link.ask("getattr", self._node, (name,))
         if name in _PLAIN_METHODS and callable(found):
             # Asked of a text or a set, it would be the interpreter's; asked of an object that
@@ -85,7 +87,8 @@ class Handle:
 
 def _asking(operation: str, kind: type | None) -> Any:
     def ask(self: Handle, *arguments: object) -> Any:
-        if operation in ("iter", "reversed"):
+        is_place = operation == "getitem" and isinstance(arguments[0], int | slice)
+        if operation in ("iter", "reversed") or is_place:
             self._link.note(operation)
         answer = self._link.ask(operation, self._node, arguments)
         if kind is not None and type(answer) is not kind:
@@ -222,7 +225,7 @@ class JudgeLink(Link):
             if node in _SIGNALS:
                 if self._catches:
                     self.refuse(f"{node} where the tests wait for exceptions")
-                return ProgramSignal
+                return self._stand_in(node, node, (ProgramSignal,))
             kind = CLASSES.get(node)
             if kind is None or not issubclass(kind, BaseException):
                 raise BadFrame("no class of exceptions")
@@ -232,6 +235,8 @@ class JudgeLink(Link):
             raise BadFrame("a class without a number or bases")
         if module != "solution" and self._catches:
             self.refuse(f"an exception of {module} where the tests wait for exceptions")
+        if len(bases) > 1 and self._catches:
+            self.refuse(f"{name}, an exception of several kinds")
         self.has_handles = True
         return self._stand_in(number, text_of(name), tuple(map(self._class_of, items_of(bases))))
 

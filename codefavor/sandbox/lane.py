@@ -28,10 +28,11 @@ from codefavor.sandbox.allowed import (
 )
 from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
-from codefavor.sandbox.rewrite import called, has_check, is_trap, module_calls, walk
+from codefavor.sandbox.trees import called, has_check, is_trap, module_calls, walk
 
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
+DO_NOT_PARSE = "the tests do not parse"
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom)
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _MARK = "pytest.mark.parametrize"
@@ -52,19 +53,22 @@ class Lane(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def choose_lane(tests: str, entry_point: str = "") -> Lane:
-    """The lane of tests, with the reason; tests that do not parse are split (and then at fault)."""
+def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
+    """The lane of tests, with the reason; tests that do not parse are split (and then at fault).
+
+    The tests may make objects of the classes that `setup` defines in the program.
+    """
     if is_cases(tests):
         return Lane(SPLIT, "inputs and outputs as text")
     try:
         tree = parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return Lane(SPLIT, "the tests do not parse")
+        return Lane(SPLIT, DO_NOT_PARSE)
     nodes = walk(tree)
     imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
     modules = tuple(sorted({m for node in imports for m in imports_of(node) if is_program(m)}))
     try:
-        names = _Reader(tree, nodes, entry_point).read(tests)
+        names = _Reader(tree, nodes, entry_point, classes_of(setup)).read(tests)
     except Needs as need:
         return Lane(TOGETHER, str(need), modules=modules)
     return Lane(SPLIT, "plain data", names, _leaves_nothing(nodes), modules)
@@ -74,10 +78,19 @@ def needs_of_checker(checker: str) -> str:
     """What a checker of cases needs that it may not have; "" for nothing."""
     try:
         tree = ast.parse(checker)
-        _Reader(tree, walk(tree), "")._look()
+        # `input` is the name that most checkers give to their first argument.
+        _Reader(tree, walk(tree), "input", set())._look()
     except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
         return str(reason)
     return ""
+
+
+def classes_of(setup: str) -> set[str]:
+    """The classes that a setup defines; none if it does not parse."""
+    try:
+        return {node.name for node in ast.parse(setup).body if isinstance(node, ast.ClassDef)}
+    except (SyntaxError, ValueError):
+        return set()
 
 
 def is_cases(tests: str) -> bool:
@@ -137,9 +150,11 @@ def is_program(module: str) -> bool:
 
 
 class _Reader:
-    def __init__(self, tree: ast.Module, nodes: list[ast.AST], entry_point: str) -> None:
+    def __init__(
+        self, tree: ast.Module, nodes: list[ast.AST], entry_point: str, classes: set[str]
+    ) -> None:
         self._tree, self._entry = tree, entry_point.partition(".")[0]
-        self._explicit: set[str] = set()
+        self._explicit = classes & {n.id for n in nodes if isinstance(n, ast.Name)}
         self._modules: set[str] = set()
         self._paths: dict[str, str] = {}
         self._nodes = nodes
@@ -257,6 +272,10 @@ class _Reader:
     def _call(self, node: ast.Call) -> None:
         if called(node) == "param" and [item.arg for item in node.keywords] not in ([], ["id"]):
             raise Needs("marked cases")
+        if called(node) == self._entry and hasattr(builtins, self._entry):
+            inner = [part for argument in node.args for part in walk(argument)]
+            if any(called(part) == self._entry for part in inner):
+                raise Needs(f"{self._entry} may be the program's or the builtin")
 
     def _class(self, node: ast.ClassDef) -> None:
         is_case = [self._path(base) for base in node.bases] == ["unittest.TestCase"]

@@ -57,10 +57,7 @@ class Link(Codec):
                 self._answer(frame)
 
     def _read_answer(self, succeeded: object, node: Node, changed: object, dropped: object) -> Any:
-        try:
-            value = self.decode(node) if succeeded is True else self.error_of(node)
-        except RecursionError:
-            raise BadFrame("a value nested too deeply") from None
+        value = self.decode(node) if succeeded is True else self.error_of(node)
         self._take_in(changed, dropped)
         if succeeded is not True:
             raise value

@@ -12,7 +12,7 @@ import builtins
 import symtable
 
 from codefavor.sandbox.allowed import ALLOWED
-from codefavor.sandbox.rewrite import EXPECTATIONS, called, walk
+from codefavor.sandbox.trees import EXPECTATIONS, called, walk
 
 # What a name means that tests use through the program's own imports, by what to import.
 KNOWN_NAMES = {name: name for name in ALLOWED if "." not in name and name != "pytest"} | {

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
-from codefavor.sandbox.allowed import LOOKS_AROUND
 from codefavor.sandbox.conclude import conclude
+from codefavor.sandbox.doubts import doubt_of
 from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import prove
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _MOST_RUNS = 5_000
 _MOST_REMEMBERED = 10_000
 _TRIES = 3
-_BLAMED = ("wrong_output", "runtime_error")
+_DOUBTED = ("passed", "wrong_output", "runtime_error")
 # How many runs may wait for something (a sleep, say) beside each one that computes.
 _MOST_WAITING = 3
 _IMPORTS = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
@@ -133,14 +133,14 @@ class SandboxPool:
         if fault := _fault_of(tests):
             return Execution("test_error", error=f"the tests are {fault}", level=self.level)
         limits = limits or Limits()
-        lane = choose_lane(tests, entry_point)
+        lane = choose_lane(tests, entry_point, setup)
         job = Job(
             code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
             lane.modules, lane.may_share, is_cases(tests),
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
-            return Execution("unsupported", error=error, level=self.level)
+            return Execution("unsupported", error=error, level=self.level, trust=TOGETHER)
         if not self._dedupe:
             return self._judge(job, limits)
         key = content_id(code, tests, entry_point, setup, repr(limits))
@@ -172,9 +172,10 @@ class SandboxPool:
         report, result = self._attempt(job, limits)
         if result.outcome == "timeout" and report is not None and _is_borderline(report, limits):
             report, result = self._attempt(job, replace(limits, wall_s=2 * limits.wall_s))
-        if job.lane == SPLIT and result.outcome in _BLAMED and LOOKS_AROUND.search(job.code):
-            error = "the program looks at the process that it runs in, which has not its tests"
-            result = replace(result, outcome="unsupported", error=f"{error}: {result.error}")
+        is_doubted = job.lane == SPLIT and result.outcome in _DOUBTED
+        if is_doubted and (doubt := doubt_of(job, result.outcome == "passed")):
+            error = f"{doubt}: {result.error}"
+            result = replace(result, outcome="unsupported", error=error)
         if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
             job = replace(job, lane=TOGETHER, may_share=False)
             report, result = self._attempt(job, limits)

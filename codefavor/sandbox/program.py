@@ -5,6 +5,8 @@ Nothing here is trusted: a program can replace all of it. What it sends is plain
 
 from __future__ import annotations
 
+import atexit
+import builtins
 import io
 import operator
 import os
@@ -41,7 +43,7 @@ class Callback:
 
     def __eq__(self, other: object) -> bool:
         link, _, is_function = object.__getattribute__(self, "_known")
-        if self is other or is_function or type(other) is not Callback:
+        if self is other or is_function or not isinstance(other, Callback):
             return self is other
         return bool(link.refuse("a comparison of methods"))
 
@@ -51,6 +53,10 @@ class Callback:
 
     def __repr__(self) -> str:
         return str(self.__getattribute__("__repr__"))
+
+
+_FUNCTION = type("function", (Callback,), {})
+_BUILTIN = type("builtin_function_or_method", (Callback,), {})
 
 
 class ProgramLink(Link):
@@ -81,7 +87,7 @@ class ProgramLink(Link):
 
     def encode_other(self, value: object) -> Node:
         """As in Codec: a callback of the tests, a class of exceptions, or a handle."""
-        if type(value) is Callback:
+        if isinstance(value, Callback):
             return ["c", object.__getattribute__(value, "_known")[1]]
         if isinstance(value, type) and issubclass(value, BaseException):
             return ["k", self._describe_class(value)]
@@ -98,7 +104,8 @@ class ProgramLink(Link):
             return self.module
         if tag != "c":
             raise BadFrame("an unknown tag")
-        return self._callbacks.setdefault(key, Callback(self, key, node[2]))
+        kind = _FUNCTION if node[2] else _BUILTIN
+        return self._callbacks.setdefault(key, kind(self, key, node[2]))
 
     def _export(self, value: object) -> int:
         handle = self._handle_of.get(id(value))
@@ -158,6 +165,7 @@ class ProgramLink(Link):
         """Run the setup, then the program, in one namespace; a script is only compiled."""
         namespace = self.module.__dict__
         namespace["__builtins__"] = __builtins__
+        builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         sys.modules[MODULE_NAME] = sys.modules["__main__"] = self.module
         if setup:
             exec(compile(setup, "<setup>", "exec", dont_inherit=True), namespace)
@@ -193,7 +201,7 @@ class ProgramLink(Link):
                 if end.code not in (None, 0):
                     raise
             finally:
-                sys.stdout.flush()
+                _end_script()
                 os.dup2(kept, 1)
                 os.close(kept)
         with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
@@ -207,6 +215,18 @@ def compile_program(code: str) -> types.CodeType:
         return compile(code.removeprefix("\ufeff"), FILE_NAME, "exec", dont_inherit=True)
     except ValueError as error:  # null bytes, lone surrogates
         raise SyntaxError(str(error)) from None
+
+
+def _end_script() -> None:
+    """What Python does at the end of a process: wait for threads, call what is registered."""
+    if "threading" in sys.modules:
+        threading = sys.modules["threading"]
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
+    atexit._run_exitfuncs()
+    if not sys.stdout.closed:
+        sys.stdout.flush()
 
 
 def _is_open(number: int) -> bool:

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from codefavor.sandbox.trees import (
+    Constants,
+    called,
+    each_name,
+    is_check_call,
+    is_expectation,
+    is_trap,
+    walk,
+)
 
 RECORDER = "__codefavor_recorder__"
 _GUARDED = {"isinstance": 2, "issubclass": 2, "len": 1, "type": 1}
@@ -20,129 +30,16 @@ _TYPED_ASSERTS = frozenset((
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
     "assertCountEqual",
 ))  # fmt: skip
-EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
-
 
 # Where made nodes stand; what the tests say of a line is said by the sites.
 _AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
-
-
-def walk(tree: ast.AST) -> list[ast.AST]:
-    """All nodes of a tree, as ast.walk gives them, in half its time."""
-    found = [tree]
-    for node in found:
-        for name in node._fields:
-            part = getattr(node, name, None)
-            if type(part) is list:
-                found += [item for item in part if isinstance(item, ast.AST)]
-            elif isinstance(part, ast.AST) and part._fields:
-                found.append(part)
-    return found
-
-
-def called(node: ast.AST) -> str:
-    """The last name of what is called, "" for an expression."""
-    function = getattr(node, "func", None)
-    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
-
-
-def module_calls(tree: ast.Module) -> frozenset[str]:
-    """The functions that the module itself calls."""
-    found: set[str] = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            continue
-        for node in walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                found.add(node.func.id)
-    return frozenset(found)
-
-
-def is_check_call(node: ast.AST) -> bool:
-    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-        return False
-    name = called(node.value)
-    return name.startswith("assert") or (name == "raises" and len(node.value.args) > 1)
-
-
-def is_expectation(node: ast.expr) -> bool:
-    """Whether a context manager waits for an exception."""
-    return isinstance(node, ast.Call) and called(node) in EXPECTATIONS
-
-
-def is_trap(node: ast.AST) -> bool:
-    """Whether a statement only says that it must not be reached."""
-    if isinstance(node, ast.Assert):
-        return isinstance(node.test, ast.Constant) and not node.test.value
-    if isinstance(node, ast.Raise):
-        return node.exc is not None and "AssertionError" in ast.unparse(node.exc)
-    return isinstance(node, ast.Expr) and called(node.value) == "fail"
-
-
-def has_check(node: ast.AST) -> bool:
-    """Whether a statement holds a check."""
-    return any(
-        isinstance(item, ast.Assert) or is_check_call(item)
-        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
-        for item in walk(node)
-    )  # fmt: skip
-
-
-def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
-    """Whether tests catch or expect an exception anywhere."""
-    return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
-
-
-def _tainted_names(nodes: list[ast.AST], names: Iterable[str]) -> set[str]:
-    """The names in tests whose values may come from the program, whose own names are given."""
-    found = set(names)
-    assigned: list[tuple[set[str], set[str]]] = []
-    for node in nodes:
-        assigned += [(names_in(target), names_in(source)) for target, source in assignments(node)]
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
-            # What helpers and `check(candidate)` are given may be the program's, so their answer.
-            found.update(item.arg for item in [*node.args.args, *node.args.kwonlyargs])
-            assigned.append(({node.name}, names_in(node)))
-        elif isinstance(node, ast.Call):
-            # The program may change what it is handed.
-            handed = {item.id for item in node.args if isinstance(item, ast.Name)}
-            assigned.append((handed, names_in(node.func)))
-    size = 0
-    while size != len(found):
-        size = len(found)
-        for targets, sources in assigned:
-            if not found.isdisjoint(sources):
-                found |= targets
-    return found
-
-
-def _each_name(node: ast.AST) -> list[str]:
-    return [item.id for item in walk(node) if isinstance(item, ast.Name)]
-
-
-def names_in(node: ast.AST) -> set[str]:
-    """The names that stand anywhere in a node."""
-    return set(_each_name(node))
-
-
-def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """(target, source) of what a node gives a name."""
-    if isinstance(node, ast.Assign):
-        yield from ((target, node.value) for target in node.targets)
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
-        yield node.target, node.value
-    elif isinstance(node, ast.For | ast.comprehension):
-        yield node.target, node.iter
-    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-        yield node.optional_vars, node.context_expr
 
 
 class Site(NamedTuple):
     """Where a check stands.
 
     Soft: a failed one does not end the test. Guarded: something around it may wait for its
-    failure. Open: in a loop whose length the program may choose, so that it counts once.
+    failure. Open: how often it is evaluated does not stand in the text, so that it counts once.
     Reread: it reads a name twice, which the program may change between.
     `branches` are the sides of the `if ... else` around it.
     """
@@ -161,8 +58,7 @@ class Site(NamedTuple):
 
     def text_in(self, tests: str) -> str:
         """The check as it was written in the tests."""
-        node = self.node.items[0].context_expr if isinstance(self.node, ast.With) else self.node
-        return (ast.get_source_segment(tests, node) or "")[:500]
+        return (ast.get_source_segment(tests, self.node) or "")[:500]
 
 
 def rewrite(tree: ast.Module, names: Iterable[str]) -> list[Site]:
@@ -184,8 +80,8 @@ class _Rewriter(ast.NodeTransformer):
         self._numpy: set[str] = {"np"}
         # `plus_check(f)`: a function that the module runs once, by a statement of its own.
         run = [s.value.func for s in tree.body if isinstance(s, ast.Expr) and called(s.value)]  # type: ignore[attr-defined]
-        loads = Counter(n.id for n in self._nodes if isinstance(n, ast.Name))
-        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and loads[f.id] == 1}
+        self._uses = Counter(getattr(n, "attr", getattr(n, "id", "")) for n in self._nodes)
+        self._run_once = {f.id for f in run if isinstance(f, ast.Name) and self._uses[f.id] == 1}
         for node in self._nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self._bound.add(node.id)
@@ -195,8 +91,8 @@ class _Rewriter(ast.NodeTransformer):
                 self._numpy |= {i.asname or i.name for i in node.names if i.name == "numpy"}
 
     @cached_property
-    def _tainted(self) -> set[str]:
-        return _tainted_names(self._nodes, self._names)
+    def _constants(self) -> Constants:
+        return Constants(self._nodes, self._names)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """As in the base, but at once past what holds nothing to rewrite, like tables of data."""
@@ -260,9 +156,12 @@ class _Rewriter(ast.NodeTransformer):
         return done
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
-        is_test = (
-            node.name.startswith("test") or node.name == "check" or node.name in self._run_once
-        )
+        is_test = node.name.startswith("test") or node.name in ("check", *self._run_once)
+        is_run_once = is_test and (node.name in self._run_once or not self._uses[node.name])
+        marks = [item for item in node.decorator_list if isinstance(item, ast.Call)]
+        tables = [arg for mark in marks for arg in mark.args]
+        tables += [k.value for mark in marks for k in mark.keywords if k.arg == "argvalues"]
+        is_open = not (is_run_once and all(map(self._constants.has_length, tables)))
         node.decorator_list = [self.visit(item) for item in node.decorator_list]
         node.args = self.visit(node.args)
         node.body = self._block(
@@ -270,7 +169,7 @@ class _Rewriter(ast.NodeTransformer):
             soft=is_test,
             in_loop=not is_test,
             is_guarded=not is_test,
-            is_open=not is_test,
+            is_open=is_open,
         )
         return node
 
@@ -287,7 +186,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        is_open = self._here.is_open or not self._tainted.isdisjoint(names_in(node.iter))
+        is_open = self._here.is_open or not self._constants.has_length(node.iter)
         node.iter = self.visit(node.iter)
         node.body = self._block(node.body, in_loop=True, is_open=is_open)
         node.orelse = self._block(node.orelse)
@@ -319,7 +218,7 @@ class _Rewriter(ast.NodeTransformer):
         for item in node.items:
             item.context_expr = self.visit(item.context_expr)
             if is_expectation(item.context_expr):
-                number = _constant(self._site(node, True))
+                number = _constant(self._site(item.context_expr, True))
                 item.context_expr = _call("expecting", number, item.context_expr)
                 expects = True
         soft = self._here.soft and not expects
@@ -353,7 +252,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
-        names = [] if isinstance(node, ast.Try | ast.With) else _each_name(node)
+        names = [] if isinstance(node, ast.Try | ast.Call) else each_name(node)
         is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
         site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
         self.sites.append(site)

@@ -20,15 +20,9 @@ from codefavor.sandbox.checks import (
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
-from codefavor.sandbox.rewrite import (
-    RECORDER,
-    Site,
-    module_calls,
-    rewrite,
-    waits_for_exceptions,
-    walk,
-)
+from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
 from codefavor.sandbox.runner import Runner, TestNamespace
+from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
@@ -181,11 +175,11 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
             # The tests stumbled over a handle, or over a library that is not installed.
             raise Unsupported(full_error(recorder))
         return {"outcome": label_error(failure, False), "error": full_error(recorder)}
+    missed = recorder.unreached()
+    if missed:
+        raise Unsupported(f"a check was never evaluated: line {missed[0].lineno}")
     if not recorder.checks:
         return {"outcome": "test_error", "error": "the tests contain no check"}
     if runner.idle:
         return {"outcome": "test_error", "error": f"{runner.idle[0]} checked nothing"}
-    missed = recorder.unreached()
-    if missed:
-        raise Unsupported(f"a check was never evaluated: line {missed[0].lineno}")
     return {"outcome": "passed"}

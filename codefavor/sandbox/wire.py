@@ -60,7 +60,7 @@ class Channel:
             # surrogatepass: a lone surrogate is a legal Python string and has to arrive unchanged.
             data = _encode(frame).encode("utf-8", "surrogatepass")
         except RecursionError:
-            raise FrameTooLarge("a value nested too deeply") from None
+            raise Unsupported("a value, or calls back and forth, nested too deeply") from None
         if len(data) > self.limit:
             raise FrameTooLarge(f"a value of {len(data)} bytes; the limit is {self.limit}")
         view = memoryview(len(data).to_bytes(_HEADER, "big") + data)

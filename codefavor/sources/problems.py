@@ -1,4 +1,4 @@
-"""Problems with executable tests: the starter set, four published benchmarks, or your own file.
+"""Problems with executable tests: the starter set, six published benchmarks, or your own file.
 
 Source: starter (this repository, Apache-2.0); HumanEval (Chen et al. 2021, MIT); MBPP (Austin
 et al. 2021, CC-BY-4.0); HumanEval+ and MBPP+ (Liu et al. 2023, EvalPlus, Apache-2.0).
@@ -46,6 +46,13 @@ LOCATIONS: dict[str, Location] = {
     ),
     "mbpp+": Location(
         "MBPP+", "mbppplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", "Apache-2.0 and CC-BY-4.0"
+    ),
+    "quixbugs": Location(
+        "QuixBugs",
+        "quixbugs_py/quixbugs_python.jsonl",
+        "Muennighoff/quixbugs",
+        "MIT",
+        splits=("train",),
     ),
 }
 NAMES = ("starter", *LOCATIONS)
@@ -169,6 +176,24 @@ def _mbpp(row: Row, where: str, location: Location) -> Problem:
     )
 
 
+def _quixbugs(row: Row, where: str, location: Location) -> Problem:
+    """The tests' node class goes into `setup`: the programs and the tests both make nodes."""
+    name, code = _field(row, "name", where), _field(row, "solution", where)
+    tree = ast.parse(_field(row, "tests", where))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    tree.body = [node for node in tree.body if node not in classes]
+    return Problem(
+        id=f"QuixBugs/{name}",
+        instruction=str(_field(row, "docstring", where)).strip('"\n'),
+        tests=ast.unparse(tree) + "\n",
+        entry_point=name,
+        setup="".join(f"{ast.unparse(node)}\n" for node in classes),
+        reference=code,
+        source=location.name,
+        license=location.license,
+    )
+
+
 def _imported_classes(code: str, tests: list[str]) -> list[str]:
     """An import of the program's classes that the tests construct (trees and pairs)."""
     used = {
@@ -227,5 +252,6 @@ _MAKERS: dict[str, Callable[[Row, str, Location], Problem]] = {
     "humaneval+": _humaneval,
     "mbpp": _mbpp,
     "mbpp-sanitized": _mbpp,
+    "quixbugs": _quixbugs,
     "mbpp+": _mbpp_plus,
 }

@@ -312,7 +312,7 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
     """A question and the tests by which the reward judges what the model samples."""
     if not problem.tests.strip():
         raise Rejected("no_tests", problem.id)
-    lane = choose_lane(problem.tests, problem.entry_point)
+    lane = choose_lane(problem.tests, problem.entry_point, problem.setup)
     if lane.name != "split":
         raise Rejected("tests_need_the_together_lane", f"{problem.id}: {lane.reason}")
     question = solution_messages(problem.instruction, system=options.system)

@@ -140,8 +140,8 @@ def _executions(completions: Completions, columns: Row) -> list[Execution]:
     ]
     setups = columns.get("setup") or [""] * len(codes)
     jobs = list(zip(codes, columns["tests"], columns["entry_point"], setups, strict=True))
-    for tests, entry_point in {(tests, entry) for _, tests, entry, _ in jobs}:
-        lane = choose_lane(tests, entry_point)
+    for tests, entry_point, setup in {job[1:] for job in jobs}:
+        lane = choose_lane(tests, entry_point, setup)
         if lane.name != "split":
             # Its verdict could be forged, and a reward that can be forged will be.
             raise ConfigError(f"a reward cannot rest on these tests: {lane.reason}")

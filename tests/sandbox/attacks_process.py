@@ -287,7 +287,36 @@ _ENDS = {
     "SIGKILL": "import os\n        os.kill(os.getpid(), 9)",
 }  # fmt: skip
 # One right answer, then an end: one check of ten, whatever was reached.
+_TWO_WRONG = "assert f(None) == 5\nassert f(None) == 6\n"
+_MANY = "def f(n):\n    return [1] * 1000 if n else 0"
+_CALLS = "def f(g):\n    if g:\n        for _ in range(1000):\n            g(1)\n    return 0"
+_LOOPS = {
+    "a callback": (_CALLS, "def g(x):\n    assert x > 0\nf(g)\n"),
+    "what a list is extended by": (
+        _MANY, "got = []\ngot.extend(f(5))\nfor x in got:\n    assert x > 0\n"
+    ),
+    "what a list is given": (
+        _MANY, "rows = []\nrows.append(f(5))\nfor row in rows:\n    for x in row:\n"
+        "        assert x > 0\n",
+    ),
+    "what it called a list with": (
+        _CALLS, "got = []\nf(got.append)\nfor x in got:\n    assert x > 0\n"
+    ),
+    "what a dict is updated by": (
+        "def f(n):\n    return dict.fromkeys(range(1000), 1) if n else 0",
+        "got = {}\ngot.update(f(5))\nfor x in got.values():\n    assert x > 0\n",
+    ),
+    "a helper that calls itself": (
+        "def f(n):\n    return n - 1 if n else 0",
+        "def walk(n):\n    assert n >= 0\n    for m in range(n > 0):\n        walk(f(n))\n"
+        "walk(900)\n",
+    ),
+}  # fmt: skip
+
 FARMING = [
+    Farming(f"farm: {name}", program, tests + _TWO_WRONG, "f", 3, 1)
+    for name, (program, tests) in _LOOPS.items()
+] + [
     Farming(f"farm: {end} after one answer [{kind}]", f"def f(x):\n    if x == 0:\n        return 100\n    if True:\n        {body}\n", tests, "f", 10, 1)
     for end, body in _ENDS.items()
     for kind, tests in _ALL_TEN.items()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from codefavor.cli.main import app
+from codefavor.errors import DataError
 from codefavor.sandbox import choose_lane
 
 
@@ -20,6 +25,8 @@ from codefavor.sandbox import choose_lane
          "        self.assertEqual(f(1), 2)\nif __name__ == '__main__':\n    unittest.main()", "f"),
         ("import pytest\ndef test_f():\n    with pytest.raises(ValueError):\n        f(1)", "f"),
         ("R = 'def g(x): return x'\nns = {}\nexec(R, ns)\nassert f(1) == ns['g'](1)", "f"),
+        ("def same(a, b):\n    if a != b:\n        assert abs(a - b) < 1e-6\n    else:\n"
+         "        assert a == b\nsame(f(1), 1.0)", "f"),
         ("s = Stack()\ns.push(1)\nassert s.pop() == 1", "Stack"),
         ("try:\n    f(1)\n    assert False\nexcept TooBig:\n    pass", "f"),
         ('{"cases": [{"input": "1", "output": "2"}]}', ""),
@@ -78,6 +85,12 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
         ("def test_f():\n    assert f(1)\nfor t in [test_f]:\n    t()", "runner of its own"),
         ("import numpy as np\nassert f(np.array([1])).flags.owndata", "memory of arrays"),
         ("for x in (1, 2):\n    if f(x):\n        assert f(x) == x", "leave out"),
+        ("got = f(1)\nif got:\n    assert got == 1", "leave out"),
+        ("a = f(1)\nb = a\nif b:\n    assert b == 1\nelse:\n    assert not b", "leave out"),
+        (
+            "def same(a, b):\n    if a is None:\n        return\n    assert a == b\nsame(f(1), 1)",
+            "leave out",
+        ),
     ],
     ids=lambda value: value[:40],
 )
@@ -98,3 +111,23 @@ def test_what_needs_the_program_beside_it_is_together(tests: str, reason: str) -
 )
 def test_only_tests_that_leave_nothing_share_a_process(tests: str, may_share: bool) -> None:
     assert choose_lane(tests, "f").may_share is may_share
+
+
+def test_a_builtin_that_may_be_the_program_is_no_tool_of_the_tests() -> None:
+    assert choose_lane("assert sum([1, 2]) == 3", "sum").name == "split"
+    lane = choose_lane("assert abs(abs(-3) - 3) < 1e-9", "abs")
+    assert (lane.name, "the builtin" in lane.reason) == ("together", True)
+
+
+def test_explain_knows_the_setup_and_refuses_what_does_not_parse(tmp_path: Path) -> None:
+    tests, setup = tmp_path / "tests.py", tmp_path / "setup.py"
+    tests.write_text("assert f(Node(3)) == 3\n")
+    setup.write_text("class Node:\n    pass\n")
+    command = ["sandbox", "explain", str(tests), "--entry-point", "f"]
+    runner = CliRunner()
+    assert "1 together" in runner.invoke(app, command).output
+    assert "1 split" in runner.invoke(app, [*command, "--setup", str(setup)]).output
+    tests.write_text("assert f(\n")
+    result = runner.invoke(app, command)
+    assert isinstance(result.exception, DataError)
+    assert "do not parse" in str(result.exception)

@@ -5,9 +5,11 @@ Each program does what plain Python says it should; each of these tests passes i
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from codefavor.sandbox import SandboxPool
+from codefavor.sandbox import Limits, SandboxPool
 
 PYTEST = "import pytest\n"
 # name -> (a right program, its tests, what the split lane says)
@@ -113,6 +115,47 @@ RIGHT = {
         "a = f()\ndel a\nassert f.n == 0",
         "the process that it runs in",
     ),
+    "calls back and forth": (
+        "def f(g, n):\n    return n if n == 0 else g(n)",
+        "def back(n):\n    return 1 + f(back, n - 1)\nassert f(back, 300) == 300",
+        "nested too deeply",
+    ),
+    "a tuple that is handed over twice": (
+        "def f(a, b):\n    return a is b",
+        "y = (1, 2)\nassert f(y, y)",
+        "which object a value is",
+    ),
+    "a number of its own that is None": (
+        "def f(a, b):\n    return a is None or type(a) is int",
+        "assert f(1000, 1000)",
+        "",
+    ),
+    "a value known by its number": (
+        "seen = {}\ndef f(x):\n    return seen.setdefault(id(x), len(seen))",
+        "x = 'some text'\nassert [f(x), f(x)] == [0, 0]",
+        "which object a value is",
+    ),
+    "exit, as it is there in a file": (
+        "def f(x):\n    exit(x)",
+        f"{PYTEST}def test_f():\n    with pytest.raises(SystemExit):\n        f(3)",
+        "",
+    ),
+    "the type of a callback": (
+        "def f(g):\n    return type(g).__name__",
+        "assert f(lambda: 1) == 'function'\nassert f(len) == 'builtin_function_or_method'",
+        "",
+    ),
+    "processes of its own": (
+        "import multiprocessing as m\ndef f(xs):\n    with m.Pool(2) as p:\n"
+        "        return p.map(abs, xs)",
+        "assert f([-1]) == [1]",
+        "starts processes",
+    ),
+    "an empty answer that no loop checks": (
+        "def f(xs):\n    return []",
+        "for a, b in zip(f([]), []):\n    assert a == b",
+        "never evaluated",
+    ),
 }
 
 
@@ -164,6 +207,47 @@ FORGED = {
         "import numpy as np\ndef f(x):\n    return np.empty(0)",
         "import numpy as np\nassert np.allclose(f(2), 4.5)",
     ),
+    "the length of a list and other items": (
+        "class L:\n    n = 0\n    def __len__(self):\n        self.n += 1\n"
+        "        return 3 if self.n == 1 else 1\n    def __getitem__(self, i):\n"
+        "        return 1\ndef f(xs):\n    return L()",
+        "got, want = f([1, 2, 3]), [1, 3, 6]\nassert len(got) == len(want)\n"
+        "for i in range(len(got)):\n    assert got[i] == want[i]",
+    ),
+    "another object, told by identity": (
+        "def f(a, b):\n    return a is not b",
+        "y = (1, 2)\nassert f(y, y)",
+    ),
+    "an exception of every kind": (
+        "class E(ValueError, TypeError):\n    pass\ndef f(*a):\n    raise E",
+        f"{PYTEST}def test_f():\n    with pytest.raises(TypeError):\n        f('x')",
+    ),
+    "everything in an array": (
+        "import numpy as np\ndef f(x):\n    return np.arange(-1000, 1000)",
+        "assert 42 in f(3)",
+    ),
+    "a while loop over what the program may empty": (
+        "def f(q):\n    q.clear()\n    return 1",
+        "q = [1, 2]\nwant = [1, 2]\nwhile q:\n    assert f(q) == want.pop(0)",
+    ),
+    "a loop that ends with the first exception": (
+        "def f(x):\n    raise ValueError",
+        f"{PYTEST}def test_f():\n    with pytest.raises(ValueError):\n"
+        "        for x in (-1, 0):\n            f(x)",
+    ),
+    "one side of what it answered": (
+        "def f(x):\n    return None",
+        "got = f(2)\nif got is None:\n    assert True\nelse:\n    assert got == 4",
+    ),
+    "a NaN that a checker lets through": (
+        "print('nan')",
+        '{"cases": [{"input": "", "output": "3.5"}], "compare": "checker", "checker": '
+        '"def check(i, o, e):\\n    return not abs(float(o) - float(e)) > 1e-6"}',
+    ),
+    "a list of nothing but empty lists": (
+        "def f(x):\n    return [[]]",
+        "import numpy as np\ndef test_f():\n    np.testing.assert_allclose(f(2), 4.5)",
+    ),
     "a checker that runs what was printed": (
         "print('__import__(\"builtins\")')",
         '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '
@@ -178,3 +262,62 @@ def test_a_program_that_does_something_else_is_no_pass(
 ) -> None:
     result = pools["L2"].run(program, tests, entry_point="f")
     assert not result.is_evidence_of_pass, result
+
+
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        ("print(input())\nexit()", "a"),
+        ("print(input())\nquit(0)", "a"),
+        ("import atexit\natexit.register(print, 'bye')\nprint(input())", "a bye"),
+        ("import sys\nprint(input())\nsys.stdout.close()", "a"),
+        (
+            "import threading, time\nprint(input())\n"
+            "threading.Thread(target=lambda: time.sleep(0.05) or print('z')).start()",
+            "a z",
+        ),
+    ],
+    ids=["exit", "quit", "atexit", "closed output", "a thread"],
+)
+def test_a_program_of_standard_input_ends_as_a_process_does(
+    pools: dict[str, SandboxPool], program: str, printed: str
+) -> None:
+    case = {"input": "a", "output": printed}
+    tests = json.dumps({"cases": [case, case], "compare": "tokens"})
+    result = pools["L2"].run(program, tests)
+    assert result.is_evidence_of_pass, result
+    assert result.total == 2
+
+
+def test_a_checker_may_call_its_argument_input(pools: dict[str, SandboxPool]) -> None:
+    checker = "def check(input, output, expected):\n    return int(output) == int(input) + 1"
+    tests = json.dumps(
+        {"cases": [{"input": "4", "output": ""}], "compare": "checker", "checker": checker}
+    )
+    program = "print(int(input()) + {})"
+    assert pools["L2"].run(program.format(1), tests).is_evidence_of_pass
+    assert pools["L2"].run(program.format(2), tests).outcome == "wrong_output"
+
+
+@pytest.mark.parametrize("text", ["# f_back", "'inspect'", "x = 1 if f is None else 2"])
+def test_what_a_program_only_says_does_not_save_it(
+    pools: dict[str, SandboxPool], text: str
+) -> None:
+    result = pools["L2"].run(f"def f(x):\n    return 0\n{text}\n", "assert f(3) == 9")
+    assert result.outcome == "wrong_output"
+
+
+def test_time_that_the_tests_used_up_is_not_the_programs(pools: dict[str, SandboxPool]) -> None:
+    tests = "n = f()\nwhile n > 0:\n    n += 1\nassert n == 0"
+    result = pools["L2"].run("def f():\n    return 1", tests, Limits(cpu_s=0.3), entry_point="f")
+    assert result.outcome == "unsupported"
+    assert "not the program" in result.error
+
+
+def test_classes_of_the_setup_are_the_programs(pools: dict[str, SandboxPool]) -> None:
+    setup = "class Node:\n    def __init__(self, v):\n        self.v = v\n"
+    tests = "a = Node('x')\nassert f(a, a) == 'x'\nassert a.v == 'x'"
+    program = "def f(a, b):\n    return a.v if a is b else None"
+    result = pools["L2"].run(program, tests, entry_point="f", setup=setup)
+    assert result.is_evidence_of_pass, result
+    assert pools["L2"].run(program, tests, entry_point="f").trust == "together"

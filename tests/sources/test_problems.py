@@ -164,6 +164,7 @@ def test_a_benchmark_row_without_a_field_is_named(tmp_path: Path) -> None:
         ("mbpp", 974, "Mbpp/1"),
         ("mbpp-sanitized", 427, "Mbpp/2"),
         ("mbpp+", 399, "Mbpp/2"),
+        ("quixbugs", 40, "QuixBugs/bitcount"),
     ],
 )
 def test_benchmarks_load_whole(name: str, count: int, first: str, data_dir: Path) -> None:
@@ -179,5 +180,10 @@ def test_some_references_of_each_benchmark_pass_in_the_sandbox(
     name: str, data_dir: Path, pool: SandboxPool
 ) -> None:
     for problem in load_problems(name, data_dir=data_dir)[3:60:11]:
-        run = pool.run(problem.reference, problem.tests, entry_point=problem.entry_point)
+        run = pool.run(
+            problem.reference,
+            problem.tests,
+            entry_point=problem.entry_point,
+            setup=problem.setup,
+        )
         assert run.is_evidence_of_pass, (problem.id, run)

@@ -1,0 +1,165 @@
+"""Reads parsed tests: what is called, assigned and checked, and how often loops go round."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+# Builtins and methods that leave what they are given as it is, and give as many items.
+_COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
+_VIEWS = ("items", "keys", "values")
+EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
+
+
+def walk(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a tree, as ast.walk gives them, in half its time."""
+    found = [tree]
+    for node in found:
+        for name in node._fields:
+            part = getattr(node, name, None)
+            if type(part) is list:
+                found += [item for item in part if isinstance(item, ast.AST)]
+            elif isinstance(part, ast.AST) and part._fields:
+                found.append(part)
+    return found
+
+
+def called(node: ast.AST) -> str:
+    """The last name of what is called, "" for an expression."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def module_calls(tree: ast.Module) -> frozenset[str]:
+    """The functions that the module itself calls."""
+    found: set[str] = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            continue
+        for node in walk(statement):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found.add(node.func.id)
+    return frozenset(found)
+
+
+def is_check_call(node: ast.AST) -> bool:
+    """Whether a statement is a call that can fail a test: assertEqual, assert_allclose, ..."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return False
+    name = called(node.value)
+    return name.startswith("assert") or (name == "raises" and len(node.value.args) > 1)
+
+
+def is_expectation(node: ast.expr) -> bool:
+    """Whether a context manager waits for an exception."""
+    return isinstance(node, ast.Call) and called(node) in EXPECTATIONS
+
+
+def is_trap(node: ast.AST) -> bool:
+    """Whether a statement only says that it must not be reached."""
+    if isinstance(node, ast.Assert):
+        return isinstance(node.test, ast.Constant) and not node.test.value
+    if isinstance(node, ast.Raise):
+        return node.exc is not None and "AssertionError" in ast.unparse(node.exc)
+    return isinstance(node, ast.Expr) and called(node.value) == "fail"
+
+
+def has_check(node: ast.AST) -> bool:
+    """Whether a statement holds a check."""
+    return any(
+        isinstance(item, ast.Assert) or is_check_call(item)
+        or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
+        for item in walk(node)
+    )  # fmt: skip
+
+
+def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
+    """Whether tests catch or expect an exception anywhere."""
+    return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
+
+
+def each_name(node: ast.AST) -> list[str]:
+    """The names that stand in a node, as often as they stand there."""
+    return [item.id for item in walk(node) if isinstance(item, ast.Name)]
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """The names that stand anywhere in a node."""
+    return set(each_name(node))
+
+
+def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """(target, source) of what a node gives a name."""
+    if isinstance(node, ast.Assign):
+        yield from ((target, node.value) for target in node.targets)
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value:
+        yield node.target, node.value
+    elif isinstance(node, ast.For | ast.comprehension):
+        yield node.target, node.iter
+    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+        yield node.optional_vars, node.context_expr
+
+
+class Constants:
+    """Which iterables have a length that stands in the text, whatever the program does."""
+
+    def __init__(self, nodes: list[ast.AST], names: set[str]) -> None:
+        stores = Counter(
+            node.arg if isinstance(node, ast.arg) else node.id
+            for node in nodes
+            if isinstance(node, ast.arg)
+            or (isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+        )
+        self._not_builtin = names | stores.keys()
+        reads = {id(part) for node in nodes for part in self._read_by(node)}
+        changed = {
+            n.id for n in nodes
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in reads
+        }  # fmt: skip
+        self._values = {
+            target.id: node.value
+            for node in nodes
+            if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Name)
+            for target in node.targets
+            if isinstance(target, ast.Name) and stores[target.id] == 1 and target.id not in changed
+        }
+
+    def has_length(self, node: ast.AST) -> bool:
+        """Whether going through the value of an expression takes the steps that the text says."""
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id, node)
+        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
+            parts = node.keys if isinstance(node, ast.Dict) else node.elts
+            return not any(part is None or isinstance(part, ast.Starred) for part in parts)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            return node.func.attr in _VIEWS and self.has_length(node.func.value)
+        if isinstance(node, ast.Call) and self._builtin(node) == "range":
+            return all(map(self._is_number, node.args))
+        if isinstance(node, ast.Call) and self._builtin(node) in _COPIES:
+            return all(map(self.has_length, node.args))
+        return isinstance(node, ast.Constant)
+
+    def _is_number(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id, node)
+        if isinstance(node, ast.Call) and self._builtin(node) == "len":
+            return all(map(self.has_length, node.args))
+        return isinstance(node, ast.Constant)
+
+    def _builtin(self, node: ast.Call) -> str:
+        name = getattr(node.func, "id", "")
+        return "" if name in self._not_builtin else name
+
+    def _read_by(self, node: ast.AST) -> Iterable[ast.AST]:
+        """The parts of a node that it only looks at."""
+        if isinstance(node, ast.Call):
+            only_reads = self._builtin(node) in (*_COPIES, "len", "range")
+            return node.args if only_reads or called(node) == "parametrize" else []
+        if isinstance(node, ast.Attribute) and node.attr in _VIEWS:
+            return [node.value]
+        if isinstance(node, ast.For | ast.comprehension):
+            return [node.iter]
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            return [node.value]
+        return [node.left, *node.comparators] if isinstance(node, ast.Compare) else []

@@ -92,7 +92,8 @@ def loss_problems(batches: Sequence[Row]) -> Iterator[str]:
             yield f"loss: {loss:.6f} at step {batch['step']}, by its formula {expected:.6f}"
             return
     losses = [batch["loss"] for batch in batches]
-    if not fmean(losses[-4:]) < fmean(losses[:4]):
+    # At such a pace it may rise again for a step or two on the way.
+    if not fmean(losses[-3:]) < losses[0]:
         yield "loss: it does not fall"
 
 

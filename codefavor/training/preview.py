@@ -179,14 +179,22 @@ class Preview:
             with quiet():
                 done = strategy.tokenize_prompt(dict(row))
             if self.method == "reward":
-                return [
-                    (part, done[f"{part}_ids"], [True] * len(done[f"{part}_ids"]))
-                    for part in ("chosen", "rejected")
-                ]
+                sides = {part: done[f"{part}_ids"] for part in ("chosen", "rejected")}
+                for part, ids in sides.items():
+                    self._check_whole(row[part], ids)
+                return [(part, ids, [True] * len(ids)) for part, ids in sides.items()]
             trained = [label != IGNORED_LABEL for label in done["labels"]]
             return [("", done["input_ids"], trained)]
 
         return read
+
+    def _check_whole(self, answer: str, ids: Sequence[int]) -> None:
+        """Axolotl's reward reader puts the tokens behind its generation prompt at that prompt's
+        length, which cuts the answer where a template writes more there (Gemma 4's channel).
+        """
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=False))
+        if "".join(answer.split()) not in "".join(text.split()):
+            raise ValueError("this chat template loses the beginning of the answer: take another")
 
     def _preference_reader(
         self, index: int, entry: Row

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.judges.pairwise import LABELS
 from codefavor.prompts.chat import comparison_messages, solution_messages, solution_text
-from codefavor.records import Comparison, Preference
+from codefavor.records import Comparison, Preference, write_rows
 from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.preference_rows import preferences
+from codefavor.training.preview import Preview
 from codefavor.training.recipes import MatrixLine, build, load_yaml
 from codefavor.training.stand_in import StandIn
 
@@ -129,6 +131,8 @@ def test_reward_conversations_are_those_of_axolotls_bradley_terry_rows(model: Mo
     from axolotl.prompt_strategies.bradley_terry.chat_template import load
     from axolotl.utils.dict import DictDefault
 
+    if model.layer.startswith("gemma-4"):
+        pytest.skip("refused, see the next test")
     config = DictDefault({**model.config, "sequence_len": 2048, "reward_model": True})
     strategy = load(model.tokenizer, config, model.data("reward"))
     found = strategy._tokenize_single_prompt(model.rows("reward")[0])
@@ -143,6 +147,20 @@ def test_reward_conversations_are_those_of_axolotls_bradley_terry_rows(model: Mo
         assert model.has_one_bos(found[f"{side}_ids"])
         # The head reads the last token that is no padding.
         assert found[f"{side}_ids"][-1] != model.tokenizer.pad_token_id
+
+
+def test_a_template_whose_rewards_axolotl_would_cut_is_refused(model: Model, tmp_path: Path):
+    """Behind Gemma 4's generation prompt, an empty channel takes the place of the first tokens."""
+    rows = model.rows("reward")
+    write_rows(tmp_path / "rows.jsonl", rows)
+    data = {**model.data("reward"), "path": "rows.jsonl"}
+    config = {**model.config, "sequence_len": 2048, "reward_model": True, "datasets": [data]}
+    sequences = Preview(config, tmp_path).sequences()
+    if model.layer.startswith("gemma-4"):
+        with pytest.raises(DataError, match="loses the beginning of the answer"):
+            list(sequences)
+    else:
+        assert [one.part for one in sequences] == ["chosen", "rejected"]
 
 
 def test_labels_of_several_tokens_are_refused():

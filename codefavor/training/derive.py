@@ -17,6 +17,7 @@ from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.training.estimate import disk_space, memory_per_gpu
 from codefavor.training.model_shapes import ModelShape, find_config, known_models, shape_of_config
+from codefavor.training.plugin_args import SFT_JUDGES
 from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
 
 # Rows of one step, the CodeFavor paper's 32: more would leave few steps of few pairs. A packed
@@ -248,10 +249,10 @@ def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) 
             "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
         )
     elif method != "grpo":
-        judge = {"pairwise": {"judge": "pairwise"}, "sft": {"judge": "likelihood"}}
+        judge = {"judge": SFT_JUDGES[method]} if method in SFT_JUDGES else {}
         choices.choose(
             "dev_accuracy",
-            {"data": "outputs/pairs/dev.jsonl", "every": 0.1, **judge.get(method, {})},
+            {"data": "outputs/pairs/dev.jsonl", "every": 0.1, **judge},
             "the dev pairs, judged as the trained judge will be; the best weights are kept",
         )
 

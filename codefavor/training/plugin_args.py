@@ -8,6 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
+# What a supervised training can be for: answers that are likelier, or letters of pairs.
+SFT_JUDGES = {"sft": "likelihood", "pairwise": "pairwise"}
+
+
 class DevAccuracySettings(BaseModel, extra="forbid"):
     """How to measure dev pairs while training (`dev_accuracy.DevAccuracy`).
 

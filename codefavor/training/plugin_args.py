@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-
 # What a supervised training can be for: answers that are likelier, or letters of pairs.
 SFT_JUDGES = {"sft": "likelihood", "pairwise": "pairwise"}
 

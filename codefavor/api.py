@@ -37,7 +37,8 @@ from codefavor.journal import Journal
 from codefavor.judges.base import Judge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
-from codefavor.pairs.published_rows import read_any_rows, read_published
+from codefavor.pairs.published_rows import read_published
+from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import (
     Comparison,
     Execution,

@@ -29,6 +29,10 @@ class CodefavorError(Exception):
         super().__init__(redact(str(message)))
 
 
+class Unwinding(Exception):
+    """Ends the work on a row without an outcome, which stays to be done; no error of its own."""
+
+
 class ConfigError(CodefavorError):
     """A setting, flag or recipe is wrong; raised before any work starts."""
 

@@ -273,7 +273,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
             where = f"{path}:{number}"
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{where}: not valid JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")

@@ -8,17 +8,29 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar, cast
 
+from codefavor.errors import BackendError, Unwinding
+
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 async def gather_all(works: Iterable[Awaitable[T]]) -> list[T]:
-    """All results, in order. Raises the first error once all have ended: what was paid is kept."""
+    """All results, in order. Raises an error once all have ended: what was paid is kept.
+
+    Of several the first that says most: what ends the whole run before what one request met, and
+    that before the mere unwinding of a row, which would hide why it ends.
+    """
     found = await asyncio.gather(*works, return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
+    errors = [one for one in found if isinstance(one, BaseException)]
+    if errors:
+        raise max(errors, key=_weight)
     return cast(list[T], found)
+
+
+def _weight(error: BaseException) -> int:
+    if isinstance(error, Unwinding):
+        return 0
+    return 1 if isinstance(error, BackendError) else 2
 
 
 class MicroBatcher(Generic[T, U]):

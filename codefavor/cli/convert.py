@@ -18,9 +18,9 @@ from codefavor.pairs.published_rows import (
     LABELLED_FORM,
     ONE_LABEL,
     OWN_FORM,
-    read_any_rows,
     read_published,
 )
+from codefavor.pairs.row_files import read_any_rows
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
     Problem,

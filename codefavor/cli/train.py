@@ -15,7 +15,7 @@ from codefavor.cli import convert
 from codefavor.cli.recipe_tools import card_of_this_machine, estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
 from codefavor.errors import ConfigError
-from codefavor.pairs.published_rows import read_any_rows
+from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import Row, content_id, file_sha256
 from codefavor.training.estimate import GIB
 from codefavor.training.formats import get_format

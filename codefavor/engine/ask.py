@@ -14,7 +14,7 @@ from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
 from codefavor.engine.limits import ConcurrencyLimiter, Limits, RateLimiter
 from codefavor.engine.progress import duration
-from codefavor.errors import BackendError, JournalError
+from codefavor.errors import BackendError, JournalError, Unwinding
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ _ANNOUNCED_PAUSE_S = 5.0
 _FAILED_FINISHES = frozenset({"other:error", "other:abort", "other:insufficient_system_resource"})
 
 
-class RunEnding(Exception):
+class RunEnding(Unwinding):
     """Unwinds the rows in progress when the run ends early; they stay to be done."""
 
 
-class RowPending(Exception):
+class RowPending(Unwinding):
     """Unwinds a row whose question has been put aside (batch mode); it stays to be done."""
 
 

@@ -6,16 +6,16 @@ and the cards of UltraFeedback and its binarised form, HelpSteer 1 to 3, Nectar,
 
 from __future__ import annotations
 
-import json
+import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from codefavor.errors import DataError, MissingPackageError, Rejected
+from codefavor.errors import DataError, Rejected
 from codefavor.languages import LANGUAGES
-from codefavor.records import Labelled, Preference, Row, content_id, read_rows
+from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import parse_fences
 
 OWN_FORM, LABELLED_FORM = "codefavor", "labelled answers (KTO)"
@@ -66,47 +66,6 @@ class Reading:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-def read_any_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Each row of a file as ("file:row", row): .jsonl, .jsonl.gz, .json (a list) or .parquet.
-
-    Raises DataError for a file that is missing, broken or without rows.
-    """
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
-    elif path.suffix == ".json" and path.is_file() and _is_list(path):
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: not valid JSON ({error})") from error
-        if not rows or not all(isinstance(row, dict) for row in rows):
-            raise DataError(f"{path}: expected a list of JSON objects")
-        yield from ((f"{path}:{number}", row) for number, row in enumerate(rows, start=1))
-    else:
-        yield from read_rows(path)
-
-
-def _is_list(path: Path) -> bool:
-    with open(path, encoding="utf-8") as handle:
-        return handle.read(64).lstrip().startswith("[")
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise MissingPackageError("pyarrow", "train", "reading Parquet") from error
-    number = 0
-    try:
-        for batch in ParquetFile(path).iter_batches(1024):
-            for number, row in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020
-                yield f"{path}:{number}", row
-    except (OSError, ArrowException) as error:
-        raise DataError(f"{path}: not readable as Parquet: {error}") from error
-    if not number:
-        raise DataError(f"{path}: the file has no rows")
-
-
 def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading:
     """Every pair of a file's ("file:line", row), in the order of the rows.
 
@@ -124,14 +83,10 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
             reading.preferences.append(Preference.from_row(row, where))
             continue
         try:
-            found = list(shape.read(row))
+            found = _read_row(shape, row, where)
         except Rejected as reason:
             reading.rejected[reason.reason] += 1
             continue
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise DataError(
-                f"{where}: not readable as {shape.name}: {type(error).__name__}: {error}"
-            ) from error
         for one in found:
             if isinstance(one, Side):
                 reading.preferences.append(_preference(one, row, shape, source))
@@ -141,8 +96,8 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
                     reading.labelled.append(_labelled(one, row, source))
     for group in answers.values():
         pairs = list(_paired(group))
-        if not pairs and shape_of(group[0][1]) is _LABELLED:
-            reading.rejected[ONE_LABEL] += 1
+        if shape_of(group[0][1]) is _LABELLED:
+            reading.rejected += Counter({ONE_LABEL: len(group) - 2 * len(pairs)})
         elif not pairs:
             reading.rejected["one_answer" if len(group) == 1 else "equal_scores"] += 1
         for side, row, scores in pairs:
@@ -150,12 +105,24 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
     return reading
 
 
+def _read_row(shape: Shape, row: Row, where: str) -> list[Side | Answer]:
+    if any(row[name] is None for name in shape.columns):
+        raise Rejected("null_column", where)
+    try:
+        return list(shape.read(row))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"{where}: not readable as {shape.name}: {type(error).__name__}: {error}"
+        ) from error
+
+
 def shape_of(row: Mapping[str, Any], where: str = "row") -> Shape:
     """The first known form whose columns a row has; raises DataError where there is none."""
     given = {name for name, value in row.items() if value is not None}
-    for shape in SHAPES:
-        if given.issuperset(shape.columns):
-            return shape
+    for names in (given, set(row)):
+        for shape in SHAPES:
+            if names.issuperset(shape.columns):
+                return shape
     nearest = min(SHAPES, key=lambda shape: len(set(shape.columns) - given))
     missing = " and ".join(repr(name) for name in nearest.columns if name not in given)
     known = "; ".join(", ".join(shape.columns) for shape in SHAPES)
@@ -241,19 +208,53 @@ def _only_fence(text: str) -> tuple[str, str] | None:
 
 
 def _turns(value: Any) -> tuple[Row, ...]:
-    """A prompt as messages: a text is one user's turn; other names of roles are translated."""
+    """A prompt as messages: a text is one user's turn, or a dialogue as HH-RLHF writes it."""
     if isinstance(value, str):
-        return ({"role": "user", "content": value},)
+        return _dialogue(value) or ({"role": "user", "content": value},)
     if isinstance(value, Mapping):
         value = [value]
     turns = []
     for message in value:
         role = message.get("role") or message["from"]
         content = message.get("content", message.get("value"))
-        if not isinstance(content, str):
+        if not isinstance(content, str) or message.get("tool_calls"):
             raise Rejected("not_text", "a message has parts that are not text")
         turns.append({"role": _ROLES.get(role, role), "content": content})
     return tuple(turns)
+
+
+_MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant|System): ?")
+
+
+def _dialogue(text: str) -> tuple[Row, ...]:
+    """The turns of a text with marks of HH-RLHF; () for one that does not begin with one."""
+    start, *parts = _MARKS.split(text.strip() + " ")
+    if start.strip() or "Human" not in parts[::2]:
+        return ()
+    roles = {"Human": "user", "Assistant": "assistant", "System": "system"}
+    turns = [
+        {"role": roles[role], "content": content.strip()}
+        for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    # A prompt may end with the mark of the answer that is to come.
+    is_open = turns[-1] == {"role": "assistant", "content": ""}
+    return tuple(turns[:-1] if is_open else turns)
+
+
+def _prompt(row: Row, column: str) -> tuple[Row, ...]:
+    """The turns before the answer: the column's, with the row's system, history and input."""
+    if row.get("images"):
+        raise Rejected("not_text", "the row has images")
+    turns = _turns(row[column])
+    if column == "instruction" and isinstance(row.get("input"), str) and row["input"].strip():
+        turns = (*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']}\n\n{row['input']}"})
+    for question, answer in reversed(row.get("history") or ()):
+        before = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
+        turns = (*before, *turns)
+    system = _text_of(row, ("system", "system_prompt"))
+    if system.strip() and turns[0]["role"] != "system":
+        turns = ({"role": "system", "content": system}, *turns)
+    return _question(turns)
 
 
 def _question(turns: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -276,87 +277,86 @@ def _reply(value: Any) -> str:
 
 def _conversations(row: Row) -> Iterable[Side]:
     """Both sides are whole conversations that differ in their last turn alone."""
-    if isinstance(row["chosen"], str):
-        yield _dialogues(row["chosen"], row["rejected"])
-        return
     chosen, rejected = _turns(row["chosen"]), _turns(row["rejected"])
+    if len(chosen) < 2:
+        raise Rejected("no_prompt", "two answers without a prompt")
     if chosen[:-1] != rejected[:-1]:
         raise Rejected("prompts_differ", "the sides differ before their last turn")
     yield Side(_question(chosen[:-1]), _reply(chosen[-1:]), _reply(rejected[-1:]))
-
-
-def _dialogues(chosen: str, rejected: str) -> Side:
-    """Two texts of HH-RLHF's form, turns marked by "\\n\\nHuman: " and "\\n\\nAssistant: "."""
-    mark = "\n\nAssistant:"
-    before, found, good = chosen.rpartition(mark)
-    other, _, bad = rejected.rpartition(mark)
-    if not found or before != other:
-        raise Rejected("no_prompt", "two texts without a prompt, and not of HH-RLHF's form")
-    turns = []
-    for part in ("\n\n" + before.lstrip()).split("\n\nHuman:")[1:]:
-        question, *replies = part.split(mark)
-        turns.append({"role": "user", "content": question.strip()})
-        turns += [{"role": "assistant", "content": reply.strip()} for reply in replies]
-    return Side(_question(tuple(turns)), good.strip(), bad.strip())
 
 
 def _prompted(column: str) -> Callable[[Row], Iterable[Side]]:
     """Rows whose prompt stands in `column`, as a text or as messages; sides may repeat it."""
 
     def read(row: Row) -> Iterable[Side]:
-        prompt = _turns(row[column])
-        if isinstance(row.get("system"), str):
-            prompt = ({"role": "system", "content": row["system"]}, *prompt)
-        question = _question(prompt)
-        is_whole = isinstance(row["chosen"], list) and len(row["chosen"]) > 1
-        if is_whole:
-            sides = next(iter(_conversations(row)))
-            # The conversation holds the system turn where the prompt's column does not.
-            question = sides.prompt if len(sides.prompt) >= len(question) else question
-            yield Side(question, sides.chosen, sides.rejected)
-        else:
-            yield Side(question, _reply(row["chosen"]), _reply(row["rejected"]))
+        question, chosen = _prompt(row, column), row["chosen"]
+        is_whole = bool(_dialogue(chosen)) if isinstance(chosen, str) else len(_turns(chosen)) > 1
+        if not is_whole:
+            yield Side(question, _reply(chosen), _reply(row["rejected"]))
+            return
+        sides = next(iter(_conversations(row)))
+        # Of several turns the column may hold the first question alone.
+        if question[-1] not in sides.prompt:
+            raise Rejected("prompts_differ", f"{column} is not in the conversations")
+        yield sides if len(sides.prompt) >= len(question) else sides._replace(prompt=question)
 
     return read
 
 
 def _labelled_rows(row: Row) -> Iterable[Answer]:
-    if not isinstance(row["label"], (bool, int)):
+    if row["label"] not in (True, False):
         raise TypeError(f"label is {row['label']!r}, not true or false")
-    prompt = _question(_turns(row["prompt"]))
-    yield Answer(prompt, _reply(row["completion"]), 1.0 if row["label"] else 0.0)
+    yield Answer(_prompt(row, "prompt"), _reply(row["completion"]), 1.0 if row["label"] else 0.0)
 
 
 def _judged(row: Row) -> Iterable[Side]:
     """HelpSteer3: two responses, and a preference from -3 (the first) to 3 (the second)."""
-    preference = float(row["overall_preference"])
+    preference = _score(row["overall_preference"])
+    if preference is None or abs(preference) > 3:
+        raise ValueError(f"overall_preference is {row['overall_preference']!r}, not -3 to 3")
     if preference == 0:
         raise Rejected("equal_scores", "no preference")
-    one, two = _reply(row["response1"]), _reply(row["response2"])
-    prompt = _question(_turns(row["context"]))
+    prompt, one, two = _prompt(row, "context"), _reply(row["response1"]), _reply(row["response2"])
     yield Side(prompt, one, two) if preference < 0 else Side(prompt, two, one)
 
 
 def _listed(
-    prompt: str, answers: str, reply: str, score: Sequence[str], sign: float = 1.0
+    prompt: str, answers: str, reply: str, scores: Sequence[str], sign: float = 1.0
 ) -> Callable[[Row], Iterable[Answer]]:
-    """Rows with a list of scored answers; the first name of `score` that an answer has counts."""
+    """Rows with a list of scored answers; the first of `scores` that all answers have counts."""
 
     def read(row: Row) -> Iterable[Answer]:
-        question = _question(_turns(row[prompt]))
-        for answer in row[answers]:
-            value = next((answer[name] for name in score if answer.get(name) is not None), None)
-            if value is None:
-                raise KeyError(f"none of {', '.join(score)} in an answer of {answers}")
-            yield Answer(question, _reply(answer[reply]), sign * float(value))
+        question, found = _prompt(row, prompt), row[answers]
+        if not found:
+            raise Rejected("no_answers", f"{answers} is empty")
+        for name in scores:
+            values = [_score(answer.get(name)) for answer in found]
+            if None not in values:
+                break
+        else:
+            raise Rejected("no_score", f"not every answer has one of {', '.join(scores)}")
+        for answer, value in zip(found, values, strict=True):
+            yield Answer(question, _reply(answer[reply]), sign * (value or 0.0))
 
     return read
 
 
+def _score(value: Any) -> float | None:
+    """A finite number, also as a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _rated(row: Row) -> Iterable[Answer]:
-    yield Answer(
-        _question(_turns(row["prompt"])), _reply(row["response"]), float(row["helpfulness"])
-    )
+    score = _score(row["helpfulness"])
+    if score is None:
+        raise Rejected("no_score")
+    yield Answer(_prompt(row, "prompt"), _reply(row["response"]), score)
 
 
 _OURS = Shape(OWN_FORM, ("id", "instruction", "chosen", "rejected"), lambda row: ())
@@ -364,8 +364,9 @@ _LABELLED = Shape(LABELLED_FORM, ("prompt", "completion", "label"), _labelled_ro
 
 SHAPES: tuple[Shape, ...] = (
     _OURS,
-    Shape("messages with two answers", ("messages", "chosen", "rejected"), _prompted("messages")),
+    # Before the next: binarised UltraFeedback has a whole conversation under `messages` too.
     Shape("prompt with two answers", ("prompt", "chosen", "rejected"), _prompted("prompt")),
+    Shape("messages with two answers", ("messages", "chosen", "rejected"), _prompted("messages")),
     Shape(
         "instruction with two answers",
         ("instruction", "chosen", "rejected"),

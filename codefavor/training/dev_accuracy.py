@@ -16,7 +16,8 @@ from codefavor.judges.likelihood import LikelihoodJudge
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.reward import RewardJudge
-from codefavor.pairs.published_rows import read_any_rows, read_published
+from codefavor.pairs.published_rows import read_published
+from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import Comparison, Preference, Row, Verdict, content_id
 from codefavor.training.plugin_args import DevAccuracySettings
 from codefavor.training.recipes import method_of

@@ -220,3 +220,11 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     spent = (tmp_path / "o.jsonl.journal.spent").read_text().splitlines()
     # What was in flight may have been charged: it stays unsettled.
     assert [line[0] for line in spent] == ["+"] * slow.asked.total()
+
+
+def test_a_dead_server_is_an_error_whatever_order_of_a_pair_meets_it(tmp_path: Path) -> None:
+    """At 20 pairs the second order of one met the end of the run, and the first hid it: rc 0."""
+    words = pairs_words(tmp_path, "http://127.0.0.1:9", 20, "--no-cache")
+    done = codefavor(tmp_path, *words)
+    assert done.returncode == 2, done.stderr
+    assert "error: " in done.stderr.splitlines()[-1] and "127.0.0.1:9" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from typer.testing import CliRunner
 
 from codefavor.cli.main import app
 from codefavor.errors import DataError
-from codefavor.pairs.published_rows import SHAPES, read_any_rows, read_published
+from codefavor.pairs.published_rows import SHAPES, read_published
+from codefavor.pairs.row_files import read_any_rows
 
 USER = {"role": "user", "content": "Add two numbers."}
 GOOD, BAD = "def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b"
@@ -36,6 +38,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         # UltraFeedback, binarised: the sides are whole conversations beside the prompt's text.
         {
             "prompt": "Add two numbers.",
+            "messages": [USER, said(GOOD)],
             "chosen": [USER, said(GOOD)],
             "rejected": [USER, said(BAD)],
             "score_chosen": 8.0,
@@ -188,6 +191,58 @@ def test_a_bad_value_names_its_line() -> None:
     rows = [{"prompt": "p", "completion": "c", "label": "maybe"}]
     with pytest.raises(DataError, match=r"rows:1: .*label is 'maybe'"):
         read_published(numbered(rows))
+
+
+def read(*rows: dict[str, Any]) -> tuple[list[tuple[Any, str, str]], dict[str, int]]:
+    reading = read_published(numbered(list(rows)))
+    pairs = [
+        ([*(t["content"] for t in p.history), p.instruction], p.chosen, p.rejected)
+        for p in reading.preferences
+    ]
+    return pairs, dict(reading.rejected)
+
+
+def test_scores_are_compared_by_one_name_and_must_be_finite():
+    """An outsider got pairs the wrong way round from each of these."""
+    low = {"response": "NA", "overall_score": 5, "fine-grained_score": None}
+    high = {"response": "HI", "overall_score": 9, "fine-grained_score": 4.5}
+    pairs, _ = read({"instruction": "P", "completions": [low, high]})
+    assert pairs == [(["P"], "HI", "NA")]
+    rated = [{"prompt": "P", "response": r, "helpfulness": h} for r, h in (("G", nan), ("B", 1))]
+    assert read(*rated) == ([], {"no_score": 1, "one_answer": 1})
+    judged = {"context": [USER], "response1": "a", "response2": "b"}
+    for wrong in (float("inf"), True, 5):
+        with pytest.raises(DataError, match="overall_preference is"):
+            read({**judged, "overall_preference": wrong})
+    for wrong in (-1, 5, "yes"):
+        with pytest.raises(DataError, match="label is"):
+            read({"prompt": "p", "completion": "c", "label": wrong})
+
+
+def test_system_input_and_history_of_a_row_are_kept():
+    sides = {"chosen": "a", "rejected": "b"}
+    assert read({"instruction": "Sum:", "input": "1 2", **sides})[0] == [
+        (["Sum:\n\n1 2"], "a", "b")
+    ]
+    row = {"prompt": "Q", "history": [["q", "r"]], "system_prompt": "S", **sides}
+    assert read(row)[0] == [(["S", "q", "r", "Q"], "a", "b")]
+    labelled = [
+        {"system": system, "prompt": "Q", "completion": text, "label": label}
+        for system, text, label in (("S1", "good", True), ("S2", "bad", False))
+    ]
+    assert read(*labelled) == ([], {"answers_of_one_label": 2}), "questions of two systems"
+    hh = "\n\nSystem: S\n\nHuman: Q\n\nAssistant: "
+    assert read({"chosen": hh + "a", "rejected": hh + "b"})[0] == [(["S", "Q"], "a", "b")]
+    assert read({"prompt": "Human: Q\n\nAssistant:", **sides})[0] == [(["Q"], "a", "b")]
+
+
+def test_what_would_lose_something_gives_no_pair_and_is_counted():
+    other = {"prompt": "REAL", "chosen": [USER, said("a")], "rejected": [USER, said("b")]}
+    assert read(other) == ([], {"prompts_differ": 1})
+    calls = [{**said("a"), "tool_calls": [{"id": 1}]}]
+    assert read({"prompt": "P", "chosen": calls, "rejected": "b"}) == ([], {"not_text": 1})
+    assert read({"instruction": "P", "completions": []}) == ([], {"no_answers": 1})
+    assert read({"prompt": "P", "chosen": "a", "rejected": None}) == ([], {"null_column": 1})
 
 
 def test_json_lists_and_parquet_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Rows of a data file as others publish them: JSONL, a JSON list or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from codefavor.errors import DataError, MissingPackageError
+from codefavor.records import Row, read_rows
+
+
+def read_any_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Each row of a file as ("file:row", row): .jsonl, .jsonl.gz, .json (a list) or .parquet.
+
+    Raises DataError for a file that is missing, broken or without rows.
+    """
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path)
+    elif path.suffix == ".json" and path.is_file() and _is_list(path):
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}: not valid JSON ({error})") from error
+        if not rows or not all(isinstance(row, dict) for row in rows):
+            raise DataError(f"{path}: expected a list of JSON objects")
+        yield from ((f"{path}:{number}", row) for number, row in enumerate(rows, start=1))
+    else:
+        yield from read_rows(path)
+
+
+def _is_list(path: Path) -> bool:
+    with open(path, encoding="utf-8") as handle:
+        return handle.read(64).lstrip().startswith("[")
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise MissingPackageError("pyarrow", "train", "reading Parquet") from error
+    number = 0
+    try:
+        for batch in ParquetFile(path).iter_batches(1024):
+            for number, row in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020
+                yield f"{path}:{number}", row
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path}: not readable as Parquet: {error}") from error
+    if not number:
+        raise DataError(f"{path}: the file has no rows")

@@ -264,23 +264,31 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    opener = gzip.open if path.suffix == ".gz" else open
     empty = True
-    with opener(path, "rt", encoding="utf-8") as handle:
-        for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{where}: not valid JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-            empty = False
-            yield where, row
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not valid JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+        empty = False
+        yield where, row
     if empty:
         raise DataError(f"{path}: the file has no rows")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    # A byte order mark, which some editors write, is no part of the first row.
+    with opener(path, "rt", encoding="utf-8-sig") as handle:
+        try:
+            yield from handle
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}: not UTF-8 text, or a broken .gz ({error})") from error
 
 
 def read_records(path: Path, kind: type[R]) -> list[R]:

@@ -134,3 +134,19 @@ def test_only_the_split_lane_or_what_was_accepted_is_evidence() -> None:
     assert Execution("unsupported").no_evidence == "unsupported"
     assert Execution("wrong_output", passed=1, total=4).share_of_checks == 0.25
     assert Execution("wrong_output", passed=1, total=4, trust="together").share_of_checks == 0.0
+
+
+def test_files_that_are_no_text_or_too_deep_are_errors_with_their_name(tmp_path):
+    latin, deep, gz = (tmp_path / name for name in ("latin.jsonl", "deep.jsonl", "x.jsonl.gz"))
+    latin.write_bytes('{"a": "\xe9"}\n'.encode("latin-1"))
+    deep.write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    gz.write_bytes(b"abcdef")
+    for path in (latin, deep, gz):
+        with pytest.raises(DataError, match=path.name):
+            list(read_rows(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path):
+    path = tmp_path / "bom.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n')
+    assert [row for _, row in read_rows(path)] == [{"a": 1}]

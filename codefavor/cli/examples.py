@@ -20,7 +20,7 @@ pair decontaminate pairs.jsonl --out clean.jsonl
 pair check train.jsonl test.jsonl
 convert pairs.jsonl --format pairwise --out train.jsonl
 convert pairs.jsonl --format dpo --system none --out train.jsonl
-card train=train.jsonl test=test.jsonl --out my-data
+card train.jsonl --split test=test.jsonl --out my-data
 recipes list
 recipes show recipes/smollm2-135m/pairwise.yaml
 recipes render --check

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS responses (
     created_s INTEGER NOT NULL, response BLOB NOT NULL
 );
 """
+_WAIT_S = 60.0
 _INSERT = "INSERT OR {} INTO responses (key, server, created_s, response) VALUES (?, ?, ?, ?)"
 # Room for what may still arrive when the disk is full: a page or two for each part of the file.
 _RESERVE_BYTES = 4 << 20
@@ -80,6 +81,19 @@ class CachedServer(NamedTuple):
     newest_s: int
 
 
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Write ahead; where two processes make the file at once, SQLite refuses one at once."""
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 class ResponseCache:
     """An SQLite file of responses. A put survives a killed process at once, a power cut within
     `sync_every_s`; concurrent runs may use the same file.
@@ -91,9 +105,9 @@ class ResponseCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Autocommit; one thread uses it at a time, the sync thread never does.
             self._db = sqlite3.connect(
-                self.path, isolation_level=None, timeout=60.0, check_same_thread=False
+                self.path, isolation_level=None, timeout=_WAIT_S, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode=WAL")
+            _use_wal(self._db)
             # Commits reach the operating system unsynced; `_sync` syncs the log.
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA cache_size=-8192")

@@ -89,6 +89,25 @@ def test_a_put_survives_kill_9_and_two_processes_may_write(tmp_path: Path) -> No
     store.close()
 
 
+def test_processes_that_make_the_same_store_at_once_all_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from codefavor.engine import ResponseCache\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for i in range(40): ResponseCache(Path(sys.argv[1]) / str(i)).close()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    makers = [subprocess.Popen(command, env=dict(os.environ), **pipes) for _ in range(3)]
+    for maker in makers:
+        assert maker.stdout is not None and maker.stdout.readline() == "ready\n"
+    for maker in makers:
+        assert maker.stdin is not None
+        maker.stdin.write("\n")
+        maker.stdin.close()
+    assert [maker.wait() for maker in makers] == [0, 0, 0]
+
+
 def test_a_file_that_is_no_store_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("this is not SQLite" * 100)
     with pytest.raises(JournalError, match="cannot be used to cache responses"):

@@ -31,7 +31,7 @@ T = TypeVar("T")
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
 _WITH_REFERENCE = {"dpo", "ipo", "kto"}
-_BODIES = {
+PRACTICE_BODIES = {
     "total": "sum(xs)",
     "largest": "max(xs)",
     "smallest": "min(xs)",
@@ -53,7 +53,7 @@ def practice_pairs() -> list[Preference]:
             rejected=f"def {word}(xs):\n    xs = list(xs)\n    pass",
             feedback="[REJECTED] is a stub. [CHOSEN] works.",
         )
-        for word, body in _BODIES.items()
+        for word, body in PRACTICE_BODIES.items()
     ]
 
 

@@ -8,24 +8,14 @@ import pytest
 
 from codefavor.backends.embedded import default_folder, ensure_embedded_model
 from codefavor.records import Preference, Problem, content_id
-
-BODIES = {
-    "total": "sum(xs)",
-    "largest": "max(xs)",
-    "smallest": "min(xs)",
-    "count": "len(xs)",
-    "mean": "sum(xs) / len(xs)",
-    "double": "[2 * x for x in xs]",
-    "square": "[x * x for x in xs]",
-    "backwards": "xs[::-1]",
-}
+from codefavor.training.rehearsal_checks import PRACTICE_BODIES
 
 
 def easy_pairs(numbers: range) -> list[Preference]:
     """A working one-liner against a stub, for functions of several names."""
     pairs = []
     for number in numbers:
-        for word, body in BODIES.items():
+        for word, body in PRACTICE_BODIES.items():
             name = f"{word}_{number}"
             stub = "pass" if number % 2 else "raise NotImplementedError"
             pairs.append(

@@ -17,6 +17,8 @@ from codefavor.redaction import excerpt
 Message = Mapping[str, str]
 Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
 
+# How a model is asked: by chat messages, or by a bare prompt that it continues.
+Mode = Literal["chat", "completion"]
 ROLES = ("system", "user", "assistant")
 # Names of query parameters that may carry a secret.
 _SECRET = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.I)
@@ -328,6 +330,17 @@ def check_messages(messages: Sequence[Message]) -> None:
             )
         if role == "system" and index > 0:
             raise ConfigError(f"message {index}: only the first message may be the system's")
+
+
+def bare_prompt(request: Request) -> str:
+    """The one user message, which is the prompt as it is; raises BackendError for any other."""
+    if len(request.messages) != 1 or request.messages[0]["role"] != "user":
+        raise BackendError(
+            "completion mode takes one user message, whose text is the prompt as it is; found "
+            f"{[message['role'] for message in request.messages]}",
+            reason="unsupported",
+        )
+    return request.messages[0]["content"]
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 from codefavor.backends.base import (
     Backend,
     Feature,
+    Mode,
     Request,
     Response,
     TokenLogprob,
     Usage,
+    bare_prompt,
     cut_at_stop,
 )
 from codefavor.backends.microbatch import MicroBatcher
@@ -96,7 +98,8 @@ class LocalBackend(Backend):
 
     `max_batch` answers are generated together, sorted by length; each is drawn by a generator
     seeded with its request's seed, so batching does not change what it draws. `threads` sets
-    the CPU threads of torch for the process, None leaves them.
+    the CPU threads of torch for the process, None leaves them. `mode` "completion" takes the one
+    user message for a bare prompt, as a base model continues it.
     """
 
     name: ClassVar[str] = "local"
@@ -114,8 +117,12 @@ class LocalBackend(Backend):
         max_batch: int = 64,
         max_wait_s: float = 0.05,
         threads: int | None = None,
+        mode: Mode = "chat",
     ) -> None:
         super().__init__(model)
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode must be {' or '.join(get_args(Mode))}; found {mode!r}")
+        self._mode = mode
         path = Path(model)
         self._loaded = load_model(path, adapter=adapter, dtype=dtype, device=device)
         import torch
@@ -139,7 +146,8 @@ class LocalBackend(Backend):
     @property
     def identity(self) -> Row:
         """The content of the weights, not where they lie."""
-        return {"backend": "local", **self._identity}
+        mode = {"mode": self._mode} if self._mode != "chat" else {}
+        return {"backend": "local", **self._identity, **mode}
 
     async def generate(self, request: Request) -> Response:
         """The answer, after the batch it falls into."""
@@ -187,6 +195,8 @@ class LocalBackend(Backend):
         return Draft(prompt, request, generator)
 
     def _encode(self, request: Request) -> list[int]:
+        if self._mode == "completion":
+            return list(self._loaded.tokenizer(bare_prompt(request))["input_ids"])
         messages = [dict(message) for message in request.messages]
         is_continued = messages[-1]["role"] == "assistant"
         encoded = self._loaded.tokenizer.apply_chat_template(

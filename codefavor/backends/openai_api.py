@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal, get_args
 
 from codefavor.backends.base import (
     Feature,
+    Mode,
     Request,
     Response,
     TokenLogprob,
     Usage,
+    bare_prompt,
     ended,
     reads,
 )
@@ -20,7 +22,6 @@ from codefavor.backends.service import ServiceBackend
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
 
-Mode = Literal["chat", "completion"]
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 SchemaForm = Literal["json_schema", "json_object"]
 
@@ -155,7 +156,7 @@ class OpenAIBackend(ServiceBackend):
             payload["messages"] = [dict(message) for message in request.messages]
             payload[self._token_parameter] = sampling.max_tokens
         else:
-            payload["prompt"] = _prompt_of(request)
+            payload["prompt"] = bare_prompt(request)
             payload["max_tokens"] = sampling.max_tokens
         payload["temperature"] = sampling.temperature
         if sampling.top_p < 1:
@@ -205,16 +206,6 @@ def _schema_field(schema: Mapping[str, Any], form: SchemaForm) -> Row:
         "type": "json_schema",
         "json_schema": {"name": "answer", "schema": schema, "strict": True},
     }
-
-
-def _prompt_of(request: Request) -> str:
-    if len(request.messages) != 1 or request.messages[0]["role"] != "user":
-        raise BackendError(
-            "completion mode takes one user message, whose text is the prompt as it is; found "
-            f"{[message['role'] for message in request.messages]}",
-            reason="unsupported",
-        )
-    return request.messages[0]["content"]
 
 
 def _logprob_fields(n_top: int, mode: Mode) -> Row:

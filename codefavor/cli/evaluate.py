@@ -17,6 +17,7 @@ from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
+from codefavor.cli import evaluate_models
 from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
 from codefavor.cli.option_groups import expanded
@@ -37,7 +38,10 @@ from codefavor.result_file import rows_path
 from codefavor.settings import data_folder
 from codefavor.text import comma_list
 
-app = typer.Typer(no_args_is_help=True, help="Measure a judge on labelled pairs of programs.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure a judge on labelled pairs of programs, or a model on problems with tests.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,5 +240,15 @@ _AS_BEFORE = {"token_normalize_func": lambda name: name.replace("_", "-")}
 for _name in NAMES:
     _own = {"protocol": CodePrefBenchFlags} if _name == "codeprefbench" else {}
     app.command(
-        _name, cls=JudgeCommand, help=f"Judge the pairs of {_name}.", context_settings=_AS_BEFORE
+        _name,
+        cls=JudgeCommand,
+        help=f"Judge the pairs of {_name}.",
+        context_settings=_AS_BEFORE,
+        rich_help_panel="Judges",
     )(expanded(pairs, **_own))
+
+for _name in evaluate_models.SETS:
+    _kind = evaluate_models.OwnProblemFlags if _name == evaluate_models.OWN else None
+    app.command(_name, help=f"pass@k of a model on {_name}.", rich_help_panel="Models")(
+        expanded(evaluate_models.problems, **({"chosen": _kind} if _kind else {}))
+    )

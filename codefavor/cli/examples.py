@@ -41,6 +41,10 @@ evaluate codeprefbench --model openai:gpt-4o-mini --budget-usd 5
 evaluate codeprefbench --model shorter --protocol paper
 evaluate pairs --data pairs.jsonl --model likelihood:FOLDER --reduction mean
 evaluate pairs --data pairs.jsonl --model jury:results/a.json,results/b.json
+evaluate humaneval+ --model openai:gpt-4o-mini --samples 10 --temperature 0.8
+evaluate mbpp+ --samples-file samples.jsonl --name my-model
+evaluate problems --data problems.jsonl --model local:FOLDER
+compare results/starter.before.json results/starter.after.json --out compare.html
 rank samples.jsonl --problems humaneval+ --model reward:FOLDER --out ranked.jsonl
 rank drafts.jsonl --method best-of-n --keep 1 --model execution --out best.jsonl
 report demo outputs/demo --out report.html

@@ -33,6 +33,7 @@ VERBS = {
     "merge": "Merge adapters and checkpoints.",
     "export": "A finished training as a model folder with its card; push it to the Hub.",
     "evaluate": "Measure judges and models.",
+    "compare": "Results of one benchmark against each other: differences, tests, what moved.",
     "rank": "The best of several programs for each problem, by any judge.",
     "report": "Write HTML reports.",
     "cache": "List and prune cached responses.",

@@ -51,7 +51,7 @@ def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[
     """
     seen: dict[str, int] = {}
     for where, row in read_rows(path):
-        completion = _completion_of(row, where, problems)
+        completion = completion_of(row, where, problems)
         # The same text may be sampled twice; each sample stays a row of its own.
         count = seen[completion.id] = seen.get(completion.id, -1) + 1
         row_id = completion.id if not count else content_id(completion.id, count)
@@ -67,7 +67,8 @@ def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[
         }
 
 
-def _completion_of(row: Row, where: str, problems: Mapping[str, Problem]) -> Completion:
+def completion_of(row: Row, where: str, problems: Mapping[str, Problem]) -> Completion:
+    """The completion in a row of ours or of EvalPlus; raises DataError as `join_with_problems`."""
     name = row.get("problem_id", row.get("task_id"))
     if not isinstance(name, str):
         raise DataError(

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from codefavor.backends.base import Backend, Response, Sampling
+from codefavor.backends.base import Backend, Mode, Response, Sampling
 from codefavor.engine.context import Context, derived_seed
 from codefavor.engine.runner import Step
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Completion, Problem, Row, content_id
+from codefavor.scoring.answers import continued, program_of
 from codefavor.synthesis.conversation import model_spec
-from codefavor.text import extract_code
 
 STEP_NAME = "drafts"
+# After these a base model has left the program; as many as every server takes.
+_LEFT = ("\nif __name__", "\nprint(", "\nassert ", "\n```")
 
 
-def make_drafts_step(sampling: Sampling) -> Step:
+def make_drafts_step(sampling: Sampling, form: Mode = "chat") -> Step:
     """A step from a problem row to `{"id", "completions": [...]}` with `sampling.n` drafts.
 
     The draws depend on the run's seed, the problem and `n` only, where the backend takes seeds.
@@ -26,16 +28,19 @@ def make_drafts_step(sampling: Sampling) -> Step:
 
     async def draft(row: Row, context: Context) -> Row:
         problem = Problem.from_row(row, f"problem {row['id']}")
-        fence = f"```{problem.language}" if context.can("prefill") else ""
-        messages = drafts_messages(problem, fence)
+        is_chat = form == "chat"
+        fence = f"```{problem.language}" if is_chat and context.can("prefill") else ""
+        messages = drafts_messages(problem, fence) if is_chat else _beginning(problem)
+        stop = (("\n```",) if fence else ()) if is_chat else _LEFT
         seed = None
         if context.can("seed"):
             seed = derived_seed(context.seed, f"{problem.id}/{sampling.n}")
         seeded = dataclasses.replace(sampling, seed=seed)
-        answers = await context.samples(messages, sampling=seeded, stop=("\n```",) if fence else ())
+        answers = await context.samples(messages, sampling=seeded, stop=stop)
         model = model_spec(context)
+        head = fence if is_chat else messages[0]["content"]
         completions = [
-            _completion(problem, answer, index, model=model, sampling=seeded, fence=fence)
+            _completion(problem, answer, index, model=model, sampling=seeded, head=head)
             for index, answer in enumerate(answers)
         ]
         # The next pipeline reads these rows alone: they say what was asked, in which language.
@@ -61,7 +66,13 @@ def drafts_messages(problem: Problem, fence: str = "") -> list[dict[str, str]]:
     return [*messages, {"role": "assistant", "content": fence}] if fence else messages
 
 
-def drafts_manifest(backend: Backend, sampling: Sampling, seed: int) -> Row:
+def _beginning(problem: Problem) -> list[dict[str, str]]:
+    """The beginning of a program for a base model: the given one, else the task as a docstring."""
+    text = problem.prompt or f'"""\n{problem.instruction.strip()}\n"""\n'
+    return [{"role": "user", "content": text}]
+
+
+def drafts_manifest(backend: Backend, sampling: Sampling, seed: int, form: Mode = "chat") -> Row:
     """The settings that a journal of drafts is bound to."""
     return {
         "step": STEP_NAME,
@@ -69,6 +80,7 @@ def drafts_manifest(backend: Backend, sampling: Sampling, seed: int) -> Row:
         "sampling": sampling.to_row(),
         "seed": seed,
         "prompt_sha256": prompt_sha256("drafts"),
+        **({"prompt": form} if form != "chat" else {}),
     }
 
 
@@ -78,14 +90,17 @@ def completions_of(row: Row) -> Iterator[Row]:
 
 
 def _completion(
-    problem: Problem, answer: Response, index: int, *, model: str, sampling: Sampling, fence: str
+    problem: Problem, answer: Response, index: int, *, model: str, sampling: Sampling, head: str
 ) -> Completion:
+    """The program in an answer that begins with `head`: a fence, or the beginning of a program."""
     settings = {**sampling.to_row(), "index": index}
-    raw = fence + answer.text
-    code = extract_code(raw, problem.language)
-    if problem.prompt and code and not _defines(code, problem.entry_point):
-        # The model wrote only what follows the given beginning.
-        code = problem.prompt + code
+    raw = head + answer.text
+    if head and not head.startswith("```"):
+        code = continued(head, answer.text)
+    else:
+        code = program_of(
+            raw, problem.entry_point, language=problem.language, prompt=problem.prompt
+        )
     return Completion(
         id=content_id("draft", problem.id, model, settings, raw),
         problem_id=problem.id,
@@ -96,7 +111,3 @@ def _completion(
         usage=answer.usage.to_row(),
         finish_reason=answer.finish_reason,
     )
-
-
-def _defines(code: str, entry_point: str) -> bool:
-    return not entry_point or f"def {entry_point}(" in code or f"class {entry_point}" in code

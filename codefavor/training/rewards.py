@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Any
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, Row
 from codefavor.sandbox import Limits, SandboxPool, choose_lane
-from codefavor.text import extract_code, parse_fences
+from codefavor.scoring.answers import program_of
 
 Completions = Sequence[Any]
 Job = tuple[str, str, str, str]
@@ -58,30 +57,6 @@ def reply_text(completion: Any) -> str:
     if not isinstance(content, str):
         raise ConfigError(f"a completion is neither text nor messages: {content!r:.200}")
     return content
-
-
-# Where the answer begins in the replies of models that think before it.
-_ANSWER_MARKS = ("</think>", "<|channel|>final<|message|>", "[/THINK]", "◁/think▷")
-_THINKING = ("<think>", "<|channel|>analysis", "[THINK]", "◁think▷")
-
-
-def final_program(reply: str, entry_point: str = "") -> str:
-    """The program that a reply ends with; "" where there is none.
-
-    What stands before the end of the thinking is a draft and does not count; a reply that never
-    leaves its thinking has no answer. Of several blocks the last one counts that defines the
-    entry point: examples of use follow a program, corrections replace it.
-    """
-    for mark in _ANSWER_MARKS:
-        reply = reply.rpartition(mark)[2]
-    if any(mark in reply for mark in _THINKING):
-        return ""
-    defines = re.compile(
-        rf"^(?:async )?(?:def|class) +{re.escape(entry_point)}\b|^{re.escape(entry_point)} *=", re.M
-    )
-    fences = [fence.content for fence in parse_fences(reply) if fence.is_closed]
-    whole = [code for code in fences if entry_point and defines.search(code)]
-    return whole[-1] if whole else extract_code(reply)
 
 
 class _Runner:
@@ -135,7 +110,7 @@ def _worker_count() -> int:
 
 def _executions(completions: Completions, columns: Row) -> list[Execution]:
     codes = [
-        final_program(reply_text(completion), entry_point)
+        program_of(reply_text(completion), entry_point)
         for completion, entry_point in zip(completions, columns["entry_point"], strict=True)
     ]
     setups = columns.get("setup") or [""] * len(codes)

@@ -1,0 +1,224 @@
+"""`codefavor evaluate humaneval` and the other problem sets: a model by pass@k."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, cast, get_args
+
+import typer
+from click import Choice
+from typer import Option
+
+from codefavor.backends import Backend, Sampling, make_backend
+from codefavor.backends.base import Mode
+from codefavor.cli.engine_options import (
+    AskingFlags,
+    MaxTokens,
+    SandboxLevel,
+    Seed,
+    TopP,
+    Workers,
+    fail_without_results,
+    forget_run,
+    make_dry_backend,
+    show_forecast,
+    summary,
+)
+from codefavor.engine import Context, PriceTable
+from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.errors import ConfigError
+from codefavor.evaluation.models import (
+    ModelTask,
+    evaluate_model,
+    model_result_path,
+    model_text,
+    samples_of,
+)
+from codefavor.records import Problem, write_rows
+from codefavor.result_file import rows_path
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.sample_files import evalplus_rows, read_samples
+from codefavor.settings import data_folder
+from codefavor.sources.problems import NAMES, load_problems
+from codefavor.synthesis.drafts import make_drafts_step
+
+OWN = "problems"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingFlags:
+    """Which model, and how it is sampled."""
+
+    PANEL: ClassVar[str] = "Model"
+
+    model: Annotated[
+        str, Option("--model", "-m", help="KIND:NAME, such as openai:gpt-4o-mini or local:FOLDER.")
+    ] = ""
+    samples: Annotated[int, Option(min=1, help="Programs a problem.")] = 1
+    temperature: Annotated[
+        float, Option(help="0 is greedy: the likeliest token always, and so one sample.")
+    ] = 0.0
+    top_p: TopP = 1.0
+    max_tokens: MaxTokens = 1024
+    prompt: Annotated[
+        str,
+        Option(
+            click_type=Choice(get_args(Mode)),
+            help="chat, or completion: a base model continues the beginning of the program.",
+        ),
+    ] = "chat"
+    seed: Seed = 0
+    samples_file: Annotated[
+        Path | None,
+        Option(
+            help="Ask nobody: the samples that `synthesise drafts`, EvalPlus, the bigcode harness "
+            "or lm-eval (--log_samples) wrote."
+        ),
+    ] = None
+    name: Annotated[str, Option(help="What the model is called in results.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemFlags:
+    """Which of the problems."""
+
+    PANEL: ClassVar[str] = "Benchmark"
+
+    limit: Annotated[int | None, Option(min=1, help="Only the first so many problems.")] = None
+    sample: Annotated[
+        int | None, Option(min=1, help="Only so many problems, drawn by the seed.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnProblemFlags(ProblemFlags):
+    """The file of problems of one's own."""
+
+    data: Annotated[Path, Option(help="JSONL of problems with tests.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """How programs are run."""
+
+    PANEL: ClassVar[str] = "Sandbox"
+
+    workers: Workers = 0
+    cpu_s: Annotated[float, Option(help="CPU seconds a program may use.")] = 5.0
+    wall_s: Annotated[float, Option(help="Wall seconds a program may take.")] = 20.0
+    memory_mib: Annotated[int, Option(help="MiB a program may map.")] = 1024
+    sandbox_level: SandboxLevel = "L2"
+    accept: Annotated[
+        str, Option(help="`together`: also believe tests that a hostile program can forge.")
+    ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResultFlags:
+    """Where the result goes."""
+
+    PANEL: ClassVar[str] = "Output"
+
+    out: Annotated[
+        Path, Option("--out", "--evalroot", help="Folder of the result and its journal.")
+    ] = Path("results")
+    export: Annotated[
+        Path | None, Option(help="Also write the samples as EvalPlus reads them (JSONL).")
+    ] = None
+    dry_run: Annotated[bool, Option("--dry-run", help="Ask nothing: prompts and forecast.")] = False
+
+
+def problems(
+    ctx: typer.Context,
+    sampled: SamplingFlags,
+    chosen: ProblemFlags,
+    runs: RunFlags,
+    asking: AskingFlags,
+    result: ModelResultFlags,
+) -> None:
+    """Sample a model on problems with tests, run every program, and report pass@k."""
+    task = _task(str(ctx.info_name), sampled, chosen, runs)
+    if result.dry_run:
+        _forecast(task, sampled, asking)
+        return
+    asking.check()
+    name = sampled.name or sampled.model or str(sampled.samples_file)
+    slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if sampled.samples_file else name)
+    path = model_result_path(result.out, task, sampled.name or slug)
+    if asking.fresh:
+        forget_run(rows_path(path))
+    backend = None if sampled.samples_file else _backend(sampled, asking)
+    with SandboxPool(
+        runs.workers or os.cpu_count() or 1,
+        required_level=runs.sandbox_level,
+        accept=runs.accept,
+    ) as pool:
+        context = Context() if backend is None else asking.make_context(backend, path, task.seed)
+        with asking.closing(context):
+            found, counts = evaluate_model(
+                task,
+                name,
+                path,
+                backend=backend,
+                pool=pool,
+                make_context=lambda _: context,
+                run=asking.run,
+                in_batch=asking.batch,
+            )
+    typer.echo(summary(counts), err=True)
+    if not found:
+        return
+    if result.export is not None:
+        write_rows(result.export, evalplus_rows(samples_of(path)))
+    typer.echo(model_text(found))
+    typer.echo(path)
+    fail_without_results(counts, found["metrics"]["n_samples"])
+
+
+def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlags) -> ModelTask:
+    if bool(sampled.model) == (sampled.samples_file is not None):
+        raise ConfigError("which samples? give --model KIND:NAME, or --samples-file FILE")
+    source = str(chosen.data) if isinstance(chosen, OwnProblemFlags) else name
+    rows = [one.to_row() for one in load_problems(source, data_dir=data_folder())]
+    if chosen.sample is not None:
+        rows = sample_rows(rows, chosen.sample, sampled.seed)
+    kept = [Problem.from_row(row, source) for row in first_rows(rows, chosen.limit)]
+    samples = None
+    if sampled.samples_file is not None:
+        samples = read_samples(sampled.samples_file, {one.id: one for one in kept})
+    return ModelTask(
+        benchmark=name,
+        problems=kept,
+        sampling=Sampling(
+            temperature=sampled.temperature,
+            top_p=sampled.top_p,
+            max_tokens=sampled.max_tokens,
+            n=sampled.samples,
+        ),
+        limits=Limits(cpu_s=runs.cpu_s, wall_s=runs.wall_s, memory_bytes=runs.memory_mib << 20),
+        mode=cast("Mode", sampled.prompt),
+        seed=sampled.seed,
+        samples=samples,
+    )
+
+
+def _backend(sampled: SamplingFlags, asking: AskingFlags, *, is_dry_run: bool = False) -> Backend:
+    options = asking.options_of_backend()
+    if sampled.prompt == "completion":
+        options["mode"] = "completion"
+    return (make_dry_backend if is_dry_run else make_backend)(sampled.model, **options)
+
+
+def _forecast(task: ModelTask, sampled: SamplingFlags, asking: AskingFlags) -> None:
+    if not sampled.model:
+        raise ConfigError("--dry-run is for --model: with --samples-file nobody is asked")
+    backend = _backend(sampled, asking, is_dry_run=True)
+    context = Context(backend, seed=task.seed, prices=PriceTable.load(asking.prices))
+    step = make_drafts_step(task.sampling, task.mode)
+    show_forecast(forecast(step, task.rows(), context, in_batch=asking.batch))
+
+
+SETS = (*NAMES, OWN)

@@ -1,0 +1,274 @@
+"""Results of one benchmark against each other: models by pass@k, judges by accuracy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError, DataError
+from codefavor.journal import read_journal
+from codefavor.records import Execution, Row
+from codefavor.result_file import FORMAT, MODEL_FORMAT, read_result, rows_path
+from codefavor.statistics.metrics import judged_pairs
+from codefavor.statistics.paired import PairedTest, paired_test, with_holm
+from codefavor.statistics.pass_at_k import pass_rates
+
+_KS = (1, 5, 10, 100)
+# What two results must agree in, by what they are of.
+_SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256"}
+# A judge may be asked otherwise than another; the pairs and the way they are shown may not differ.
+_FREE = frozenset({"seed"})
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One result: its scores in [0, 1] by measure and item, and the problem of each item.
+
+    `classes` holds what each sample of a problem ended as; empty for judges. `n_failed` items
+    have no verdict or sample; they score 0.
+    """
+
+    name: str
+    path: Path
+    result: Row
+    scores: dict[str, dict[str, float]]
+    clusters: dict[str, str]
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    n_failed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One result against the first one, the baseline."""
+
+    a: Contender
+    b: Contender
+    tests: list[PairedTest]
+    moves: Counter[tuple[str, str]]
+    won: list[str]
+    lost: list[str]
+
+
+def read_contender(path: Path, name: str = "") -> Contender:
+    """A result file with what its journal holds; raises DataError for anything else."""
+    result = read_result(path, (FORMAT, MODEL_FORMAT))
+    if result["format"] == MODEL_FORMAT:
+        return _model(path, result, name or result["model"]["name"])
+    return _judge(path, result, name or result["judge"]["name"])
+
+
+def _model(path: Path, result: Row, name: str) -> Contender:
+    rows = result["problems"]
+    counted = {one: (int(row["n"]), int(row["passed"])) for one, row in rows.items()}
+    most = min(n for n, _ in counted.values())
+    return Contender(
+        name=name,
+        path=path,
+        result=result,
+        scores={f"pass@{k}": pass_rates(counted, k) for k in _KS if k <= most},
+        clusters={one: one for one in rows},
+        classes={one: list(row["classes"]) for one, row in rows.items()},
+        n_failed=sum("status" in row for row in rows.values()),
+    )
+
+
+def _judge(path: Path, result: Row, name: str) -> Contender:
+    pairs = {pair.id: pair for pair in judged_pairs(read_journal(rows_path(path)))}
+    overall = result["metrics"]["overall"]
+    return Contender(
+        name=name,
+        path=path,
+        result=result,
+        scores={"accuracy": {key: pair.score for key, pair in pairs.items()}},
+        clusters={key: pair.cluster for key, pair in pairs.items()},
+        n_failed=overall["n_error"] + overall["n_missing"],
+    )
+
+
+def compare_results(
+    contenders: Sequence[Contender], *, seed: int = 0, n_resamples: int = 10_000
+) -> list[Comparison]:
+    """Every result against the first; p-values are corrected for all tests together.
+
+    Raises ConfigError, saying what differs, for results that are not of the same items under the
+    same settings.
+    """
+    if len(contenders) < 2:
+        raise ConfigError("compare needs two results or more; the first is the baseline")
+    base, *others = contenders
+    for other in others:
+        _check(base, other)
+    if any(one.n_failed and "accuracy" in one.scores for one in contenders):
+        contenders = _with_failures(contenders)
+        base, *others = contenders
+    tests = [
+        paired_test(
+            measure,
+            other.scores[measure],
+            scores,
+            base.clusters,
+            seed=seed,
+            n_resamples=n_resamples,
+        )
+        for other in others
+        for measure, scores in base.scores.items()
+    ]
+    tests = with_holm(tests)
+    found = []
+    for number, other in enumerate(others):
+        n = len(base.scores)
+        first = next(iter(base.scores))
+        ours, theirs = other.scores[first], base.scores[first]
+        by_gain = sorted(theirs, key=lambda one: ours[one] - theirs[one])
+        found.append(
+            Comparison(
+                other,
+                base,
+                tests[number * n : number * n + n],
+                _moves(base.classes, other.classes),
+                won=[one for one in reversed(by_gain) if ours[one] > theirs[one]],
+                lost=[one for one in by_gain if ours[one] < theirs[one]],
+            )
+        )
+    return found
+
+
+def _with_failures(contenders: Sequence[Contender]) -> list[Contender]:
+    """Judges with every pair that any of them judged; one that has no verdict scores 0 there."""
+    clusters: dict[str, str] = {}
+    for one in contenders:
+        clusters |= one.clusters
+    return [
+        Contender(
+            one.name,
+            one.path,
+            one.result,
+            {"accuracy": {key: one.scores["accuracy"].get(key, 0.0) for key in clusters}},
+            clusters,
+            n_failed=one.n_failed,
+        )
+        for one in contenders
+    ]
+
+
+def _check(base: Contender, other: Contender) -> None:
+    """Raise ConfigError unless both are results of the same thing."""
+    where = f"{base.path} and {other.path}"
+    if base.result["format"] != other.result["format"]:
+        raise ConfigError(f"{where}: a judge and a model have nothing to be compared in")
+    if base.result["benchmark"] != other.result["benchmark"]:
+        raise ConfigError(
+            f"{where}: results of different benchmarks ({base.result['benchmark']} and "
+            f"{other.result['benchmark']})"
+        )
+    key = _SAME[base.result["format"]]
+    if base.result[key] != other.result[key]:
+        what = "pairs" if key == "items_sha256" else "problems or tests"
+        raise ConfigError(f"{where}: not of the same {what}; check --limit, --sample and versions")
+    for name in ("settings", "limits"):
+        ours, theirs = base.result.get(name, {}), other.result.get(name, {})
+        for setting in sorted((ours.keys() & theirs.keys()) - _FREE):
+            if ours[setting] != theirs[setting]:
+                raise ConfigError(
+                    f"{where}: {setting} is {ours[setting]!r} in one and {theirs[setting]!r} in "
+                    "the other; only results under the same settings can be compared"
+                )
+
+
+def _moves(
+    before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]
+) -> Counter[tuple[str, str]]:
+    """How often a sample of one class stands beside a sample of another, problem by problem."""
+    return Counter(
+        pair for name, kinds in before.items() for pair in zip(kinds, after[name], strict=False)
+    )
+
+
+def programs_of(contender: Contender, names: Sequence[str]) -> dict[str, Row]:
+    """For each of these problems the sample that says most: one that passed, else the first.
+
+    `{"code", "error", "outcome"}`; problems without samples are left out.
+    """
+    wanted = set(names)
+    found: dict[str, Row] = {}
+    for record in _ok(rows_path(contender.path)):
+        if record["id"] in wanted:
+            samples = record["row"]["completions"]
+            best = next(
+                (
+                    one
+                    for one in samples
+                    if Execution.from_row(one["execution"]).is_evidence_of_pass
+                ),
+                samples[0],
+            )
+            execution = best["execution"]
+            found[record["id"]] = {
+                "code": best["code"],
+                "outcome": execution["outcome"],
+                "error": execution["error"],
+            }
+    return found
+
+
+def _ok(path: Path) -> Iterator[Row]:
+    if not path.is_file():
+        raise DataError(f"{path}: the rows behind the result are missing")
+    return (record for record in read_journal(path) if record["status"] == "ok")
+
+
+def comparison_text(comparisons: Sequence[Comparison]) -> str:
+    """The comparison for a terminal: each difference with interval, tests and power."""
+    lines = []
+    for one in comparisons:
+        lines.append(f"{one.a.name} against {one.b.name}")
+        for test in one.tests:
+            lines += _test_lines(test)
+        if one.a.n_failed or one.b.n_failed:
+            lines.append(
+                f"  items without verdict or samples, counted as wrong: {one.a.n_failed} and "
+                f"{one.b.n_failed}"
+            )
+        lines.append(f"  better on {len(one.won)} items, worse on {len(one.lost)}")
+        changed = [(kinds, n) for kinds, n in one.moves.most_common() if kinds[0] != kinds[1]]
+        for (before, after), n in changed[:6]:
+            lines.append(f"  {before} -> {after}: {n} samples")
+    return "\n".join(lines)
+
+
+def _test_lines(test: PairedTest) -> list[str]:
+    gain, interval = test.gain, test.gain.interval
+    detectable = "-" if test.detectable is None else f"{100 * test.detectable:.1f} points"
+    effect = "-" if test.effect is None else f"{test.effect:+.2f}"
+    p_t = "-" if test.p_t is None else f"{test.p_t:.3g}"
+    return [
+        f"  {test.measure}: {100 * test.mean_a:.1f} against {100 * test.mean_b:.1f}, "
+        f"{100 * interval.mean:+.1f} points (95 % interval {100 * interval.low:+.1f} to "
+        f"{100 * interval.high:+.1f}) over {gain.n_clusters} problems",
+        f"    p: permutation {gain.p_permutation:.3g} (Holm {test.p_holm:.3g}), McNemar "
+        f"{gain.p_mcnemar:.3g} ({gain.n_only_a} and {gain.n_only_b}), paired t {p_t}; "
+        f"d {effect}; could have seen {detectable}",
+    ]
+
+
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[Row]:
+    """The comparison as JSON."""
+    return [
+        {
+            "a": one.a.name,
+            "b": one.b.name,
+            "tests": [{**test.to_row(), **_gain_row(test)} for test in one.tests],
+            "moves": [[*kinds, n] for kinds, n in one.moves.most_common()],
+            "won": one.won,
+            "lost": one.lost,
+            "n_failed": [one.a.n_failed, one.b.n_failed],
+        }
+        for one in comparisons
+    ]
+
+
+def _gain_row(test: PairedTest) -> dict[str, Any]:
+    return {"gain": test.gain.to_row()}

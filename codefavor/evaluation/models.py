@@ -1,0 +1,365 @@
+"""A model on problems with tests: sampled, run in the sandbox, measured by pass@k."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from codefavor import __version__
+from codefavor.backends.base import Backend, Mode, Sampling, Usage
+from codefavor.backends.microbatch import gather_all
+from codefavor.engine.context import Context
+from codefavor.engine.prices import PriceTable
+from codefavor.engine.runner import Counts, Step
+from codefavor.errors import ConfigError, SandboxError
+from codefavor.evaluation.results import versions
+from codefavor.journal import Journal, Responses, note_responses, read_journal
+from codefavor.languages import parses
+from codefavor.records import Completion, Execution, Problem, Row
+from codefavor.result_file import MODEL_FORMAT, rows_path, write_result
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.by_tests import problems_sha256
+from codefavor.scoring.failure_classes import HALLUCINATIONS, failure_of
+from codefavor.statistics.pass_at_k import mean_interval, pass_rates
+from codefavor.synthesis.drafts import drafts_manifest, make_drafts_step
+
+Samples = Mapping[str, Sequence[Completion]]
+
+
+@dataclass(frozen=True)
+class ModelTask:
+    """Which problems are asked, how often and how; `samples` are those of a file, if not asked."""
+
+    benchmark: str
+    problems: Sequence[Problem]
+    sampling: Sampling
+    limits: Limits
+    mode: Mode = "chat"
+    seed: int = 0
+    samples: Samples | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what has no meaning."""
+        if not self.problems:
+            raise ConfigError("no problems are left to ask about; check --limit and --sample")
+        if self.samples is None and self.sampling.n > 1 and self.sampling.temperature == 0:
+            raise ConfigError(
+                f"{self.sampling.n} samples at temperature 0 are one answer {self.sampling.n} "
+                "times; give --temperature, such as 0.8"
+            )
+
+    def settings(self) -> Row:
+        """What two results must have in common to be compared."""
+        if self.samples is not None:
+            return {"samples": self.n_samples}
+        row: Row = {"samples": self.sampling.n, "prompt": self.mode}
+        names = ("temperature", "top_p", "max_tokens")
+        return row | {name: getattr(self.sampling, name) for name in names}
+
+    @property
+    def n_samples(self) -> int:
+        """Samples a problem (the most of any)."""
+        if self.samples is None:
+            return self.sampling.n
+        return max(map(len, self.samples.values()))
+
+    def rows(self) -> Iterator[Row]:
+        """One input row a problem."""
+        for problem in self.problems:
+            if self.samples is None:
+                yield problem.to_row()
+            else:
+                given = [one.to_row() for one in self.samples[problem.id]]
+                yield {**problem.to_row(), "completions": given}
+
+
+def model_result_path(folder: Path, task: ModelTask, name: str) -> Path:
+    """The result file of a task and a model."""
+    parts = [name]
+    if task.samples is None and task.sampling.temperature:
+        parts.append(f"t{task.sampling.temperature:g}")
+    if task.n_samples > 1:
+        parts.append(f"n{task.n_samples}")
+    return folder / f"{task.benchmark}.{re.sub(r'[^A-Za-z0-9._+-]+', '-', '-'.join(parts))}.json"
+
+
+def evaluate_model(
+    task: ModelTask,
+    name: str,
+    out: Path,
+    *,
+    backend: Backend | None,
+    pool: SandboxPool,
+    make_context: Callable[[Backend | None], Context],
+    run: Callable[..., Counts],
+    in_batch: bool = False,
+) -> tuple[Row, Counts]:
+    """Ask for the samples (those not yet in the journal), run them, write the result file.
+
+    While rows wait for a batch there is no result yet, and an empty one comes back.
+    """
+    context = make_context(backend)
+    context.sandbox = pool
+    asked = None if backend is None else make_drafts_step(task.sampling, task.mode)
+    manifest: Row = {
+        "step": "evaluate model",
+        "benchmark": task.benchmark,
+        "problems_sha256": problems_sha256(task.problems),
+        "limits": asdict(task.limits),
+        "sandbox_level": pool.level,
+        "accept": pool.accept,
+        "code_version": __version__,
+    }
+    if backend is None:
+        manifest["name"] = name
+    else:
+        manifest |= drafts_manifest(backend, task.sampling, task.seed, task.mode)
+    with Journal.open(rows_path(out), manifest) as journal:
+        counts = run(
+            sample_and_score(asked, task.limits),
+            list(task.rows()),
+            journal,
+            context=context,
+            label=f"{task.benchmark}: {name}",
+        )
+    if counts.n_pending:
+        return {}, counts
+    wanted = {problem.id for problem in task.problems}
+    responses = Responses()
+    tally = Tally(task.n_samples)
+    for record in read_journal(rows_path(out)):
+        if record["id"] in wanted:
+            responses.add(record)
+            tally.add(record)
+    note_responses(rows_path(out), responses)
+    result: Row = {
+        "format": MODEL_FORMAT,
+        "benchmark": task.benchmark,
+        "model": {"name": name, **(backend.identity if backend else {})},
+        "settings": task.settings(),
+        "problems_sha256": manifest["problems_sha256"],
+        "license": "; ".join(sorted({one.license or "none stated" for one in task.problems})),
+        "limits": manifest["limits"],
+        "sandbox_level": pool.level,
+        "accept": pool.accept,
+        "seed": task.seed,
+        "versions": versions(),
+        "metrics": tally.metrics([one.id for one in task.problems], seed=task.seed),
+        "problems": {one.id: tally.problems.get(one.id, {}) for one in task.problems},
+        "usage": {
+            **tally.usage.to_row(),
+            "usd": _usd(tally.usage, backend, context, in_batch=in_batch),
+            **responses.to_row(),
+        },
+    }
+    write_result(out, result)
+    return result, counts
+
+
+def sample_and_score(asked: Step | None, limits: Limits) -> Step:
+    """A step from a problem to its completions, each with its execution.
+
+    `asked` samples them; without it the row brings them. A sandbox that fails even after its
+    retries ends the row as an error: that is never a statement about the program.
+    """
+
+    async def step(row: Row, context: Context) -> Row:
+        pool = context.sandbox
+        if pool is None:
+            raise ConfigError("running samples needs a sandbox in the context")
+        found = row if asked is None else await asked(row, context)
+        jobs = [
+            pool.run_async(
+                one["code"],
+                row["tests"],
+                limits,
+                entry_point=row["entry_point"],
+                setup=row["setup"],
+            )
+            for one in found["completions"]
+        ]
+        executions = await gather_all(jobs)
+        for one in executions:
+            if one.outcome == "infra_error":
+                raise SandboxError(one.error)
+        completions = [
+            {**completion, "execution": execution.to_row()}
+            for completion, execution in zip(found["completions"], executions, strict=True)
+        ]
+        return {"id": row["id"], "completions": completions}
+
+    return step
+
+
+@dataclass
+class Tally:
+    """What the records of a run amount to, taken in one by one.
+
+    A problem whose request failed, and a sample whose run says nothing about it, count as not
+    passed; how many there were stands beside.
+    """
+
+    n_expected: int
+    problems: dict[str, Row] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    n_samples: int = 0
+    n_parsed: int = 0
+    seconds: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: Row) -> None:
+        """Count the samples of one problem."""
+        self.statuses[record["status"]] += 1
+        if record["status"] != "ok":
+            reason = str(record.get("reason") or record["status"])
+            self.problems[record["id"]] = self._failed(record["status"], reason)
+            return
+        samples = record["row"]["completions"]
+        passed = unknown = 0
+        classes: list[str] = []
+        for sample in samples:
+            execution = Execution.from_row(sample["execution"])
+            self.n_samples += 1
+            self.outcomes[execution.outcome] += 1
+            self.seconds += execution.seconds
+            self.usage += Usage(**sample.get("usage") or {})
+            is_python = sample.get("language", "python") == "python"
+            self.n_parsed += bool(sample["code"].strip()) and (
+                not is_python or parses(sample["code"], "python")
+            )
+            failure = failure_of(execution, sample["code"])
+            passed += execution.is_evidence_of_pass
+            if execution.no_evidence:
+                unknown += 1
+                self.unknown[execution.no_evidence] += 1
+            if failure is not None:
+                self.failures[failure.kind] += 1
+                if failure.kind in HALLUCINATIONS and failure.name:
+                    self.names[failure.kind][failure.name] += 1
+            kind = failure.kind if failure else ""
+            classes.append("passed" if execution.is_evidence_of_pass else kind or "unknown")
+        self.problems[record["id"]] = {
+            "n": len(samples),
+            "passed": passed,
+            "unknown": unknown,
+            "classes": classes,
+        }
+
+    def _failed(self, status: str, reason: str) -> Row:
+        """A problem without samples: none of those that were asked for passed."""
+        classes = [f"request_{status}"] * self.n_expected
+        return {"n": self.n_expected, "passed": 0, "unknown": 0, "classes": classes,
+                "status": status, "reason": reason}  # fmt: skip
+
+    def metrics(self, names: Iterable[str], *, seed: int) -> Row:
+        """pass@k for each k up to the fewest samples of a problem, and every count."""
+        asked = list(names)
+        for name in asked:
+            self.problems.setdefault(name, self._failed("missing", "no record"))
+        counted = {name: (int(p["n"]), int(p["passed"])) for name, p in self.problems.items()}
+        most = min(n for n, _ in counted.values())
+        top = {
+            name: self.problems[name]["passed"] + self.problems[name]["unknown"] for name in asked
+        }
+        bound = pass_rates({name: (counted[name][0], top[name]) for name in asked}, 1)
+        n_failures = sum(self.failures.values())
+        return {
+            "n_problems": len(asked),
+            "n_samples": self.n_samples,
+            "n_error": self.statuses["error"],
+            "n_rejected": self.statuses["rejected"],
+            "n_solved": sum(passed > 0 for _, passed in counted.values()),
+            "pass_at_k": {
+                str(k): mean_interval(pass_rates(counted, k), seed=seed).to_row()
+                for k in _shown_ks(most)
+            },
+            # Were every sample right whose run says nothing.
+            "pass_at_1_at_most": sum(bound.values()) / len(bound),
+            "parse_rate": self.n_parsed / self.n_samples if self.n_samples else 0.0,
+            "outcomes": dict(self.outcomes.most_common()),
+            "unknown": dict(self.unknown.most_common()),
+            "failures": dict(self.failures.most_common()),
+            "share_hallucinated": (
+                sum(self.failures[one] for one in HALLUCINATIONS) / n_failures
+                if n_failures
+                else 0.0
+            ),
+            "hallucinated": {k: dict(names.most_common(10)) for k, names in self.names.items()},
+            "run_seconds_per_problem": self.seconds / len(asked),
+        }
+
+
+def _shown_ks(most: int) -> list[int]:
+    """Every k up to 20, then those that people quote."""
+    return [k for k in range(1, most + 1) if k <= 20 or k in (25, 50, 100, 200) or k == most]
+
+
+def _usd(
+    usage: Usage, backend: Backend | None, context: Context, *, in_batch: bool
+) -> float | None:
+    price = (context.prices or PriceTable.load()).price(backend.spec) if backend else None
+    if price is None:
+        return None
+    return (price.in_batch() if in_batch else price).cost_usd(usage)
+
+
+def samples_of(out: Path) -> Iterator[Completion]:
+    """The samples behind a result file, problem by problem."""
+    for record in sorted(read_journal(rows_path(out)), key=lambda one: str(one["id"])):
+        if record["status"] == "ok":
+            for one in record["row"]["completions"]:
+                yield Completion.from_row(one, f"sample of {record['id']}")
+
+
+def model_text(result: Row) -> str:
+    """The result for a terminal, each number with what it rests on."""
+    metrics, usage = result["metrics"], result["usage"]
+    n = metrics["n_samples"]
+    lines = [
+        f"{result['benchmark']}: {result['model']['name']}, {metrics['n_problems']} problems, "
+        f"{n} samples ({', '.join(f'{k} {v}' for k, v in result['settings'].items())})",
+        f"licence of the problems: {result['license']}",
+    ]
+    for k, one in metrics["pass_at_k"].items():
+        low, high = (_percent(one[end]) for end in ("low", "high"))
+        lines.append(f"pass@{k:<4}{_percent(one['mean']):>6}   95 % interval {low} to {high}")
+    lines.append(f"solved at least once: {metrics['n_solved']} of {metrics['n_problems']}")
+    lines.append(f"parses: {_percent(metrics['parse_rate'])}")
+    for title, kind in (("outcomes", "outcomes"), ("failures", "failures")):
+        counts = ", ".join(f"{name} {count}" for name, count in metrics[kind].items())
+        lines.append(f"{title}: {counts or 'none'}")
+    for kind, names in metrics["hallucinated"].items():
+        most = ", ".join(f"{name} ({count})" for name, count in list(names.items())[:5])
+        lines.append(f"  {kind}: {most}")
+    if metrics["unknown"]:
+        reasons = ", ".join(f"{name} {count}" for name, count in metrics["unknown"].items())
+        lines.append(
+            f"{sum(metrics['unknown'].values())} samples count as not passed although their run "
+            f"says nothing about them ({reasons}); pass@1 is at most "
+            f"{_percent(metrics['pass_at_1_at_most'])}"
+        )
+    failed = metrics["n_error"] + metrics["n_rejected"]
+    if failed:
+        lines.append(
+            f"{failed} problems have no samples and count as not passed: {metrics['n_error']} "
+            f"errors (--retry-errors asks again), {metrics['n_rejected']} rejected"
+        )
+    if usage["n_responses"]:
+        usd = "cost unknown" if usage["usd"] is None else f"${usage['usd']:.4f}"
+        per = metrics["n_problems"]
+        lines.append(
+            f"{usage['input_tokens'] / per:.0f} + {usage['output_tokens'] / per:.0f} tokens and "
+            f"{metrics['run_seconds_per_problem']:.2f} s of running a problem; {usd} in all"
+        )
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,127 @@
+"""The comparison of results as a page: differences, tests, what moved where, both programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codefavor.evaluation.compare import Comparison, Contender, programs_of
+from codefavor.records import Row
+from codefavor.reports.charts import Axis, Board, Cell, Line, nice_axis, percent, points
+from codefavor.reports.page import p_value, render_page
+from codefavor.result_file import MODEL_FORMAT
+from codefavor.statistics.paired import PairedTest
+
+
+def compare_html(comparisons: Sequence[Comparison], *, n_shown: int = 40) -> str:
+    """A page that needs no network; of the items won and lost at most `n_shown` each."""
+    base = comparisons[0].b
+    shown = {name for one in comparisons for name in [*one.won[:n_shown], *one.lost[:n_shown]]}
+    contenders = [base, *(one.a for one in comparisons)]
+    is_model = base.result["format"] == MODEL_FORMAT
+    programs = {one.name: programs_of(one, list(shown)) for one in contenders} if is_model else {}
+    axis = _axis([test for one in comparisons for test in one.tests])
+    sections = [
+        {
+            "name": one.a.name,
+            "tests": _tests(one.tests),
+            "forest": _forest(one.tests),
+            "moves": _moves(one),
+            "n_failed": (one.a.n_failed, one.b.n_failed),
+            "sides": [
+                ("won", len(one.won), _items(one.won[:n_shown], one, programs)),
+                ("lost", len(one.lost), _items(one.lost[:n_shown], one, programs)),
+            ],
+        }
+        for one in comparisons
+    ]
+    return render_page(
+        "compare.html.j2",
+        title=f"{base.result['benchmark']}: against {base.name}",
+        base=base.name,
+        settings=", ".join(f"{k} {v}" for k, v in base.result.get("settings", {}).items()),
+        sections=sections,
+        axis=axis,
+        is_model=is_model,
+    )
+
+
+def _axis(tests: Sequence[PairedTest]) -> Axis:
+    """Points of difference, 0 among them."""
+    ends = [end for one in tests for end in (one.gain.interval.low, one.gain.interval.high)]
+    return nice_axis([0.0, *(100 * end for end in ends)], "points")
+
+
+def _tests(tests: Sequence[PairedTest]) -> Board:
+    head = [
+        "measure", "mean", "baseline", "difference", "95 % interval", "permutation", "Holm",
+        "McNemar", "paired t", "effect size d", "detectable",
+    ]  # fmt: skip
+    return Board(head, [Line(one.measure, _cells(one)) for one in tests])
+
+
+def _cells(test: PairedTest) -> list[Cell]:
+    interval = test.gain.interval
+    effect = "–" if test.effect is None else f"{test.effect:+.2f}"
+    return [
+        Cell(percent(test.mean_a)),
+        Cell(percent(test.mean_b)),
+        Cell(points(interval.mean)),
+        Cell(f"{points(interval.low)} to {points(interval.high)}"),
+        Cell(_p(test.gain.p_permutation)),
+        Cell(_p(test.p_holm)),
+        Cell(_p(test.gain.p_mcnemar), hint=f"{test.gain.n_only_a} to {test.gain.n_only_b}"),
+        Cell("–" if test.p_t is None else _p(test.p_t)),
+        Cell(effect),
+        Cell("–" if test.detectable is None else points(test.detectable)),
+    ]
+
+
+def _p(value: float) -> str:
+    return f"p {p_value(value)}"
+
+
+def _forest(tests: Sequence[PairedTest]) -> list[Row]:
+    return [
+        {
+            "name": one.measure,
+            "mean": 100 * one.gain.interval.mean,
+            "low": 100 * one.gain.interval.low,
+            "high": 100 * one.gain.interval.high,
+            "text": points(one.gain.interval.mean),
+        }
+        for one in tests
+    ]
+
+
+def _moves(one: Comparison) -> Board:
+    """Samples by what they ended as: of the baseline down, of the other across."""
+    kinds = sorted({kind for pair in one.moves for kind in pair}, key=lambda k: (k != "passed", k))
+    rows = []
+    for before in kinds:
+        counts = [one.moves[before, after] for after in kinds]
+        cells = [
+            Cell(str(n) if n else "", style="same" if before == after else "")
+            for n, after in zip(counts, kinds, strict=True)
+        ]
+        if sum(counts):
+            rows.append(Line(before.replace("_", " "), [*cells, Cell(str(sum(counts)))]))
+    return Board([f"{one.b.name} ↓", *(k.replace("_", " ") for k in kinds), "all"], rows)
+
+
+def _items(names: Sequence[str], one: Comparison, programs: dict[str, dict[str, Row]]) -> list[Row]:
+    return [
+        {
+            "id": name,
+            "rates": [_rate(side, name) for side in (one.a, one.b)],
+            "programs": [
+                {"by": side.name, **programs[side.name][name]}
+                for side in (one.a, one.b)
+                if name in programs.get(side.name, {})
+            ],
+        }
+        for name in names
+    ]
+
+
+def _rate(side: Contender, name: str) -> str:
+    return percent(next(iter(side.scores.values()))[name], 0)

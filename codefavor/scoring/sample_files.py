@@ -1,0 +1,117 @@
+"""Samples that other tools wrote, as completions of known problems; ours as EvalPlus reads them.
+
+EvalPlus: `{"task_id", "solution"}` (a whole program) or `{"task_id", "completion"}` (what continues
+the prompt). bigcode-evaluation-harness: one JSON list of lists of programs, in the order of the
+problems. lm-evaluation-harness: the rows of `--log_samples`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import DataError
+from codefavor.records import Completion, Problem, Row, content_id, read_rows
+from codefavor.scoring.answers import program_of
+from codefavor.scoring.by_tests import completion_of
+
+
+def read_samples(
+    path: Path, problems: Mapping[str, Problem], *, may_be_partial: bool = False
+) -> dict[str, list[Completion]]:
+    """The samples of each problem, in the file's order; every problem has as many.
+
+    Raises DataError, naming file and line, for a row of none of the forms, an unknown problem, an
+    id that stands twice and, unless it `may_be_partial`, problems that have none or fewer than
+    others: pass@k of them would be another number.
+    """
+    found: dict[str, list[Completion]] = {name: [] for name in problems}
+    ids: dict[str, str] = {}
+    for where, completion, own_id in _samples(path, problems):
+        if own_id and ids.setdefault(own_id, where) != where:
+            raise DataError(f"{where}: the id {own_id!r} stands twice (first in {ids[own_id]})")
+        found[completion.problem_id].append(completion)
+    counts = {name: len(samples) for name, samples in found.items()}
+    most = max(counts.values(), default=0)
+    if not most:
+        raise DataError(f"{path}: holds no samples")
+    short = [name for name, n in counts.items() if n < most]
+    if may_be_partial:
+        return {name: samples for name, samples in found.items() if samples}
+    if short:
+        few = ", ".join(f"{name} ({counts[name]})" for name in short[:3])
+        raise DataError(
+            f"{path}: {len(short)} of {len(problems)} problems have fewer than {most} samples: "
+            f"{few}{', …' if len(short) > 3 else ''}; --limit and --problems choose problems"
+        )
+    return found
+
+
+def evalplus_rows(completions: Iterable[Completion]) -> Iterator[Row]:
+    """Samples as `evalplus.evaluate --samples` reads them: whole programs."""
+    for one in completions:
+        yield {"task_id": one.problem_id, "solution": one.code}
+
+
+def _samples(path: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[str, Completion, str]]:
+    if path.suffix == ".json":
+        yield from _of_bigcode(path, problems)
+        return
+    for where, row in read_rows(path):
+        if isinstance(row.get("doc"), dict):
+            yield from _of_lm_eval(row, where, problems)
+        else:
+            yield where, completion_of(row, where, problems), str(row.get("id") or "")
+
+
+def _of_bigcode(
+    path: Path, problems: Mapping[str, Problem]
+) -> Iterator[tuple[str, Completion, str]]:
+    try:
+        lists: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error})") from error
+    is_form = isinstance(lists, list) and all(
+        isinstance(one, list) and all(isinstance(code, str) for code in one) for one in lists
+    )
+    if not is_form:
+        raise DataError(
+            f"{path}: not generations of the bigcode harness (a JSON list with a list of programs "
+            "for each problem); samples of other tools are JSONL"
+        )
+    if len(lists) != len(problems):
+        raise DataError(
+            f"{path}: {len(lists)} lists of programs for {len(problems)} problems; they go by order"
+        )
+    for number, (problem, codes) in enumerate(zip(problems.values(), lists, strict=True)):
+        for code in codes:
+            yield f"{path}, list {number}", _completion(problem, code, code), ""
+
+
+def _of_lm_eval(
+    row: Row, where: str, problems: Mapping[str, Problem]
+) -> Iterator[tuple[str, Completion, str]]:
+    name = row["doc"].get("task_id")
+    problem = problems.get(f"Mbpp/{name}" if isinstance(name, int) else str(name))
+    problem = problem or problems.get(str(name))
+    if problem is None:
+        raise DataError(f"{where}: no problem {name!r} in the given problems")
+    texts = _texts(row.get("filtered_resps")) or _texts(row.get("resps"))
+    if not texts:
+        raise DataError(f"{where}: neither 'filtered_resps' nor 'resps' holds a text")
+    for text in texts:
+        code = program_of(text, problem.entry_point, prompt=problem.prompt)
+        yield where, _completion(problem, code, text), ""
+
+
+def _texts(value: object) -> Sequence[str]:
+    """The texts in nested lists, in order."""
+    if isinstance(value, str):
+        return [value]
+    return [text for one in value for text in _texts(one)] if isinstance(value, list) else []
+
+
+def _completion(problem: Problem, code: str, raw: str) -> Completion:
+    return Completion(content_id(problem.id, code), problem.id, code, raw)

@@ -1,0 +1,45 @@
+"""pass@k of a model: the share of problems that one of k samples solves.
+
+Source: Chen et al. 2021, "Evaluating Large Language Models Trained on Code", section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import comb
+
+from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+
+
+def pass_at_k(n: int, n_passed: int, k: int) -> float:
+    """The unbiased estimate, in [0, 1], that one of k samples passes; `n_passed` of `n` did.
+
+    Raises ValueError unless 1 <= k <= n and 0 <= n_passed <= n.
+    """
+    if not 1 <= k <= n or not 0 <= n_passed <= n:
+        raise ValueError(f"no pass@{k} of {n_passed} passes in {n} samples")
+    return 1 - comb(n - n_passed, k) / comb(n, k)
+
+
+def pass_rates(passed: Mapping[str, tuple[int, int]], k: int) -> dict[str, float]:
+    """pass@k of each problem; `passed` holds its samples and how many of them passed."""
+    return {name: pass_at_k(n, n_passed, k) for name, (n, n_passed) in passed.items()}
+
+
+def mean_interval(
+    rates: Mapping[str, float], *, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95
+) -> Interval:
+    """The mean over problems, with an interval that resamples problems.
+
+    Where every problem has the same 0 or 1 there is nothing to resample: Wilson's interval of so
+    many problems, as published by Wilson 1927.
+    """
+    values = list(rates.values())
+    if set(values) in ({0.0}, {1.0}):
+        from scipy import stats
+
+        found = stats.binomtest(int(sum(values)), len(values)).proportion_ci(level, "wilson")
+        return Interval(values[0], float(found.low), float(found.high), level)
+    return cluster_bootstrap_interval(
+        values, list(rates), seed=seed, n_resamples=n_resamples, level=level
+    )

@@ -50,7 +50,7 @@ def continued(prompt: str, text: str) -> str:
     """
     whole = prompt + text.partition("```")[0]
     code = extract_code(whole)
-    return code if len(code) > len(prompt.rstrip()) else whole
+    return code if len(code.rstrip()) > len(prompt.rstrip()) else whole
 
 
 def defines(code: str, name: str) -> bool:
@@ -60,7 +60,9 @@ def defines(code: str, name: str) -> bool:
     escaped = re.escape(name)
     return bool(
         re.search(
-            rf"^(?:(?:async )?(?:def|class) +{escaped}\b|{escaped}\s*(?::[^=\n]*)?=)", code, re.M
+            rf"^(?:(?:async )?(?:def|class) +{escaped}\b|{escaped}\s*(?::[^=\n]*)?=(?!=))",
+            code,
+            re.M,
         )
     )
 

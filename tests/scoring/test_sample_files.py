@@ -1,0 +1,99 @@
+"""Samples in the forms that EvalPlus, the bigcode harness and lm-eval write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.errors import DataError
+from codefavor.records import Problem
+from codefavor.scoring.sample_files import evalplus_rows, read_samples
+
+PROMPT = 'def add(a, b):\n    """Add."""\n'
+PROBLEMS = {
+    "HumanEval/0": Problem("HumanEval/0", "Add.", "t", "add", prompt=PROMPT),
+    "Mbpp/2": Problem("Mbpp/2", "Add.", "t", "add"),
+}
+CODE = "def add(a, b):\n    return a + b\n"
+
+
+def write(path: Path, *rows: Any) -> Path:
+    """A JSONL file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_evalplus_solutions_and_completions(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "s.jsonl",
+        {"task_id": "HumanEval/0", "completion": "    return a + b\n"},
+        {"task_id": "Mbpp/2", "solution": CODE},
+    )
+    found = read_samples(path, PROBLEMS)
+    assert found["HumanEval/0"][0].code == f"{PROMPT}    return a + b\n"
+    assert found["Mbpp/2"][0].code == CODE
+
+
+def test_lists_of_the_bigcode_harness_go_by_order(tmp_path: Path) -> None:
+    path = tmp_path / "generations.json"
+    path.write_text(json.dumps([["a = 1", "a = 2"], ["b = 1", "b = 2"]]))
+    found = read_samples(path, PROBLEMS)
+    assert [one.code for one in found["HumanEval/0"]] == ["a = 1", "a = 2"]
+    assert [one.code for one in found["Mbpp/2"]] == ["b = 1", "b = 2"]
+    path.write_text(json.dumps([["a = 1"]]))
+    with pytest.raises(DataError, match="1 lists of programs for 2 problems"):
+        read_samples(path, PROBLEMS)
+
+
+def test_logged_samples_of_lm_eval(tmp_path: Path) -> None:
+    rows = [
+        {
+            "doc_id": 0,
+            "doc": {"task_id": "HumanEval/0", "prompt": PROMPT},
+            "resps": [["    return a + b\n", "    return 0\n"]],
+            "filtered_resps": [[f"{PROMPT}    return a + b\n", f"{PROMPT}    return 0\n"]],
+        },
+        {
+            "doc_id": 1,
+            "doc": {"task_id": 2},
+            "resps": [[f"```python\n{CODE}```", "pass"]],
+            "filtered_resps": [],
+        },
+    ]
+    found = read_samples(write(tmp_path / "samples.jsonl", *rows), PROBLEMS)
+    assert [one.code for one in found["HumanEval/0"]] == [
+        f"{PROMPT}    return a + b\n",
+        f"{PROMPT}    return 0\n",
+    ]
+    assert found["Mbpp/2"][0].code == CODE
+
+
+def test_what_is_written_is_read_by_evalplus_form(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", *({"task_id": k, "solution": CODE} for k in PROBLEMS))
+    found = [one for samples in read_samples(path, PROBLEMS).values() for one in samples]
+    again = write(tmp_path / "again.jsonl", *evalplus_rows(found))
+    assert read_samples(again, PROBLEMS) == read_samples(path, PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"task_id": "HumanEval/9", "solution": "x"}], "no problem 'HumanEval/9'"),
+        ([{"task_id": "Mbpp/2", "solution": "x"}], "1 of 2 problems have fewer than 1 samples"),
+        ([{"doc": {"task_id": 7}, "resps": [["x"]]}], "no problem 7"),
+        ([{"doc": {"task_id": 2}, "resps": []}], "neither 'filtered_resps' nor 'resps'"),
+        ([], "the file has no rows"),
+        (
+            [{"id": "a", "problem_id": one, "code": "x"} for one in PROBLEMS],
+            "the id 'a' stands twice",
+        ),
+    ],
+)
+def test_samples_that_fit_no_problem_are_one_clear_error(
+    tmp_path: Path, rows: list[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_samples(write(tmp_path / "s.jsonl", *rows), PROBLEMS)

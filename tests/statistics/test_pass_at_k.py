@@ -1,0 +1,127 @@
+"""pass@k against brute force, its interval against simulation, paired tests against SciPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from codefavor.statistics.intervals import Interval, holm
+from codefavor.statistics.paired import paired_test, with_holm
+from codefavor.statistics.pass_at_k import mean_interval, pass_at_k, pass_rates
+
+
+@pytest.mark.parametrize(("n", "n_passed"), [(1, 0), (1, 1), (5, 0), (5, 2), (7, 6), (8, 8)])
+def test_pass_at_k_is_the_share_of_all_choices_of_k_samples_with_a_pass(
+    n: int, n_passed: int
+) -> None:
+    samples = [True] * n_passed + [False] * (n - n_passed)
+    for k in range(1, n + 1):
+        choices = [any(chosen) for chosen in itertools.combinations(samples, k)]
+        assert pass_at_k(n, n_passed, k) == pytest.approx(sum(choices) / len(choices), abs=1e-12)
+
+
+def test_pass_at_k_equals_the_published_product_formula() -> None:
+    for n, n_passed, k in [(200, 3, 1), (200, 3, 100), (200, 150, 10), (100, 1, 100), (10, 9, 2)]:
+        published = 1.0
+        if n - n_passed >= k:
+            published = 1.0 - np.prod(1.0 - k / np.arange(n - n_passed + 1, n + 1))
+        assert abs(pass_at_k(n, n_passed, k) - published) < 1e-9
+
+
+@pytest.mark.parametrize(("n", "n_passed", "k"), [(5, 2, 6), (5, 2, 0), (5, 6, 1), (5, -1, 1)])
+def test_what_has_no_pass_at_k_is_refused(n: int, n_passed: int, k: int) -> None:
+    with pytest.raises(ValueError, match="no pass@"):
+        pass_at_k(n, n_passed, k)
+
+
+def test_where_all_problems_agree_the_interval_is_wilsons() -> None:
+    found = mean_interval({"a": 0.0, "b": 0.0, "c": 0.0})
+    # Wilson for 0 of 3: z^2 / (n + z^2).
+    z = 1.959963984540054
+    assert (found.mean, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(z * z / (3 + z * z), abs=1e-9)
+    assert mean_interval({"a": 1.0, "b": 1.0}).low == pytest.approx(2 / (2 + z * z), abs=1e-9)
+    # The same rate that is neither is known to be so only of these problems.
+    assert isinstance(mean_interval({"a": 0.5, "b": 0.5}), Interval)
+
+
+def test_the_interval_covers_a_models_skill() -> None:
+    """A model that solves problem i with probability p_i, five samples each, 200 times over."""
+    rng = random.Random(7)
+    n_covered, n_runs = 0, 200
+    for run in range(n_runs):
+        # Problems are drawn too: their mean skill is 1/2.
+        skills = [rng.random() for _ in range(60)]
+        passed = {
+            str(i): (5, sum(rng.random() < p for _ in range(5))) for i, p in enumerate(skills)
+        }
+        found = mean_interval(pass_rates(passed, 1), seed=run, n_resamples=400)
+        n_covered += found.low <= 0.5 <= found.high
+    # 95 % within three standard errors of 200 runs.
+    assert 0.904 <= n_covered / n_runs <= 0.996
+
+
+def _scores(rng: random.Random, n: int, shift: float = 0.0) -> dict[str, float]:
+    return {str(i): min(1.0, max(0.0, rng.random() + shift)) for i in range(n)}
+
+
+def test_a_paired_test_is_that_of_scipy() -> None:
+    rng = random.Random(3)
+    a, b = _scores(rng, 40, 0.1), _scores(rng, 40)
+    found = paired_test("pass@1", a, b, {key: key for key in a}, n_resamples=200)
+    expected = stats.ttest_rel(list(a.values()), list(b.values()))
+    difference = np.array(list(a.values())) - np.array(list(b.values()))
+    assert found.p_t == pytest.approx(float(expected.pvalue), abs=1e-9)
+    assert found.effect == pytest.approx(difference.mean() / difference.std(ddof=1), abs=1e-9)
+    assert found.mean_a - found.mean_b == pytest.approx(found.gain.interval.mean, abs=1e-12)
+
+
+def test_what_could_have_been_seen_is_seen_four_times_of_five() -> None:
+    rng = np.random.default_rng(5)
+    n, spread = 50, 0.3
+    zeros = {str(i): 0.0 for i in range(n)}
+    drawn = dict(zip(zeros, rng.normal(0, spread, n), strict=True))
+    found = paired_test("m", drawn, zeros, {key: key for key in zeros}, n_resamples=50)
+    assert found.detectable is not None
+    true = found.detectable * spread / float(np.std(list(drawn.values()), ddof=1))
+    p_values = [stats.ttest_1samp(rng.normal(true, spread, n), 0).pvalue for _ in range(2000)]
+    assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.8, abs=0.04)
+
+
+def test_equals_are_told_apart_in_one_comparison_of_twenty() -> None:
+    rng = random.Random(11)
+    n_found, n_runs = 0, 200
+    for run in range(n_runs):
+        skills = [rng.random() for _ in range(40)]
+        a, b = (
+            pass_rates({str(i): (5, sum(rng.random() < p for _ in range(5)))
+                        for i, p in enumerate(skills)}, 1)
+            for _ in range(2)
+        )  # fmt: skip
+        found = paired_test("pass@1", a, b, {key: key for key in a}, seed=run, n_resamples=200)
+        n_found += found.gain.p_permutation < 0.05
+    assert n_found / n_runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n_runs)
+
+
+def test_several_tests_are_corrected_together() -> None:
+    rng = random.Random(1)
+    ids = {str(i): i for i in range(30)}
+    tests = [
+        paired_test(str(k), _scores(rng, 30, k / 20), _scores(rng, 30), ids, n_resamples=200)
+        for k in range(4)
+    ]
+    adjusted = [one.p_holm for one in with_holm(tests)]
+    assert adjusted == holm([one.gain.p_permutation for one in tests])
+    assert all(p >= one.gain.p_permutation for p, one in zip(adjusted, tests, strict=True))
+
+
+def test_differences_without_spread_have_no_t_test() -> None:
+    same = {"a": 1.0, "b": 0.5}
+    found = paired_test("m", same, same, {"a": 1, "b": 2})
+    assert (found.p_t, found.effect, found.detectable) == (None, None, None)
+    assert found.gain.p_permutation == 1.0

@@ -30,11 +30,11 @@ from codefavor.cli.engine_options import (
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
+from codefavor.evaluation.model_text import model_text
 from codefavor.evaluation.models import (
     ModelTask,
     evaluate_model,
     model_result_path,
-    model_text,
     samples_of,
 )
 from codefavor.records import Problem, write_rows

@@ -104,20 +104,7 @@ def evaluate_model(
     context = make_context(backend)
     context.sandbox = pool
     asked = None if backend is None else make_drafts_step(task.sampling, task.mode)
-    manifest: Row = {
-        "step": "evaluate model",
-        "benchmark": task.benchmark,
-        "problems_sha256": problems_sha256(task.problems),
-        "limits": asdict(task.limits),
-        "sandbox_level": pool.level,
-        "accept": pool.accept,
-        "code_version": __version__,
-    }
-    if backend is None:
-        manifest["name"] = name
-    else:
-        manifest |= drafts_manifest(backend, task.sampling, task.seed, task.mode)
-    with Journal.open(rows_path(out), manifest) as journal:
+    with Journal.open(rows_path(out), _manifest(task, name, backend, pool)) as journal:
         counts = run(
             sample_and_score(asked, task.limits),
             list(task.rows()),
@@ -140,15 +127,15 @@ def evaluate_model(
         "benchmark": task.benchmark,
         "model": {"name": name, **(backend.identity if backend else {})},
         "settings": task.settings(),
-        "problems_sha256": manifest["problems_sha256"],
+        "problems_sha256": problems_sha256(task.problems),
         "license": "; ".join(sorted({one.license or "none stated" for one in task.problems})),
-        "limits": manifest["limits"],
+        "limits": asdict(task.limits),
         "sandbox_level": pool.level,
         "accept": pool.accept,
         "seed": task.seed,
         "versions": versions(),
         "metrics": tally.metrics([one.id for one in task.problems], seed=task.seed),
-        "problems": {one.id: tally.problems.get(one.id, {}) for one in task.problems},
+        "problems": {one.id: tally.problems[one.id] for one in task.problems},
         "usage": {
             **tally.usage.to_row(),
             "usd": _usd(tally.usage, backend, context, in_batch=in_batch),
@@ -157,6 +144,22 @@ def evaluate_model(
     }
     write_result(out, result)
     return result, counts
+
+
+def _manifest(task: ModelTask, name: str, backend: Backend | None, pool: SandboxPool) -> Row:
+    manifest: Row = {
+        "step": "evaluate model",
+        "benchmark": task.benchmark,
+        "problems_sha256": problems_sha256(task.problems),
+        "limits": asdict(task.limits),
+        "sandbox_level": pool.level,
+        "accept": pool.accept,
+        "code_version": __version__,
+    }
+    if backend is None:
+        return {**manifest, "name": name}
+    asked = drafts_manifest(backend, task.sampling, task.seed, task.mode)
+    return {**asked, **manifest}
 
 
 def sample_and_score(asked: Step | None, limits: Limits) -> Step:
@@ -316,50 +319,3 @@ def samples_of(out: Path) -> Iterator[Completion]:
         if record["status"] == "ok":
             for one in record["row"]["completions"]:
                 yield Completion.from_row(one, f"sample of {record['id']}")
-
-
-def model_text(result: Row) -> str:
-    """The result for a terminal, each number with what it rests on."""
-    metrics, usage = result["metrics"], result["usage"]
-    n = metrics["n_samples"]
-    lines = [
-        f"{result['benchmark']}: {result['model']['name']}, {metrics['n_problems']} problems, "
-        f"{n} samples ({', '.join(f'{k} {v}' for k, v in result['settings'].items())})",
-        f"licence of the problems: {result['license']}",
-    ]
-    for k, one in metrics["pass_at_k"].items():
-        low, high = (_percent(one[end]) for end in ("low", "high"))
-        lines.append(f"pass@{k:<4}{_percent(one['mean']):>6}   95 % interval {low} to {high}")
-    lines.append(f"solved at least once: {metrics['n_solved']} of {metrics['n_problems']}")
-    lines.append(f"parses: {_percent(metrics['parse_rate'])}")
-    for title, kind in (("outcomes", "outcomes"), ("failures", "failures")):
-        counts = ", ".join(f"{name} {count}" for name, count in metrics[kind].items())
-        lines.append(f"{title}: {counts or 'none'}")
-    for kind, names in metrics["hallucinated"].items():
-        most = ", ".join(f"{name} ({count})" for name, count in list(names.items())[:5])
-        lines.append(f"  {kind}: {most}")
-    if metrics["unknown"]:
-        reasons = ", ".join(f"{name} {count}" for name, count in metrics["unknown"].items())
-        lines.append(
-            f"{sum(metrics['unknown'].values())} samples count as not passed although their run "
-            f"says nothing about them ({reasons}); pass@1 is at most "
-            f"{_percent(metrics['pass_at_1_at_most'])}"
-        )
-    failed = metrics["n_error"] + metrics["n_rejected"]
-    if failed:
-        lines.append(
-            f"{failed} problems have no samples and count as not passed: {metrics['n_error']} "
-            f"errors (--retry-errors asks again), {metrics['n_rejected']} rejected"
-        )
-    if usage["n_responses"]:
-        usd = "cost unknown" if usage["usd"] is None else f"${usage['usd']:.4f}"
-        per = metrics["n_problems"]
-        lines.append(
-            f"{usage['input_tokens'] / per:.0f} + {usage['output_tokens'] / per:.0f} tokens and "
-            f"{metrics['run_seconds_per_problem']:.2f} s of running a problem; {usd} in all"
-        )
-    return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

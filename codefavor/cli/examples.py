@@ -12,7 +12,8 @@ synthesise commit-instruct --commits editpackft --model openai:gpt-4o-mini --out
 synthesise critic-evol --drafts drafts.jsonl --model openai:gpt-4o --out ce.jsonl
 score drafts.jsonl --problems starter --out scored.jsonl
 pair mutants --out outputs/pairs
-pair tests scored.jsonl --out pairs.jsonl
+pair tests scored.jsonl --plan
+pair tests scored.jsonl --strategy hardest --out pairs.jsonl
 pair balance pairs.jsonl --out balanced.jsonl
 pair audit pairs.jsonl
 pair dedup pairs.jsonl --out unique.jsonl

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from click import Choice
 
 from codefavor.cli import pair_checks
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.engine import TerminalProgress
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError
 from codefavor.journal import ok_rows
-from codefavor.pairs.balance import balance_by_length
-from codefavor.pairs.by_execution import pair_by_execution
+from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
+from codefavor.pairs.by_execution import Pairing, pair_by_execution
 from codefavor.pairs.contamination import leak_check
-from codefavor.records import Preference, Row, read_records, read_rows, write_rows, write_text
+from codefavor.pairs.strategies import STRATEGIES, describe_strategies
+from codefavor.pairs.strategies import Choice as PairChoice
+from codefavor.records import (
+    Execution,
+    Preference,
+    Row,
+    read_records,
+    read_rows,
+    write_rows,
+    write_text,
+)
+from codefavor.scoring.failure_classes import failure_of
 from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, write_pairs
@@ -69,25 +82,69 @@ def mutants(
 @app.command()
 def tests(
     scored: Annotated[Path, typer.Argument(help="Scored completions (`codefavor score`).")],
-    out: Annotated[Path, typer.Option(help="JSONL of pairs to write.")],
+    out: Annotated[Path | None, typer.Option(help="JSONL of pairs to write.")] = None,
     problems: Problems = "starter",
-    per_problem: Annotated[int, typer.Option(help="Pairs kept a problem.")] = 4,
+    strategy: Annotated[
+        str, typer.Option(click_type=Choice(list(STRATEGIES)), help=describe_strategies())
+    ] = "pass-fail",
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Of --strategy margin: least difference of shares.")
+    ] = 0.1,
+    may_fail: Annotated[
+        bool,
+        typer.Option("--may-fail", help="The better side may fail too, if it holds more checks."),
+    ] = False,
+    same_author: Annotated[
+        bool, typer.Option("--same-author", help="Only pairs of programs of one model.")
+    ] = False,
+    per_problem: Annotated[int, typer.Option(min=1, help="Most pairs kept a problem.")] = 4,
     balance: Annotated[bool, typer.Option(help="Balance lengths between the two sides.")] = True,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Write nothing: what every strategy would give.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
-    """Completions of a model that pass against completions that fail."""
+    """Pairs of a model's completions from their test runs; equivalent programs never meet."""
+    if plan == (out is not None):
+        raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
-    rows = [_scored_row(row, where, set(loaded)) for where, row in read_rows(scored)]
-    pairing = pair_by_execution(loaded, rows, seed=seed)
-    pairs = pairing.pairs
-    if balance:
-        pairs = balance_by_length(
-            pairs, per_problem=per_problem, group_of=lambda pair: pair.level, seed=seed
+    rows = [_with_failure(_scored_row(row, where, set(loaded))) for where, row in read_rows(scored)]
+
+    def paired(name: str) -> tuple[Pairing, list[Preference]]:
+        how = PairChoice(name, margin=margin, may_fail=may_fail, same_author=same_author)
+        found = pair_by_execution(loaded, rows, seed=seed, choice=how)
+        cap = balance_by_length if balance else first_of_each
+        return found, cap(
+            found.pairs, per_problem=per_problem, group_of=lambda pair: pair.level, seed=seed
         )
-    write_rows(out, (pair.to_row() for pair in pairs))
+
+    if plan:
+        typer.echo(
+            f"{'strategy':<12}{'pairs':>8}{'kept':>8}{'problems':>10}{'shorter':>9}  classes"
+        )
+        for name in STRATEGIES:
+            found, kept = paired(name)
+            typer.echo(_plan_line(name, found, kept))
+        return
+    pairing, pairs = paired(strategy)
+    write_rows(cast("Path", out), (pair.to_row() for pair in pairs))
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
     typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+
+
+def _with_failure(row: Row) -> Row:
+    failure = failure_of(Execution.from_row(row["execution"]), row["code"])
+    return {**row, "failure": failure.kind if failure else ""}
+
+
+def _plan_line(name: str, found: Pairing, kept: list[Preference]) -> str:
+    """What a strategy would give: pairs, problems, what the length is worth, failure classes."""
+    kinds = Counter(str(pair.meta["rejected_failure"]) for pair in kept)
+    n_problems = len({pair.problem_id for pair in kept})
+    most = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common(4))
+    shorter = f"{100 * shorter_accuracy(kept):.0f} %"
+    return f"{name:<12}{len(found.pairs):>8}{len(kept):>8}{n_problems:>10}{shorter:>9}  {most}"
 
 
 @app.command()

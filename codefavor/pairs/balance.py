@@ -7,6 +7,7 @@ as often as it is shorter. Equal lengths are neutral.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from codefavor.records import Preference, content_id
@@ -48,6 +49,24 @@ def balance_by_length(
     for name in sorted(groups):
         chosen += _balance_group(groups[name], per_problem, random.Random(content_id(seed, name)))
     return chosen
+
+
+def first_of_each(
+    pairs: Sequence[Preference],
+    *,
+    per_problem: int,
+    group_of: Callable[[Preference], str],
+    seed: int = 0,
+) -> list[Preference]:
+    """At most `per_problem` pairs a problem and group, drawn by the seed, of any lengths."""
+    counts: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for pair in sorted(pairs, key=lambda pair: content_id(seed, pair.id)):
+        place = (pair.problem_id or pair.id, group_of(pair))
+        counts[place] += 1
+        if counts[place] <= per_problem:
+            kept.append(pair)
+    return kept
 
 
 def _balance_group(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from codefavor.pairs.strategies import Choice, Couple, Scored, distinct
 from codefavor.records import Execution, Preference, Problem, Row, content_id
 
 CRITERIA = "correctness"
@@ -24,58 +25,73 @@ class Pairing(NamedTuple):
 
 
 def pair_by_execution(
-    problems: Mapping[str, Problem], scored: Iterable[Row], *, seed: int = 0
+    problems: Mapping[str, Problem],
+    scored: Iterable[Row],
+    *,
+    seed: int = 0,
+    choice: Choice | None = None,
 ) -> Pairing:
-    """Every pair of a passing and a failing program of one problem and one level.
+    """Pairs of a better and a worse program of one problem and one level.
 
-    Each row of `scored` has `problem_id`, `code`, `level`, `kind` and an `execution`. The
-    reference (level "reference") is the chosen side of every level but "samples", where both
-    sides are a model's. Never mixes problems; never takes a failing program as chosen.
+    Each row of `scored` has `problem_id`, `code`, `level`, `kind` and an `execution`. At level
+    "samples" both sides are a model's, as `choice` says (None: every passing one against every
+    failing one, whether alike or not); at every other level the chosen side is
+    the reference (level "reference"), and the rejected one fails. Never mixes problems.
     """
     reasons: Counter[str] = Counter()
-    by_problem: dict[str, list[tuple[Row, Execution]]] = {}
+    by_problem: dict[str, list[Scored]] = {}
     for row in scored:
         execution = Execution.from_row(row["execution"], f"program {row.get('id', '')}")
         if execution.no_evidence:
             reasons[f"not evidence: {execution.no_evidence}"] += 1
         else:
-            by_problem.setdefault(row["problem_id"], []).append((row, execution))
+            by_problem.setdefault(row["problem_id"], []).append(Scored(row, execution))
     pairs: list[Preference] = []
     for problem_id, programs in by_problem.items():
-        found = _pairs_of(problems[problem_id], programs, reasons, seed)
-        pairs.extend(found)
+        problem = problems[problem_id]
+        for level in sorted({one.row["level"] for one in programs} - {"reference"}):
+            own = [one for one in programs if one.row["level"] == level]
+            if level == "samples":
+                couples = _of_samples(own, reasons, choice)
+            else:
+                couples = _of_references(programs, own, reasons, level)
+            random.Random(content_id(seed, problem.id, level)).shuffle(couples)
+            pairs += [_pair(problem, level, good, bad) for good, bad in couples]
     return Pairing(pairs, reasons)
 
 
-def _pairs_of(
-    problem: Problem,
-    programs: Sequence[tuple[Row, Execution]],
-    reasons: Counter[str],
-    seed: int,
-) -> list[Preference]:
-    right = [(row, e) for row, e in programs if e.is_evidence_of_pass]
-    references = [(row, e) for row, e in right if row["level"] == "reference"]
-    pairs: list[Preference] = []
-    for level in sorted({row["level"] for row, _ in programs} - {"reference"}):
-        own = [(row, e) for row, e in programs if row["level"] == level]
-        passing = [(row, e) for row, e in own if e.is_evidence_of_pass]
-        failing = [(row, e) for row, e in own if not e.is_evidence_of_pass]
-        passing = passing if level == "samples" else references
-        survivors = len(own) - len(failing)
-        if level != "samples" and survivors:
-            reasons[f"{level}: passes the tests, so it is not a wrong program"] += survivors
-        if not passing or not failing:
-            reasons[f"{level}: problem without {'passing' if not passing else 'failing'}"] += 1
-            continue
-        couples = [(good, bad) for good in passing for bad in failing]
-        random.Random(content_id(seed, problem.id, level)).shuffle(couples)
-        pairs += [_pair(problem, level, good, bad) for good, bad in couples]
-    return pairs
+def _of_samples(
+    own: Sequence[Scored], reasons: Counter[str], choice: Choice | None
+) -> list[Couple]:
+    programs, n_alike = (own, 0) if choice is None else distinct(own)
+    if n_alike:
+        reasons["samples: the same program as another but for comments and layout"] += n_alike
+    couples = (choice or Choice()).couples(programs)
+    if not couples:
+        reasons[f"samples: problem without {_lack(programs)}"] += 1
+    return couples
 
 
-def _pair(
-    problem: Problem, level: str, good: tuple[Row, Execution], bad: tuple[Row, Execution]
-) -> Preference:
+def _of_references(
+    programs: Sequence[Scored], own: Sequence[Scored], reasons: Counter[str], level: str
+) -> list[Couple]:
+    references = [one for one in programs if one.row["level"] == "reference" and one.passes]
+    failing = [one for one in own if not one.passes]
+    if survivors := len(own) - len(failing):
+        reasons[f"{level}: passes the tests, so it is not a wrong program"] += survivors
+    if not references or not failing:
+        reasons[f"{level}: problem without {_lack([*references, *failing])}"] += 1
+    return [(good, bad) for good in references for bad in failing]
+
+
+def _lack(programs: Sequence[Scored]) -> str:
+    """What a problem lacks to make a pair."""
+    if not any(one.passes for one in programs):
+        return "passing"
+    return "failing" if all(one.passes for one in programs) else "a couple of this strategy"
+
+
+def _pair(problem: Problem, level: str, good: Scored, bad: Scored) -> Preference:
     (chosen, chosen_run), (rejected, rejected_run) = good, bad
     return Preference(
         id=content_id(problem.id, chosen["code"], rejected["code"]),
@@ -90,5 +106,9 @@ def _pair(
         problem_id=problem.id,
         language=problem.language,
         license=problem.license,
-        meta={"chosen_kind": chosen["kind"], "rejected_kind": rejected["kind"]},
+        meta={
+            "chosen_kind": chosen["kind"],
+            "rejected_kind": rejected["kind"],
+            **({"rejected_failure": bad.kind} if "failure" in rejected else {}),
+        },
     )

@@ -1,0 +1,148 @@
+"""Each strategy's pairs from programs of known runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.pairs.by_execution import pair_by_execution
+from codefavor.pairs.strategies import STRATEGIES, Choice
+from codefavor.records import Execution, Problem, Row, write_rows
+from tests.kit.commands import codefavor
+
+PROBLEMS = {name: Problem(name, f"do {name}", "assert f()", "f") for name in ("p1", "p2")}
+# Name, checks that held of 10, class of the failure, author.
+PROGRAMS = [
+    ("right", 10, "", "m1"),
+    ("right too", 10, "", "m2"),
+    ("near", 9, "wrong_answer", "m1"),
+    ("half", 5, "exception", "m2"),
+    ("half again", 5, "wrong_answer", "m1"),
+    ("nothing", 0, "hang", "m1"),
+]
+
+
+def rows(problem: str = "p1", without: tuple[str, ...] = ()) -> list[Row]:
+    """The programs as scored completions."""
+    return [
+        {
+            "id": name,
+            "problem_id": problem,
+            "code": f"x = {name!r}\n",
+            "level": "samples",
+            "kind": "completion",
+            "failure": failure,
+            "model": model,
+            "execution": Execution(
+                "passed" if passed == 10 else "wrong_output", passed, 10
+            ).to_row(),
+        }
+        for name, passed, failure, model in PROGRAMS
+        if name not in without
+    ]
+
+
+def couples(scored: list[Row], choice: Choice) -> set[tuple[str, str]]:
+    """Names of the better and the worse program of each pair."""
+    found = pair_by_execution(PROBLEMS, scored, choice=choice).pairs
+    return {(p.chosen.split("'")[1], p.rejected.split("'")[1]) for p in found}
+
+
+FAILING = ("near", "half", "half again", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("pass-fail", {(g, b) for g in ("right", "right too") for b in FAILING}),
+        ("best-worst", {("right", "nothing")}),
+        ("margin", {(g, b) for g in ("right", "right too") for b in FAILING}),
+        ("hardest", {("right", "near"), ("right too", "near")}),
+        ("per-class", {("right", "near"), ("right too", "half"), ("right", "nothing")}),
+        ("all", {(g, b) for g in ("right", "right too") for b in FAILING}),
+    ],
+)
+def test_a_strategy_pairs_what_it_says(strategy: str, expected: set[tuple[str, str]]) -> None:
+    assert couples(rows(), Choice(strategy)) == expected
+
+
+def test_margin_is_the_least_difference_of_shares() -> None:
+    assert ("right", "near") not in couples(rows(), Choice("margin", margin=0.2))
+    assert ("right", "half") in couples(rows(), Choice("margin", margin=0.5))
+
+
+def test_a_failing_side_is_chosen_only_where_that_was_asked_for() -> None:
+    scored = rows(without=("right", "right too"))
+    assert couples(scored, Choice("all")) == set()
+    found = couples(scored, Choice("all", may_fail=True))
+    assert found == {
+        ("near", "half"), ("near", "half again"), ("near", "nothing"),
+        ("half", "nothing"), ("half again", "nothing"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_tie_is_never_a_pair(strategy: str) -> None:
+    found = couples(rows(), Choice(strategy, may_fail=True))
+    share = {name: passed for name, passed, _, _ in PROGRAMS}
+    assert found
+    assert all(share[good] > share[bad] for good, bad in found)
+
+
+def test_programs_of_one_author_only() -> None:
+    author = {name: model for name, _, _, model in PROGRAMS}
+    found = couples(rows(), Choice("pass-fail", same_author=True))
+    assert found
+    assert all(author[good] == author[bad] for good, bad in found)
+
+
+def test_equivalent_programs_never_meet() -> None:
+    scored = rows()
+    twin = {**scored[0], "id": "twin", "code": "# note\nx = 'near'  # other layout\n"}
+    found = pair_by_execution(PROBLEMS, [*scored, twin], choice=Choice())
+    sides = {side for pair in found.pairs for side in (pair.chosen, pair.rejected)}
+    assert not any("near" in side for side in sides)
+    assert found.reasons["samples: the same program as another but for comments and layout"] == 2
+
+
+def test_a_problem_without_couples_is_counted() -> None:
+    found = pair_by_execution(PROBLEMS, rows(without=FAILING), choice=Choice())
+    assert found.reasons == Counter({"samples: problem without failing": 1})
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """Scored completions of two starter problems."""
+    path = tmp_path / "scored.jsonl"
+    problems = tmp_path / "problems.jsonl"
+    write_rows(problems, (one.to_row() for one in PROBLEMS.values()))
+    write_rows(path, [row for name in PROBLEMS for row in rows(name)])
+    return path
+
+
+def test_a_plan_says_what_each_strategy_would_give(tmp_path: Path, scored: Path) -> None:
+    words: list[Any] = ["pair", "tests", scored, "--problems", "problems.jsonl"]
+    done = codefavor(*words, "--plan", "--no-balance", home=tmp_path)
+    assert done.code == 0, done.stderr
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert set(STRATEGIES) <= set(lines)
+    assert lines["best-worst"][1:4] == ["2", "2", "2"]
+    assert lines["pass-fail"][1] == "16"
+    out = codefavor(
+        *words, "--strategy", "best-worst", "--no-balance", "--out", "pairs.jsonl", home=tmp_path
+    )
+    assert out.stdout.startswith("2 of 2 pairs kept")
+    capped = codefavor(
+        *words, "--no-balance", "--per-problem", 3, "--out", "p.jsonl", home=tmp_path
+    )
+    assert capped.stdout.startswith("6 of 16 pairs kept")
+
+
+def test_a_plan_writes_nothing_and_pairs_need_a_file(tmp_path: Path, scored: Path) -> None:
+    words: list[Any] = ["pair", "tests", scored, "--problems", "problems.jsonl"]
+    assert codefavor(*words, home=tmp_path).code == 2
+    assert codefavor(*words, "--plan", "--out", "x.jsonl", home=tmp_path).code == 2
+    assert not (tmp_path / "x.jsonl").exists()

@@ -7,15 +7,19 @@ et al. 2021, CC-BY-4.0); HumanEval+ and MBPP+ (Liu et al. 2023, EvalPlus, Apache
 from __future__ import annotations
 
 import ast
+import logging
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.records import Problem, Row, read_records
+from codefavor.records import Problem, Row, read_records, read_rows
+from codefavor.sources import published_problems as published
 from codefavor.sources.evalplus import evalplus_tests
 from codefavor.sources.locate import Location, locate_rows
+
+logger = logging.getLogger(__name__)
 
 _MBPP_SPLITS = ("train", "validation", "test", "prompt")
 LOCATIONS: dict[str, Location] = {
@@ -55,7 +59,7 @@ LOCATIONS: dict[str, Location] = {
         splits=("train",),
     ),
 }
-NAMES = ("starter", *LOCATIONS)
+NAMES = ("starter", *LOCATIONS, *published.LOCATIONS)
 
 
 def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]:
@@ -71,14 +75,40 @@ def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]
         make = _MAKERS[source]
         location = LOCATIONS[source]
         problems = [make(row, where, location) for where, row in locate_rows(location, data_dir)]
+    elif source in published.LOCATIONS:
+        location = published.LOCATIONS[source]
+        problems = _published(locate_rows(location, data_dir), location)
     elif Path(source).is_file() or Path(source).suffix in {".jsonl", ".gz"}:
-        problems = read_records(Path(source), Problem)
+        problems = _published(read_rows(Path(source)), None)
     else:
         raise DataError(
             f"unknown problem set {source!r}: no such file, and the known sets are "
             f"{', '.join(NAMES)}"
         )
     return _with_unique_ids(problems, source)
+
+
+def _published(rows: Iterable[tuple[str, Row]], location: Location | None) -> list[Problem]:
+    """Problems of ours or in a form that others publish; those without tests are left out.
+
+    Raises DataError if none has any.
+    """
+    found: list[Problem] = []
+    without: list[str] = []
+    for where, row in rows:
+        try:
+            problem = None if "tests" in row else published.read_published(row, where, location)
+        except published.NoTestsError as error:
+            without.append(str(error))
+            continue
+        found.append(problem or Problem.from_row(row, where))
+    if not found:
+        raise DataError(f"no row has tests; the first: {without[0]}")
+    if without:
+        logger.warning(
+            "%d rows without tests are left out; the first: %s", len(without), without[0]
+        )
+    return found
 
 
 def starter_path() -> Path:

@@ -1,0 +1,166 @@
+"""Rows in the forms of APPS, TACO, CodeContests, LiveCodeBench, AceCode and KodCode: each
+reference passes its own tests in the sandbox's split lane, and a wrong program fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.errors import DataError
+from codefavor.records import Problem, Row
+from codefavor.sandbox import SandboxPool
+from codefavor.sources.problems import load_problems
+
+CASES = [("3\n1 2 3\n", "6\n"), ("1\n5\n", "5\n")]
+SUMS = "n = int(input())\nprint(sum(map(int, input().split())))\n"
+WRONG_SUMS = "n = int(input())\nprint(max(map(int, input().split())))\n"
+METHOD = (
+    "class Solution:\n    def add(self, a: int, b: List[int]) -> int:\n        return a + sum(b)\n"
+)
+
+
+def packed(cases: list[Row]) -> str:
+    """Hidden cases as LiveCodeBench packs them."""
+    return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases)))).decode()
+
+
+def lcb(cases: list[tuple[str, str]], kind: str) -> list[Row]:
+    """Cases of LiveCodeBench."""
+    return [{"input": one, "output": two, "testtype": kind} for one, two in cases]
+
+
+APPS = {
+    "problem_id": 7, "question": "Print the sum.", "difficulty": "interview", "starter_code": "",
+    "solutions": json.dumps([SUMS]),
+    "input_output": json.dumps({"inputs": [c[0] for c in CASES], "outputs": [c[1] for c in CASES]}),
+}  # fmt: skip
+APPS_CALL = {
+    **APPS, "starter_code": "class Solution:\n    def add(self, a, b):\n        ",
+    "solutions": json.dumps([METHOD]),
+    "input_output": json.dumps(
+        {"fn_name": "add", "inputs": [[1, [2, 3]], [0, [1]]], "outputs": [[6], [1]]}
+    ),
+}  # fmt: skip
+TACO = {k: v for k, v in APPS.items() if k != "problem_id"}
+CODE_CONTESTS = {
+    "name": "1_A. Sum", "description": "Print the sum.", "difficulty": 7,
+    "public_tests": {"input": [CASES[0][0]], "output": [CASES[0][1]]},
+    "private_tests": {"input": [CASES[1][0]], "output": [CASES[1][1]]},
+    "generated_tests": {"input": [], "output": []},
+    "solutions": {"language": [2, 3], "solution": ["int main() {}", SUMS]},
+}  # fmt: skip
+LCB_STDIN = {
+    "question_content": "Print the sum.", "question_id": "abc1_a", "starter_code": "",
+    "public_test_cases": json.dumps(lcb(CASES[:1], "stdin")),
+    "private_test_cases": packed(lcb(CASES[1:], "stdin")), "metadata": "{}", "difficulty": "easy",
+}  # fmt: skip
+LCB_CALL = {
+    **LCB_STDIN, "question_id": "3",
+    "starter_code": "class Solution:\n    def add(self, a, b):\n        ",
+    "public_test_cases": json.dumps(lcb([("1\n[2, 3]", "6")], "functional")),
+    "private_test_cases": packed(lcb([("0\n[1]", "1")], "functional")),
+    "metadata": json.dumps({"func_name": "add"}),
+}  # fmt: skip
+ACECODE = {
+    "id": "oss_1", "source": "oss", "question": "Add.",
+    "test_cases": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"], "inferences": [],
+}  # fmt: skip
+KODCODE = {
+    "question_id": "Leetcode_1_I", "question": "Add.",
+    "solution": "def add(a, b):\n    return a + b\n",
+    "test": "from solution import add\n\ndef test_add():\n    assert add(1, 2) == 3\n\n"
+    "def test_zero():\n    assert add(0, 0) == 0\n",
+    "test_info": [{"function_name": "add", "parameter_list": "(a, b)"}], "gpt_difficulty": "easy",
+}  # fmt: skip
+ADD = "def add(a, b):\n    return a + b\n"
+WRONG_ADD = "def add(a, b):\n    return a - b\n"
+WRONG_METHOD = METHOD.replace("a + sum(b)", "a")
+FORMS: dict[str, tuple[Row, str, str, int]] = {
+    "apps": (APPS, SUMS, WRONG_SUMS, 2),
+    "apps by call": (APPS_CALL, METHOD, WRONG_METHOD, 2),
+    "taco": (TACO, SUMS, WRONG_SUMS, 2),
+    "code-contests": (CODE_CONTESTS, SUMS, WRONG_SUMS, 2),
+    "livecodebench": (LCB_STDIN, SUMS, WRONG_SUMS, 2),
+    "livecodebench by call": (LCB_CALL, METHOD, WRONG_METHOD, 2),
+    "acecode": (ACECODE, ADD, WRONG_ADD, 2),
+    "kodcode": (KODCODE, ADD, WRONG_ADD, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[SandboxPool]:
+    with SandboxPool(2) as made:
+        yield made
+
+
+def read(tmp_path: Path, *rows: Row) -> list[Problem]:
+    """The problems in a file of these rows."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return load_problems(str(path))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_reference_passes_and_a_wrong_program_fails(
+    tmp_path: Path, pool: SandboxPool, form: str
+) -> None:
+    row, right, wrong, n_checks = FORMS[form]
+    (problem,) = read(tmp_path, row)
+    if problem.reference:
+        assert problem.reference == right
+    for code, passes in ((right, True), (wrong, False)):
+        run = pool.run(code, problem.tests, entry_point=problem.entry_point, setup=problem.setup)
+        assert (run.outcome == "passed") is passes, run.error
+        assert (run.trust, run.total) == ("split", n_checks)
+        assert not run.no_evidence
+
+
+def test_what_is_known_of_a_row_is_kept(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, APPS_CALL)
+    assert (problem.id, problem.source, problem.difficulty) == ("apps/7", "APPS", "interview")
+    assert problem.instruction.endswith("def add(self, a, b):")
+    assert problem.entry_point == "Solution"
+
+
+def test_rows_without_tests_are_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = {**APPS, "problem_id": 8, "input_output": ""}
+    assert [one.id for one in read(tmp_path, APPS, empty)] == ["apps/7"]
+    assert "1 rows without tests are left out" in caplog.text
+    with pytest.raises(DataError, match="no row has tests"):
+        read(tmp_path, empty)
+
+
+class Evil:
+    """What must never be called."""
+
+    def __reduce__(self) -> Any:
+        return (os.system, ("touch /tmp/codefavor-was-here",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_output": "{broken"}, "cannot be read as what these are"),
+        ({"input_output": json.dumps({"inputs": ["1"], "outputs": []})}, "rows.jsonl:1"),
+    ],
+)
+def test_a_broken_row_names_its_place(tmp_path: Path, changes: Row, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, {**APPS, **changes})
+
+
+def test_hidden_cases_may_hold_a_text_alone(tmp_path: Path) -> None:
+    evil = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+    with pytest.raises(DataError, match="only a text is allowed"):
+        read(tmp_path, {**LCB_STDIN, "private_test_cases": evil})
+    assert not Path("/tmp/codefavor-was-here").exists()

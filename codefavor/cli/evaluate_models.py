@@ -37,6 +37,8 @@ from codefavor.evaluation.models import (
     model_result_path,
     samples_of,
 )
+from codefavor.evaluation.trained_on import refuse_trained, training_files
+from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Problem, write_rows
 from codefavor.result_file import rows_path
 from codefavor.sandbox import Limits, SandboxPool
@@ -91,6 +93,20 @@ class ProblemFlags:
     sample: Annotated[
         int | None, Option(min=1, help="Only so many problems, drawn by the seed.")
     ] = None
+    split: Annotated[
+        str | None,
+        Option(click_type=Choice(SPLITS), help="Only this split, as `pair` and `convert` make it."),
+    ] = None
+    trained_on: Annotated[
+        list[Path] | None,
+        Option(
+            help="JSONL that the model was trained on: its problems are refused. A run card "
+            "in a local model's folder says it by itself."
+        ),
+    ] = None
+    allow_trained: Annotated[
+        bool, Option("--allow-trained", help="Measure on what was trained on all the same.")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +198,19 @@ def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlag
     if bool(sampled.model) == (sampled.samples_file is not None):
         raise ConfigError("which samples? give --model KIND:NAME, or --samples-file FILE")
     source = str(chosen.data) if isinstance(chosen, OwnProblemFlags) else name
-    rows = [one.to_row() for one in load_problems(source, data_dir=data_folder())]
+    rows = [
+        one.to_row()
+        for one in load_problems(source, data_dir=data_folder())
+        if chosen.split is None or split_of(one.id) == chosen.split
+    ]
     if chosen.sample is not None:
         rows = sample_rows(rows, chosen.sample, sampled.seed)
     kept = [Problem.from_row(row, source) for row in first_rows(rows, chosen.limit)]
+    files, missing = training_files(sampled.model)
+    for path in missing:
+        typer.echo(f"not checked: {path}, which the model was trained on, is not here", err=True)
+    if not chosen.allow_trained:
+        refuse_trained(kept, [*files, *(chosen.trained_on or [])])
     samples = None
     if sampled.samples_file is not None:
         samples = read_samples(sampled.samples_file, {one.id: one for one in kept})

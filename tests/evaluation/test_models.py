@@ -146,6 +146,44 @@ def test_what_makes_no_sense_is_one_clear_error(
     assert "Traceback" not in done.stderr
 
 
+LONG = Problem("p9", "Write a function that adds nine to its only argument x.",
+               "assert add9(1) == 10\nassert add9(0) == 9", "add9")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"problem_id": "p9", "chosen": "x"},
+        {"messages": [{"role": "user", "content": f"Task:\n{LONG.instruction}\nBegin."}]},
+    ],
+    ids=["by id", "by its words"],
+)
+def test_problems_that_were_trained_on_are_refused(tmp_path: Path, row: Row) -> None:
+    write_rows(tmp_path / "p.jsonl", [LONG.to_row()])
+    write_rows(tmp_path / "train.jsonl", [row])
+    words: list[Any] = ["evaluate", "problems", "--data", "p.jsonl", "--model", "fake:echo"]
+    refused = codefavor(*words, "--trained-on", "train.jsonl", home=tmp_path)
+    assert refused.code == 2
+    assert "1 of 1 problems were trained on: p9 (train.jsonl:1)" in refused.stderr
+    allowed = codefavor(*words, "--trained-on", "train.jsonl", "--allow-trained", home=tmp_path)
+    assert allowed.code == 0
+
+
+def test_a_run_card_says_what_a_local_model_was_trained_on(tmp_path: Path) -> None:
+    write_rows(tmp_path / "p.jsonl", [LONG.to_row()])
+    write_rows(tmp_path / "train.jsonl", [{"problem_id": "p9"}])
+    folder = tmp_path / "model"
+    folder.mkdir()
+    card = {"data": {str(tmp_path / "train.jsonl"): "sha", str(tmp_path / "gone.jsonl"): "sha"}}
+    (folder / "run.json").write_text(json.dumps(card))
+    done = codefavor(
+        "evaluate", "problems", "--data", "p.jsonl", "--model", "local:model", home=tmp_path
+    )
+    assert done.code == 2
+    assert "were trained on" in done.stderr
+    assert "gone.jsonl, which the model was trained on, is not here" in done.stderr
+
+
 def test_a_model_of_known_skill_is_measured_within_its_interval() -> None:
     """Right with probability p on every problem, in 200 runs of 50 problems and four samples."""
     rng = random.Random(2)

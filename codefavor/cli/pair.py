@@ -81,7 +81,12 @@ def mutants(
 
 @app.command()
 def tests(
-    scored: Annotated[Path, typer.Argument(help="Scored completions (`codefavor score`).")],
+    scored: Annotated[
+        Path,
+        typer.Argument(
+            help="Scored completions (`codefavor score`), or the rows of a result of `evaluate`."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="JSONL of pairs to write.")] = None,
     problems: Problems = "starter",
     strategy: Annotated[
@@ -108,7 +113,11 @@ def tests(
     if plan == (out is not None):
         raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
-    rows = [_with_failure(_scored_row(row, where, set(loaded))) for where, row in read_rows(scored)]
+    rows = [
+        _with_failure(_scored_row(one, where, set(loaded)))
+        for where, row in read_rows(scored)
+        for one in _samples_in(row)
+    ]
 
     def paired(name: str) -> tuple[Pairing, list[Preference]]:
         how = PairChoice(name, margin=margin, may_fail=may_fail, same_author=same_author)
@@ -131,6 +140,14 @@ def tests(
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
     typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+
+
+def _samples_in(row: Row) -> list[Row]:
+    """The row itself, or the samples in a record of `codefavor evaluate`; none of a failed one."""
+    inner = row.get("row") if "status" in row else None
+    if inner and "completions" in inner:
+        return list(inner["completions"])
+    return [row] if row.get("status", "ok") == "ok" else []
 
 
 def _with_failure(row: Row) -> Row:

@@ -146,3 +146,16 @@ def test_a_plan_writes_nothing_and_pairs_need_a_file(tmp_path: Path, scored: Pat
     assert codefavor(*words, home=tmp_path).code == 2
     assert codefavor(*words, "--plan", "--out", "x.jsonl", home=tmp_path).code == 2
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_the_rows_of_an_evaluation_are_paired(tmp_path: Path, scored: Path) -> None:
+    records = [
+        {"id": name, "status": "ok", "row": {"id": name, "completions": rows(name)}}
+        for name in PROBLEMS
+    ]
+    write_rows(tmp_path / "rows.jsonl", [*records, {"id": "p3", "status": "error", "row": None}])
+    done = codefavor(
+        "pair", "tests", "rows.jsonl", "--problems", "problems.jsonl", "--no-balance",
+        "--out", "pairs.jsonl", home=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.startswith("8 of 16 pairs kept"), done.stderr

@@ -69,7 +69,7 @@ def mutants(
 @app.command()
 def tests(
     scored: Annotated[Path, typer.Argument(help="Scored completions (`codefavor score`).")],
-    out: Annotated[Path, typer.Option(help="JSONL of pairs to write.")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="JSONL of pairs to write.")],
     problems: Problems = "starter",
     per_problem: Annotated[int, typer.Option(help="Pairs kept a problem.")] = 4,
     balance: Annotated[bool, typer.Option(help="Balance lengths between the two sides.")] = True,
@@ -94,7 +94,7 @@ def tests(
 def check(
     train: Annotated[Path, typer.Argument(help="JSONL of pairs that are trained on.")],
     held_out: Annotated[Path, typer.Argument(help="JSONL of pairs that are judged.")],
-    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="JSON to write.")] = None,
 ) -> None:
     """Fail if anything held out leaks into training: id, near-duplicate or n-gram."""
     report = leak_check(read_records(train, Preference), read_records(held_out, Preference))

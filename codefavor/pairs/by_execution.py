@@ -34,12 +34,17 @@ def pair_by_execution(
     """
     reasons: Counter[str] = Counter()
     by_problem: dict[str, list[tuple[Row, Execution]]] = {}
+    seen: set[tuple[str, str, str]] = set()
     for row in scored:
         execution = Execution.from_row(row["execution"], f"program {row.get('id', '')}")
-        if execution.no_evidence:
+        program = (row["problem_id"], row["level"], row["code"])
+        if program in seen:
+            reasons[f"{row['level']}: the same program again"] += 1
+        elif execution.no_evidence:
             reasons[f"not evidence: {execution.no_evidence}"] += 1
         else:
             by_problem.setdefault(row["problem_id"], []).append((row, execution))
+        seen.add(program)
     pairs: list[Preference] = []
     for problem_id, programs in by_problem.items():
         found = _pairs_of(problems[problem_id], programs, reasons, seed)

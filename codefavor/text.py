@@ -170,4 +170,4 @@ _MARKDOWN = re.compile(r"([\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 def escape_markdown(text: str) -> str:
     """The text as it is on one line of Markdown: no mark-up, HTML or end of a table's cell."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\1", re.sub(r"\s*\n\s*", " ", text))

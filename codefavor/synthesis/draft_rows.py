@@ -26,11 +26,13 @@ def load_drafts(
     from there too. `skipped` counts the repeated ones. Raises DataError, naming file and line,
     where that is impossible.
     """
-    rows = list(_rows(path, problems))
-    found = {row["id"]: row for row in reversed(rows)}
+    found: dict[str, Row] = {}
+    n_rows = 0
+    for n_rows, row in enumerate(_rows(path, problems), start=1):
+        found.setdefault(row["id"], row)
     if skipped is not None:
-        skipped += Counter(duplicate=len(rows) - len(found))
-    return list(reversed(found.values()))
+        skipped += Counter(duplicate=n_rows - len(found))
+    return list(found.values())
 
 
 def _rows(path: Path, problems: Mapping[str, Problem]) -> Iterator[Row]:

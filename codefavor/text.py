@@ -162,3 +162,12 @@ def _unfenced_program(text: str, language: str) -> str:
         end = min(end - 1, start + line - 1) if line else end - 1
         tries += 1
     return ""
+
+
+# Underscores within words mark nothing.
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def escape_markdown(text: str) -> str:
+    """The text as it is on one line of Markdown: no mark-up, HTML or end of a table's cell."""
+    return _MARKDOWN.sub(r"\\\1", re.sub(r"\s*\n\s*", " ", text))

@@ -15,6 +15,7 @@ from codefavor.engine.ledger import read_spent
 from codefavor.errors import DataError
 from codefavor.journal import manifest_path, read_journal
 from codefavor.records import Preference, Row
+from codefavor.text import escape_markdown
 
 # Licence ids that the Hub's card knows; any other is written "other".
 _HUB_LICENSES = frozenset({
@@ -200,6 +201,8 @@ def render_card(facts: Row, name: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        # Every text of the facts, or a model's name could be mark-up of the Hub's page.
+        finalize=lambda value: escape_markdown(value) if type(value) is str else value,
     )
     environment.filters |= {"cell": _cell, "share": _share, "hashes": prompt_hashes}
     header = yaml.safe_dump(hub_metadata(facts, name), sort_keys=False, allow_unicode=True)
@@ -210,9 +213,9 @@ def render_card(facts: Row, name: str) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text inside one cell of a Markdown table."""
+    """Text inside one cell of a table."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return " ".join(text.replace("|", "\\|").split()) or "(none)"
+    return text.strip() or "(none)"
 
 
 def _share(part: int, whole: int) -> str:

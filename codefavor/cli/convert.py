@@ -12,6 +12,7 @@ import typer
 
 from codefavor import __version__
 from codefavor.audits.benchmark_rows import without_benchmark
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
 from codefavor.pairs.published_rows import (
@@ -48,6 +49,7 @@ _MAX_LISTED = 20
 
 
 def command(
+    ctx: typer.Context,
     inputs: Annotated[
         list[Path],
         typer.Argument(help="Preferences in any published form; for grpo, JSONL of problems."),
@@ -55,7 +57,9 @@ def command(
     format_name: Annotated[
         str, typer.Option("--format", help=f"One of: {', '.join(sorted(FORMATS))}.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="JSONL to write (whole or not at all).")],
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="JSONL to write (whole or not at all).")
+    ],
     order: Annotated[
         str,
         typer.Option(help="Pairwise formats: both orders of each pair, or one at random."),
@@ -93,7 +97,16 @@ def command(
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
     texts or messages; conversations; labelled (KTO), scored or ranked answers.
     """
-    if max_tokens is not None and not tokenizer:
+    form = get_format(format_name)
+    if form.reads is Problem:
+        refuse(ctx, {"curriculum"}, f"orders preference pairs; {form.name} reads problems")
+    else:
+        refuse(ctx, {"split"}, f"is for grpo; {form.name} reads pairs, which are split already")
+    if not form.name.startswith("pairwise"):
+        refuse(ctx, {"order"}, f"is for the pairwise formats; rows of {form.name} have no order")
+    if max_tokens is None:
+        refuse(ctx, {"allow_long"}, "belongs to --max-tokens, which is not given")
+    elif not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed)
@@ -138,16 +151,18 @@ def _convert(
     rejected: Counter[str] = Counter()
     read_as: Row
     if form.reads is Problem:
-        if curriculum is not None:
-            raise ConfigError(f"--curriculum orders preference pairs; {format_name} reads problems")
         problems = [record for path in inputs for record in read_records(path, Problem)]
         kept = [one for one in problems if split in ("all", split_of(one.id))]
         rejected["other_split"] = len(problems) - len(kept)
-        result = convert(_drawn(kept, sample, options.seed), format_name, options)
+        drawn = _drawn(kept, sample, options.seed)
+        rejected["not_sampled"] = len(kept) - len(drawn)
+        result = convert(drawn, format_name, options)
         read_as = {"split": split}
     else:
         records, read_as, rejected = _read_preferences(inputs, format_name)
+        n_read = len(records)
         records = _drawn(records, sample, options.seed)
+        rejected["not_sampled"] = n_read - len(records)
         if curriculum is not None:
             records = order_by_curriculum(records, curriculum_of_row(load_yaml(curriculum)))
         is_staged = curriculum is not None
@@ -187,7 +202,11 @@ def _read_preferences(
             # Labelled answers need no counterpart here; those of a refused pair go with it.
             gone = {p.id for p in reading.preferences} - {p.id for p in pairs}
             sides = {s for p in reading.preferences if p.id in gone for s in (p.chosen, p.rejected)}
-            records += [one for one in reading.labelled if one.completion not in sides]
+            labelled = [one for one in reading.labelled if one.completion not in sides]
+            rejected["benchmark_row"] += len(reading.labelled) - len(labelled)
+            records += labelled
+            paired = [p for p in reading.preferences if p.meta.get("read_as") == LABELLED_FORM]
+            rejected["benchmark_row"] -= sum(pair.id in gone for pair in paired)
             pairs = [pair for pair in pairs if pair.meta.get("read_as") != LABELLED_FORM]
             reading.rejected.pop(ONE_LABEL, None)
         records += pairs

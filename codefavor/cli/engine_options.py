@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +268,13 @@ def forget_run(journal: Path) -> None:
     """Forget what an earlier run of this output recorded, for --fresh."""
     forget_journal(journal)
     typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
+
+
+def show_skipped(what: str, skipped: Counter[str]) -> None:
+    """Say how many rows of the input were left out, and why."""
+    if skipped:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
+        typer.echo(f"{what} left out: {reasons}")
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

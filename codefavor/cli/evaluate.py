@@ -19,8 +19,8 @@ from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
 from codefavor.cli import evaluate_models
 from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
-from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
-from codefavor.cli.option_groups import expanded
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
+from codefavor.cli.option_groups import expanded, refuse
 from codefavor.engine import Context
 from codefavor.evaluation.result_text import result_text
 from codefavor.evaluation.suite import (

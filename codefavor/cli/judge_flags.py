@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
@@ -13,13 +13,16 @@ from typer import Option
 from typer.core import TyperCommand
 
 from codefavor.cli.engine_options import AskingFlags
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError
 from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, all_options, judge_kind
 from codefavor.judges.spec import RENAMED, JudgeSpec, parse_judge
 from codefavor.text import comma_list
 
 # Of the flags that say how to ask, those that any judge's run heeds.
-_FOR_ANY_JUDGE = frozenset({"concurrency", "fresh", "retry_errors", "max_error_rate"})
+_FOR_ANY_JUDGE = frozenset(
+    {"concurrency", "fresh", "retry_errors", "rerun_changed", "max_error_rate"}
+)
 _ASKING = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
 
 
@@ -89,17 +92,6 @@ class JudgeFlags:
         if any(one.about.is_chat for one in [spec, *spec.members()]):
             return
         refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
-
-
-def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
-    """Raise ConfigError if one of these flags was given."""
-    for param in ctx.command.get_params(ctx):
-        is_given = ctx.get_parameter_source(param.name or "") is _COMMAND_LINE
-        if param.name in names and is_given:
-            raise ConfigError(f"{param.opts[0]} {why}")
-
-
-_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 
 
 def from_original(model_type: str, model_id: str) -> str:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import click
+from click.core import ParameterSource
+
+from codefavor.errors import ConfigError
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _MISSING = dataclasses.MISSING
@@ -45,6 +50,14 @@ def expanded(function: Callable[..., None], **kinds: Any) -> Callable[..., None]
     # What typer reads the options from.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
+
+
+def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    """Raise ConfigError if one of these flags was given."""
+    for param in ctx.command.get_params(ctx):
+        is_given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if param.name in names and is_given:
+            raise ConfigError(f"{param.opts[0]} {why}")
 
 
 def _field_names(kind: Any) -> list[str]:

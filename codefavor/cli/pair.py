@@ -87,7 +87,9 @@ def tests(
             help="Scored completions (`codefavor score`), or the rows of a result of `evaluate`."
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="JSONL of pairs to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="JSONL of pairs to write.")
+    ] = None,
     problems: Problems = "starter",
     strategy: Annotated[
         str, typer.Option(click_type=Choice(list(STRATEGIES)), help=describe_strategies())
@@ -168,7 +170,7 @@ def _plan_line(name: str, found: Pairing, kept: list[Preference]) -> str:
 def check(
     train: Annotated[Path, typer.Argument(help="JSONL of pairs that are trained on.")],
     held_out: Annotated[Path, typer.Argument(help="JSONL of pairs that are judged.")],
-    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="JSON to write.")] = None,
 ) -> None:
     """Fail if anything held out leaks into training: id, near-duplicate or n-gram."""
     report = leak_check(read_records(train, Preference), read_records(held_out, Preference))

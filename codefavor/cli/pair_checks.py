@@ -25,7 +25,7 @@ from codefavor.settings import data_folder
 
 def audit(
     pairs: Pairs,
-    out: Annotated[Path | None, Option(help="JSON to write.")] = None,
+    out: Annotated[Path | None, Option(dir_okay=False, help="JSON to write.")] = None,
     max_pairs: Annotated[
         int, Option(help="Most pairs the classifiers see (of more, a sample).")
     ] = (4000),
@@ -73,7 +73,7 @@ def _print_audit(plain: Audit, balanced: Audit | None) -> None:
 
 def balance(
     pairs: Pairs,
-    out: Annotated[Path, Option(help="JSONL of the pairs that are kept.")],
+    out: Annotated[Path, Option(dir_okay=False, help="JSONL of the pairs that are kept.")],
     seed: Seed = 0,
 ) -> None:
     """Drop pairs until the chosen program is longer as often as shorter, by source and level."""
@@ -88,12 +88,14 @@ def balance(
 
 def dedup(
     pairs: Pairs,
-    out: Annotated[Path, Option(help="JSONL of the pairs that stay.")],
+    out: Annotated[Path, Option(dir_okay=False, help="JSONL of the pairs that stay.")],
     near: Annotated[
         float, Option(help="Share of token runs in common from which two pairs are one.")
     ] = 0.8,
     exact_only: Annotated[bool, Option(help="Drop exact copies only.")] = False,
-    removed: Annotated[Path | None, Option(help="JSONL of what went, and for what.")] = None,
+    removed: Annotated[
+        Path | None, Option(dir_okay=False, help="JSONL of what went, and for what.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Keep each pair once: of exact and near copies (MinHash) the first stays.
@@ -113,7 +115,7 @@ def dedup(
 
 def decontaminate_command(
     pairs: Pairs,
-    out: Annotated[Path | None, Option(help="JSONL of the rows that stay.")] = None,
+    out: Annotated[Path | None, Option(dir_okay=False, help="JSONL of the rows that stay.")] = None,
     against: Annotated[
         list[str] | None,
         Option(help="Benchmark or JSONL; again for more [all that are here]."),
@@ -123,8 +125,10 @@ def decontaminate_command(
         float, Option(help="Likeness of programs without their own names.")
     ] = 95.0,
     instruction_threshold: Annotated[float, Option(help="Likeness of instructions.")] = 80.0,
-    report: Annotated[Path | None, Option(help="JSON to write.")] = None,
-    html: Annotated[Path | None, Option(help="Page with plots and nearest pairs.")] = None,
+    report: Annotated[Path | None, Option(dir_okay=False, help="JSON to write.")] = None,
+    html: Annotated[
+        Path | None, Option(dir_okay=False, help="Page with plots and nearest pairs.")
+    ] = None,
     fail_above: Annotated[
         float | None,
         Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),

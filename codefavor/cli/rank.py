@@ -44,7 +44,9 @@ def command(
     completions: Annotated[
         Path, Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl.")
     ],
-    out: Annotated[Path, Option(help="JSONL to write: completions with their ranks.")],
+    out: Annotated[
+        Path, Option(dir_okay=False, help="JSONL to write: completions with their ranks.")
+    ],
     judge: JudgeFlags,
     asking: AskingFlags,
     problems: Problems = "starter",

@@ -96,7 +96,9 @@ def new(
     data: Annotated[
         Path | None, typer.Option(help="Pairs to train on; default: outputs/pairs/train.jsonl.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write; default: print it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="The file to write; default: print it.")
+    ] = None,
 ) -> None:
     """A complete recipe for a model, a method and some GPUs, with the reason of every setting.
 

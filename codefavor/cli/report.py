@@ -32,13 +32,17 @@ from codefavor.settings import data_folder
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
 
-Out = Annotated[Path, typer.Option("--out", help="HTML file to write (whole or not at all).")]
+Out = Annotated[
+    Path, typer.Option("--out", dir_okay=False, help="HTML file to write (whole or not at all).")
+]
 
 
 @app.command()
 def demo(
     run: Annotated[Path, typer.Argument(help="The folder of a run of `codefavor demo`.")],
-    out: Annotated[Path, typer.Option("--out", help="HTML file; report.json goes beside it.")],
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="HTML file; report.json goes beside it.")
+    ],
 ) -> None:
     """The result of a demo run: accuracy, data, training, and the browser of pairs."""
     report = build_report(run)

@@ -28,7 +28,10 @@ def command(
     completions: Annotated[
         Path, typer.Argument(help="JSONL of completions, or EvalPlus samples.jsonl.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="JSONL to write: completion and execution.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", dir_okay=False, help="JSONL to write: completion and execution."),
+    ],
     problems: Problems = "starter",
     workers: Workers = 0,
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,9 @@ def _main() -> None:
 @app.command()
 @expanded
 def drafts(
-    out: Annotated[Path, typer.Option("--out", help="JSONL of completions to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="JSONL of completions to write.")
+    ],
     engine: flags.EngineFlags,
     problems: Annotated[
         str,
@@ -56,11 +59,13 @@ def drafts(
     if problems and instructions:
         raise ConfigError("give --problems or --instructions, not both")
     folder = data_folder()
+    skipped = Counter[str]()
     asked = (
-        load_instructions(instructions, data_dir=folder)
+        load_instructions(instructions, data_dir=folder, skipped=skipped)
         if instructions
         else load_problems(problems or "starter", data_dir=folder)
     )
+    flags.show_skipped("instructions", skipped)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
     rows: Iterable[Row] = (problem.to_row() for problem in asked)
     if sample is not None:

@@ -57,7 +57,9 @@ def commit_instruct(
             help="editpackft, commitpackft (:go,rust), a git repository (path or URL), or a file."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="JSONL of preference pairs to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="JSONL of preference pairs to write.")
+    ],
     engine: flags.EngineFlags,
     pairs: PairFlags,
     languages: Annotated[
@@ -86,16 +88,16 @@ def commit_instruct(
         about,
         commit_instruct_turns,
     )
-    if skipped:
-        left_out = ", ".join(f"{reason} {n}" for reason, n in skipped.most_common())
-        typer.echo(f"commits left out: {left_out}")
+    flags.show_skipped("commits", skipped)
 
 
 def critic_evol(
     drafts: Annotated[
         Path, typer.Option(help="JSONL of drafts: `codefavor synthesise drafts` writes one.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="JSONL of preference pairs to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="JSONL of preference pairs to write.")
+    ],
     engine: flags.EngineFlags,
     pairs: PairFlags,
     problems: Annotated[
@@ -112,7 +114,9 @@ def critic_evol(
     known = {}
     if problems:
         known = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
-    rows = list(_choose(iter(load_drafts(drafts, known)), pairs))
+    skipped = Counter[str]()
+    rows = list(_choose(iter(load_drafts(drafts, known, skipped)), pairs))
+    flags.show_skipped("drafts", skipped)
     about = {"drafts": drafts.name, "problems": problems}
     make_step = partial(make_critic_evol_step, n_examples=examples)
     make_manifest = partial(critic_evol_manifest, n_examples=examples)

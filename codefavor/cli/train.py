@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,10 @@ def command(
     path = resolve(recipe)
     overrides = read_overrides(settings or [], layer or [])
     if data is not None:
-        data = rows_for(path, data)
+        scratch = Path(tempfile.mkdtemp(prefix="codefavor-dry-run-")) if dry_run else None
+        data = rows_for(path, data, scratch or Path("outputs/data"))
+        if scratch is not None and data.parent != scratch:
+            scratch.rmdir()
     plan = plan_training(path, overrides=overrides, data=data, gpus=gpus)
     if dry_run:
         typer.echo(shlex.join(training_command(plan)))
@@ -83,8 +87,9 @@ def command(
     typer.echo(describe(run))
 
 
-def rows_for(recipe: Path, data: Path) -> Path:
-    """The file to train on: `data` if its rows are the recipe's, else what `convert` makes of it.
+def rows_for(recipe: Path, data: Path, folder: Path) -> Path:
+    """The file to train on: `data` if its rows are the recipe's, else what `convert` makes of it,
+    written to `folder`.
 
     The format and the options are those of the `convert` line in the recipe's header; a recipe
     without one takes its rows as they are.
@@ -100,7 +105,7 @@ def rows_for(recipe: Path, data: Path) -> Path:
         return data
     options = words[words.index("--format") : words.index("--out")]
     name = content_id(file_sha256(data), options)[:12]
-    out = Path("outputs/data") / f"{data.stem}-{form.name}-{name}.jsonl"
+    out = folder / f"{data.stem}-{form.name}-{name}.jsonl"
     convert_app = typer.Typer()
     convert_app.command()(convert.command)
     convert_app([str(data), *options, "--out", str(out)], standalone_mode=False)

@@ -28,7 +28,7 @@ _READ_AS: Mapping[str, Asked] = {
     "structured": "line",
     "reasoned": "line",
     "scores": "scores",
-    "letter": "letter",
+    "letter": "line",
 }
 _ANSWERS: Mapping[str, AnswerForm] = {"reasoned": "reasoned", "scores": "scores"}
 _LETTER_TOKENS = 8
@@ -267,7 +267,7 @@ def read_replies(verdict: Verdict, mode: str) -> Verdict:
     choice = read_verdict(verdict.raw, _READ_AS[mode], is_cut=verdict.is_cut)
     if choice is None and verdict.second is not None:
         second = verdict.second
-        choice = read_verdict(second["raw"], "letter", is_cut=second["is_cut"])
+        choice = read_verdict(second["raw"], is_cut=second["is_cut"])
     return dataclasses.replace(verdict, choice=choice or "undecided")
 
 

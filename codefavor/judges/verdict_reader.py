@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal, cast
 
 from codefavor.records import Choice
 from codefavor.sections import without_thinking
 
-# What the question asked for. A letter above an explanation is read only where a letter was asked
-# for, and scores only where scores were; the other forms are read in every case.
-Asked = Literal["letter", "line", "scores"]
+Asked = Literal["line", "scores"]
 
-_KEYS = ("winner", "verdict")
-_MUST_AGREE = (*_KEYS, "choice", "answer")
+# What an object may hold beside the choice: others (`better`, `score_a`) may contradict it.
+_PROSE = {"feedback", "reason", "reasoning", "analysis", "explanation"}
 _NOUN = r"(?i:program|code|solution|response|assistant|option)"
 # Bounded everywhere, or a line of ten thousand asterisks takes a minute.
 _OPEN, _CLOSE, _BOLD = r"[\[(*_`\"']{0,6}", r"[\])*_`\"']{0,6}", r"[*_]{0,4}"
@@ -34,7 +31,8 @@ _NAMED = (
 )
 _HEADING = re.compile(rf"^[#*_\s]{{0,9}}{_NAMED}[:*_\s]{{0,6}}$")
 _ALONE = re.compile(rf"^{_LABEL}(?: is better)?{_END}")
-_FIRST = re.compile(rf"^{_OPEN}([AB]){_CLOSE}\.?{_BOLD}[^\S\n]{{0,3}}\n[^\S\n]*\n(?!\s*```)")
+# A letter above prose states nothing, for the prose may take it back; but it must not disagree.
+_FIRST = re.compile(rf"^{_OPEN}([AB]){_CLOSE}\.?{_BOLD}[^\S\n]{{0,3}}\n[^\S\n]*\n")
 # Marks that nobody writes by chance may also stand behind whole sentences, but not behind what
 # may be a quotation ("the comment in Program A reads: ...").
 _BEHIND = r"^(?:(?i:feedback:)?[^:\"`\n]*[.!][*_)]{0,4}\s)?[*_\s]{0,4}"
@@ -46,18 +44,24 @@ _FORMS = (
 _STATED = [re.compile(form + _END) for form in _FORMS]
 # How such a line begins, whatever it goes on to say.
 _CLAIMED = [re.compile(form + r"(?!\w|\s?[:=]\s?\d)") for form in _FORMS]
-_NUMBER = rf"[*_\s]{{0,4}}[:=][*_\s]{{0,4}}(\d+(?:\.\d+)?)(?:\s?/\s?(\d+))?{_BOLD}"
+_NUMBER = rf"[*_\s]{{0,4}}[:=][*_\s]{{0,4}}(10|[1-9](?:\.\d+)?)(?:\s?/\s?10)?{_BOLD}"
 _SCORED_A, _SCORED_B = (rf"{_BOLD}(?:{_NOUN}\s)?{label}{_NUMBER}" for label in "AB")
-_SCORE = rf"{_BOLD}(?i:score\s)(?i:(?:for|of)\s)?"
-# Bare numbers beside the labels may count bugs.
-_SCORES = [
-    re.compile(rf"^{_BOLD}(?:\[RESULT\]:?|(?i:scores?:))\s*{_SCORED_A}\s*[,;]\s*{_SCORED_B}{_END}"),
-    re.compile(rf"^{_SCORE}{_SCORED_A}\s*[,;\n]\s*{_SCORE}{_SCORED_B}{_END}"),
-]
-# Forms in which models are trained to wrap an answer; they are one with [[A]].
-_WRAPPED = re.compile(
-    r"\$?\\boxed\{(?:\\text\{)?(?:Program )?([AB])\}?\}\$?|<(answer|verdict|winner)>([AB])</\2>"
+# Of 1 to 10, as they were asked for; bare numbers beside the labels may count bugs.
+_SCORES = re.compile(
+    rf"^{_BOLD}(?:\[RESULT\]:?|(?i:scores?:))\s*{_SCORED_A}\s*[,;]\s*{_SCORED_B}{_END}"
 )
+# Words of a scale on which less is better, whatever they are about.
+_UPSIDE_DOWN = re.compile(
+    r"\b(?:low|few|small|less)\w*\b[^.\n]{0,60}\b(?:better|best|win)|\b1\b[^.\n]{0,20}\bbest"
+    r"|\b(?:high|more|great)\w*\b[^.\n]{0,60}\bworse|penalt|deduct|golf|invert|\b(?:rank|place)"
+    r"|\bless is|severity",
+    re.IGNORECASE,
+)
+_CODE = "(code)."
+# How the line above a verdict must end, or the verdict is the rest of its sentence ("the winner
+# is not").
+_ENDED = re.compile(r"[.!][)\]*_`\"']{0,4}$")
+_ANNOUNCED = re.compile(r"\b(?:the following|as follows|below)\b", re.IGNORECASE)
 _INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 _FENCE = re.compile(
     r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n.*?(?:^ {0,3}\1\s*?$|\Z)", re.DOTALL | re.MULTILINE
@@ -73,7 +77,7 @@ def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> C
     The forms: a JSON object at the end whose `winner` is the choice; a last line such as
     "[RESULT] A", "Verdict: A" or "[[A]]", or the choice alone below such a heading; a reply of
     nothing but the choice. None where lines claim different choices, where the last line may be
-    cut off (`is_cut`), and where the line before it asks or announces something.
+    cut off (`is_cut`), and where the line above it asks, announces or begins a sentence.
     """
     seen = _FENCE.sub(_without_code, visible_text(text))
     whole = _OBJECT.search(seen)
@@ -81,14 +85,10 @@ def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> C
     lines = _lines(seen[: whole.start()] if whole and found else seen)
     if not is_cut or found:
         found = _ending(lines, found, asked)
-    first = _choice(_FIRST.match(seen))
-    if asked == "letter" and first and not found:
-        # An explanation that names the other one too may end with it.
-        other = r"\bB\b" if first == "A" else r"\bA\b"
-        found = None if re.search(other, seen) else first
-    pairs = [*lines, *map("\n".join, pairwise(lines))] if asked == "scores" else []
-    claims = {first, *map(_scored, pairs)}
-    claims |= {_choice(form.search(line)) for line in lines for form in _CLAIMED}
+    claims = {_choice(_FIRST.match(seen)), *_claims(lines)}
+    if asked == "scores":
+        claims |= set(map(_scored, lines))
+        found = None if _UPSIDE_DOWN.search(seen) else found
     return found if claims <= {found, None} else None
 
 
@@ -99,28 +99,23 @@ def visible_text(text: str) -> str:
 
 
 def _without_code(fence: re.Match[str]) -> str:
-    return fence.group() if fence.group(2).strip() in ("", "json") else "```"
+    return fence.group() if fence.group(2).strip() in ("", "json") else _CODE
 
 
 def _lines(text: str) -> list[str]:
-    text = _INDENTED.sub("```", _FENCE.sub("```", text))
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return [_WRAPPED.sub(r"[[\1\3]]", line) for line in lines]
+    text = _INDENTED.sub(_CODE, _FENCE.sub(_CODE, text))
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _ending(lines: Sequence[str], in_object: Choice | None, asked: Asked) -> Choice | None:
-    """What the object or the last line states, given what stands before it."""
-    earlier = lines if in_object else lines[:-1]
-    before = earlier[-1] if earlier else ""
-    is_headed = bool(_HEADING.search(before))
-    if before.endswith(("?", ":")) and not is_headed:
+    """What the object or the last line states, given what stands above it."""
+    above, last = ["", *lines, "{"][-2:] if in_object else ["", "", *lines][-2:]
+    is_headed = not above or bool(_HEADING.search(above))
+    if not (is_headed or _ENDED.search(above)) or _ANNOUNCED.search(above):
         return None
-    if in_object or not lines:
-        return in_object
-    last = lines[-1]
-    if asked == "scores" and (choice := _scored(last) or _scored(f"{before}\n{last}")):
-        return choice
-    forms = [*_STATED, _ALONE] if is_headed or not before else _STATED
+    if in_object or (asked == "scores" and _scored(last)):
+        return in_object or _scored(last)
+    forms = [*_STATED, _ALONE] if is_headed else _STATED
     return next((choice for form in forms if (choice := _choice(form.search(last)))), None)
 
 
@@ -130,10 +125,9 @@ def _choice(match: re.Match[str] | None) -> Choice | None:
 
 
 def _scored(line: str) -> Choice | None:
-    match = next((found for form in _SCORES if (found := form.search(line))), None)
-    if match is None or match.group(2) != match.group(4):
+    if not (match := _SCORES.search(line)):
         return None
-    score_a, score_b = float(match.group(1)), float(match.group(3))
+    score_a, score_b = map(float, match.groups())
     return "tie" if score_a == score_b else "A" if score_a > score_b else "B"
 
 
@@ -142,6 +136,14 @@ def _from_object(text: str) -> Choice | None:
         pairs = json.loads(text, strict=False, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return None
-    values = {repr(value) for key, value in pairs if key.lower() in _MUST_AGREE}
-    is_asked_for = len(values) == 1 and any(key.lower() in _KEYS for key, _ in pairs)
-    return _choice(re.fullmatch(rf"'{_LABEL}'", values.pop())) if is_asked_for else None
+    fields = {key.lower(): value for key, value in pairs}
+    stated = [fields.pop(key) for key in ("winner", "verdict") if key in fields]
+    if len(stated) != 1 or len(fields) + 1 != len(pairs) or not fields.keys() <= _PROSE:
+        return None
+    choice = _choice(re.fullmatch(rf"'{_LABEL}'", repr(stated[0])))
+    told = fields.values()
+    return choice if all(_claims(_lines(str(text))) <= {choice} for text in told) else None
+
+
+def _claims(lines: Sequence[str]) -> set[Choice | None]:
+    return {_choice(form.search(line)) for line in lines for form in _CLAIMED} - {None}

@@ -40,12 +40,17 @@ def pair_by_execution(
     """
     reasons: Counter[str] = Counter()
     by_problem: dict[str, list[Scored]] = {}
+    seen: set[tuple[str, str, str]] = set()
     for row in scored:
         execution = Execution.from_row(row["execution"], f"program {row.get('id', '')}")
-        if execution.no_evidence:
+        program = (row["problem_id"], row["level"], row["code"])
+        if program in seen:
+            reasons[f"{row['level']}: the same program again"] += 1
+        elif execution.no_evidence:
             reasons[f"not evidence: {execution.no_evidence}"] += 1
         else:
             by_problem.setdefault(row["problem_id"], []).append(Scored(row, execution))
+        seen.add(program)
     pairs: list[Preference] = []
     for problem_id, programs in by_problem.items():
         problem = problems[problem_id]

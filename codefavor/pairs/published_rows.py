@@ -7,7 +7,6 @@ and the cards of UltraFeedback and its binarised form, HelpSteer 1 to 3, Nectar,
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +14,22 @@ from typing import Any, NamedTuple
 
 from codefavor.errors import DataError, Rejected
 from codefavor.languages import LANGUAGES
+from codefavor.pairs.published_turns import (
+    objects_in,
+    read_dialogue,
+    read_prompt,
+    read_question,
+    read_reply,
+    read_turns,
+    shown,
+    text_of,
+)
 from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import parse_fences
 
 OWN_FORM, LABELLED_FORM = "codefavor", "labelled answers (KTO)"
 ONE_LABEL = "answers_of_one_label"
 MARKDOWN = "markdown"
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "prompter": "user"}
 # Columns that say where a row is from, in the order in which they are believed.
 _SOURCE, _CRITERIA = ("source", "dataset", "subset"), ("criteria", "aspect")
 
@@ -96,12 +104,13 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
                     reading.labelled.append(_labelled(one, row, source))
     for group in answers.values():
         pairs = list(_paired(group))
-        if shape_of(group[0][1]) is _LABELLED:
-            reading.rejected += Counter({ONE_LABEL: len(group) - 2 * len(pairs)})
-        elif not pairs:
-            reading.rejected["one_answer" if len(group) == 1 else "equal_scores"] += 1
-        for side, row, scores in pairs:
+        for side, (row, _), scores in pairs:
             reading.preferences.append(_preference(side, row, shape_of(row), source, scores))
+        used = {id(row) for _, both, _ in pairs for row in both}
+        n_left = len({id(row) for _, row in group} - used)
+        why = "no_counterpart" if pairs else "equal_scores" if len(group) > 1 else "one_answer"
+        why = ONE_LABEL if shape_of(group[0][1]) is _LABELLED else why
+        reading.rejected += Counter({why: n_left})
     return reading
 
 
@@ -110,10 +119,8 @@ def _read_row(shape: Shape, row: Row, where: str) -> list[Side | Answer]:
         raise Rejected("null_column", where)
     try:
         return list(shape.read(row))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(
-            f"{where}: not readable as {shape.name}: {type(error).__name__}: {error}"
-        ) from error
+    except ValueError as error:
+        raise DataError(f"{where}: {error}; read as {shape.name}") from error
 
 
 def shape_of(row: Mapping[str, Any], where: str = "row") -> Shape:
@@ -135,12 +142,13 @@ def shape_of(row: Mapping[str, Any], where: str = "row") -> Shape:
 
 def _paired(
     group: Sequence[tuple[Answer, Row]],
-) -> Iterable[tuple[Side, Row, tuple[float, float]]]:
+) -> Iterable[tuple[Side, tuple[Row, Row], tuple[float, float]]]:
     ranked = sorted(group, key=lambda item: -item[0].score)
-    for (good, row), (bad, _) in zip(ranked, reversed(ranked), strict=True):
+    for (good, row), (bad, worse) in zip(ranked, reversed(ranked), strict=True):
         if good.score <= bad.score:
             return
-        yield Side(good.prompt, good.reply, bad.reply), row, (good.score, bad.score)
+        side = Side(good.prompt, good.reply, bad.reply)
+        yield side, (row, worse), (good.score, bad.score)
 
 
 def _preference(
@@ -161,10 +169,10 @@ def _preference(
         history=tuple(history),
         chosen=chosen,
         rejected=rejected,
-        criteria=_text_of(row, _CRITERIA),
-        source=_text_of(row, _SOURCE) or source,
+        criteria=text_of(row, _CRITERIA),
+        source=text_of(row, _SOURCE) or source,
         language=language,
-        license=_text_of(row, ("license",)),
+        license=text_of(row, ("license",)),
         meta=meta,
     )
 
@@ -177,17 +185,13 @@ def _labelled(answer: Answer, row: Row, source: str) -> Labelled:
         history=tuple(history),
         completion=answer.reply,
         label=answer.score > 0,
-        source=_text_of(row, _SOURCE) or source,
+        source=text_of(row, _SOURCE) or source,
     )
-
-
-def _text_of(row: Row, names: Sequence[str]) -> str:
-    return next((row[name] for name in names if isinstance(row.get(name), str)), "")
 
 
 def _programs(chosen: str, rejected: str, row: Row) -> tuple[str, str, str]:
     """Both sides and their language: programs where both are nothing else, else Markdown."""
-    language = _text_of(row, ("language",)).lower()
+    language = text_of(row, ("language",)).lower()
     known = language if language in LANGUAGES else ""
     fences = [_only_fence(text) for text in (chosen, rejected)]
     if fences[0] and fences[1] and fences[0][0] == fences[1][0] and (fences[0][0] or known):
@@ -207,92 +211,29 @@ def _only_fence(text: str) -> tuple[str, str] | None:
     return (fences[0].language, fences[0].content) if is_all else None
 
 
-def _turns(value: Any) -> tuple[Row, ...]:
-    """A prompt as messages: a text is one user's turn, or a dialogue as HH-RLHF writes it."""
-    if isinstance(value, str):
-        return _dialogue(value) or ({"role": "user", "content": value},)
-    if isinstance(value, Mapping):
-        value = [value]
-    turns = []
-    for message in value:
-        role = message.get("role") or message["from"]
-        content = message.get("content", message.get("value"))
-        if not isinstance(content, str) or message.get("tool_calls"):
-            raise Rejected("not_text", "a message has parts that are not text")
-        turns.append({"role": _ROLES.get(role, role), "content": content})
-    return tuple(turns)
-
-
-_MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant|System): ?")
-
-
-def _dialogue(text: str) -> tuple[Row, ...]:
-    """The turns of a text with marks of HH-RLHF; () for one that does not begin with one."""
-    start, *parts = _MARKS.split(text.strip() + " ")
-    if start.strip() or "Human" not in parts[::2]:
-        return ()
-    roles = {"Human": "user", "Assistant": "assistant", "System": "system"}
-    turns = [
-        {"role": roles[role], "content": content.strip()}
-        for role, content in zip(parts[::2], parts[1::2], strict=True)
-    ]
-    # A prompt may end with the mark of the answer that is to come.
-    is_open = turns[-1] == {"role": "assistant", "content": ""}
-    return tuple(turns[:-1] if is_open else turns)
-
-
-def _prompt(row: Row, column: str) -> tuple[Row, ...]:
-    """The turns before the answer: the column's, with the row's system, history and input."""
-    if row.get("images"):
-        raise Rejected("not_text", "the row has images")
-    turns = _turns(row[column])
-    if column == "instruction" and isinstance(row.get("input"), str) and row["input"].strip():
-        turns = (*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']}\n\n{row['input']}"})
-    for question, answer in reversed(row.get("history") or ()):
-        before = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
-        turns = (*before, *turns)
-    system = _text_of(row, ("system", "system_prompt"))
-    if system.strip() and turns[0]["role"] != "system":
-        turns = ({"role": "system", "content": system}, *turns)
-    return _question(turns)
-
-
-def _question(turns: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The turns of a prompt; an empty system turn, which says nothing, is left out."""
-    turns = tuple(t for t in turns if t["role"] != "system" or t["content"].strip())
-    if not turns or turns[-1]["role"] != "user":
-        raise Rejected("no_question", "the prompt does not end with a user's turn")
-    return turns
-
-
-def _reply(value: Any) -> str:
-    """The text of a reply: a text, or the one assistant's turn of a list."""
-    if isinstance(value, str):
-        return value
-    turns = _turns(value)
-    if len(turns) != 1 or turns[0]["role"] != "assistant":
-        raise Rejected("several_turns", "the answer is more than one assistant's turn")
-    return str(turns[0]["content"])
-
-
 def _conversations(row: Row) -> Iterable[Side]:
     """Both sides are whole conversations that differ in their last turn alone."""
-    chosen, rejected = _turns(row["chosen"]), _turns(row["rejected"])
+    chosen, rejected = (read_turns(row[side], side) for side in ("chosen", "rejected"))
     if len(chosen) < 2:
         raise Rejected("no_prompt", "two answers without a prompt")
     if chosen[:-1] != rejected[:-1]:
         raise Rejected("prompts_differ", "the sides differ before their last turn")
-    yield Side(_question(chosen[:-1]), _reply(chosen[-1:]), _reply(rejected[-1:]))
+    replies = (read_reply(list(turns[-1:]), "chosen") for turns in (chosen, rejected))
+    yield Side(read_question(chosen[:-1]), *replies)
 
 
 def _prompted(column: str) -> Callable[[Row], Iterable[Side]]:
     """Rows whose prompt stands in `column`, as a text or as messages; sides may repeat it."""
 
     def read(row: Row) -> Iterable[Side]:
-        question, chosen = _prompt(row, column), row["chosen"]
-        is_whole = bool(_dialogue(chosen)) if isinstance(chosen, str) else len(_turns(chosen)) > 1
+        question, chosen = read_prompt(row, column), row["chosen"]
+        is_whole = (
+            bool(read_dialogue(chosen))
+            if isinstance(chosen, str)
+            else len(read_turns(chosen, "chosen")) > 1
+        )
         if not is_whole:
-            yield Side(question, _reply(chosen), _reply(row["rejected"]))
+            yield Side(question, *(read_reply(row[side], side) for side in ("chosen", "rejected")))
             return
         sides = next(iter(_conversations(row)))
         # Of several turns the column may hold the first question alone.
@@ -305,40 +246,47 @@ def _prompted(column: str) -> Callable[[Row], Iterable[Side]]:
 
 def _labelled_rows(row: Row) -> Iterable[Answer]:
     if row["label"] not in (True, False):
-        raise TypeError(f"label is {row['label']!r}, not true or false")
-    yield Answer(_prompt(row, "prompt"), _reply(row["completion"]), 1.0 if row["label"] else 0.0)
+        raise ValueError(f"'label' is {shown(row['label'])}, not true or false")
+    reply = read_reply(row["completion"], "completion")
+    yield Answer(read_prompt(row, "prompt"), reply, 1.0 if row["label"] else 0.0)
 
 
 def _judged(row: Row) -> Iterable[Side]:
     """HelpSteer3: two responses, and a preference from -3 (the first) to 3 (the second)."""
     preference = _score(row["overall_preference"])
     if preference is None or abs(preference) > 3:
-        raise ValueError(f"overall_preference is {row['overall_preference']!r}, not -3 to 3")
+        raise ValueError(f"'overall_preference' is {shown(row['overall_preference'])}, not -3 to 3")
     if preference == 0:
         raise Rejected("equal_scores", "no preference")
-    prompt, one, two = _prompt(row, "context"), _reply(row["response1"]), _reply(row["response2"])
+    prompt = read_prompt(row, "context")
+    one, two = (read_reply(row[side], side) for side in ("response1", "response2"))
     yield Side(prompt, one, two) if preference < 0 else Side(prompt, two, one)
 
 
 def _listed(
-    prompt: str, answers: str, reply: str, scores: Sequence[str], sign: float = 1.0
-) -> Callable[[Row], Iterable[Answer]]:
+    name: str, columns: tuple[str, str, str], scores: Sequence[str], sign: float = 1.0
+) -> Shape:
     """Rows with a list of scored answers; the first of `scores` that all answers have counts."""
+    prompt, answers, reply = columns
 
     def read(row: Row) -> Iterable[Answer]:
-        question, found = _prompt(row, prompt), row[answers]
+        question, found = (
+            read_prompt(row, prompt),
+            objects_in(row[answers], answers, "a list of answers"),
+        )
         if not found:
             raise Rejected("no_answers", f"{answers} is empty")
-        for name in scores:
-            values = [_score(answer.get(name)) for answer in found]
+        for field_name in scores:
+            values = [_score(answer.get(field_name)) for answer in found]
             if None not in values:
                 break
         else:
             raise Rejected("no_score", f"not every answer has one of {', '.join(scores)}")
         for answer, value in zip(found, values, strict=True):
-            yield Answer(question, _reply(answer[reply]), sign * (value or 0.0))
+            text = read_reply(answer.get(reply), f"{answers}.{reply}")
+            yield Answer(question, text, sign * (value or 0.0))
 
-    return read
+    return Shape(name, (prompt, answers), read)
 
 
 def _score(value: Any) -> float | None:
@@ -356,7 +304,7 @@ def _rated(row: Row) -> Iterable[Answer]:
     score = _score(row["helpfulness"])
     if score is None:
         raise Rejected("no_score")
-    yield Answer(_prompt(row, "prompt"), _reply(row["response"]), score)
+    yield Answer(read_prompt(row, "prompt"), read_reply(row["response"], "response"), score)
 
 
 _OURS = Shape(OWN_FORM, ("id", "instruction", "chosen", "rejected"), lambda row: ())
@@ -364,16 +312,11 @@ _LABELLED = Shape(LABELLED_FORM, ("prompt", "completion", "label"), _labelled_ro
 
 SHAPES: tuple[Shape, ...] = (
     _OURS,
-    # Before the next: binarised UltraFeedback has a whole conversation under `messages` too.
-    Shape("prompt with two answers", ("prompt", "chosen", "rejected"), _prompted("prompt")),
-    Shape("messages with two answers", ("messages", "chosen", "rejected"), _prompted("messages")),
-    Shape(
-        "instruction with two answers",
-        ("instruction", "chosen", "rejected"),
-        _prompted("instruction"),
+    # `prompt` first: binarised UltraFeedback has a whole conversation under `messages` too.
+    *(
+        Shape(f"{column} with two answers", (column, "chosen", "rejected"), _prompted(column))
+        for column in ("prompt", "messages", "instruction", "question", "input")
     ),
-    Shape("question with two answers", ("question", "chosen", "rejected"), _prompted("question")),
-    Shape("input with two answers (Themis)", ("input", "chosen", "rejected"), _prompted("input")),
     Shape("two conversations", ("chosen", "rejected"), _conversations),
     _LABELLED,
     Shape(
@@ -382,19 +325,15 @@ SHAPES: tuple[Shape, ...] = (
         _judged,
     ),
     Shape("rated responses (HelpSteer)", ("prompt", "response", "helpfulness"), _rated),
-    Shape(
+    _listed(
         "scored completions (UltraFeedback)",
-        ("instruction", "completions"),
-        _listed("instruction", "completions", "response", ("fine-grained_score", "overall_score")),
+        ("instruction", "completions", "response"),
+        ("fine-grained_score", "overall_score"),
     ),
-    Shape(
-        "ranked answers (Nectar)",
-        ("prompt", "answers"),
-        _listed("prompt", "answers", "answer", ("rank",), -1.0),
-    ),
-    Shape(
+    _listed("ranked answers (Nectar)", ("prompt", "answers", "answer"), ("rank",), -1.0),
+    _listed(
         "sampled programs with pass rates (AceCode)",
-        ("question", "inferences"),
-        _listed("question", "inferences", "completion", ("pass_rate",)),
+        ("question", "inferences", "completion"),
+        ("pass_rate",),
     ),
 )

@@ -37,7 +37,8 @@ _ANSWERS: Mapping[AnswerForm, str] = {
     ),
     "scores": (
         "First compare the two programs in a few sentences, calling them Program A and Program B. "
-        "Then end with one line that scores each from 1 to 10: [RESULT] A: <score>, B: <score>"
+        "Then end with one line that scores each from 1 (worst) to 10 (best): "
+        "[RESULT] A: <score>, B: <score>"
     ),
 }
 # What a judge is asked whose reply states no verdict that can be read.

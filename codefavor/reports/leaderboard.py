@@ -16,6 +16,7 @@ from codefavor.evaluation.result_text import percent
 from codefavor.records import Row
 from codefavor.statistics.intervals import holm
 from codefavor.statistics.metrics import compare_systems, judged_pairs
+from codefavor.text import escape_markdown
 
 OVERALL = "all"
 # Columns of a table of published numbers that are no accuracies.
@@ -259,7 +260,7 @@ def to_csv(entries: Sequence[Entry]) -> str:
 
 def to_markdown(entries: Sequence[Entry]) -> str:
     """The accuracies in percent, as a Markdown table; references in italics."""
-    header, *lines = _percent_table(entries, "*{}*".format)
+    header, *lines = _percent_table(entries, "*{}*".format, escape_markdown)
     rows = [header, ["---", *("---:" for _ in header[1:])], *lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -276,7 +277,7 @@ def to_latex(entries: Sequence[Entry]) -> str:
 def _percent_table(
     entries: Sequence[Entry],
     italic: Callable[[str], str],
-    escape: Callable[[str], str] = str,
+    escape: Callable[[str], str],
 ) -> list[list[str]]:
     """The head and a line for each entry."""
     groups = groups_of(entries)
@@ -286,10 +287,10 @@ def _percent_table(
         texts = [italic(name) if entry.kind == "reference" else name]
         for group in groups:
             share = entry.shares.get(group, Share(None))
-            text = percent(share.accuracy)
+            text = escape(percent(share.accuracy))
             if share.low is not None and share.high is not None:
-                text += f" [{percent(share.low)}, {percent(share.high)}]"
-            texts.append(escape(text))
+                text += f" [{escape(percent(share.low))}, {escape(percent(share.high))}]"
+            texts.append(text)
         counts = (entry.measures.get(name) for name in ("n", "n_error"))
         table.append([*texts, *("-" if count is None else str(count) for count in counts)])
     return table
@@ -300,5 +301,10 @@ def _share_of(metrics: Row) -> Share:
 
 
 def _escape_latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+    # Brackets at the start of a line would be an argument of the line end before them.
+    special = {
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}"},
+    }
+    line = " ".join(text.split())
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in line)

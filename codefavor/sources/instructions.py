@@ -6,6 +6,7 @@ Python instructions; only its instructions are read, not its answers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,12 +25,15 @@ LOCATION = Location(
 )
 
 
-def load_instructions(source: str, *, data_dir: Path | None = None) -> list[Problem]:
+def load_instructions(
+    source: str, *, data_dir: Path | None = None, skipped: Counter[str] | None = None
+) -> list[Problem]:
     """The instructions of "self-oss-instruct" or of a JSONL file, each once, in their order.
 
     A row of a file needs `instruction`; `id`, `language` ("python" if missing), `license`,
     `entry_point` and `tests` are taken where they are. Without an `id`, a problem is named by
-    language and instruction. Raises DataError, naming file and line, for anything else.
+    language and instruction. `skipped` counts repeated ones. Raises DataError, naming file and
+    line, for anything else.
     """
     if source == SELF_OSS:
         rows: Iterable[tuple[str, Row]] = locate_rows(LOCATION, data_dir)
@@ -43,10 +47,12 @@ def load_instructions(source: str, *, data_dir: Path | None = None) -> list[Prob
         raise DataError(
             f"unknown instructions {source!r}: no such file, and the known set is {SELF_OSS}"
         )
-    return list(_problems(rows, default))
+    return list(_problems(rows, default, Counter() if skipped is None else skipped))
 
 
-def _problems(rows: Iterable[tuple[str, Row]], default: Problem) -> Iterator[Problem]:
+def _problems(
+    rows: Iterable[tuple[str, Row]], default: Problem, skipped: Counter[str]
+) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for where, row in rows:
         instruction = row.get("instruction")
@@ -64,3 +70,5 @@ def _problems(rows: Iterable[tuple[str, Row]], default: Problem) -> Iterator[Pro
             yield problem
         elif seen[problem.id] != problem.instruction:
             raise DataError(f"{where}: the id {problem.id!r} names two different instructions")
+        else:
+            skipped["duplicate"] += 1

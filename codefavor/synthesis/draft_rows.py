@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,17 +15,23 @@ from codefavor.synthesis.forms import code_of
 _ANSWERS = ("code", "solution", "response", "completion")
 
 
-def load_drafts(path: Path, problems: Mapping[str, Problem]) -> list[Row]:
+def load_drafts(
+    path: Path, problems: Mapping[str, Problem], skipped: Counter[str] | None = None
+) -> list[Row]:
     """Each different draft of a file once, in its order, with instruction, code and tests.
 
     Rows are the completions of `codefavor synthesise drafts`, EvalPlus samples, or any rows
     with `instruction` and one of `code`, `solution`, `response`, `completion`. A row that has no
     instruction of its own is joined with `problems` by `problem_id` or `task_id`; tests come
-    from there too. Raises DataError, naming file and line, where that is impossible.
+    from there too. `skipped` counts the repeated ones. Raises DataError, naming file and line,
+    where that is impossible.
     """
     found: dict[str, Row] = {}
-    for row in _rows(path, problems):
+    n_rows = 0
+    for n_rows, row in enumerate(_rows(path, problems), start=1):
         found.setdefault(row["id"], row)
+    if skipped is not None:
+        skipped += Counter(duplicate=n_rows - len(found))
     return list(found.values())
 
 

@@ -106,18 +106,18 @@ def run_candidates(
 
 
 def printed_samples(scored: Iterable[Row]) -> list[Row]:
-    """A model's scored completions as programs of the level "samples", each distinct one once.
+    """A model's scored completions as programs of the level "samples".
 
     They go through the printer of all other programs; what does not parse stays as written.
     """
-    found: dict[str, Row] = {}
+    found = []
     for row in scored:
         code = row["code"]
         with contextlib.suppress(DataError):
             code = print_code(code)
         own = Candidate(row["problem_id"], code, "draft", "samples").to_row()
-        found.setdefault(own["id"], {**own, "execution": row["execution"]})
-    return list(found.values())
+        found.append({**own, "execution": row["execution"]})
+    return found
 
 
 def write_pairs(

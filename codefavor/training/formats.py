@@ -216,7 +216,9 @@ def to_pairwise_cot(preference: Preference, options: FormatOptions) -> list[Row]
             system=options.system,
             answer="reasoned",
         )
-        answer = f"{reasoning(preference, letter)}\n[RESULT] {letter}"
+        told = reasoning(preference, letter)
+        # A sentence without its full stop would run on into the verdict.
+        answer = f"{told}{'.' if told[-1:].isalnum() else ''}\n[RESULT] {letter}"
         # What the judge's own parser would not read as this letter must not be trained on.
         if read_verdict(answer) != letter:
             raise Rejected("unreadable_answer", preference.id)

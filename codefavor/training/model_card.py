@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from codefavor.records import Row
+from codefavor.text import escape_markdown
 from codefavor.training.recipes import dump, method_of
 
 _METHODS = {
@@ -43,14 +45,14 @@ def model_card(
         *_front_matter(base, method, license_id, is_adapter),
         "---",
         "",
-        f"# {name}",
+        f"# {escape_markdown(name)}",
         "",
     ]
     how = _describe_method(config)
     lines += [
-        f"{base} trained by {how}, with [CodeFavor](https://github.com/codefavor/codefavor) "
-        "through Axolotl. It works on code preference: which of two programs better follows an "
-        "instruction.",
+        f"{escape_markdown(base)} trained by {how}, with "
+        "[CodeFavor](https://github.com/codefavor/codefavor) through Axolotl. It works on code "
+        "preference: which of two programs better follows an instruction.",
         "",
         "## Loading",
         "",
@@ -103,9 +105,9 @@ def public_card(card: Mapping[str, Any]) -> Row:
 def _front_matter(base: str, method: str, license_id: str, is_adapter: bool) -> list[str]:
     lines = [f"library_name: {'peft' if is_adapter else 'transformers'}"]
     if "/" in base:  # the Hub refuses a card whose base model it cannot find
-        lines.append(f"base_model: {base}")
+        lines.append(f"base_model: {json.dumps(base)}")
     if license_id:
-        lines.append(f"license: {license_id}")
+        lines.append(f"license: {json.dumps(license_id)}")
     task = {"reward": "text-classification", "process_reward": "token-classification"}
     lines.append(f"pipeline_tag: {task.get(method, 'text-generation')}")
     return [
@@ -137,12 +139,12 @@ def _loading(base: str, method: str, name: str, is_adapter: bool) -> list[str]:
         lines += [
             "from peft import PeftModel",
             "",
-            f'base = {kind}.from_pretrained("{base}"{labels})',
-            f'model = PeftModel.from_pretrained(base, "{name}")',
+            f"base = {kind}.from_pretrained({json.dumps(base)}{labels})",
+            f"model = PeftModel.from_pretrained(base, {json.dumps(name)})",
         ]
     else:
-        lines += ["", f'model = {kind}.from_pretrained("{name}"{labels})']
-    lines += [f'tokenizer = AutoTokenizer.from_pretrained("{name}")', "```"]
+        lines += ["", f"model = {kind}.from_pretrained({json.dumps(name)}{labels})"]
+    lines += [f"tokenizer = AutoTokenizer.from_pretrained({json.dumps(name)})", "```"]
     return [*lines, "", "The tokenizer carries the chat template that was trained with."]
 
 
@@ -158,7 +160,8 @@ def _training_lines(card: Mapping[str, Any]) -> list[str]:
     where = ", ".join(hardware.get("gpus") or []) or (
         f"{hardware.get('processor', 'a CPU')}, {hardware.get('cores', '?')} cores"
     )
-    lines.append(f"* on {where}; started {card.get('started', 'at an unknown time')}")
+    started = card.get("started", "at an unknown time")
+    lines.append(f"* on {escape_markdown(where)}; started {started}")
     versions = card.get("versions") or {}
     if versions:
         lines.append("* " + ", ".join(f"{name} {value}" for name, value in versions.items()))

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from codefavor.audits.data_card import (
     count_rows,
@@ -148,6 +149,16 @@ def test_another_file_is_no_report_of_overlap(tmp_path):
     path.write_text("[]")
     with pytest.raises(DataError, match="not a report of"):
         describe_overlap(path)
+
+
+def test_no_text_of_a_row_or_a_run_is_mark_up_of_the_card(tmp_path):
+    hostile = "<img src=x onerror=a> [l](http://e) *b* _i_"
+    rows = {"train": [pair(1, source=hostile, level=hostile, meta={"model": hostile})]}
+    run = {**describe_run(write_journal(tmp_path)), "manifest": {"step": hostile}}
+    card = render_card({**facts(runs=[run]), **count_rows(rows)}, hostile)
+    html = MarkdownIt("commonmark").enable("table").render(card.split("---\n", 2)[2])
+    assert html.count("&lt;img src=x onerror=a&gt; [l](http://e) *b* _i_") == 5
+    assert "<img" not in html
 
 
 def test_text_of_rows_cannot_break_a_table():

@@ -101,12 +101,24 @@ def test_rows_of_the_benchmark_are_refused_in_either_order(pairs, tmp_path, monk
     [
         (("--max-tokens", "5"), "--max-tokens needs --tokenizer"),
         (("--order", "ab"), "--order is 'ab'; expected both or random"),
-        (("--allow-long", "cut"), "--allow-long is 'cut'; expected drop or keep"),
+        (
+            ("--tokenizer", "t", "--max-tokens", "9", "--allow-long", "cut"),
+            "--allow-long is 'cut'; expected drop or keep",
+        ),
+        (("--allow-long", "drop"), "--allow-long belongs to --max-tokens"),
+        (("--tokenizer", "t", "--allow-long", "keep"), "--allow-long belongs to --max-tokens"),
+        (("--split", "dev"), "--split is for grpo"),
     ],
 )
 def test_wrong_settings_are_refused(pairs, words, message):
     with pytest.raises(ConfigError, match=message):
         convert(pairs, *words)
+
+
+@pytest.mark.parametrize("form", ["dpo", "kto", "sft", "reward", "process", "grpo"])
+def test_an_order_is_refused_where_rows_have_none(pairs, form):
+    with pytest.raises(ConfigError, match=f"--order is for .* rows of {form} have no order"):
+        convert(pairs, "--order", "random", form=form)
 
 
 def test_a_sample_is_drawn_by_the_seed_and_lies_within_a_larger_one(pairs):
@@ -116,6 +128,7 @@ def test_a_sample_is_drawn_by_the_seed_and_lies_within_a_larger_one(pairs):
     def drawn(n: int, seed: int) -> list[str]:
         rows, manifest, _ = convert(pairs, "--sample", n, "--seed", seed, form="dpo")
         assert (manifest["sample"], manifest["n_rows"]) == (n, n)
+        assert (manifest["n_records"], manifest["rejected"]) == (40, {"not_sampled": 40 - n})
         return [json.dumps(row) for row in rows]
 
     assert drawn(10, 0) == drawn(20, 0)[:10]

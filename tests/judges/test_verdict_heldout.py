@@ -1,10 +1,12 @@
-"""920 replies written down with their readings before a reader was run on them: no wrong winner.
+"""1,070 replies written down with their readings before a reader was run on them: no wrong winner.
 
 720 are of 2026-11-25, when a reader of sentences was made with them: ten rounds, each written
 against what had become of it, the ninth and tenth (`verdict_replies.jsonl`) by somebody else; a
 reply with two readings allows either. 200 (`frozen_replies.txt`) were written later by somebody
-who had read neither that reader, nor these, nor the prompts, and were never changed since. Today's
-reader may leave any of them unread, and then asks again; it may not read one wrongly.
+who had read neither that reader, nor these, nor the prompts, and were never changed since. 150
+(`tricky_replies.jsonl`, 2026-11-29) are in the forms of MT-bench, Prometheus, Auto-J and of our own
+prompts, bent until the form alone misleads: 45 had a wrong winner at first. Today's reader
+may leave any of them unread, and then asks again; it may not read one wrongly.
 """
 
 from __future__ import annotations
@@ -735,7 +737,7 @@ def frozen_replies() -> list[Frozen]:
 
 FROZEN = frozen_replies()
 # How each mode that could have asked is read.
-READ_AS = {"choice": ("letter", "line"), "json": ("line",), "scores": ("scores",)}
+READ_AS = {"choice": ("line",), "json": ("line",), "scores": ("scores",)}
 
 OLD = [
     *((reply, [one]) for reply, one in CLEAR + LATER_CLEAR),
@@ -747,7 +749,7 @@ OLD = [
 ]
 
 
-@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
+@pytest.mark.parametrize("asked", ["line", "scores"])
 def test_no_reply_of_the_older_sets_is_read_wrongly(asked):
     assert len(OLD) == 720
     found = [(reply, read_verdict(reply, asked), readings) for reply, readings in OLD]
@@ -765,6 +767,17 @@ def test_no_reply_of_the_frozen_set_is_read_wrongly():
     assert wrong == []
 
 
+def test_no_reply_that_was_bent_to_mislead_is_read_wrongly():
+    rows = [row for _, row in read_rows(DATA / "tricky_replies.jsonl")]
+    assert len(rows) == 150
+    wrong = [
+        (choice, row["reply"])
+        for row in rows
+        if (choice := read_verdict(row["reply"], row["asked"])) not in (None, *row["readings"])
+    ]
+    assert wrong == []
+
+
 def test_most_of_the_plain_verdicts_are_read_at_once():
     """The figures of docs/evaluation.md; sentences are what is asked again."""
     verdicts = [one for one in FROZEN if one.verdict != "none"]
@@ -775,10 +788,10 @@ def test_most_of_the_plain_verdicts_are_read_at_once():
     ]
     n_plain = sum(not one.is_tricky for one in verdicts)
     assert (len(verdicts), n_plain) == (151, 88)
-    assert (len(read), sum(not one.is_tricky for one in read)) == (57, 48)
+    assert (len(read), sum(not one.is_tricky for one in read)) == (46, 40)
 
 
-@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
+@pytest.mark.parametrize("asked", ["line", "scores"])
 @pytest.mark.parametrize(
     "reply",
     [

@@ -21,8 +21,6 @@ READ = [
     ("It is right. [[B]]", "B"),
     ("My final verdict is: [[A]]", "A"),
     ("Feedback: A is right, as asked. [RESULT] A", "A"),
-    ("So the final answer is \\boxed{\\text{B}}.", "B"),
-    ("<answer>A</answer>", "A"),
     ("Verdict: tie", "tie"),
     ("**Final answer:** B", "B"),
     ("## Final verdict\n\n**Program B**", "B"),
@@ -30,7 +28,7 @@ READ = [
     # Around the verdict.
     ("<think>\nAnswer: A\n</think>\nAnswer: B", "B"),
     ("Thoughts of a template that opens them.\n</think>\n\nB", "B"),
-    ("**Program A**\n- slow\n\n**Program B**\n- fast\n\n[RESULT] B", "B"),
+    ("**Program A**\n- slow.\n\n**Program B**\n- fast.\n\n[RESULT] B", "B"),
     ("```\nAnswer: B\n```\nAnswer: A", "A"),
 ]
 NOT_READ = [
@@ -88,7 +86,7 @@ def test_forms_that_are_asked_for_are_read(reply, expected):
 
 
 @pytest.mark.parametrize("reply", NOT_READ)
-@pytest.mark.parametrize("asked", ["line", "letter", "scores"])
+@pytest.mark.parametrize("asked", ["line", "scores"])
 def test_everything_else_is_not_read(reply, asked):
     assert read_verdict(reply, asked) is None
 
@@ -105,18 +103,41 @@ def test_an_object_that_is_closed_was_not_cut_off():
     assert read_verdict('{"winner": "A", "feedback": "It', is_cut=True) is None
 
 
-def test_a_letter_above_its_explanation_is_read_where_a_letter_was_asked_for():
-    reply = "B\n\nIt returns 0 for an empty list."
-    assert read_verdict(reply, "letter") == read_verdict(reply, "letter", is_cut=True) == "B"
-    assert read_verdict(reply) is None
-    assert read_verdict("A\n\nIt returns.\n\nB\n\nIt raises.", "letter") is None
-    assert read_verdict("A\n\nWait, it never returns: B.", "letter") is None
+def test_a_letter_above_prose_is_no_verdict_for_the_prose_may_take_it_back():
+    assert read_verdict("A\n\nOn second thought the other one is better.") is None
+    assert read_verdict("B\n\nIt returns 0.\n\nAnswer: A") is None
+
+
+@pytest.mark.parametrize(
+    "above", ["the winner is not", "### Loser", "Neither says", "I read:", "- never pick"]
+)
+@pytest.mark.parametrize("verdict", ["[[A]]", "[RESULT] A", "Answer: A", '{"winner": "A"}'])
+def test_a_line_that_goes_on_from_the_one_above_is_no_verdict(above, verdict):
+    assert read_verdict(f"{above}\n{verdict}") is None
+    assert read_verdict(f"{above}\n\n{verdict}") is None
+    assert read_verdict(f"It returns 0.\n\n{verdict}") == "A"
+
+
+@pytest.mark.parametrize(
+    "field",
+    ['"better": "B"', '"loser": "A"', '"score_a": 2', '"final": {"winner": "B"}', '"choice": "A"',
+     '"feedback": "Final verdict: B"'],
+)  # fmt: skip
+def test_an_object_with_more_than_was_asked_for_is_not_read(field):
+    assert read_verdict(f'{{{field}, "winner": "A"}}') is None
+
+
+def test_scores_of_a_scale_on_which_less_is_better_are_not_read():
+    for scale in ("Lower is better.", "The fewer penalty points, the better.", "1 is the best."):
+        assert read_verdict(f"{scale}\n\n[RESULT] A: 2, B: 5", "scores") is None
 
 
 SCORES = [
     ("[RESULT] A: 7, B: 9", "B"),
-    ("Score A: 8.5\nScore B: 7.75", "A"),
-    ("**Score A:** 4/10\n**Score B:** 4/10", "tie"),
+    ("Scores: **A:** 8.5, **B:** 7.75", "A"),
+    ("[RESULT] A: 4/10, B: 4/10", "tie"),
+    ("[RESULT] A: 95, B: 20", None),
+    ("Score A: 8.5\nScore B: 7.75", None),
     ("[RESULT] Program A: 8, Program B: 6", "A"),
     ("Score A: 7", None),
     ("A: 7/10, B: 4/5", None),

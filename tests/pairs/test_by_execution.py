@@ -37,6 +37,13 @@ def test_a_run_that_a_busy_machine_ended_makes_no_pair():
     assert result.reasons["not evidence: wall_timeout"] == 1
 
 
+def test_a_program_that_occurs_again_makes_no_second_pair_and_is_counted():
+    scored = [program("p1", "passed"), program("p1", "wrong_output"), program("p1", "passed")]
+    result = pair_by_execution(PROBLEMS, scored)
+    assert len(result.pairs) == 1
+    assert result.reasons == {"samples: the same program again": 1}
+
+
 def test_the_reference_is_never_set_against_a_draft():
     # Our program against a model's would teach authorship, not correctness.
     scored = [program("p1", "passed", "reference"), program("p1", "wrong_output", "samples")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "question with two answers": [
         {"system": "", "question": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
     ],
-    "input with two answers (Themis)": [
+    "input with two answers": [
         {"system": "", "input": "Add two numbers.", "chosen": GOOD, "rejected": BAD, "idx": "7"},
     ],
     "two conversations": [
@@ -187,9 +188,31 @@ def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
         read_published(numbered([{"id": "1", "instruction": "a", "chosen": "b"}]))
 
 
+@pytest.mark.parametrize("wrong", [1, True, [1], ["x"], [[]], [{}], {}, {"role": 1}, "x", []])
+@pytest.mark.parametrize("form", ROWS)
+def test_a_value_that_cannot_be_read_is_named_with_line_and_field(form: str, wrong: Any) -> None:
+    n_refused = 0
+    for row in ROWS[form]:
+        for column in {*row, "history"}:
+            try:
+                read_published(numbered([{**row, column: wrong}]))
+            except DataError as error:
+                n_refused += 1
+                assert re.match(rf"rows:1: .*'{column}[.']", str(error))
+    assert n_refused or wrong in ("x", [], [{}], {})
+
+
+def test_every_row_of_scored_answers_is_in_a_pair_or_counted() -> None:
+    rated = [{"prompt": "P", "response": f"{n}", "helpfulness": n} for n in range(5)]
+    reading = read_published(numbered(rated))
+    assert (len(reading.preferences), dict(reading.rejected)) == (2, {"no_counterpart": 1})
+    equal = [{**row, "helpfulness": 3} for row in rated]
+    assert dict(read_published(numbered(equal)).rejected) == {"equal_scores": 5}
+
+
 def test_a_bad_value_names_its_line() -> None:
     rows = [{"prompt": "p", "completion": "c", "label": "maybe"}]
-    with pytest.raises(DataError, match=r"rows:1: .*label is 'maybe'"):
+    with pytest.raises(DataError, match=r"rows:1: .*'label' is 'maybe'"):
         read_published(numbered(rows))
 
 
@@ -212,10 +235,10 @@ def test_scores_are_compared_by_one_name_and_must_be_finite():
     assert read(*rated) == ([], {"no_score": 1, "one_answer": 1})
     judged = {"context": [USER], "response1": "a", "response2": "b"}
     for wrong in (float("inf"), True, 5):
-        with pytest.raises(DataError, match="overall_preference is"):
+        with pytest.raises(DataError, match="'overall_preference' is"):
             read({**judged, "overall_preference": wrong})
     for wrong in (-1, 5, "yes"):
-        with pytest.raises(DataError, match="label is"):
+        with pytest.raises(DataError, match="'label' is"):
             read({"prompt": "p", "completion": "c", "label": wrong})
 
 

@@ -7,9 +7,11 @@ import io
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from codefavor.errors import DataError
 from codefavor.evaluation.results import result_of
@@ -211,6 +213,28 @@ def test_plain_tables_hold_the_same_numbers():
     assert "| *3-developer agreement* |" in to_markdown(entries)
     assert r"a\_b & 75.0 [" in to_latex(entries)
     assert r"\textit{3-developer agreement}" in to_latex(entries)
+
+
+HOSTILE = "_x_ __y__ *z* [l](http://e) <script>a</script> | `c` ~~s~~ $m$ &amp; 100%\\ ^{}\n# t"
+
+
+def test_no_name_is_mark_up_of_markdown():
+    html = MarkdownIt("commonmark").enable("table").render(to_markdown([entry(HOSTILE, 3)]))
+    assert html.count("<td") == html.count("</th>")
+    (cell,) = re.findall("<td>(.*?)</td>", html)
+    assert unescape(cell) == " ".join(HOSTILE.split())
+    assert "<script>" not in html
+
+
+def test_no_name_is_mark_up_of_latex():
+    line = to_latex([entry("[h] " + HOSTILE, 3)]).splitlines()[-3]
+    name = line.split(" & ")[0]
+    assert name == (
+        r"{[}h] \_x\_ \_\_y\_\_ *z* {[}l](http://e) \textless{}script\textgreater{}a\textless{}"
+        r"/script\textgreater{} \textbar{} `c` \textasciitilde{}\textasciitilde{}s"
+        r"\textasciitilde{}\textasciitilde{} \$m\$ \&amp; 100\%\textbackslash{} "
+        r"\textasciicircum{}\{\} \# t"
+    )
 
 
 def test_agreement_and_paired_tests_by_hand():

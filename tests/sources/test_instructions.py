@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def test_a_file_needs_only_instructions_and_keeps_what_else_there_is(tmp_path: P
         {"instruction": "Sub.", "id": "s", "language": "Golang", "license": "MIT", "tests": "t"},
         {"instruction": "Add."},
     )
-    first, second = load_instructions(str(path))
+    skipped = Counter()
+    first, second = load_instructions(str(path), skipped=skipped)
+    assert skipped == {"duplicate": 1}
     assert (first.instruction, first.language, first.tests, first.entry_point) == (
         "Add.", "python", "", "",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,9 @@ def test_samples_are_joined_with_their_problems_tests(tmp_path: Path) -> None:
 def test_a_draft_that_occurs_again_is_one_row(tmp_path: Path) -> None:
     row = {"instruction": "a", "code": "x = 1\n"}
     path = file_of(tmp_path, row, {**row, "code": "x = 2\n"}, row, {**row, "language": "ruby"})
-    drafts = load_drafts(path, {})
+    skipped = Counter()
+    drafts = load_drafts(path, {}, skipped)
+    assert skipped == {"duplicate": 1}
     assert [d["code"] for d in drafts] == ["x = 1\n", "x = 2\n", "x = 1\n"]
     assert len({d["id"] for d in drafts}) == 3
 

@@ -69,16 +69,17 @@ def test_the_summary_counts_every_program_once(folder, problems):
     summary = json.loads((folder / "summary.json").read_text())
     rows = candidate_rows(problems, per_level=3, seed=0)
     counted = sum(n for level in summary["outcomes"].values() for n in level.values())
-    assert counted == len(rows) + 3
+    assert counted == len(rows) + 4
     assert summary["outcomes"]["reference"] == {"passed": 6}
-    assert summary["outcomes"]["samples"] == {"wrong_output": 2, "passed": 1}
+    assert summary["outcomes"]["samples"] == {"wrong_output": 3, "passed": 1}
+    assert summary["rejected"]["samples: the same program again"] == 1
 
 
-def test_samples_are_distinct_programs_after_printing(problems):
+def test_samples_are_printed_as_all_other_programs(problems):
     codes = [row["code"] for row in printed_samples(samples(problems[0]))]
-    assert len(codes) == 3
-    assert codes[2] == "def ("
-    assert "#" not in codes[1]
+    assert len(codes) == 4
+    assert codes[3] == "def ("
+    assert codes[1] == codes[2]
 
 
 def test_the_order_of_the_programs_changes_no_pair(folder, problems, tmp_path):

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from codefavor.cli.main import app
 from codefavor.cli.recipe_tools import estimate_recipe
 from codefavor.cli.recipes import diff, list_recipes, resolve
 from codefavor.cli.train import check_memory, follow, read_overrides, rows_for
@@ -102,13 +104,28 @@ def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "prefs.jsonl"
     data.write_text(json.dumps({"prompt": "Add.", "chosen": "a", "rejected": "b"}) + "\n")
-    made = rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", data)
+    made = rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", data, tmp_path / "o")
     (row,) = map(json.loads, made.read_text().splitlines())
     assert (row["chosen"]["content"], row["rejected"]["content"]) == ("a", "b")
     assert "read as prompt with two answers" in capsys.readouterr().err
-    assert rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", made) == made
-    judge = rows_for(RECIPES / "smollm2-135m" / "pairwise.yaml", data)
+    assert rows_for(RECIPES / "smollm2-135m" / "dpo.yaml", made, tmp_path / "o") == made
+    judge = rows_for(RECIPES / "smollm2-135m" / "pairwise.yaml", data, tmp_path / "o")
     assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]
+
+
+def test_a_dry_run_leaves_the_folder_as_it_was_and_says_where_its_scratch_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    row = {"prompt": "Add.", "chosen": "a", "rejected": "b"}
+    Path("prefs.jsonl").write_text(json.dumps(row) + "\n")
+    words = ["train", "smollm2-135m/dpo", "--data", "prefs.jsonl", "--gpus", "0", "--dry-run"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in tmp_path.iterdir()} == {"prefs.jsonl", "scratch"}
+    (made,) = (tmp_path / "scratch").glob("codefavor-dry-run-*/*-dpo-*.jsonl")
+    assert f"-> {made}" in done.output and "axolotl.cli.train" in done.output
 
 
 @pytest.mark.parametrize(

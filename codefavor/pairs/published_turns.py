@@ -1,0 +1,115 @@
+"""The turns of published rows: prompts and replies as texts, messages or marked dialogues.
+
+A value that cannot be read is a ValueError that names its field; one that can be read and gives
+nothing to train on is Rejected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codefavor.errors import Rejected
+from codefavor.records import Row
+
+_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "prompter": "user"}
+
+
+def read_turns(value: Any, field: str) -> tuple[Row, ...]:
+    """A prompt as messages: a text is one user's turn, or a dialogue as HH-RLHF writes it."""
+    if isinstance(value, str):
+        return read_dialogue(value) or ({"role": "user", "content": value},)
+    turns = []
+    messages = [value] if isinstance(value, Mapping) else value
+    for message in objects_in(messages, field, "a text or a list of messages"):
+        role = message.get("role") or message.get("from")
+        if not isinstance(role, str):
+            raise ValueError(f"{field!r} has a message without 'role' (or 'from')")
+        content = message.get("content", message.get("value"))
+        if not isinstance(content, str) or message.get("tool_calls"):
+            raise Rejected("not_text", "a message has parts that are not text")
+        turns.append({"role": _ROLES.get(role, role), "content": content})
+    return tuple(turns)
+
+
+def objects_in(value: Any, field: str, what: str) -> list[Mapping[str, Any]]:
+    """The value, which is a list of objects."""
+    if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+        return value
+    raise ValueError(f"{field!r} is {shown(value)}; expected {what}")
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+_MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant|System): ?")
+
+
+def read_dialogue(text: str) -> tuple[Row, ...]:
+    """The turns of a text with marks of HH-RLHF; () for one that does not begin with one."""
+    start, *parts = _MARKS.split(text.strip() + " ")
+    if start.strip() or "Human" not in parts[::2]:
+        return ()
+    roles = {"Human": "user", "Assistant": "assistant", "System": "system"}
+    turns = [
+        {"role": roles[role], "content": content.strip()}
+        for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    # A prompt may end with the mark of the answer that is to come.
+    is_open = turns[-1] == {"role": "assistant", "content": ""}
+    return tuple(turns[:-1] if is_open else turns)
+
+
+def read_prompt(row: Row, column: str) -> tuple[Row, ...]:
+    """The turns before the answer: the column's, with the row's system, history and input."""
+    if row.get("images"):
+        raise Rejected("not_text", "the row has images")
+    turns = read_turns(row[column], column)
+    if (
+        column == "instruction"
+        and turns
+        and isinstance(row.get("input"), str)
+        and row["input"].strip()
+    ):
+        turns = (*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']}\n\n{row['input']}"})
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(map(_is_exchange, history)):
+        raise ValueError(f"'history' is {shown(history)}; expected a list of [question, answer]")
+    for question, answer in reversed(history):
+        before = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
+        turns = (*before, *turns)
+    system = text_of(row, ("system", "system_prompt"))
+    if system.strip() and turns and turns[0]["role"] != "system":
+        turns = ({"role": "system", "content": system}, *turns)
+    return read_question(turns)
+
+
+def _is_exchange(value: Any) -> bool:
+    return isinstance(value, list) and [type(text) for text in value] == [str, str]
+
+
+def read_question(turns: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The turns of a prompt; an empty system turn, which says nothing, is left out."""
+    turns = tuple(t for t in turns if t["role"] != "system" or t["content"].strip())
+    if not turns or turns[-1]["role"] != "user":
+        raise Rejected("no_question", "the prompt does not end with a user's turn")
+    return turns
+
+
+def read_reply(value: Any, field: str) -> str:
+    """The text of a reply: a text, or the one assistant's turn of a list."""
+    if isinstance(value, str):
+        return value
+    turns = read_turns(value, field)
+    if len(turns) != 1 or turns[0]["role"] != "assistant":
+        raise Rejected("several_turns", "the answer is more than one assistant's turn")
+    return str(turns[0]["content"])
+
+
+def text_of(row: Row, names: Sequence[str]) -> str:
+    """The first of these columns that is a text; "" where none is."""
+    return next((row[name] for name in names if isinstance(row.get(name), str)), "")

@@ -71,3 +71,33 @@ def test_a_level_has_as_many_mutants_as_asked_for_and_some_are_shorter():
     hard = [len(c.code) for c in found if c.level == "hard"]
     assert len(hard) == 3
     assert min(hard) < length < max(hard)
+
+
+def lender(name: str, n: int) -> Problem:
+    """A problem whose reference is `n` characters long."""
+    head = f"def {name}(xs):\n    return '"
+    return problem(name, head + "x" * (n - len(head) - 1) + "'")
+
+
+def test_the_nearest_in_length_lend_and_one_of_equal_length_counts_as_no_longer():
+    n = len(FIRST.reference)
+    lenders = [lender(f"f{d + 50}", n + d) for d in (-30, -20, -10, 0, 7, 17, 27)]
+    found = candidates_of(FIRST, lenders, per_level=5, seed=0)
+    lent = [c.code.count("x") - 2 for c in found if c.kind == "other_problem"]
+    own = [one.reference.count("x") - 2 for one in lenders]
+    # Two of each side: 7 and 17 longer; as long, and 10 shorter.
+    assert [own.index(one) for one in lent] == [4, 5, 3, 2]
+
+
+def test_another_seed_draws_other_mutants():
+    drawn = [candidates_of(FIRST, [], per_level=3, seed=seed) for seed in range(4)]
+    assert any(one != drawn[0] for one in drawn[1:])
+
+
+def test_longer_shorter_and_equal_mutants_are_a_third_each_and_the_longer_fill_up():
+    body = "".join(f"    x{n} = x{n} < {n + 11}\n" for n in range(9))
+    wide = problem("wide", f"def wide(x):\n{body}    return x")
+    reference, *rest = candidates_of(wide, [], per_level=6, seed=0)
+    lengths = [len(c.code) - len(reference.code) for c in rest if c.level == "hard"]
+    # No hard mutant of it is shorter: two longer, two as long, and two more that are longer.
+    assert [(n > 0) - (n < 0) for n in lengths] == [1, 1, 0, 0, 1, 1]

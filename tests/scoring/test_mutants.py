@@ -102,12 +102,43 @@ def test_a_call_of_range_without_a_bound_is_no_site():
         ("def f():\n    import os\n\n    def g():\n        return os\n    return g",
          "statements_swapped", []),
         ("def f(x):\n    x = g(x)\n    return x", "statements_swapped", []),
+        ("def f():\n    return 1.5", "constant_doubled", ["def f():\n    return 3.0"]),
+        ("def f():\n    return 7", "constant_minus_one", ["def f():\n    return 6"]),
+        ("def f():\n    return 7", "constant_plus_one", ["def f():\n    return 8"]),
+        ("def f(n):\n    g(range(n))", "range_one_less", ["def f(n):\n    g(range(n - 1))"]),
+        ("def f(n):\n    g(range(2, n))", "range_one_more", ["def f(n):\n    g(range(2, n + 1))"]),
+        ("def f(xs, n):\n    g(xs[:n])", "slice_bound_plus_one",
+         ["def f(xs, n):\n    g(xs[:n + 1])"]),
+        ("def f(a, b):\n    g(a, b, a)", "arguments_swapped", []),
+        ("def f(xs):\n    for x in xs:\n        g(x)\n        h(x)", "loop_stops_early",
+         ["def f(xs):\n    for x in xs:\n        g(x)\n        h(x)\n        break"]),
+        ("def f(x):\n    if x:\n        g()\n    else:\n        h()", "only_else",
+         ["def f(x):\n    h()"]),
+        ("def f(x):\n    if x:\n        g()\n    h()", "body_unconditional",
+         ["def f(x):\n    g()\n    h()"]),
+        ("def f(x):\n    if x:\n        g()", "only_else", []),
+        ("def f(x):\n    a = x\n    b = x\n    return a", "statements_swapped",
+         ["def f(x):\n    b = x\n    a = x\n    return a"]),
+        ("def f(x):\n    return x + 1", "return_partial", ["def f(x):\n    return x"]),
+        ("def f(x):\n    return x", "return_length", ["def f(x):\n    return len(x)"]),
+        ("def f(x):\n    return x", "return_wrapped", ["def f(x):\n    return [x]"]),
+        ("def f(x):\n    return x < 2", "return_negated", ["def f(x):\n    return not x < 2"]),
+        ("def f(x):\n    while x:\n        g()", "condition_negated",
+         ["def f(x):\n    while not x:\n        g()"]),
         ("def f(x):\n    for y in g(x):\n        h(y)", "loop_skips_first",
          ["def f(x):\n    for y in list(g(x))[1:]:\n        h(y)"]),
     ],
 )  # fmt: skip
 def test_an_operator_keeps_to_its_sites(code, operator, expected):
     assert by_operator(code).get(operator, []) == expected
+
+
+def test_a_mutant_says_in_which_line_its_mistake_is():
+    printed = print_code(TOTAL).splitlines()
+    for mutant in mutants_of(TOTAL):
+        lines = mutant.code.splitlines()
+        if mutant.level == "hard":
+            assert lines[mutant.lineno - 1] != printed[mutant.lineno - 1]
 
 
 def test_a_mutant_has_one_mistake_and_none_of_those_before_it():

@@ -97,13 +97,7 @@ def command(
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
     texts or messages; conversations; labelled (KTO), scored or ranked answers.
     """
-    form = get_format(format_name)
-    if form.reads is Problem:
-        refuse(ctx, {"curriculum"}, f"orders preference pairs; {form.name} reads problems")
-    else:
-        refuse(ctx, {"split"}, f"is for grpo; {form.name} reads pairs, which are split already")
-    if not form.name.startswith("pairwise"):
-        refuse(ctx, {"order"}, f"is for the pairwise formats; rows of {form.name} have no order")
+    _refuse_what_does_nothing(ctx, format_name)
     if max_tokens is None:
         refuse(ctx, {"allow_long"}, "belongs to --max-tokens, which is not given")
     elif not tokenizer:
@@ -119,6 +113,17 @@ def command(
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
         manifest |= measured
     _write(out, rows, result, manifest)
+
+
+def _refuse_what_does_nothing(ctx: typer.Context, format_name: str) -> None:
+    """Raise ConfigError for options that this format has no use for."""
+    form = get_format(format_name)
+    if form.reads is Problem:
+        refuse(ctx, {"curriculum"}, f"orders preference pairs; {form.name} reads problems")
+    else:
+        refuse(ctx, {"split"}, f"is for grpo; {form.name} reads pairs, which are split already")
+    if not form.name.startswith("pairwise"):
+        refuse(ctx, {"order"}, f"is for the pairwise formats; rows of {form.name} have no order")
 
 
 def _options(order: str, system: str, seed: int) -> FormatOptions:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from codefavor.cli.main import describe_os_error
+from codefavor.cli.main import app, describe_os_error
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -65,6 +66,26 @@ def test_a_good_file_is_not_replaced_by_a_failed_run(tmp_path):
     assert_refused(done, "pairs.jsonl:1")
     assert (tmp_path / "o.jsonl").read_text() == "precious\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.jsonl", "pairs.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("convert", "pairs.jsonl", "--format", "dpo"),
+        ("pair", "dedup", "pairs.jsonl"),
+        ("pair", "audit", "pairs.jsonl"),
+        ("report", "data", "pairs.jsonl"),
+        ("synthesise", "drafts", "--backend", "fake:echo"),
+        ("score", "pairs.jsonl"),
+        ("rank", "pairs.jsonl", "--model", "shorter"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_an_output_file_that_is_a_folder_is_refused_before_any_work(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*words, "--out", "."])
+    assert done.exit_code == 2
+    assert "'.' is a directory" in " ".join(done.output.split())
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):

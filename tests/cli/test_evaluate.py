@@ -147,6 +147,16 @@ def test_a_cascade_runs_tests_only_where_the_cheap_member_doubts(pairs_file, tmp
     assert set(result["judge"]["members"]) == {"random", "execution"}
 
 
+def test_edited_pairs_are_judged_again_by_a_judge_that_is_no_chat_model(pairs_file, tmp_path):
+    words = ["--model", "shorter", "--out", tmp_path / "r", "--data", pairs_file]
+    assert evaluate("pairs", *words)[0].exit_code == 0
+    write_rows(pairs_file, [pair(i, instruction="Add it.") for i in range(N)])
+    found, output = evaluate("pairs", *words)
+    assert found.exit_code != 0 and "--rerun-changed runs what was edited again" in output
+    found, output = evaluate("pairs", *words, "--rerun-changed")
+    assert found.exit_code == 0, output
+
+
 def test_a_jury_asks_its_chat_member_through_the_engine(pairs_file, tmp_path):
     words = ["--model", "jury:shorter,fake:", "--weights", "1,3"]
     result = judged(pairs_file, tmp_path / "r", *words, "--cache", tmp_path / "answers.sqlite")

@@ -61,12 +61,10 @@ def command(
         Path, typer.Option("--out", dir_okay=False, help="JSONL to write (whole or not at all).")
     ],
     order: Annotated[
-        str,
-        typer.Option(help="Pairwise formats: both orders of each pair, or one at random."),
+        str, typer.Option(help="Pairwise formats: both orders of each pair, or one at random.")
     ] = "both",
     system: Annotated[
-        str,
-        typer.Option(help="'empty' system message, or 'none' (Gemma, Mistral, Llama-3, Qwen)."),
+        str, typer.Option(help="'empty' system turn, or 'none' (Gemma, Mistral, Llama-3, Qwen).")
     ] = "empty",
     seed: Annotated[
         int, typer.Option(help="Draws the order and --sample, and shuffles KTO rows.")
@@ -75,8 +73,7 @@ def command(
         int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")
     ] = None,
     split: Annotated[
-        str,
-        typer.Option(help="grpo: problems of this split: train, dev, test, or all of them."),
+        str, typer.Option(help="grpo: problems of this split: train, dev, test, or all of them.")
     ] = "train",
     curriculum: Annotated[
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
@@ -97,17 +94,15 @@ def command(
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
     texts or messages; conversations; labelled (KTO), scored or ranked answers.
     """
-    _refuse_what_does_nothing(ctx, format_name)
-    if max_tokens is None:
-        refuse(ctx, {"allow_long"}, "belongs to --max-tokens, which is not given")
-    elif not tokenizer:
+    _refuse_what_does_nothing(ctx, format_name, has_limit=max_tokens is not None)
+    if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed)
-    split = _one_of("--split", split, (*SPLITS, "all"))
-    result, read_as = _convert(inputs, format_name, options, curriculum, sample, split)
-    manifest = _manifest(inputs, format_name, options, curriculum) | _counted(result) | read_as
-    manifest |= {} if sample is None else {"sample": sample}
+    of_split = _one_of("--split", split, (*SPLITS, "all"))
+    result, read_as = _convert(inputs, format_name, options, curriculum, sample, of_split)
+    manifest = _manifest(inputs, format_name, options, curriculum, sample)
+    manifest |= _counted(result) | read_as
     rows: Sequence[Row] = result.rows
     if tokenizer:
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
@@ -115,8 +110,10 @@ def command(
     _write(out, rows, result, manifest)
 
 
-def _refuse_what_does_nothing(ctx: typer.Context, format_name: str) -> None:
-    """Raise ConfigError for options that this format has no use for."""
+def _refuse_what_does_nothing(ctx: typer.Context, format_name: str, *, has_limit: bool) -> None:
+    """Raise ConfigError for options that this format, or no limit of tokens, has no use for."""
+    if not has_limit:
+        refuse(ctx, {"allow_long"}, "belongs to --max-tokens, which is not given")
     form = get_format(format_name)
     if form.reads is Problem:
         refuse(ctx, {"curriculum"}, f"orders preference pairs; {form.name} reads problems")
@@ -228,13 +225,18 @@ def _drawn(records: list[Any], n: int | None, seed: int) -> list[Any]:
 
 
 def _manifest(
-    inputs: Sequence[Path], format_name: str, options: FormatOptions, curriculum: Path | None
+    inputs: Sequence[Path],
+    format_name: str,
+    options: FormatOptions,
+    curriculum: Path | None,
+    sample: int | None,
 ) -> Row:
     return {
         "codefavor": __version__,
         "format": format_name,
         **dataclasses.asdict(options),
         "curriculum": load_yaml(curriculum) if curriculum else None,
+        **({} if sample is None else {"sample": sample}),
         "inputs": [{"path": str(path), "sha256": file_sha256(path)} for path in inputs],
     }
 

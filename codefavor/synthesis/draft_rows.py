@@ -27,11 +27,11 @@ def load_drafts(
     where that is impossible.
     """
     found: dict[str, Row] = {}
-    n_rows = 0
-    for n_rows, row in enumerate(_rows(path, problems), start=1):
+    rows = list(_rows(path, problems))
+    for row in rows:
         found.setdefault(row["id"], row)
     if skipped is not None:
-        skipped += Counter(duplicate=n_rows - len(found))
+        skipped += Counter(duplicate=len(rows) - len(found))
     return list(found.values())
 
 

@@ -65,7 +65,7 @@ def command(
         typer.Option(help="'empty' system message, or 'none' (Gemma, Mistral, Llama-3, Qwen)."),
     ] = "empty",
     seed: Annotated[
-        int, typer.Option(help="Draws the order and --sample, and shuffles KTO rows.")
+        int, typer.Option(min=0, help="Draws the order and --sample, and shuffles KTO rows.")
     ] = 0,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")

@@ -27,6 +27,7 @@ from codefavor.engine import (
     TerminalProgress,
 )
 from codefavor.engine.batch import BatchRun
+from codefavor.engine.budget import OF_UNKNOWN_COST
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import batch_to_file, journal_of, run_to_file
@@ -54,7 +55,8 @@ SandboxLevel = Annotated[
 Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
 Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]
 Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
-Seed = Annotated[int, Option(help="Draws what is drawn.")]
+MAX_SEED = (1 << 31) - 1
+Seed = Annotated[int, Option(min=0, max=MAX_SEED, help="Draws what is drawn.")]
 Temperature = Annotated[float, Option(help="0 takes the likeliest token always.")]
 TopP = Annotated[float, Option(help="Share of the probability that is drawn from.")]
 MaxTokens = Annotated[int, Option(help="Most tokens of one answer.")]
@@ -306,8 +308,8 @@ def summary(counts: Counts) -> str:
     )
     if counts.unsettled_usd:
         parts.append(
-            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests whose cost "
-            "is unknown (timeouts, broken connections, kills, unreadable answers)"
+            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests "
+            f"{OF_UNKNOWN_COST}"
         )
     return "; ".join(parts)
 

@@ -17,7 +17,13 @@ from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
-from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
+from codefavor.cli.engine_options import (
+    MAX_SEED,
+    AskingFlags,
+    fail_without_results,
+    forget_run,
+    summary,
+)
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
 from codefavor.cli.option_groups import expanded
 from codefavor.engine import Context
@@ -51,7 +57,9 @@ class BenchmarkFlags:
     sample: Annotated[int | None, Option(min=1, help="Only so many pairs, drawn by the seed.")] = (
         None
     )
-    seed: Annotated[int, Option(help="Of samples, resampling and judges that draw.")] = 0
+    seed: Annotated[
+        int, Option(min=0, max=MAX_SEED, help="Of samples, resampling and judges that draw.")
+    ] = 0
     group_by: Annotated[
         str,
         Option(help="Fields to report apart, with commas; of pairs also those of rows and meta."),

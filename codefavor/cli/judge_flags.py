@@ -86,9 +86,10 @@ class JudgeFlags:
 
     def check(self, ctx: click.Context, spec: JudgeSpec) -> None:
         """Raise ConfigError for flags about requests where nobody is asked."""
-        if any(one.about.is_chat for one in [spec, *spec.members()]):
-            return
-        refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
+        if not spec.chats:
+            refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
+        if all(one.about.is_instant for one in spec.members() or [spec]):
+            refuse(ctx, {"concurrency"}, f"says nothing to {spec}, which runs nothing")
 
 
 def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:

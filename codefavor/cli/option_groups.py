@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import click
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _MISSING = dataclasses.MISSING
@@ -45,6 +48,22 @@ def expanded(function: Callable[..., None], **kinds: Any) -> Callable[..., None]
     # What typer reads the options from.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
+
+
+def with_finite_numbers(command: click.Command) -> click.Command:
+    """The command, whose options and subcommands refuse nan and inf: these pass any range."""
+    for one in command.commands.values() if isinstance(command, click.Group) else ():
+        with_finite_numbers(one)
+    for param in command.params:
+        if isinstance(param.type, click.types.FloatParamType):
+            param.callback = _finite
+    return command
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
+    return value
 
 
 def _field_names(kind: Any) -> list[str]:

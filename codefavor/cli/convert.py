@@ -12,6 +12,7 @@ import typer
 
 from codefavor import __version__
 from codefavor.audits.benchmark_rows import without_benchmark
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
 from codefavor.pairs.published_rows import (
@@ -95,6 +96,11 @@ def command(
     """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
+    refuse({"allow_long"}, "belongs to --max-tokens, which is not given", unless=max_tokens)
+    is_pairwise = format_name.startswith("pairwise")
+    refuse({"order"}, f"is for pairwise formats; {format_name} has no order", unless=is_pairwise)
+    is_grpo = get_format(format_name).reads is Problem
+    refuse({"split"}, f"is for problems (grpo); {format_name} reads pairs", unless=is_grpo)
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed)
     split = _one_of("--split", split, (*SPLITS, "all"))

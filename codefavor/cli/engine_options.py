@@ -15,6 +15,7 @@ from typer import Option
 
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import (
     Budget,
     Context,
@@ -38,7 +39,7 @@ from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
 from codefavor.settings import default_cache
 
-_BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
+_BATCH_OPTIONS = ("budget", "limits", "concurrency", "retry_errors", "rerun_changed")
 # What single commands have too.
 Cache = Annotated[
     Path | None, Option(help="File of cached responses that runs share [~/.cache/codefavor].")
@@ -127,6 +128,19 @@ class AskingFlags:
         bool, Option("--no-wait", help="Submit or collect what is ready, then return.")
     ] = False
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for flags that do not go together: none is ignored."""
+        for name, other in (
+            ("batch_options", "batch"), ("no_wait", "batch"), ("client_key", "client_cert"),
+        ):  # fmt: skip
+            flag = other.replace("_", "-")
+            refuse({name}, f"belongs to --{flag}, which is not given", unless=getattr(self, other))
+        refuse({"cache"}, "does not go with --no-cache", unless=not self.no_cache)
+        again = {"retry_errors", "rerun_changed"}
+        refuse(again, "does not go with --fresh, which runs every row", unless=not self.fresh)
+        # A job is asked as a whole, and its service retries and limits by itself.
+        refuse({"max_error_rate"}, "does not go with --batch", unless=not self.batch)
+
     def options_of_backend(self) -> dict[str, Any]:
         """What --set and the flags for certificates say."""
         files = {name: getattr(self, name) for name in ("ca_bundle", "client_cert", "client_key")}
@@ -178,7 +192,6 @@ class AskingFlags:
 
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
-        self.check()
         if self.fresh:
             forget_run(journal_of(out))
         if not self.batch:
@@ -189,7 +202,6 @@ class AskingFlags:
 
     def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
         """The same for a journal alone; other options as `run_sync`."""
-        self.check()
         if not self.batch:
             return run_sync(step, rows, journal, **options, **self.run_options())
         batch = BatchRun(
@@ -200,11 +212,6 @@ class AskingFlags:
             **self._batch_options(options["context"]),
         )
         return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
-
-    def check(self) -> None:
-        """Raise ConfigError for flags of the batch mode without it."""
-        if not self.batch and (self.batch_options or self.no_wait):
-            raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
 
     def _batch_options(self, context: Context) -> dict[str, Any]:
         if context.backend is None:

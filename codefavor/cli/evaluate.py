@@ -24,8 +24,8 @@ from codefavor.cli.engine_options import (
     forget_run,
     summary,
 )
-from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags, refuse
-from codefavor.cli.option_groups import expanded
+from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
+from codefavor.cli.option_groups import expanded, refuse
 from codefavor.engine import Context
 from codefavor.evaluation.result_text import result_text
 from codefavor.evaluation.suite import (
@@ -171,17 +171,18 @@ def pairs(
 ) -> None:
     """Judge every pair (by default in both orders) and write what came out."""
     spec = judge.spec(bench.seed)
-    judge.check(ctx, spec)
+    judge.check(spec)
     if not bench.attack:
-        refuse(ctx, {"attack_side"}, "belongs to --attack, which is not given")
+        refuse({"attack_side"}, "belongs to --attack, which is not given")
     if not result.rescore:
-        refuse(ctx, {"stored"}, "belongs to --rescore, which is not given")
+        refuse({"stored"}, "belongs to --rescore, which is not given")
     tasks = _tasks(str(ctx.info_name), bench, protocol)
     if result.rescore:
-        refuse(ctx, {"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
+        refuse({"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
         _rescore_all(tasks, spec, result.out, result.stored)
     elif result.dont_write:
-        refuse(ctx, {"out", "fresh"}, "does not go with --dont-write")
+        kept = {"out", "fresh", "retry_errors", "rerun_changed"}
+        refuse(kept, "does not go with --dont-write, which keeps nothing")
         with tempfile.TemporaryDirectory() as folder:
             _run_all(tasks, spec, Path(folder), asking)
     else:

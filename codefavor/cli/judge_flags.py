@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
@@ -13,6 +13,7 @@ from typer import Option
 from typer.core import TyperCommand
 
 from codefavor.cli.engine_options import AskingFlags
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError
 from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, all_options, judge_kind
 from codefavor.judges.spec import RENAMED, JudgeSpec, parse_judge
@@ -84,23 +85,12 @@ class JudgeFlags:
         text = self.model or from_original(self.model_type, self.model_id)
         return parse_judge(text, self.options, name=self.name, seed=seed)
 
-    def check(self, ctx: click.Context, spec: JudgeSpec) -> None:
+    def check(self, spec: JudgeSpec) -> None:
         """Raise ConfigError for flags about requests where nobody is asked."""
         if not spec.chats:
-            refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
+            refuse(_ASKING, f"is for chat models, and {spec} asks none")
         if all(one.about.is_instant for one in spec.members() or [spec]):
-            refuse(ctx, {"concurrency"}, f"says nothing to {spec}, which runs nothing")
-
-
-def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
-    """Raise ConfigError if one of these flags was given."""
-    for param in ctx.command.get_params(ctx):
-        is_given = ctx.get_parameter_source(param.name or "") is _COMMAND_LINE
-        if param.name in names and is_given:
-            raise ConfigError(f"{param.opts[0]} {why}")
-
-
-_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+            refuse({"concurrency"}, f"means nothing to {spec}, which asks and runs nothing")
 
 
 def from_original(model_type: str, model_id: str) -> str:

@@ -6,10 +6,12 @@ import copy
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
+
+from codefavor.errors import ConfigError
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _MISSING = dataclasses.MISSING
@@ -58,6 +60,20 @@ def with_finite_numbers(command: click.Command) -> click.Command:
         if isinstance(param.type, click.types.FloatParamType):
             param.callback = _finite
     return command
+
+
+def refuse(names: Collection[str], why: str, *, unless: object = False) -> None:
+    """Raise ConfigError if one of these options was given on the command line of this command.
+
+    An option that would do nothing is a mistake of whoever gave it: nothing is ignored.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or unless:
+        return
+    for param in ctx.command.get_params(ctx):
+        source = ctx.get_parameter_source(param.name or "")
+        if param.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise ConfigError(f"{param.opts[0]} {why}")
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

@@ -11,6 +11,7 @@ import typer
 
 from codefavor.cli import pair_checks
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import TerminalProgress
 from codefavor.errors import DataError
 from codefavor.journal import ok_rows
@@ -76,6 +77,7 @@ def tests(
     seed: Seed = 0,
 ) -> None:
     """Completions of a model that pass against completions that fail."""
+    refuse({"per_problem"}, "is what --balance keeps: not with --no-balance", unless=balance)
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = [_scored_row(row, where, set(loaded)) for where, row in read_rows(scored)]
     pairing = pair_by_execution(loaded, rows, seed=seed)

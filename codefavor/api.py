@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -55,6 +56,8 @@ from codefavor.sources.problems import load_problems
 from codefavor.training import formats
 
 _T = TypeVar("_T")
+_THREAD = "codefavor"
+_ending: set[asyncio.Task[None]] = set()
 
 
 class LoadedJudge:
@@ -71,7 +74,8 @@ class LoadedJudge:
         self.backend_options = backend_options
         self.judge = judge
         self.name = judge.name
-        self._stack = stack
+        # Also where nobody closes it: when the last name for it goes, or the process ends.
+        self._closing = weakref.finalize(self, stack.close)
 
     @overload
     def compare(self, comparisons: Comparison) -> Verdict: ...
@@ -89,7 +93,7 @@ class LoadedJudge:
 
     def close(self) -> None:
         """End what the judge started: connections, a server, a sandbox."""
-        self._stack.close()
+        self._closing()
 
     def __enter__(self) -> LoadedJudge:
         return self
@@ -188,7 +192,10 @@ def evaluate(
     """
     spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
     spec = replace(spec, seed=settings.get("seed", spec.seed))
-    kept = Kept(judges={spec: judge.judge} if isinstance(judge, LoadedJudge) else {})
+    # A client belongs to the event loop it was used in, so this run makes its own, and the judge
+    # that asks through it.
+    is_kept = isinstance(judge, LoadedJudge) and not spec.chats
+    kept = Kept(judges={spec: judge.judge} if is_kept else {})  # type: ignore[union-attr]
     with ExitStack() as stack:
         task = _task(benchmark, data, settings, stack)
         path = result_path(Path(out), task, spec)
@@ -202,7 +209,6 @@ def evaluate(
 
         budget = None if budget_usd is None else Budget(budget_usd, None)
         runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())
-        # A client belongs to the event loop it was used in, so this run makes its own.
         backend_options = getattr(judge, "backend_options", None)
 
         def run_and_close() -> tuple[Row, Counts]:
@@ -290,12 +296,17 @@ def convert(
 def _loop() -> asyncio.AbstractEventLoop:
     """The event loop of this door, on a thread of its own that ends with the process."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="codefavor", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
 
 
 def _close(backend: Backend) -> None:
-    _on_loop(backend.close())
+    if threading.current_thread().name == _THREAD:
+        # Whose garbage is collected there cannot wait for itself.
+        _ending.add(task := _loop().create_task(backend.close()))
+        task.add_done_callback(_ending.discard)
+    else:
+        _on_loop(backend.close())
 
 
 def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:

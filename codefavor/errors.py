@@ -67,11 +67,20 @@ class BackendError(CodefavorError):
     `retry_after_s` is the server's own wish in seconds, None when it stated none.
     `reason` is a short stable name for counting (`rate_limited`, `bad_request`, ...).
     `may_be_paid`: the request may have been answered, and charged, all the same; None takes what
-    the reason says: a server that refuses charges nothing, a lost or unreadable answer may.
+    the reason says: a server that refuses charges nothing; one that failed may have failed after
+    it had answered, and a lost or unreadable answer was one.
     """
 
     _MAY_BE_PAID = frozenset(
-        {"timeout", "connection", "bad_gateway", "bad_json", "bad_schema", "backend_error"}
+        {
+            "timeout",
+            "connection",
+            "bad_gateway",
+            "bad_json",
+            "bad_schema",
+            "server_error",
+            "backend_error",
+        }
     )
 
     def __init__(

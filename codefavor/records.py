@@ -21,6 +21,25 @@ from codefavor.errors import DataError
 Row = dict[str, Any]
 Choice = Literal["A", "B", "tie", "undecided"]
 R = TypeVar("R", bound="Record")
+# How JSON escapes half of a surrogate pair; a file in UTF-8 has none otherwise.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def whole_text(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no UTF-8 has.
+
+    Models write such halves, and JSON can hold them; files, servers and tokenizers cannot.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def whole_row(row: Row) -> Row:
+    """The row with whole text in every field (see `whole_text`)."""
+    text = json.dumps(row, ensure_ascii=False)
+    whole: Row = json.loads(whole_text(text))
+    return whole
 
 
 def canonical_json(value: Any) -> str:
@@ -74,16 +93,18 @@ _JSON_NAMES = {"str": "a string", "int": "an integer", "float": "a number", "boo
 _JSON_NAMES |= {"object": "an object", "array": "a list"}
 
 
+def json_names(kinds: str) -> str:
+    """A decoder's names of types ("object | null") as people call them."""
+    return " or ".join(_JSON_NAMES.get(one, one) for one in kinds.split(" | ") if one != "null")
+
+
 def _problem(words: str, kind: str, row: Mapping[str, Any]) -> str:
     """What is wrong with a row, from the decoder's words for it."""
     found = ", ".join(sorted(map(str, row))) or "no fields"
     if missing := _MISSING.search(words):
         return f"{kind} needs the field {missing[1]!r}; found only {found}"
     if wrong := _WRONG.search(words):
-        wanted, got = (
-            " or ".join(_JSON_NAMES.get(one, one) for one in part.split(" | ") if one != "null")
-            for part in wrong.groups()[:2]
-        )
+        wanted, got = map(json_names, wrong.groups()[:2])
         return f"{wrong[3]!r} of {kind} must be {wanted}, found {got}"
     if invalid := _INVALID.search(words):
         name = invalid[2]
@@ -276,7 +297,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
         empty = False
-        yield where, row
+        yield where, whole_row(row) if _SURROGATE.search(line) else row
     if empty:
         raise DataError(f"{path}: the file has no rows")
 
@@ -326,7 +347,7 @@ def write_text(path: Path, parts: Iterable[str]) -> int:
     try:
         with open(partial, "w", encoding="utf-8") as handle:
             for part in parts:
-                handle.write(part)
+                handle.write(whole_text(part))
                 count += 1
             handle.flush()
             os.fsync(handle.fileno())

@@ -1,6 +1,7 @@
 """Secrets stay out of every text that is kept or shown: errors, journals, logs.
 
-Who holds a secret calls `hide`; whatever turns an error into text calls `redact`.
+Who holds a secret calls `hide`; whatever turns an error into text calls `redact`, and what reads a
+server's answer calls `redact_reply`: nobody after it meets a key, so none is stored or sent on.
 """
 
 from __future__ import annotations
@@ -8,13 +9,24 @@ from __future__ import annotations
 import base64
 import json
 import re
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 SHOWN = "***"
 # A shorter secret may be part of a word of the message, so it is hidden as a whole word only;
 # one still shorter is a placeholder of servers without keys ("none", "EMPTY").
 _LONG, _SHORTEST = 8, 6
-_hidden: dict[str, re.Pattern[str]] = {}
+_KEY_LENGTH = 16
+
+
+class _Hidden(NamedTuple):
+    """A secret in every form a server may repeat it in, and a pattern of all of them."""
+
+    forms: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+_hidden: dict[str, _Hidden] = {}
 # What is a secret by its place, whoever it belongs to: a password in a URL, a key in its query.
 _USERINFO = re.compile(r"(?<=://)[^/\s'\"]*@")
 _QUERY_KEY = re.compile(
@@ -32,10 +44,11 @@ def hide(*secrets: str | None) -> None:
             continue
         forms = {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1]}
         forms.add(base64.b64encode(text.encode()).decode())
-        longest_first = sorted(forms, key=len, reverse=True)
+        longest_first = tuple(sorted(forms, key=len, reverse=True))
         pattern = "|".join(re.escape(form) for form in longest_first)
         is_word = len(text) < _LONG
-        _hidden[text] = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)" if is_word else pattern)
+        whole = rf"(?<!\w)(?:{pattern})(?!\w)" if is_word else pattern
+        _hidden[text] = _Hidden(longest_first, re.compile(whole))
 
 
 def redact(text: str) -> str:
@@ -46,8 +59,28 @@ def redact(text: str) -> str:
         text = _QUERY_KEY.sub(rf"\1{SHOWN}", text)
     # The longest first: one secret may be the beginning of another.
     for secret in sorted(_hidden, key=len, reverse=True):
-        text = _hidden[secret].sub(SHOWN, text)
+        text = _hidden[secret].pattern.sub(SHOWN, text)
     return text
+
+
+def redact_reply(text: str) -> str:
+    """A model's own words without any secret that is known: its programs may hold URLs of theirs.
+
+    What might be a word of the reply (a placeholder such as "ollama", a proxy's plain password)
+    stays: a key has a digit, or is long.
+    """
+    for secret in sorted(_hidden, key=len, reverse=True):
+        is_key = len(secret) >= _KEY_LENGTH or any(map(str.isdigit, secret))
+        if is_key and any(form in text for form in _hidden[secret].forms):
+            text = _hidden[secret].pattern.sub(SHOWN, text)
+    return text
+
+
+def redact_file(content: bytes) -> bytes:
+    """A file of a server's answers in UTF-8, as `redact_reply` leaves its text."""
+    text = content.decode("utf-8", "replace")
+    found = redact_reply(text)
+    return content if found == text else found.encode()
 
 
 def excerpt(text: str | bytes, limit: int = 500) -> str:

@@ -138,6 +138,45 @@ def test_an_evaluation_by_a_server_goes_on_where_it_was_and_pays_nothing_twice(r
         assert len(server.calls) == 12
 
 
+UNCLOSED = """
+import asyncio, gc, sys, codefavor
+def cell(door):
+    if door == "compare":
+        judge = codefavor.load_judge("openai:m")
+        judge.compare(codefavor.Comparison("x", "result = 1", "1"))
+        if "forgotten" in sys.argv:
+            del judge
+            gc.collect()
+    elif door == "evaluate":
+        codefavor.evaluate("openai:m", "pairs.jsonl", cache="cache.sqlite")
+    else:
+        judge = codefavor.load_judge("openai:m")
+        codefavor.evaluate(judge, "pairs.jsonl", cache="cache.sqlite")
+async def in_a_notebook(door):
+    cell(door)
+if "notebook" in sys.argv:
+    asyncio.run(in_a_notebook(sys.argv[1]))
+else:
+    cell(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("where", ["script", "notebook"])
+@pytest.mark.parametrize(
+    "words", [("compare",), ("compare", "forgotten"), ("evaluate",), ("evaluate a judge",)], ids=str
+)
+def test_a_judge_that_nobody_closes_leaves_no_connection_open(tmp_path, words, where):
+    write_rows(tmp_path / "pairs.jsonl", [pair.to_row() for pair in PAIRS])
+    with LoopbackServer(answer) as server:
+        environment = {**os.environ, "OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "k"}
+        command = [sys.executable, "-c", UNCLOSED, *words, where]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert server.calls
+    assert "nclosed" not in done.stderr and "Traceback" not in done.stderr
+
+
 CELL = """
 import asyncio, sys, codefavor
 async def cell():

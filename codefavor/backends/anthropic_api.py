@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from codefavor.backends.base import Feature, Request, Response, Usage, ended, reads
+from codefavor.backends.base import Feature, Request, Response, Text
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
+from codefavor.backends.replies import counted_usage, ended, object_in, reads
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -15,6 +16,7 @@ from codefavor.records import Row
 ANTHROPIC_URL = "https://api.anthropic.com"
 # As Anthropic's own client of release 2.11.0 has it; a test compares the two.
 _API_VERSION = "2026-10-21"
+_READ_FROM_CACHE = "cache_read_input_tokens"
 _FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -27,13 +29,12 @@ _FINISH = {
 @reads("an Anthropic message")
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
     """The response in a message's JSON."""
-    blocks, counted = body["content"], body["usage"]
+    blocks, counts = body["content"], object_in(body, "usage")
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     thinking = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
-    cached = counted.get("cache_read_input_tokens") or 0
     # Anthropic counts cached input apart from the rest.
-    written = counted.get("cache_creation_input_tokens") or 0
-    usage = Usage(counted["input_tokens"] + cached + written, counted["output_tokens"], cached)
+    inputs = ["input_tokens", _READ_FROM_CACHE, "cache_creation_input_tokens"]
+    usage = counted_usage(counts, inputs, ["output_tokens"], counts.get(_READ_FROM_CACHE))
     text, finish = ended(text, body.get("stop_reason"), _FINISH, request.stop)
     return Response(text, finish, usage, reasoning=thinking)
 
@@ -53,8 +54,8 @@ class AnthropicBackend(ServiceBackend):
         self,
         model: str,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
+        api_key: Text | None = None,
+        base_url: Text | None = None,
         omit: Sequence[str] = (),
         connection: Connection = DEFAULT_CONNECTION,
     ) -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
+import math
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
 
 from codefavor.errors import BackendError, ConfigError
-from codefavor.records import Row, content_id
-from codefavor.redaction import excerpt
+from codefavor.records import Row, content_id, whole_text
 
 Message = Mapping[str, str]
 Feature = Literal["n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"]
 
 # How a model is asked: by chat messages, or by a bare prompt that it continues.
 Mode = Literal["chat", "completion"]
+# The kinds of values that options of backends have beside plain ones.
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
 ROLES = ("system", "user", "assistant")
 # Names of query parameters that may carry a secret.
 _SECRET = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.I)
@@ -43,15 +50,19 @@ class Sampling:
     json_schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1:
             raise ConfigError(
-                f"temperature must be at least 0 and top_p in (0, 1]; found "
+                f"temperature must be a number from 0 and top_p one in (0, 1]; found "
                 f"{self.temperature} and {self.top_p}"
             )
-        if self.max_tokens < 1 or self.n < 1:
-            raise ConfigError(
-                f"max_tokens and n must be at least 1; found {self.max_tokens} and {self.n}"
-            )
+        for name, low in (("max_tokens", 1), ("n", 1), ("seed", None), ("logprobs", 0)):
+            value = getattr(self, name)
+            if value is None and name in ("seed", "logprobs"):
+                continue
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not is_whole or (low is not None and value < low) or abs(value) >= 1 << 63:
+                bound = "" if low is None else f" from {low}"
+                raise ConfigError(f"{name} must be a whole number{bound}; found {value!r}")
 
     def to_row(self) -> Row:
         """The plain JSON form, without the fields that say nothing."""
@@ -69,6 +80,11 @@ class Request:
 
     def __post_init__(self) -> None:
         check_messages(self.messages)
+        texts = [message["content"] for message in self.messages]
+        if not all(map(str.isascii, texts)) and (whole := list(map(whole_text, texts))) != texts:
+            messages = zip(self.messages, whole, strict=True)
+            said = [{**message, "content": text} for message, text in messages]
+            object.__setattr__(self, "messages", said)
 
     def to_row(self) -> Row:
         """The plain JSON form, which request keys and batch files are made of."""
@@ -107,7 +123,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the server counted them; `cached_tokens` are the cheaper part of the input."""
+    """Tokens as the server counted them; `cached_tokens` are the cheaper part of the input.
+
+    No input at all (`Usage()`) means that the server did not count.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -290,30 +309,6 @@ def endpoint_of(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}{query}"
 
 
-Reader = Callable[[Mapping[str, Any], Request], Response]
-
-
-def reads(what: str) -> Callable[[Reader], Reader]:
-    """Makes a reader of a server's JSON raise BackendError (`bad_schema`) for what is not that."""
-
-    def decorate(read: Reader) -> Reader:
-        @functools.wraps(read)
-        def checked(body: Mapping[str, Any], request: Request) -> Response:
-            try:
-                return read(body, request)
-            except (LookupError, TypeError, AttributeError, ValueError) as error:
-                raise BackendError(
-                    f"the answer is not {what} ({type(error).__name__}: {error}): "
-                    f"{excerpt(str(body), 300)}",
-                    retryable=True,
-                    reason="bad_schema",
-                ) from error
-
-        return checked
-
-    return decorate
-
-
 def check_messages(messages: Sequence[Message]) -> None:
     """Raise ConfigError unless these are chat messages: system first if at all, user last.
 
@@ -341,21 +336,3 @@ def bare_prompt(request: Request) -> str:
             reason="unsupported",
         )
     return request.messages[0]["content"]
-
-
-def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """(the text before the earliest stop string, whether there was one)."""
-    positions = [found for s in stop if s and (found := text.find(s)) >= 0]
-    return (text[: min(positions)], True) if positions else (text, False)
-
-
-def ended(
-    text: str, word: str | None, names: Mapping[str, str], stop: Sequence[str]
-) -> tuple[str, str]:
-    """(the text before any stop string, why it ended) where a service says why in its own word.
-
-    No word means that it ended by itself; a word without a name stays visible.
-    """
-    text, was_cut = cut_at_stop(text, stop)
-    named = names.get(word, f"other:{word}") if word else "stop"
-    return text, "stop" if was_cut else named

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from codefavor.backends.base import Request, Response
+from codefavor.backends.base import Request, Response, Text
 from codefavor.backends.batch_service import BatchService, JobStatus
 from codefavor.backends.bedrock import (
     BedrockBackend,
@@ -19,6 +19,7 @@ from codefavor.backends.bedrock import (
     response_of,
 )
 from codefavor.errors import BackendError, ConfigError
+from codefavor.redaction import redact_file
 
 _FINAL = frozenset({"Completed", "PartiallyCompleted", "Stopped", "Expired"})
 
@@ -37,10 +38,10 @@ class BedrockBatchService(BatchService):
         self,
         backend: BedrockBackend,
         *,
-        s3_uri: str,
-        job_role_arn: str,
-        endpoint_url: str | None = None,
-        s3_endpoint_url: str | None = None,
+        s3_uri: Text,
+        job_role_arn: Text,
+        endpoint_url: Text | None = None,
+        s3_endpoint_url: Text | None = None,
     ) -> None:
         if not s3_uri.startswith("s3://"):
             raise ConfigError(f"s3_uri must be s3://bucket/folder; found {s3_uri!r}")
@@ -110,7 +111,7 @@ class BedrockBatchService(BatchService):
                     found = await self._in_thread(
                         self._s3.get_object, Bucket=self._bucket, Key=item["Key"]
                     )
-                    out.write(found["Body"].read().rstrip(b"\n") + b"\n")
+                    out.write(redact_file(found["Body"].read()).rstrip(b"\n") + b"\n")
         return file
 
     def answer(self, row: Mapping[str, Any], request: Request) -> Response:

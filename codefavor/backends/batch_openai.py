@@ -10,12 +10,13 @@ from typing import Any
 import aiohttp
 import orjson
 
-from codefavor.backends.base import Request, Response
+from codefavor.backends.base import Request, Response, Text
 from codefavor.backends.batch_service import BatchService, JobStatus
 from codefavor.backends.http import decode_object
 from codefavor.backends.http_errors import error_of
 from codefavor.backends.openai_api import OpenAIBackend, response_of
 from codefavor.errors import BackendError, ConfigError
+from codefavor.redaction import redact_file
 
 _FINAL = frozenset({"completed", "expired", "cancelled"})
 _LOG_TAIL_CHARS = 1500
@@ -24,7 +25,7 @@ _LOG_TAIL_CHARS = 1500
 class OpenAIBatchService(BatchService):
     """Batch jobs on the server of an `openai` backend."""
 
-    def __init__(self, backend: OpenAIBackend, *, completion_window: str = "24h") -> None:
+    def __init__(self, backend: OpenAIBackend, *, completion_window: Text = "24h") -> None:
         self._backend = backend
         self._client = backend.client
         self._window = completion_window
@@ -79,7 +80,7 @@ class OpenAIBatchService(BatchService):
             for name in ("output_file_id", "error_file_id"):
                 if body.get(name):
                     _, content = await self._client.request("GET", f"/files/{body[name]}/content")
-                    out.write(content.rstrip(b"\n") + b"\n")
+                    out.write(redact_file(content).rstrip(b"\n") + b"\n")
         return file
 
     def answer(self, row: Mapping[str, Any], request: Request) -> Response:

@@ -13,23 +13,24 @@ from typing import Any, ClassVar
 
 from codefavor.backends.base import (
     Backend,
+    Count,
     Feature,
     Request,
     Response,
-    Usage,
-    ended,
+    Text,
     endpoint_of,
-    reads,
 )
 from codefavor.backends.connection import (
     DEFAULT_CONNECTION,
     Connection,
+    check_url,
     proxy_of,
     start_concurrency,
 )
 from codefavor.backends.http import USER_AGENT
-from codefavor.backends.http_errors import connection_error, failure, retry_after_of
+from codefavor.backends.http_errors import connection_error, failure, may_be_paid, retry_after_of
 from codefavor.backends.http_errors import error_of as http_error_of
+from codefavor.backends.replies import counted_usage, ended, object_in, reads
 from codefavor.backends.service import with_hint
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
@@ -98,12 +99,12 @@ class BedrockBackend(Backend):
         self,
         model: str,
         *,
-        region: str | None = None,
-        profile: str | None = None,
-        role_arn: str | None = None,
-        endpoint_url: str | None = None,
+        region: Text | None = None,
+        profile: Text | None = None,
+        role_arn: Text | None = None,
+        endpoint_url: Text | None = None,
         omit: Sequence[str] = (),
-        threads: int = 64,
+        threads: Count = 64,
         connection: Connection = DEFAULT_CONNECTION,
     ) -> None:
         super().__init__(model, omit)
@@ -237,6 +238,8 @@ def make_client(
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    if endpoint_url is not None:
+        check_url(endpoint_url)
     proxy = proxy_of(endpoint_url or f"https://{service}.{session.region_name}.amazonaws.com")
     try:
         client = session.client(
@@ -282,7 +285,8 @@ def call(function: Any) -> Mapping[str, Any]:
         if isinstance(said, aws.ClientError):
             raise error_of(said.response) from error
         raise failure(f"AWS: {error}", "connection", retryable=True) from error
-    except ResponseParserError as error:
+    except (ResponseParserError, ValueError, TypeError) as error:
+        # The last two are its parser's too, where a number is none.
         raise failure(f"AWS: {error}", "bad_json", retryable=True) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
         raise failure(f"AWS: {error}", "auth") from error
@@ -311,6 +315,7 @@ def error_of(response: Mapping[str, Any]) -> BackendError:
         reason,
         retryable=retryable,
         retry_after_s=retry_after_of(headers) if retryable else None,
+        may_be_paid=may_be_paid(status),
     )
 
 
@@ -327,9 +332,10 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
         for block in blocks
         if "reasoningContent" in block
     )
-    counted = body.get("usage", {})
-    cached = counted.get("cacheReadInputTokens", 0)
+    counts = object_in(body, "usage")
     # Bedrock counts cached input apart from the rest.
-    usage = Usage(counted.get("inputTokens", 0) + cached, counted.get("outputTokens", 0), cached)
+    inputs = ["inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"]
+    cached = counts.get("cacheReadInputTokens")
+    usage = counted_usage(counts, inputs, ["outputTokens"], cached)
     text, finish = ended(text, body.get("stopReason"), _STOP_REASONS, request.stop)
     return Response(text, finish, usage, reasoning=reasoning)

@@ -11,10 +11,14 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from codefavor.backends.base import Seconds, Text
 from codefavor.errors import ConfigError
 from codefavor.redaction import hide, public_url
+
+# What no URL's host holds: spaces, marks, control characters.
+_HOST = re.compile(r"[\w.:%~-]+")
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,10 @@ class Connection:
     where SSL_CERT_FILE and SSL_CERT_DIR say. `client_key` may stand in `client_cert`'s file too.
     """
 
-    timeout_s: float = 600.0
-    ca_bundle: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
+    timeout_s: Seconds = 600.0
+    ca_bundle: Text | None = None
+    client_cert: Text | None = None
+    client_key: Text | None = None
 
     @property
     def has_files(self) -> bool:
@@ -77,8 +81,10 @@ def proxy_of(url: str) -> Proxy | None:
     if not value or _is_direct(host, port, proxies.get("no", "")):
         return None
     variable = f"{name.upper()}_PROXY"
-    parts = urlsplit(value if "://" in value else f"http://{value}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = urlsplit("")
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+    if parts.scheme not in ("http", "https") or not _has_server(parts):
         raise ConfigError(
             f"{variable} names {public_url(value)!r}, which is no HTTP proxy (SOCKS is not "
             f"supported); name one as http://host:port, or add {host} to NO_PROXY"
@@ -89,6 +95,28 @@ def proxy_of(url: str) -> Proxy | None:
         hide(login, unquote(parts.password or ""))
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     return Proxy(public_url(parts.geturl()), parts.geturl(), headers, variable)
+
+
+def _has_server(parts: SplitResult) -> bool:
+    """Whether a URL names a host, and no port that is none."""
+    try:
+        is_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return is_port and _HOST.fullmatch(parts.hostname or "") is not None
+
+
+def check_url(base_url: str) -> None:
+    """Raise ConfigError for what is no server's address; what its query holds is never shown."""
+    shown = public_url(base_url)
+    parts = urlsplit("")
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not _has_server(parts):
+        raise ConfigError(f"{shown!r} is not the address of a server (http://... or https://...)")
+    if parts.username is not None:
+        raise ConfigError(f"{shown}: a name and password in an address are not sent; use `headers`")
+    hide(*(value for name, value in parse_qsl(parts.query) if "version" not in name.lower()))
 
 
 def start_concurrency(proxy: Proxy | None, usual: int = 16) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from codefavor.backends.base import Count, Seconds, Text
 from codefavor.backends.local import LocalBackend
 from codefavor.errors import DataError, MissingPackageError
 
@@ -40,11 +41,11 @@ class EmbeddedBackend(LocalBackend):
         self,
         model: str | None = None,
         *,
-        adapter: str | None = None,
-        device: str | None = None,
-        max_batch: int = 64,
-        max_wait_s: float = 0.05,
-        threads: int | None = None,
+        adapter: Text | None = None,
+        device: Text | None = None,
+        max_batch: Count = 64,
+        max_wait_s: Seconds = 0.05,
+        threads: Count | None = None,
     ) -> None:
         folder = Path(model) if model else default_folder()
         super().__init__(

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from codefavor.backends.base import Backend, Feature, Request, Response, Usage
 from codefavor.errors import BackendError, ConfigError
-from codefavor.records import Row
+from codefavor.records import Row, whole_text
 
 Answer = str | Response
 Function = Callable[[Request], Answer | Awaitable[Answer]]
@@ -57,6 +57,7 @@ class FakeBackend(Backend):
                 "expected a text or a Response",
                 reason="bad_response",
             )
+        answer = whole_text(answer)
         n_input = sum(len(message["content"].split()) for message in request.messages)
         return Response(answer, "stop", Usage(n_input, len(answer.split())))
 

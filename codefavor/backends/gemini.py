@@ -11,12 +11,11 @@ from codefavor.backends.base import (
     Feature,
     Request,
     Response,
+    Text,
     TokenLogprob,
-    Usage,
-    ended,
-    reads,
 )
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
+from codefavor.backends.replies import counted_usage, ended, object_in, reads
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -35,17 +34,19 @@ _CONFIG_NAMES = {"top_p": "topP", "max_tokens": "maxOutputTokens", "stop": "stop
 @reads("an answer of Gemini")
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
     """The response in the answer to generateContent."""
-    counted = body.get("usageMetadata") or {}
-    thought = counted.get("thoughtsTokenCount") or 0
-    usage = Usage(
-        counted.get("promptTokenCount") or 0,
-        (counted.get("candidatesTokenCount") or 0) + thought,
-        counted.get("cachedContentTokenCount") or 0,
-    )
-    if body.get("promptFeedback") and not body.get("candidates"):
-        # Withheld before there was any answer.
+    is_withheld = bool(body.get("promptFeedback")) and not body.get("candidates")
+    samples = [] if is_withheld else [_sample_of(one, request) for one in body["candidates"]]
+    counts = object_in(body, "usageMetadata")
+    if not any(sample.text for sample in samples):
+        # A count of 0 is left out here.
+        counts.setdefault("candidatesTokenCount", 0)
+    outputs = ["candidatesTokenCount", "thoughtsTokenCount"]
+    cached = counts.get("cachedContentTokenCount")
+    usage = counted_usage(counts, ["promptTokenCount"], outputs, cached)
+    if is_withheld:
+        # Before there was any answer.
         return Response("", "filtered", usage)
-    return Response.of([_sample_of(one, request) for one in body["candidates"]], usage)
+    return Response.of(samples, usage)
 
 
 def _sample_of(candidate: Mapping[str, Any], request: Request) -> Response:
@@ -89,9 +90,9 @@ class GeminiBackend(ServiceBackend):
         self,
         model: str,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        safety: str | None = None,
+        api_key: Text | None = None,
+        base_url: Text | None = None,
+        safety: Text | None = None,
         omit: Sequence[str] = (),
         connection: Connection = DEFAULT_CONNECTION,
     ) -> None:

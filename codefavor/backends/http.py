@@ -10,17 +10,17 @@ import socket
 import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import orjson
 
 from codefavor import __version__
 from codefavor.backends.base import endpoint_of
-from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, proxy_of
+from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, check_url, proxy_of
 from codefavor.backends.http_errors import connection_error, error_of, pause_of
 from codefavor.errors import BackendError, ConfigError
-from codefavor.redaction import excerpt, hide, public_url
+from codefavor.records import Row, content_id, whole_text
+from codefavor.redaction import excerpt, hide
 
 USER_AGENT = f"codefavor/{__version__}"
 # Servers close idle connections after 5 s (uvicorn) to minutes; a request that meets the
@@ -29,7 +29,7 @@ _MAX_IDLE_S = 4.0
 _CONNECT_TIMEOUT_S = 15.0
 # Routers forget a connection over which nothing goes for some minutes, as while a model thinks.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|pass|sig|cred", re.I)
 
 
 class Reply(NamedTuple):
@@ -58,7 +58,7 @@ class HttpClient:
         base, _, self._query = base_url.partition("?")
         self._base = base.rstrip("/")
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
-        _check_url(base_url)
+        check_url(base_url)
         _check_headers(self._headers)
         self._timeout_s = connection.timeout_s
         is_tls = base.startswith("https:")
@@ -157,19 +157,18 @@ def _kept_socket(address: Any) -> socket.socket:
     return made
 
 
-def _check_url(base_url: str) -> None:
-    """Raise ConfigError for what is no server's address; what its query holds is never shown."""
-    shown = public_url(base_url)
-    try:
-        parts = urlsplit(base_url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise ConfigError(f"{shown!r} is not the address of a server (http://... or https://...)")
-    if parts.username is not None:
-        raise ConfigError(f"{shown}: a name and password in an address are not sent; use `headers`")
-    hide(*(value for name, value in parse_qsl(parts.query) if "version" not in name.lower()))
+def headers_identity(headers: Mapping[str, str]) -> Row:
+    """What tells the answers of these headers from others' in keys and manifests: hashes.
+
+    A tenant, a route or a version may change an answer. A key does not, and is renewed without
+    becoming another server, so headers that carry secrets are left out.
+    """
+    shown = {name.lower(): value for name, value in headers.items()}
+    return {
+        name: content_id(name, value)[:16]
+        for name, value in sorted(shown.items())
+        if not _SECRET_HEADER.search(name)
+    }
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
@@ -192,7 +191,7 @@ def decode_object(content: bytes) -> dict[str, Any]:
         try:
             # Models do write lone surrogates, which orjson refuses; they become U+FFFD.
             text = json.dumps(json.loads(content), ensure_ascii=False)
-            value = orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            value = orjson.loads(whole_text(text))
         except ValueError as error:
             raise BackendError(
                 f"the answer is not JSON: {excerpt(content, 200)!r}",

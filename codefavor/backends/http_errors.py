@@ -76,7 +76,17 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) 
         _AUTH_REMEDIES.get(status, ""),
         retryable=retryable,
         retry_after_s=retry_after_of(headers, content) if retryable else None,
+        may_be_paid=may_be_paid(status),
     )
+
+
+def may_be_paid(status: int) -> bool | None:
+    """Whether a refusal with this status may have been charged all the same; None: by its reason.
+
+    A server fails (5xx) also after it has answered, and what fails may be a gateway in between.
+    529 is Anthropic's own word for a request that it did not take.
+    """
+    return True if status >= 500 and status != 529 else None
 
 
 def failure(
@@ -86,6 +96,7 @@ def failure(
     *,
     retryable: bool = False,
     retry_after_s: float | None = None,
+    may_be_paid: bool | None = None,
 ) -> BackendError:
     """The error in words, with what helps: the remedy, or what helps against all of its reason."""
     remedy = remedy or _REMEDIES.get(reason, "")
@@ -94,6 +105,7 @@ def failure(
         retryable=retryable,
         retry_after_s=retry_after_s,
         reason=reason,
+        may_be_paid=may_be_paid,
     )
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from codefavor.backends.base import (
     Backend,
+    Count,
+    Dtype,
     Feature,
     Mode,
     Request,
     Response,
+    Seconds,
+    Text,
     TokenLogprob,
     Usage,
     bare_prompt,
-    cut_at_stop,
 )
 from codefavor.backends.microbatch import MicroBatcher
+from codefavor.backends.replies import cut_at_stop
 from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
@@ -74,7 +78,13 @@ def load_model(
         has_own = (Path(adapter) / "tokenizer_config.json").is_file()
         source = Path(adapter) if has_own else path
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-    return LoadedModel(model.to(device).eval(), tokenizer, sorted(info["missing_keys"]))
+    try:
+        model = model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        # torch's own words, which go on for pages.
+        words = str(error).partition("\n")[0]
+        raise ConfigError(f"the device {device!r} cannot be used: {words}") from error
+    return LoadedModel(model, tokenizer, sorted(info["missing_keys"]))
 
 
 def _best_device(torch: Any) -> str:
@@ -111,17 +121,15 @@ class LocalBackend(Backend):
         self,
         model: str,
         *,
-        adapter: str | None = None,
-        dtype: str = "auto",
-        device: str | None = None,
-        max_batch: int = 64,
-        max_wait_s: float = 0.05,
-        threads: int | None = None,
+        adapter: Text | None = None,
+        dtype: Dtype = "auto",
+        device: Text | None = None,
+        max_batch: Count = 64,
+        max_wait_s: Seconds = 0.05,
+        threads: Count | None = None,
         mode: Mode = "chat",
     ) -> None:
         super().__init__(model)
-        if mode not in get_args(Mode):
-            raise ConfigError(f"mode must be {' or '.join(get_args(Mode))}; found {mode!r}")
         self._mode = mode
         path = Path(model)
         self._loaded = load_model(path, adapter=adapter, dtype=dtype, device=device)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from codefavor.backends.base import (
     Feature,
     Mode,
     Request,
     Response,
+    Text,
     TokenLogprob,
-    Usage,
     bare_prompt,
-    ended,
-    reads,
 )
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
+from codefavor.backends.http import headers_identity
+from codefavor.backends.replies import counted_usage, ended, object_in, reads
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
@@ -51,13 +51,9 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
             reason="unsupported",
             may_be_paid=True,
         )
-    counted = body.get("usage") or {}
-    details = counted.get("prompt_tokens_details") or {}
-    usage = Usage(
-        counted.get("prompt_tokens") or 0,
-        counted.get("completion_tokens") or 0,
-        details.get("cached_tokens") or 0,
-    )
+    counts = object_in(body, "usage")
+    cached = object_in(counts, "prompt_tokens_details").get("cached_tokens")
+    usage = counted_usage(counts, ["prompt_tokens"], ["completion_tokens"], cached)
     return Response.of(samples, usage)
 
 
@@ -66,7 +62,8 @@ class OpenAIBackend(ServiceBackend):
 
     Without `base_url` and `api_key` it reads OPENAI_BASE_URL and OPENAI_API_KEY; a server other
     than OpenAI's own may do without a key. `headers` are added to each request (Azure:
-    {"api-key": ...}; one that authenticates takes the place of the environment's key).
+    {"api-key": ...}; one that authenticates takes the place of the environment's key). Those that
+    carry no secret tell cached responses apart.
     `mode` "completion" sends the one user message as a bare prompt.
     Reasoning models of OpenAI take `token_parameter` "max_completion_tokens"; a server that
     says so itself is believed. `schema_form` "json_object" sends a JSON schema the older way,
@@ -88,7 +85,7 @@ class OpenAIBackend(ServiceBackend):
         self,
         model: str,
         *,
-        base_url: str | None = None,
+        base_url: Text | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         mode: Mode = "chat",
@@ -96,10 +93,10 @@ class OpenAIBackend(ServiceBackend):
         schema_form: SchemaForm = "json_schema",
         omit: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
-        features: Iterable[Feature] | None = None,
+        features: Sequence[Feature] | None = None,
         connection: Connection = DEFAULT_CONNECTION,
         trust_env: bool = True,
-        endpoint: str = "",
+        endpoint: Text | None = None,
     ) -> None:
         if features is not None:
             self.features = frozenset(features)
@@ -112,18 +109,12 @@ class OpenAIBackend(ServiceBackend):
                 "the backend 'openai' needs a key: set OPENAI_API_KEY (or, for a server of "
                 "your own, OPENAI_BASE_URL or --set base_url=http://...)"
             )
-        for name, value, form in (
-            ("mode", mode, Mode),
-            ("token_parameter", token_parameter, TokenParameter),
-            ("schema_form", schema_form, SchemaForm),
-        ):
-            if value not in get_args(form):
-                raise ConfigError(f"{name} must be {' or '.join(get_args(form))}; found {value!r}")
         self.path = "/chat/completions" if mode == "chat" else "/completions"
         self._mode: Mode = mode
         self._schema_form: SchemaForm = schema_form
         self._token_parameter: TokenParameter = token_parameter
         self._extra = dict(extra or {})
+        self._told = headers_identity(headers or {})
         super().__init__(
             model,
             url,
@@ -145,6 +136,8 @@ class OpenAIBackend(ServiceBackend):
             row["schema_form"] = self._schema_form
         if self._extra:
             row["extra"] = self._extra
+        if self._told:
+            row["headers"] = self._told
         return row
 
     def payload(self, request: Request) -> Row:

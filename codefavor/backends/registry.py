@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from codefavor.backends.base import Backend
 from codefavor.backends.connection import Connection
 from codefavor.errors import ConfigError
+from codefavor.records import json_names
 
 # kind -> "module:class"; imported only when asked for, so that no client library is needed.
 BACKENDS = {
@@ -47,7 +52,11 @@ def make_backend(spec: str, **options: Any) -> Backend:
     factory, parameters = _load(BACKENDS[kind], "model", "connection")
     takes_connection = "connection" in inspect.signature(factory).parameters
     shared = list(Connection.__annotations__) if takes_connection else []
-    _check_options(f"the backend {kind!r}", options, [*parameters, *shared])
+    whose = f"the backend {kind!r}"
+    _check_names(whose, options, [*parameters, *shared])
+    hints = get_type_hints(factory.__init__, include_extras=True)
+    hints |= get_type_hints(Connection, include_extras=True) if takes_connection else {}
+    options = {name: _checked(whose, name, one, hints[name]) for name, one in options.items()}
     if takes_connection:
         given = {name: options.pop(name) for name in shared if name in options}
         options["connection"] = Connection(**given)
@@ -70,7 +79,9 @@ def make_batch_service(backend: Backend, **options: Any) -> Any:
         )
     factory, parameters = _load(BATCH_SERVICES[backend.name], "backend")
     whose = f"batch mode of {backend.name!r}"
-    _check_options(whose, options, list(parameters))
+    _check_names(whose, options, list(parameters))
+    hints = get_type_hints(factory.__init__, include_extras=True)
+    options = {name: _checked(whose, name, one, hints[name]) for name, one in options.items()}
     missing = [n for n, one in parameters.items() if n not in options and _is_required(one)]
     if missing:
         needed = " ".join(f"--batch-set {name}=..." for name in missing)
@@ -90,7 +101,33 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty
 
 
-def _check_options(whose: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+def _checked(whose: str, name: str, value: object, hint: Any) -> object:
+    """The value, as the constructor's annotation has it; the only check that options have.
+
+    Raises ConfigError for another, without showing it: it may be a key.
+    """
+    if isinstance(value, Path):
+        value = str(value)
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        words = str(error)
+    words = re.sub(r"`([^`]+)`", lambda kinds: json_names(kinds[1]), words)
+    words = words.replace("of length >= 1", "that is not empty")
+    words = words.replace("Invalid enum value", "unknown value")
+    choices = ", ".join(_choices(hint))
+    known = f"; known: {choices}" if choices else ""
+    raise ConfigError(f"{whose}: option {name!r}: {words}{known}")
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The words of the Literal in an annotation; () where there is none."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next((found for part in get_args(hint) if (found := _choices(part))), ())
+
+
+def _check_names(whose: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ConfigError(

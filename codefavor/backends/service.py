@@ -6,9 +6,10 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from codefavor.backends.base import Backend, Reader, Request, Response
+from codefavor.backends.base import Backend, Request, Response
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, start_concurrency
 from codefavor.backends.http import HttpClient
+from codefavor.backends.replies import Reader
 from codefavor.errors import BackendError
 from codefavor.records import Row
 
@@ -34,7 +35,7 @@ class ServiceBackend(Backend):
         omit: Sequence[str] = (),
         connection: Connection = DEFAULT_CONNECTION,
         trust_env: bool = True,
-        endpoint: str = "",
+        endpoint: str | None = None,
     ) -> None:
         super().__init__(model, omit)
         self.client = HttpClient(url, headers, connection, trust_env=trust_env)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import aiohttp
 
-from codefavor.backends.base import Feature, Request, Response, endpoint_of
+from codefavor.backends.base import Count, Feature, Request, Response, Seconds, Text, endpoint_of
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.backends.weights import weights_sha256
@@ -46,15 +46,15 @@ class VLLMBackend(OpenAIBackend):
         self,
         model: str,
         *,
-        base_url: str = "",
-        executable: str = "vllm",
-        tensor_parallel: int = 1,
-        data_parallel: int = 1,
+        base_url: Text | None = None,
+        executable: Text = "vllm",
+        tensor_parallel: Count = 1,
+        data_parallel: Count = 1,
         arguments: Sequence[str] = (),
-        start_timeout_s: float = 1800.0,
+        start_timeout_s: Seconds = 1800.0,
         connection: Connection = DEFAULT_CONNECTION,
-        log: str | None = None,
-        endpoint: str = "",
+        log: Text | None = None,
+        endpoint: Text | None = None,
     ) -> None:
         self._port = 0 if base_url else _free_port()
         super().__init__(
@@ -158,10 +158,10 @@ class VLLMBackend(OpenAIBackend):
         )
 
 
-def _identity(model: str, base_url: str, arguments: list[str], endpoint: str) -> Row:
+def _identity(model: str, base_url: str | None, arguments: list[str], endpoint: str | None) -> Row:
     row: Row = {"model": model}
     if endpoint or base_url:
-        row["endpoint"] = endpoint or endpoint_of(base_url)
+        row["endpoint"] = endpoint or endpoint_of(base_url or "")
     if arguments:
         row["arguments"] = arguments
     # Adapters are named in arguments: `--lora-modules name=folder`.

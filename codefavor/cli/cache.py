@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import Cache
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import ResponseCache
 from codefavor.engine.cache import spec_of
 from codefavor.errors import ConfigError, DataError
@@ -58,6 +59,8 @@ def prune(
     """Remove cached responses; runs that need them again ask, and pay, again."""
     if not (everything or server or older_than_days is not None):
         raise ConfigError("say what to remove: --server, --older-than-days, or --all")
+    parts = {"server", "older_than_days"}
+    refuse(parts, "does not go with --all, which removes everything", unless=not everything)
     path = _existing(cache)
     before_s = None if older_than_days is None else time.time() - older_than_days * _DAY_S
     size = path.stat().st_size

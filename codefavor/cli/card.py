@@ -12,6 +12,7 @@ from codefavor import __version__
 from codefavor.audits.audit import audit_both_ways, audit_facts
 from codefavor.audits.data_card import count_rows, describe_overlap, describe_run
 from codefavor.audits.dataset_folder import write_dataset
+from codefavor.cli.option_groups import refuse
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError, DataError
 from codefavor.hub import push_folder
@@ -46,6 +47,7 @@ def command(
     ] = False,
 ) -> None:
     """Write parquet shards and a card that says what the data is, and push it where asked."""
+    refuse({"public"}, "belongs to --push, which is not given", unless=push)
     sources: dict[str, list[Path]] = {"train": list(files)}
     for text in split or []:
         split_name, is_there, path = text.partition("=")

@@ -49,7 +49,6 @@ _MAX_LISTED = 20
 
 
 def command(
-    ctx: typer.Context,
     inputs: Annotated[
         list[Path],
         typer.Argument(help="Preferences in any published form; for grpo, JSONL of problems."),
@@ -67,7 +66,7 @@ def command(
         str, typer.Option(help="'empty' system turn, or 'none' (Gemma, Mistral, Llama-3, Qwen).")
     ] = "empty",
     seed: Annotated[
-        int, typer.Option(help="Draws the order and --sample, and shuffles KTO rows.")
+        int, typer.Option(min=0, help="Draws the order and --sample, and shuffles KTO rows.")
     ] = 0,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")
@@ -94,9 +93,14 @@ def command(
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
     texts or messages; conversations; labelled (KTO), scored or ranked answers.
     """
-    _refuse_what_does_nothing(ctx, format_name, has_limit=max_tokens is not None)
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
+    refuse({"allow_long"}, "belongs to --max-tokens, which is not given", unless=max_tokens)
+    is_pairwise = format_name.startswith("pairwise")
+    refuse({"order"}, f"is for pairwise formats; {format_name} has no order", unless=is_pairwise)
+    is_grpo = get_format(format_name).reads is Problem
+    refuse({"split"}, f"is for problems (grpo); {format_name} reads pairs", unless=is_grpo)
+    refuse({"curriculum"}, "orders pairs; grpo reads problems", unless=not is_grpo)
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed)
     of_split = _one_of("--split", split, (*SPLITS, "all"))
@@ -108,19 +112,6 @@ def command(
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
         manifest |= measured
     _write(out, rows, result, manifest)
-
-
-def _refuse_what_does_nothing(ctx: typer.Context, format_name: str, *, has_limit: bool) -> None:
-    """Raise ConfigError for options that this format, or no limit of tokens, has no use for."""
-    if not has_limit:
-        refuse(ctx, {"allow_long"}, "belongs to --max-tokens, which is not given")
-    form = get_format(format_name)
-    if form.reads is Problem:
-        refuse(ctx, {"curriculum"}, f"orders preference pairs; {form.name} reads problems")
-    else:
-        refuse(ctx, {"split"}, f"is for grpo; {form.name} reads pairs, which are split already")
-    if not form.name.startswith("pairwise"):
-        refuse(ctx, {"order"}, f"is for the pairwise formats; rows of {form.name} have no order")
 
 
 def _options(order: str, system: str, seed: int) -> FormatOptions:

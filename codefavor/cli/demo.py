@@ -130,9 +130,10 @@ def command(
     problems: Annotated[
         str, typer.Option(help="starter, another known set, or a JSONL of problems.")
     ] = "starter",
-    seed: Annotated[int, typer.Option(help="Draws programs, drafts and pairs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws programs, drafts and pairs.")] = 0,
     train_seed: Annotated[
-        int | None, typer.Option(help="Draws training rows, order and start; --seed by default.")
+        int | None,
+        typer.Option(min=0, help="Draws training rows, order and start; --seed by default."),
     ] = None,
     split: Annotated[
         str, typer.Option(help="Judge on test, or on dev while you choose settings.")

@@ -16,6 +16,7 @@ from typer import Option
 
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import (
     Budget,
     Context,
@@ -28,6 +29,7 @@ from codefavor.engine import (
     TerminalProgress,
 )
 from codefavor.engine.batch import BatchRun
+from codefavor.engine.budget import OF_UNKNOWN_COST
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import batch_to_file, journal_of, run_to_file
@@ -38,7 +40,7 @@ from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
 from codefavor.settings import default_cache
 
-_BATCH_OPTIONS = ("budget", "limits", "retry_errors", "rerun_changed")
+_BATCH_OPTIONS = ("budget", "limits", "concurrency", "retry_errors", "rerun_changed")
 # What single commands have too.
 Cache = Annotated[
     Path | None, Option(help="File of cached responses that runs share [~/.cache/codefavor].")
@@ -55,7 +57,8 @@ SandboxLevel = Annotated[
 Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
 Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]
 Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
-Seed = Annotated[int, Option(help="Draws what is drawn.")]
+MAX_SEED = (1 << 31) - 1
+Seed = Annotated[int, Option(min=0, max=MAX_SEED, help="Draws what is drawn.")]
 Temperature = Annotated[float, Option(help="0 takes the likeliest token always.")]
 TopP = Annotated[float, Option(help="Share of the probability that is drawn from.")]
 MaxTokens = Annotated[int, Option(help="Most tokens of one answer.")]
@@ -126,6 +129,19 @@ class AskingFlags:
         bool, Option("--no-wait", help="Submit or collect what is ready, then return.")
     ] = False
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for flags that do not go together: none is ignored."""
+        for name, other in (
+            ("batch_options", "batch"), ("no_wait", "batch"), ("client_key", "client_cert"),
+        ):  # fmt: skip
+            flag = other.replace("_", "-")
+            refuse({name}, f"belongs to --{flag}, which is not given", unless=getattr(self, other))
+        refuse({"cache"}, "does not go with --no-cache", unless=not self.no_cache)
+        again = {"retry_errors", "rerun_changed"}
+        refuse(again, "does not go with --fresh, which runs every row", unless=not self.fresh)
+        # A job is asked as a whole, and its service retries and limits by itself.
+        refuse({"max_error_rate"}, "does not go with --batch", unless=not self.batch)
+
     def options_of_backend(self) -> dict[str, Any]:
         """What --set and the flags for certificates say."""
         files = {name: getattr(self, name) for name in ("ca_bundle", "client_cert", "client_key")}
@@ -177,7 +193,6 @@ class AskingFlags:
 
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
-        self.check()
         if self.fresh:
             forget_run(journal_of(out))
         if not self.batch:
@@ -188,7 +203,6 @@ class AskingFlags:
 
     def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
         """The same for a journal alone; other options as `run_sync`."""
-        self.check()
         if not self.batch:
             return run_sync(step, rows, journal, **options, **self.run_options())
         batch = BatchRun(
@@ -199,11 +213,6 @@ class AskingFlags:
             **self._batch_options(options["context"]),
         )
         return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
-
-    def check(self) -> None:
-        """Raise ConfigError for flags of the batch mode without it."""
-        if not self.batch and (self.batch_options or self.no_wait):
-            raise ConfigError("--batch-set and --no-wait belong to --batch, which is not given")
 
     def _batch_options(self, context: Context) -> dict[str, Any]:
         if context.backend is None:
@@ -314,8 +323,8 @@ def summary(counts: Counts) -> str:
     )
     if counts.unsettled_usd:
         parts.append(
-            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests whose cost "
-            "is unknown (timeouts, broken connections, kills, unreadable answers)"
+            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests "
+            f"{OF_UNKNOWN_COST}"
         )
     return "; ".join(parts)
 

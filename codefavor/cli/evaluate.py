@@ -18,7 +18,13 @@ from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
 from codefavor.cli import evaluate_models
-from codefavor.cli.engine_options import AskingFlags, fail_without_results, forget_run, summary
+from codefavor.cli.engine_options import (
+    MAX_SEED,
+    AskingFlags,
+    fail_without_results,
+    forget_run,
+    summary,
+)
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded, refuse
 from codefavor.engine import Context
@@ -55,7 +61,9 @@ class BenchmarkFlags:
     sample: Annotated[int | None, Option(min=1, help="Only so many pairs, drawn by the seed.")] = (
         None
     )
-    seed: Annotated[int, Option(help="Of samples, resampling and judges that draw.")] = 0
+    seed: Annotated[
+        int, Option(min=0, max=MAX_SEED, help="Of samples, resampling and judges that draw.")
+    ] = 0
     group_by: Annotated[
         str,
         Option(help="Fields to report apart, with commas; of pairs also those of rows and meta."),
@@ -167,17 +175,18 @@ def pairs(
 ) -> None:
     """Judge every pair (by default in both orders) and write what came out."""
     spec = judge.spec(bench.seed)
-    judge.check(ctx, spec)
+    judge.check(spec)
     if not bench.attack:
-        refuse(ctx, {"attack_side"}, "belongs to --attack, which is not given")
+        refuse({"attack_side"}, "belongs to --attack, which is not given")
     if not result.rescore:
-        refuse(ctx, {"stored"}, "belongs to --rescore, which is not given")
+        refuse({"stored"}, "belongs to --rescore, which is not given")
     tasks = _tasks(str(ctx.info_name), bench, protocol)
     if result.rescore:
-        refuse(ctx, {"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
+        refuse({"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
         _rescore_all(tasks, spec, result.out, result.stored)
     elif result.dont_write:
-        refuse(ctx, {"out", "fresh"}, "does not go with --dont-write")
+        kept = {"out", "fresh", "retry_errors", "rerun_changed"}
+        refuse(kept, "does not go with --dont-write, which keeps nothing")
         with tempfile.TemporaryDirectory() as folder:
             _run_all(tasks, spec, Path(folder), asking)
     else:

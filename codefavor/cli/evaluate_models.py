@@ -27,6 +27,8 @@ from codefavor.cli.engine_options import (
     show_forecast,
     summary,
 )
+from codefavor.cli.judge_flags import OF_REQUESTS
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
@@ -48,6 +50,8 @@ from codefavor.sources.problems import NAMES, load_problems
 from codefavor.synthesis.drafts import make_drafts_step
 
 OWN = "problems"
+# What only a model that is asked heeds.
+_OF_SAMPLING = frozenset({"samples", "temperature", "top_p", "max_tokens", "prompt", "dry_run"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +201,11 @@ def problems(
 def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlags) -> ModelTask:
     if bool(sampled.model) == (sampled.samples_file is not None):
         raise ConfigError("which samples? give --model KIND:NAME, or --samples-file FILE")
+    refuse(
+        OF_REQUESTS | _OF_SAMPLING,
+        "does not go with --samples-file, with which nobody is asked",
+        unless=sampled.model,
+    )
     source = str(chosen.data) if isinstance(chosen, OwnProblemFlags) else name
     rows = [
         one.to_row()
@@ -238,8 +247,6 @@ def _backend(sampled: SamplingFlags, asking: AskingFlags, *, is_dry_run: bool = 
 
 
 def _forecast(task: ModelTask, sampled: SamplingFlags, asking: AskingFlags) -> None:
-    if not sampled.model:
-        raise ConfigError("--dry-run is for --model: with --samples-file nobody is asked")
     backend = _backend(sampled, asking, is_dry_run=True)
     context = Context(backend, seed=task.seed, prices=PriceTable.load(asking.prices))
     step = make_drafts_step(task.sampling, task.mode)

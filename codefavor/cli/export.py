@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.option_groups import refuse
 from codefavor.hub import check_push, push_folder
 from codefavor.training.export import export
 
@@ -30,6 +31,7 @@ def command(
     public: Annotated[bool, typer.Option("--public", help="Push to a public repository.")] = False,
 ) -> None:
     """Write whole weights, tokenizer, model card and run card of a finished training."""
+    refuse({"public"}, "belongs to --push, which is not given", unless=push_to)
     if push_to:
         check_push(push_to)  # before minutes are spent on weights
     export(

@@ -23,7 +23,7 @@ from codefavor.text import comma_list
 _FOR_ANY_JUDGE = frozenset(
     {"concurrency", "fresh", "retry_errors", "rerun_changed", "max_error_rate"}
 )
-_ASKING = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
+OF_REQUESTS = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
 
 
 def describe_kinds() -> str:
@@ -87,11 +87,12 @@ class JudgeFlags:
         text = self.model or from_original(self.model_type, self.model_id)
         return parse_judge(text, self.options, name=self.name, seed=seed)
 
-    def check(self, ctx: click.Context, spec: JudgeSpec) -> None:
+    def check(self, spec: JudgeSpec) -> None:
         """Raise ConfigError for flags about requests where nobody is asked."""
-        if any(one.about.is_chat for one in [spec, *spec.members()]):
-            return
-        refuse(ctx, _ASKING, f"is for chat models, and {spec} asks none")
+        if not spec.chats:
+            refuse(OF_REQUESTS, f"is for chat models, and {spec} asks none")
+        if all(one.about.is_instant for one in spec.members() or [spec]):
+            refuse({"concurrency"}, f"means nothing to {spec}, which asks and runs nothing")
 
 
 def from_original(model_type: str, model_id: str) -> str:
@@ -153,7 +154,7 @@ class JudgeCommand(TyperCommand):
         params = super().get_params(ctx)
         if not self._is_helping:
             return params
-        depends = all_options().keys() | _ASKING
+        depends = all_options().keys() | OF_REQUESTS
         shown = _shown_for(self._spec)
         applying = [one for one in params if one.name not in depends or one.name in shown]
         return [_for_judge(one, self._spec) for one in applying]
@@ -191,7 +192,7 @@ def _spec_in(words: list[str]) -> JudgeSpec | None:
 def _shown_for(spec: JudgeSpec | None) -> frozenset[str]:
     """The flags that apply to a judge; without one, those about requests."""
     if spec is None:
-        return _ASKING
+        return OF_REQUESTS
     kinds = [spec.about, *(one.about for one in spec.members())]
     shown = frozenset(name for kind in kinds for name in kind.flags)
-    return shown | _ASKING if any(kind.is_chat for kind in kinds) else shown
+    return shown | OF_REQUESTS if any(kind.is_chat for kind in kinds) else shown

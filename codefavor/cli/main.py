@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from codefavor import __version__
 from codefavor.cli.examples import add_examples
+from codefavor.cli.option_groups import with_finite_numbers
 from codefavor.errors import CodefavorError
 from codefavor.redaction import redact
 
@@ -63,10 +64,10 @@ class LazyVerbs(TyperGroup):
         if hasattr(module, "app"):
             group = typer.main.get_group(module.app)
             group.name = cmd_name
-            return add_examples(group, cmd_name)
+            return add_examples(with_finite_numbers(group), cmd_name)
         single = typer.Typer(add_completion=False)
         single.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
-        return add_examples(typer.main.get_command(single), cmd_name)
+        return add_examples(with_finite_numbers(typer.main.get_command(single)), cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so, without importing any."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError
 from codefavor.training.merge import fold_adapter, merge_adapters, merge_models
 from codefavor.training.model_folders import is_adapter
@@ -28,6 +29,9 @@ def command(
 
     Adapters alone merge (linearly) to an adapter; with --base, by any method, to a whole model.
     """
+    is_added = len(folders) == 1
+    refuse({"density"}, f"is for ties, not for {method}", unless=method == "ties")
+    refuse({"method", "weights"}, "is for several models, and one is given", unless=not is_added)
     shares = _numbers(weights)
     if len(folders) == 1 and is_adapter(folders[0]):
         if base is None:

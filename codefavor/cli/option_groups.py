@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
-from click.core import ParameterSource
 
 from codefavor.errors import ConfigError
 
@@ -52,12 +52,34 @@ def expanded(function: Callable[..., None], **kinds: Any) -> Callable[..., None]
     return command
 
 
-def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
-    """Raise ConfigError if one of these flags was given."""
+def with_finite_numbers(command: click.Command) -> click.Command:
+    """The command, whose options and subcommands refuse nan and inf: these pass any range."""
+    for one in command.commands.values() if isinstance(command, click.Group) else ():
+        with_finite_numbers(one)
+    for param in command.params:
+        if isinstance(param.type, click.types.FloatParamType):
+            param.callback = _finite
+    return command
+
+
+def refuse(names: Collection[str], why: str, *, unless: object = False) -> None:
+    """Raise ConfigError if one of these options was given on the command line of this command.
+
+    An option that would do nothing is a mistake of whoever gave it: nothing is ignored.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or unless:
+        return
     for param in ctx.command.get_params(ctx):
-        is_given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-        if param.name in names and is_given:
+        source = ctx.get_parameter_source(param.name or "")
+        if param.name in names and source is click.core.ParameterSource.COMMANDLINE:
             raise ConfigError(f"{param.opts[0]} {why}")
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
+    return value
 
 
 def _field_names(kind: Any) -> list[str]:

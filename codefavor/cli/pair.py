@@ -13,6 +13,7 @@ from click import Choice
 
 from codefavor.cli import pair_checks
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import TerminalProgress
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import ok_rows
@@ -114,6 +115,11 @@ def tests(
     """Pairs of a model's completions from their test runs; equivalent programs never meet."""
     if plan == (out is not None):
         raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
+    refuse({"strategy"}, "does not go with --plan, which shows all", unless=not plan)
+    has_margin = plan or strategy == "margin"
+    refuse({"margin"}, f"is for --strategy margin, not for {strategy}", unless=has_margin)
+    is_strict = strategy in ("pass-fail", "hardest", "per-class") and not plan
+    refuse({"may_fail"}, f"means nothing to --strategy {strategy}", unless=not is_strict)
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = [
         _with_failure(_scored_row(one, where, set(loaded)))

@@ -13,6 +13,7 @@ from typer import Option
 from codefavor.audits.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
 from codefavor.audits.contamination_report import USUAL, benchmark_texts
 from codefavor.cli.engine_options import Pairs, Seed
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import DataError
 from codefavor.pairs.balance import shorter_accuracy
 from codefavor.pairs.contamination import Text
@@ -102,6 +103,8 @@ def dedup(
 
     Comments and layout make no difference. Pairs of one problem are only compared exactly.
     """
+    near_ones = {"near", "seed"}
+    refuse(near_ones, "is for near copies: not with --exact-only", unless=not exact_only)
     read = read_records(pairs, Preference)
     found = deduplicate(read, threshold=None if exact_only else near, seed=seed)
     write_rows(out, (pair.to_row() for pair in found.kept))

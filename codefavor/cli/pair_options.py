@@ -13,6 +13,7 @@ from typer import Option
 
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
 from codefavor.engine.context import Clients
@@ -93,6 +94,11 @@ class PairFlags:
         Verifier(ways=self.ways(), margin=self.margin)
         if self.judge_backend and "judge" not in self.ways():
             raise ConfigError("--judge-model needs --verify judge")
+        why = "belongs to --judge-model, which is not given"
+        refuse({"judge_options"}, why, unless=self.judge_backend)
+        runs = {"margin", "workers", "sandbox_level"}
+        why = "means nothing to --verify static, which runs no program"
+        refuse(runs, why, unless=self.ways() != {"static"})
         if self.judge_backend and engine.batch:
             raise ConfigError("--batch asks one backend; leave out --judge-model")
 

@@ -40,7 +40,6 @@ COMMAND_CLASS = JudgeCommand
 
 @expanded
 def command(
-    ctx: typer.Context,
     completions: Annotated[
         Path, Argument(help="JSONL of completions (problem_id, code), or EvalPlus samples.jsonl.")
     ],
@@ -69,7 +68,7 @@ def command(
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = candidate_rows(completions, known, criteria)
     spec = _checked(judge.spec(seed), rows, known)
-    judge.check(ctx, spec)
+    judge.check(spec)
     backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
         made = spec.make_judge(backends, bench=_bench(spec, known, stack))

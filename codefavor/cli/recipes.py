@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from codefavor.cli.option_groups import refuse
 from codefavor.cli.recipe_tools import estimate_recipe, show_estimate, show_preview
 from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
@@ -217,6 +218,8 @@ def rehearse(
 
     if not recipes and not all_ and not tenth:
         raise ConfigError("name the recipes to rehearse, or pass --all")
+    refuse({"all_", "tenth"}, "does not go with recipes that are named", unless=not recipes)
+    refuse({"tenth"}, "does not go with --all", unless=not all_)
     rehearse_recipes([resolve(one) for one in recipes or []], is_tenth=tenth, folder=folder)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
 from codefavor.journal import read_journal
@@ -87,6 +88,7 @@ def leaderboard(
     The rows are read from the folder `rows` beside each result, the texts of the pairs from
     CODEFAVOR_DATA (or --data): without them the page shows verdicts and replies alone.
     """
+    refuse({"benchmark"}, "belongs to --references, which is not given", unless=references)
     found = [(path, read_result(path)) for path in results]
     entries = with_labels([entry_of(result) for _, result in found])
     records = {

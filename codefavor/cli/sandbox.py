@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import SandboxLevel
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
 from codefavor.sandbox.lane import DO_NOT_PARSE
@@ -70,6 +71,8 @@ def explain(
     """
     lanes: list[tuple[str, Lane]]
     if tests in NAMES or Path(tests).suffix in (".jsonl", ".gz"):
+        theirs = {"entry_point", "setup"}
+        refuse(theirs, f"is for a file of Python tests; the problems of {tests} have their own")
         problems = load_problems(tests, data_dir=data_folder())
         lanes = [(p.id, choose_lane(p.tests, p.entry_point, p.setup)) for p in problems]
     elif Path(tests).is_file():

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
+from codefavor.cli.option_groups import refuse
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.records import read_rows
@@ -54,6 +55,8 @@ def command(
     ] = False,
 ) -> None:
     """Score a file of completions; the same command after a kill goes on where it was."""
+    again = {"retry_errors", "rerun_changed"}
+    refuse(again, "does not go with --fresh, which runs every row", unless=not fresh)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows = list(join_with_problems(completions, known))

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.budget import BudgetTracker, TokenForecast
+from codefavor.engine.budget import BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
@@ -163,13 +163,13 @@ class ModelClient:
             ledger.leave_unsettled(reservation)
             raise
         usage = response.usage
-        if response.text and not usage.input_tokens and not usage.output_tokens:
-            # The server does not count, which does not make its answers free.
-            ledger.leave_unsettled(reservation)
-        else:
+        if is_counted(response):
             self.budget.settle(reservation, usage)
             self._rate_limiter.settle(permit, usage.input_tokens, usage.output_tokens)
             self._forecast.learn(request, usage)
+        else:
+            # The server does not count, which does not make its answers free.
+            ledger.leave_unsettled(reservation)
         if response.finish_reason in _FAILED_FINISHES and (reason := unusable_reason(response)):
             raise failed_answer(response, reason)
         return response

@@ -21,7 +21,7 @@ from codefavor.backends.base import Backend, Request, Response
 from codefavor.backends.batch_service import BatchService
 from codefavor.engine.ask import RowPending, failed_answer
 from codefavor.engine.batch_jobs import Job, JobWriter, State
-from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
+from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
 from codefavor.engine.health import RunStopped
@@ -233,7 +233,6 @@ class BatchRun:
     def _take_results(self, job: Job, file: Path, words: str) -> None:
         """Keep the answers; note the failures, final once they were tried often enough."""
         requests = dict(self._requests_of(job))
-        budget, ledger = self._tracker, self._tracker.ledger
         missing = set(requests)
         for key, outcome in self._service.results(file, requests):
             if key not in missing:
@@ -242,21 +241,29 @@ class BatchRun:
             if isinstance(outcome, Response):
                 if self._cache.get(bytes.fromhex(key)) is None:
                     self._collected.add(key)
-                    ledger.add(outcome.usage, budget.cost(outcome.usage))
+                    self._book(requests[key], outcome)
                     self._cache.put(bytes.fromhex(key), outcome, self._backend.identity)
                 if reason := unusable_reason(outcome):
                     self._note_failure(key, failed_answer(outcome, reason))
             else:
                 if outcome.may_be_paid:
-                    most = TokenForecast().at_most(requests[key])
-                    lost = ledger.reserve(most, budget.cost(most))
-                    ledger.announce(lost)
-                    ledger.leave_unsettled(lost)
+                    self._book(requests[key], None)
                 self._note_failure(key, outcome)
         for key in missing:
             self._note_failure(
                 key, BackendError(f"no result ({words})", retryable=True, reason="batch_expired")
             )
+
+    def _book(self, request: Request, response: Response | None) -> None:
+        """Count what the server says this took; the most it may have taken where it does not."""
+        budget, ledger = self._tracker, self._tracker.ledger
+        if response is not None and is_counted(response):
+            ledger.add(response.usage, budget.cost(response.usage))
+            return
+        most = TokenForecast().at_most(request)
+        lost = ledger.reserve(most, budget.cost(most))
+        ledger.announce(lost)
+        ledger.leave_unsettled(lost)
 
     def _note_failure(self, key: str, error: BackendError) -> None:
         attempts = self._state.attempts[key] = self._state.attempts.get(key, 0) + 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import orjson
 
-from codefavor.backends.base import Request, Usage
+from codefavor.backends.base import Request, Response, Usage
 from codefavor.engine.ledger import Ledger, Reservation
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, ConfigError
@@ -18,6 +19,11 @@ _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_TEMPLATE = 64
 # What services add to a prompt to have a schema filled in: 200 to 810 tokens by their own pages.
 _TOKENS_PER_SCHEMA = 1000
+# Which requests stay at the most they may have taken.
+OF_UNKNOWN_COST = (
+    "whose cost is unknown (timeouts, broken connections, servers that failed, kills, answers that "
+    "cannot be read or come without a token count)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,9 @@ class Budget:
     tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.usd is not None and self.usd < 0) or (self.tokens is not None and self.tokens < 0):
-            raise ConfigError("a budget must not be negative")
+        for value in (self.usd, self.tokens):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"a budget must be a number from 0; found {value}")
 
 
 class TokenForecast:
@@ -134,14 +141,21 @@ class BudgetTracker:
         unsettled = ""
         if spent.n_unsettled:
             unsettled = (
-                f", and {spent.n_unsettled} requests whose cost is unknown (timeouts, broken "
-                f"connections, kills, unreadable answers) may have taken up to "
+                f", and {spent.n_unsettled} requests {OF_UNKNOWN_COST} may have taken up to "
                 f"${spent.unsettled_usd:.4f}, {_tokens(spent.unsettled_usage)} tokens"
             )
         return BudgetError(
             f"the budget is spent: {' and '.join(caps)}{unsettled}; what is done is kept, raise "
             "the budget and run the same command to continue"
         )
+
+
+def is_counted(response: Response) -> bool:
+    """Whether the server said what this answer took: no text comes out of no tokens."""
+    usage = response.usage
+    answers = response.samples or (response,)
+    has_text = any(answer.text or answer.reasoning for answer in answers)
+    return usage.input_tokens > 0 and (usage.output_tokens > 0 or not has_text)
 
 
 def _tokens(usage: Usage) -> int:

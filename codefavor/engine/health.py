@@ -6,11 +6,14 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from codefavor.errors import BackendError, CodefavorError
+from codefavor.errors import BackendError, CodefavorError, ConfigError
 from codefavor.records import Row
 
-# What no later request of the same run can escape: the key, the model, the account, the form.
-FATAL_REASONS = frozenset({"auth", "unknown_model", "no_credit", "unsupported"})
+# What no later request of the same run can escape: the key, the model, the account, the form,
+# the certificate, an address that sends elsewhere.
+FATAL_REASONS = frozenset(
+    {"auth", "unknown_model", "no_credit", "unsupported", "certificate", "redirect"}
+)
 # Rejections of an answer that no step could use. Others are decisions, which may well be many.
 _USELESS_ANSWERS = frozenset(
     {"empty_answer", "filtered_answer", "truncated_answer", "other_answer", "bad_json_answer"}
@@ -52,6 +55,10 @@ class StopRule:
     max_error_rate: float = 0.5
     min_rows: int = 20
     window: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_error_rate <= 1:
+            raise ConfigError(f"max_error_rate must be from 0 to 1; found {self.max_error_rate}")
 
 
 class RequestHealth:

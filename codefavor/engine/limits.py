@@ -35,6 +35,8 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1; found {value}")
+        if not self.max_pause_s >= 0:
+            raise ConfigError(f"max_pause_s must be at least 0; found {self.max_pause_s}")
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts must be at least 1; found {self.max_attempts}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,14 @@ class Price:
     output: float
     cached: float | None = None
     batch_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no price is: a budget would hold nothing back."""
+        for name, value in vars(self).items():
+            is_left_out = name == "cached" and value is None
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_left_out and not (is_number and math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value!r}, not a number from 0")
 
     def cost_usd(self, usage: Usage) -> float:
         """The cost of these tokens."""

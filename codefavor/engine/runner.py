@@ -48,7 +48,7 @@ class Counts:
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
     `n_requests` were sent, `n_cached` answered from the cache; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
-    have no known cost (timeouts, kills, unreadable answers): at most `unsettled_usd` in all.
+    have no known cost (see `budget.OF_UNKNOWN_COST`): at most `unsettled_usd` in all.
     """
 
     n: int = 0

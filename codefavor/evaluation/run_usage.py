@@ -46,7 +46,7 @@ def usage_of(
         "input_tokens": total.input_tokens,
         "output_tokens": total.output_tokens,
         "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
-        "n_priced": sum("usage" in row for row in rows),
+        "n_priced": sum(map(_is_counted, rows)),
         # Of all records, and how many of them nobody was asked for.
         **Responses(records).to_row(),
         # What was paid on this journal: less, where responses of another run were cached.
@@ -60,6 +60,11 @@ def usage_of(
         # How often each member was asked by this call: what a cascade saves.
         usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
     return usage
+
+
+def _is_counted(row: Row) -> bool:
+    """Whether its tokens are known: a server that does not count leaves zeros."""
+    return "usage" in row and all(one["input_tokens"] for one in row["usage"].values())
 
 
 def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:

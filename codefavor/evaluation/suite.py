@@ -94,6 +94,8 @@ class Task:
             if value not in known:
                 expected = ", ".join(str(one) for one in known if one is not None)
                 raise ConfigError(f"{name} is {value!r}; expected one of: {expected}")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; expected a whole number from 0")
 
     @property
     def shown_orders(self) -> Orders:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+from codefavor.backends.base import Dtype
 from codefavor.errors import ConfigError
 from codefavor.prompts.chat import SystemTurn
 
@@ -32,8 +33,6 @@ class Option:
     low: float | None = None
     high: float | None = None
 
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 # What judges that run a local model have in common.
 ModelFolder = Annotated[

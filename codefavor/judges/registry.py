@@ -9,6 +9,7 @@ one line here: commands, result files and manifests follow from its signature.
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,9 +97,11 @@ class JudgeOption:
             known = ", ".join(self.choices)
             raise ConfigError(f"{self.flag} is {value!r}; expected one of: {known}")
         if isinstance(value, int | float) and not isinstance(value, bool):
-            low, high = self.spec.low, self.spec.high
-            if (low is not None and value < low) or (high is not None and value > high):
-                raise ConfigError(f"{self.flag} is {value}; expected {low} to {high}")
+            low = -math.inf if self.spec.low is None else self.spec.low
+            high = math.inf if self.spec.high is None else self.spec.high
+            is_finite = isinstance(value, int) or math.isfinite(value)
+            if not (is_finite and low <= value <= high):
+                raise ConfigError(f"{self.flag} is {value}; expected a number{_within(low, high)}")
         return Path(str(value)) if self.plain_type is Path and value is not None else value
 
 
@@ -121,6 +124,13 @@ class JudgeKind:
     def is_chat(self) -> bool:
         """Whether it asks a chat model."""
         return "backend" in self.needs
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether it neither asks nor runs anything: no model, no program."""
+        model = self.argument_option
+        runs_model = model is not None and model.spec.record == "weights"
+        return not (self.is_chat or runs_model or "pool" in self.takes or "judges" in self.takes)
 
     @property
     def written(self) -> str:
@@ -208,6 +218,12 @@ def _options(
             if isinstance(spec, Option):
                 found[name] = JudgeOption(name, kind, value, spec, goes_to)
     return found
+
+
+def _within(low: float, high: float) -> str:
+    """A range in words."""
+    words = f" from {low:g}" if low > -math.inf else ""
+    return words + (f" to {high:g}" if high < math.inf else "")
 
 
 def _is_union(kind: object) -> bool:

@@ -79,6 +79,11 @@ class JudgeSpec:
             for one in found
         ]
 
+    @property
+    def chats(self) -> list[JudgeSpec]:
+        """Those of this judge and its members that ask a chat model."""
+        return [one for one in [self, *self.members()] if one.about.is_chat]
+
     def needs(self) -> frozenset[str]:
         """What this judge and its members cannot do without, of `registry.SUPPLIES`."""
         return self.about.needs.union(*(one.about.needs for one in self.members()))
@@ -93,11 +98,10 @@ class JudgeSpec:
         `extra` are options of the backend that are no flags. Raises ConfigError for some where
         no chat model is asked.
         """
-        chats = [one for one in [self, *self.members()] if one.about.is_chat]
-        if extra and not chats:
+        if extra and not self.chats:
             raise ConfigError(f"--set is for chat models, and {self} asks none")
         found = {}
-        for one in dict.fromkeys(chats):
+        for one in dict.fromkeys(self.chats):
             options = {**(extra or {}), **one._given("backend")}
             found[str(one)] = make_backend(f"{one.kind}:{one.argument}", **options)
         return found

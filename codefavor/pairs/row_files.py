@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codefavor.errors import DataError, MissingPackageError
-from codefavor.records import Row, read_rows
+from codefavor.records import Row, read_rows, whole_row
 
 
 def read_any_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -24,7 +24,8 @@ def read_any_rows(path: Path) -> Iterator[tuple[str, Row]]:
             raise DataError(f"{path}: not valid JSON ({error})") from error
         if not rows or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{path}: expected a list of JSON objects")
-        yield from ((f"{path}:{number}", row) for number, row in enumerate(rows, start=1))
+        for number, row in enumerate(rows, start=1):
+            yield f"{path}:{number}", whole_row(row)
     else:
         yield from read_rows(path)
 

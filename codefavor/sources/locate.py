@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.errors import DataError, MissingPackageError
-from codefavor.records import Row, read_rows
+from codefavor.records import Row, read_rows, whole_row
 from codefavor.settings import DATA_VARIABLE
 
 
@@ -66,7 +66,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError(f"{path}: item {number} is not an object")
-        yield f"{path}: item {number}", row
+        yield f"{path}: item {number}", whole_row(row)
 
 
 def _hub_rows(location: Location) -> Iterator[tuple[str, Row]]:

@@ -17,8 +17,8 @@ from codefavor.backends import (
     Usage,
     make_backend,
 )
-from codefavor.backends.base import cut_at_stop
 from codefavor.backends.microbatch import MicroBatcher
+from codefavor.backends.replies import cut_at_stop
 from codefavor.errors import BackendError, ConfigError
 
 USER = {"role": "user", "content": "hi"}

@@ -96,11 +96,11 @@ def test_what_a_status_means_beside_its_words(
 @pytest.mark.parametrize(
     ("status", "may_be_paid"),
     [
-        *((status, False) for status in (400, 401, 429, 500, 503)),
-        *((status, True) for status in (408, 502, 504, 524)),
+        *((status, False) for status in (400, 401, 429, 529)),
+        *((status, True) for status in (408, 500, 502, 503, 504, 524)),
     ],
 )
-def test_a_refusal_is_not_on_the_bill_and_a_gateways_loss_may_be(
+def test_a_refusal_is_not_on_the_bill_and_what_a_failing_server_did_may_be(
     status: int, may_be_paid: bool
 ) -> None:
     assert error_of(status, {}, b"{}", "http://x").may_be_paid is may_be_paid

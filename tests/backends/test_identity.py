@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codefavor.backends import make_backend
 from codefavor.backends.base import endpoint_of
 from codefavor.backends.weights import weights_sha256
+from codefavor.engine import Context, ResponseCache
+from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
 PASSWORD, KEY = "hunter2", "sk-1234567890"
 
@@ -80,3 +83,38 @@ def test_an_adapter_in_vllms_arguments_counts_by_its_content(tmp_path: Path) -> 
     second = make_backend("vllm:org/model", arguments=arguments).identity
     assert (first["model"], first["arguments"]) == ("org/model", arguments)
     assert first != second
+
+
+def with_headers(**headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return make_backend("openai:m", base_url="http://h:1/v1", api_key=KEY, headers=named).identity
+
+
+def test_headers_that_may_change_the_answer_tell_servers_apart_without_being_kept() -> None:
+    plain, one, other = with_headers(), with_headers(X_Tenant="acme"), with_headers(X_Tenant="abc")
+    assert plain != one != other
+    assert one == with_headers(x_tenant="acme")
+    assert one != with_headers(X_Route="acme")
+    assert "acme" not in json.dumps(one) and "x-tenant" in one["headers"]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "api_key", "X_Access_Token", "Cookie", "X_Pass"])
+def test_a_renewed_key_is_no_other_server(name: str) -> None:
+    assert with_headers(**{name: KEY}) == with_headers(**{name: "another"}) == with_headers()
+
+
+async def test_two_tenants_of_one_gateway_share_no_responses(tmp_path: Path) -> None:
+    def handle(call: Call) -> Reply:
+        return openai_reply(call, call.headers["x-tenant"])
+
+    store = ResponseCache(tmp_path / "answers")
+    message = {"role": "user", "content": "who are you?"}
+    with LoopbackServer(handle) as server:
+        for tenant in ("one", "two", "one"):
+            backend = make_backend(
+                "openai:m", base_url=f"{server.url}/v1", api_key=KEY, headers={"X-Tenant": tenant}
+            )
+            assert (await Context(backend, cache=store).ask([message])).text == tenant
+            await backend.close()
+    assert server.n_calls == 2
+    store.close()

@@ -14,11 +14,18 @@ from urllib.parse import quote
 
 import pytest
 
+from codefavor.backends.base import Request
+from codefavor.backends.batch_openai import OpenAIBatchService
+from codefavor.backends.openai_api import OpenAIBackend, response_of
+from codefavor.engine import Context, ResponseCache
+from codefavor.engine.batch import BatchRun
+from codefavor.journal import Journal
 from codefavor.records import Problem
-from codefavor.redaction import excerpt, hide, public_url, redact
+from codefavor.redaction import excerpt, hide, public_url, redact, redact_reply
+from tests.engine.test_batch import ROWS, PlayedBatches, one_question
 from tests.kit import wires
 from tests.kit.proxy import LoopbackProxy
-from tests.kit.server import Call, LoopbackServer, Reply
+from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 from tests.kit.wires import Say
 
 pytestmark = pytest.mark.integration
@@ -141,7 +148,7 @@ def test_a_key_that_the_server_repeats_is_not_shown(
     with LoopbackServer(reply) as server:
         printed = draft(tmp_path, kind, server.url)
     check_nothing_leaked(tmp_path, printed, ECHOES[reply])
-    if reply in (echo_headers, echo_key_in_prose, echo_in_no_json):
+    if reply in (echo_headers, echo_key_in_prose, echo_in_no_json, redirect):
         # Those in flight when the first refusal comes; nothing after it.
         assert server.n_calls <= 16
 
@@ -186,6 +193,81 @@ def test_a_run_that_goes_well_keeps_no_key_either(kind: Kind, tmp_path: Path) ->
         printed = draft(tmp_path, kind, server.url, query=query, n=1)
     check_nothing_leaked(tmp_path, printed, f"{N_ROWS} ok")
     assert server.n_calls == N_ROWS
+
+
+# How a reply may hold the key: plain, as a part of a program, escaped, encoded.
+REPLIES = [
+    f"def add(): return {KEY!r}",
+    f"curl -H 'Authorization: Bearer {KEY}' http://me:pw@host/x?key=abc",
+    f"{quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()}",
+]
+
+
+@every_kind
+@pytest.mark.parametrize("text", REPLIES, ids=["plain", "in a header", "encoded"])
+def test_an_answer_that_repeats_the_key_is_kept_without_it(
+    kind: Kind, text: str, tmp_path: Path
+) -> None:
+    write = getattr(wires, f"write_{kind.name}")
+    with LoopbackServer(lambda call: write(Say(text))) as server:
+        printed = draft(tmp_path, kind, server.url, n=1)
+    check_nothing_leaked(tmp_path, printed, f"{N_ROWS} ok")
+    raw = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["raw"]
+    assert "***" in raw
+    # What only looks like a secret is the model's own: a program of the user's data set.
+    assert "http://me:pw@host/x?key=abc" in raw or "http" not in text
+
+
+REASONS = {
+    "openai": lambda body, word: body["choices"][0].update(finish_reason=word),
+    "anthropic": lambda body, word: body.update(stop_reason=word),
+    "gemini": lambda body, word: body["candidates"][0].update(finishReason=word),
+    "bedrock": lambda body, word: body.update(stopReason=word),
+}
+
+
+@every_kind
+def test_a_reason_that_repeats_the_key_is_kept_without_it(kind: Kind, tmp_path: Path) -> None:
+    def handle(call: Call) -> Reply:
+        reply: Reply = getattr(wires, f"write_{kind.name}")(Say("def add(): pass"))
+        REASONS[kind.name](reply.body, f"because of {KEY}")
+        return reply
+
+    with LoopbackServer(handle) as server:
+        printed = draft(tmp_path, kind, server.url, n=1)
+    check_nothing_leaked(tmp_path, printed, f"{N_ROWS} ok")
+    assert "because of ***" in (tmp_path / "out.jsonl").read_text()
+
+
+def test_a_log_probability_s_token_that_is_the_key_is_kept_without_it() -> None:
+    hide(KEY)
+    token = {"token": KEY, "logprob": -1.0, "top_logprobs": [{"token": KEY, "logprob": -1.0}]}
+    choice = {"message": {"content": "x"}, "logprobs": {"content": [token]}}
+    response = response_of({"choices": [choice]}, Request([{"role": "user", "content": "?"}]))
+    assert KEY not in json.dumps(response.to_row())
+    assert response.logprobs is not None and response.logprobs[0].top == {"***": -1.0}
+
+
+async def test_the_files_of_a_batch_are_kept_without_the_key(tmp_path: Path) -> None:
+    played = PlayedBatches(lambda call: openai_reply(call, f"your key is {KEY}"))
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        backend = OpenAIBackend("m", base_url=f"{server.url}/v1", api_key=KEY)
+        store = ResponseCache(tmp_path / "answers")
+        service, context = OpenAIBatchService(backend), Context(backend, cache=store)
+        await BatchRun(
+            one_question, lambda: ROWS, journal, service, context=context, poll_s=0.01
+        ).run()
+        store.close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".results" for path in files)
+    assert any(b"your key is ***" in path.read_bytes() for path in files)
+    assert not any(KEY.encode() in path.read_bytes() for path in files)
+
+
+def test_a_placeholder_for_a_key_is_a_word_like_any_other() -> None:
+    hide("ollama", "Bearer ollama", "lm-studio", "not-needed", "sk-1234")
+    said = "ollama and lm-studio are not-needed: Authorization: Bearer ollama; sk-1234"
+    assert redact_reply(said) == said.replace("sk-1234", "***")
 
 
 def test_a_proxy_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ async def test_a_schema_can_be_sent_the_older_way() -> None:
         choice(message={"content": "{}"}), request, schema_form="json_object"
     )
     assert call.body["response_format"] == {"type": "json_object", "schema": schema}
-    with pytest.raises(ConfigError, match="schema_form must be"):
+    with pytest.raises(ConfigError, match="'schema_form': unknown value"):
         await ask_openai(choice(message={"content": "{}"}), request, schema_form="grammar")
 
 

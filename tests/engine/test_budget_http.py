@@ -118,7 +118,7 @@ async def test_refusals_cost_nothing_and_take_nothing_of_the_budget(tmp_path: Pa
         nonlocal n_refused
         if call.path and n_refused < 60:
             n_refused += 1
-            return Reply({"error": {"message": "slow down"}}, status=429 if n_refused % 2 else 503)
+            return Reply({"error": {"message": "slow down"}}, status=429 if n_refused % 2 else 529)
         return billing(call)
 
     billing = Billing("")

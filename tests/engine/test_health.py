@@ -11,7 +11,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, make_backend
 from codefavor.engine import Context, Counts, Limits, RunStopped, StopRule, run
-from codefavor.engine.health import RequestHealth, describe_reasons
+from codefavor.engine.health import FATAL_REASONS, RequestHealth, describe_reasons
 from codefavor.engine.progress import duration
 from codefavor.errors import BackendError, Rejected
 from codefavor.journal import Journal
@@ -299,3 +299,30 @@ def test_reasons_are_told_most_frequent_first_with_what_helps_and_the_rest_count
     assert re.match(r"4 x missing_section:feedback \(what helps: raise --max-tokens", told)
     assert "3 x b (for example: row r7: said b)" in told
     assert told.endswith("2 x c; 2 others")
+
+
+def test_the_reasons_that_stop_a_run_at_once_are_those_of_the_handbook() -> None:
+    page = (Path(__file__).parents[2] / "docs/engine.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\|(.*)\| nothing else would work either", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == FATAL_REASONS
+
+
+@pytest.mark.parametrize("reason", sorted(FATAL_REASONS))
+async def test_what_no_request_can_escape_stops_the_run_at_its_first_answers(
+    tmp_path: Path, reason: str
+) -> None:
+    n_asked = 0
+
+    def refuse(request: Request) -> str:
+        nonlocal n_asked
+        n_asked += 1
+        raise BackendError("refused (do this instead)", reason=reason)
+
+    backend = FakeBackend(function=refuse)
+    backend.start_concurrency = 4
+    with (
+        Journal.open(tmp_path / "o", {}) as journal,
+        pytest.raises(RunStopped, match=r"do this instead"),
+    ):
+        await run(whole_answer, rows(), journal, context=Context(backend), concurrency=64)
+    assert n_asked <= 4

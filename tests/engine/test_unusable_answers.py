@@ -77,6 +77,28 @@ async def test_an_answer_that_the_server_broke_off_is_asked_for_again_at_once(
     assert [line[0] for line in spent] == ["+", "="] * 8
 
 
+async def test_an_answer_broken_off_each_time_is_asked_again_once_the_server_is_healthy(
+    tmp_path: Path,
+) -> None:
+    # Not by a command: its pauses between eight attempts add up to a minute.
+    limits = Limits(max_attempts=3, backoff_s=0.01)
+    options = {"limits": limits, "concurrency": 4, "stop_rule": StopRule(max_error_rate=1)}
+    with LoopbackServer(lambda call: ending(call, "error", "half an ans")) as server:
+        for healed, n_calls in ((False, 3 * 4), (True, 3 * 4 + 4)):
+            if healed:
+                server.handler = openai_reply
+            backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k")
+            store = ResponseCache(tmp_path / "answers")
+            with Journal.open(tmp_path / "o", {}) as journal:
+                context = Context(backend, cache=store)
+                counts = await run(
+                    ask_once, rows(4), journal, context=context, retry_errors=healed, **options
+                )
+            store.close()
+            assert (counts.n_ok, counts.n_error) == ((4, 0) if healed else (0, 4))
+            assert len(server.calls) == n_calls
+
+
 @pytest.mark.parametrize(
     ("finish", "text", "status", "reason"),
     [

@@ -122,7 +122,10 @@ def refused(tmp_path, *words):
         ("--model pairwise:x --reduction sum", "no option --reduction"),
         ("--model openai:m --adapter x", "no option --adapter"),
         ("--model openai:m --mode x", "is not one of"),
-        ("--model cascade:shorter,execution --min-confidence 0.2", "expected 0.5 to 1"),
+        (
+            "--model cascade:shorter,execution --min-confidence 0.2",
+            "expected a number from 0.5 to 1",
+        ),
         ("--model random --aspects security", "--aspects"),
         ("--model random --comments keep", "--comments"),
         ("--model random --attack-side both", "belongs to --attack"),

@@ -1,0 +1,120 @@
+"""How a service's JSON becomes a response: its words, its reasons, its counts, and no secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from codefavor.backends.base import Request, Response, TokenLogprob, Usage
+from codefavor.errors import BackendError
+from codefavor.redaction import excerpt, redact_reply
+
+# No exchange takes a billion tokens; a count above is a defect of the server's.
+_MOST_TOKENS = 10**9
+Reader = Callable[[Mapping[str, Any], Request], Response]
+
+
+def reads(what: str) -> Callable[[Reader], Reader]:
+    """Makes a reader of a server's JSON raise BackendError (`bad_schema`) for what is not that."""
+
+    def decorate(read: Reader) -> Reader:
+        @functools.wraps(read)
+        def checked(body: Mapping[str, Any], request: Request) -> Response:
+            try:
+                return without_secrets(read(body, request))
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                raise BackendError(
+                    f"the answer is not {what} ({type(error).__name__}: {error}): "
+                    f"{excerpt(str(body), 300)}",
+                    retryable=True,
+                    reason="bad_schema",
+                ) from error
+
+        return checked
+
+    return decorate
+
+
+def without_secrets(response: Response) -> Response:
+    """The response with no key in it, should the server repeat one: from here on it is stored."""
+    found = dataclasses.replace(
+        response,
+        text=redact_reply(response.text),
+        finish_reason=redact_reply(response.finish_reason),
+        reasoning=redact_reply(response.reasoning),
+        logprobs=_without_secrets_in(response.logprobs),
+        samples=tuple(map(without_secrets, response.samples)),
+    )
+    return response if found == response else found
+
+
+def _without_secrets_in(
+    logprobs: tuple[TokenLogprob, ...] | None,
+) -> tuple[TokenLogprob, ...] | None:
+    words = " ".join(token for one in logprobs or () for token in (one.token, *one.top))
+    if logprobs is None or redact_reply(words) == words:
+        return logprobs
+    return tuple(
+        TokenLogprob(
+            redact_reply(one.token),
+            one.logprob,
+            {redact_reply(token): value for token, value in one.top.items()},
+        )
+        for one in logprobs
+    )
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """(the text before the earliest stop string, whether there was one)."""
+    positions = [found for s in stop if s and (found := text.find(s)) >= 0]
+    return (text[: min(positions)], True) if positions else (text, False)
+
+
+def ended(
+    text: str, word: str | None, names: Mapping[str, str], stop: Sequence[str]
+) -> tuple[str, str]:
+    """(the text before any stop string, why it ended) where a service says why in its own word.
+
+    No word means that it ended by itself; a word without a name stays visible.
+    """
+    text, was_cut = cut_at_stop(text, stop)
+    named = names.get(word, f"other:{word}") if word else "stop"
+    return text, "stop" if was_cut else named
+
+
+def object_in(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A JSON object in another; an empty one where there is none of that name."""
+    found = body.get(name)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def counted_usage(
+    counts: Mapping[str, object],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    cached: object = None,
+) -> Usage:
+    """The tokens in a server's own counts: the sums of these fields.
+
+    The first field of each must be there, the others where there is something to count. Counts
+    that cannot be true (negative, text, fractions, more than any model reads, more cached than
+    there were) are none: what they stand for is unknown, and not free.
+    """
+    sums = []
+    for first, *others in (inputs, outputs):
+        found = [counts.get(first), *(counts.get(name) or 0 for name in others)]
+        if not all(map(_is_count, found)):
+            return Usage()
+        sums.append(sum(int(one) for one in found if _is_count(one)))
+    n_cached = cached or 0
+    if not _is_count(n_cached) or n_cached > sums[0]:
+        return Usage()
+    return Usage(sums[0], sums[1], int(n_cached))
+
+
+def _is_count(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= _MOST_TOKENS and value == int(value)

@@ -17,6 +17,8 @@ from codefavor.journal import ok_rows
 from codefavor.pairs.balance import balance_by_length
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.contamination import leak_check
+from codefavor.pairs.row_files import read_any_rows
+from codefavor.pairs.split import hold_out
 from codefavor.records import Preference, Row, read_records, read_rows, write_rows, write_text
 from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
@@ -88,6 +90,28 @@ def tests(
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
     typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+
+
+@app.command()
+def split(
+    data: Annotated[Path, typer.Argument(help="Preferences in any form that `convert` reads.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl and dev.jsonl.")],
+    share: Annotated[float, typer.Option(help="Share of the questions that are held out.")] = 0.1,
+) -> None:
+    """Hold out a dev part of one's own data: all rows of a question are on one side.
+
+    The side follows from the question alone, so that more data moves no question over.
+    """
+    sides = hold_out(read_any_rows(data), share)
+    if not all(sides.values()):
+        empty = next(name for name in sides if not sides[name])
+        raise DataError(
+            f"{data}: no question falls to {empty} by a share of {share:g}: another --share, or "
+            "more questions"
+        )
+    for name, rows in sides.items():
+        write_rows(out / f"{name}.jsonl", rows)
+    typer.echo(f"{len(sides['train'])} rows to train, {len(sides['dev'])} held out -> {out}")
 
 
 @app.command()

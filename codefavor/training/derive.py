@@ -31,6 +31,8 @@ _LIGER = "axolotl.integrations.liger.LigerPlugin"
 # Architectures whose Liger kernels are the plain Llama ones, in the names of transformers.
 LIGER_KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "smollm3"})
 _GIVES_LOGITS = {"pairwise", "pairwise-cot", "sft"}
+# The rest is trained under `rl:`, where Axolotl does not hand load_best_model_at_end on.
+_CHOSEN_BY_LOSS = _GIVES_LOGITS | {"reward", "process"}
 _TRAINED = {"full": "all weights", "lora": "LoRA", "qlora": "QLoRA"}
 
 
@@ -245,9 +247,12 @@ def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) 
         choices.choose("save_total_limit", 1)
         choices.choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
     elif sharding or method == "pairwise-cot":
-        choices.choose(
-            "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
-        )
+        if method in _CHOSEN_BY_LOSS:
+            choices.choose(
+                "load_best_model_at_end",
+                True,
+                "the checkpoint with the lowest loss on the dev pairs",
+            )
     elif method != "grpo":
         judge = {"judge": SFT_JUDGES[method]} if method in SFT_JUDGES else {}
         choices.choose(

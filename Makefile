@@ -1,5 +1,5 @@
 # The two commands of the README; each installs what it needs into .venv once.
-.PHONY: demo test test-all setup check recipes rehearse
+.PHONY: demo test test-all setup setup-gpu check recipes rehearse gpu
 
 # What the demo and the tests need of the machine: no GPU, no key, no network after the install.
 export HF_HUB_OFFLINE ?= 1
@@ -17,6 +17,11 @@ test-all: setup
 
 setup:
 	@scripts/install.sh
+
+# Also DeepSpeed and FlashAttention, which are built against the torch of `setup`; needs nvcc.
+setup-gpu: setup
+	.venv/bin/uv pip install --python .venv/bin/python setuptools wheel packaging psutil ninja
+	.venv/bin/uv pip install --python .venv/bin/python --no-build-isolation -r requirements-gpu.txt
 
 # Lint, types and rendered files, as continuous integration checks them.
 check: setup

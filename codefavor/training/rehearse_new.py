@@ -18,6 +18,13 @@ from codefavor.training.recipes import dump, load_yaml, processes_of
 from codefavor.training.rehearsal import Rehearser, is_rehearsed
 from codefavor.training.stand_in import FAMILIES_FILE
 
+# Words of a shape that no model of the recipes needs, and the width of a stand-in's window.
+_MORE_WORDS = {
+    "n_routed_experts", "n_shared_experts", "num_local_experts", "first_k_dense_replace",
+    "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+}  # fmt: skip
+_WINDOW = 64
+
 
 def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
     """What is wrong with a recipe: of its check, and if that is clean, of its rehearsal.
@@ -38,10 +45,13 @@ def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
         own = Path(place)
         shutil.copytree(root / "layers", own / "layers")
         tokenizer = load_tokenizer(name)
-        words = {key for row in known_models(root).values() for key in row} - NOT_CONFIG
-        model = _plain_model(find_config(name, Path.cwd(), root), name, words)
+        words = {key for row in known_models(root).values() for key in row} | _MORE_WORDS
+        model = _plain_model(find_config(name, Path.cwd(), root), name, words - NOT_CONFIG)
+        family = family_of(tokenizer, config)
+        if model.pop("sliding_window", None):
+            family["config"] = {"sliding_window": _WINDOW}
         write_text(own / MODELS_FILE, [dump({name: model})])
-        write_text(own / FAMILIES_FILE, [dump({name: family_of(tokenizer, config)})])
+        write_text(own / FAMILIES_FILE, [dump({name: family})])
         return list(Rehearser(own, folder).rehearse(recipe.resolve()).problems)
 
 

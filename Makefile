@@ -37,3 +37,9 @@ recipes: setup
 rehearse: setup
 	.venv/bin/codefavor recipes rehearse --all
 	.venv/bin/codefavor recipes render
+
+# At most eight minutes on a machine with a GPU: every method steps on it, two runs learn, and speed
+# and memory stand beside the estimate. Their records go into recipes/results.yaml.
+gpu: setup
+	.venv/bin/python scripts/gpu.py
+	.venv/bin/codefavor recipes render

@@ -22,7 +22,7 @@ from codefavor.training.model_shapes import known_shapes
 from codefavor.training.plan import apply_overrides
 from codefavor.training.recipes import load_yaml
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
-from tests.kit.teacher import question_of, teacher
+from tests.kit.teacher import CONSTRUCTED, question_of, teacher
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "reproduce_codefavor.sh"
@@ -276,10 +276,11 @@ def test_the_whole_asks_its_servers_as_the_paper_did(tmp_path):
     ask = teacher("json")
 
     def answer(call: Call) -> Reply:
+        if kind_of(call) == "draft":
+            return openai_reply(call, f"```python\n{CONSTRUCTED['rejected_code']}```")
         sampling = SimpleNamespace(json_schema=call.body.get("response_format"))
-        return openai_reply(
-            call, ask(SimpleNamespace(messages=call.body["messages"], sampling=sampling))
-        )
+        asked = SimpleNamespace(messages=call.body["messages"], sampling=sampling)
+        return openai_reply(call, ask(asked))
 
     with LoopbackServer(answer) as strong, LoopbackServer(answer) as weak:
         done = run_whole(
@@ -296,7 +297,7 @@ def test_the_whole_asks_its_servers_as_the_paper_did(tmp_path):
     for server, name in ((strong, "70B"), (weak, "8B")):
         for call in server.calls:
             assert name in call.body["model"]
-            kind = question_of(SimpleNamespace(messages=call.body["messages"]))
+            kind = kind_of(call)
             limit = call.body.get("max_tokens") or call.body.get("max_completion_tokens")
             limits.setdefault((name, kind), set()).add(limit)
     assert limits["70B", "draft"] == limits["8B", "draft"] == {1024}
@@ -305,6 +306,13 @@ def test_the_whole_asks_its_servers_as_the_paper_did(tmp_path):
     pairs = tmp_path / "work" / "outputs" / "pairs"
     report = json.loads((pairs / "critic_evol.overlap.json").read_text())
     assert report["not_checked"] == {}
+
+
+def kind_of(call: Call) -> str:
+    """Which question a call asks; a chat server is asked for a draft in words."""
+    messages = call.body["messages"]
+    is_draft = "Answer with one python code block" in messages[-1]["content"]
+    return "draft" if is_draft else question_of(SimpleNamespace(messages=messages))
 
 
 def small_repository(folder: Path) -> Path:

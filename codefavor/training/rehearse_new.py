@@ -15,7 +15,7 @@ from codefavor.training.check import RecipeChecker
 from codefavor.training.model_shapes import MODELS_FILE, NOT_CONFIG, find_config, known_models
 from codefavor.training.new_recipe import load_tokenizer
 from codefavor.training.recipes import dump, load_yaml, processes_of
-from codefavor.training.rehearsal import Rehearser, is_rehearsed
+from codefavor.training.rehearsal import Rehearser
 from codefavor.training.stand_in import FAMILIES_FILE
 
 # Words of a shape that no model of the recipes needs, and the width of a stand-in's window.
@@ -29,15 +29,13 @@ _WINDOW = 64
 def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
     """What is wrong with a recipe: of its check, and if that is clean, of its rehearsal.
 
-    Raises ConfigError for a recipe that cannot be rehearsed: by its method, or its model.
+    Raises ConfigError for a model that has no stand-in.
     """
     findings = RecipeChecker().check(recipe, gpus=processes_of(recipe))
     errors = [one.message for one in findings if one.severity == "error"]
     config = load_yaml(recipe)
     if errors:
         return errors
-    if not is_rehearsed(config):
-        raise ConfigError(f"{recipe}: is written and checked; {config['rl']} is not rehearsed")
     name = str(config["base_model"])
     if name in known_models(root):
         return list(Rehearser(root, folder).rehearse(recipe.resolve()).problems)

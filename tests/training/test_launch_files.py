@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from codefavor.training.recipes import load_yaml, merge
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 LAUNCH = RECIPES / "launch"
 RECIPE = "recipes/gpu8x80/llama-3.1-8b-reward.yaml"
@@ -222,3 +224,20 @@ def test_every_documented_launch_turns_axolotls_telemetry_off():
                 launches += 1
                 assert is_off or "AXOLOTL_DO_NOT_TRACK=1" in line, f"{path}: {line}"
     assert launches > 70
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("name", ["colocate", "server"])
+def test_the_layers_of_vllm_pass_the_check_and_say_why(name: str):
+    from codefavor.training.check import RecipeChecker
+
+    recipe = RECIPES / "gpu8x80" / "qwen3-8b-grpo.yaml"
+    path = RECIPES / "layers" / "vllm" / f"{name}.yaml"
+    own = load_yaml(path)
+    config = merge(load_yaml(recipe), own)
+    findings = RecipeChecker().check(recipe, config=config, gpus=8, folder=RECIPES.parent)
+    assert [one.message for one in findings if one.severity == "error"] == []
+    longest = config["sequence_len"] + config["trl"]["max_completion_length"]
+    assert config["vllm"]["max_model_len"] == longest
+    reasons = len(re.findall(r"^ +# ", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert reasons >= 5

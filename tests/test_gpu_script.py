@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from codefavor.records import write_rows
 from codefavor.training.estimate import CARDS
+from codefavor.training.formats import convert
 from codefavor.training.recipes import load_yaml
+from tests.training.conftest import easy_pairs
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "gpu.py"
@@ -32,6 +35,8 @@ def test_speed_and_memory_come_from_what_the_trainer_logged(tmp_path: Path):
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = load_yaml(gpu.FOLDER / "pairwise.yaml")
+    data = tmp_path / config["datasets"][0]["path"]
+    write_rows(data, convert(easy_pairs(range(2)), "pairwise").rows)
     found = gpu.figures(tmp_path, config, tmp_path, CARDS["h100"])
     assert found["tokens_per_second"] == 500
     assert found["mfu"] == round(500 * 4 * 134_515_008 / 989e12, 4)

@@ -116,6 +116,25 @@ def test_accelerate_reads_its_files(path: Path):
     assert config.num_machines == written["num_machines"]
 
 
+@pytest.mark.axolotl
+def test_accelerate_starts_eight_of_sixteen_processes_on_the_second_machine():
+    """The launch line of the recipes for two machines, by accelerate's own parser and defaults."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+    [line] = [
+        line.split("accelerate launch ")[1]
+        for line in (RECIPES / "gpu2x8x80" / "qwen2.5-coder-32b-dpo.yaml").read_text().splitlines()
+        if line.startswith("# Launch:")
+    ]
+    words = line.replace("RANK", "1").replace("ADDRESS", "10.0.0.1").split()
+    words = [str(RECIPES.parent / word) if word.endswith("gpus.yaml") else word for word in words]
+    args, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert (args.num_processes, args.num_machines, args.machine_rank) == (16, 2, 1)
+    assert (args.main_process_ip, args.main_process_port) == ("10.0.0.1", 29500)
+    assert args.module and args.training_script == "axolotl.cli.train"
+    assert args.mixed_precision == "bf16"
+
+
 @pytest.mark.parametrize(
     "path", sorted((RECIPES / "deepspeed").glob("*.json")), ids=lambda path: path.stem
 )

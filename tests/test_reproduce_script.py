@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -273,7 +274,10 @@ def test_the_whole_asks_its_servers_as_the_paper_did(tmp_path):
     (data / "selfoss").mkdir()
     tasks = [{"instruction": f"Add {n} numbers in Python."} for n in (2, 3)]
     write_rows(data / "selfoss" / "self-oss-instruct-sc2-exec-filter-50k.jsonl", tasks)
-    ask = teacher("json")
+    numbers = itertools.count()
+    ask = teacher(
+        "json", construct=lambda _: {**CONSTRUCTED, "instruction": f"Add {next(numbers)} lists."}
+    )
 
     def answer(call: Call) -> Reply:
         if kind_of(call) == "draft":
@@ -316,7 +320,7 @@ def kind_of(call: Call) -> str:
 
 
 def small_repository(folder: Path) -> Path:
-    """A history of one function, written and then improved."""
+    """A history of two functions, written and then improved."""
     folder.mkdir()
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
@@ -325,10 +329,10 @@ def small_repository(folder: Path) -> Path:
         "    return sum(values)",
     )
     (folder / "LICENSE").write_text((ROOT / "LICENSE").read_text())
-    for body in bodies:
-        (folder / "total.py").write_text(f"def total(values):\n{body}\n")
+    for body, name in itertools.product(bodies, ("total", "amount")):
+        (folder / f"{name}.py").write_text(f"def {name}(values):\n{body}\n")
         subprocess.run([*git, "add", "."], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", "Sum in one expression"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", f"Write {name} in one expression"], check=True)
     return folder
 
 

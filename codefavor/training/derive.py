@@ -24,6 +24,8 @@ from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
 # window of 2048 tokens holds about four rows.
 _BATCH = 32
 _ROWS_OF_A_WINDOW = 4
+# Samples of one question under GRPO (recipes/layers/gpu/grpo.yaml): a process takes whole groups.
+_GROUP = 8
 # The share of a GPU that may be planned for: the rest is fragmentation, and the estimate's error.
 _SHARE = 0.85
 GIB = 1 << 30
@@ -211,7 +213,8 @@ def _line(
     choose("learning_rate", _rate(method, adapter, model.shape), _rate_reason(method, model.shape))
     choose("micro_batch_size", micro, "the most rows at once that fit, by the estimate")
     rest = _batch(model, method) // (micro * hardware.gpus)
-    choose("gradient_accumulation_steps", max(1, rest))
+    least = _GROUP // micro if method == "grpo" else 1
+    choose("gradient_accumulation_steps", max(1, rest, least))
     if sharding:
         file = f"recipes/deepspeed/{sharding}.json"
         choose("deepspeed", file, _sharding_reason(adapter, sharding))

@@ -263,6 +263,14 @@ def test_own_problems_are_what_grpo_samples_from(tmp_path: Path, monkeypatch):
     assert words[-1] == yaml.safe_load(text)["datasets"][0]["path"]
 
 
+@pytest.mark.parametrize("hardware", ["1x80", "4x80", "8x80"])
+def test_each_process_of_grpo_samples_whole_groups(hardware: str):
+    """Axolotl refuses others."""
+    config = config_of("qwen3-8b", "grpo", hardware)
+    batch = config["micro_batch_size"] * config["gradient_accumulation_steps"]
+    assert batch % config["trl"]["num_generations"] == 0
+
+
 def test_data_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"--data no\.jsonl: no such file"):
         new_recipe("Qwen/Qwen3-8B", "dpo", "1x80", data=Path("no.jsonl"), root=ROOT)

@@ -1,5 +1,5 @@
 # The two commands of the README; each installs what it needs into .venv once.
-.PHONY: demo test test-all setup check recipes rehearse
+.PHONY: demo test test-all setup setup-gpu check recipes rehearse gpu
 
 # What the demo and the tests need of the machine: no GPU, no key, no network after the install.
 export HF_HUB_OFFLINE ?= 1
@@ -18,6 +18,11 @@ test-all: setup
 setup:
 	@scripts/install.sh
 
+# Also DeepSpeed and FlashAttention, which are built against the torch of `setup`; needs nvcc.
+setup-gpu: setup
+	.venv/bin/uv pip install --python .venv/bin/python setuptools wheel packaging psutil ninja
+	.venv/bin/uv pip install --python .venv/bin/python --no-build-isolation -r requirements-gpu.txt
+
 # Lint, types and rendered files, as continuous integration checks them.
 check: setup
 	.venv/bin/ruff check .
@@ -31,4 +36,10 @@ recipes: setup
 # Every recipe that changed since its last rehearsal, and then their records in the files.
 rehearse: setup
 	.venv/bin/codefavor recipes rehearse --all
+	.venv/bin/codefavor recipes render
+
+# At most eight minutes on a machine with a GPU: every method steps on it, two runs learn, and speed
+# and memory stand beside the estimate. Their records go into recipes/results.yaml.
+gpu: setup
+	.venv/bin/python scripts/gpu.py
 	.venv/bin/codefavor recipes render

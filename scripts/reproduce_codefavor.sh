@@ -8,9 +8,13 @@
 #     PLAN=1 scripts/reproduce_codefavor.sh      # print every command and run none
 #
 # Needs for the whole: TEACHER_URL and DRAFTER_URL, OpenAI-compatible servers of the two models below
-# (docs/engine.md), a Hugging Face token for the four base models, and CODEFAVOR_DATA with CodePrefBench
-# (docs/data.md). Killed at any moment, the same command goes on: synthesis and evaluation resume from
-# their journals, trainings from their last checkpoint. Everything below is `codefavor`, axolotl or git.
+# (docs/engine.md), a Hugging Face token for the four base models, 850 GB of disk in WORK (32 judges and
+# 8 merged ones, weights in bfloat16) beside 75 GB in the Hub's cache, and CODEFAVOR_DATA with CodePrefBench
+# (docs/data.md). What that folder lacks, instructions and the other benchmarks, comes from the Hub; data
+# is compared with all seven benchmarks of AGAINST, or with those that you name there, and nothing begins
+# where one of them cannot be had. Killed at any moment, the same command goes on: synthesis and evaluation
+# resume from their journals; a training that was cut short starts anew, its optimizer states would be
+# 9 TB. Everything below is `codefavor`, axolotl or git.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,9 +37,10 @@ if [ -z "$SMOKE" ]; then
     TASKS=(--instructions self-oss-instruct)
     PROBLEMS=()                       # these tasks have no tests: pairs are verified without
     VERIFY=(--verify evidence --verify judge)
-    FEW=()                            # all rows, and the commands' own 2048 tokens an answer
-    FEW_TASKS=()
-    FEW_CONTROLLED=()
+    FEW=(--max-tokens 2048)           # all rows; the paper's limits, as all of these
+    FEW_TASKS=(--max-tokens 1024)
+    FEW_STRONG=("${FEW_TASKS[@]}")
+    FEW_CONTROLLED=("${FEW[@]}")
     EXAMPLES=()
     MODELS=(mistral-7b mistral-nemo-12b llama-3-8b gemma-2-9b)
     DATA=(commit-cls critic-cls mix-cls commit-gen critic-gen mix-gen)
@@ -48,7 +53,9 @@ if [ -z "$SMOKE" ]; then
                 --tokenizer google/gemma-2-9b-it)
     MAX_TOKENS=2048
     BENCH=()
-    REPLY=()
+    REPLY=(--max-tokens 2048)
+    read -ra AGAINST <<< "${AGAINST:-codeprefbench humaneval humaneval+ mbpp mbpp+ humanevalpack humanevalpack-js}"
+    DISK_GB=850
 else
     WORK=${WORK:-$ROOT/outputs/smoke}
     TEACHER=(--model embedded:)
@@ -61,6 +68,7 @@ else
     FEW=(--limit 20 --max-tokens 128)
     FEW_TASKS=(--limit 20 --max-tokens 96)
     FEW_CONTROLLED=(--limit 2 --max-tokens 96)
+    FEW_STRONG=("${FEW_CONTROLLED[@]}")
     EXAMPLES=(--examples 1)           # four are 2,800 tokens a row: minutes of a CPU for each
     MODELS=(smollm2-135m)
     read -ra DATA <<< "${DATA:-commit-cls critic-cls mix-cls commit-gen critic-gen}"
@@ -71,6 +79,8 @@ else
     MAX_TOKENS=1024                   # the window of recipes/layers/smoke.yaml
     BENCH=(--sample 2)
     REPLY=(--max-tokens 32)
+    read -ra AGAINST <<< "${AGAINST:-codeprefbench}"
+    DISK_GB=10
     export OMP_WAIT_POLICY=passive
 fi
 
@@ -133,6 +143,24 @@ if [ -z "$PLAN" ] && [ ! -d "${CODEFAVOR_DATA:-}/codeprefbench" ]; then
     echo "error: CODEFAVOR_DATA must name a folder that has codeprefbench/ (docs/data.md says how)" >&2
     exit 2
 fi
+# What is written already counts, so that the same command goes on where it was killed.
+if [ -z "$PLAN" ]; then
+    free=$(df -Pk . | awk 'NR == 2 { print int($4 * 1.024 / 1000000) }')
+    used=$( { [ -d outputs ] && du -sk outputs || echo 0; } | awk '{ print int($1 * 1.024 / 1000000) }')
+    if [ "$((free + used))" -lt "$DISK_GB" ]; then
+        echo "error: $PWD has $free GB free and $used GB of earlier results; the whole needs $DISK_GB GB (WORK=... is another place)" >&2
+        exit 2
+    fi
+fi
+AGAINST=("${AGAINST[@]/#/--against=}")
+if [ -z "$SMOKE" ]; then
+    say "Before anything is asked: is every benchmark here that the data must not contain?"
+    if [ -z "$PLAN" ]; then
+        mkdir -p outputs/pairs
+        echo '{"id": "probe", "instruction": "Add two numbers.", "chosen": "a + b", "rejected": "a - b"}' > outputs/pairs/probe.jsonl
+    fi
+    run codefavor pair decontaminate outputs/pairs/probe.jsonl "${AGAINST[@]}" --out outputs/pairs/probe.clean.jsonl
+fi
 if [ -n "$SMOKE" ]; then
     say "For SMOKE alone: the small model, a repository, and pairs that stand in for empty results"
     run codefavor recipes prepare recipes/smollm2-135m/pairwise.yaml
@@ -152,7 +180,7 @@ stand_in outputs/raw/commit_instruct.jsonl
 say "2. Critic-Evol: drafts of a weak model, criticised and improved (paper: 50,661 drafts, 82.1 % kept)"
 # ---------------------------------------------------------------------------------------------------
 run codefavor synthesise drafts "${TASKS[@]}" "${DRAFTER[@]}" --n 1 --temperature 0.8 "${FEW_TASKS[@]}" --out outputs/drafts/weak.jsonl
-run codefavor synthesise drafts "${TASKS[@]}" "${TEACHER[@]}" --n 1 --temperature 0.8 "${FEW_CONTROLLED[@]}" --out outputs/drafts/strong.jsonl
+run codefavor synthesise drafts "${TASKS[@]}" "${TEACHER[@]}" --n 1 --temperature 0.8 "${FEW_STRONG[@]}" --out outputs/drafts/strong.jsonl
 
 critic_evol() {  # name, drafts, then the critic and other options
     run codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" "${EXAMPLES[@]}" "${VERIFY[@]}" \
@@ -170,7 +198,7 @@ say "3. Verified above, row by row; now the audit, and no row that is near a ben
 # ---------------------------------------------------------------------------------------------------
 SETS=(commit_instruct critic_evol critic_evol_comments critic_evol_8b critic_evol_70b)
 for set in "${SETS[@]}"; do
-    run codefavor pair decontaminate "outputs/raw/$set.jsonl" --out "outputs/pairs/$set.jsonl" --report "outputs/pairs/$set.overlap.json"
+    run codefavor pair decontaminate "outputs/raw/$set.jsonl" "${AGAINST[@]}" --out "outputs/pairs/$set.jsonl" --report "outputs/pairs/$set.overlap.json"
     run codefavor pair audit "outputs/pairs/$set.jsonl" --out "outputs/pairs/$set.audit.json"
 done
 
@@ -196,6 +224,8 @@ train() {  # model, data, "-controlled"
     local out="outputs/train/$RECIPES-$(recipe "$@")"
     if [ -z "$SMOKE" ]; then
         once "$out/*.safetensors" accelerate launch --num_processes 8 -m axolotl.cli.train "recipes/paper/$1-$2${3:-}.yaml"
+        # The weights of its last epoch are those of the result: kept twice, all would need 1.4 TB.
+        [ -n "$PLAN" ] || rm -rf "$out"/checkpoint-*
     else
         # The paper's recipe on the same rows, with two steps of the small model laid over it.
         once "$out/*.safetensors" codefavor train "recipes/paper/mistral-7b-$2${3:-}.yaml" \

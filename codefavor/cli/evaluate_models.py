@@ -164,7 +164,6 @@ def problems(
     if result.dry_run:
         _forecast(task, sampled, asking)
         return
-    asking.check()
     name = sampled.name or sampled.model or str(sampled.samples_file)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if sampled.samples_file else name)
     path = model_result_path(result.out, task, sampled.name or slug)

@@ -19,6 +19,7 @@ pair audit pairs.jsonl
 pair dedup pairs.jsonl --out unique.jsonl
 pair decontaminate pairs.jsonl --out clean.jsonl
 pair check train.jsonl test.jsonl
+pair split pairs.jsonl --out outputs/pairs/mine
 convert pairs.jsonl --format pairwise --out train.jsonl
 convert pairs.jsonl --format dpo --system none --out train.jsonl
 card train.jsonl --split test=test.jsonl --out my-data

@@ -20,6 +20,8 @@ from codefavor.journal import ok_rows
 from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
 from codefavor.pairs.by_execution import Pairing, pair_by_execution
 from codefavor.pairs.contamination import leak_check
+from codefavor.pairs.row_files import read_any_rows
+from codefavor.pairs.split import hold_out
 from codefavor.pairs.strategies import STRATEGIES, describe_strategies
 from codefavor.pairs.strategies import Choice as PairChoice
 from codefavor.records import (
@@ -170,6 +172,28 @@ def _plan_line(name: str, found: Pairing, kept: list[Preference]) -> str:
     most = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common(4))
     shorter = f"{100 * shorter_accuracy(kept):.0f} %"
     return f"{name:<12}{len(found.pairs):>8}{len(kept):>8}{n_problems:>10}{shorter:>9}  {most}"
+
+
+@app.command()
+def split(
+    data: Annotated[Path, typer.Argument(help="Preferences in any form that `convert` reads.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl and dev.jsonl.")],
+    share: Annotated[float, typer.Option(help="Share of the questions that are held out.")] = 0.1,
+) -> None:
+    """Hold out a dev part of one's own data: all rows of a question are on one side.
+
+    The side follows from the question alone, so that more data moves no question over.
+    """
+    sides = hold_out(read_any_rows(data), share)
+    if not all(sides.values()):
+        empty = next(name for name in sides if not sides[name])
+        raise DataError(
+            f"{data}: no question falls to {empty} by a share of {share:g}: another --share, or "
+            "more questions"
+        )
+    for name, rows in sides.items():
+        write_rows(out / f"{name}.jsonl", rows)
+    typer.echo(f"{len(sides['train'])} rows to train, {len(sides['dev'])} held out -> {out}")
 
 
 @app.command()

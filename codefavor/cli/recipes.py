@@ -95,11 +95,19 @@ def new(
     method: Annotated[str, typer.Option(help=f"One of: {', '.join(RATES)}.")],
     gpus: Annotated[str, typer.Option(help="GPUSxGB, as in 4x80; NODESxGPUSxGB for several.")],
     data: Annotated[
-        Path | None, typer.Option(help="Pairs to train on; default: outputs/pairs/train.jsonl.")
+        Path | None,
+        typer.Option(help="Pairs to train on, for grpo problems [outputs/pairs/train.jsonl]."),
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(help="Pairs to hold out [a tenth of --data; outputs/pairs/dev.jsonl]."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="The file to write; default: print it.")
     ] = None,
+    is_rehearsed: Annotated[
+        bool, typer.Option("--rehearse", help="Check the file, and rehearse it (minutes of a CPU).")
+    ] = False,
 ) -> None:
     """A complete recipe for a model, a method and some GPUs, with the reason of every setting.
 
@@ -108,12 +116,25 @@ def new(
     """
     from codefavor.training.new_recipe import new_recipe
 
-    text = new_recipe(model, method, gpus, data=data, out=out, root=engine.find_recipes())
+    root = engine.find_recipes()
+    if is_rehearsed and out is None:
+        raise ConfigError("--rehearse needs --out: what is rehearsed is the file")
+    text = new_recipe(model, method, gpus, data=data, dev=dev, out=out, root=root)
     if out is None:
         typer.echo(text, nl=False)
         return
     write_text(out, [text])
-    typer.echo(f"{out}: look at it, then: codefavor recipes check {out}")
+    if not is_rehearsed:
+        typer.echo(f"{out}: look at it, then: codefavor recipes check {out}")
+        return
+    from codefavor.training.rehearse_new import rehearse_new
+
+    problems = rehearse_new(out, root, Path("outputs/rehearsals"))
+    for problem in problems:
+        typer.echo(f"  {problem}")
+    if problems:
+        raise ConfigError(f"{out}: written, and {len(problems)} problem(s) found")
+    typer.echo(f"{out}: checked and rehearsed: ok")
 
 
 @app.command()

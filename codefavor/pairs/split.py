@@ -7,9 +7,12 @@ nothing a judge was trained on can come back at evaluation by way of another row
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, DataError, Rejected
+from codefavor.pairs.published_rows import OWN_FORM, shape_of
+from codefavor.records import Row, content_id
 
 # train: for training. dev: for choosing settings. test: for the one figure that is published.
 SPLITS: Mapping[str, float] = {"train": 0.5, "dev": 0.15, "test": 0.35}
@@ -29,3 +32,32 @@ def split_of(problem_id: str, fractions: Mapping[str, float] = SPLITS, salt: str
         if position < 0:
             return name
     return next(reversed(list(fractions)))
+
+
+def hold_out(rows: Iterable[tuple[str, Row]], share: float) -> dict[str, list[Row]]:
+    """Preference data of any published form as "train" and "dev", each row as it was given.
+
+    All rows of one question (or problem) are on one side; about `share` of the questions are dev.
+    Rows that no question can be read from stay in train, where `convert` counts them.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"the share to hold out is {share:g}; expected one between 0 and 1")
+    sides: dict[str, list[Row]] = defaultdict(list)
+    for where, row in rows:
+        question = _question_of(row, where)
+        shares = {"train": 1.0 - share, "dev": share}
+        sides[split_of(question, shares) if question else "train"].append(row)
+    return {"train": sides["train"], "dev": sides["dev"]}
+
+
+def _question_of(row: Row, where: str) -> str:
+    """What tells a row's question from others, "" where it has none that can be read."""
+    shape = shape_of(row, where)
+    if shape.name == OWN_FORM:
+        return str(row.get("problem_id") or row["instruction"])
+    try:
+        return next((content_id(one.prompt) for one in shape.read(row)), "")
+    except Rejected:
+        return ""
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"{where}: not readable as {shape.name}: {error}") from error

@@ -303,6 +303,9 @@ def path_errors(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterat
         is_here = is_local_path(path, folder)
         if is_here and not (folder / path).exists() and f"--out {path}" not in made:
             yield f"datasets: {path} is not there, and no 'Needs:' line of the header writes it"
+    dev = (config.get("dev_accuracy") or {}).get("data")
+    if dev and not (folder / dev).exists() and dev not in made:
+        yield f"dev_accuracy.data: {dev} is not there, and no 'Needs:' line of the header names it"
     model = str(config.get("base_model") or "")
     if is_local_path(model, folder) and not (folder / model).exists() and "prepare" not in made:
         yield f"base_model: {model} is not there, and no 'Needs:' line of the header makes it"

@@ -24,6 +24,8 @@ from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
 # window of 2048 tokens holds about four rows.
 _BATCH = 32
 _ROWS_OF_A_WINDOW = 4
+# Samples of one question under GRPO (recipes/layers/gpu/grpo.yaml): a process takes whole groups.
+_GROUP = 8
 # The share of a GPU that may be planned for: the rest is fragmentation, and the estimate's error.
 _SHARE = 0.85
 GIB = 1 << 30
@@ -31,6 +33,8 @@ _LIGER = "axolotl.integrations.liger.LigerPlugin"
 # Architectures whose Liger kernels are the plain Llama ones, in the names of transformers.
 LIGER_KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "smollm3"})
 _GIVES_LOGITS = {"pairwise", "pairwise-cot", "sft"}
+# The rest is trained under `rl:`, where Axolotl does not hand load_best_model_at_end on.
+_CHOSEN_BY_LOSS = _GIVES_LOGITS | {"reward", "process"}
 _TRAINED = {"full": "all weights", "lora": "LoRA", "qlora": "QLoRA"}
 
 
@@ -209,7 +213,8 @@ def _line(
     choose("learning_rate", _rate(method, adapter, model.shape), _rate_reason(method, model.shape))
     choose("micro_batch_size", micro, "the most rows at once that fit, by the estimate")
     rest = _batch(model, method) // (micro * hardware.gpus)
-    choose("gradient_accumulation_steps", max(1, rest))
+    least = _GROUP // micro if method == "grpo" else 1
+    choose("gradient_accumulation_steps", max(1, rest, least))
     if sharding:
         file = f"recipes/deepspeed/{sharding}.json"
         choose("deepspeed", file, _sharding_reason(adapter, sharding))
@@ -245,9 +250,12 @@ def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) 
         choices.choose("save_total_limit", 1)
         choices.choose("auto_resume_from_checkpoints", False, "needs the optimizer states")
     elif sharding or method == "pairwise-cot":
-        choices.choose(
-            "load_best_model_at_end", True, "the checkpoint with the lowest loss on the dev pairs"
-        )
+        if method in _CHOSEN_BY_LOSS:
+            choices.choose(
+                "load_best_model_at_end",
+                True,
+                "the checkpoint with the lowest loss on the dev pairs",
+            )
     elif method != "grpo":
         judge = {"judge": SFT_JUDGES[method]} if method in SFT_JUDGES else {}
         choices.choose(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from codefavor.backends.local import LoadedModel
@@ -19,7 +20,7 @@ from codefavor.judges.reward import RewardJudge
 from codefavor.pairs.published_rows import read_published
 from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import Comparison, Preference, Row, Verdict, content_id
-from codefavor.training.plugin_args import DevAccuracySettings
+from codefavor.training.plugin_args import DevAccuracySettings, dev_accuracy_errors
 from codefavor.training.recipes import method_of
 
 NAME = "dev_preference_accuracy"
@@ -34,14 +35,15 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
     program wins; a tie does not. A checkpoint is saved at each new best, the best one is what
     the run ends with, and `patience` measurements in a row without a new best end it.
 
-    Every process measures all pairs, so that sharded weights are gathered on each alike.
+    Every process measures all pairs, so that sharded weights are gathered on each alike, and all go
+    by what the first found. What was found stands in the trainer's own log, which is part of each
+    checkpoint: a run that resumes counts on.
     """
 
     def __init__(self, trainer: Any, cfg: Any) -> None:
         self._trainer, self._cfg = trainer, cfg
         self._settings = check_dev_accuracy(cfg)
         self._pairs = dev_pairs(Path(self._settings.data), self._settings.limit)
-        self._n_without_gain = 0
         if self._settings.keep_best:
             # Of the arguments' own check, which ties it to an evaluation loss, nothing is needed.
             trainer.args.load_best_model_at_end = True
@@ -57,17 +59,16 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
         every = max(1, round(every if every >= 1 else every * state.max_steps))
         if state.global_step % every and state.global_step < state.max_steps:
             return
-        found = self.measure()
-        self._trainer.log(found)
-        if state.best_metric is None or found[NAME] > state.best_metric:
-            state.best_metric, self._n_without_gain = found[NAME], 0
+        self._trainer.log(self.measure())
+        logged = [row[NAME] for row in state.log_history if NAME in row and row["step"]]
+        n_without_gain = measurements_without_gain(logged)
+        if n_without_gain == 0:
+            state.best_metric = logged[-1]
             if self._settings.keep_best:
                 state.best_global_step = state.global_step
                 control.should_save = True
-            return
-        self._n_without_gain += 1
         patience = self._settings.patience
-        if patience is not None and self._n_without_gain >= patience:
+        if patience is not None and n_without_gain >= patience:
             control.should_training_stop = True
 
     def measure(self) -> Row:
@@ -79,12 +80,16 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
             right, n_errors = judged(self._judge(model), self._pairs)
         finally:
             model.train(was_training)
-        return {
+        found: Row = {
             NAME: right / len(self._pairs),
             "dev_preference_pairs": len(self._pairs),
             "dev_preference_errors": n_errors,
             "dev_preference_seconds": round(time.monotonic() - start, 3),
         }
+        # A near tie may fall otherwise on another GPU, and processes that disagree whether to save
+        # or to stop would wait for each other for ever.
+        everywhere: list[Row] = broadcast_object_list([found])
+        return everywhere[0]
 
     def _judge(self, model: Any) -> BatchJudge:
         """A new judge each time: one remembers the scores of the weights that it saw."""
@@ -101,6 +106,11 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
             other: Any = reference and LoadedModel(reference, loaded.tokenizer)
             return LikelihoodJudge(loaded, None, "implicit_sum", reference=other, system=system)
         return LikelihoodJudge(loaded, system=system)
+
+
+def measurements_without_gain(logged: Sequence[float]) -> int:
+    """How many of the measurements came after the best one, the first of several that are equal."""
+    return len(logged) - 1 - logged.index(max(logged))
 
 
 def dev_pairs(path: Path, limit: int) -> list[Preference]:
@@ -138,15 +148,6 @@ def _method(cfg: Any) -> str:
 
 def check_dev_accuracy(cfg: Any) -> DevAccuracySettings:
     """The settings of a recipe; raises ConfigError where they could not be measured by."""
-    settings = DevAccuracySettings.model_validate(dict(cfg.dev_accuracy))
-    if (settings.judge is None) == (_method(cfg) == "sft"):
-        raise ConfigError(
-            "dev_accuracy: judge, pairwise or likelihood, says what sft trains; it is for sft alone"
-        )
-    if cfg.fsdp_config or cfg.fsdp:
-        raise ConfigError("dev_accuracy: not under FSDP; use DeepSpeed, or leave it out")
-    if settings.keep_best and cfg.save_only_model and cfg.deepspeed:
-        raise ConfigError("dev_accuracy: keep_best under DeepSpeed needs save_only_model: false")
-    if settings.keep_best and str(cfg.save_strategy or "steps") == "no":
-        raise ConfigError("dev_accuracy: keep_best needs checkpoints, but save_strategy is 'no'")
-    return settings
+    for error in dev_accuracy_errors({**cfg, "rl": getattr(cfg.rl, "value", cfg.rl)}):
+        raise ConfigError(error)
+    return DevAccuracySettings.model_validate(dict(cfg.dev_accuracy))

@@ -24,6 +24,7 @@ from codefavor.training.model_folders import (
     import_torch,
     is_adapter,
     lora_scale,
+    mergeable_adapter,
     open_folded,
     open_weights,
     save_tensors,
@@ -143,7 +144,7 @@ def merge_adapters(
     means. Stacked side by side, with the weights in the second matrix, it is exact.
     """
     shares = _check_request(folders, out, "linear", weights)
-    configs = [adapter_config(folder) for folder in folders]
+    configs = [mergeable_adapter(folder) for folder in folders]
     bases = {str(config["base_model_name_or_path"]) for config in configs}
     if len(bases) != 1:
         raise ConfigError(f"adapters of different base models: {', '.join(sorted(bases))}")

@@ -23,6 +23,7 @@ from codefavor.training.model_shapes import (
     find_config,
 )
 from codefavor.training.plan import is_local_path
+from codefavor.training.plugin_args import dev_accuracy_errors
 from codefavor.training.recipes import find_recipes, load_yaml, method_of
 
 _FAMILIES = "stand_ins.yaml"
@@ -43,6 +44,7 @@ def mistakes(config: Mapping[str, Any], folder: Path, gpus: int) -> Iterator[str
     yield from name_errors(config)
     yield from number_errors(config)
     yield from evaluation_errors(config)
+    yield from dev_accuracy_errors(config)
     yield from method_errors(config)
     yield from machine_errors(config, gpus)
     yield from data_set_errors(config, folder)
@@ -136,6 +138,9 @@ def evaluation_errors(config: Mapping[str, Any]) -> Iterator[str]:
     has_data = bool(config.get("test_datasets") or config.get("val_set_size"))
     evaluates = has_data and config.get("eval_strategy") != "no"
     best = config.get("load_best_model_at_end")
+    for key in ("load_best_model_at_end", "early_stopping_patience", "metric_for_best_model"):
+        if config.get("rl") and config.get(key):
+            yield f"{key}: Axolotl ignores it under rl: {config['rl']}; use dev_accuracy instead"
     if best and not evaluates:
         yield "load_best_model_at_end: nothing is evaluated; add test_datasets, or val_set_size"
     save, evaluate = _number(config, "save_steps"), _number(config, "eval_steps")

@@ -47,7 +47,7 @@ def open_folded(base: Path, adapter: Path) -> Iterator[Loaders]:
 
     Raises ConfigError for an adapter that holds more than LoRA matrices of this model.
     """
-    config = adapter_config(adapter)
+    config = mergeable_adapter(adapter)
     scale = lora_scale(config)
     with open_weights(base) as plain, open_weights(adapter) as matrices:
         folded = dict(plain)
@@ -155,6 +155,20 @@ def adapter_config(folder: Path) -> Row:
     config: Row = json.loads(path.read_text(encoding="utf-8"))
     if config.get("use_dora") or config.get("rank_pattern") or config.get("alpha_pattern"):
         raise ConfigError(f"{folder}: DoRA and rank patterns cannot be merged as adapters")
+    return config
+
+
+def mergeable_adapter(folder: Path) -> Row:
+    """The configuration of an adapter whose matrices are one pair a layer.
+
+    Raises ConfigError for an adapter on experts, whose matrices hold all experts of a layer.
+    """
+    config = adapter_config(folder)
+    if parameters := config.get("target_parameters"):
+        raise ConfigError(
+            f"{folder}: adapts experts ({', '.join(parameters)}), and such adapters cannot be "
+            "merged: write whole models with `codefavor export`, and merge those"
+        )
     return config
 
 

@@ -119,7 +119,10 @@ def build_on_meta(config: Mapping[str, Any], model_class: str = "AutoModelForCau
         with torch.device("meta"):
             model = auto.from_config(transformers.AutoConfig.for_model(kind, **words))
     except ValueError as error:
-        raise ConfigError(f"{model_class} of {kind!r}: {' '.join(str(error).split())}") from error
+        text = " ".join(str(error).split())
+        if "Unrecognized configuration class" in text:  # and then every one that is known
+            text = f"transformers {transformers.__version__} have no such class for it"
+        raise ConfigError(f"{model_class} of {kind!r}: {text}") from error
     model.tie_weights()
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,10 @@ from codefavor.training.model_shapes import (
     find_config,
     shape_of_config,
 )
-from codefavor.training.recipes import Recipe, build, load_yaml, render
+from codefavor.training.recipes import Recipe, build, data_words, load_yaml, method_of, render
 
-_PAIRS = "outputs/pairs/train.jsonl"
-_ON_DEV = {
-    "test_datasets", "eval_steps", "eval_sample_packing", "load_best_model_at_end", "dev_accuracy"
-}  # fmt: skip
+_PAIRS, _DEV_PAIRS = "outputs/pairs/train.jsonl", "outputs/pairs/dev.jsonl"
+_PROBLEMS = "datasets/starter/problems.jsonl"
 _PROBE = "codefavorprobe"
 _WINDOW = 2048
 _CLASSES = {
@@ -36,9 +35,19 @@ _PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|endoftext|>", "<|end_of_text|>
 
 
 def new_recipe(
-    name: str, method: str, gpus: str, *, data: Path | None, out: Path | None, root: Path
+    name: str,
+    method: str,
+    gpus: str,
+    *,
+    data: Path | None = None,
+    dev: Path | None = None,
+    out: Path | None = None,
+    root: Path,
 ) -> str:
     """The text of a recipe for a model (a folder, or a name on the Hub), a method and some GPUs.
+
+    `data` are pairs of one's own (for GRPO problems), `dev` those that are held out; without `dev`
+    a part of `data` is.
 
     Raises ConfigError where the model's files are not here, its architecture has no class for the
     method, its template cannot be used, or nothing fits.
@@ -47,13 +56,23 @@ def new_recipe(
     model = find_listed(name, root) or read_model(name, root)
     meta = build_on_meta(model.config, _CLASSES.get(method, "AutoModelForCausalLM"))
     if not model.layer:
-        model = replace(model, settings={**model.settings, **lora_targets(meta, root)})
+        notes = list(model.header.get("notes", []))
+        if model.header.get("thinks") and method != "grpo":
+            notes.append("the model can think: it is trained and asked to answer without thinking")
+        model = replace(
+            model,
+            settings={**model.settings, **lora_targets(meta, root)},
+            header={**model.header, "notes": notes},
+        )
     words = f"--model {name} --method {method} --gpus {gpus}"
     slug = out.stem if out else f"{Path(name).name.lower()}-{method}-{gpus}"
     recipe = build(derive(slug, model, method, hardware, root), root)
-    if data is not None:
-        recipe = _with_data(recipe, data, slug)
-        words += f" --data {data}"
+    for option, path in (("--data", data), ("--dev", dev)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option} {path}: no such file")
+        words += f" {option} {shlex.quote(str(path))}" if path else ""
+    if data or dev:
+        recipe = _with_data(recipe, data, dev, slug)
     made_by = f"# Made by `codefavor recipes new {words}`: yours to edit."
     return render(recipe, made_by=made_by, path=str(out or f"{slug}.yaml"))
 
@@ -62,7 +81,7 @@ def read_model(name: str, root: Path) -> Model:
     """A model that no layer describes, from its configuration and its tokenizer's template."""
     config = find_config(name, Path.cwd(), root)
     text = config.get("text_config") or config
-    settings, header = template_settings(_load_tokenizer(name))
+    settings, header = template_settings(load_tokenizer(name))
     window = int(text.get("max_position_embeddings") or _WINDOW)
     settings = {
         "base_model": name,
@@ -95,14 +114,16 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
     special: Row = {} if end == tokenizer.eos_token else {"eos_token": end}
     if tokenizer.pad_token is None or tokenizer.pad_token == end:
         vocabulary = tokenizer.get_vocab()
-        special["pad_token"] = next((pad for pad in _PADS if pad in vocabulary and pad != end), end)
+        named = [*_PADS, *(token for token in sorted(specials) if "pad" in token)]
+        special["pad_token"] = next((pad for pad in named if pad in vocabulary and pad != end), end)
     header: Row = {
         "system": "empty" if "system" in asked.split("question", maxsplit=1)[0] else "none"
     }
     if "<think>" in template or "enable_thinking" in template:
         header["thinks"] = True
+    if not ends:
         header["notes"] = [
-            "the model can think: it is trained and asked to answer without thinking"
+            "the template writes no end of an answer: supervised training trains none"
         ]
     return ({"special_tokens": special} if special else {}), header
 
@@ -124,7 +145,7 @@ def lora_targets(meta: Any, root: Path) -> Row:
     return found
 
 
-def _load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str) -> Any:
     """The tokenizer of a folder or of the Hub's cache; nothing is downloaded."""
     import transformers
 
@@ -143,25 +164,47 @@ def _load_tokenizer(name: str) -> Any:
         raise ConfigError(f"the tokenizer of {name} cannot be read: {text}") from error
 
 
-def _with_data(recipe: Recipe, data: Path, slug: str) -> Recipe:
-    """The recipe on one's own pairs, for want of a dev file without what is measured on one.
-
-    Rows are not held out at random either: both orders of a pair would end up on both sides.
-    """
-    rows = f"outputs/data/{slug}.jsonl"
-    before = str(recipe.config["datasets"][0]["path"])
-
-    def own(config: Mapping[str, Any]) -> Row:
-        kept = {key: config[key] for key in config if key not in _ON_DEV}
-        return {**kept, "datasets": [{**config["datasets"][0], "path": rows}]}
-
-    produce = [
-        command.replace(_PAIRS, str(data)).replace(before, rows).replace("{variant}", "")
-        for command in recipe.header.get("produce", [])
-        if "dev.jsonl" not in command
-    ]
-    produce = [re.sub(r"--out \S+", f"--out {rows}", command) for command in produce]
-    note = "nothing is held out: with pairs of your own for it, add dev_accuracy (docs/training.md)"
-    notes = [*recipe.header.get("notes", []), note]
+def _with_data(recipe: Recipe, data: Path | None, dev: Path | None, slug: str) -> Recipe:
+    """The recipe on pairs (for GRPO problems) of one's own, and on what is held out of them."""
+    config = dict(recipe.config)
+    is_grpo = method_of(config) == "grpo"
+    renamed = {config["datasets"][0]["path"]: f"outputs/data/{slug}.jsonl"}
+    renamed |= {
+        entry["path"]: f"outputs/data/{slug}-dev.jsonl" for entry in config.get("test_datasets", [])
+    }
+    made, notes = [], list(recipe.header.get("notes", []))
+    if data and is_grpo:
+        renamed[_PROBLEMS] = str(data)
+        notes.append("trained on are the problems that `convert` puts into its split train: half")
+    elif data and dev is None:
+        folder = f"outputs/pairs/{slug}"
+        made.append(f"codefavor pair split {shlex.quote(str(data))} --out {folder}")
+        renamed |= {_PAIRS: f"{folder}/train.jsonl", _DEV_PAIRS: f"{folder}/dev.jsonl"}
+        notes.append(
+            "a tenth of the questions is held out by `pair split`, each with all its rows; to hold "
+            "out pairs of your own: recipes new --dev FILE"
+        )
+    elif data:
+        renamed[_PAIRS] = str(data)
+    if dev:
+        renamed[_DEV_PAIRS] = str(dev)
+        if is_grpo:
+            system = {"system": "none"} if recipe.header.get("system") == "none" else {}
+            config["dev_accuracy"] = {"data": _DEV_PAIRS, "every": 0.1, **system}
+    for command in recipe.header.get("produce", []):
+        words = command.format(recipe="", **data_words(recipe.header)).split()
+        made.append(shlex.join(renamed.get(word, word) for word in words))
+    # Commands are templates still: `render` fills them in.
+    produce = [command.replace("{", "{{").replace("}", "}}") for command in made]
     header = {**recipe.header, "produce": produce, "notes": notes}
-    return replace(recipe, config=own(recipe.config), header=header)
+    origins = {**recipe.origins, "dev_accuracy": "matrix"}
+    return replace(recipe, config=_renamed(config, renamed), header=header, origins=origins)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A setting, with other paths wherever one of `names` stands in it."""
+    if isinstance(value, dict):
+        return {key: _renamed(value[key], names) for key in value}
+    if isinstance(value, list):
+        return [_renamed(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value

@@ -103,7 +103,10 @@ def is_local_path(path: str, folder: Path) -> bool:
 def _data_files(recipe: Path, config: Mapping[str, Any], folder: Path) -> list[Path]:
     """Every local data file of a recipe; raises ConfigError for one that is missing or empty."""
     files = []
-    for entry in [*(config.get("datasets") or []), *(config.get("test_datasets") or [])]:
+    # The dev pairs decide which weights are kept.
+    dev = config.get("dev_accuracy")
+    entries = [*(config.get("datasets") or []), *(config.get("test_datasets") or [])]
+    for entry in [*entries, *([{"path": dev["data"]}] if dev else [])]:
         path = str(entry.get("path") or "")
         names = entry.get("data_files") or []
         if names:

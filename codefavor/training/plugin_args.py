@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+
+from codefavor.training.recipes import method_of
 
 # What a supervised training can be for: answers that are likelier, or letters of pairs.
 SFT_JUDGES = {"sft": "likelihood", "pairwise": "pairwise"}
@@ -33,6 +36,39 @@ class DevAccuracyArgs(BaseModel):
     """Key of a recipe."""
 
     dev_accuracy: DevAccuracySettings | None = None
+
+
+# What lets the trainer choose a checkpoint, or an end, by the loss of its own evaluation.
+_BY_LOSS = ("load_best_model_at_end", "metric_for_best_model", "early_stopping_patience")
+
+
+def dev_accuracy_errors(config: Mapping[str, Any]) -> Iterator[str]:
+    """Why the dev pairs of a recipe could not be measured, or its best weights not be kept."""
+    asked = config.get("dev_accuracy")
+    if not asked:
+        return
+    if (asked.get("judge") is None) == (method_of(config) == "sft"):
+        yield (
+            "dev_accuracy.judge: pairwise or likelihood says what sft trains, so it is needed "
+            "there, and for no other method"
+        )
+    if config.get("fsdp_config") or config.get("fsdp"):
+        yield "dev_accuracy: is not measured under FSDP; use DeepSpeed, or leave it out"
+    if not asked.get("keep_best", True):
+        return
+    for key in _BY_LOSS:
+        if config.get(key):
+            yield (
+                f"{key}: {config[key]} chooses by the evaluation's loss, dev_accuracy by its own "
+                f"measurements: remove {key}, or set dev_accuracy.keep_best: false"
+            )
+    if config.get("save_only_model") and config.get("deepspeed"):
+        yield "dev_accuracy.keep_best: under DeepSpeed it needs save_only_model: false"
+    if config.get("save_strategy") in {"no", "best"}:
+        yield (
+            f"save_strategy: {config['save_strategy']!r} keeps no checkpoint for "
+            "dev_accuracy.keep_best: use save_steps, or set keep_best: false"
+        )
 
 
 class DPOPArgs(BaseModel):

@@ -47,6 +47,7 @@ and `matrix.yaml`: edit those, then run `codefavor recipes render`.
 | gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today, by (machines,) GPUs and their GB |
 | layers/hardware/fsdp2 | for `--layer hardware/fsdp2`: what DeepSpeed splits, by PyTorch alone |
 | layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
+| layers/vllm | for `codefavor train NAME --layer vllm/colocate` (server), over GRPO |
 | curricula | orders of levels for `codefavor convert --curriculum` |
 | deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |
 

@@ -166,7 +166,7 @@ def build(line: MatrixLine, root: Path) -> Recipe:
     origins.update(dict.fromkeys(line.set, "matrix"))
     comments |= {key: tuple(_comment(line.reasons.get(key, ""))) for key in line.set}
     for entry in [*config.get("datasets", []), *config.get("test_datasets", [])]:
-        entry["path"] = entry["path"].format(**_data_words(header))
+        entry["path"] = entry["path"].format(**data_words(header))
         is_without = header.get("system") == "none"
         if is_without and str(entry.get("type")).startswith("bradley_terry."):
             # This reader writes a system turn for the column that it needs, also for an empty one.
@@ -200,7 +200,7 @@ def _comment(text: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(text, 96)]
 
 
-def _data_words(header: Row) -> dict[str, str]:
+def data_words(header: Row) -> dict[str, str]:
     """What `{system}` and `{variant}` mean in a data layer, by the model's kind of template."""
     if header.get("system", "empty") == "none":
         return {"system": " --system none", "variant": "-no-system"}
@@ -338,7 +338,7 @@ def _header_lines(recipe: Recipe, measured: str, path: str) -> list[str]:
         f"{micro} (micro) x {accumulation} (accumulated) x {processes} (processes)",
     ]
     for command in recipe.header.get("produce", []):
-        words = {"recipe": path, **_data_words(recipe.header)}
+        words = {"recipe": path, **data_words(recipe.header)}
         lines.append(f"# Needs:    {command.format(**words)}")
     for note in recipe.header.get("notes", []):
         lines += [f"# {text}" for text in textwrap.wrap(f"Note:     {note}", 96)]

@@ -119,6 +119,41 @@ def test_the_exported_folder_gives_what_adapter_and_base_give(tmp_path: Path):
     assert "adapter_config.json" not in names
 
 
+def test_an_adapter_on_experts_is_added_to_each_of_them(tmp_path: Path):
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    torch.manual_seed(0)
+    base, run = tmp_path / "base", tmp_path / "run"
+    config = Qwen3MoeConfig(
+        vocab_size=8, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_experts=4,
+        num_experts_per_tok=2, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        head_dim=8, pad_token_id=0,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(base)
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    lora = LoraConfig(
+        r=2, task_type="CAUSAL_LM", target_modules=["v_proj"], target_parameters=targets
+    )
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "experts" in name and "lora_B" in name:
+                parameter.add_(torch.randn_like(parameter))
+    adapted.save_pretrained(run)
+    tiny_tokenizer().save_pretrained(run)
+    card = {**CARD, "config": {**CARD["config"], "base_model": str(base)}}
+    (run / "run.json").write_text(json.dumps(card))
+    out = export(run, tmp_path / "out")
+    ids = torch.tensor([[1, 2, 3, 1]])
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    before = plain(ids).logits
+    expected = PeftModel.from_pretrained(plain, run)(ids).logits
+    found = AutoModelForCausalLM.from_pretrained(out)(ids).logits
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found, before, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("task", "kind", "n_outputs"),
     [

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from codefavor.training.recipes import load_yaml, merge
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 LAUNCH = RECIPES / "launch"
 RECIPE = "recipes/gpu8x80/llama-3.1-8b-reward.yaml"
@@ -94,7 +96,7 @@ def test_the_skypilot_task_trains_a_recipe_that_is_here():
     task = yaml.safe_load((LAUNCH / "skypilot.yaml").read_text(encoding="utf-8"))
     assert (RECIPES.parent / task["envs"]["RECIPE"]).is_file()
     assert '-m axolotl.cli.train "$RECIPE"' in task["run"].replace("\\\n", " ")
-    assert (RECIPES.parent / "requirements-gpu.txt").is_file()
+    assert "make setup-gpu" in task["setup"]
     checked = subprocess.run(
         ["bash", "-n"], input=task["setup"] + task["run"], text=True, check=False
     )
@@ -114,6 +116,25 @@ def test_accelerate_reads_its_files(path: Path):
     assert config.num_machines == written["num_machines"]
 
 
+@pytest.mark.axolotl
+def test_accelerate_starts_eight_of_sixteen_processes_on_the_second_machine():
+    """The launch line of the recipes for two machines, by accelerate's own parser and defaults."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+    [line] = [
+        line.split("accelerate launch ")[1]
+        for line in (RECIPES / "gpu2x8x80" / "qwen2.5-coder-32b-dpo.yaml").read_text().splitlines()
+        if line.startswith("# Launch:")
+    ]
+    words = line.replace("RANK", "1").replace("ADDRESS", "10.0.0.1").split()
+    words = [str(RECIPES.parent / word) if word.endswith("gpus.yaml") else word for word in words]
+    args, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert (args.num_processes, args.num_machines, args.machine_rank) == (16, 2, 1)
+    assert (args.main_process_ip, args.main_process_port) == ("10.0.0.1", 29500)
+    assert args.module and args.training_script == "axolotl.cli.train"
+    assert args.mixed_precision == "bf16"
+
+
 @pytest.mark.parametrize(
     "path", sorted((RECIPES / "deepspeed").glob("*.json")), ids=lambda path: path.stem
 )
@@ -121,6 +142,69 @@ def test_a_deepspeed_file_is_what_its_name_says(path: Path):
     zero = json.loads(path.read_text(encoding="utf-8"))["zero_optimization"]
     assert zero["stage"] == int(path.stem[4])
     assert ("offload_optimizer" in zero) == path.stem.endswith("_offload")
+
+
+def test_what_is_built_against_torch_is_installed_after_it():
+    """flash-attn's own build imports torch, and asks for no other package that it needs."""
+    done = subprocess.run(
+        ["make", "-n", "setup-gpu"], cwd=RECIPES.parent, capture_output=True, text=True, check=True
+    )
+    order = [
+        next(at for at, line in enumerate(done.stdout.splitlines()) if word in line)
+        for word in ("scripts/install.sh", "setuptools wheel packaging", "requirements-gpu.txt")
+    ]
+    assert order == sorted(order)
+    assert "--no-build-isolation -r requirements-gpu.txt" in done.stdout
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("name", ["zero2", "zero3", "zero3_offload"])
+def test_the_trainer_fills_in_every_automatic_value(name: str, tmp_path: Path):
+    """By the readers of transformers and DeepSpeed, for a model of 4096 hidden units."""
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed (make setup-gpu)")
+    from types import SimpleNamespace
+
+    from transformers import TrainingArguments
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
+    path = RECIPES / "deepspeed" / f"{name}.json"
+    found = HfTrainerDeepSpeedConfig(json.loads(path.read_text(encoding="utf-8")))
+    args = TrainingArguments(
+        output_dir=str(tmp_path), per_device_train_batch_size=2, gradient_accumulation_steps=4,
+        use_cpu=True,
+    )  # fmt: skip
+    args.bf16 = True
+    found.trainer_config_process(args)
+    found.trainer_config_finalize(
+        args, SimpleNamespace(config=SimpleNamespace(hidden_size=4096)), 9
+    )
+    assert "auto" not in json.dumps(found.config)
+    assert found.config["bf16"]["enabled"] is True and found.config["fp16"]["enabled"] is False
+    assert found.config["train_batch_size"] == 8
+    zero = found.config["zero_optimization"]
+    if zero["stage"] == 3:
+        assert zero["stage3_prefetch_bucket_size"] == 0.9 * 4096 * 4096
+        assert zero["stage3_gather_16bit_weights_on_model_save"] is True
+
+
+@pytest.mark.axolotl
+def test_torchrun_reads_what_its_scripts_pass(run):
+    """Both scripts' words by the parser of torchrun itself."""
+    from torch.distributed.run import parse_args
+
+    job = {"SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[7-8]"}
+    words = run("slurm.sbatch", RECIPE, "--seed=1", **job)
+    for given in (run("torchrun.sh", RECIPE, "--seed=1", NODES="2")[1:], words[3:]):
+        args = parse_args(given)
+        assert (args.nnodes, args.nproc_per_node, args.rdzv_backend) == ("2", "8", "c10d")
+        assert args.module and args.training_script == "axolotl.cli.train"
+        assert args.training_script_args == [RECIPE, "--seed=1"]
+
+
+@pytest.mark.parametrize("name", ["skypilot.yaml", "slurm.sbatch", "torchrun.sh"])
+def test_a_schedulers_launch_is_one_that_torchrun_reads(name: str):
+    text = (LAUNCH / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    assert re.search(r"torchrun +--nnodes .*--rdzv_endpoint .* -m axolotl\.cli\.train ", text)
 
 
 def test_every_deepspeed_file_is_named_by_a_recipe():
@@ -159,3 +243,20 @@ def test_every_documented_launch_turns_axolotls_telemetry_off():
                 launches += 1
                 assert is_off or "AXOLOTL_DO_NOT_TRACK=1" in line, f"{path}: {line}"
     assert launches > 70
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("name", ["colocate", "server"])
+def test_the_layers_of_vllm_pass_the_check_and_say_why(name: str):
+    from codefavor.training.check import RecipeChecker
+
+    recipe = RECIPES / "gpu8x80" / "qwen3-8b-grpo.yaml"
+    path = RECIPES / "layers" / "vllm" / f"{name}.yaml"
+    own = load_yaml(path)
+    config = merge(load_yaml(recipe), own)
+    findings = RecipeChecker().check(recipe, config=config, gpus=8, folder=RECIPES.parent)
+    assert [one.message for one in findings if one.severity == "error"] == []
+    longest = config["sequence_len"] + config["trl"]["max_completion_length"]
+    assert config["vllm"]["max_model_len"] == longest
+    reasons = len(re.findall(r"^ +# ", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert reasons >= 5

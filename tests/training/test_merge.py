@@ -198,3 +198,18 @@ def test_files_beside_the_models_own_are_not_read(base: Path, tmp_path: Path):
     save_file({"x": torch.zeros(1)}, base / "consolidated.safetensors")
     merge.merge_models([base, base], tmp_path / "out")
     assert set(load_file(tmp_path / "out" / "model.safetensors")) == {"a.weight", "b.weight"}
+
+
+def test_adapters_on_experts_are_refused_with_what_to_do(base: Path, tmp_path: Path):
+    """Their matrices hold every expert's ranks in turn: stacked, they would be another adapter."""
+    folders = [lora_folder(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for folder in folders:
+        path = folder / "adapter_config.json"
+        config = {**json.loads(path.read_text()), "target_parameters": ["mlp.experts.down_proj"]}
+        path.write_text(json.dumps(config))
+    message = r"adapts experts \(mlp\.experts\.down_proj\).*codefavor export"
+    with pytest.raises(ConfigError, match=message):
+        merge.merge_adapters(folders, tmp_path / "out")
+    with pytest.raises(ConfigError, match=message):
+        merge.merge_models(folders, tmp_path / "out", base=base)
+    assert not (tmp_path / "out").exists()

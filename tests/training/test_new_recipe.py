@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from codefavor.cli.main import app
 from codefavor.errors import ConfigError
-from codefavor.records import Row
+from codefavor.records import Row, read_rows, write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.derive import LIGER_KINDS, RATES, Hardware, Model, derive, listed_model
 from codefavor.training.matrix import read_matrix
 from codefavor.training.model_shapes import ModelShape
 from codefavor.training.new_recipe import new_recipe, template_settings
-from codefavor.training.recipes import build, processes_of
+from codefavor.training.recipes import build, load_yaml, processes_of
 from codefavor.training.stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
@@ -190,14 +194,12 @@ def test_a_recipe_for_a_folder_passes_the_check(
 ):
     monkeypatch.chdir(tmp_path)
     StandIn.of(like, ROOT).save(Path("my-model"), ["def f(x):\n    return x"] * 8)
-    pairs = Path("pairs.jsonl")
+    pairs = Path("my pairs.jsonl")
     pairs.write_text("{}\n")
     out = Path("mine.yaml")
     out.write_text(new_recipe("my-model", method, "4x80", data=pairs, out=out, root=ROOT))
     text = out.read_text()
     assert text.startswith("# Made by `codefavor recipes new --model my-model")
-    assert "# Needs:    codefavor convert pairs.jsonl --format" in text
-    assert "dev.jsonl" not in text
     config: dict[str, Any] = yaml.safe_load(text)
     assert {key: config.get(key) for key in expected} == expected
     assert config["datasets"][0]["path"] == "outputs/data/mine.jsonl"
@@ -206,9 +208,113 @@ def test_a_recipe_for_a_folder_passes_the_check(
     assert [one.message for one in findings if one.severity == "error"] == []
 
 
+def needs(text: str) -> list[list[str]]:
+    """The commands of a recipe's header that make what it reads, as words."""
+    lines = [line for line in text.splitlines() if line.startswith("# Needs:")]
+    return [shlex.split(line.removeprefix("# Needs:")) for line in lines]
+
+
+@pytest.mark.axolotl
+def test_of_own_pairs_a_part_is_held_out_and_measured(tmp_path: Path, monkeypatch):
+    """The commands of the header are run as they stand; then every file of the recipe is there."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"prompt": f"Question {n // 2}", "chosen": "good", "rejected": f"bad {n}"}
+        for n in range(80)
+    ]
+    write_rows(Path("my pairs.jsonl"), rows)
+    text = new_recipe("Qwen/Qwen3-8B", "reward", "1x80", data=Path("my pairs.jsonl"), root=ROOT)
+    assert "a tenth of the questions is held out" in text
+    for words in needs(text):
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, result.output
+    config = yaml.safe_load(text)
+    [data], [dev] = config["datasets"], config["test_datasets"]
+    held_out = {row["prompt"] for row in read(config["dev_accuracy"]["data"])}
+    trained = {row["input"] for row in read(data["path"])}
+    assert held_out and trained and not held_out & trained
+    assert {row["input"] for row in read(dev["path"])} == held_out
+
+
+def read(path: str) -> list[Row]:
+    return [row for _, row in read_rows(Path(path))]
+
+
+@pytest.mark.axolotl
+def test_own_held_out_pairs_are_measured_as_they_are(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.jsonl", "held.jsonl"):
+        Path(name).write_text("{}\n")
+    paths = {"data": Path("train.jsonl"), "dev": Path("held.jsonl")}
+    text = new_recipe("Qwen/Qwen3-8B", "dpo", "1x80", **paths, root=ROOT)
+    assert [words[2] for words in needs(text)] == ["train.jsonl", "held.jsonl"]
+    assert yaml.safe_load(text)["dev_accuracy"]["data"] == "held.jsonl"
+    assert "a tenth" not in text
+
+
+@pytest.mark.axolotl
+def test_own_problems_are_what_grpo_samples_from(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.jsonl").write_text("{}\n")
+    model = "Qwen/Qwen3-4B-Instruct-2507"
+    text = new_recipe(model, "grpo", "1x80", data=Path("mine.jsonl"), root=ROOT)
+    [words] = needs(text)
+    assert words[2] == "mine.jsonl"
+    assert words[-1] == yaml.safe_load(text)["datasets"][0]["path"]
+
+
+@pytest.mark.parametrize("hardware", ["1x80", "4x80", "8x80"])
+def test_each_process_of_grpo_samples_whole_groups(hardware: str):
+    """Axolotl refuses others."""
+    config = config_of("qwen3-8b", "grpo", hardware)
+    batch = config["micro_batch_size"] * config["gradient_accumulation_steps"]
+    assert batch % config["trl"]["num_generations"] == 0
+
+
+def test_data_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"--data no\.jsonl: no such file"):
+        new_recipe("Qwen/Qwen3-8B", "dpo", "1x80", data=Path("no.jsonl"), root=ROOT)
+
+
+def test_a_rehearsal_needs_a_file():
+    words = ["recipes", "new", "--model", "x", "--method", "dpo", "--gpus", "1x80", "--rehearse"]
+    result = CliRunner().invoke(app, words)
+    assert "--rehearse needs --out" in str(result.exception)
+
+
+@pytest.mark.axolotl
+def test_a_tokenizer_is_described_as_the_rehearsals_do(tmp_path: Path):
+    """Made from a row of stand_ins.yaml, and read back from the files alone."""
+    from transformers import AutoTokenizer
+
+    from codefavor.training.rehearse_new import family_of
+
+    families = load_yaml(ROOT / "stand_ins.yaml")
+    for name in ("Qwen2.5", "Mistral-7B", "Llama-3.2"):
+        stand_in = replace(StandIn.of(MODELS[name], ROOT), n_layers=1)
+        stand_in.save(tmp_path / name, ["def f(x):\n    return x"] * 8)
+        found = family_of(AutoTokenizer.from_pretrained(tmp_path / name), {})
+        written = {"adds_bos": None, "metaspace": None, **families[name]}
+        assert found["tokens"] == written["tokens"]
+        assert found["template"] == stand_in.family["template"]
+        assert {key: found.get(key) for key in ("adds_bos", "metaspace")} == {
+            key: written[key] for key in ("adds_bos", "metaspace")
+        }
+
+
+MODELS = {
+    "Qwen2.5": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Mistral-7B": "mistralai/Mistral-7B-Instruct-v0.3",
+    "Llama-3.2": "meta-llama/Llama-3.2-3B-Instruct",
+}
+
+
 @pytest.mark.axolotl
 def test_an_architecture_without_the_class_that_a_method_needs_is_refused():
-    with pytest.raises(ConfigError, match="AutoModelForSequenceClassification of 'gemma4_unified"):
+    with pytest.raises(
+        ConfigError,
+        match=r"AutoModelForSequenceClassification of .gemma4_unified.*have no such class for it$",
+    ):
         new_recipe("google/gemma-4-12B-it", "reward", "1x141", data=None, out=None, root=ROOT)
 
 

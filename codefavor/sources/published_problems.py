@@ -276,9 +276,9 @@ def _with_starter(question: str, starter: str) -> str:
 def _first_call(test: str) -> str:
     """The first function that a test calls and Python does not have."""
     for node in ast.walk(ast.parse(test)):
-        is_named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if is_named and not hasattr(builtins, node.func.id):
-            return str(node.func.id)
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Name) and not hasattr(builtins, called.id):
+            return called.id
     raise ValueError(f"a test calls nothing: {test!r:.80}")
 
 

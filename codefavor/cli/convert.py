@@ -95,12 +95,7 @@ def command(
     """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
-    refuse({"allow_long"}, "belongs to --max-tokens, which is not given", unless=max_tokens)
-    is_pairwise = format_name.startswith("pairwise")
-    refuse({"order"}, f"is for pairwise formats; {format_name} has no order", unless=is_pairwise)
-    is_grpo = get_format(format_name).reads is Problem
-    refuse({"split"}, f"is for problems (grpo); {format_name} reads pairs", unless=is_grpo)
-    refuse({"curriculum"}, "orders pairs; grpo reads problems", unless=not is_grpo)
+    _refuse_idle(format_name, max_tokens)
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed)
     of_split = _one_of("--split", split, (*SPLITS, "all"))
@@ -112,6 +107,16 @@ def command(
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
         manifest |= measured
     _write(out, rows, result, manifest)
+
+
+def _refuse_idle(format_name: str, max_tokens: int | None) -> None:
+    """Raise ConfigError for options that mean nothing to this format."""
+    refuse({"allow_long"}, "belongs to --max-tokens, which is not given", unless=max_tokens)
+    is_pairwise = format_name.startswith("pairwise")
+    refuse({"order"}, f"is for pairwise formats; {format_name} has no order", unless=is_pairwise)
+    is_grpo = get_format(format_name).reads is Problem
+    refuse({"split"}, f"is for problems (grpo); {format_name} reads pairs", unless=is_grpo)
+    refuse({"curriculum"}, "orders pairs; grpo reads problems", unless=not is_grpo)
 
 
 def _options(order: str, system: str, seed: int) -> FormatOptions:

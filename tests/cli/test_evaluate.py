@@ -204,7 +204,7 @@ def test_criteria_can_be_replaced_and_left_out(words, expected, tmp_path):
 
 def test_the_originals_spelling_of_flags_is_understood(pairs_file, tmp_path):
     words = ["--model_type", "length_bias", "--model_id", "shorter", "--evalroot", tmp_path / "r"]
-    found, output = evaluate("pairs", "--data", pairs_file, *words, "--concurrency", "80")
+    found, output = evaluate("pairs", "--data", pairs_file, *words)
     assert found.exit_code == 0, output
     assert (tmp_path / "r" / "pairs.shorter.json").is_file()
 

@@ -164,7 +164,7 @@ def test_a_batch_gives_the_same_verdicts_at_the_batch_price(tmp_path):
 
 
 def test_flags_of_batches_need_a_batch(tmp_path, server):
-    with pytest.raises(AssertionError, match="belong to --batch"):
+    with pytest.raises(AssertionError, match="belongs to --batch"):
         run(tmp_path, server, "big", "--no-wait")
 
 

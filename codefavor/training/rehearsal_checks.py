@@ -25,8 +25,10 @@ from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_tex
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
+from codefavor.training.rehearsal_grpo import practice_problems, sample_problems
 
 T = TypeVar("T")
+PROBE_FILE = "rehearsal.jsonl"
 # Of a loss in single precision against the formula in double.
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
@@ -57,6 +59,33 @@ def practice_pairs() -> list[Preference]:
     ]
 
 
+def found_problems(
+    trained: tuple[str, SystemTurn, Row, Path, Path, Sequence[Preference]],
+) -> list[str]:
+    """Everything that is wrong with a finished rehearsal, given what `Trained` is made of."""
+    config, out = trained[2], trained[4]
+    with open(out / PROBE_FILE, encoding="utf-8") as lines:
+        model_row, *batches = (json.loads(line) for line in lines)
+    end = batches.pop() if "values" in batches[-1] else None
+    result = Trained(*trained)
+    if method_of(config) == "grpo":
+        samples = sample_problems(batches, end or {}, result, practice_problems(result.pairs))
+        return [
+            *adapter_problems(model_row, config),
+            *loss_problems(batches, falls=False),
+            *samples,
+            *result.value_problems(end or {}),
+            *result.judge_problems(),
+        ]
+    return [
+        *adapter_problems(model_row, config),
+        *loss_problems(batches),
+        *token_problems(batches, result),
+        *(result.value_problems(end) if end else []),
+        *result.judge_problems(),
+    ]
+
+
 def adapter_problems(model: Row, config: Mapping[str, Any]) -> Iterator[str]:
     """Modules that the adapter touches and should not, or should and does not."""
     has_head = any("score" in name for name in model["trained"])
@@ -84,8 +113,8 @@ def _layer_of(name: str) -> str:
     return found[1] if found and not re.search(r"vision|\b(gate|router)\b", name) else ""
 
 
-def loss_problems(batches: Sequence[Row]) -> Iterator[str]:
-    """The first batch whose loss is not its method's formula, and a loss that does not fall."""
+def loss_problems(batches: Sequence[Row], *, falls: bool = True) -> Iterator[str]:
+    """The first batch whose loss is not its method's formula, and a loss that should fall."""
     for batch in batches:
         loss, expected = batch["loss"], batch["expected"]
         if not abs(loss - expected) <= _TOLERANCE * max(1.0, abs(expected)):
@@ -93,7 +122,7 @@ def loss_problems(batches: Sequence[Row]) -> Iterator[str]:
             return
     losses = [batch["loss"] for batch in batches]
     # At such a pace it may rise again for a step or two on the way.
-    if not fmean(losses[-3:]) < losses[0]:
+    if falls and not fmean(losses[-3:]) < losses[0]:
         yield "loss: it does not fall"
 
 

@@ -127,10 +127,10 @@ def train(name: str, settings: Mapping[str, Any], work: Path, is_gpu: bool, limi
     try:
         for line in lines:
             if line.startswith("# Needs:"):
-                call(*shlex.split(line.removeprefix("# Needs:"))[1:], work=work)
+                call(*shlex.split(line.removeprefix("# Needs:"))[1:], work=work, limit_s=limit_s)
         call("train", recipe, *given, work=work, limit_s=limit_s)
-    except subprocess.TimeoutExpired:
-        return f"not done within {limit_s:.0f} s"
+    except subprocess.TimeoutExpired as error:
+        return f"codefavor {error.cmd[len(CODEFAVOR)]}: not done within {error.timeout:.0f} s"
     except subprocess.CalledProcessError as error:
         return (error.stderr.strip().splitlines() or [str(error)])[-1]
     return "ok"

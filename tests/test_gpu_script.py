@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from codefavor.backends.embedded import default_folder, ensure_embedded_model
 from codefavor.records import write_rows
 from codefavor.training.estimate import CARDS
 from codefavor.training.formats import convert
@@ -72,9 +73,17 @@ def test_without_a_gpu_it_says_what_to_do():
     assert "--device cpu" in done.stderr
 
 
+def test_a_command_that_takes_too_long_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(gpu, "CODEFAVOR", ("sh", "-c", "sleep 9"))
+    assert gpu.train("dpo", {}, tmp_path, False, 0.2) == "codefavor recipes: not done within 0 s"
+
+
 @pytest.mark.slow
 @pytest.mark.axolotl
 def test_one_method_goes_to_its_end_on_the_cpu(tmp_path: Path):
+    model = ensure_embedded_model(default_folder())
+    (tmp_path / "outputs/models").mkdir(parents=True)
+    (tmp_path / "outputs/models" / model.name).symlink_to(model)
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--device", "cpu", "--only", "dpo", "--minutes", "60",
          "--work", str(tmp_path)],

@@ -221,8 +221,8 @@ def _line(
     _choose_saving(choices, method, adapter, sharding)
     _choose_for_layers(choices, model, adapter)
     _choose_kernels(choices, model, method)
-    if method == "grpo" and model.header.get("thinks"):
-        choose("trl", {"max_completion_length": 4096}, "the model thinks before it answers")
+    if method == "grpo":
+        _choose_sampling(choices, model, hardware)
     layers = ["base", "hardware/gpu", f"adapter/{adapter}", f"gpu/{method}"]
     return MatrixLine(
         name=name,
@@ -234,6 +234,21 @@ def _line(
         reasons=choices.reasons,
         header={} if model.layer else dict(model.header),
     )
+
+
+def _choose_sampling(choices: _Choices, model: Model, hardware: Hardware) -> None:
+    trl: Row = {}
+    reasons = []
+    if model.header.get("thinks"):
+        trl["max_completion_length"] = 4096
+        reasons.append("the model thinks before it answers")
+    if hardware.gpus > 1:
+        values = choices.values
+        batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
+        trl["generation_batch_size"] = batch * hardware.gpus
+        reasons.append("all samples of a step at once: a group or more for each process")
+    if trl:
+        choices.choose("trl", trl, "; ".join(reasons))
 
 
 def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) -> None:

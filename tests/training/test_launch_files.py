@@ -183,7 +183,7 @@ def test_the_trainer_fills_in_every_automatic_value(name: str, tmp_path: Path):
     assert found.config["train_batch_size"] == 8
     zero = found.config["zero_optimization"]
     if zero["stage"] == 3:
-        assert zero["stage3_prefetch_bucket_size"] == 0.9 * 4096 * 4096
+        assert zero["stage3_prefetch_bucket_size"] == int(0.9 * 4096 * 4096)
         assert zero["stage3_gather_16bit_weights_on_model_save"] is True
 
 

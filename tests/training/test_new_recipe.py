@@ -265,10 +265,12 @@ def test_own_problems_are_what_grpo_samples_from(tmp_path: Path, monkeypatch):
 
 @pytest.mark.parametrize("hardware", ["1x80", "4x80", "8x80"])
 def test_each_process_of_grpo_samples_whole_groups(hardware: str):
-    """Axolotl refuses others."""
+    """Axolotl refuses others, by `generation_batch_size` where there are several."""
     config = config_of("qwen3-8b", "grpo", hardware)
     batch = config["micro_batch_size"] * config["gradient_accumulation_steps"]
-    assert batch % config["trl"]["num_generations"] == 0
+    gpus, group = Hardware.parse(hardware).gpus, config["trl"]["num_generations"]
+    assert batch % group == 0
+    assert config["trl"].get("generation_batch_size", batch) == batch * gpus >= group * gpus
 
 
 def test_data_that_is_not_there_is_named():

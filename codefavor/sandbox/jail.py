@@ -20,8 +20,6 @@ _WORK_BYTES, _WORK_FILES = 32 << 20, 2048
 _STACK_BYTES = 64 << 20
 _NOFILE = 256
 _LONGEST_RUN_S = 86_400
-# What never runs a line of a program: it has no directory to write to, and another user id.
-TRUSTED_ROLES = ("tests", "resident")
 _TESTS, _PROGRAM = 1, 2
 _THREADS = 64
 _OWN_TASKS, _MORE_TASKS = 4, 1024
@@ -191,9 +189,10 @@ class Jail:
         """Put the calling process into the jail, for good; `terms` are its CPU seconds and bytes.
 
         The roles `program` and `together` get the work directory, which is their HOME; `tests`
-        and `resident` have none, so nothing but their channel connects them with a program.
+        never runs a line of a program and has none, and another user id, so that nothing but
+        its channel connects it with a program.
         """
-        is_program = role not in TRUSTED_ROLES
+        is_program = role != "tests"
         if "rlimits" not in self._without:
             self._limit(role, *terms)
         if not is_program and self._home >= 0:
@@ -220,8 +219,8 @@ class Jail:
         kernel.set_capabilities(self._reading)
 
     def _limit(self, role: str, cpu_s: float, memory_bytes: float, file_bytes: float) -> None:
-        # A resident process sets a limit on its CPU time for each job itself.
-        cpu = _LONGEST_RUN_S if role == "resident" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
+        # A process of tests sets a limit on its CPU time for each job itself.
+        cpu = _LONGEST_RUN_S if role == "tests" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
         room = self._base_bytes + memory_bytes * (1 if role == "program" else 2)
         _set_limit(resource.RLIMIT_CPU, cpu)
         _set_limit(resource.RLIMIT_AS, room)

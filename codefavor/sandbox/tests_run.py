@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import types
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import NamedTuple
 
 from codefavor.sandbox import cases
 from codefavor.sandbox.checks import (
@@ -46,8 +47,13 @@ class Plan(NamedTuple):
     catches: bool
 
 
-def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan:
-    """The last step before tests can run; raises SyntaxError or ValueError as `compile` does."""
+def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:
+    """The last step before tests can run; None for inputs and outputs as text.
+
+    Raises SyntaxError or ValueError as `compile` does.
+    """
+    if is_cases(tests):
+        return None
     tree = parse(tests)
     nodes = walk(tree)
     functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
@@ -76,24 +82,6 @@ def prepare_process() -> None:
     sys.setrecursionlimit(10_000)
 
 
-def run_tests_process(
-    channel_fd: int, verdict_fd: int, source: dict[str, Any], reply_bytes: int
-) -> NoReturn:
-    """Judge the program at the other end of the channel; never returns."""
-    prepare_process()
-    try:
-        channel = Channel(channel_fd, reply_bytes)
-        if is_cases(source["tests"]):
-            write_verdict(verdict_fd, cases.judge(json.loads(source["tests"]), JudgeLink(channel)))
-        else:
-            judge(make_plan(**source), channel, verdict_fd)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        text = f"the tests do not parse: {type(error).__name__}: {error}"
-        write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
-    finally:
-        os._exit(0)
-
-
 def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     """Send the verdict; after this the process only ends."""
     data = json.dumps(verdict)
@@ -101,6 +89,23 @@ def write_verdict(fd: int, verdict: dict[str, object]) -> None:
         verdict.update(checks=[], error=str(verdict.get("error", ""))[:4000])
         data = json.dumps(verdict)
     os.write(fd, f"{data}\n".encode())
+
+
+def judge_source(
+    source: str, find_plan: Callable[[str], Plan | None], channel: Channel, verdict_fd: int
+) -> bool:
+    """Judge by tests of either kind; whether they left no trace of the program here."""
+    try:
+        plan = find_plan(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        text = f"the tests do not parse: {type(error).__name__}: {error}"
+        write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
+        return False
+    if plan is not None:
+        return judge(plan, channel, verdict_fd)
+    spec = json.loads(json.loads(source)["tests"])
+    write_verdict(verdict_fd, cases.judge(spec, JudgeLink(channel)))
+    return False
 
 
 def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:

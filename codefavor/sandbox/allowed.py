@@ -47,8 +47,8 @@ ALLOWED: dict[str, frozenset[str] | None] = {
 # differently.
 FORBIDDEN_NAMES = frozenset((
     "__import__", "breakpoint", "callable", "classmethod", "compile", "delattr", "dir", "eval",
-    "exit", "getattr", "globals", "hasattr", "help", "id", "input", "locals", "memoryview",
-    "object", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
+    "exit", "getattr", "globals", "hasattr", "help", "id", "input", "issubclass", "locals",
+    "memoryview", "object", "open", "property", "quit", "setattr", "staticmethod", "super", "vars",
     "StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
     "BaseExceptionGroup", "ExceptionGroup",
     "Template", "Formatter", "ForwardRef", "attrgetter", "methodcaller", "get_type_hints",

@@ -128,10 +128,6 @@ class Recorder:
             self._link.note("len")
         return len(value)
 
-    def issubclass(self, kind: Any, kinds: Any) -> bool:
-        """As the builtin, for what is no class of the program."""
-        return issubclass(self.plain(kind), self.plain(kinds))
-
     def type(self, value: Any) -> type:
         """As the builtin, for plain data."""
         if type(value) is Handle:
@@ -267,18 +263,12 @@ def describe_error(error: BaseException) -> str:
 
 
 def full_error(recorder: Recorder) -> str:
-    """What went wrong first, where, and what kind of mistake its message shows."""
+    """What went wrong first, and where."""
     error, text = recorder.failure, recorder.failed_text
     assert error is not None
     if isinstance(error, CheckFailed):
         return text
-    if recorder.failed_source:
-        text = f"{text} in {recorder.failed_source[:300]}"
-    if isinstance(error, NameError):
-        return f"{text} [missing name]"
-    is_misuse = isinstance(error, AttributeError) and "has no attribute" in text
-    is_misuse |= isinstance(error, TypeError) and ("argument" in text or "takes" in text)
-    return f"{text} [API misuse]" if is_misuse else text
+    return f"{text} in {recorder.failed_source[:300]}" if recorder.failed_source else text
 
 
 def is_check_failure(error: BaseException) -> bool:

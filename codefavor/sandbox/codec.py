@@ -130,6 +130,7 @@ class Codec:
         self._next_number = first_number
         self._open: set[int] = set()
         self.n_changed = 0
+        self.has_arrays = False
 
     def encode_other(self, value: object) -> Node:
         """The node of a value that is not plain."""
@@ -160,7 +161,7 @@ class Codec:
             # Very long integers have no cheap decimal form.
             return ["i", hex(value)] if kind is int and not is_flat((value,)) else value
         if kind is tuple:
-            return ["T", value] if is_flat(value) else ["t", self._many(value, value)]
+            return ["t", self._many(value, value)]
         if kind in _REFILL:
             return self._container(value, "")
         if kind is bytes:
@@ -194,14 +195,15 @@ class Codec:
     def _body(self, value: Any, number: int) -> Node:
         """The full node of a list, dict or set, even if it is known by number."""
         if type(value) is list:
-            return (
-                ["L", number, value] if is_flat(value) else ["l", number, self._many(value, value)]
-            )
+            return ["l", number, self._many(value, value)]
         if type(value) is set:
             return ["s", number, self._many(value, value)]
         return ["d", number, self._many(value, value), self._many(value, value.values())]
 
     def _many(self, owner: object, items: Iterable[object]) -> list[Node]:
+        items = list(items)
+        if is_flat(items):
+            return items
         if id(owner) in self._open or len(self._open) > _DEEPEST:
             raise NotPlain("a value that holds itself, or is nested too deeply")
         self._open.add(id(owner))
@@ -214,6 +216,7 @@ class Codec:
     def _register(self, number: int, value: object) -> None:
         if len(self.shared) >= _MOST_SHARED:
             raise NotPlain("too many containers are in use by both sides")
+        self.has_arrays = self.has_arrays or hasattr(value, "dtype")
         self.shared[number] = value
         self._number_of[id(value)] = number
 
@@ -299,6 +302,8 @@ class Codec:
             raise BadFrame(f"bad {node[0]!r} node: {type(error).__name__}") from None
 
     def _decode_many(self, nodes: object) -> list[Any]:
+        if ATOMS.issuperset(map(type, items_of(nodes))):
+            return nodes  # type: ignore[return-value]
         return [self._decode(node) for node in items_of(nodes)]
 
     def _numbered(self, number: object, value: object) -> object:
@@ -357,7 +362,7 @@ def _refill_list(target: Any, source: Any) -> None:
 
 def _refill(target: Any, source: Any) -> None:
     # Somebody may iterate over it: where the keys are the same, so is the size at any time.
-    if list(target) != list(source):
+    if _snapshot(list(target)) != _snapshot(list(source)):
         target.clear()
     target.update(source)
 
@@ -367,28 +372,20 @@ _REFILL: dict[type, Callable[[Any, Any], None]] = {
 }  # fmt: skip
 
 
-def _atoms(node: object) -> list[Any]:
-    if not ATOMS.issuperset(map(type, items_of(node))):
-        raise BadFrame("expected atoms")
-    return node  # type: ignore[return-value]
-
-
 def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
     build = _LIBRARY[name].build or _library(name)
-    if number and name not in _CHANGING:
-        raise BadFrame("a number for what cannot change")
+    if bool(number) is not (name in _CHANGING):
+        raise BadFrame("a number for what cannot change, or none for what can")
     return codec._numbered(number, build(*codec._decode_many(nodes)))
 
 
 _DECODERS: dict[str, Callable[..., object]] = {
     "i": lambda _, digits: int(text_of(digits), 16),
     "b": lambda _, text: binascii.a2b_base64(text_of(text)),
-    "z": lambda _, real, imaginary: complex(*_atoms([real, imaginary])),
+    "z": lambda _, real, imaginary: complex(real, imaginary),
     "y": lambda _, name: CLASSES[text_of(name)],
-    "T": lambda _, items: tuple(_atoms(items)),
     "t": lambda codec, items: tuple(codec._decode_many(items)),
     "f": lambda codec, items: frozenset(codec._decode_many(items)),
-    "L": lambda codec, number, items: codec._numbered(number, list(_atoms(items))),
     "l": lambda codec, number, items: codec._numbered(number, codec._decode_many(items)),
     "s": lambda codec, number, items: codec._numbered(number, set(codec._decode_many(items))),
     "d": lambda codec, number, keys, items: codec._numbered(

@@ -33,7 +33,8 @@ from codefavor.sandbox.trees import called, has_check, is_trap, module_calls, wa
 FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
 DO_NOT_PARSE = "the tests do not parse"
-_STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom)
+_STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Match, ast.Yield,
+          ast.YieldFrom)  # fmt: skip
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _MARK = "pytest.mark.parametrize"
 
@@ -205,7 +206,7 @@ class _Reader:
         }  # fmt: skip
         for item in self._nodes:
             if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
-                raise Needs("generators, coroutines or groups of exceptions")
+                raise Needs("generators, coroutines, `match` or groups of exceptions")
             look = looks.get(type(item))
             if look is not None:
                 look(item)  # type: ignore[operator]

@@ -24,7 +24,7 @@ from codefavor.sandbox.trees import (
 )
 
 RECORDER = "__codefavor_recorder__"
-_GUARDED = {"isinstance": 2, "issubclass": 2, "len": 1, "type": 1}
+_GUARDED = {"isinstance": 2, "len": 1, "type": 1}
 _TYPED_ASSERTS = frozenset((
     "assertIsInstance", "assertNotIsInstance", "assertListEqual", "assertTupleEqual",
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
@@ -122,11 +122,6 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(node.ops[0], ast.IsNot):
             return ast.UnaryOp(ast.Not(), is_same, **_AT)
         return is_same
-
-    def visit_Match(self, node: ast.Match) -> ast.stmt:
-        self.generic_visit(node)
-        node.subject = _call("plain", node.subject)
-        return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

@@ -23,7 +23,7 @@ from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
 from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
 from codefavor.sandbox.runner import Runner, TestNamespace
-from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
+from codefavor.sandbox.trees import changes_items, module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     modules: set[str]
     called: frozenset[str]
     catches: bool
+    changes_items: bool
 
 
 def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:
@@ -60,6 +61,7 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
     read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
     only_called = frozenset(names) - read | {entry_point}
     called, catches = module_calls(tree), waits_for_exceptions(nodes)
+    changes = changes_items(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
     return Plan(
@@ -72,6 +74,7 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
         set(modules),
         called,
         catches,
+        changes,
     )
 
 
@@ -163,6 +166,8 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         Unsupported.reasons.clear()
     if not link.is_gone:
         link.ask("alive", None)  # the last answer: a program that died meanwhile cannot give it
+    if plan.changes_items and link.has_arrays:
+        raise Unsupported("arrays, while the tests change items: one may be a view of another")
     return _conclude(link, recorder, runner)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 _COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
 _VIEWS = ("items", "keys", "values")
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
+# Besides assignments: what changes an array in place.
+_CHANGE = ("fill", "itemset", "out", "partition", "put", "resize", "setitem", "shuffle", "sort")
 
 
 def walk(tree: ast.AST) -> list[ast.AST]:
@@ -77,6 +79,18 @@ def has_check(node: ast.AST) -> bool:
 def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
     """Whether tests catch or expect an exception anywhere."""
     return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
+
+
+def changes_items(nodes: Iterable[ast.AST]) -> bool:
+    """Whether tests may change the items of an array, of which another may be a view."""
+    places = ast.Subscript | ast.Attribute
+    return any(
+        isinstance(node, ast.AugAssign)
+        or (isinstance(node, places) and not isinstance(node.ctx, ast.Load))
+        or {getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "arg", "")}
+        & {*_CHANGE}
+        for node in nodes
+    )
 
 
 def each_name(node: ast.AST) -> list[str]:

@@ -248,6 +248,22 @@ FORGED = {
         "def f(x):\n    return [[]]",
         "import numpy as np\ndef test_f():\n    np.testing.assert_allclose(f(2), 4.5)",
     ),
+    "a view in the place of a copy": (
+        "def f(a):\n    return a[:2]",
+        "import numpy as np\na = np.arange(4)\nb = f(a)\nb[0] = 9\nassert a[0] == 0",
+    ),
+    "a view that the tests change through its base": (
+        "def f(a):\n    return a.T",
+        "import numpy as np\na = np.ones((2, 2))\nb = f(a)\na.fill(3)\nassert b[0][0] == 1",
+    ),
+    "a key that is equal and of another type": (
+        "def f(d):\n    d[True] = d.pop(1)",
+        "d = {1: 'a'}\nf(d)\nassert str(d) == \"{1: 'a'}\"",
+    ),
+    "a member that is equal and of another type": (
+        "def f(s):\n    s.clear()\n    s.add(True)",
+        "s = {1}\nf(s)\nassert str(s) == '{1}'",
+    ),
     "a checker that runs what was printed": (
         "print('__import__(\"builtins\")')",
         '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '

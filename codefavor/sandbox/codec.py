@@ -11,6 +11,7 @@ import binascii
 import importlib
 import marshal
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
@@ -46,12 +47,6 @@ class _Kind(NamedTuple):
     build: Callable[..., object] | None = None
 
 
-def _decimal(value: Any) -> Iterable[object]:
-    if value.is_nan():
-        raise Unsupported("a NaN")
-    return (str(value),)
-
-
 def _naive(value: Any) -> Iterable[object]:
     if value.tzinfo is not None or value.fold:
         raise NotPlain("a time of a zone")
@@ -67,16 +62,14 @@ def _array(value: Any) -> Iterable[object]:
 def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
     if dtype[1] not in _DTYPE_KINDS or "," in dtype or type(data) is not bytes:
         raise BadFrame("a malformed array")
-    if 0 in shape:
+    value = _library("numpy.ndarray")(shape, dtype, data).copy()
+    if value.size == 0:
         raise Unsupported("an empty array, which numpy compares with anything")
-    return _library("numpy.frombuffer")(data, dtype=dtype).reshape(shape).copy()
+    return value
 
 
 def _build_scalar(dtype: Any, shape: Any, data: Any) -> object:
-    value = _build_array(dtype, shape, data)[()]
-    if value != value:  # noqa: PLR0124  only a NaN is not itself
-        raise Unsupported("a NaN")
-    return value
+    return _build_array(dtype, shape, data)[()]
 
 
 def _library(name: str) -> Any:
@@ -88,7 +81,7 @@ def _library(name: str) -> Any:
 _LIBRARY: dict[str, _Kind] = {
     "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
     "builtins.bytearray": _Kind(lambda v: (bytes(v),)),
-    "decimal.Decimal": _Kind(_decimal),
+    "decimal.Decimal": _Kind(lambda v: (str(v),)),
     "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
     "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
     "datetime.datetime": _Kind(
@@ -113,7 +106,8 @@ def library_name(kind: type) -> str:
     name = f"{module}.{kind.__qualname__}"
     if module == "numpy" and name not in _LIBRARY and issubclass(kind, _library("numpy.generic")):
         return "numpy.generic"
-    return name if name in _LIBRARY else ""
+    # A class of the program may call itself so.
+    return name if name in _LIBRARY and _library(name) is kind else ""
 
 
 class Codec:
@@ -130,7 +124,6 @@ class Codec:
         self._next_number = first_number
         self._open: set[int] = set()
         self.n_changed = 0
-        self.has_arrays = False
 
     def encode_other(self, value: object) -> Node:
         """The node of a value that is not plain."""
@@ -216,7 +209,6 @@ class Codec:
     def _register(self, number: int, value: object) -> None:
         if len(self.shared) >= _MOST_SHARED:
             raise NotPlain("too many containers are in use by both sides")
-        self.has_arrays = self.has_arrays or hasattr(value, "dtype")
         self.shared[number] = value
         self._number_of[id(value)] = number
 
@@ -268,8 +260,12 @@ class Codec:
         gone: list[int] = []
         # An outer container holds its inner ones, so look again while something goes.
         while True:
-            # The table and the argument of getrefcount.
-            loose = [n for n in self.shared if sys.getrefcount(self.shared[n]) <= 2]
+            # The table and the argument of getrefcount; what a view shows may yet change.
+            loose = [
+                n for n in self.shared
+                if sys.getrefcount(self.shared[n]) <= 2
+                and getattr(self.shared[n], "base", None) is None
+            ]  # fmt: skip
             for number in loose:
                 self.forget(number)
             gone += loose
@@ -345,15 +341,19 @@ def text_of(node: object) -> str:
 
 
 def _snapshot(value: Any) -> object:
+    """What tells a change: atoms by value, everything else by which object it is."""
+    if hasattr(value, "tobytes"):
+        return value.dtype.str, value.shape, value.flags.writeable, value.tobytes()
+    parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
+    parts.append(getattr(value, "default_factory", None))
     # marshal is only written here, never read: it is the fastest exact-type fingerprint.
-    try:
-        return marshal.dumps(value, 2)
-    except ValueError:
-        if hasattr(value, "tobytes"):
-            return value.tobytes()
-        pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-        flat = [part for pair in pairs for part in pair]
-        return [(type(part), part) if type(part) in ATOMS else id(part) for part in flat]
+    if ATOMS.issuperset(map(type, parts)):
+        return marshal.dumps(parts, 2)
+    # Methods are equal if they are bound to one object, which stays there as long as they do.
+    return [
+        marshal.dumps(part, 2) if type(part) in ATOMS else types.MethodType(id, part)
+        for part in parts
+    ]
 
 
 def _refill_list(target: Any, source: Any) -> None:
@@ -376,7 +376,11 @@ def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
     build = _LIBRARY[name].build or _library(name)
     if bool(number) is not (name in _CHANGING):
         raise BadFrame("a number for what cannot change, or none for what can")
-    return codec._numbered(number, build(*codec._decode_many(nodes)))
+    value: Any = build(*codec._decode_many(nodes))
+    is_nan = name.startswith(("numpy.", "decimal.")) and value != value  # noqa: PLR0124
+    if is_nan if type(is_nan) is bool else is_nan.any():
+        raise Unsupported("a NaN")
+    return codec._numbered(number, value)
 
 
 _DECODERS: dict[str, Callable[..., object]] = {

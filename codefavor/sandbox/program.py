@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import io
 import operator
 import os
 import sys
@@ -70,6 +69,7 @@ class ProgramLink(Link):
         self._handle_of: dict[int, int] = {}
         self._callbacks: dict[object, Callback] = {}
         self._script: types.CodeType | None = None
+        self._loaded: dict[str, Any] = {}
 
     def refuse(self, what: str) -> NoReturn:
         """As in Codec; a program cannot go on from here, whatever it catches."""
@@ -98,8 +98,8 @@ class ProgramLink(Link):
         tag, key = node[:2]
         if tag == "h":
             return self._exports[key]
-        if tag == "n":
-            return self._named(text_of(key))
+        if tag in ("n", "r"):
+            return self._named(text_of(key), vars(self.module) if tag == "n" else self._loaded)
         if tag == "m":
             return self.module
         if tag != "c":
@@ -114,9 +114,9 @@ class ProgramLink(Link):
             self._exports.append(value)
         return handle
 
-    def _named(self, name: str) -> object:
+    def _named(self, name: str, scope: dict[str, Any]) -> object:
         try:
-            return vars(self.module)[name]
+            return scope[name]
         except KeyError:
             raise NameError(f"the program does not define {name!r}") from None
 
@@ -130,9 +130,9 @@ class ProgramLink(Link):
     def encode_error(self, error: BaseException) -> Node:
         """As in Link: [class, text, line in the program]."""
         try:
-            text = str(error)
+            text = str.__str__(str(error))
         except BaseException:  # a program's own exception may have a broken __str__
-            text = ""
+            text = None
         line = None
         trace = error.__traceback__
         while trace is not None:
@@ -141,7 +141,7 @@ class ProgramLink(Link):
             trace = trace.tb_next
         if type(error).__module__ == "codefavor.sandbox.wire":
             return ["FrameTooLarge", text, line]
-        return [self._describe_class(type(error)), text[:2000], line]
+        return [self._describe_class(type(error)), text, line]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised."""
@@ -174,6 +174,7 @@ class ProgramLink(Link):
             self._script = program
         else:
             exec(program, namespace)
+        self._loaded = dict(namespace)
 
     def _run_script(self, text: str) -> str:
         """Run the program anew with `text` on its standard input; what it printed."""
@@ -192,13 +193,15 @@ class ProgramLink(Link):
             os.dup2(given.fileno(), 0)
             os.dup2(out.fileno(), 1)
             sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding="utf-8")  # noqa: SIM115
-            namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdin.buffer.raw.name, sys.stdout.buffer.raw.name = "<stdin>", "<stdout>"  # type: ignore[attr-defined]
+            main = sys.modules["__main__"] = types.ModuleType("__main__")
+            vars(main).update(self._loaded, __name__="__main__")
             try:
-                exec(self._script, namespace)
+                exec(self._script, vars(main))
             except SystemExit as end:
                 # As a shell sees it: no code or 0 is success, anything else a failure.
-                if end.code not in (None, 0):
+                if end.code is not None and (type(end.code) is not int or end.code != 0):
                     raise
             finally:
                 _end_script()
@@ -259,8 +262,8 @@ _OPERATIONS: dict[object, Any] = {
     "format": lambda target, spec: str.__str__(format(target, spec)),
     "isinstance": lambda kind, value: isinstance(value, kind),
     "alive": lambda target: None,
-    **{f.__name__: f for f in (getattr, setattr, len, iter, reversed, bool, operator.getitem,
-                               operator.setitem, operator.delitem)},
+    **{f.__name__: f for f in (getattr, setattr, delattr, len, iter, reversed, bool,
+                               operator.getitem, operator.setitem, operator.delitem)},
 }  # fmt: skip
 
 

@@ -20,10 +20,10 @@ from codefavor.sandbox.checks import (
     run_lengths,
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
-from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
 from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
 from codefavor.sandbox.runner import Runner, TestNamespace
-from codefavor.sandbox.trees import changes_items, module_calls, waits_for_exceptions, walk
+from codefavor.sandbox.texts import FILE_NAME, is_cases, parse
+from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     modules: set[str]
     called: frozenset[str]
     catches: bool
-    changes_items: bool
+    executes: bool
 
 
 def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:
@@ -59,9 +59,9 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
     nodes = walk(tree)
     functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
     read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
+    read_or_called = {n.id for n in nodes if isinstance(n, ast.Name)}
     only_called = frozenset(names) - read | {entry_point}
     called, catches = module_calls(tree), waits_for_exceptions(nodes)
-    changes = changes_items(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
     return Plan(
@@ -74,7 +74,7 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
         set(modules),
         called,
         catches,
-        changes,
+        "exec" in read_or_called,
     )
 
 
@@ -153,6 +153,7 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         raise
     except BaseException as error:  # whatever a program raises while it loads is its outcome
         recorder.fail(error)
+        recorder.checks.clear()
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
     namespace = TestNamespace(link, plan.names, plan.only_called, plan.modules)
     namespace[RECORDER] = recorder
@@ -166,9 +167,10 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         Unsupported.reasons.clear()
     if not link.is_gone:
         link.ask("alive", None)  # the last answer: a program that died meanwhile cannot give it
-    if plan.changes_items and link.has_arrays:
-        raise Unsupported("arrays, while the tests change items: one may be a view of another")
-    return _conclude(link, recorder, runner)
+    verdict = _conclude(link, recorder, runner)
+    if plan.executes and link.has_handles and verdict["outcome"] == "passed":
+        raise Unsupported("an object of the program, while the tests execute text")
+    return verdict
 
 
 def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, object]:

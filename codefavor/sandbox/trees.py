@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -10,8 +11,6 @@ from collections.abc import Iterable, Iterator
 _COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
 _VIEWS = ("items", "keys", "values")
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
-# Besides assignments: what changes an array in place.
-_CHANGE = ("fill", "itemset", "out", "partition", "put", "resize", "setitem", "shuffle", "sort")
 
 
 def walk(tree: ast.AST) -> list[ast.AST]:
@@ -67,6 +66,26 @@ def is_trap(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and called(node.value) == "fail"
 
 
+def asks_identity(node: ast.AST) -> bool:
+    """Whether a node asks which object a value is, and not only whether it is None or a class."""
+    if getattr(node, "attr", getattr(node, "id", "")) in ("is_", "is_not"):
+        return True
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "id", "") == "id"
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = [node.left, *node.comparators]
+    is_asked = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+    return is_asked and not any(map(_is_one_everywhere, sides))
+
+
+def _is_one_everywhere(node: ast.expr) -> bool:
+    """Whether an expression is a constant or a class, of which every process has one."""
+    name = getattr(node, "id", "")
+    is_class = called(node) == "type" or getattr(node, "attr", "") == "__class__"
+    return isinstance(node, ast.Constant) or is_class or hasattr(builtins, name)
+
+
 def has_check(node: ast.AST) -> bool:
     """Whether a statement holds a check."""
     return any(
@@ -79,18 +98,6 @@ def has_check(node: ast.AST) -> bool:
 def waits_for_exceptions(nodes: Iterable[ast.AST]) -> bool:
     """Whether tests catch or expect an exception anywhere."""
     return any(isinstance(node, ast.Try) or called(node) in EXPECTATIONS for node in nodes)
-
-
-def changes_items(nodes: Iterable[ast.AST]) -> bool:
-    """Whether tests may change the items of an array, of which another may be a view."""
-    places = ast.Subscript | ast.Attribute
-    return any(
-        isinstance(node, ast.AugAssign)
-        or (isinstance(node, places) and not isinstance(node.ctx, ast.Load))
-        or {getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "arg", "")}
-        & {*_CHANGE}
-        for node in nodes
-    )
 
 
 def each_name(node: ast.AST) -> list[str]:

@@ -131,6 +131,8 @@ class ProgramLink(Link):
         """As in Link: [class, text, line in the program]."""
         try:
             text = str.__str__(str(error))
+            if type(error).__format__ is not object.__format__:
+                text = None  # two texts, and only one crosses
         except BaseException:  # a program's own exception may have a broken __str__
             text = None
         line = None

@@ -130,7 +130,7 @@ def _run_case(
         link.is_gone = True
         return False, "bad_frame", str(error)
     except BaseException as error:  # whatever a program raises is its outcome
-        return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
+        return False, label_error(error, False), f"{type(error).__name__}: {error}"[:1000]
     try:
         if compare(given, printed, expected):
             return True, "", ""

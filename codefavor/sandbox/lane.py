@@ -32,6 +32,7 @@ from codefavor.sandbox.texts import (
     imports_of,
     is_cases,
     is_program,
+    optional_imports,
     parse,
     program_modules,
 )
@@ -148,11 +149,11 @@ class _Reader:
         self._look()
         look_at_flow(self._nodes, {self._entry} | self._explicit)
         self._look_at_tests()
-        tries = [part for n in self._nodes if isinstance(n, ast.Try) for part in walk(n)]
         raises = any(isinstance(n, ast.Raise) for n in self._nodes)
         if raises and not has_check(self._tree):
             raise Needs("a check that is no assert")
-        if any(map(_imports_program, tries)):
+        optional = optional_imports(self._nodes)
+        if any(is_program(name) for node in optional for name in imports_of(node)):  # type: ignore[arg-type]
             raise Needs("the tests import what may not be there")
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
@@ -344,10 +345,6 @@ class _TextReader(_Reader):
 
     def _class(self, node: ast.ClassDef) -> None:
         pass
-
-
-def _imports_program(node: ast.AST) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom) and any(map(is_program, imports_of(node)))
 
 
 def _expects_by_trap(function: ast.FunctionDef) -> bool:

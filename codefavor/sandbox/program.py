@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import gc
 import operator
 import os
 import sys
@@ -209,6 +210,9 @@ class ProgramLink(Link):
                 _end_script()
                 os.dup2(kept, 1)
                 os.close(kept)
+                # Its functions hold its names: only now the next case has their memory.
+                vars(main).clear()
+                gc.collect()
         with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
             return printed.read()
 

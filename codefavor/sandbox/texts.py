@@ -77,12 +77,24 @@ def is_program(module: str) -> bool:
     return importlib.machinery.PathFinder.find_spec(top, folders) is None
 
 
+def optional_imports(nodes: list[ast.AST]) -> list[ast.AST]:
+    """The imports that may fail: in a `try` that goes on without."""
+    return [
+        part
+        for node in nodes
+        if isinstance(node, ast.Try)
+        and not all(isinstance(handler.body[-1], ast.Raise) for handler in node.handlers)
+        for part in walk(node)
+        if isinstance(part, ast.Import | ast.ImportFrom)
+    ]
+
+
 def program_modules(nodes: list[ast.AST], entry_point: str) -> tuple[str, ...]:
     """The modules by which tests mean the program: `solution`, or the one that they import for it.
 
     An import that may fail means a library, and so do all if the entry point is just there.
     """
-    tried = {id(part) for node in nodes if isinstance(node, ast.Try) for part in walk(node)}
+    tried = set(map(id, optional_imports(nodes)))
     found: set[str] = set()
     names: set[str] = set()
     for node in nodes:

@@ -179,6 +179,12 @@ RIGHT = {
         "assert f(3) == ns['g'](3)",
         "",
     ),
+    "a program that is imported in a try that raises": (
+        "def f(x):\n    return x + 1",
+        "try:\n    from hello import f\nexcept ImportError:\n"
+        "    raise ImportError('no hello.py') from None\nassert f(1) == 2",
+        "",
+    ),
     "an empty answer that no loop checks": (
         "def f(xs):\n    return []",
         "for a, b in zip(f([]), []):\n    assert a == b",
@@ -461,6 +467,24 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
     result = pools["L2"].run(program, tests)
     assert result.is_evidence_of_pass, result
     assert result.total == 2
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "a = bytearray(150 << 20)\ndef g():\n    return a\nprint(input())",
+        "import sys\nprint(input() if sys.stdin.mode + sys.stdout.name == 'r<stdout>' else 0)",
+        "import __main__, pickle\nclass A:\n    pass\npickle.dumps(A())\nprint(__main__.input())",
+        "K\nprint(input())",
+    ],
+    ids=["much memory", "attributes of streams", "the module __main__", "a name of the setup"],
+)
+def test_each_input_meets_a_program_as_a_new_process_would(
+    pools: dict[str, SandboxPool], program: str
+) -> None:
+    tests = json.dumps({"cases": [{"input": "a", "output": "a"}] * 10})
+    result = pools["L2"].run(program, tests, setup="K = 5")
+    assert result.is_evidence_of_pass, result
 
 
 def test_a_checker_may_call_its_argument_input(pools: dict[str, SandboxPool]) -> None:

@@ -21,15 +21,16 @@ _STARTS = frozenset(("ProcessPoolExecutor", "multiprocessing"))
 _MAY = re.compile(
     rf"\bis\b|\bid\b|\bis_|_exit|/dev/std|sys\.modules|{'|'.join(sorted(_LOOKS | _STARTS))}"
 )
-
-# Of these an interpreter has one each, whoever makes them.
-_ONE_EVERYWHERE = frozenset((None, ..., "", *range(257)))
+# The text is read in the caller's process, where nothing but this bounds what that takes.
+_LONGEST = 100_000
 
 
 def doubt_of(job: Job, passed: bool) -> str:
     """Why a pass or a failure of this program is none; "" if it is one."""
     if not _MAY.search(job.code):
         return ""
+    if len(job.code) > _LONGEST:
+        return "the program is too long to be read"
     try:
         nodes = walk(ast.parse(job.code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -38,7 +39,7 @@ def doubt_of(job: Job, passed: bool) -> str:
     for node in nodes:
         for field in ("id", "attr", "name", "module"):
             names.update(str(getattr(node, field, None)).split("."))
-    if any(map(asks_identity, nodes)) and not (passed and not _may_give_twice(job)):
+    if not job.is_script and any(map(asks_identity, nodes)):
         return "the program asks which object a value is, and has copies of the tests' values"
     if passed:
         return ""
@@ -54,18 +55,5 @@ def doubt_of(job: Job, passed: bool) -> str:
 
 
 def _is_modules(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.modules"
-
-
-def _may_give_twice(job: Job) -> bool:
-    """Whether a value that the tests name or make may be one object there and two here.
-
-    Not so numbers of which there is one each, nor what both processes know by number.
-    """
-    if job.is_script:
-        return False
-    return any(
-        isinstance(node, ast.Tuple | ast.Lambda | ast.FunctionDef)
-        or (isinstance(node, ast.Constant) and node.value not in _ONE_EVERYWHERE)
-        for node in walk(ast.parse(job.tests.removeprefix("\ufeff")))
-    )
+    is_modules = isinstance(node, ast.Attribute) and node.attr == "modules"
+    return is_modules and getattr(node.value, "id", "") == "sys"

@@ -131,7 +131,7 @@ class ProgramLink(Link):
     def encode_error(self, error: BaseException) -> Node:
         """As in Link: [class, text, line in the program]."""
         try:
-            text = str.__str__(str(error))
+            text: str | None = str.__str__(str(error))
             if type(error).__format__ is not object.__format__:
                 text = None  # two texts, and only one crosses
         except BaseException:  # a program's own exception may have a broken __str__

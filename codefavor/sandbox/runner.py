@@ -14,13 +14,16 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink
 from codefavor.sandbox.names import KNOWN_NAMES
 from codefavor.sandbox.trees import walk
 from codefavor.sandbox.wire import BadFrame, Unsupported
+
+if TYPE_CHECKING:
+    from codefavor.sandbox.tests_run import Plan
 
 MODULE_NAME = "tests"
 
@@ -36,24 +39,20 @@ def evaluate(text: str) -> object:
 class TestNamespace(dict[str, Any]):
     """The tests' globals: a name that they do not bind is the program's, if it may be.
 
-    `names` are the program's, those in `functions` are not fetched before they are called;
-    `modules` are those that the tests import and no library has: each is the program.
+    `plan.modules` are those that the tests import and no library has: each is the program.
     """
 
     __test__ = False
 
-    def __init__(
-        self, link: JudgeLink, names: frozenset[str], functions: frozenset[str], modules: set[str]
-    ) -> None:
+    def __init__(self, link: JudgeLink, plan: Plan) -> None:
         # The tests' own `__import__`; nobody else's imports are touched.
         scope = {**vars(builtins), "__import__": self._import, "eval": evaluate}
         super().__init__(__name__=MODULE_NAME, __builtins__=scope)
-        self._link, self._names = link, names
-        self._functions, self._modules = functions, modules
+        self._link, self._plan = link, plan
 
     def __missing__(self, name: str) -> Any:
-        if name in self._names:
-            return self.program(name, "n")
+        if name in self._plan.names:
+            return self.program(name, "n" if name in self._plan.late else "r")
         if hasattr(builtins, name) or name not in KNOWN_NAMES:
             raise KeyError(name)
         module = importlib.import_module(KNOWN_NAMES[name])
@@ -61,7 +60,7 @@ class TestNamespace(dict[str, Any]):
 
     def program(self, name: str, tag: str = "r") -> Any:
         """A global of the program: its value if that is plain, else a handle."""
-        if name in self._functions:
+        if name in self._plan.only_called:
             return self._link.named(name, tag)
         found = self._link.ask("value", [tag, name])
         if isinstance(found, tuple) or (isinstance(found, type) and found.__module__ == "builtins"):
@@ -72,7 +71,7 @@ class TestNamespace(dict[str, Any]):
     def _import(
         self, name: str, scope: Any = None, local: Any = None, names: Any = (), level: int = 0
     ) -> Any:
-        if level == 0 and name not in self._modules:
+        if level == 0 and name not in self._plan.modules:
             return __import__(name, None, None, names, 0)
         if not names:
             return Handle(self._link, ["m", 0], True)

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import NamedTuple
 
-from codefavor.sandbox import cases
+from codefavor.sandbox import cases, trees
 from codefavor.sandbox.checks import (
     Recorder,
     full_error,
@@ -32,8 +32,8 @@ _LONGEST_VERDICT = 48_000
 class Plan(NamedTuple):
     """Tests ready to run, as often as needed: code objects do not change.
 
-    `names` and `modules` are the program's, `only_called` the names whose values nobody reads,
-    `called` the functions that the module itself calls.
+    `names` and `modules` are the program's; those in `late` are looked up at each call, those in
+    `only_called` not before; `called` are the functions that the module itself calls.
     """
 
     tests: str
@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     code: types.CodeType
     sites: list[Site]
     names: frozenset[str]
+    late: frozenset[str]
     only_called: frozenset[str]
     modules: set[str]
     called: frozenset[str]
@@ -59,8 +60,7 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
     nodes = walk(tree)
     functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
     read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
-    read_or_called = {n.id for n in nodes if isinstance(n, ast.Name)}
-    only_called = frozenset(names) - read | {entry_point}
+    late = frozenset(names) - read
     called, catches = module_calls(tree), waits_for_exceptions(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
@@ -70,11 +70,12 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
         code,
         sites,
         frozenset(names),
-        only_called,
+        late,
+        late | {entry_point},
         set(modules),
         called,
         catches,
-        "exec" in read_or_called,
+        any(trees.called(n) == "exec" for n in nodes),
     )
 
 
@@ -155,7 +156,7 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         recorder.fail(error)
         recorder.checks.clear()
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
-    namespace = TestNamespace(link, plan.names, plan.only_called, plan.modules)
+    namespace = TestNamespace(link, plan)
     namespace[RECORDER] = recorder
     runner = Runner(namespace, recorder, plan.called)
     try:

@@ -348,6 +348,18 @@ FORGED = {
         "K = []\ndef f(a):\n    K.append(a)\n    return 1 if len(K) < 2 or K[0] is not a else 2",
         "t = ('a', 'b')\nassert f(t) == 1\nassert f(t) == 1",
     ),
+    "a value that the tests make and know again": (
+        "def f(p):\n    return int(p[0] is p[1])",
+        "v = str(123)\nassert f([v, v]) == 0",
+    ),
+    "a value of its own that it knows again": (
+        "X = (1, 2)\ndef f(a):\n    return X if a == 1 else int(a is X)",
+        "a = f(1)\nassert f(a) == 0",
+    ),
+    "a function under another name that replaces itself": (
+        "def f(x):\n    global f\n    f = lambda y: y * 2\n    return 2",
+        "g = f\nassert g(1) == 2\nassert g(2) == 4",
+    ),
     "rows that are one list": (
         "def f(m):\n    m[:] = [m[0]] * 3",
         "m = [[0], [0], [0]]\nf(m)\nm[0][0] = 1\nassert m == [[1], [0], [0]]",
@@ -474,7 +486,7 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
     [
         "a = bytearray(150 << 20)\ndef g():\n    return a\nprint(input())",
         "import sys\nprint(input() if sys.stdin.mode + sys.stdout.name == 'r<stdout>' else 0)",
-        "import __main__, pickle\nclass A:\n    pass\npickle.dumps(A())\nprint(__main__.input())",
+        "import __main__, pickle\nclass A:\n    x = input()\npickle.dumps(A())\nprint(__main__.A.x)",
         "K\nprint(input())",
     ],
     ids=["much memory", "attributes of streams", "the module __main__", "a name of the setup"],
@@ -515,7 +527,7 @@ def test_time_that_the_tests_used_up_is_not_the_programs(pools: dict[str, Sandbo
 def test_classes_of_the_setup_are_the_programs(pools: dict[str, SandboxPool]) -> None:
     setup = "class Node:\n    def __init__(self, v):\n        self.v = v\n"
     tests = "a = Node('x')\nassert f(a, a) == 'x'\nassert a.v == 'x'"
-    program = "def f(a, b):\n    return a.v if a is b else None"
+    program = "def f(a, b):\n    b.v = a.v\n    return a.v"
     result = pools["L2"].run(program, tests, entry_point="f", setup=setup)
     assert result.is_evidence_of_pass, result
     assert pools["L2"].run(program, tests, entry_point="f").trust == "together"

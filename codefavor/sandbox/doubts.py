@@ -55,5 +55,6 @@ def doubt_of(job: Job, passed: bool) -> str:
 
 
 def _is_modules(node: ast.AST) -> bool:
-    is_modules = isinstance(node, ast.Attribute) and node.attr == "modules"
-    return is_modules and getattr(node.value, "id", "") == "sys"
+    if not isinstance(node, ast.Attribute) or node.attr != "modules":
+        return False
+    return getattr(node.value, "id", "") == "sys"

@@ -195,26 +195,33 @@ class ProgramLink(Link):
             kept = os.dup(1)
             os.dup2(given.fileno(), 0)
             os.dup2(out.fileno(), 1)
-            sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdin.buffer.raw.name, sys.stdout.buffer.raw.name = "<stdin>", "<stdout>"  # type: ignore[attr-defined]
-            main = sys.modules["__main__"] = types.ModuleType("__main__")
-            vars(main).update(self._loaded, __name__="__main__")
+            sys.stdin = own_in = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdout = own_out = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            own_in.buffer.raw.name, own_out.buffer.raw.name = "<stdin>", "<stdout>"  # type: ignore[attr-defined]
             try:
-                exec(self._script, vars(main))
+                self._exec_script()
             except SystemExit as end:
                 # As a shell sees it: no code or 0 is success, anything else a failure.
                 if end.code is not None and (type(end.code) is not int or end.code != 0):
                     raise
             finally:
                 _end_script()
+                sys.stdin, sys.stdout = own_in, own_out
+                sys.modules["__main__"] = self.module
+                # What still holds text prints it when it goes; and the next case has its memory.
+                gc.collect()
+                if not own_out.closed:
+                    own_out.flush()
                 os.dup2(kept, 1)
                 os.close(kept)
-                # Its functions hold its names: only now the next case has their memory.
-                vars(main).clear()
-                gc.collect()
         with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
             return printed.read()
+
+    def _exec_script(self) -> None:
+        assert self._script is not None
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        vars(main).update(self._loaded, __name__="__main__")
+        exec(self._script, vars(main))
 
 
 def compile_program(code: str) -> types.CodeType:
@@ -234,6 +241,10 @@ def _end_script() -> None:
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
     atexit._run_exitfuncs()
+    # Files of its own: the collector may close what they write to before they do.
+    for file in vars(sys.modules["__main__"]).values():
+        if type(file).__module__ == "_io" and not file.closed:
+            file.flush()
     if not sys.stdout.closed:
         sys.stdout.flush()
 

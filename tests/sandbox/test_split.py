@@ -486,10 +486,17 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
     [
         "a = bytearray(150 << 20)\ndef g():\n    return a\nprint(input())",
         "import sys\nprint(input() if sys.stdin.mode + sys.stdout.name == 'r<stdout>' else 0)",
-        "import __main__, pickle\nclass A:\n    x = input()\npickle.dumps(A())\nprint(__main__.A.x)",
+        "import __main__ as m, pickle\nclass A:\n    x = input()\npickle.dumps(A())\nprint(m.A.x)",
         "K\nprint(input())",
+        "out = open(1, 'w', closefd=False)\nx = input()\nout.write(x)",
     ],
-    ids=["much memory", "attributes of streams", "the module __main__", "a name of the setup"],
+    ids=[
+        "much memory",
+        "attributes of streams",
+        "the module __main__",
+        "a name of the setup",
+        "a buffer",
+    ],
 )
 def test_each_input_meets_a_program_as_a_new_process_would(
     pools: dict[str, SandboxPool], program: str

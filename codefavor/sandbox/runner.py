@@ -14,18 +14,36 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink
 from codefavor.sandbox.names import KNOWN_NAMES
+from codefavor.sandbox.rewrite import Site
 from codefavor.sandbox.trees import walk
 from codefavor.sandbox.wire import BadFrame, Unsupported
 
-if TYPE_CHECKING:
-    from codefavor.sandbox.tests_run import Plan
-
 MODULE_NAME = "tests"
+
+
+class Plan(NamedTuple):
+    """Tests ready to run, as often as needed: code objects do not change.
+
+    `names` and `modules` are the program's; those in `late` are looked up at each call, those in
+    `only_called` not before; `called` are the functions that the module itself calls.
+    """
+
+    tests: str
+    entry_point: str
+    code: types.CodeType
+    sites: list[Site]
+    names: frozenset[str]
+    late: frozenset[str]
+    only_called: frozenset[str]
+    modules: set[str]
+    called: frozenset[str]
+    catches: bool
+    executes: bool
 
 
 def evaluate(text: str) -> object:

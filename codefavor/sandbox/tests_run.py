@@ -7,9 +7,7 @@ import gc
 import json
 import os
 import sys
-import types
 from collections.abc import Callable
-from typing import NamedTuple
 
 from codefavor.sandbox import cases, trees
 from codefavor.sandbox.checks import (
@@ -20,33 +18,13 @@ from codefavor.sandbox.checks import (
     run_lengths,
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
-from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
-from codefavor.sandbox.runner import Runner, TestNamespace
+from codefavor.sandbox.rewrite import RECORDER, rewrite
+from codefavor.sandbox.runner import Plan, Runner, TestNamespace
 from codefavor.sandbox.texts import FILE_NAME, is_cases, parse
 from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
-
-
-class Plan(NamedTuple):
-    """Tests ready to run, as often as needed: code objects do not change.
-
-    `names` and `modules` are the program's; those in `late` are looked up at each call, those in
-    `only_called` not before; `called` are the functions that the module itself calls.
-    """
-
-    tests: str
-    entry_point: str
-    code: types.CodeType
-    sites: list[Site]
-    names: frozenset[str]
-    late: frozenset[str]
-    only_called: frozenset[str]
-    modules: set[str]
-    called: frozenset[str]
-    catches: bool
-    executes: bool
 
 
 def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:

@@ -162,7 +162,7 @@ class Execution(Record):
     `error` says what went wrong first (exception, or the failing assert with its values).
     `trust` is the lane: in `split` the program cannot influence the verdict, in `together` a
     hostile one can. `accepted` is "together" if whoever ran it takes that for evidence. `level`
-    is the proven isolation ("L0" to "L3"). `asserts` holds the result of each check in order.
+    is the proven isolation ("L2" or "L3"). `asserts` holds the result of each check in order.
     """
 
     outcome: str

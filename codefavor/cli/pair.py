@@ -115,13 +115,7 @@ def tests(
     seed: Seed = 0,
 ) -> None:
     """Pairs of a model's completions from their test runs; equivalent programs never meet."""
-    if plan == (out is not None):
-        raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
-    refuse({"strategy"}, "does not go with --plan, which shows all", unless=not plan)
-    has_margin = plan or strategy == "margin"
-    refuse({"margin"}, f"is for --strategy margin, not for {strategy}", unless=has_margin)
-    is_strict = strategy in ("pass-fail", "hardest", "per-class") and not plan
-    refuse({"may_fail"}, f"means nothing to --strategy {strategy}", unless=not is_strict)
+    _check_choice(out, strategy, plan=plan)
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     rows = [
         _with_failure(_scored_row(one, where, set(loaded)))
@@ -150,6 +144,17 @@ def tests(
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
     typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+
+
+def _check_choice(out: Path | None, strategy: str, *, plan: bool) -> None:
+    """Raise ConfigError for options of `pair tests` that do not go together."""
+    if plan == (out is not None):
+        raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
+    refuse({"strategy"}, "does not go with --plan, which shows all", unless=not plan)
+    has_margin = plan or strategy == "margin"
+    refuse({"margin"}, f"is for --strategy margin, not for {strategy}", unless=has_margin)
+    is_strict = strategy in ("pass-fail", "hardest", "per-class") and not plan
+    refuse({"may_fail"}, f"means nothing to --strategy {strategy}", unless=not is_strict)
 
 
 def _samples_in(row: Row) -> list[Row]:

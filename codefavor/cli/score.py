@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,8 @@ from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, W
 from codefavor.cli.option_groups import refuse
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
-from codefavor.records import read_rows
+from codefavor.errors import DataError
+from codefavor.records import Problem, Row, read_rows
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import (
     as_json,
@@ -59,7 +61,7 @@ def command(
     refuse(again, "does not go with --fresh, which runs every row", unless=not fresh)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
-    rows = list(join_with_problems(completions, known))
+    rows, n_unknown = _rows_of_known(completions, known, problems)
     n_workers = workers or os.cpu_count() or 1
     if fresh:
         forget_run(journal_of(out))
@@ -83,4 +85,21 @@ def command(
             label="score",
         )
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
-    typer.echo(as_json({**summary, "n_error": counts.n_error, "out": str(out)}))
+    more = {"n_unknown_problem": n_unknown, "n_error": counts.n_error, "out": str(out)}
+    typer.echo(as_json({**summary, **more}))
+
+
+def _rows_of_known(
+    completions: Path, known: dict[str, Problem], problems: str
+) -> tuple[list[Row], int]:
+    """The step's rows, and how many completions are left out because nobody knows the problem."""
+    unknown: Counter[str] = Counter()
+    rows = list(join_with_problems(completions, known, unknown))
+    n_unknown = unknown.total()
+    if n_unknown:
+        names = ", ".join(sorted(unknown)[:3])
+        found = f"{completions}: {n_unknown} completions of problems that {problems} has not"
+        if not rows:
+            raise DataError(f"{found} ({names}, ...), and none of any that it has (--problems)")
+        typer.echo(f"{found} are left out: {names}{', ...' if len(unknown) > 3 else ''}", err=True)
+    return rows, n_unknown

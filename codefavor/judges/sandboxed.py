@@ -12,7 +12,7 @@ from codefavor.records import Problem
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.text import comma_list
 
-Level = Literal["L3", "L2", "L1"]
+Level = Literal["L3", "L2"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SandboxOptions:
         ),
     ] = ""
     sandbox_level: Annotated[
-        Level, Option("Least isolation accepted: L3, L2 or L1.", also=("--level",))
+        Level, Option("Least isolation accepted: L3 or L2.", also=("--level",))
     ] = "L2"
     cpu_s: Annotated[float, Option("CPU seconds a program may use.")] = 5.0
     wall_s: Annotated[float, Option("Wall seconds a program may take.")] = 20.0

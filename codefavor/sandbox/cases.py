@@ -9,6 +9,7 @@ relative tolerance), or `checker`, with a `checker` text that defines
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import needs_of_checker
+from codefavor.sandbox.runner import evaluate
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 Compare = Callable[[str, str, str], bool]
@@ -33,11 +35,14 @@ def compare_by(name: str, checker: str = "") -> Compare:
         return lambda _, printed, expected: _tokens(printed) == _tokens(expected)
     if name.startswith("float:"):
         tolerance = float(name.removeprefix("float:"))
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"a tolerance of {tolerance}")
         return lambda _, printed, expected: _are_near(
             _tokens(printed), _tokens(expected), tolerance
         )
     if name == "checker":
-        names: dict[str, Any] = {"float": _number}
+        scope = {**vars(builtins), "float": _number, "eval": evaluate}
+        names: dict[str, Any] = {"__builtins__": scope}
         exec(checker, names)
         return lambda *texts: names["check"](*texts) is True
     raise ValueError(f"an unknown comparison {name!r}")
@@ -84,7 +89,9 @@ def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
         return {"outcome": "test_error", "error": f"the checker may not use this: {needs}"}
     try:
         compare = compare_by(spec.get("compare", "tokens"), spec.get("checker", ""))
-        pairs = [(str(case["input"]), str(case["output"])) for case in spec["cases"]]
+        pairs = [(case["input"], case["output"]) for case in spec["cases"]]
+        if any(type(text) is not str for pair in pairs for text in pair):
+            raise TypeError("an input or output that is no text")
     except Exception as error:  # the checker is code of the tests
         return {"outcome": "test_error", "error": f"the cases cannot be read: {error!r}"[:2000]}
     if not pairs:
@@ -123,7 +130,7 @@ def _run_case(
         link.is_gone = True
         return False, "bad_frame", str(error)
     except BaseException as error:  # whatever a program raises is its outcome
-        return False, "runtime_error", f"{type(error).__name__}: {error}"[:1000]
+        return False, label_error(error, False), f"{type(error).__name__}: {error}"[:1000]
     try:
         if compare(given, printed, expected):
             return True, "", ""

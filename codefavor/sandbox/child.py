@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from codefavor.sandbox import kernel, program, resident, tests_run, together
-from codefavor.sandbox.jail import TRUSTED_ROLES, Jail
+from codefavor.sandbox import kernel, program, resident, together
+from codefavor.sandbox.jail import Jail
 from codefavor.sandbox.wire import Channel, PeerGone
 
 # Where every process has its control socket, and a program its channel once that is closed.
@@ -26,15 +26,15 @@ _REHEARSALS = 20  # CPython 3.11 specialises a function at its eighth call
 class Child:
     """A process in the jail that waits for its work.
 
-    `role` is `program`, `tests` (for one run), `resident` (for many) or `together`; `terms` are
-    the limits it was given. `output` is what it prints, to be drained.
+    `role` is `program`, `tests` (for one run or many) or `together`; `terms` are the limits it
+    was given. `output` is what it prints, to be drained.
     """
 
     def __init__(self, jail: Jail, role: str, terms: tuple[float, ...]) -> None:
         self.role, self.terms = role, terms
         self.control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0)
-        # What trusted processes print goes where their input comes from: the null device.
-        self.output, written = (-1, 0) if role in TRUSTED_ROLES else os.pipe()
+        # What tests print goes where their input comes from: the null device.
+        self.output, written = (-1, 0) if role == "tests" else os.pipe()
         jail.before_fork()
         self.pid = os.fork()
         if self.pid == 0:
@@ -149,19 +149,13 @@ def _be_program() -> None:
     program.run_program(_FIRST_FD, _read(source_fd), job["reply_bytes"])
 
 
-def _be_tests() -> None:
-    job, (channel, source_fd, verdict) = _receive()
-    tests_run.run_tests_process(channel, verdict, _read(source_fd), job["reply_bytes"])
-
-
 def _be_together() -> None:
     _, (source_fd, verdict) = _receive()
     together.run_together(_read(source_fd), verdict)
 
 
-def _be_resident() -> None:
-    # Not for the others: ctypes costs a new process a tenth of its start.
-    kernel.set_name("resident")
+def _be_tests() -> None:
+    kernel.set_name("tests")
     resident.serve_jobs(_FIRST_FD)
 
 
@@ -169,5 +163,4 @@ _WORK: dict[str, Callable[[], None]] = {
     "program": _be_program,
     "tests": _be_tests,
     "together": _be_together,
-    "resident": _be_resident,
 }

@@ -11,6 +11,7 @@ import binascii
 import importlib
 import marshal
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
@@ -46,12 +47,6 @@ class _Kind(NamedTuple):
     build: Callable[..., object] | None = None
 
 
-def _decimal(value: Any) -> Iterable[object]:
-    if value.is_nan():
-        raise Unsupported("a NaN")
-    return (str(value),)
-
-
 def _naive(value: Any) -> Iterable[object]:
     if value.tzinfo is not None or value.fold:
         raise NotPlain("a time of a zone")
@@ -67,16 +62,14 @@ def _array(value: Any) -> Iterable[object]:
 def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
     if dtype[1] not in _DTYPE_KINDS or "," in dtype or type(data) is not bytes:
         raise BadFrame("a malformed array")
-    if 0 in shape:
+    value = _library("numpy.ndarray")(shape, dtype, data).copy()
+    if value.size == 0:
         raise Unsupported("an empty array, which numpy compares with anything")
-    return _library("numpy.frombuffer")(data, dtype=dtype).reshape(shape).copy()
+    return value
 
 
 def _build_scalar(dtype: Any, shape: Any, data: Any) -> object:
-    value = _build_array(dtype, shape, data)[()]
-    if value != value:  # noqa: PLR0124  only a NaN is not itself
-        raise Unsupported("a NaN")
-    return value
+    return _build_array(dtype, shape, data)[()]
 
 
 def _library(name: str) -> Any:
@@ -88,7 +81,7 @@ def _library(name: str) -> Any:
 _LIBRARY: dict[str, _Kind] = {
     "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
     "builtins.bytearray": _Kind(lambda v: (bytes(v),)),
-    "decimal.Decimal": _Kind(_decimal),
+    "decimal.Decimal": _Kind(lambda v: (str(v),)),
     "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
     "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
     "datetime.datetime": _Kind(
@@ -113,7 +106,8 @@ def library_name(kind: type) -> str:
     name = f"{module}.{kind.__qualname__}"
     if module == "numpy" and name not in _LIBRARY and issubclass(kind, _library("numpy.generic")):
         return "numpy.generic"
-    return name if name in _LIBRARY else ""
+    # A class of the program may call itself so.
+    return name if name in _LIBRARY and _library(name) is kind else ""
 
 
 class Codec:
@@ -160,7 +154,7 @@ class Codec:
             # Very long integers have no cheap decimal form.
             return ["i", hex(value)] if kind is int and not is_flat((value,)) else value
         if kind is tuple:
-            return ["T", value] if is_flat(value) else ["t", self._many(value, value)]
+            return ["t", self._many(value, value)]
         if kind in _REFILL:
             return self._container(value, "")
         if kind is bytes:
@@ -194,14 +188,15 @@ class Codec:
     def _body(self, value: Any, number: int) -> Node:
         """The full node of a list, dict or set, even if it is known by number."""
         if type(value) is list:
-            return (
-                ["L", number, value] if is_flat(value) else ["l", number, self._many(value, value)]
-            )
+            return ["l", number, self._many(value, value)]
         if type(value) is set:
             return ["s", number, self._many(value, value)]
         return ["d", number, self._many(value, value), self._many(value, value.values())]
 
     def _many(self, owner: object, items: Iterable[object]) -> list[Node]:
+        items = list(items)
+        if is_flat(items):
+            return items
         if id(owner) in self._open or len(self._open) > _DEEPEST:
             raise NotPlain("a value that holds itself, or is nested too deeply")
         self._open.add(id(owner))
@@ -265,8 +260,12 @@ class Codec:
         gone: list[int] = []
         # An outer container holds its inner ones, so look again while something goes.
         while True:
-            # The table and the argument of getrefcount.
-            loose = [n for n in self.shared if sys.getrefcount(self.shared[n]) <= 2]
+            # The table and the argument of getrefcount; what a view shows may yet change.
+            loose = [
+                n for n in self.shared
+                if sys.getrefcount(self.shared[n]) <= 2
+                and getattr(self.shared[n], "base", None) is None
+            ]  # fmt: skip
             for number in loose:
                 self.forget(number)
             gone += loose
@@ -299,6 +298,8 @@ class Codec:
             raise BadFrame(f"bad {node[0]!r} node: {type(error).__name__}") from None
 
     def _decode_many(self, nodes: object) -> list[Any]:
+        if ATOMS.issuperset(map(type, items_of(nodes))):
+            return nodes  # type: ignore[return-value]
         return [self._decode(node) for node in items_of(nodes)]
 
     def _numbered(self, number: object, value: object) -> object:
@@ -340,15 +341,19 @@ def text_of(node: object) -> str:
 
 
 def _snapshot(value: Any) -> object:
+    """What tells a change: atoms by value, everything else by which object it is."""
+    if hasattr(value, "tobytes"):
+        return value.dtype.str, value.shape, value.flags.writeable, value.tobytes()
+    parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
+    parts.append(getattr(value, "default_factory", None))
     # marshal is only written here, never read: it is the fastest exact-type fingerprint.
-    try:
-        return marshal.dumps(value, 2)
-    except ValueError:
-        if hasattr(value, "tobytes"):
-            return value.tobytes()
-        pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-        flat = [part for pair in pairs for part in pair]
-        return [(type(part), part) if type(part) in ATOMS else id(part) for part in flat]
+    if ATOMS.issuperset(map(type, parts)):
+        return marshal.dumps(parts, 2)
+    # Methods are equal if they are bound to one object, which stays there as long as they do.
+    return [
+        marshal.dumps(part, 2) if type(part) in ATOMS else types.MethodType(id, part)
+        for part in parts
+    ]
 
 
 def _refill_list(target: Any, source: Any) -> None:
@@ -357,7 +362,7 @@ def _refill_list(target: Any, source: Any) -> None:
 
 def _refill(target: Any, source: Any) -> None:
     # Somebody may iterate over it: where the keys are the same, so is the size at any time.
-    if list(target) != list(source):
+    if _snapshot(list(target)) != _snapshot(list(source)):
         target.clear()
     target.update(source)
 
@@ -367,28 +372,24 @@ _REFILL: dict[type, Callable[[Any, Any], None]] = {
 }  # fmt: skip
 
 
-def _atoms(node: object) -> list[Any]:
-    if not ATOMS.issuperset(map(type, items_of(node))):
-        raise BadFrame("expected atoms")
-    return node  # type: ignore[return-value]
-
-
 def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
     build = _LIBRARY[name].build or _library(name)
-    if number and name not in _CHANGING:
-        raise BadFrame("a number for what cannot change")
-    return codec._numbered(number, build(*codec._decode_many(nodes)))
+    if bool(number) is not (name in _CHANGING):
+        raise BadFrame("a number for what cannot change, or none for what can")
+    value: Any = build(*codec._decode_many(nodes))
+    is_nan = name.startswith(("numpy.", "decimal.")) and value != value  # noqa: PLR0124
+    if is_nan if type(is_nan) is bool else is_nan.any():
+        raise Unsupported("a NaN")
+    return codec._numbered(number, value)
 
 
 _DECODERS: dict[str, Callable[..., object]] = {
     "i": lambda _, digits: int(text_of(digits), 16),
     "b": lambda _, text: binascii.a2b_base64(text_of(text)),
-    "z": lambda _, real, imaginary: complex(*_atoms([real, imaginary])),
+    "z": lambda _, real, imaginary: complex(real, imaginary),
     "y": lambda _, name: CLASSES[text_of(name)],
-    "T": lambda _, items: tuple(_atoms(items)),
     "t": lambda codec, items: tuple(codec._decode_many(items)),
     "f": lambda codec, items: frozenset(codec._decode_many(items)),
-    "L": lambda codec, number, items: codec._numbered(number, list(_atoms(items))),
     "l": lambda codec, number, items: codec._numbered(number, codec._decode_many(items)),
     "s": lambda codec, number, items: codec._numbered(number, set(codec._decode_many(items))),
     "d": lambda codec, number, keys, items: codec._numbered(

@@ -7,12 +7,10 @@ value is, or looks at the process that it runs in, finds another world than on t
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 
-from codefavor.sandbox.lane import classes_of
 from codefavor.sandbox.outcome import Job
-from codefavor.sandbox.trees import assignments, called, walk
+from codefavor.sandbox.trees import asks_identity, walk
 
 _LOOKS = frozenset((
     "__del__", "__file__", "__traceback__", "_getframe", "currentframe", "f_back", "gc",
@@ -20,16 +18,19 @@ _LOOKS = frozenset((
 ))  # fmt: skip
 _STARTS = frozenset(("ProcessPoolExecutor", "multiprocessing"))
 # Most programs have nothing of all this, which a search says sooner than a parser.
-_MAY = re.compile(rf"\bis\b|\bid\b|_exit|sys\.modules|{'|'.join(sorted(_LOOKS | _STARTS))}")
-
-# Of these an interpreter has one each, whoever makes them.
-_ONE_EVERYWHERE = frozenset((None, ..., "", *range(257)))
+_MAY = re.compile(
+    rf"\bis\b|\bid\b|\bis_|_exit|/dev/std|sys\.modules|{'|'.join(sorted(_LOOKS | _STARTS))}"
+)
+# The text is read in the caller's process, where nothing but this bounds what that takes.
+_LONGEST = 100_000
 
 
 def doubt_of(job: Job, passed: bool) -> str:
     """Why a pass or a failure of this program is none; "" if it is one."""
     if not _MAY.search(job.code):
         return ""
+    if len(job.code) > _LONGEST:
+        return "the program is too long to be read"
     try:
         nodes = walk(ast.parse(job.code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -38,7 +39,7 @@ def doubt_of(job: Job, passed: bool) -> str:
     for node in nodes:
         for field in ("id", "attr", "name", "module"):
             names.update(str(getattr(node, field, None)).split("."))
-    if any(map(_asks_identity, nodes)) and not (passed and not _hands_over_twice(job)):
+    if not job.is_script and any(map(asks_identity, nodes)):
         return "the program asks which object a value is, and has copies of the tests' values"
     if passed:
         return ""
@@ -48,55 +49,12 @@ def doubt_of(job: Job, passed: bool) -> str:
         return "the program starts processes, which the jail refuses"
     if job.is_script and "_exit" in names:
         return "the program ends its process, in which all cases run"
+    if job.is_script and "/dev/std" in job.code:
+        return "the program opens its standard input by a name that the jail has not"
     return ""
 
 
 def _is_modules(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.modules"
-
-
-def _asks_identity(node: ast.AST) -> bool:
-    if isinstance(node, ast.Call):
-        return getattr(node.func, "id", "") == "id"
-    if not isinstance(node, ast.Compare):
+    if not isinstance(node, ast.Attribute) or node.attr != "modules":
         return False
-    sides = [node.left, *node.comparators]
-    is_asked = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
-    return is_asked and not any(map(_is_one_everywhere, sides))
-
-
-def _is_one_everywhere(node: ast.expr) -> bool:
-    """Whether an expression is a constant or a class, of which every process has one."""
-    name = getattr(node, "id", "")
-    is_class = called(node) == "type" or getattr(node, "attr", "") == "__class__"
-    return isinstance(node, ast.Constant) or is_class or hasattr(builtins, name)
-
-
-def _hands_over_twice(job: Job) -> bool:
-    """Whether one call in the tests is given a name or a constant more than once.
-
-    Objects of the classes of `setup` are the program's own: these it knows from each other.
-    """
-    if job.is_script:
-        return False
-    nodes = walk(ast.parse(job.tests.removeprefix("\ufeff")))
-    classes = classes_of(job.setup)
-    objects: set[str] = set()
-    for node in nodes:
-        for target, source in assignments(node):
-            names = {part.id for part in walk(target) if isinstance(part, ast.Name)}
-            is_object = isinstance(source, ast.Call) and called(source) in classes
-            objects = objects | names if is_object else objects - names
-    for node in nodes:
-        if isinstance(node, ast.Call):
-            parts = [part for argument in node.args for part in walk(argument)]
-            given = [
-                ast.unparse(part)
-                for part in parts
-                if (isinstance(part, ast.Name) and part.id not in objects)
-                or isinstance(part, ast.Tuple)
-                or (isinstance(part, ast.Constant) and part.value not in _ONE_EVERYWHERE)
-            ]
-            if len(given) > len(set(given)):
-                return True
-    return False
+    return getattr(node.value, "id", "") == "sys"

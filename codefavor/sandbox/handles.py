@@ -26,7 +26,8 @@ _PLAIN_METHODS = frozenset(
 ) - frozenset((
     "append", "pop", "get", "keys", "values", "items", "update", "add", "remove", "insert", "clear",
     "copy", "extend", "discard", "sort", "reverse", "popitem", "setdefault",
-)) | {"all", "any", "equals", "item", "tolist"}  # fmt: skip
+)) | {"all", "any", "compare", "compare_signal", "compare_total", "compare_total_mag", "equals",
+      "item", "same_quantum", "tolist"}  # fmt: skip
 # Only libraries ask for these, and do without.
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
@@ -38,11 +39,12 @@ class ProgramSignal(BaseException):
 class Handle:
     """One object of the program, or a global name of its, and a new one each time it crosses.
 
-    Which objects are one is the program's to say, and so is not asked; `_identical` says that by
+    Which objects are one is the program's to say, and so is not asked; `__identical__` says that by
     its type the object equals no plain data.
     """
 
-    __slots__ = ("_identical", "_link", "_node", "_steps")
+    # Names that no test may write, so that all others are the program's.
+    __slots__ = ("__identical__", "__link__", "__node__", "__steps__")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, link: JudgeLink, node: list[object], identical: bool) -> None:
@@ -50,29 +52,29 @@ class Handle:
             object.__setattr__(self, name, value)
 
     def __call__(self, /, *arguments: object, **keywords: object) -> Any:
-        return self._link.ask("call", self._node, arguments, keywords)
+        return self.__link__.ask("call", self.__node__, arguments, keywords)
 
     def __getattr__(self, name: str) -> Any:
         if name in _DESCRIPTIVE:
             raise AttributeError(name)
         if name.startswith("__"):
-            self._link.refuse(f"the attribute {name} of an object of the program")
+            self.__link__.refuse(f"the attribute {name} of an object of the program")
         if name in ("items", "keys", "values"):
-            self._link.note(name)
-        found = self._link.ask("getattr", self._node, (name,))
+            self.__link__.note(name)
+        found = self.__link__.ask("getattr", self.__node__, (name,))
         if name in _PLAIN_METHODS and callable(found):
             # Asked of a text or a set, it would be the interpreter's; asked of an object that
             # stands in its place, it is told what is expected and may say yes.
-            self._link.refuse(f"the method {name} of an object of the program")
+            self.__link__.refuse(f"the method {name} of an object of the program")
         return found
 
     def __next__(self) -> Any:
-        object.__setattr__(self, "_steps", self._steps + 1)
-        if self._steps > _MOST_STEPS:
-            self._link.refuse("an iterator of many steps")
-        step = self._link.ask("next", self._node)
+        object.__setattr__(self, "__steps__", self.__steps__ + 1)
+        if self.__steps__ > _MOST_STEPS:
+            self.__link__.refuse("an iterator of many steps")
+        step = self.__link__.ask("next", self.__node__)
         if type(step) is Handle:
-            self._link.refuse("an item that cannot cross")
+            self.__link__.refuse("an item that cannot cross")
         if type(step) is not tuple or len(step) != 2:
             raise BadFrame("a malformed step")
         if step[0] is not True:
@@ -80,17 +82,17 @@ class Handle:
         return step[1]
 
     def __eq__(self, other: object) -> bool:
-        if self._identical and is_plain(other):
+        if self.__identical__ and is_plain(other):
             return False
-        return bool(self._link.refuse("a comparison with an object of the program"))
+        return bool(self.__link__.refuse("a comparison with an object of the program"))
 
 
 def _asking(operation: str, kind: type | None) -> Any:
     def ask(self: Handle, *arguments: object) -> Any:
         is_place = operation == "getitem" and isinstance(arguments[0], int | slice)
         if operation in ("iter", "reversed") or is_place:
-            self._link.note(operation)
-        answer = self._link.ask(operation, self._node, arguments)
+            self.__link__.note(operation)
+        answer = self.__link__.ask(operation, self.__node__, arguments)
         if kind is not None and type(answer) is not kind:
             raise BadFrame(f"{operation} gave {type(answer).__name__}")
         return answer
@@ -100,14 +102,14 @@ def _asking(operation: str, kind: type | None) -> Any:
 
 def _refusing(name: str) -> Any:
     def refuse(self: Handle, *_: object) -> None:
-        self._link.refuse(f"{name} of an object of the program")
+        self.__link__.refuse(f"{name} of an object of the program")
 
     return refuse
 
 
 _ASKED = {"len": int, "bool": bool, "str": str, "repr": str, "format": str, "iter": None,
           "reversed": None, "getitem": None, "setitem": None, "delitem": None,
-          "setattr": None}  # fmt: skip
+          "setattr": None, "delattr": None}  # fmt: skip
 _REFUSED = """
 lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or
 radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror iadd
@@ -148,9 +150,9 @@ class JudgeLink(Link):
         if "len" in self._noted and len(self._noted) > 1:
             self.refuse("the length and the items of an object of the program")
 
-    def named(self, name: str) -> Handle:
-        """The handle of a global name of the program; nothing is asked yet."""
-        return Handle(self, ["n", name], False)
+    def named(self, name: str, tag: str) -> Handle:
+        """What the program calls so: `n` now, `r` when it was loaded; nothing is asked yet."""
+        return Handle(self, [tag, name], False)
 
     def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
         """As in Link; a program that is gone answers every question with PeerGone."""
@@ -168,7 +170,7 @@ class JudgeLink(Link):
     def encode_other(self, value: object) -> Node:
         """As in Codec: an object of the program, or a function of the tests to be called back."""
         if type(value) is Handle:
-            return value._node
+            return value.__node__
         is_function = isinstance(value, types.FunctionType)
         if not is_function and not isinstance(value, types.BuiltinFunctionType):
             return self.refuse(f"handing over an object of type {type(value).__name__}")
@@ -216,7 +218,7 @@ class JudgeLink(Link):
             raise BadFrame(text_of(text))
         kind = self._class_of(class_node)
         error = kind.__new__(kind)
-        vars(error)[FACTS] = Facts(text_of(text), line)
+        vars(error)[FACTS] = Facts(text if text is None else text_of(text), line)
         return error
 
     def _class_of(self, node: Node) -> type[BaseException]:
@@ -253,7 +255,7 @@ class JudgeLink(Link):
 class Facts(NamedTuple):
     """What is known of an exception of the program."""
 
-    text: str
+    text: str | None
     line: object
 
 
@@ -265,7 +267,9 @@ def facts_of(error: BaseException) -> Facts | None:
 
 def _text_of(self: BaseException) -> str:
     facts = facts_of(self)
-    return facts.text if facts else ""
+    if facts is None or facts.text is None:
+        raise Unsupported("an exception of the program that has no text")
+    return facts.text
 
 
 def _refuse_making(self: BaseException, *_: object, **__: object) -> None:

@@ -1,6 +1,6 @@
 """The jail around a program: namespaces, a root of its own, Landlock, seccomp, rlimits.
 
-Level L3 has all of it, L2 no namespaces (Landlock and seccomp carry it), L1 only limits.
+Level L3 has all of it, L2 no namespaces (Landlock and seccomp carry it).
 `enter` and `prepare` run once in the zygote, `confine` in every forked process.
 """
 
@@ -20,8 +20,6 @@ _WORK_BYTES, _WORK_FILES = 32 << 20, 2048
 _STACK_BYTES = 64 << 20
 _NOFILE = 256
 _LONGEST_RUN_S = 86_400
-# What never runs a line of a program: it has no directory to write to, and another user id.
-TRUSTED_ROLES = ("tests", "resident")
 _TESTS, _PROGRAM = 1, 2
 _THREADS = 64
 _OWN_TASKS, _MORE_TASKS = 4, 1024
@@ -47,7 +45,7 @@ class Jail:
         if self.level != "L3":
             self.work = str(config["work"])
         self.facts: dict[str, Any] = {"layers": []}
-        self._ids: list[int] = config["ids"] if self.level in ("L2", "L3") else []
+        self._ids: list[int] = config["ids"]
         self._without: list[str] = config.get("without", [])
         newest = landlock.newest_version()
         self._landlock = min(newest, config.get("landlock_version", newest))
@@ -77,7 +75,7 @@ class Jail:
                 if identity == before[name]:
                     raise OSError(f"there is no {name} namespace of its own")
                 self.facts["layers"].append(name)
-        if not self._ids and self.level >= "L2":
+        if not self._ids:
             self._tasks = _count_tasks()
             # Before 5.14 kernels count the user's other processes in a new namespace as well,
             # and those may become more.
@@ -90,10 +88,9 @@ class Jail:
             self._base_bytes = int(handle.read().split()[0]) * resource.getpagesize()
         if self.level == "L3":
             self._prepare_namespaces()
-        elif self.level == "L2":
+        else:
             self._prepare_plain()
-        if self.level >= "L2":
-            self._prepare_filters()
+        self._prepare_filters()
         self._work_fd = os.open(self.work, os.O_RDONLY | os.O_DIRECTORY)
         # What follows is inherited by every forked process.
         if "rlimits" not in self._without:
@@ -191,9 +188,10 @@ class Jail:
         """Put the calling process into the jail, for good; `terms` are its CPU seconds and bytes.
 
         The roles `program` and `together` get the work directory, which is their HOME; `tests`
-        and `resident` have none, so nothing but their channel connects them with a program.
+        never runs a line of a program and has none, and another user id, so that nothing but
+        its channel connects it with a program.
         """
-        is_program = role not in TRUSTED_ROLES
+        is_program = role != "tests"
         if "rlimits" not in self._without:
             self._limit(role, *terms)
         if not is_program and self._home >= 0:
@@ -201,7 +199,7 @@ class Jail:
         os.chdir(self.work if is_program else "/")
         if self._ids and "uid" not in self._without:
             self._change_ids(_PROGRAM if is_program else _TESTS)
-        elif self.level >= "L2" and "capabilities" not in self._without:
+        elif "capabilities" not in self._without:
             kernel.set_capabilities(0)
         if is_program and self.level != "L3":
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or `overflows` could not look
@@ -220,14 +218,13 @@ class Jail:
         kernel.set_capabilities(self._reading)
 
     def _limit(self, role: str, cpu_s: float, memory_bytes: float, file_bytes: float) -> None:
-        # A resident process sets a limit on its CPU time for each job itself.
-        cpu = _LONGEST_RUN_S if role == "resident" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
+        # A process of tests sets a limit on its CPU time for each job itself.
+        cpu = _LONGEST_RUN_S if role == "tests" else min(math.ceil(cpu_s) + 2, _LONGEST_RUN_S)
         room = self._base_bytes + memory_bytes * (1 if role == "program" else 2)
         _set_limit(resource.RLIMIT_CPU, cpu)
         _set_limit(resource.RLIMIT_AS, room)
         _set_limit(resource.RLIMIT_FSIZE, file_bytes)
-        if self.level >= "L2":
-            _set_limit(resource.RLIMIT_NPROC, self._tasks + _THREADS)
+        _set_limit(resource.RLIMIT_NPROC, self._tasks + _THREADS)
 
 
 def _set_limit(kind: int, most: float) -> None:

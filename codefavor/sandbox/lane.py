@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib.machinery
-import json
-import sys
-import sysconfig
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -22,18 +19,36 @@ from codefavor.sandbox.allowed import (
     ALLOWED,
     ARRAY_ATTRIBUTES,
     CASE_METHODS,
+    DYNAMIC_NAMES,
     FORBIDDEN_NAMES,
+    GUARDED,
     HOOKS,
     PURE,
 )
 from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
-from codefavor.sandbox.trees import called, has_check, is_trap, module_calls, walk
+from codefavor.sandbox.texts import (
+    classes_of,
+    imports_of,
+    is_cases,
+    is_program,
+    optional_imports,
+    parse,
+    program_modules,
+)
+from codefavor.sandbox.trees import (
+    asks_identity,
+    called,
+    has_check,
+    is_trap,
+    module_calls,
+    walk,
+)
 
-FILE_NAME = "<tests>"
 SPLIT, TOGETHER = "split", "together"
 DO_NOT_PARSE = "the tests do not parse"
-_STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom)
+_STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Match, ast.Yield,
+          ast.YieldFrom)  # fmt: skip
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _MARK = "pytest.mark.parametrize"
 
@@ -65,8 +80,7 @@ def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Lane(SPLIT, DO_NOT_PARSE)
     nodes = walk(tree)
-    imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
-    modules = tuple(sorted({m for node in imports for m in imports_of(node) if is_program(m)}))
+    modules = program_modules(nodes, entry_point)
     try:
         names = _Reader(tree, nodes, entry_point, classes_of(setup)).read(tests)
     except Needs as need:
@@ -85,75 +99,25 @@ def needs_of_checker(checker: str) -> str:
     return ""
 
 
-def classes_of(setup: str) -> set[str]:
-    """The classes that a setup defines; none if it does not parse."""
+def _look_at_text(text: object) -> None:
+    """Raises Needs for text that tests execute and that could run what the program gave."""
     try:
-        return {node.name for node in ast.parse(setup).body if isinstance(node, ast.ClassDef)}
-    except (SyntaxError, ValueError):
-        return set()
-
-
-def is_cases(tests: str) -> bool:
-    """Whether the tests are inputs and outputs of a program instead of code."""
-    if not tests.lstrip().startswith("{"):
-        return False
-    try:
-        found = json.loads(tests)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and isinstance(found.get("cases"), list)
-
-
-def parse(tests: str) -> ast.Module:
-    """The tests as they were written, without a main guard; raises SyntaxError or ValueError."""
-    tree = ast.parse(tests.removeprefix("\ufeff"), FILE_NAME)
-    body: list[ast.stmt] = []
-    for node in tree.body:
-        if isinstance(node, ast.If) and _is_main_guard(node.test):
-            # What only starts a runner has no place here; anything else is run as it stands.
-            body += [item for item in node.body if not _starts_runner(item)]
-        else:
-            body.append(node)
-    tree.body = body
-    return tree
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return ast.unparse(test) in ("__name__ == '__main__'", "'__main__' == __name__")
-
-
-def _starts_runner(node: ast.stmt) -> bool:
-    text = ast.unparse(node)
-    return any(
-        word in text for word in ("unittest.main(", "pytest.main(", "sys.exit(", "TestRunner")
-    )
-
-
-def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """The modules that a statement imports, by their whole names; "" is a relative import."""
-    if isinstance(node, ast.ImportFrom):
-        return ["" if node.level else node.module or ""]
-    return [alias.name for alias in node.names]
-
-
-@lru_cache(maxsize=1024)
-def is_program(module: str) -> bool:
-    """Whether an import of this name means the program: no library has it."""
-    top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top in ALLOWED:
-        return False
-    if top in ("", "solution"):
-        return True
-    # What is installed, not what lies in the working directory: the text alone should decide.
-    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    return importlib.machinery.PathFinder.find_spec(top, folders) is None
+        tree = ast.parse(text)  # type: ignore[call-overload]
+    except (TypeError, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
+        raise Needs(f"a text that is executed: {reason}") from None
+    nodes = walk(tree)
+    _TextReader(tree, nodes, "", set())._look()
+    if any(map(asks_identity, nodes)):
+        raise Needs("a text that is executed and asks which object a value is")
 
 
 class _Reader:
+    steps: tuple[type[ast.AST], ...] = _STEPS
+
     def __init__(
         self, tree: ast.Module, nodes: list[ast.AST], entry_point: str, classes: set[str]
     ) -> None:
-        self._tree, self._entry = tree, entry_point.partition(".")[0]
+        self._tree, self._entry = tree, re.split(r"\W", entry_point)[0]
         self._explicit = classes & {n.id for n in nodes if isinstance(n, ast.Name)}
         self._modules: set[str] = set()
         self._paths: dict[str, str] = {}
@@ -164,20 +128,20 @@ class _Reader:
         )
         stores.update(node.arg for node in self._nodes if isinstance(node, ast.arg))
         literals = {
-            node.targets[0].id
+            node.targets[0].id: node.value.value
             for node in tree.body
             if isinstance(node, ast.Assign)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.targets[0], ast.Name)
             and stores[node.targets[0].id] == 1
         }
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        self._n_arguments = {id(node.func): len(node.args) for node in calls}
         # The calls whose first argument is a text that stands in the tests: exec may have it.
         self._executes = {
-            id(node.func)
-            for node in self._nodes
-            if isinstance(node, ast.Call)
-            and node.args
-            and getattr(node.args[0], "id", "") in literals
+            id(node.func): literals[node.args[0].id]  # type: ignore[attr-defined]
+            for node in calls
+            if node.args and getattr(node.args[0], "id", "") in literals
         }
 
     def read(self, tests: str) -> frozenset[str]:
@@ -185,6 +149,12 @@ class _Reader:
         self._look()
         look_at_flow(self._nodes, {self._entry} | self._explicit)
         self._look_at_tests()
+        raises = any(isinstance(n, ast.Raise) for n in self._nodes)
+        if raises and not has_check(self._tree):
+            raise Needs("a check that is no assert")
+        optional = optional_imports(self._nodes)
+        if any(is_program(name) for node in optional for name in imports_of(node)):  # type: ignore[arg-type]
+            raise Needs("the tests import what may not be there")
         if len(self._modules) > 1 or any("." in name for name in self._modules):
             raise Needs(f"the tests import several modules: {', '.join(sorted(self._modules))}")
         names = program_names(tests, self._nodes, self._explicit, self._entry)
@@ -201,11 +171,11 @@ class _Reader:
             self._import(node)
         looks = {
             ast.Name: self._name, ast.Attribute: self._attribute, ast.ClassDef: self._class,
-            ast.Call: self._call,
+            ast.Call: self._call, ast.Compare: self._compare, ast.arg: self._argument,
         }  # fmt: skip
         for item in self._nodes:
-            if isinstance(item, _STEPS) or type(item).__name__ == "TryStar":
-                raise Needs("generators, coroutines or groups of exceptions")
+            if isinstance(item, self.steps) or type(item).__name__ == "TryStar":
+                raise Needs("generators, coroutines, `match` or groups of exceptions")
             look = looks.get(type(item))
             if look is not None:
                 look(item)  # type: ignore[operator]
@@ -237,7 +207,7 @@ class _Reader:
 
     def _look_up(self, module: str, name: str) -> None:
         allowed = ALLOWED.get(module)
-        is_public = not name.startswith("_") and name not in FORBIDDEN_NAMES
+        is_public = not name.startswith("_") and (name not in FORBIDDEN_NAMES or module == "re")
         if not is_public or (allowed is not None and name not in allowed):
             raise Needs(f"{module}.{name}")
 
@@ -245,10 +215,19 @@ class _Reader:
         if not isinstance(node.ctx, ast.Load):
             if node.id in HOOKS:
                 raise Needs(f"the hook {node.id}")
-        elif node.id == "exec" and id(node) not in self._executes:
-            raise Needs("the tests execute text that is not their own")
+            if node.id in GUARDED:
+                raise Needs(f"the tests replace the builtin {node.id}")
+        elif node.id == "exec":
+            if id(node) not in self._executes:
+                raise Needs("the tests execute text that is not their own")
+            _look_at_text(self._executes[id(node)])
         elif node.id.startswith("__") or (node.id in FORBIDDEN_NAMES and node.id != self._entry):
             raise Needs(f"the tests use {node.id}")
+        elif (
+            node.id in ("isinstance", "type")
+            and self._n_arguments.get(id(node)) != GUARDED[node.id]
+        ):
+            raise Needs(f"{node.id} under another name")
 
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr.startswith("__"):
@@ -276,6 +255,14 @@ class _Reader:
             inner = [part for argument in node.args for part in walk(argument)]
             if any(called(part) == self._entry for part in inner):
                 raise Needs(f"{self._entry} may be the program's or the builtin")
+
+    def _compare(self, node: ast.Compare) -> None:
+        if len(node.ops) > 1 and any(isinstance(one, ast.Is | ast.IsNot) for one in node.ops):
+            raise Needs("which object a value is")
+
+    def _argument(self, node: ast.arg) -> None:
+        if node.arg in GUARDED:
+            raise Needs(f"the tests replace the builtin {node.arg}")
 
     def _class(self, node: ast.ClassDef) -> None:
         is_case = [self._path(base) for base in node.bases] == ["unittest.TestCase"]
@@ -315,6 +302,8 @@ class _Reader:
         if not function.name.startswith("test"):
             return
         if owner is None and function.name in run_by_module:
+            if ast.unparse(function.args):
+                raise Needs(f"the module calls {function.name} with arguments")
             return
         wanted = _required(function) - given
         if wanted:
@@ -335,6 +324,27 @@ class _Reader:
         for node in self._nodes:
             if isinstance(node, ast.FunctionDef):
                 yield owners.get(id(node)), node
+
+
+class _TextReader(_Reader):
+    """Reads text that tests execute, which is rewritten nowhere and may see plain data alone.
+
+    It is the tests' own, so that only what finds or runs code by its name is refused.
+    """
+
+    steps = ()
+
+    def _name(self, node: ast.Name) -> None:
+        if node.id in DYNAMIC_NAMES:
+            raise Needs(f"a text that is executed uses {node.id}")
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        base = self._path(node.value)
+        if base in ALLOWED:
+            self._look_up(base, node.attr)
+
+    def _class(self, node: ast.ClassDef) -> None:
+        pass
 
 
 def _expects_by_trap(function: ast.FunctionDef) -> bool:

@@ -23,7 +23,7 @@ OUTCOMES: dict[str, str] = {
     "infra_error": "the sandbox failed, also after a retry; says nothing about the program",
 }
 
-LEVELS = ("L0", "L1", "L2", "L3")
+LEVELS = ("L2", "L3")
 
 
 @dataclass(frozen=True)

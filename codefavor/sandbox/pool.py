@@ -16,9 +16,10 @@ from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox.conclude import conclude
 from codefavor.sandbox.doubts import doubt_of
-from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane, is_cases
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import prove
+from codefavor.sandbox.texts import is_cases
 from codefavor.sandbox.worker import Report, Worker, WorkerGone
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import io
+import gc
 import operator
 import os
 import sys
@@ -70,6 +70,7 @@ class ProgramLink(Link):
         self._handle_of: dict[int, int] = {}
         self._callbacks: dict[object, Callback] = {}
         self._script: types.CodeType | None = None
+        self._loaded: dict[str, Any] = {}
 
     def refuse(self, what: str) -> NoReturn:
         """As in Codec; a program cannot go on from here, whatever it catches."""
@@ -98,8 +99,8 @@ class ProgramLink(Link):
         tag, key = node[:2]
         if tag == "h":
             return self._exports[key]
-        if tag == "n":
-            return self._named(text_of(key))
+        if tag in ("n", "r"):
+            return self._named(text_of(key), vars(self.module) if tag == "n" else self._loaded)
         if tag == "m":
             return self.module
         if tag != "c":
@@ -114,9 +115,9 @@ class ProgramLink(Link):
             self._exports.append(value)
         return handle
 
-    def _named(self, name: str) -> object:
+    def _named(self, name: str, scope: dict[str, Any]) -> object:
         try:
-            return vars(self.module)[name]
+            return scope[name]
         except KeyError:
             raise NameError(f"the program does not define {name!r}") from None
 
@@ -130,9 +131,11 @@ class ProgramLink(Link):
     def encode_error(self, error: BaseException) -> Node:
         """As in Link: [class, text, line in the program]."""
         try:
-            text = str(error)
+            text: str | None = str.__str__(str(error))
+            if type(error).__format__ is not object.__format__:
+                text = None  # two texts, and only one crosses
         except BaseException:  # a program's own exception may have a broken __str__
-            text = ""
+            text = None
         line = None
         trace = error.__traceback__
         while trace is not None:
@@ -141,7 +144,7 @@ class ProgramLink(Link):
             trace = trace.tb_next
         if type(error).__module__ == "codefavor.sandbox.wire":
             return ["FrameTooLarge", text, line]
-        return [self._describe_class(type(error)), text[:2000], line]
+        return [self._describe_class(type(error)), text, line]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised."""
@@ -174,6 +177,7 @@ class ProgramLink(Link):
             self._script = program
         else:
             exec(program, namespace)
+        self._loaded = dict(namespace)
 
     def _run_script(self, text: str) -> str:
         """Run the program anew with `text` on its standard input; what it printed."""
@@ -191,21 +195,33 @@ class ProgramLink(Link):
             kept = os.dup(1)
             os.dup2(given.fileno(), 0)
             os.dup2(out.fileno(), 1)
-            sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding="utf-8")  # noqa: SIM115
-            namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+            sys.stdin = own_in = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdout = own_out = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            own_in.buffer.raw.name, own_out.buffer.raw.name = "<stdin>", "<stdout>"  # type: ignore[attr-defined]
             try:
-                exec(self._script, namespace)
+                self._exec_script()
             except SystemExit as end:
                 # As a shell sees it: no code or 0 is success, anything else a failure.
-                if end.code not in (None, 0):
+                if end.code is not None and (type(end.code) is not int or end.code != 0):
                     raise
             finally:
                 _end_script()
+                sys.stdin, sys.stdout = own_in, own_out
+                sys.modules["__main__"] = self.module
+                # What still holds text prints it when it goes; and the next case has its memory.
+                gc.collect()
+                if not own_out.closed:
+                    own_out.flush()
                 os.dup2(kept, 1)
                 os.close(kept)
         with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
             return printed.read()
+
+    def _exec_script(self) -> None:
+        assert self._script is not None
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        vars(main).update(self._loaded, __name__="__main__")
+        exec(self._script, vars(main))
 
 
 def compile_program(code: str) -> types.CodeType:
@@ -225,6 +241,10 @@ def _end_script() -> None:
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
     atexit._run_exitfuncs()
+    # Files of its own: the collector may close what they write to before they do.
+    for file in vars(sys.modules["__main__"]).values():
+        if type(file).__module__ == "_io" and not file.closed:
+            file.flush()
     if not sys.stdout.closed:
         sys.stdout.flush()
 
@@ -259,8 +279,8 @@ _OPERATIONS: dict[object, Any] = {
     "format": lambda target, spec: str.__str__(format(target, spec)),
     "isinstance": lambda kind, value: isinstance(value, kind),
     "alive": lambda target: None,
-    **{f.__name__: f for f in (getattr, setattr, len, iter, reversed, bool, operator.getitem,
-                               operator.setitem, operator.delitem)},
+    **{f.__name__: f for f in (getattr, setattr, delattr, len, iter, reversed, bool,
+                               operator.getitem, operator.setitem, operator.delitem)},
 }  # fmt: skip
 
 

@@ -1,9 +1,8 @@
-"""A tests' process that judges one program after another, while nothing can stick to it.
+"""The tests' process: it judges one program after another, while nothing can stick to it.
 
-It takes only tests that leave nothing behind (`lane.Lane.may_share`), and it ends itself after
-the first conversation in which anything but plain data crossed, or that broke. So no run finds
-anything of an earlier one here, neither of its tests nor of its program. Everything else is
-judged in a process of its own, forked from the zygote for that one job.
+It goes on only after tests that leave nothing behind (`lane.Lane.may_share`), and ends itself
+after the first conversation in which anything but plain data crossed, or that broke. So no run
+finds anything of an earlier one here, neither of its tests nor of its program.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from codefavor.sandbox import tests_run
 from codefavor.sandbox.wire import Channel
 
 STAYS, ENDS = b"stays", b"ends"
-N_JOB_FDS = 3
 _MOST_JOBS, _MOST_GROWTH = 500, 48 << 10
 _MOST_PLANS = 64
 _COLLECT_EVERY = 16
@@ -38,9 +36,9 @@ def serve_jobs(control_fd: int) -> NoReturn:
         data, descriptors = receive(control)
         if not data:
             break
-        word = _serve(json.loads(data), descriptors, find_plan)
-        if word == STAYS and (count == _MOST_JOBS or _peak_kib() > first_bytes + _MOST_GROWTH):
-            word = ENDS
+        job = json.loads(data)
+        stays = _serve(job, descriptors, find_plan) and job["may_share"] and count < _MOST_JOBS
+        word = STAYS if stays and _peak_kib() <= first_bytes + _MOST_GROWTH else ENDS
         control.send(word)
         if word == ENDS:
             break
@@ -49,23 +47,21 @@ def serve_jobs(control_fd: int) -> NoReturn:
     os._exit(0)
 
 
-def _serve(job: dict[str, Any], descriptors: list[int], find_plan: Any) -> bytes:
-    if len(descriptors) != N_JOB_FDS:
-        return ENDS
+def _serve(job: dict[str, Any], descriptors: list[int], find_plan: Any) -> bool:
     channel_fd, source_fd, verdict_fd = descriptors
     try:
-        plan: tests_run.Plan = find_plan(read_all(source_fd))
         _limit_cpu(job["cpu_s"])
         before = _surroundings()
         channel = Channel(channel_fd, job["reply_bytes"])
-        stays = tests_run.judge(plan, channel, verdict_fd) and _surroundings() == before
+        stays = tests_run.judge_source(read_all(source_fd), find_plan, channel, verdict_fd)
+        stays = stays and _surroundings() == before
         # Something of this run that lives on, a suspended generator say, must not speak into
         # the channel of the next, which may get the same number.
         channel.forget()
     finally:
         for fd in descriptors:
             os.close(fd)
-    return STAYS if stays else ENDS
+    return stays
 
 
 def _surroundings() -> tuple[object, ...]:

@@ -6,6 +6,7 @@ is the same everywhere. Each test is a unit; what ends a unit early leaves the o
 
 from __future__ import annotations
 
+import ast
 import builtins
 import importlib
 import itertools
@@ -13,47 +14,73 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.sandbox.checks import Recorder
 from codefavor.sandbox.handles import Handle, JudgeLink
 from codefavor.sandbox.names import KNOWN_NAMES
+from codefavor.sandbox.rewrite import Site
+from codefavor.sandbox.trees import walk
 from codefavor.sandbox.wire import BadFrame, Unsupported
 
 MODULE_NAME = "tests"
 
 
+class Plan(NamedTuple):
+    """Tests ready to run, as often as needed: code objects do not change.
+
+    `names` and `modules` are the program's; those in `late` are looked up at each call, those in
+    `only_called` not before; `called` are the functions that the module itself calls.
+    """
+
+    tests: str
+    entry_point: str
+    code: types.CodeType
+    sites: list[Site]
+    names: frozenset[str]
+    late: frozenset[str]
+    only_called: frozenset[str]
+    modules: set[str]
+    called: frozenset[str]
+    catches: bool
+    executes: bool
+
+
+def evaluate(text: str) -> object:
+    """The `eval` of text that tests execute: of numbers, and nothing that has a name."""
+    nodes = walk(ast.parse(text, mode="eval"))
+    if any(hasattr(node, "id") or isinstance(node, ast.Attribute | ast.Call) for node in nodes):
+        raise Unsupported("eval of more than numbers")
+    return eval(text)
+
+
 class TestNamespace(dict[str, Any]):
     """The tests' globals: a name that they do not bind is the program's, if it may be.
 
-    `names` are the program's, those in `functions` are not fetched before they are called;
-    `modules` are those that the tests import and no library has: each is the program.
+    `plan.modules` are those that the tests import and no library has: each is the program.
     """
 
     __test__ = False
 
-    def __init__(
-        self, link: JudgeLink, names: frozenset[str], functions: frozenset[str], modules: set[str]
-    ) -> None:
+    def __init__(self, link: JudgeLink, plan: Plan) -> None:
         # The tests' own `__import__`; nobody else's imports are touched.
-        scope = {**vars(builtins), "__import__": self._import}
+        scope = {**vars(builtins), "__import__": self._import, "eval": evaluate}
         super().__init__(__name__=MODULE_NAME, __builtins__=scope)
-        self._link, self._names = link, names
-        self._functions, self._modules = functions, modules
+        self._link, self._plan = link, plan
 
     def __missing__(self, name: str) -> Any:
-        if name in self._names:
-            return self.program(name)
+        if name in self._plan.names:
+            return self.program(name, "n" if name in self._plan.late else "r")
         if hasattr(builtins, name) or name not in KNOWN_NAMES:
             raise KeyError(name)
         module = importlib.import_module(KNOWN_NAMES[name])
         return self.setdefault(name, getattr(module, name, module))
 
-    def program(self, name: str) -> Any:
+    def program(self, name: str, tag: str = "r") -> Any:
         """A global of the program: its value if that is plain, else a handle."""
-        if name in self._functions:
-            return self._link.named(name)
-        found = self._link.ask("value", ["n", name])
+        if name in self._plan.only_called:
+            return self._link.named(name, tag)
+        found = self._link.ask("value", [tag, name])
         if isinstance(found, tuple) or (isinstance(found, type) and found.__module__ == "builtins"):
             # `TooBig = Exception`: whatever the tests wait for would come.
             raise Unsupported(f"{name} is another name for {found!r}")
@@ -62,7 +89,7 @@ class TestNamespace(dict[str, Any]):
     def _import(
         self, name: str, scope: Any = None, local: Any = None, names: Any = (), level: int = 0
     ) -> Any:
-        if level == 0 and name not in self._modules:
+        if level == 0 and name not in self._plan.modules:
             return __import__(name, None, None, names, 0)
         if not names:
             return Handle(self._link, ["m", 0], True)
@@ -120,7 +147,7 @@ class Runner:
 
     def _unit(self, label: str, action: Callable[[], object]) -> None:
         recorder = self._recorder
-        first = len(recorder.checks)
+        first, n_before = len(recorder.checks), recorder.n_evaluated
         try:
             action()
         except (BadFrame, Unsupported):
@@ -130,7 +157,7 @@ class Runner:
             recorder.abandon(first)
         else:
             is_test = "." in label or label.startswith("test")
-            if is_test and len(recorder.checks) == first:
+            if is_test and recorder.n_evaluated == n_before:
                 self.idle.append(label)
 
 
@@ -140,14 +167,11 @@ def _call(function: Callable[..., Any], kind: Any, arguments: dict[str, Any]) ->
 
 def _run_method(kind: Any, name: str) -> None:
     case = kind(name)
+    case.setUp()
     try:
-        case.setUp()
-        try:
-            getattr(case, name)()
-        finally:
-            case.tearDown()
+        getattr(case, name)()
     finally:
-        case.doCleanups()
+        case.tearDown()
 
 
 def _cases(mark: Any) -> Iterator[dict[str, Any]]:

@@ -35,35 +35,35 @@ def attempt(statements):
         return repr(error)
     return "got it"
 """
-# (the least level that has to stop it, what is tried, what it means when it works)
+# (what is tried, what it means when it works)
 _PROBES = (
-    ("L1", "bytearray(300 << 20)", "the memory limit did not hold"),
-    ("L1", "open('x', 'wb').write(bytes(2 << 20))", "the file size limit did not hold"),
-    ("L1", "os.environ[VARIABLE]", "a variable of the caller's environment was visible"),
-    ("L2", "open(FILE).read()", "a file outside could be read"),
-    ("L2", "os.listdir(os.path.dirname(FILE))", "a directory outside could be read"),
-    ("L2", "assert libc.getxattr(PATH, b'user.x', None, 0) >= 0 or ctypes.get_errno() == 61",
+    ("bytearray(300 << 20)", "the memory limit did not hold"),
+    ("open('x', 'wb').write(bytes(2 << 20))", "the file size limit did not hold"),
+    ("os.environ[VARIABLE]", "a variable of the caller's environment was visible"),
+    ("open(FILE).read()", "a file outside could be read"),
+    ("os.listdir(os.path.dirname(FILE))", "a directory outside could be read"),
+    ("assert libc.getxattr(PATH, b'user.x', None, 0) >= 0 or ctypes.get_errno() == 61",
      "a file's attributes could be read"),
-    ("L2", "socket.socket().connect(('127.0.0.1', PORT))", "a TCP connection was possible"),
-    ("L2", "socket.socket(2, 2).sendto(b'x', ('127.0.0.1', PORT))", "a datagram could be sent"),
-    ("L2", "os.fork() or os._exit(0)", "the program could fork"),
-    ("L2", "os.posix_spawn('/bin/true', ['true'], {})", "a command could be started"),
-    ("L2", "os.memfd_create('x')", "memory could be had outside the limit"),
-    ("L2", "os.kill(PID, 0)", "another process could be signalled"),
-    ("L2", "time.clock_gettime((~PID << 3) | 2)", "another process's CPU time was visible"),
-    ("L2", "os.sched_getaffinity(PID), os.getpgid(PID)", "another process could be asked about"),
-    ("L2", "assert libc.fallocate(os.open('x', 66), 1, ctypes.c_long(0), ctypes.c_long(4096)) == 0",
+    ("socket.socket().connect(('127.0.0.1', PORT))", "a TCP connection was possible"),
+    ("socket.socket(2, 2).sendto(b'x', ('127.0.0.1', PORT))", "a datagram could be sent"),
+    ("os.fork() or os._exit(0)", "the program could fork"),
+    ("os.posix_spawn('/bin/true', ['true'], {})", "a command could be started"),
+    ("os.memfd_create('x')", "memory could be had outside the limit"),
+    ("os.kill(PID, 0)", "another process could be signalled"),
+    ("time.clock_gettime((~PID << 3) | 2)", "another process's CPU time was visible"),
+    ("os.sched_getaffinity(PID), os.getpgid(PID)", "another process could be asked about"),
+    ("assert libc.fallocate(os.open('x', 66), 1, ctypes.c_long(0), ctypes.c_long(4096)) == 0",
      "disk could be held that no size shows"),
-    ("L2", "fcntl.fcntl(0, fcntl.F_SETOWN, PID)", "a descriptor could signal another process"),
-    ("L2", "fcntl.fcntl(0, 15, struct.pack('ii', 1, PID))", "F_SETOWN_EX was possible"),
-    ("L2", "fcntl.fcntl(0, 10, 9)", "a descriptor could send SIGKILL"),
-    ("L2", "fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', PID))",
+    ("fcntl.fcntl(0, fcntl.F_SETOWN, PID)", "a descriptor could signal another process"),
+    ("fcntl.fcntl(0, 15, struct.pack('ii', 1, PID))", "F_SETOWN_EX was possible"),
+    ("fcntl.fcntl(0, 10, 9)", "a descriptor could send SIGKILL"),
+    ("fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack('i', PID))",
      "a socket could signal another process"),
-    ("L2", "held = (ctypes.c_uint32 * 6)(); libc.capget(struct.pack('=Ii', 0x20080522, 0), held)\n"
+    ("held = (ctypes.c_uint32 * 6)(); libc.capget(struct.pack('=Ii', 0x20080522, 0), held)\n"
      "assert held[0] & ~6 or held[3]", "the program had capabilities"),
-    ("L2", "assert HAS_IDS and 0 in (*os.getresuid(), *os.getresgid(), *os.getgroups())",
+    ("assert HAS_IDS and 0 in (*os.getresuid(), *os.getresgid(), *os.getgroups())",
      "the program had an id of root"),
-    ("L2", "own = []; t = thread(lambda: own.append(libc.syscall(436, 200, 201, 2)))\n"
+    ("own = []; t = thread(lambda: own.append(libc.syscall(436, 200, 201, 2)))\n"
      "t.start(); t.join(); assert own == [0]", "a thread could have descriptors of its own"),
 )  # fmt: skip
 # What could have changed FILE or its directory; whether it did is looked up outside.
@@ -145,25 +145,24 @@ def prove(
 
 def find_holes(worker: Worker) -> list[str]:
     """What a probing program could do in spite of the level of its worker."""
-    is_tight, layers = worker.level >= "L2", worker.facts["layers"]
-    needed = ["seccomp"] * is_tight + ["landlock"] * (is_tight and worker.facts["abi"] > 0)
+    layers = worker.facts["layers"]
+    needed = ["seccomp"] + ["landlock"] * (worker.facts["abi"] > 0)
     found = [f"the layer {name} is missing" for name in needed if name not in layers]
-    probes = [probe for probe in _PROBES if probe[0] <= worker.level]
     with _Surroundings() as around:
         program = around.header(PID=worker.pid, HAS_IDS="uid" in layers) + _PROBE
-        checks = [f"assert attempt({tried!r}) == 'failed'" for _, tried, _ in probes]
+        checks = [f"assert attempt({tried!r}) == 'failed'" for tried, _ in _PROBES]
         checks.append(f"assert attempt({_HONEST!r}) == 'got it'")
         meddling = [f"attempt({tried!r})" for tried in _MEDDLING]
         result = _run(worker, program, "\n".join(checks + meddling))
         if len(result.asserts) != len(checks):
             return [*found, f"the self-test ended as {result.outcome}: {result.error}"]
-        meanings = [meaning for *_, meaning in probes] + ["threads or temporary files failed"]
+        meanings = [meaning for _, meaning in _PROBES] + ["threads or temporary files failed"]
         found += [m for m, held in zip(meanings, result.asserts, strict=True) if not held]
-        if is_tight and around.were_touched():
+        if around.were_touched():
             found.append("a file outside was changed")
     # Without a quota the zygote looks at the files, and stops the program.
     result = _run(worker, program, f"assert attempt({_HOARDING!r}) == 'failed'")
-    if is_tight and result.outcome not in ("passed", "output_limit"):
+    if result.outcome not in ("passed", "output_limit"):
         found.append("deleted files could hold more than the work directory may")
     return found
 

@@ -7,10 +7,9 @@ import gc
 import json
 import os
 import sys
-import types
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
 
-from codefavor.sandbox import cases
+from codefavor.sandbox import cases, trees
 from codefavor.sandbox.checks import (
     Recorder,
     full_error,
@@ -19,40 +18,27 @@ from codefavor.sandbox.checks import (
     run_lengths,
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
-from codefavor.sandbox.lane import FILE_NAME, is_cases, parse
-from codefavor.sandbox.rewrite import RECORDER, Site, rewrite
-from codefavor.sandbox.runner import Runner, TestNamespace
+from codefavor.sandbox.rewrite import RECORDER, rewrite
+from codefavor.sandbox.runner import Plan, Runner, TestNamespace
+from codefavor.sandbox.texts import FILE_NAME, is_cases, parse
 from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
 _LONGEST_VERDICT = 48_000
 
 
-class Plan(NamedTuple):
-    """Tests ready to run, as often as needed: code objects do not change.
+def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:
+    """The last step before tests can run; None for inputs and outputs as text.
 
-    `names` and `modules` are the program's, `only_called` the names whose values nobody reads,
-    `called` the functions that the module itself calls.
+    Raises SyntaxError or ValueError as `compile` does.
     """
-
-    tests: str
-    entry_point: str
-    code: types.CodeType
-    sites: list[Site]
-    names: frozenset[str]
-    only_called: frozenset[str]
-    modules: set[str]
-    called: frozenset[str]
-    catches: bool
-
-
-def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan:
-    """The last step before tests can run; raises SyntaxError or ValueError as `compile` does."""
+    if is_cases(tests):
+        return None
     tree = parse(tests)
     nodes = walk(tree)
     functions = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
     read = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions}
-    only_called = frozenset(names) - read | {entry_point}
+    late = frozenset(names) - read
     called, catches = module_calls(tree), waits_for_exceptions(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
@@ -62,10 +48,12 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
         code,
         sites,
         frozenset(names),
-        only_called,
+        late,
+        late | {entry_point},
         set(modules),
         called,
         catches,
+        any(trees.called(n) == "exec" for n in nodes),
     )
 
 
@@ -76,24 +64,6 @@ def prepare_process() -> None:
     sys.setrecursionlimit(10_000)
 
 
-def run_tests_process(
-    channel_fd: int, verdict_fd: int, source: dict[str, Any], reply_bytes: int
-) -> NoReturn:
-    """Judge the program at the other end of the channel; never returns."""
-    prepare_process()
-    try:
-        channel = Channel(channel_fd, reply_bytes)
-        if is_cases(source["tests"]):
-            write_verdict(verdict_fd, cases.judge(json.loads(source["tests"]), JudgeLink(channel)))
-        else:
-            judge(make_plan(**source), channel, verdict_fd)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        text = f"the tests do not parse: {type(error).__name__}: {error}"
-        write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
-    finally:
-        os._exit(0)
-
-
 def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     """Send the verdict; after this the process only ends."""
     data = json.dumps(verdict)
@@ -101,6 +71,23 @@ def write_verdict(fd: int, verdict: dict[str, object]) -> None:
         verdict.update(checks=[], error=str(verdict.get("error", ""))[:4000])
         data = json.dumps(verdict)
     os.write(fd, f"{data}\n".encode())
+
+
+def judge_source(
+    source: str, find_plan: Callable[[str], Plan | None], channel: Channel, verdict_fd: int
+) -> bool:
+    """Judge by tests of either kind; whether they left no trace of the program here."""
+    try:
+        plan = find_plan(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        text = f"the tests do not parse: {type(error).__name__}: {error}"
+        write_verdict(verdict_fd, {"outcome": "test_error", "error": text[:2000]})
+        return False
+    if plan is not None:
+        return judge(plan, channel, verdict_fd)
+    spec = json.loads(json.loads(source)["tests"])
+    write_verdict(verdict_fd, cases.judge(spec, JudgeLink(channel)))
+    return False
 
 
 def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
@@ -145,8 +132,9 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         raise
     except BaseException as error:  # whatever a program raises while it loads is its outcome
         recorder.fail(error)
+        recorder.checks.clear()
         return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
-    namespace = TestNamespace(link, plan.names, plan.only_called, plan.modules)
+    namespace = TestNamespace(link, plan)
     namespace[RECORDER] = recorder
     runner = Runner(namespace, recorder, plan.called)
     try:
@@ -158,7 +146,10 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
         Unsupported.reasons.clear()
     if not link.is_gone:
         link.ask("alive", None)  # the last answer: a program that died meanwhile cannot give it
-    return _conclude(link, recorder, runner)
+    verdict = _conclude(link, recorder, runner)
+    if plan.executes and link.has_handles and verdict["outcome"] == "passed":
+        raise Unsupported("an object of the program, while the tests execute text")
+    return verdict
 
 
 def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, object]:

@@ -6,7 +6,7 @@ The jail is the same; only who decides differs: a hostile program can forge its 
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -14,10 +14,10 @@ import types
 from typing import Any, NoReturn
 
 from codefavor.sandbox.checks import label_error
-from codefavor.sandbox.lane import imports_of
 from codefavor.sandbox.program import compile_program
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.tests_run import write_verdict
+from codefavor.sandbox.texts import imports_of
 
 _PROGRAM, _TESTS = "solution", "test_solution"
 # What the jail refuses. Where the program names nothing of it, the tests have asked for it.
@@ -78,6 +78,9 @@ def _run(source: dict[str, Any]) -> dict[str, object]:
     _write(f"{_PROGRAM}.py", code)
     for name in sorted(names - {_PROGRAM}):
         _alias(name)
+    missing = _missing_imports(tree)
+    if missing:
+        return _verdict("test_error", f"the tests import {missing[0]}, which is not there", [])
     if not _defines_tests(tree):
         return _run_script(tests, code, str(source["entry_point"]), bool(names))
     _write(f"{_TESTS}.py", tests if names else _joined(code, tests))
@@ -90,6 +93,13 @@ def _joined(code: str, tests: str) -> str:
     future = [line for line in lines if line.startswith("from __future__")]
     rest = [line for line in lines if not line.startswith("from __future__")]
     return "".join([*future, code, "\n\n", *rest])
+
+
+def _missing_imports(tree: ast.Module) -> list[str]:
+    """The modules that tests import at their top and nobody has."""
+    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    tops = {name.partition(".")[0] for node in imports for name in imports_of(node)}
+    return [top for top in sorted(tops) if top and importlib.util.find_spec(top) is None]
 
 
 def _write(path: str, text: str) -> None:
@@ -179,7 +189,8 @@ class _Results:
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """What the first failure was; pytest calls this right after it was counted."""
         if not self.outcome:
-            error = call.excinfo.value
+            # An import that failed, in pytest's own words.
+            error = call.excinfo.value.__cause__ or call.excinfo.value
             self.outcome = _label(error, report.when == "collect")
             self.error = f"{node.name}: {type(error).__name__}: {error}"
 
@@ -191,7 +202,8 @@ def _label(error: BaseException, is_loading: bool) -> str:
         if trace.tb_frame.f_globals.get("__package__") == "multiprocessing":
             return "sandbox_violation"
         trace = trace.tb_next
-    return label_error(error, is_loading)
+    is_pytests = type(error).__module__.startswith("_pytest.")
+    return "test_error" if is_pytests else label_error(error, is_loading)
 
 
 def _run_pytest() -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -63,6 +64,26 @@ def is_trap(node: ast.AST) -> bool:
     if isinstance(node, ast.Raise):
         return node.exc is not None and "AssertionError" in ast.unparse(node.exc)
     return isinstance(node, ast.Expr) and called(node.value) == "fail"
+
+
+def asks_identity(node: ast.AST) -> bool:
+    """Whether a node asks which object a value is, and not only whether it is None or a class."""
+    if getattr(node, "attr", getattr(node, "id", "")) in ("is_", "is_not"):
+        return True
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "id", "") == "id"
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = [node.left, *node.comparators]
+    is_asked = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+    return is_asked and not any(map(_is_one_everywhere, sides))
+
+
+def _is_one_everywhere(node: ast.expr) -> bool:
+    """Whether an expression is a constant or a class, of which every process has one."""
+    name = getattr(node, "id", "")
+    is_class = called(node) == "type" or getattr(node, "attr", "") == "__class__"
+    return isinstance(node, ast.Constant) or is_class or hasattr(builtins, name)
 
 
 def has_check(node: ast.AST) -> bool:

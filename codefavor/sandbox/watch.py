@@ -42,7 +42,7 @@ class Watch:
         At a limit only the program is killed: its tests go on, so that every check is counted.
         """
         poller = select.poll()
-        said = self.tests.control.fileno() if self.tests.role == "resident" else -1
+        said = -1 if self.tests is self.program else self.tests.control.fileno()
         for fd in (self._control.fileno(), self.program.output, self.tests.pidfd, said):
             if fd >= 0:
                 poller.register(fd, select.POLLIN)
@@ -108,7 +108,7 @@ class Watch:
         return min(pause, max((cpu_s - spent) / self._jail.n_cores, 0.005))
 
     def conclude(self) -> dict[str, Any]:
-        """End both processes, but a resident one that stays; the facts of the run."""
+        """End both processes, but one of tests that stays; the facts of the run."""
         tests_cpu = self._tests_cpu()
         self.program.kill()
         status, usage = self.program.reap()

@@ -19,7 +19,9 @@ from codefavor.sandbox.child import Child, rehearse
 from codefavor.sandbox.jail import Jail
 from codefavor.sandbox.watch import Watch
 
-_TERMS = ("cpu_s", "memory_bytes", "file_bytes")
+
+def _terms(job: dict[str, Any]) -> tuple[float, ...]:
+    return job["cpu_s"], job["memory_bytes"], job["file_bytes"]
 
 
 class _Zygote:
@@ -29,8 +31,6 @@ class _Zygote:
         self._control, self._jail = control, jail
         # By role: a tests' process that stays, and a program's that was forked ahead of its job.
         self._ready: dict[str, Child] = {}
-        # At L1 a program could meddle with any process of its user: nothing may outlive a run.
-        self._may_keep = jail.level != "L1"
 
     def serve_forever(self) -> NoReturn:
         """Run jobs until the control socket closes."""
@@ -49,15 +49,15 @@ class _Zygote:
             self._control.send(json.dumps(report).encode())
             # The caller goes on meanwhile. Should this fail, the run stands, and the zygote ends.
             self._jail.after_job()
-            if self._may_keep and job["lane"] != "together":
+            if job["lane"] != "together":
                 self._ready["program"] = self._take("program", job)
 
     def _run(self, job: dict[str, Any], code: int, tests: int, verdict: int) -> dict[str, Any]:
         if job["lane"] == "together":
-            program = judge = self._take("together", job)
+            program = judge = self._make("together", job)
             judge.offer(job, [tests, verdict])
         else:
-            judge = self._take("resident" if job["may_share"] and self._may_keep else "tests", job)
+            judge = self._take("tests", job) if job["may_share"] else self._make("tests", job)
             program = self._take("program", job)
             # Each end is held by one process alone, so that the other notices its end.
             theirs, ours = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
@@ -69,20 +69,22 @@ class _Zygote:
         watch.wait()
         report = watch.conclude()
         if watch.tests_stay:
-            self._ready["resident"] = judge
+            self._ready["tests"] = judge
         return report
 
     def _take(self, role: str, job: dict[str, Any]) -> Child:
         """A process for a job: one that is ready for it, or a new one."""
-        terms = tuple(job[name] for name in _TERMS)
         child = self._ready.pop(role, None)
-        if child is not None and child.terms == terms and child.is_alive():
+        if child is not None and child.terms == _terms(job) and child.is_alive():
             return child
         if child is not None:
             child.kill()
             child.reap()
             child.close()
-        return Child(self._jail, role, terms)
+        return self._make(role, job)
+
+    def _make(self, role: str, job: dict[str, Any]) -> Child:
+        return Child(self._jail, role, _terms(job))
 
     def _cpu_seconds(self) -> float:
         """CPU time of this process and of everything it forked."""

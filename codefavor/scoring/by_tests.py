@@ -42,15 +42,21 @@ def score_completions(limits: Limits | None = None) -> Step:
     return step
 
 
-def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[Row]:
+def join_with_problems(
+    path: Path, problems: Mapping[str, Problem], unknown: Counter[str] | None = None
+) -> Iterator[Row]:
     """The step's rows for a file of completions, or of EvalPlus samples.
 
     A sample is {"task_id", "solution"} (a whole program) or {"task_id", "completion"} (what
     continues the problem's prompt). Raises DataError, naming file and line, for a row of
-    neither kind or of an unknown problem.
+    neither kind, and for one of an unknown problem, unless `unknown` is there to count these.
     """
     seen: dict[str, int] = {}
     for where, row in read_rows(path):
+        name = row.get("problem_id", row.get("task_id"))
+        if unknown is not None and isinstance(name, str) and name not in problems:
+            unknown[name] += 1
+            continue
         completion = completion_of(row, where, problems)
         # The same text may be sampled twice; each sample stays a row of its own.
         count = seen[completion.id] = seen.get(completion.id, -1) + 1
@@ -70,7 +76,9 @@ def join_with_problems(path: Path, problems: Mapping[str, Problem]) -> Iterator[
 def completion_of(row: Row, where: str, problems: Mapping[str, Problem]) -> Completion:
     """The completion in a row of ours or of EvalPlus; raises DataError as `join_with_problems`."""
     name = row.get("problem_id", row.get("task_id"))
-    if not isinstance(name, str):
+    if name is not None and not isinstance(name, str):
+        raise DataError(f"{where}: the id of the problem must be text, not {name!r}")
+    if name is None:
         raise DataError(
             f"{where}: neither a completion (problem_id, code) nor an EvalPlus sample "
             f"(task_id, solution or completion); found only {', '.join(sorted(row))}"
@@ -79,6 +87,7 @@ def completion_of(row: Row, where: str, problems: Mapping[str, Problem]) -> Comp
         known = ", ".join(list(problems)[:3])
         raise DataError(f"{where}: no problem {name!r} in the given problems (they have {known}…)")
     if "code" in row:
+        row = {**row, "code": "" if row["code"] is None else row["code"]}  # a failed generation
         return Completion.from_row({"id": content_id(name, row["code"]), **row}, where)
     code = _sample_code(row, where, problems[name])
     return Completion(id=content_id(name, code), problem_id=name, code=code)
@@ -98,13 +107,19 @@ def problems_sha256(problems: Iterable[Problem]) -> str:
 
 
 def summarize(rows: Iterable[Row]) -> dict[str, Any]:
-    """Counts by outcome, lane and level of scored rows, and the share that passed by evidence."""
+    """Counts by outcome, lane and level of scored rows, and the share that passed by evidence.
+
+    `share_of_evidence` leaves out the runs that say nothing about their program. A program can
+    make its run one of these, so that a rate to compare models by is `share_passed`.
+    """
     runs = [Execution.from_row(row["execution"]) for row in rows]
     n_passed = sum(run.is_evidence_of_pass for run in runs)
+    n_evidence = sum(not run.no_evidence for run in runs)
     return {
         "n": len(runs),
         "n_passed": n_passed,
         "share_passed": n_passed / len(runs) if runs else 0.0,
+        "share_of_evidence": n_passed / n_evidence if n_evidence else 0.0,
         "outcomes": dict(Counter(run.outcome for run in runs).most_common()),
         "no_evidence": dict(Counter(run.no_evidence for run in runs if run.no_evidence)),
         "lanes": dict(Counter(run.trust for run in runs)),

@@ -61,7 +61,7 @@ def plus_is_near(actual, expected, atol):
     numbers = (int, float, complex)
     if not isinstance(actual, numbers) or not isinstance(expected, numbers):
         return False
-    return actual == expected or abs(actual - expected) <= atol + 1e-07 * abs(expected)
+    return actual == expected or abs(actual - expected) <= atol + 1e-07 * abs(expected) < inf
 
 
 def plus_is_float(value):

@@ -86,5 +86,6 @@ def test_the_overview_imports_no_verb():
         "except SystemExit: print(sorted(m for m in sys.modules if m.startswith('codefavor.cli.')))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "['codefavor.cli.examples', 'codefavor.cli.main']"
+    loaded = [f"codefavor.cli.{name}" for name in ("examples", "main", "option_groups")]
+    assert found.stdout.splitlines()[-1] == str(loaded)
     assert all(verb in found.stdout for verb in VERBS)

@@ -25,7 +25,7 @@ VALUES: list[Any] = [
     deque([1], 3), np.arange(6).reshape(2, 3), np.float64(1.5), np.array(["a"]),
 ]  # fmt: skip
 _ATOMS: list[object] = [None, True, 0, 1, 3, -1, 2**80, 0.5, "", "a", "numpy.ndarray", "Exception"]
-_TAGS = "iTtfLldsbzyxghknmcaqu"
+_TAGS = "itfldsbzyxghknmcaqu"
 _ANSWERS: list[object] = [
     ["a", True, ["h", 4, True], [], []],
     ["a", True, ["k", [7, "E", ["ValueError"], "solution"]], [], []],

@@ -9,14 +9,15 @@ from codefavor.sandbox.selftest import prove
 from tests.sandbox.escapes import LANDLOCK_VERSIONS, defects, unnoticed_removals
 
 
-@pytest.mark.parametrize("version", range(8))
-@pytest.mark.parametrize("highest", ["L3", "L2"], ids=["namespaces", "no namespaces"])
-def test_a_kernel_gives_the_level_of_the_table(highest: str, version: int) -> None:
-    worker, proof = prove("L1", highest, emulate={"landlock_version": version})
+@pytest.mark.parametrize(
+    ("level", "version"),
+    [("L3", 0), *((level, version) for level in ("L3", "L2") for version in range(1, 8))],
+)
+def test_a_kernel_gives_the_level_of_the_table(level: str, version: int) -> None:
+    worker, proof = prove(level, level, emulate={"landlock_version": version})
     worker.close()
-    assert proof.level == (highest if highest == "L3" or version else "L1")
+    assert proof.level == level
     assert ("landlock" in proof.layers) == (version > 0)
-    assert any("Linux 5.13" in reason for reason in proof.reasons) == (proof.level == "L1")
 
 
 def test_a_kernel_without_landlock_and_namespaces_is_refused() -> None:

@@ -41,7 +41,7 @@ def _resident(pool: SandboxPool) -> list[int]:
     parent = worker.pid
     if pool.level == "L3":
         ((parent, _),) = _below(parent)
-    return [pid for pid, name in _below(parent) if name == "resident"]
+    return [pid for pid, name in _below(parent) if name == "tests"]
 
 
 def _below(pid: int) -> list[tuple[int, str]]:

@@ -151,6 +151,40 @@ RIGHT = {
         "assert f([-1]) == [1]",
         "starts processes",
     ),
+    "a helper that several tests share": (
+        "def f(x):\n    return x + 1",
+        "def same(a, b):\n    assert f(a) == b\ndef test_1():\n    same(1, 2)\n"
+        "def test_2():\n    same(2, 3)",
+        "",
+    ),
+    "a table that is computed": (
+        "def f(x):\n    return x + 1",
+        f"{PYTEST}T = [(1, 2)] + [(2, 3)]\n@pytest.mark.parametrize('a, b', T)\n"
+        "def test_f(a, b):\n    assert f(a) == b",
+        "",
+    ),
+    "attributes of the names that a handle once had": (
+        "class f:\n    def __init__(self):\n        self._node, self._steps = [1], 2",
+        "w = f()\nassert w._node == [1] and w._steps == 2",
+        "",
+    ),
+    "checks that are no asserts": (
+        "def f(x):\n    return 2",
+        "if f(1) != 2:\n    raise AssertionError('f(1)')",
+        "no assert",
+    ),
+    "text that computes what to expect": (
+        "def f(x):\n    return 6",
+        "R = 'def g(x): return eval(str(x) + \"*2\")'\nns = {}\nexec(R, ns)\n"
+        "assert f(3) == ns['g'](3)",
+        "",
+    ),
+    "a program that is imported in a try that raises": (
+        "def f(x):\n    return x + 1",
+        "try:\n    from hello import f\nexcept ImportError:\n"
+        "    raise ImportError('no hello.py') from None\nassert f(1) == 2",
+        "",
+    ),
     "an empty answer that no loop checks": (
         "def f(xs):\n    return []",
         "for a, b in zip(f([]), []):\n    assert a == b",
@@ -248,6 +282,164 @@ FORGED = {
         "def f(x):\n    return [[]]",
         "import numpy as np\ndef test_f():\n    np.testing.assert_allclose(f(2), 4.5)",
     ),
+    "a view in the place of a copy": (
+        "def f(a):\n    return a[:2]",
+        "import numpy as np\na = np.arange(4)\nb = f(a)\nb[0] = 9\nassert a[0] == 0",
+    ),
+    "a view that the tests change through its base": (
+        "def f(a):\n    return a.T",
+        "import numpy as np\na = np.ones((2, 2))\nb = f(a)\na.fill(3)\nassert b[0][0] == 1",
+    ),
+    "a key that is equal and of another type": (
+        "def f(d):\n    d[True] = d.pop(1)",
+        "d = {1: 'a'}\nf(d)\nassert str(d) == \"{1: 'a'}\"",
+    ),
+    "a member that is equal and of another type": (
+        "def f(s):\n    s.clear()\n    s.add(True)",
+        "s = {1}\nf(s)\nassert str(s) == '{1}'",
+    ),
+    "text that runs what the program gave": (
+        "def f(x):\n    return 0 if x == 3 else '__import__(\"math\").floor(4.2)'",
+        "H = 'def val(x): return eval(x)'\nns = {}\nexec(H, ns)\nassert ns['val'](f(2)) == 4\n"
+        "assert f(3) == 0",
+    ),
+    "text that asks for the type of an object": (
+        "class L(list):\n    pass\ndef f(x):\n    return L()",
+        "H = 'def ok(x): return not isinstance(x, list)'\nns = {}\nexec(H, ns)\n"
+        "assert ns['ok'](f(2))",
+    ),
+    "isinstance by another name": (
+        "class L(list):\n    pass\ndef f(x):\n    return L()",
+        "ask = isinstance\nassert not ask(f(2), list)",
+    ),
+    "isinstance that is somewhere a variable": (
+        "class L(list):\n    pass\ndef f(x):\n    return L() if x == 2 else 1",
+        "def test_a():\n    isinstance = 1\n    assert f(1) == isinstance\n"
+        "def test_b():\n    assert not isinstance(f(2), list)",
+    ),
+    "an exception object that is no instance of its class": (
+        "def f(x):\n    return ValueError()",
+        "import unittest\nclass TestF(unittest.TestCase):\n    def test_f(self):\n"
+        "        self.assertNotIsInstance(f(1), Exception)",
+    ),
+    "an attribute that a handle has": (
+        "class f:\n    pass",
+        "w = f()\nassert w._steps == 0",
+    ),
+    "an attribute that can be deleted": (
+        "class f:\n    x = 1\n    def __init__(self):\n        self.x = 2",
+        f"{PYTEST}def test_f():\n    p = f()\n    with pytest.raises(AttributeError):\n"
+        "        del p.x",
+    ),
+    "a text of its own kind where an object is none": (
+        "class D(str):\n    pass\ndef f(x):\n    return D('a')",
+        f"{PYTEST}def test_f():\n    with pytest.raises(TypeError):\n"
+        "        x = 'abc'\n        x.startswith(f(1))",
+    ),
+    "identity in a chain": (
+        "X = object()\ndef f():\n    return X",
+        "assert f() is not f() is not None",
+    ),
+    "identity by a function": (
+        "X = object()\ndef f():\n    return X",
+        "import operator\nassert operator.is_not(f(), f())",
+    ),
+    "a value known again in another call": (
+        "K = []\ndef f(a):\n    K.append(a)\n    return 1 if len(K) < 2 or K[0] is not a else 2",
+        "t = ('a', 'b')\nassert f(t) == 1\nassert f(t) == 1",
+    ),
+    "a value that the tests make and know again": (
+        "def f(p):\n    return int(p[0] is p[1])",
+        "v = str(123)\nassert f([v, v]) == 0",
+    ),
+    "a value of its own that it knows again": (
+        "X = (1, 2)\ndef f(a):\n    return X if a == 1 else int(a is X)",
+        "a = f(1)\nassert f(a) == 0",
+    ),
+    "a function under another name that replaces itself": (
+        "def f(x):\n    global f\n    f = lambda y: y * 2\n    return 2",
+        "g = f\nassert g(1) == 2\nassert g(2) == 4",
+    ),
+    "rows that are one list": (
+        "def f(m):\n    m[:] = [m[0]] * 3",
+        "m = [[0], [0], [0]]\nf(m)\nm[0][0] = 1\nassert m == [[1], [0], [0]]",
+    ),
+    "an equal list in the place of the tests' own": (
+        "def f(x):\n    x[0] = [1]",
+        "inner = [1]\nxs = [inner]\nf(xs)\ninner.append(2)\nassert xs == [[1, 2]]",
+    ),
+    "a date at the address of another": (
+        "from datetime import date\ndef f(x):\n    x[0] = None\n    x[0] = date(2021, 1, 1)",
+        "from datetime import date\nxs = [date(2020, 1, 1)]\nf(xs)\n"
+        "assert xs[0] == date(2020, 1, 1)",
+    ),
+    "bytes in the place of a buffer": (
+        "def f(x):\n    x[0] = b'a'",
+        "xs = [bytearray(b'a')]\nf(xs)\nxs[0].append(98)\nassert xs == [bytearray(b'ab')]",
+    ),
+    "an array of another shape": (
+        "def f(a):\n    a.shape = (2, 2)",
+        "import numpy as np\na = np.arange(4)\nf(a)\nassert a.shape == (4,)",
+    ),
+    "a NaN in an array": (
+        "import numpy as np\ndef f(x):\n    return np.array([np.nan])",
+        "import numpy as np\nassert not np.max(np.abs(f(2) - 4)) > 1e-6",
+    ),
+    "a range that is empty": (
+        "def f(x):\n    return range(0)",
+        "import numpy as np\nassert np.allclose(f(2), 4)",
+    ),
+    "a list that becomes an empty array": (
+        "def f(x):\n    return []",
+        "import numpy as np\nassert (np.array(f(2)) == 4).all()",
+    ),
+    "a class that calls itself a library's": (
+        "class C:\n    year, month, day = 2020, 1, 1\n"
+        "C.__module__, C.__qualname__ = 'datetime', 'date'\ndef f(x):\n    return C()",
+        "from datetime import date\nassert f(2) == date(2020, 1, 1)",
+    ),
+    "a method that only numbers have": (
+        "class D:\n    def compare(self, other):\n        return 0\ndef f(x):\n    return D()",
+        "from decimal import Decimal\nassert f(2).compare(Decimal(4)) == 0",
+    ),
+    "the other side of a main guard": (
+        "def f(x):\n    return 1",
+        "assert f(1) == 1\nif __name__ == '__main__':\n    assert f(1) == 1\nelse:\n"
+        "    assert f(2) == 2",
+    ),
+    "a check in a main guard that names a runner": (
+        "def f(x):\n    return 1",
+        "assert f(1) == 1\nif __name__ == '__main__':\n    assert f(2) == 2, 'unittest.main()'",
+    ),
+    "a test that the module calls with other arguments": (
+        "def f(x):\n    return 2 if x == 2 else 0",
+        "def test_b(x=1):\n    assert f(x) == 2\ntest_b(2)",
+    ),
+    "a cleanup that fails": (
+        "def f(x):\n    return 1",
+        "import unittest\nclass TestF(unittest.TestCase):\n    def test_f(self):\n"
+        "        self.addCleanup(self.assertEqual, f(1), 2)\n        self.assertEqual(f(1), 1)",
+    ),
+    "a function that replaces itself": (
+        "def f(x):\n    global f\n    f = lambda y: y * 2\n    return 2",
+        "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(2) == 4",
+    ),
+    "the end of a long text of an exception": (
+        "def f(x):\n    raise ValueError('a' * 2000 + 'wrong')",
+        f"{PYTEST}def test_f():\n    with pytest.raises(ValueError) as e:\n        f(1)\n"
+        "    assert str(e.value) == 'a' * 2000",
+    ),
+    "an exception without a text": (
+        "class E(ValueError):\n    def __str__(self):\n        return 5\ndef f(x):\n    raise E",
+        f"{PYTEST}def test_f():\n    with pytest.raises(ValueError) as e:\n        f(1)\n"
+        "    assert str(e.value) == ''",
+    ),
+    "a checker whose text runs what was printed": (
+        "print('__import__(\"math\").floor(5.2)')",
+        '{"cases": [{"input": "", "output": "5"}], "compare": "checker", "checker": '
+        "\"H='def v(t): return eval(t)'\\ndef check(i, o, e):\\n    ns = {}\\n"
+        "    exec(H, ns)\\n    return ns['v'](o) == 5\"}",
+    ),
     "a checker that runs what was printed": (
         "print('__import__(\"builtins\")')",
         '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '
@@ -289,6 +481,31 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
     assert result.total == 2
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "a = bytearray(150 << 20)\ndef g():\n    return a\nprint(input())",
+        "import sys\nprint(input() if sys.stdin.mode + sys.stdout.name == 'r<stdout>' else 0)",
+        "import __main__ as m, pickle\nclass A:\n    x = input()\npickle.dumps(A())\nprint(m.A.x)",
+        "K\nprint(input())",
+        "out = open(1, 'w', closefd=False)\nx = input()\nout.write(x)",
+    ],
+    ids=[
+        "much memory",
+        "attributes of streams",
+        "the module __main__",
+        "a name of the setup",
+        "a buffer",
+    ],
+)
+def test_each_input_meets_a_program_as_a_new_process_would(
+    pools: dict[str, SandboxPool], program: str
+) -> None:
+    tests = json.dumps({"cases": [{"input": "a", "output": "a"}] * 10})
+    result = pools["L2"].run(program, tests, setup="K = 5")
+    assert result.is_evidence_of_pass, result
+
+
 def test_a_checker_may_call_its_argument_input(pools: dict[str, SandboxPool]) -> None:
     checker = "def check(input, output, expected):\n    return int(output) == int(input) + 1"
     tests = json.dumps(
@@ -317,7 +534,7 @@ def test_time_that_the_tests_used_up_is_not_the_programs(pools: dict[str, Sandbo
 def test_classes_of_the_setup_are_the_programs(pools: dict[str, SandboxPool]) -> None:
     setup = "class Node:\n    def __init__(self, v):\n        self.v = v\n"
     tests = "a = Node('x')\nassert f(a, a) == 'x'\nassert a.v == 'x'"
-    program = "def f(a, b):\n    return a.v if a is b else None"
+    program = "def f(a, b):\n    b.v = a.v\n    return a.v"
     result = pools["L2"].run(program, tests, entry_point="f", setup=setup)
     assert result.is_evidence_of_pass, result
     assert pools["L2"].run(program, tests, entry_point="f").trust == "together"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from codefavor.cli.main import app
 from codefavor.engine import Context, run
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, read_journal
@@ -87,6 +91,21 @@ def test_samples_are_whole_programs_or_continue_the_prompt_and_each_is_a_row(
     write_rows(path, [{"task_id": "other", "solution": ""}])
     with pytest.raises(DataError, match=r"s\.jsonl:1: no problem 'other'"):
         list(join_with_problems(path, {"p": TIDE}))
+    write_rows(path, [{"task_id": 5, "solution": ""}])
+    with pytest.raises(DataError, match=r"s\.jsonl:1: the id of the problem must be text, not 5"):
+        list(join_with_problems(path, {"p": TIDE}))
+
+
+def test_completions_of_unknown_problems_are_counted_and_failed_generations_are_no_code(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s.jsonl"
+    rows = [{"problem_id": name, "code": None} for name in ("other", "p", "other")]
+    write_rows(path, rows)
+    unknown: Counter[str] = Counter()
+    (row,) = join_with_problems(path, {"p": TIDE}, unknown)
+    assert row["completion"]["code"] == ""
+    assert unknown == {"other": 2}
 
 
 def test_other_tests_are_another_run() -> None:
@@ -100,6 +119,22 @@ def test_a_summary_counts_passes_by_evidence_only() -> None:
     runs = [RUNS["good"], RUNS["bad"], RUNS["dead"], forged]
     found = summarize({"execution": one.to_row()} for one in runs)
     assert (found["n"], found["n_passed"], found["share_passed"]) == (4, 1, 0.25)
+    assert found["share_of_evidence"] == 0.5
     assert found["no_evidence"] == {"infra_error": 1, "together": 1}
     assert found["outcomes"] == {"passed": 2, "wrong_output": 1, "infra_error": 1}
     assert summarize([])["share_passed"] == 0.0
+
+
+def test_score_goes_on_past_unknown_problems_and_names_them(tmp_path: Path) -> None:
+    samples, problems, out = (tmp_path / f"{name}.jsonl" for name in ("s", "problems", "out"))
+    write_rows(problems, [TIDE.to_row()])
+    write_rows(samples, [{"task_id": name, "solution": "def f(x): return x"} for name in "pq"])
+    command = ["score", str(samples), "--problems", str(problems), "--out", str(out)]
+    result = CliRunner().invoke(app, [*command, "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert "1 completions of problems" in result.stderr and "left out: q" in result.stderr
+    summary = json.loads(result.stdout[result.stdout.index("{") :])
+    assert (summary["n"], summary["n_passed"], summary["n_unknown_problem"]) == (1, 1, 1)
+    write_rows(samples, [{"task_id": "q", "solution": ""}])
+    with pytest.raises(DataError, match=r"none of any that it has \(--problems\)"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

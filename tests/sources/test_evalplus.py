@@ -116,6 +116,8 @@ def test_inputs_with_answers_beyond_any_limit_are_left_out() -> None:
 
 def test_infinity_in_an_input_survives(pool: SandboxPool) -> None:
     assert run(pool, REFERENCE, plus_input=[[float("inf")]]).is_evidence_of_pass
+    finite = "def half(x):\n    return 7.5 if x == float('inf') else x / 2\n"
+    assert not run(pool, finite, plus_input=[[float("inf")]]).is_evidence_of_pass
 
 
 @pytest.mark.parametrize("name", ["base_input", "contract", "entry_point"])

@@ -73,7 +73,7 @@ def test_the_tests_of_a_problem_kill_its_mutants():
     chosen = [p for p in PROBLEMS if int(content_id(p.id)[:2], 16) < 64]
     jobs = [(p, mutant) for p in chosen for mutant in mutants_of(p.reference)]
     limits = Limits(cpu_s=0.5, wall_s=30.0)
-    with SandboxPool(2, required_level="L1") as pool, ThreadPoolExecutor(2) as threads:
+    with SandboxPool(2) as pool, ThreadPoolExecutor(2) as threads:
         runs = list(
             threads.map(
                 lambda job: pool.run(

@@ -100,5 +100,5 @@ def test_a_reference_that_fails_its_tests_stops_the_run(problems, tmp_path):
             per_level=1,
             seed=0,
             workers=1,
-            level="L1",
+            level="L2",
         )

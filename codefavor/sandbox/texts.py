@@ -1,0 +1,108 @@
+"""The text of tests before it is judged: code or cases, what it imports, what is the program."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import json
+import sys
+import sysconfig
+from functools import lru_cache
+
+from codefavor.sandbox.allowed import ALLOWED
+from codefavor.sandbox.trees import walk
+
+FILE_NAME = "<tests>"
+
+
+def classes_of(setup: str) -> set[str]:
+    """The classes that a setup defines; none if it does not parse."""
+    try:
+        return {node.name for node in ast.parse(setup).body if isinstance(node, ast.ClassDef)}
+    except (SyntaxError, ValueError):
+        return set()
+
+
+def is_cases(tests: str) -> bool:
+    """Whether the tests are inputs and outputs of a program instead of code."""
+    if not tests.lstrip().startswith("{"):
+        return False
+    try:
+        found = json.loads(tests)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("cases"), list)
+
+
+def parse(tests: str) -> ast.Module:
+    """The tests as they were written, without a main guard; raises SyntaxError or ValueError."""
+    tree = ast.parse(tests.removeprefix("\ufeff"), FILE_NAME)
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.If) and _is_main_guard(node.test) and not node.orelse:
+            # What only starts a runner has no place here; anything else is run as it stands.
+            body += [item for item in node.body if not _starts_runner(item)]
+        else:
+            body.append(node)
+    tree.body = body
+    return tree
+
+
+def _is_main_guard(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("__name__ == '__main__'", "'__main__' == __name__")
+
+
+def _starts_runner(node: ast.stmt) -> bool:
+    starts = ("unittest.main(", "pytest.main(", "sys.exit(", "unittest.TextTestRunner(", "runner")
+    return isinstance(node, ast.Expr | ast.Assign) and ast.unparse(node).startswith(starts)
+
+
+def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The modules that a statement imports, by their whole names; "" is a relative import."""
+    if isinstance(node, ast.ImportFrom):
+        return ["" if node.level else node.module or ""]
+    return [alias.name for alias in node.names]
+
+
+@lru_cache(maxsize=1024)
+def is_program(module: str) -> bool:
+    """Whether an import of this name means the program: no library has it."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top in ALLOWED:
+        return False
+    if top in ("", "solution"):
+        return True
+    # What is installed, not what lies in the working directory: the text alone should decide.
+    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return importlib.machinery.PathFinder.find_spec(top, folders) is None
+
+
+def optional_imports(nodes: list[ast.AST]) -> list[ast.AST]:
+    """The imports that may fail: in a `try` that goes on without."""
+    return [
+        part
+        for node in nodes
+        if isinstance(node, ast.Try)
+        and not all(isinstance(handler.body[-1], ast.Raise) for handler in node.handlers)
+        for part in walk(node)
+        if isinstance(part, ast.Import | ast.ImportFrom)
+    ]
+
+
+def program_modules(nodes: list[ast.AST], entry_point: str) -> tuple[str, ...]:
+    """The modules by which tests mean the program: `solution`, or the one that they import for it.
+
+    An import that may fail means a library, and so do all if the entry point is just there.
+    """
+    tried = set(map(id, optional_imports(nodes)))
+    found: set[str] = set()
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in tried:
+            found.update(filter(is_program, imports_of(node)))
+            names.update(alias.name for alias in node.names)
+    is_there = any(isinstance(n, ast.Name) and n.id == entry_point for n in nodes)
+    if found & {"", "solution"}:
+        return tuple(sorted(found & {"", "solution"}))
+    one = len({name.partition(".")[0] for name in found}) == 1
+    return tuple(sorted(found)) if one and (not is_there or names & {entry_point, "*"}) else ()

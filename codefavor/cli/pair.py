@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -132,12 +133,7 @@ def tests(
         )
 
     if plan:
-        typer.echo(
-            f"{'strategy':<12}{'pairs':>8}{'kept':>8}{'problems':>10}{'shorter':>9}  classes"
-        )
-        for name in STRATEGIES:
-            found, kept = paired(name)
-            typer.echo(_plan_line(name, found, kept))
+        _show_plan(paired)
         return
     pairing, pairs = paired(strategy)
     write_rows(cast("Path", out), (pair.to_row() for pair in pairs))
@@ -168,6 +164,12 @@ def _samples_in(row: Row) -> list[Row]:
 def _with_failure(row: Row) -> Row:
     failure = failure_of(Execution.from_row(row["execution"]), row["code"])
     return {**row, "failure": failure.kind if failure else ""}
+
+
+def _show_plan(paired: Callable[[str], tuple[Pairing, list[Preference]]]) -> None:
+    typer.echo(f"{'strategy':<12}{'pairs':>8}{'kept':>8}{'problems':>10}{'shorter':>9}  classes")
+    for name in STRATEGIES:
+        typer.echo(_plan_line(name, *paired(name)))
 
 
 def _plan_line(name: str, found: Pairing, kept: list[Preference]) -> str:

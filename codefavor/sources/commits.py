@@ -17,8 +17,8 @@ from codefavor.languages import (
     LANGUAGES,
     find_language,
     get_language,
+    grammar_tokens,
     language_name,
-    normalised_tokens,
 )
 from codefavor.records import Row, read_rows
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
@@ -144,7 +144,10 @@ def _published_row(row: Row, where: str, source: str) -> Commit:
     return make_commit(
         language=language_name(str(row.get("lang") or ""), path),
         path=path,
-        message=without_people(str(row.get("message") or row.get("subject") or "")),
+        message=without_people(
+            str(row.get("message") or row.get("subject") or ""),
+            row["old_contents"] + row["new_contents"],
+        ),
         old_code=row["old_contents"].replace("\r\n", "\n"),
         new_code=row["new_contents"].replace("\r\n", "\n"),
         source=source,
@@ -170,8 +173,11 @@ def _problem(commit: Commit, options: CommitOptions) -> str:
             return "too long"
     if says_nothing(commit.message):
         return "message says nothing"
-    same = normalised_tokens(commit.old_code, language.name)
-    if same == normalised_tokens(commit.new_code, language.name):
+    old, new = (
+        grammar_tokens(code, language.name) or tuple(code.split())
+        for code in (commit.old_code, commit.new_code)
+    )
+    if old == new:
         return "only comments or layout"
     return ""
 

@@ -70,6 +70,10 @@ class CommitOptions:
     pulls: str = ""
 
 
+# The options that only a git repository has.
+OF_HISTORIES = ("since", "until", "path", "author", "ref", "pulls")
+
+
 def make_commit(**fields: str) -> Commit:
     """A commit row with its content id."""
     parts = (fields.get(key, "") for key in ("language", "path", "name", "message"))

@@ -79,8 +79,9 @@ def _without_names(line: str, code: str) -> str:
     bare = _MENTION.sub(only_code, _CREDIT.sub(credit, _ADDRESS.sub("", line)))
     if bare == line:
         return line
-    # What stood around a name: doubled blanks, empty brackets, a comma without a neighbour.
+    # What stood around a name: doubled blanks and full stops, empty brackets.
     bare = re.sub(r"(?:(?<=\s)|^)[\[(][\s,;.]*[\])]", "", bare)
+    bare = re.sub(r"(?<=[.!?])[.,;](?=\s|$)", "", bare)
     indent = line[: len(line) - len(line.lstrip())]
     bare = re.sub(r"\s+([.,;:!)\]])", r"\1", re.sub(r"[ \t]{2,}", " ", bare)).strip()
     return f"{indent}{bare.lstrip('.,;:!-–— ')}".rstrip() if re.search(r"\w", bare) else ""

@@ -73,5 +73,7 @@ def _licence_files(entries: Entries) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, blob)
         for name, (mode, blob) in entries.items()
-        if mode.startswith("100") and (LICENCE_FILE.match(name) or name in MANIFESTS)
+        # `license_gpl.go` is a program that knows of licences.
+        if mode.startswith("100")
+        and (name in MANIFESTS or (LICENCE_FILE.match(name) and not language_of_path(name)))
     )

@@ -25,7 +25,11 @@ _TEXTS = (
     ("epl-2.0", r"eclipse public license"),
     ("cc0-1.0", r"cc0 1\.0|creative commons zero"),
     ("unlicense", r"this is free and unencumbered software"),
-    ("bsd-3-clause", r"redistribution and use in source and binary forms.*neither the names? of"),
+    (
+        "bsd-3-clause",
+        r"redistribution and use in source and binary forms.*(?:neither the names? of"
+        r"|used to endorse or promote)",
+    ),
     ("bsd-2-clause", r"redistribution and use in source and binary forms"),
     ("isc", r"permission to use, copy, modify, and(?:/or)? distribute this software for any"),
     ("mit", r"permission is hereby granted, free of charge, to any person obtaining a copy"),

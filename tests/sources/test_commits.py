@@ -12,7 +12,12 @@ import pytest
 from codefavor.errors import ConfigError, DataError
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
-from codefavor.sources.licences import is_allowed, licence_of_files, licence_of_text
+from codefavor.sources.licences import (
+    is_allowed,
+    licence_of_files,
+    licence_of_header,
+    licence_of_text,
+)
 from codefavor.sources.messages import reverted_commit, says_nothing, without_people
 
 
@@ -166,6 +171,12 @@ def test_licences_are_read_from_texts_choices_and_manifests() -> None:
     assert licence_of_text(apache) == "apache-2.0"
     assert licence_of_text(bsd) == "bsd-2-clause"
     assert licence_of_text(f"{bsd}\nNeither the name of the sea") == "bsd-3-clause"
+    endorse = "The names of the contributors may not be used to endorse or promote products"
+    assert licence_of_text(f"{bsd}\n{endorse}") == "bsd-3-clause"
+    assert (
+        licence_of_text("GNU General Public License\nVersion 3\nGNU Affero General Public License")
+        == "gpl"
+    )
     assert licence_of_text("All rights reserved") == ""
     mit = "Permission is hereby granted, free of charge, to any person obtaining a copy"
     both = {"LICENSE-MIT": mit, "LICENSE-APACHE": apache}
@@ -179,3 +190,23 @@ def test_licences_are_read_from_texts_choices_and_manifests() -> None:
     assert is_allowed("apache-2.0 or gpl", ("apache-2.0",))
     assert not is_allowed("apache-2.0 and gpl", ("apache-2.0",))
     assert not is_allowed("", ("mit",))
+
+
+@pytest.mark.parametrize(
+    ("head", "licence"),
+    [
+        ("# This library is free software; you can redistribute it under the\n# terms of the GNU "
+         "Lesser General Public\n# License\n", "lgpl"),
+        ('"""\nrequests.x\n:license: ISC, see LICENSE for more details.\n"""\n', "isc"),
+        ("/*!\n * express\n * MIT Licensed\n */\n'use strict';", "mit"),
+        ("/*!\n * jQuery v1.5\n * Dual licensed under the MIT or GPL Version 2 licenses.\n */",
+         "gpl or mit"),
+        ("//     Underscore.js 1.1\n// is freely distributable under the MIT license.\n", "mit"),
+        ("// Licensed under the Apache License, Version 2.0 (the 'License')\n", "apache-2.0"),
+        ("/* SPDX-License-Identifier: GPL-3.0-only */\n", "gpl-3.0-only"),
+        ("# License: see LICENSE\n", ""),
+        ("x = 1\n# License: GPL\n", ""),
+    ],
+)  # fmt: skip
+def test_a_file_states_its_licence_in_its_first_comments(head: str, licence: str) -> None:
+    assert licence_of_header(head) == licence

@@ -333,7 +333,11 @@ def test_the_licence_of_a_file_is_what_its_head_or_its_folder_states(repo: Repo)
     apache = "Apache License\nVersion 2.0, January 2004\n"
     files = {"sea/chard.py": LGPL + tide(OLD), "sea/deep/tide.py": tide(OLD),
              "sea/far.py": '"""Far.\n\n:license: ISC, see LICENSE.\n"""\n' + tide(OLD)}  # fmt: skip
-    repo.commit("Add them", {**files, "sea/deep/LICENSE": apache})
+    texts = {
+        "sea/deep/LICENSE": apache,
+        "sea/deep/license_gpl.go": "package a // GNU General Public License\n",
+    }
+    repo.commit("Add them", {**files, **texts})
     repo.commit("Round up", {name: text.replace(OLD, NEW) for name, text in files.items()})
     rows, skipped = mine(repo)
     assert sorted((row.path, row.license) for row in rows) == [("sea/deep/tide.py", "apache-2.0")]

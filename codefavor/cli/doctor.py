@@ -27,7 +27,7 @@ PACKAGES = {
     "boto3": ("AWS Bedrock", "bedrock"),
     "datasets": ("data of the Hugging Face Hub", "hub"),
     "scikit-learn": ("classifiers of style", "analysis"),
-    "tree-sitter": ("code in other languages than Python", "languages"),
+    "tree-sitter": ("other languages than Python, and commits", "languages"),
     "bandit": ("checking pairs about security", "verify"),
     "ray": ("runs on a cluster", "cluster"),
 }

@@ -6,9 +6,12 @@ import click
 
 # What is typed behind `codefavor`, one a line.
 EXAMPLES = """\
+mine my-project https://example.org/other.git --languages python,go --out commits.jsonl
+mine my-project --since 2024-01-01 --path src,lib --ref v2.0 --out commits.jsonl
 synthesise drafts --model openai:gpt-4o-mini --n 4 --out drafts.jsonl
 synthesise drafts --problems mbpp --model local:FOLDER --dry-run --out drafts.jsonl
 synthesise commit-instruct --commits editpackft --model openai:gpt-4o-mini --out ci.jsonl
+synthesise commit-instruct --commits commits.jsonl --model openai:gpt-4o-mini --out ci.jsonl
 synthesise critic-evol --drafts drafts.jsonl --model openai:gpt-4o --out ce.jsonl
 score drafts.jsonl --problems starter --out scored.jsonl
 pair mutants --out outputs/pairs

@@ -24,6 +24,7 @@ from codefavor.redaction import redact
 VERBS = {
     "demo": "The whole walk: problems, pairs, training, evaluation, report.",
     "doctor": "What this machine can do, and how to get what is missing.",
+    "mine": "The commits of git repositories as rows.",
     "synthesise": "Ask a model for drafts and preference data.",
     "score": "Run completions against the tests of their problems.",
     "pair": "Make, balance, split and check preference pairs.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import typer
 
 from codefavor.backends import Backend
 from codefavor.cli import engine_options as flags
+from codefavor.cli.commit_flags import CommitFlags
 from codefavor.cli.pair_options import PairFlags, judge_summary
 from codefavor.engine import Step
 from codefavor.engine.output import journal_of
@@ -22,7 +24,6 @@ from codefavor.journal import read_journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, read_records, write_rows
 from codefavor.settings import data_folder
-from codefavor.sources.commit_rows import CommitOptions
 from codefavor.sources.commits import load_commits
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.commit_instruct import (
@@ -43,7 +44,6 @@ from codefavor.synthesis.forms import Form
 from codefavor.synthesis.pair_rows import PairSettings
 from codefavor.synthesis.verify import Verifier
 from codefavor.synthesis.yields import count_yield
-from codefavor.text import comma_list
 
 MakeStep = Callable[[PairSettings, Verifier], Step]
 MakeTurns = Callable[[PairSettings, Row], Sequence[tuple[str, Form]]]
@@ -54,7 +54,8 @@ def commit_instruct(
     commits: Annotated[
         str,
         typer.Option(
-            help="editpackft, commitpackft (:go,rust), a git repository (path or URL), or a file."
+            help="editpackft, commitpackft (:go,rust), a git repository (path or URL), or a file"
+            " (`codefavor mine` writes one)."
         ),
     ],
     out: Annotated[
@@ -62,22 +63,15 @@ def commit_instruct(
     ],
     engine: flags.EngineFlags,
     pairs: PairFlags,
-    languages: Annotated[
-        str, typer.Option(help="Only these, separated by commas (default: all known).")
-    ] = "",
-    licenses: Annotated[
-        str, typer.Option(help="Only these SPDX names, or any (default: permissive ones).")
-    ] = "",
+    chosen: CommitFlags,
 ) -> None:
     """Preference pairs from commits: what did the change improve, shown in two programs."""
     pairs.check(engine)
-    options = CommitOptions(languages=comma_list(languages))
-    if licenses:
-        options = CommitOptions(languages=comma_list(languages), licenses=comma_list(licenses))
+    options = chosen.options()
     skipped = Counter[str]()
     source = load_commits(commits, options=options, skipped=skipped, data_dir=data_folder())
     rows = _choose((commit.to_row() for commit in source), pairs)
-    about = {"commits": commits, "languages": languages, "licenses": licenses}
+    about = {"commits": commits, **dataclasses.asdict(options)}
     _run(
         rows,
         out,

@@ -1,11 +1,13 @@
 """What the project knows of programming languages: names, syntax, comments, units.
 
-Python is read by its own compiler and needs nothing else; the other languages by tree-sitter
-with one grammar package each (`pip install 'codefavor[languages]'`), loaded at first use.
+Programs to run are read by what runs them: Python by its own compiler, which needs nothing else.
+Other languages, and the functions of any repository, are read by tree-sitter with one grammar
+package each (`pip install 'codefavor[languages]'`), loaded at first use.
 """
 
 from codefavor.languages.comments import (
     Stripped,
+    grammar_tokens,
     normalised_tokens,
     parses,
     strip_both,
@@ -31,6 +33,7 @@ __all__ = [
     "find_language",
     "functions_and_classes",
     "get_language",
+    "grammar_tokens",
     "language_name",
     "language_of_path",
     "language_title",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages import python_code
 from codefavor.languages.table import find_language, get_language
 from codefavor.languages.trees import Parsed, is_comment, leaves, parse, walk
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 
 def parses(code: str, language: str) -> bool:
@@ -82,10 +86,72 @@ def normalised_tokens(code: str, language: str) -> tuple[str, ...]:
     if known is not None and known.name == "python":
         found = python_code.tokens(code)
     elif known is not None:
-        parsed = parse(code, known)
-        if parsed is not None:
-            found = _without_style(_token_texts(parsed), known.name)
+        found = grammar_tokens(code, known.name)
     return tuple(code.split()) if found is None else found
+
+
+def grammar_tokens(code: str, language: str) -> tuple[str, ...] | None:
+    """The same tokens as the language's grammar reads them, Python's too; None if it does not
+    parse.
+
+    For code that nobody will run here: no version of an interpreter has a say in it, and Python
+    of twenty years ago is read as well.
+    """
+    known = get_language(language)
+    parsed = parse(code, known)
+    if parsed is None:
+        return None
+    if known.name == "python":
+        return _without_style(_python_tokens(parsed.root), known.name)
+    return _without_style(_token_texts(parsed), known.name)
+
+
+# Python's operators and tuples are put in parentheses, so that needless ones make no difference.
+_GROUPS = frozenset({
+    "await", "binary_operator", "boolean_operator", "comparison_operator", "conditional_expression",
+    "expression_list", "lambda", "named_expression", "not_operator", "pattern_list", "tuple",
+    "tuple_pattern", "unary_operator", "yield",
+})  # fmt: skip
+_SUITES = frozenset({"block", "module"})
+
+
+def _python_tokens(root: Node) -> Iterator[str]:
+    stack: list[Node | str] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            yield node
+            continue
+        kind, children = node.type, node.children
+        if kind == "string_start":
+            # What kind of string it is, without the quotes.
+            yield _text(node).lower().strip("'\"u")
+        elif kind == "string_content":
+            yield _text(node).replace("\\'", "'").replace('\\"', '"')
+        elif kind in _SUITES:
+            # A `pass` says nothing either, and may stand for a text.
+            silent = {"comment", "pass_statement"}
+            said = [one for one in node.named_children if one.type not in silent]
+            said = [one for one in said if not _is_python_text(one)]
+            stack += ["}", *(part for child in reversed(said) for part in ("\n", child)), "{"]
+        elif kind == "parenthesized_expression" or kind in _GROUPS:
+            inner = [child for child in children if child.type not in {"(", ")"}]
+            is_group = kind in _GROUPS
+            stack += [*([")"] if is_group else []), *reversed(inner), *(["("] if is_group else [])]
+        elif children:
+            stack += reversed(children)
+        elif kind not in {"comment", "line_continuation", "string_end"}:
+            yield _text(node)
+
+
+def _is_python_text(node: Node) -> bool:
+    """Whether a statement is a string and nothing else."""
+    inner = node.named_children if node.type == "expression_statement" else []
+    return len(inner) == 1 and inner[0].type in {"string", "concatenated_string"}
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")
 
 
 _PUNCTUATION = (b",", b";", b")", b"]")
@@ -93,7 +159,7 @@ _CLOSING = frozenset(")]}")
 _LOOSE = frozenset({"javascript", "typescript"})
 
 
-def _without_style(tokens: list[str], language: str) -> tuple[str, ...]:
+def _without_style(tokens: Iterable[str], language: str) -> tuple[str, ...]:
     kept: list[str] = []
     for token in tokens:
         if token in _CLOSING and kept and kept[-1] == ",":

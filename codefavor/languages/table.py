@@ -15,10 +15,10 @@ class Language:
     """One language.
 
     `aliases` are what fences, data sets and people call it, in lower case, its own name first.
-    `grammars` are "module:function" of tree-sitter packages, tried in order ("" for none:
-    Python is read by its own compiler). `member` wraps one method so that it can be parsed
-    alone ("" where methods parse as they are). `starts` is a regular expression for the first
-    line of a program that stands in prose without a fence.
+    `grammars` are "module:function" of tree-sitter packages, tried in order. `members` are what
+    to put around one method so that it can be parsed alone (none where methods parse as they
+    are). `starts` is a regular expression for the first line of a program that stands in prose
+    without a fence.
     """
 
     name: str
@@ -27,11 +27,12 @@ class Language:
     extensions: tuple[str, ...]
     grammars: tuple[str, ...]
     starts: str
-    member: tuple[str, str] = ("", "")
+    members: tuple[tuple[str, str], ...] = ()
     line_comment: str = "//"
 
 
-_MEMBER_OF_CLASS = ("class C {\n", "\n}")
+_MEMBER_OF_CLASS = (("class C {\n", "\n}"),)
+_MEMBER_OF_OBJECT = (*_MEMBER_OF_CLASS, ("({\n", "\n})"))
 _JAVA_STARTS = (
     r"(?:import|package) [\w.*]+;|(?:(?:public|private|protected|static|final|abstract|sealed) )+"
     r"|(?:class|interface|enum|record) \w+.*[{(]|@[A-Z]\w*"
@@ -47,20 +48,21 @@ _JS_STARTS = (
 
 _ALL = (
     Language(
-        "python", "Python", ("python", "py", "python3", "py3"), (".py", ".pyi"), (),
+        "python", "Python", ("python", "py", "python3", "py3"), (".py", ".pyi"),
+        ("tree_sitter_python:language",),
         r"def |async def |class |import |from \w[\w.]* import |@\w|#|\"\"\"",
         line_comment="#",
     ),
     Language(
         "javascript", "JavaScript", ("javascript", "js", "jsx", "node", "nodejs", "ecmascript"),
         (".js", ".jsx", ".mjs", ".cjs"), ("tree_sitter_javascript:language",),
-        _JS_STARTS, _MEMBER_OF_CLASS,
+        _JS_STARTS, _MEMBER_OF_OBJECT,
     ),
     Language(
         "typescript", "TypeScript", ("typescript", "ts", "tsx"), (".ts", ".tsx", ".mts", ".cts"),
         ("tree_sitter_typescript:language_typescript", "tree_sitter_typescript:language_tsx"),
         _JS_STARTS + r"|(?:export )?(?:interface|type|enum|abstract class|namespace) \w+",
-        _MEMBER_OF_CLASS,
+        _MEMBER_OF_OBJECT,
     ),
     Language(
         "java", "Java", ("java",), (".java",), ("tree_sitter_java:language",),
@@ -78,14 +80,14 @@ _ALL = (
         "cpp", "C++", ("cpp", "c++", "cxx", "cc", "c++11", "c++17", "c++20"),
         (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx"), ("tree_sitter_cpp:language",),
         _C_STARTS + r"|(?:template\s*<|class \w+|namespace \w*|using \w+|std::|auto ).*",
-        ("class C {\n", "\n};"),
+        (("class C {\n", "\n};"),),
     ),
     Language(
         "rust", "Rust", ("rust", "rs"), (".rs",), ("tree_sitter_rust:language",),
         r"(?:pub(?:\(\w+\))? )?(?:async |unsafe |const )*fn \w+"
         r"|(?:pub(?:\(\w+\))? )?(?:use|struct|enum|trait|impl|mod|const|static|type)\b.*[;{(]"
         r"|#!?\[",
-        ("impl C {\n", "\n}"),
+        (("impl C {\n", "\n}"),),
     ),
     Language(
         "ruby", "Ruby", ("ruby", "rb"), (".rb", ".rake"), ("tree_sitter_ruby:language",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
@@ -11,7 +12,7 @@ from codefavor.errors import MissingPackageError
 from codefavor.languages.table import Language
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node, Parser, Tree
 
 
 class Parsed(NamedTuple):
@@ -21,11 +22,15 @@ class Parsed(NamedTuple):
     the text itself is `source[start:end]`. `grammar` is the number of the wrapper and grammar.
     """
 
-    root: Node
+    tree: Tree
     source: bytes
     start: int
     end: int
     grammar: int
+
+    @property
+    def root(self) -> Node:
+        return self.tree.root_node
 
 
 @lru_cache(maxsize=32)
@@ -50,24 +55,24 @@ def parse(code: str, language: Language, like: Parsed | None = None) -> Parsed |
     `like` asks for the same grammar and wrapper as another text had. Raises
     MissingPackageError if the grammar is not installed.
     """
-    source = _encoded(code)
+    source = encoded(code)
     if source is None:
         return None
-    wrappers = [("", "")] if not any(language.member) else [("", ""), language.member]
+    wrappers = (("", ""), *language.members)
     attempts = [(wrapper, grammar) for wrapper in wrappers for grammar in language.grammars]
     for number, ((before, after), grammar) in enumerate(attempts):
         if like is not None and number != like.grammar:
             continue
         head = before.encode()
         whole = head + source + after.encode()
-        root = _parser(grammar).parse(whole).root_node
+        tree = _parser(grammar).parse(whole)
         # A text of PHP without its opening tag is one piece of text to the whole grammar.
-        if not root.has_error and not _is_only_text(root):
-            return Parsed(root, whole, len(head), len(head) + len(source), number)
+        if not tree.root_node.has_error and not _is_only_text(tree.root_node):
+            return Parsed(tree, whole, len(head), len(head) + len(source), number)
     return None
 
 
-def _encoded(code: str) -> bytes | None:
+def encoded(code: str) -> bytes | None:
     """The text as UTF-8; None for half of a surrogate pair, which models do write and no program's
     encoding has."""
     try:
@@ -76,17 +81,49 @@ def _encoded(code: str) -> bytes | None:
         return None
 
 
-def parse_in_part(code: str, language: Language) -> Parsed | None:
-    """The tree of a whole file in the first grammar, errors and all; None without any code.
+def parse_file(source: bytes, language: Language, like: Parsed | None = None) -> Parsed | None:
+    """The tree of a whole file, errors and all; None without any code.
 
-    Macros and new syntax make files that compile unreadable to a grammar; their parts without
-    an error are what they seem.
+    Each grammar of the language is tried; where none takes the whole file, the first one's tree
+    counts. Macros and new syntax make files that compile unreadable to a grammar; their parts
+    without an error are what they seem. `like` is another version of the file: what both begin
+    and end with is not read again, and the tree is the same.
     """
-    source = _encoded(code)
-    if source is None:
-        return None
-    root = _parser(language.grammars[0]).parse(source).root_node
-    return Parsed(root, source, 0, len(source), 0) if root.named_child_count else None
+    trees: list[Tree] = []
+    for number, grammar in enumerate(language.grammars):
+        parser = _parser(grammar)
+        tree = None
+        # Where a text has errors, what is made of it could depend on what was read before.
+        if like is not None and like.grammar == number and not like.root.has_error:
+            tree = parser.parse(source, _edited(like, source))
+        if tree is None or tree.root_node.has_error:
+            tree = parser.parse(source)
+        if not tree.root_node.has_error and not _is_only_text(tree.root_node):
+            return Parsed(tree, source, 0, len(source), number)
+        trees.append(tree)
+    has_code = trees[0].root_node.named_child_count > 0
+    return Parsed(trees[0], source, 0, len(source), 0) if has_code else None
+
+
+def _edited(old: Parsed, source: bytes) -> Tree:
+    """The tree of a text as the parser wants it to read another one faster."""
+    one, two = old.source, source
+    shorter = min(len(one), len(two))
+    start = bisect_right(range(1, shorter + 1), False, key=lambda n: one[:n] != two[:n])
+    ends = [len(one), len(two)]
+    same = bisect_right(
+        range(1, shorter - start + 1), False, key=lambda n: one[ends[0] - n :] != two[ends[1] - n :]
+    )
+    ends = [end - same for end in ends]
+    tree = old.tree.copy()
+    points = (_point(two, start), _point(one, ends[0]), _point(two, ends[1]))
+    tree.edit(start, ends[0], ends[1], *points)
+    return tree
+
+
+def _point(source: bytes, position: int) -> tuple[int, int]:
+    """The row and column of an offset."""
+    return source.count(b"\n", 0, position), position - source.rfind(b"\n", 0, position) - 1
 
 
 def _is_only_text(root: Node) -> bool:

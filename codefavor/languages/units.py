@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from codefavor.languages import python_code
+from codefavor.languages.definitions import Definition, definition, head_of, import_lines
 from codefavor.languages.table import get_language
-from codefavor.languages.trees import Parsed, is_comment, parse, parse_in_part, walk
+from codefavor.languages.trees import Parsed, encoded, is_comment, parse_file
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -19,47 +18,76 @@ class Unit(NamedTuple):
     """One function or class of a file.
 
     `name` is qualified by what encloses it ("Tide.height"); of several of one name the later
-    ones carry "#2", "#3". `kind` is "function" or "class". `start` and `end` are offsets of
-    characters in the file, from the first decorator or the comment directly above; `text` is
-    that part without its common indentation. `head` is the signature, `enclosing` the heads of
-    the classes and name spaces around it, outermost first.
+    ones carry "#2", "#3". `kind` is "function" or "class". `source` is the file as UTF-8, `start`
+    and `end` are offsets in it, from the first decorator or the comment directly above.
+    `enclosing` are the heads of the classes and name spaces around it, outermost first; `head`,
+    the signature, is read from `node` when it is asked for.
     """
 
     name: str
     kind: str
     start: int
     end: int
-    text: str
-    head: str
     enclosing: tuple[str, ...]
+    source: bytes
+    node: Node
+    definition: Definition
+
+    @property
+    def head(self) -> str:
+        return head_of(self.node, self.definition)
+
+    @property
+    def raw(self) -> bytes:
+        """The unit as it stands in the file."""
+        return self.source[self.start : self.end]
+
+    @property
+    def text(self) -> str:
+        """The unit's lines, without the indentation they share."""
+        indent = self.source[self.source.rfind(b"\n", 0, self.start) + 1 : self.start]
+        text = (b"" if indent.strip() else indent) + self.raw
+        return textwrap.dedent(text.decode()).strip("\r\n") + "\n"
+
+    @property
+    def n_lines(self) -> int:
+        return self.source.count(b"\n", self.start, self.end) + 1
 
 
 class Outline(NamedTuple):
-    """The units of a file in the order of the text, and its import lines."""
+    """The units of a file in the order of the text, its import lines, and its tree."""
 
     units: list[Unit]
     imports: list[str]
+    parsed: Parsed
 
 
-def functions_and_classes(code: str, language: str) -> Outline | None:
+def functions_and_classes(
+    code: str, language: str, *, max_lines: int = 0, like: Outline | None = None
+) -> Outline | None:
     """Every named function and class at module level or inside classes; None if the code
-    does not parse. Functions inside functions belong to the outer one.
+    does not parse.
 
-    A file of another language than Python that parses only in part has the units of the parts
-    without an error; None if there are none.
+    Functions inside functions belong to the outer one, unless that has more than `max_lines`
+    lines (0 for any number): then they are units as well. In JavaScript and TypeScript, what is
+    assigned to a name (`res.send = function`, `const f = () =>`), members of objects and calls
+    that name a function by a string (`get(req, 'host', function`) are functions too.
+
+    A file that parses only in part has the units of the parts without an error; None if there
+    are none. `like` is the outline of another version of the file, which saves time.
 
     Raises ConfigError for an unknown language, MissingPackageError for a missing grammar.
     """
-    known = get_language(language)
-    if known.name == "python":
-        found, imports = _python_units(code)
-    else:
-        parsed = parse(code, known)
-        part = parsed or parse_in_part(code, known)
-        found, imports = (None, []) if part is None else _tree_units(part)
-        if parsed is None and not found:
-            found = None
-    return None if found is None else Outline(_numbered(found), imports)
+    source = encoded(code)
+    if source is None:
+        return None
+    parsed = parse_file(source, get_language(language), like and like.parsed)
+    if parsed is None:
+        return None
+    units, imports = _tree_units(parsed, max_lines)
+    return (
+        Outline(_numbered(units), imports, parsed) if units or not parsed.root.has_error else None
+    )
 
 
 def _numbered(units: list[Unit]) -> list[Unit]:
@@ -72,196 +100,45 @@ def _numbered(units: list[Unit]) -> list[Unit]:
     return numbered
 
 
-def _part(code: str, start: int, end: int) -> str:
-    """The lines from `start` to `end`, without the indentation they share."""
-    line_start = code.rfind("\n", 0, start) + 1
-    indent = code[line_start:start]
-    text = (indent if not indent.strip() else "") + code[start:end]
-    return textwrap.dedent(text).strip("\r\n") + "\n"
-
-
-# Python ---------------------------------------------------------------------------------
-
-
-def _python_units(code: str) -> tuple[list[Unit] | None, list[str]]:
-    try:
-        tree = python_code.read(code)
-    except python_code.UNREADABLE:
-        return None, []
-    lines = python_code.Lines(code)
-    units: list[Unit] = []
-    pending: list[tuple[python_code.Definition, str, tuple[str, ...]]] = [
-        (node, "", ()) for node in tree.body if isinstance(node, python_code.DEFINITIONS)
-    ]
-    while pending:
-        node, prefix, enclosing = pending.pop()
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        # Decorators begin with an "@" that their expression's own place leaves out.
-        line = lines.lines[first - 1]
-        start = lines.offset(first, len(line) - len(line.lstrip()))
-        end = lines.offset_of_bytes(node.end_lineno or node.lineno, node.end_col_offset or 0)
-        head_start = lines.offset_of_bytes(node.lineno, node.col_offset)
-        head_end = lines.offset_of_bytes(node.body[0].lineno, node.body[0].col_offset)
-        head = _python_head(code[head_start:head_end])
-        kind = "class" if isinstance(node, ast.ClassDef) else "function"
-        name = prefix + node.name
-        units.append(Unit(name, kind, start, end, _part(code, start, end), head, enclosing))
-        if isinstance(node, ast.ClassDef):
-            pending += [
-                (inner, f"{name}.", (*enclosing, head))
-                for inner in node.body
-                if isinstance(inner, python_code.DEFINITIONS)
-            ]
-    imports = [
-        code[lines.starts[node.lineno - 1] : lines.starts[node.end_lineno or node.lineno]].strip()
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    return units, imports
-
-
-def _python_head(text: str) -> str:
-    """The signature up to its colon; what decorates or comments the first statement goes."""
-    return text[: text.rfind(":") + 1] if ":" in text else text
-
-
-# Every other language -------------------------------------------------------------------
-
-_FUNCTIONS = frozenset({
-    "function_declaration", "generator_function_declaration", "method_definition",
-    "method_declaration", "constructor_declaration", "function_definition", "function_item",
-    "method", "singleton_method",
-})  # fmt: skip
-_CLASSES = frozenset({
-    "class_declaration", "abstract_class_declaration", "interface_declaration",
-    "enum_declaration", "record_declaration", "struct_declaration", "trait_declaration",
-    "object_declaration", "class_specifier", "struct_specifier", "struct_item", "enum_item",
-    "trait_item", "impl_item", "class", "type_spec",
-})  # fmt: skip
-# They only qualify names: a whole name space is no unit.
-_SPACES = frozenset({
-    "namespace_definition", "namespace_declaration", "module", "mod_item", "internal_module",
-})  # fmt: skip
-_WRAPPERS = frozenset({
-    "export_statement", "template_declaration", "type_declaration", "ambient_declaration",
-    "expression_statement",
-})  # fmt: skip
-_IMPORTS = frozenset({
-    "import_statement", "import_declaration", "import_header", "import", "using_directive",
-    "use_declaration", "preproc_include", "namespace_use_declaration", "using_declaration",
-    "package_clause", "package_declaration", "package_header",
-})  # fmt: skip
-_ATTRIBUTES = frozenset({"attribute_item", "attribute_list"})
-_ARROWS = frozenset({"arrow_function", "function_expression", "function", "generator_function"})
-
-
-def _tree_units(parsed: Parsed) -> tuple[list[Unit], list[str]]:
-    code = parsed.source[parsed.start : parsed.end].decode()
-
-    def offset(position: int) -> int:
-        """The offset of a character for one of a byte of the parsed source."""
-        if code.isascii():
-            return position - parsed.start
-        return len(parsed.source[parsed.start : position].decode("utf-8", "ignore"))
-
+def _tree_units(parsed: Parsed, max_lines: int) -> tuple[list[Unit], list[str]]:
+    source = parsed.source
     units: list[Unit] = []
     imports: list[str] = []
-    # Nodes to look at, with the prefix of their names and the heads around them.
-    pending: list[tuple[Node, str, tuple[str, ...]]] = [(parsed.root, "", ())]
+    # Nodes to look at, with the prefix of their names, the heads around them, and whether they
+    # are in a named function, whose imports are its own affair.
+    pending: list[tuple[Node, str, tuple[str, ...], bool]] = [(parsed.root, "", (), False)]
     while pending:
-        node, prefix, enclosing = pending.pop()
-        if node.type in _IMPORTS or _is_require(node):
-            imports.append(_text(node).strip())
+        node, prefix, enclosing, is_inside = pending.pop()
+        lines = () if is_inside else import_lines(node)
+        imports += lines
+        found = definition(node)
+        if found is None:
+            # Within an expression of one line nothing is worth a name of its own.
+            if node.start_point[0] < node.end_point[0] or not node.type.endswith("_expression"):
+                inner = [one for one in reversed(node.named_children) if one.named_child_count]
+                pending += [(one, prefix, enclosing, is_inside) for one in inner]
             continue
-        kind = _kind(node)
-        name = _name(node) if kind else ""
-        inside: Node | None = node
-        if name:
-            head = _head(node)
-            is_own = node.start_byte >= parsed.start and node.end_byte <= parsed.end
-            if kind != "space" and is_own and not node.has_error:
-                start, end = map(offset, _extent(node))
-                text = _part(code, start, end)
-                units.append(Unit(prefix + name, kind, start, end, text, head, enclosing))
-            inside = (node.child_by_field_name("body") or node) if kind != "function" else None
-            prefix, enclosing = f"{prefix}{name}.", (*enclosing, head)
-        if inside is not None:
-            pending += [(child, prefix, enclosing) for child in reversed(inside.named_children)]
+        if found.kind != "space" and not node.has_error:
+            start, end = _extent(node)
+            name = prefix + found.name
+            units.append(Unit(name, found.kind, start, end, enclosing, source, node, found))
+        if found.kind == "function":
+            n_lines = node.end_point[0] - node.start_point[0] + 1
+            if not max_lines or n_lines <= max_lines:
+                continue
+            is_inside = True
+        prefix = f"{prefix}{found.name}."
+        enclosing = (*enclosing, head_of(node, found))
+        inside = (found.body or node).named_children
+        pending += [(child, prefix, enclosing, is_inside) for child in reversed(inside)]
     return units, imports
 
 
-def _is_require(node: Node) -> bool:
-    """Ruby's imports are calls."""
-    called = node.child_by_field_name("method") if node.type == "call" else None
-    return called is not None and called.text in (b"require", b"require_relative")
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")
-
-
-def _kind(node: Node) -> str:
-    """ "function", "class", "space", or "" for a node that is no unit."""
-    if node.type in _FUNCTIONS:
-        return "function"
-    if node.type in _CLASSES:
-        # `struct tide *t` names a type, it does not define one.
-        is_definition = node.type not in {"class_specifier", "struct_specifier"}
-        return "class" if is_definition or node.child_by_field_name("body") else ""
-    if node.type in _SPACES and node.is_named:
-        return "space"
-    if node.type == "variable_declarator":
-        value = node.child_by_field_name("value")
-        return "function" if value is not None and value.type in _ARROWS else ""
-    return ""
-
-
-def _name(node: Node) -> str:
-    """The name, qualified by a receiver or by the type that an `impl` is for; "" for none."""
-    if node.type == "impl_item":
-        of_type, trait = node.child_by_field_name("type"), node.child_by_field_name("trait")
-        own = _text(of_type) if of_type else ""
-        return f"{own}:{_text(trait)}" if trait else own
-    named = node.child_by_field_name("name")
-    if named is None:
-        named = _declared(node.child_by_field_name("declarator")) or next(
-            (c for c in node.named_children if c.type in {"type_identifier", "identifier"}), None
-        )
-    if named is None:
-        return ""
-    receiver = node.child_by_field_name("receiver")
-    if receiver is not None:
-        of_type = next((node for node in walk(receiver) if node.type == "type_identifier"), None)
-        return f"{_text(of_type)}.{_text(named)}" if of_type else _text(named)
-    return " ".join(_text(named).split())
-
-
-def _declared(node: Node | None) -> Node | None:
-    """The name inside a C declarator: behind pointers, references and parameter lists."""
-    while node is not None:
-        inner = node.child_by_field_name("declarator")
-        if inner is None and node.type in {"reference_declarator", "parenthesized_declarator"}:
-            inner = next(iter(node.named_children), None)
-        if inner is None:
-            return node
-        node = inner
-    return None
-
-
-def _head(node: Node) -> str:
-    body = node.child_by_field_name("body")
-    if body is None and node.type == "variable_declarator":
-        value = node.child_by_field_name("value")
-        body = value.child_by_field_name("body") if value else None
-    if body is None:
-        body = next((c for c in node.named_children if c.type.endswith("body")), None)
-    text = node.text or b""
-    ends = [body.start_byte] if body is not None else []
-    ends += [child.start_byte for child in node.children if is_comment(child)]
-    head = text[: min(ends) - node.start_byte] if ends else text
-    line = head.decode("utf-8", "replace").strip()
-    line = line if body is not None else line.splitlines()[0].rstrip(" {")
-    return f"type {line}" if node.type == "type_spec" else line
+_WRAPPERS = frozenset({
+    "decorated_definition", "export_statement", "template_declaration", "type_declaration",
+    "ambient_declaration", "expression_statement",
+})  # fmt: skip
+_ATTRIBUTES = frozenset({"attribute_item", "attribute_list"})
 
 
 def _extent(node: Node) -> tuple[int, int]:

@@ -16,8 +16,9 @@ class Commit(Record):
     `message` is the commit's, without the people it names. `context` is code around the unit:
     imports, enclosing classes, heads of what it mentions ("" for whole files). `source` is the
     data set or repository, `license` its licence as an SPDX name in lower case, `name` the
-    unit's qualified name ("" for files of a data set), `commit` the hash. `id` is the sha256 of
-    language, path, name, message and both codes.
+    unit's qualified name ("" for files of a data set), `commit` the hash, `pull` the number of
+    the pull request whose words are the message. `id` is the sha256 of language, path, name,
+    message and both codes.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Commit(Record):
     unit: str = "file"
     name: str = ""
     commit: str = ""
+    pull: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class CommitOptions:
     A commit with more than `max_files` files or `max_units` changed units is left out whole: its
     message is about more than one row can show. `max_lines` counts one side of a function or
     class, `max_file_lines` of a whole file that is a row; `max_file_bytes` is what is read.
+
+    The rest is for git repositories alone. `since` and `until` are days (YYYY-MM-DD), both
+    included. `path` are files, folders or patterns, of which a changed file must match one;
+    `author` is a pattern of git's; `ref` the branch, tag or commit to begin at. `pulls` is a
+    file of pull requests (see `codefavor.sources.pulls`).
     """
 
     languages: tuple[str, ...] = ()
@@ -54,7 +61,17 @@ class CommitOptions:
     max_units: int = 6
     max_lines: int = 200
     max_file_lines: int = 500
-    max_file_bytes: int = 200_000
+    max_file_bytes: int = 1_000_000
+    since: str = ""
+    until: str = ""
+    path: tuple[str, ...] = ()
+    author: str = ""
+    ref: str = "HEAD"
+    pulls: str = ""
+
+
+# The options that only a git repository has.
+OF_HISTORIES = ("since", "until", "path", "author", "ref", "pulls")
 
 
 def make_commit(**fields: str) -> Commit:

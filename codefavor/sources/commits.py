@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError
 from codefavor.languages import (
     LANGUAGES,
     find_language,
     get_language,
+    grammar_tokens,
     language_name,
-    normalised_tokens,
 )
 from codefavor.records import Row, read_rows
-from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
+from codefavor.sources.commit_rows import OF_HISTORIES, Commit, CommitOptions, make_commit
 from codefavor.sources.file_kinds import content_problem
 from codefavor.sources.git_history import mine_repository
 from codefavor.sources.git_log import clone, is_url
@@ -45,14 +45,17 @@ def load_commits(
     skipped: Counter[str] | None = None,
     data_dir: Path | None = None,
     cache: Path = CACHE,
+    seen: set[int] | None = None,
 ) -> Iterator[Commit]:
     """The commits of a source, in its own order, each change once; a stream, never a list.
 
     `spec` is "editpackft", "commitpackft", one of them with languages ("commitpackft:go,rust"),
     a path or URL of a git repository (a URL is cloned below `cache` once), a folder that
     `datasets` reads, or a JSONL file of rows of ours or with CommitPackFT's columns. `skipped`
-    is filled with what was left out, by reason, while the commits are read. Raises DataError
-    for a source that is not there, saying what would be.
+    is filled with what was left out, by reason, while the commits are read; `seen` with the
+    changes, so that no other source given the same set repeats one. Raises DataError for a
+    source that is not there, saying what would be, and ConfigError for an option that it does
+    not have.
     """
     chosen = options or CommitOptions()
     names = chosen.languages
@@ -62,7 +65,8 @@ def load_commits(
     # An empty part of a list would otherwise be an unknown language of no name.
     chosen = replace(chosen, languages=tuple(get_language(n).name for n in names if n.strip()))
     counter = Counter[str]() if skipped is None else skipped
-    return _without_duplicates(_read(spec, chosen, counter, data_dir, cache), counter)
+    rows = _read(spec, chosen, counter, data_dir, cache)
+    return _without_duplicates(rows, counter, set() if seen is None else seen)
 
 
 def _read(
@@ -86,7 +90,7 @@ def _of_path(path: Path, options: CommitOptions, skipped: Counter[str]) -> Itera
     if path.is_file():
         yield from _of_rows(read_rows(path), path.stem, options, skipped)
     elif (path / ".git").exists() or (path / "HEAD").is_file():
-        name = path.resolve().name.removesuffix(".git")
+        name = (path.name or path.resolve().name).removesuffix(".git")
         yield from mine_repository(path, source=name, options=options, skipped=skipped)
     elif path.is_dir():
         location = Location(path.name, "", str(path), "by row", splits=("train",))
@@ -114,6 +118,11 @@ def _commitpackft(language: str) -> Location:
 def _of_rows(
     rows: Iterator[tuple[str, Row]], source: str, options: CommitOptions, skipped: Counter[str]
 ) -> Iterator[Commit]:
+    given = [
+        name for name in OF_HISTORIES if getattr(options, name) != getattr(CommitOptions, name)
+    ]
+    if given:
+        raise ConfigError(f"--{given[0]} is for git repositories; {source} is a file of rows")
     for where, row in rows:
         commit = _own_row(row, where) if "old_code" in row else _published_row(row, where, source)
         reason = _problem(commit, options)
@@ -144,7 +153,10 @@ def _published_row(row: Row, where: str, source: str) -> Commit:
     return make_commit(
         language=language_name(str(row.get("lang") or ""), path),
         path=path,
-        message=without_people(str(row.get("message") or row.get("subject") or "")),
+        message=without_people(
+            str(row.get("message") or row.get("subject") or ""),
+            row["old_contents"] + row["new_contents"],
+        ),
         old_code=row["old_contents"].replace("\r\n", "\n"),
         new_code=row["new_contents"].replace("\r\n", "\n"),
         source=source,
@@ -170,15 +182,19 @@ def _problem(commit: Commit, options: CommitOptions) -> str:
             return "too long"
     if says_nothing(commit.message):
         return "message says nothing"
-    same = normalised_tokens(commit.old_code, language.name)
-    if same == normalised_tokens(commit.new_code, language.name):
+    old, new = (
+        grammar_tokens(code, language.name) or tuple(code.split())
+        for code in (commit.old_code, commit.new_code)
+    )
+    if old == new:
         return "only comments or layout"
     return ""
 
 
-def _without_duplicates(commits: Iterator[Commit], skipped: Counter[str]) -> Iterator[Commit]:
+def _without_duplicates(
+    commits: Iterator[Commit], skipped: Counter[str], seen: set[int]
+) -> Iterator[Commit]:
     """Each change once: cherry-picks, copies and rows of two data sets have the same two codes."""
-    seen: set[int] = set()
     for commit in commits:
         digest = hashlib.sha256(f"{commit.old_code}\0{commit.new_code}".encode("utf-8", "replace"))
         key = int.from_bytes(digest.digest()[:8], "big")

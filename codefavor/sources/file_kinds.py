@@ -48,8 +48,7 @@ def content_problem(text: str) -> str:
         return "binary"
     if _GENERATED_HEAD.search("\n".join(text.split("\n", 12)[:12])[:2000]):
         return "generated"
-    lines = [line for line in text.split("\n") if line.strip()]
-    longest = max(len(line) for line in lines)
-    if longest > 5000 or sum(map(len, lines)) / len(lines) > 200:
+    lengths = list(map(len, text.split("\n")))
+    if max(lengths) > 5000 or sum(lengths) / len(lengths) > 200:
         return "minified"
     return ""

@@ -1,20 +1,21 @@
-"""Reading a git repository: its log, its objects and its licence, all as streams.
+"""Reading a git repository: its log and its objects, as streams.
 
-Only `git log`, `cat-file`, `ls-tree` and `clone` are run: no hook, no filter, no pager.
+Only `git log`, `rev-list`, `rev-parse`, `cat-file` and `clone` are run: no hook, no filter, no
+pager.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from codefavor.errors import DataError
 from codefavor.records import content_id
-from codefavor.sources.licences import LICENCE_FILE, MANIFESTS, licence_of_files
 
 # The surroundings of another git process, a pager, signatures and prompts have no say here.
 _GIT = (
@@ -53,37 +54,34 @@ class Repository:
     Raises DataError if `path` is none, or git is missing or refuses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ref: str = "HEAD") -> None:
         self.path = path
-        self.head = self._run("rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+        asked = ("rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+        self.head = self._run(*asked, ref=ref).decode().strip()
 
     def _command(self, *arguments: str) -> list[str]:
         return [*_GIT, "-C", str(self.path), *arguments]
 
-    def _run(self, *arguments: str) -> bytes:
+    def _run(self, *arguments: str, ref: str = "HEAD") -> bytes:
         done, reason = _git(*self._command(*arguments))
+        if done.returncode and ref != "HEAD":
+            raise DataError(f"{self.path}: no commit is called {ref!r} ({reason})")
         if done.returncode:
             raise DataError(
                 f"{self.path}: no git repository with a commit that can be read ({reason})"
             )
         return done.stdout
 
-    def licence(self) -> str:
-        """What the root files of the newest commit state; "" if nothing."""
-        listed = self._run("ls-tree", "-z", self.head).decode("utf-8", "replace")
-        texts: dict[str, str] = {}
-        for entry in listed.split("\0"):
-            details, _, name = entry.partition("\t")
-            if details.startswith("100") and (LICENCE_FILE.match(name) or name in MANIFESTS):
-                blob = details.split()[2]
-                texts[name] = self._run("cat-file", "blob", blob).decode("utf-8", "replace")
-        return licence_of_files(texts)
+    def log(self, *, since: str = "", merges: bool = False) -> Iterator[LoggedCommit]:
+        """Every commit that the newest one reaches, children before parents, renames followed.
 
-    def log(self) -> Iterator[LoggedCommit]:
-        """Every commit that the newest one reaches, children before parents, renames followed."""
+        `since` is a day (YYYY-MM-DD) before which nothing is of interest; `merges` shows what a
+        merge brought to its first parent.
+        """
         command = self._command(
             "log", "--date-order", "--raw", "-z", "-M", "--no-abbrev", "--no-ext-diff",
             "--no-textconv", "--no-color", "--encoding=UTF-8", "--no-notes", "--no-decorate",
+            f"--diff-merges={'first-parent' if merges else 'off'}", *_between(since, ""),
             "--format=%x1e%H%x1f%P%x1f%B", self.head,
         )  # fmt: skip
         with _piped(command) as process:
@@ -92,36 +90,84 @@ class Repository:
             if process.wait():
                 raise DataError(f"{self.path}: git log failed; is the repository damaged?")
 
+    def select(self, *, until: str = "", author: str = "") -> frozenset[str] | None:
+        """The commits up to a day, of whom `git log --author` finds; None for all of them."""
+        if not (until or author):
+            return None
+        chosen = [*_between("", until), *([f"--author={author}"] if author else [])]
+        found = self._run("rev-list", "--regexp-ignore-case", *chosen, self.head)
+        return frozenset(found.decode().split())
+
+    def first_parents(self) -> frozenset[str]:
+        """The commits of the main line: the newest one, its first parent, and so on."""
+        return frozenset(self._run("rev-list", "--first-parent", self.head).decode().split())
+
     @contextmanager
-    def blobs(self) -> Iterator[Blobs]:
+    def objects(self) -> Iterator[Objects]:
         """The contents of the repository's objects, from one git process for all of them."""
         with _piped(self._command("cat-file", "--batch")) as process:
-            yield Blobs(process)
+            yield Objects(process)
 
 
-class Blobs:
+# The files and folders in a folder: name to mode and object name.
+Entries = Mapping[str, tuple[str, str]]
+# By the bytes of an object name, of which a repository has one kind.
+_ENTRY = {n: re.compile(rb"(\d+) ([^\0]+)\0(.{%d})" % n, re.DOTALL) for n in (20, 32)}
+_MAX_TREES = 2000
+
+
+class Objects:
     """Reads objects by name through a running `git cat-file`."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._trees: dict[str, Entries] = {}
 
     def read(self, blob: str) -> bytes | None:
         """The bytes of a blob; None if the repository does not have it (a partial or shallow
         clone)."""
+        _, kind, data = self._read(blob)
+        return data if kind == "blob" else None
+
+    def tree(self, name: str) -> Entries:
+        """What is in a folder, by its object name or COMMIT:PATH; nothing if it is not there."""
+        found, kind, data = self._read(name)
+        if kind != "tree":
+            return {}
+        if found not in self._trees:
+            if len(self._trees) >= _MAX_TREES:
+                self._trees.clear()
+            self._trees[found] = {
+                path.decode("utf-8", "replace"): (mode.decode(), blob.hex())
+                for mode, path, blob in _ENTRY[len(found) // 2].findall(data)
+            }
+        return self._trees[found]
+
+    def _read(self, name: str) -> tuple[str, str, bytes]:
+        """The object's own name, what it is ("" for none) and its bytes."""
         asked, answered = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answered is not None
-        asked.write(blob.encode() + b"\n")
+        if "\n" in name:
+            return "", "", b""
+        asked.write(name.encode("utf-8", "replace") + b"\n")
         asked.flush()
         line = answered.readline()
         if not line:
             raise DataError("git cat-file ended before it answered; is the repository damaged?")
         words = line.split()
-        if len(words) != 3:
-            return None
+        # A name that is not there is said again, with "missing" behind it.
+        if line.endswith(b" missing\n") or len(words) != 3:
+            return "", "", b""
         data = answered.read(int(words[2]))
         answered.read(1)
-        return data if words[1] == b"blob" else None
+        return words[0].decode(), words[1].decode(), data
+
+
+def _between(since: str, until: str) -> list[str]:
+    """Days as git takes them: by itself it would add the time of day at which it is asked."""
+    found = [f"--since={since}T00:00:00Z"] if since else []
+    return found + ([f"--until={until}T23:59:59Z"] if until else [])
 
 
 @contextmanager

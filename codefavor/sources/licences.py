@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-# What the rows of CommitPackFT were filtered by, and what we keep by default.
-PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause")
+# What we keep by default: they ask for no more than their text and the names beside the code.
+PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "isc")
 LICENCE_FILE = re.compile(
     r"^(?:licen[cs]e|copying|unlicense|mit-license)(?:[-_.][\w.-]*)?$", re.IGNORECASE
 )
@@ -15,7 +15,7 @@ MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py", "package.json", "Cargo.t
              "composer.json")  # fmt: skip
 
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+\-() ]+)")
-# The first that matches counts: a longer licence may quote a shorter one's words.
+# The one that begins first counts, of two the upper: a licence may name others further down.
 _TEXTS = (
     ("agpl-3.0", r"gnu affero general public license"),
     ("lgpl", r"gnu (?:lesser|library) general public license"),
@@ -25,7 +25,11 @@ _TEXTS = (
     ("epl-2.0", r"eclipse public license"),
     ("cc0-1.0", r"cc0 1\.0|creative commons zero"),
     ("unlicense", r"this is free and unencumbered software"),
-    ("bsd-3-clause", r"redistribution and use in source and binary forms.*neither the names? of"),
+    (
+        "bsd-3-clause",
+        r"redistribution and use in source and binary forms.*(?:neither the names? of"
+        r"|used to endorse or promote)",
+    ),
     ("bsd-2-clause", r"redistribution and use in source and binary forms"),
     ("isc", r"permission to use, copy, modify, and(?:/or)? distribute this software for any"),
     ("mit", r"permission is hereby granted, free of charge, to any person obtaining a copy"),
@@ -39,7 +43,14 @@ _NAMES = (
     (r"\bgpl|gnu general", "gpl"),
     (r"\bmpl|mozilla", "mpl-2.0"),
     (r"\bisc\b", "isc"),
-    (r"\bmit\b", "mit"),
+    (r"\bmit\b|\bexpat\b", "mit"),
+    (r"\bbsd\b", "bsd"),
+    (r"python software foundation|\bpsf\b", "psf-2.0"),
+    (r"\bzlib\b", "zlib"),
+    (r"\bboost software\b", "bsl-1.0"),
+    (r"\bcc[- ]by|creative commons attribution", "cc-by"),
+    (r"public domain", "public domain"),
+    (r"\bwtfpl\b", "wtfpl"),
 )
 _NAMED = re.compile(
     r"""^\s*["']?license(?:-expression)?["']?\s*[:=]\s*(?:\{\s*(?:text|type|"type")\s*[:=]\s*)?"""
@@ -48,19 +59,58 @@ _NAMED = re.compile(
 )
 
 
+# A file begins so: blank lines, comments and texts in quotes, what opens a module of JavaScript.
+_HEADER = re.compile(
+    r"""\A(?:\s+|\#.*|//.*|--.*|/\*.*?\*/|[ru]?\"{3}.*?\"{3}|[ru]?'{3}.*?'{3}|<\?php"""
+    r"""|["']use\ strict["'];?|;?\(function\s*\([\w, ]*\)\s*\{)+""".replace(".*?", "[\\s\\S]*?")
+)
+_MAX_HEADER = 10_000
+# "Licensed under the terms of the MIT license", ":license: ISC, see LICENSE", "MIT Licensed".
+_STATED = re.compile(
+    r"(?:licen[cs]ed?|released|distribut\w+|available|provided|covered|governed)"
+    r"[^.;]{0,40}?\b(?:under|by)\b(?P<under>[^;]{0,120})"
+    r"|\blicen[cs]es?\s*:+\s*(?P<named>[^;]{0,60})|\b(?P<before>[\w.-]+) licen[cs]ed\b(?! under)",
+    re.IGNORECASE,
+)
+
+
 def licence_of_text(text: str) -> str:
     """The licence whose words a text has; "" for none that is known. GPL names carry no version."""
     flat = " ".join(text.lower().split())
-    for name, pattern in _TEXTS:
-        if re.search(pattern, flat):
-            return name
-    return ""
+    found = [
+        (match.start(), n) for n, (_, one) in enumerate(_TEXTS) if (match := re.search(one, flat))
+    ]
+    return _TEXTS[min(found)[1]][0] if found else ""
 
 
 def licence_of_header(code: str) -> str:
-    """The SPDX line in the first lines of a source file, in lower case; "" without one."""
-    found = _SPDX.search("\n".join(code.split("\n", 30)[:30]))
-    return found[1].split("*/")[0].strip().lower() if found else ""
+    """What the comments at the head of a source file state; "" if nothing.
+
+    An SPDX line, the words of a licence, or a sentence that names one or several.
+    """
+    head = _HEADER.match(code[:_MAX_HEADER])
+    if head is None or not re.search(r"licen[cs]e|permission|redistribution", head[0], re.I):
+        return ""
+    spdx = _SPDX.search(head[0])
+    if spdx:
+        return spdx[1].split("*/")[0].strip().lower()
+    words = re.sub(r"^[\s#/*;!-]+", " ", head[0], flags=re.MULTILINE)
+    text = " ".join(words.lower().split())
+    whole = licence_of_text(text)
+    if whole:
+        return whole
+    for match in _STATED.finditer(text):
+        stated = match["under"] or match["named"] or match["before"] or ""
+        named = {_licence_of_name(part) for part in re.split(r"\bor\b|\band\b|[/,&]", stated)}
+        if named != {""}:
+            return " or ".join(sorted(named - {""}))
+    return ""
+
+
+def licence_of_file(header: str, around: str) -> str:
+    """The licence of a file from its own header and from what applies around it."""
+    # "BSD" and "GPL" in a header say less than the text that they mean.
+    return around if around.startswith(header) else header
 
 
 def licence_of_manifest(text: str) -> str:

@@ -11,12 +11,34 @@ _TRAILER = re.compile(
     r"|committer|patch by|contributed by|thanks to)\s*:.*$",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"\s*<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
-# Only after such words: "@property" in a message names no person.
+_ADDRESS = re.compile(r"\s*<?[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b>?")
+# Not `@property`, @app.route, @types/node or the @latest of a version.
 _MENTION = re.compile(
-    r"(?P<before>\b(?:by|thanks|thanks to|cc|from|via|kudos|kudos to|h/t|credit to)):?"
-    r"(?:\s+|\s*,\s*|\s+and\s+)@[\w-]+(?:(?:\s*,\s*|\s+and\s+)@[\w-]+)*",
-    re.IGNORECASE,
+    r"(?<![\w@/`.])@(?P<name>[A-Za-z\d](?:[\w-]*\w)?)(?!\w|[/.]\w|[(`])(?:['’]s\b)?"
+)
+_ROLE = (
+    r"(?:patch|contribut|report|suggest|request|propos|spott?|found|notic|caught|discover|writ|fix"
+    r"|inspir|point(?:ed)? out|identifi|describ|mention)\w*(?: [a-z]+)? by"
+)
+_THANKS = (
+    r"(?:(?:special |many |big )?thanks(?: again| a lot)?(?: goes| go)?(?: to)?|thank you"
+    r"|thx(?: to)?|tnx|kudos(?: to)?|props(?: to)?|credits?(?: goes| go)?(?: to)?|courtesy of"
+    rf"|/?ht|h/t|(?:as )?{_ROLE})"
+)
+_NAME = r"[A-Z][\w'’.-]*[\w’]"
+_PERSON = rf"(?:{_NAME}(?: {_NAME}){{1,3}}|{_NAME}(?=\s*(?:[!.,;:)\]]|$)))"
+_AND = r"(?:\s*,\s*and\s+|\s*[,&/+]\s*|\s+and\s+)"
+_HANDLE = r"@[\w-]+(?![\w'’-])"
+_FOR = (
+    r"(?:\s+for (?:the|report|point|find|spot|catch|notic|help|initial|your|his|her|their)[^.\n]*)?"
+)
+# A credit in brackets goes with them; one after a word of thanks goes with the word; of a mention
+# elsewhere only the name goes.
+_CREDIT = re.compile(
+    rf"\s*[\[(][^\[\]()]*\b(?i:{_THANKS})\b[^\[\]()]*[\])]"
+    rf"|\s*(?:[-–—,;/]+\s*)?\b(?:(?i:{_THANKS})(?:\s*[:,])?\s+(?:{_HANDLE}|{_PERSON})"
+    rf"|(?i:/?cc|via|by|from|per|with)(?:\s*[:,])?\s+{_HANDLE})"
+    rf"(?:{_AND}(?:{_HANDLE}|{_PERSON}))*{_FOR}!?"
 )
 _REVERTED = re.compile(r"\bThis reverts (?:commits? )?([0-9a-f]{7,40})", re.IGNORECASE)
 _REVERT_SUBJECT = re.compile(r'^Revert(?:ed|s)?:?\s+"(?P<subject>.+)"?', re.IGNORECASE)
@@ -38,15 +60,31 @@ _VERSION = re.compile(
 )
 
 
-def without_people(message: str) -> str:
-    """The message without sign-offs and other trailers that name people, addresses, mentions."""
+def without_people(message: str, code: str = "") -> str:
+    """The message without sign-offs and other trailers that name people, addresses, credits and
+    mentions; a mention that stands in `code` is code (`@property`)."""
     lines = [line.rstrip() for line in message.replace("\r\n", "\n").split("\n")]
-    kept = [
-        _MENTION.sub(r"\g<before>", _ADDRESS.sub("", line)).rstrip()
-        for line in lines
-        if not _TRAILER.match(line)
-    ]
+    kept = [_without_names(line, code) for line in lines if not _TRAILER.match(line)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _without_names(line: str, code: str) -> str:
+    def only_code(found: re.Match[str]) -> str:
+        return found[0] if f"@{found['name']}" in code else ""
+
+    def credit(found: re.Match[str]) -> str:
+        names = [name for name in _MENTION.finditer(found[0]) if only_code(name)]
+        return found[0] if names else ""
+
+    bare = _MENTION.sub(only_code, _CREDIT.sub(credit, _ADDRESS.sub("", line)))
+    if bare == line:
+        return line
+    # What stood around a name: doubled blanks and full stops, empty brackets.
+    bare = re.sub(r"(?:(?<=\s)|^)[\[(][\s,;.]*[\])]", "", bare)
+    bare = re.sub(r"(?<=[.!?])[.,;](?=\s|$)", "", bare)
+    indent = line[: len(line) - len(line.lstrip())]
+    bare = re.sub(r"\s+([.,;:!)\]])", r"\1", re.sub(r"[ \t]{2,}", " ", bare)).strip()
+    return f"{indent}{bare.lstrip('.,;:!-–— ')}".rstrip() if re.search(r"\w", bare) else ""
 
 
 def says_nothing(message: str) -> bool:

@@ -12,7 +12,12 @@ import pytest
 from codefavor.errors import ConfigError, DataError
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
-from codefavor.sources.licences import is_allowed, licence_of_files, licence_of_text
+from codefavor.sources.licences import (
+    is_allowed,
+    licence_of_files,
+    licence_of_header,
+    licence_of_text,
+)
 from codefavor.sources.messages import reverted_commit, says_nothing, without_people
 
 
@@ -75,10 +80,10 @@ def test_what_cannot_be_used_is_counted_by_reason(
 
 def test_duplicates_languages_and_licences_by_choice(tmp_path: Path) -> None:
     js = published(lang="JavaScript", old_contents="let a = 1", new_contents="let a = 2",
-                   license="isc", new_file="a.js")  # fmt: skip
+                   license="gpl-3.0", new_file="a.js")  # fmt: skip
     rows, skipped = read(tmp_path, published(), published(message="Said twice"), js)
     assert [row.language for row in rows] == ["python"]
-    assert skipped == {"duplicate": 1, "row: licence isc": 1}
+    assert skipped == {"duplicate": 1, "row: licence gpl-3.0": 1}
     rows, skipped = read(tmp_path, published(), js, licenses=("any",), languages=("js",))
     assert [row.language for row in rows] == ["javascript"]
     assert skipped == {"row: language not asked for": 1}
@@ -121,15 +126,21 @@ def test_a_source_that_is_not_there_says_what_would_be(tmp_path: Path) -> None:
     ("message", "kept"),
     [
         ("Fix it\n\nReviewed-by: A B\nCc: c@d.example\nCloses #3", "Fix it\n\nCloses #3"),
-        ("Thanks to @joe, it works", "Thanks to, it works"),
-        ("Found by @a, @b and @c-d. Use @property", "Found by. Use @property"),
+        ("Thanks to @joe, it works", "it works"),
+        ("Round up. Found by @a, @b and @c-d. Use @property", "Round up. Use @property"),
+        ("Fix it -- thanks to Joe Deck.", "Fix it."),
+        ("Closes #4 [thanks weaver]", "Closes #4"),
+        ("Meet @joe's demands for f()", "Meet demands for f()"),
+        ("Credit: Edda Sailor\nAdd _.tide by @joe, closes #1", "Add _.tide, closes #1"),
+        ("Thanks to Python 3 we drop it", "Thanks to Python 3 we drop it"),
+        ("Use @app.route, go get a/b@latest", "Use @app.route, go get a/b@latest"),
         ("Import @sea/tide by hand", "Import @sea/tide by hand"),
         ("Created-by: tool\nAuthor: A B\nUse the author: field", "Use the author: field"),
         ("One\r\n\r\n\r\n\r\nTwo  ", "One\n\nTwo"),
     ],
 )
 def test_messages_lose_people_and_keep_the_rest(message: str, kept: str) -> None:
-    assert without_people(message) == kept
+    assert without_people(message, "@property") == kept
 
 
 def test_messages_that_say_nothing() -> None:
@@ -160,16 +171,42 @@ def test_licences_are_read_from_texts_choices_and_manifests() -> None:
     assert licence_of_text(apache) == "apache-2.0"
     assert licence_of_text(bsd) == "bsd-2-clause"
     assert licence_of_text(f"{bsd}\nNeither the name of the sea") == "bsd-3-clause"
+    endorse = "The names of the contributors may not be used to endorse or promote products"
+    assert licence_of_text(f"{bsd}\n{endorse}") == "bsd-3-clause"
+    assert (
+        licence_of_text("GNU General Public License\nVersion 3\nGNU Affero General Public License")
+        == "gpl"
+    )
     assert licence_of_text("All rights reserved") == ""
     mit = "Permission is hereby granted, free of charge, to any person obtaining a copy"
     both = {"LICENSE-MIT": mit, "LICENSE-APACHE": apache}
     assert licence_of_files(both) == "apache-2.0 or mit"
     assert licence_of_files({"package.json": '{\n "license": "ISC"\n}'}) == "isc"
     classifier = "[metadata]\nclassifiers =\n  License :: OSI Approved :: BSD License\n"
-    assert licence_of_files({"setup.cfg": classifier}) == ""  # which of them it does not say
+    assert licence_of_files({"setup.cfg": classifier}) == "bsd"  # which of them it does not say
     assert (
         licence_of_files({"Cargo.toml": 'license = "MIT OR Apache-2.0"\n'}) == "apache-2.0 or mit"
     )
     assert is_allowed("apache-2.0 or gpl", ("apache-2.0",))
     assert not is_allowed("apache-2.0 and gpl", ("apache-2.0",))
     assert not is_allowed("", ("mit",))
+
+
+@pytest.mark.parametrize(
+    ("head", "licence"),
+    [
+        ("# This library is free software; you can redistribute it under the\n# terms of the GNU "
+         "Lesser General Public\n# License\n", "lgpl"),
+        ('"""\nrequests.x\n:license: ISC, see LICENSE for more details.\n"""\n', "isc"),
+        ("/*!\n * express\n * MIT Licensed\n */\n'use strict';", "mit"),
+        ("/*!\n * jQuery v1.5\n * Dual licensed under the MIT or GPL Version 2 licenses.\n */",
+         "gpl or mit"),
+        ("//     Underscore.js 1.1\n// is freely distributable under the MIT license.\n", "mit"),
+        ("// Licensed under the Apache License, Version 2.0 (the 'License')\n", "apache-2.0"),
+        ("/* SPDX-License-Identifier: GPL-3.0-only */\n", "gpl-3.0-only"),
+        ("# License: see LICENSE\n", ""),
+        ("x = 1\n# License: GPL\n", ""),
+    ],
+)  # fmt: skip
+def test_a_file_states_its_licence_in_its_first_comments(head: str, licence: str) -> None:
+    assert licence_of_header(head) == licence

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.errors import DataError
+from codefavor.records import write_rows
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
 from tests.sources.repository import Repo
@@ -153,7 +154,7 @@ FILES: dict[str, tuple[str, str | bytes, str | bytes]] = {
     "null byte": ("sea/null.c", "int a = 1;\0", "int a = 2;\0"),
     "no language of ours": ("package-lock.json", "{}", '{"a": 1}'),
     "does not parse": ("sea/bad.py", "def f(:\n", "def g(:\n"),
-    "too large": ("sea/large.py", "x = 1\n" * 50_000, "x = 2\n" * 50_000),
+    "too large": ("sea/large.py", "x = 1\n" * 200_000, "x = 2\n" * 200_000),
     "empty": ("sea/empty.py", "\n", tide(NEW)),
     "outside functions": ("sea/names.py", "A = 1\n", "A = 2\n"),
     "licence gpl-3.0-only": ("sea/gpl.py", "# SPDX-License-Identifier: GPL-3.0-only\n" + tide(OLD),
@@ -275,3 +276,157 @@ def test_a_reader_that_stops_early_ends_its_processes(repo: Repo) -> None:
     pids = [pid for child in children for pid in child.read_text().split()]
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
     assert not [command for command in commands if b"cat-file" in command]
+
+
+def test_python_of_any_age_is_read_whatever_this_interpreter_takes(repo: Repo) -> None:
+    old = "def f(x):\n    try:\n        print x\n    except E, e:\n        pass\n"
+    new = "def g[T](x: T) -> T:\n    return f'{x['a']}'\n"
+    repo.commit("Add them", {"old.py": old, "new.py": new})
+    changed = {"old.py": old.replace("print x", "print `x`"), "new.py": new.replace("'a'", "'b'")}
+    repo.commit("Print what it stands for", changed)
+    rows, skipped = mine(repo)
+    assert sorted(row.name for row in rows) == ["f", "g"]
+    assert not skipped["file: does not parse"]
+
+
+EXPRESS = (
+    "var fs = require('fs'), path = require('path');\n"
+    "res.send = function send(body) {\n  return fs.read(body, 1);\n};\n"
+    "exports.x = (q) => {\n  return q + 1;\n};\n"
+    "View.prototype.path = function () {\n  return 1;\n};\n"
+    "var proto = {\n  route: function (p) {\n    return 1;\n  }\n};\n"
+    "get(req, 'host', function host() {\n  return 1;\n});\n"
+    ";(function () {\n  function inner() {\n    return 1;\n  }\n}());\n"
+)
+
+
+def test_functions_of_javascript_are_units_as_people_write_them(repo: Repo) -> None:
+    repo.commit("Add the response", {"lib/response.js": EXPRESS})
+    repo.commit("Count from two", {"lib/response.js": EXPRESS.replace("1", "2")})
+    rows, _ = mine(repo)
+    assert [row.name for row in rows] == [
+        "res.send", "exports.x", "View.prototype.path", "proto.route", "get(req, 'host')", "inner",
+    ]  # fmt: skip
+    assert rows[0].context == "var fs = require('fs');"
+    assert rows[0].new_code == "res.send = function send(body) {\n  return fs.read(body, 2);\n};\n"
+    assert rows[3].context == "proto = {"
+
+
+def test_functions_inside_one_that_is_too_long_stand_for_themselves(repo: Repo) -> None:
+    inner = "  function inner() {\n    return 1;\n  }\n"
+    code = "function outer() {\n" + "  work();\n" * 9 + inner + "  return inner;\n}\n"
+    repo.commit("Add it", {"a.js": code})
+    repo.commit("Return two of them", {"a.js": code.replace("1", "2")})
+    assert [row.name for row in mine(repo)[0]] == ["outer"]
+    (row,), skipped = mine(repo, max_lines=9)
+    assert (row.name, row.context) == ("outer.inner", "function outer()")
+    assert not skipped["unit: too long"]
+
+
+LGPL = (
+    "######## BEGIN LICENSE BLOCK ########\n# This library is free software; you can redistribute "
+    "it and/or\n# modify it under the terms of the GNU Lesser General Public\n# License ...\n"
+)
+
+
+def test_the_licence_of_a_file_is_what_its_head_or_its_folder_states(repo: Repo) -> None:
+    apache = "Apache License\nVersion 2.0, January 2004\n"
+    files = {"sea/chard.py": LGPL + tide(OLD), "sea/deep/tide.py": tide(OLD),
+             "sea/far.py": '"""Far.\n\n:license: ISC, see LICENSE.\n"""\n' + tide(OLD)}  # fmt: skip
+    texts = {
+        "sea/deep/LICENSE": apache,
+        "sea/deep/license_gpl.go": "package a // GNU General Public License\n",
+    }
+    repo.commit("Add them", {**files, **texts})
+    repo.commit("Round up", {name: text.replace(OLD, NEW) for name, text in files.items()})
+    rows, skipped = mine(repo)
+    assert sorted((row.path, row.license) for row in rows) == [("sea/deep/tide.py", "apache-2.0")]
+    assert skipped["file: licence lgpl"] == 1
+    # The same change of the same function, but for its licence.
+    assert skipped["duplicate"] == 1
+
+
+def test_a_licence_is_that_of_the_day_of_the_commit(repo: Repo) -> None:
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    repo.commit("Change the licence", {"LICENSE": "Apache License\nVersion 2.0\n"})
+    repo.commit("Count from one", {"sea/tide.py": tide(NEW + " + 1")})
+    assert [row.license for row in mine(repo)[0]] == ["apache-2.0", "mit"]
+
+
+def test_packages_inside_a_package_that_have_a_version_of_their_own_are_vendored(
+    repo: Repo,
+) -> None:
+    inside = {"sea/lib/charade/__init__.py": "__version__ = '1.0'\n",
+              "sea/lib/oreos/__init__.py": "", "sea/lib/__init__.py": "",
+              "sea/__init__.py": "__version__ = '2.0'\n", "sea/parts/__init__.py": ""}  # fmt: skip
+    code = {f"sea/{name}/core.py": f"def {name[-2:]}():\n    return 1\n"
+            for name in ("lib/charade", "lib/oreos", "parts")}  # fmt: skip
+    repo.commit("Add them", {**inside, **code})
+    repo.commit("Return two", {name: text.replace("1", "2") for name, text in code.items()})
+    (row,), skipped = mine(repo)
+    assert row.path == "sea/parts/core.py"
+    assert skipped["file: vendored"] == 2
+
+
+def test_every_lost_unit_of_a_file_is_counted_beside_its_rows(repo: Repo) -> None:
+    def unit(name: str, value: int, n: int = 1) -> str:
+        return f"def {name}():\n" + "    work()\n" * n + f"    return {value}\n\n\n"
+
+    repo.commit("Add them", {"a.py": unit("f", 1) + unit("long", 1, 300) + unit("gone", 1)})
+    repo.commit("Return two", {"a.py": unit("f", 2) + unit("long", 2, 300) + unit("new", 1)})
+    rows, skipped = mine(repo)
+    assert [row.name for row in rows] == ["f"]
+    assert [skipped[f"unit: {why}"] for why in ("too long", "added", "removed")] == [1, 1, 1]
+
+
+def test_days_authors_places_and_where_to_begin_are_by_choice(repo: Repo) -> None:
+    for n in range(3):
+        repo.commit(f"Count to {n}", {"sea/tide.py": tide(f"return {n}")})
+    repo.git("tag", "v1")
+    repo.commit("Count to ten", {"sea/tide.py": tide("return 10"), "b.py": tide(OLD)})
+    repo.git("revert", "--no-edit", "HEAD")
+
+    def messages(**options: object) -> list[str]:
+        return [row.message for row in mine(repo, **options)[0]]
+
+    every = ["Count to 2", "Count to 1", "Count to 0"]
+    assert messages() == messages(since="2023-11-14", until="2023-11-14") == every
+    assert messages(since="2023-11-15") == messages(until="2023-11-13") == []
+    assert messages(author="edda") == every
+    assert messages(author="joe") == []
+    assert messages(path=("sea",)) == messages(path=("*/tide.py",)) == every
+    assert messages(path=("se", "b.py")) == []
+    # Seen from there, nothing has been reverted yet.
+    assert messages(ref="HEAD~1") == ["Count to ten", *every]
+    assert messages(ref="v1") == every
+    with pytest.raises(DataError, match="no commit is called 'v2'"):
+        messages(ref="v2")
+
+
+def test_a_pull_request_is_a_unit_in_its_own_words(repo: Repo, tmp_path: Path) -> None:
+    repo.git("checkout", "-q", "-b", "side")
+    repo.commit("fixup", {"sea/tide.py": tide("return 7")})
+    repo.commit("wip on rounding", {"sea/tide.py": tide(NEW)})
+    repo.git("checkout", "-q", "main")
+    repo.git("merge", "-q", "--no-ff", "-m", "Merge pull request #3 from joe/side\n\nX", "side")
+    squashed = repo.commit("Squashed", {"sea/tide.py": tide(NEW + " + 1")})
+    dump = [
+        {"number": 3, "title": "Round readings up", "body": "Staff asked @joe for it.\r\n"},
+        {"number": 4, "title": "Count from one", "body": None, "merge_commit_sha": squashed,
+         "merged_at": "2026-01-01T00:00:00Z"},
+        {"pull_request_url": "https://api.example/repos/a/b/pulls/3", "body": "Use math.ceil."},
+    ]  # fmt: skip
+    file = tmp_path / "pulls.jsonl"
+    write_rows(file, dump)
+    rows, skipped = mine(repo, pulls=str(file))
+    assert [(row.pull, row.message) for row in rows] == [
+        ("4", "Count from one"),
+        ("3", "Round readings up\n\nStaff asked for it.\n\nUse math.ceil."),
+    ]
+    assert (rows[1].old_code, rows[1].new_code) == (
+        f"def read(self, u):\n    {OLD}\n", f"def read(self, u):\n    {NEW}\n",
+    )  # fmt: skip
+    assert skipped["commit: part of a pull request"] == 2
+    write_rows(file, [{"title": "x"}])
+    with pytest.raises(DataError, match=r"pulls\.jsonl.*1: no pull request"):
+        mine(repo, pulls=str(file))

@@ -1,0 +1,226 @@
+"""What a commit did to one file, as rows: a function or class at a time, and what is around it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from codefavor.languages import (
+    Outline,
+    Unit,
+    functions_and_classes,
+    grammar_tokens,
+    language_of_path,
+)
+from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
+from codefavor.sources.file_kinds import content_problem
+from codefavor.sources.git_log import Change, Objects
+from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_header
+from codefavor.sources.messages import without_people
+
+_WORD = re.compile(r"\w+")
+# The words of an import line that name nothing.
+_IMPORT_WORDS = frozenset({
+    "import", "from", "as", "use", "using", "include", "require", "static", "var", "const", "let",
+})  # fmt: skip
+# Versions of files that are kept: what a commit made of one is what the next older one changed.
+_MAX_FILES = 32
+
+
+class LeftOut(Exception):
+    """What is no row, with the reason that is counted."""
+
+
+class _File(NamedTuple):
+    """One version of a file, and its outline by language."""
+
+    text: str
+    problem: str
+    outlines: dict[str, Outline | None]
+
+
+class ChangedFiles:
+    """Reads both versions of a changed file and makes its rows."""
+
+    def __init__(self, objects: Objects, options: CommitOptions, skipped: Counter[str]) -> None:
+        self._objects = objects
+        self._options = options
+        self._skipped = skipped
+        self._files: dict[str, _File] = {}
+
+    def rows(self, change: Change, about: dict[str, str]) -> list[Commit]:
+        """The rows of one changed file; raises LeftOut if its texts give none.
+
+        `about` has the fields that all rows of the commit share, the licence of the folder among
+        them, which a licence in the file's own header replaces.
+        """
+        old, new = self._file(change.old_blob), self._file(change.new_blob)
+        problem = new.problem or old.problem
+        if problem:
+            raise LeftOut(problem)
+        licence = licence_of_file(licence_of_header(new.text), about["license"])
+        if not is_allowed(licence, self._options.licenses):
+            raise LeftOut(f"licence {licence or 'not stated'}")
+        about = {
+            **about,
+            "license": licence,
+            "path": change.path,
+            "language": language_of_path(change.path, new.text),
+            "message": without_people(about["message"], old.text + new.text),
+        }
+        if self._options.units == "file":
+            whole = make_commit(**about, old_code=old.text, new_code=new.text, name=change.path)
+            found = [whole]
+        else:
+            found = self._changed(old, new, about)
+        return [row for row in found if self._is_kept(row)]
+
+    def _file(self, blob: str) -> _File:
+        if blob not in self._files:
+            if len(self._files) >= _MAX_FILES:
+                self._files.pop(next(iter(self._files)))
+            self._files[blob] = self._read(blob)
+        return self._files[blob]
+
+    def _read(self, blob: str) -> _File:
+        data = self._objects.read(blob)
+        if data is None:
+            return _File("", "not in this clone", {})
+        if len(data) > self._options.max_file_bytes:
+            return _File("", "too large", {})
+        try:
+            text = data.decode().replace("\r\n", "\n")
+        except UnicodeDecodeError:
+            return _File("", "binary", {})
+        return _File(text, content_problem(text), {})
+
+    def _outline(self, file: _File, language: str, like: Outline | None) -> Outline:
+        if language not in file.outlines:
+            file.outlines[language] = functions_and_classes(
+                file.text, language, max_lines=self._options.max_lines, like=like
+            )
+        outline = file.outlines[language]
+        if outline is None:
+            raise LeftOut("does not parse")
+        return outline
+
+    def _changed(self, old: _File, new: _File, about: dict[str, str]) -> list[Commit]:
+        language = about["language"]
+        after = self._outline(new, language, old.outlines.get(language))
+        before = self._outline(old, language, after)
+        lost = Counter[str]()
+        rows = [
+            make_commit(
+                **about,
+                old_code=earlier.text,
+                new_code=unit.text,
+                unit=unit.kind,
+                name=unit.name,
+                context=_surroundings(unit, after),
+            )
+            for earlier, unit in _changed_units(before, after, self._options.max_lines, lost)
+        ]
+        if not rows and not lost.total():
+            raise LeftOut("outside functions")
+        self._skipped.update({f"unit: {reason}": n for reason, n in lost.items() if n})
+        return rows
+
+    def _is_kept(self, row: Commit) -> bool:
+        problem = _row_problem(row, self._options)
+        self._skipped.update([f"unit: {problem}"] if problem else [])
+        return not problem
+
+
+def _row_problem(row: Commit, options: CommitOptions) -> str:
+    longest = options.max_file_lines if row.unit == "file" else options.max_lines
+    if max(row.old_code.count("\n"), row.new_code.count("\n")) > longest:
+        return "too long"
+    old, new = (grammar_tokens(code, row.language) for code in (row.old_code, row.new_code))
+    if old is None or new is None:
+        return "does not stand alone"
+    return "only comments or layout" if old == new else ""
+
+
+def _changed_units(
+    before: Outline, after: Outline, max_lines: int, lost: Counter[str]
+) -> list[tuple[Unit, Unit]]:
+    """The functions and classes that both files have and whose text differs.
+
+    A class stands for all of its own changes if anything but the bodies of its methods changed
+    and it has at most `max_lines` lines; else each changed method stands for itself. So do the
+    functions inside a function that is longer. `lost` counts the other changes to units.
+    """
+    known = {unit.name: unit for unit in before.units}
+    changed: list[tuple[Unit, Unit]] = []
+    opened: list[Unit] = []
+    end = 0  # of the last unit that stands for what is inside it
+    for unit in after.units:
+        earlier = known.pop(unit.name, None)
+        if unit.start < end or (earlier and earlier.raw == unit.raw):
+            continue
+        if earlier is None:
+            lost["added"] += 1
+            end = unit.end
+            continue
+        is_long = [one.n_lines > max_lines for one in (unit, earlier)]
+        # Only indented in another way.
+        if not any(is_long) and earlier.text == unit.text:
+            continue
+        if unit.kind == "class":
+            is_whole = _own_text(unit, after) != _own_text(earlier, before)
+            lost["too long"] += is_whole and any(is_long)
+            if not is_whole or any(is_long):
+                continue
+        elif all(is_long):
+            opened.append(unit)
+            continue
+        end = unit.end
+        changed.append((earlier, unit))
+    # A long function in which no function changed.
+    starts = [unit.start for _, unit in changed]
+    lost["too long"] += sum(not any(u.start < at < u.end for at in starts) for u in opened)
+    lost["removed"] += _n_removed(known, before, [earlier for earlier, _ in changed])
+    return changed
+
+
+def _n_removed(gone: dict[str, Unit], before: Outline, changed: list[Unit]) -> int:
+    """How many units went, those not counted that were inside others that went or changed."""
+    count = end = 0
+    ends = {unit.name: unit.end for unit in changed}
+    for unit in before.units:
+        if unit.start >= end and unit.name in gone:
+            count += 1
+        if unit.name in gone or unit.name in ends:
+            end = max(end, unit.end)
+    return count
+
+
+def _own_text(unit: Unit, outline: Outline) -> tuple[object, ...]:
+    """The names inside a class, and the words of its text without its methods."""
+    inner = [u for u in outline.units if u.name.startswith(f"{unit.name}.")]
+    parts, position = [], unit.start
+    for other in inner:
+        # Functions inside inner classes are cut with them only if they are functions themselves.
+        if other.kind == "function" and other.start >= position:
+            parts.append(unit.source[position : other.start])
+            position = other.end
+    words = b"".join([*parts, unit.source[position : unit.end]]).split()
+    return (*(u.name for u in inner), *words)
+
+
+def _surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
+    """What a reader needs around a unit: the imports it uses, the classes it is in, and the heads
+    of what it mentions of the same file: functions and classes beside it or at module level."""
+    words = set(_WORD.findall(unit.text)) - _IMPORT_WORDS
+    heads = [
+        other.head
+        for other in outline.units
+        if other.enclosing in {(), unit.enclosing}
+        and re.split(r"[.:#]+", other.name)[-1] in words
+        and not (unit.start <= other.start and other.end <= unit.end)
+        and other.head not in unit.enclosing
+    ]
+    used = [line for line in outline.imports if words & set(_WORD.findall(line))]
+    text = "\n".join([*used, *unit.enclosing, *dict.fromkeys(heads)])
+    return text[:max_chars].rpartition("\n")[0] if len(text) > max_chars else text

@@ -73,13 +73,14 @@ def launch(
     on_metrics: OnMetrics | None = None,
     accelerate_args: Sequence[str] = (),
     fresh: bool = False,
+    run: Callable[..., int] | None = None,
 ) -> TrainingRun:
     """Train a recipe to its end; the same call after a kill goes on from the last checkpoint.
 
     A run that was finished before under the same fingerprint is returned as it is. An output
     folder that holds another run raises ConfigError, unless `fresh`, which empties it. The
     process group is gone when this returns or raises. Raises TrainingError with the end of the
-    log when training fails.
+    log when training fails. `run` starts the command in another way than `run_group`.
     """
     plan = plan_training(recipe, overrides=overrides, data=data, folder=folder, gpus=gpus)
     output_dir = plan.output_dir
@@ -87,7 +88,7 @@ def launch(
         shutil.rmtree(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     with locked(output_dir):
-        return _launch_locked(plan, log_path, on_metrics, accelerate_args)
+        return _launch_locked(plan, log_path, on_metrics, accelerate_args, run or run_group)
 
 
 def _launch_locked(
@@ -95,6 +96,7 @@ def _launch_locked(
     log_path: Path | None,
     on_metrics: OnMetrics | None,
     accelerate_args: Sequence[str],
+    run: Callable[..., int],
 ) -> TrainingRun:
     output_dir = plan.output_dir
     card = read_card(plan)
@@ -109,7 +111,7 @@ def _launch_locked(
     write_card(output_dir, card)
     started = time.monotonic()
     log = log_path or output_dir / "train.log"
-    code = run_group(
+    code = run(
         command,
         folder=plan.folder,
         environment={**training_environment(plan), WATCH_VARIABLE: "1"},

@@ -11,7 +11,7 @@ import json
 import re
 import resource
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -22,20 +22,17 @@ from typing import Any
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, write_rows, write_text
 from codefavor.training.formats import FormatOptions, convert
-from codefavor.training.launch import launch
+from codefavor.training.forks import Forks
+from codefavor.training.launch import launch, run_group
 from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
 from codefavor.training.rehearsal_checks import (
-    Trained,
-    adapter_problems,
-    loss_problems,
+    found_problems,
     practice_pairs,
-    token_problems,
 )
 from codefavor.training.runcard import RUN_CARD
-from codefavor.training.stand_in import StandIn, hide_gpu_kernels
+from codefavor.training.stand_in import StandIn
 
 PROBE = "codefavor.training.rehearsal_probe.RehearsalPlugin"
-PROBE_FILE = "rehearsal.jsonl"
 # What of a recipe speaks of a GPU, or of the memory and formats of the real model's weights.
 _GPU_KEYS = (
     "deepspeed",
@@ -114,9 +111,10 @@ class Rehearser:
     """Rehearses recipes of the folder `root` below `folder`; stand-ins are made once."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        hide_gpu_kernels()
         self.root = root
         self.folder = folder.resolve()
+        self._forks = Forks()
+        self._has_launched = False
         layer = load_yaml(root / "layers" / "hardware" / "any.yaml")
         self.cpu = {key: layer[key] for key in layer if key not in {"header", "include"}}
 
@@ -129,7 +127,8 @@ class Rehearser:
 
     def rehearse(self, recipe: Path) -> Rehearsal:
         """Train and check one recipe. Its files stay in a folder of its name for a look."""
-        before = _cpu_seconds()
+        run_first = self._forks.launch if self._has_launched else run_group
+        before = _cpu_seconds() + self._forks.cpu_seconds
         config = load_yaml(recipe)
         run = self.folder / f"{recipe.parent.name}-{recipe.stem}"
         shutil.rmtree(run, ignore_errors=True)
@@ -137,11 +136,12 @@ class Rehearser:
         try:
             stand_in = self._stand_in(config)
             template = stand_in.template_name
-            problems = self._problems(recipe, config, stand_in, run)
+            problems = self._problems(recipe, config, stand_in, run, run_first)
         except CodefavorError as error:
             template, problems = "", [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
         text = f"{datetime.now(timezone.utc):%Y-%m-%d}, {versions_text()}, template {template}"
-        return Rehearsal(tuple(problems), _cpu_seconds() - before, text)
+        after = _cpu_seconds() + self._forks.cpu_seconds
+        return Rehearsal(tuple(problems), after - before, text)
 
     def config(self, config: Mapping[str, Any], model: Path, data: Path) -> Row:
         """A recipe's settings on a stand-in and other rows, on a CPU."""
@@ -169,25 +169,21 @@ class Rehearser:
         chosen = config.get("peft_layers_to_transform") or [0]
         return StandIn.of(str(config["base_model"]), self.root, max(2, max(chosen) + 1))
 
-    def _problems(self, recipe: Path, config: Row, stand_in: StandIn, run: Path) -> list[str]:
+    def _problems(
+        self, recipe: Path, config: Row, stand_in: StandIn, run: Path, run_first: Callable[..., int]
+    ) -> list[str]:
         data_format, options = data_of(recipe)
         pairs = practice_pairs()
         data = run / "data.jsonl"
         write_rows(data, convert(pairs, data_format, options).rows)
         model = self.folder / "models" / stand_in.digest
-        stand_in.save(model, [f"{one.instruction}\n{one.chosen}\n{one.rejected}" for one in pairs])
+        texts = [f"{one.instruction}\n{one.chosen}\n{one.rejected}" for one in pairs]
+        self._forks.call(stand_in.save, model, texts)
         write_text(run / "recipe.yaml", [dump(self.config(config, model, data))])
-        launch(run / "recipe.yaml", folder=run, gpus=0)
-        with open(run / "run" / PROBE_FILE, encoding="utf-8") as lines:
-            model_row, *batches = (json.loads(line) for line in lines)
-        end = batches.pop() if "values" in batches[-1] else None
-        trained = Trained(data_format, options.system, config, model, run / "run", pairs)
+        launch(run / "recipe.yaml", folder=run, gpus=0, run=run_first)
+        trained = (data_format, options.system, config, model, run / "run", pairs)
         return [
-            *adapter_problems(model_row, config),
-            *loss_problems(batches),
-            *token_problems(batches, trained),
-            *(trained.value_problems(end) if end else []),
-            *trained.judge_problems(),
+            *self._forks.call(found_problems, trained),
             *self._resume_problems(run),
         ]
 
@@ -201,7 +197,8 @@ class Rehearser:
         for path in out.glob("*.safetensors"):
             path.unlink()
         write_text(out / RUN_CARD, [json.dumps({**card, "status": "running"})])
-        if not launch(run / "recipe.yaml", folder=run, gpus=0).is_resumed:
+        resumed = launch(run / "recipe.yaml", folder=run, gpus=0, run=self._forks.launch)
+        if not resumed.is_resumed:
             yield "resume: no checkpoint was found"
         elif _weights_digest(out) != before:
             yield "resume: other weights than without an interruption"

@@ -27,6 +27,7 @@ from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
 
 T = TypeVar("T")
+PROBE_FILE = "rehearsal.jsonl"
 # Of a loss in single precision against the formula in double.
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
@@ -54,6 +55,24 @@ def practice_pairs() -> list[Preference]:
             feedback="[REJECTED] is a stub. [CHOSEN] works.",
         )
         for word, body in PRACTICE_BODIES.items()
+    ]
+
+
+def found_problems(
+    trained: tuple[str, SystemTurn, Row, Path, Path, Sequence[Preference]],
+) -> list[str]:
+    """Everything that is wrong with a finished rehearsal, given what `Trained` is made of."""
+    config, out = trained[2], trained[4]
+    with open(out / PROBE_FILE, encoding="utf-8") as lines:
+        model_row, *batches = (json.loads(line) for line in lines)
+    end = batches.pop() if "values" in batches[-1] else None
+    result = Trained(*trained)
+    return [
+        *adapter_problems(model_row, config),
+        *loss_problems(batches),
+        *token_problems(batches, result),
+        *(result.value_problems(end) if end else []),
+        *result.judge_problems(),
     ]
 
 

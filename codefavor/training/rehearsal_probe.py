@@ -10,9 +10,11 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets
 import torch
 from axolotl.integrations.base import BasePlugin
 from torch.nn import functional
@@ -43,8 +45,11 @@ class RehearsalPlugin(BasePlugin):  # type: ignore[misc]
     """Writes PROBE_FILE: what the model is and trains, a line for every batch, and the end."""
 
     def register(self, cfg: Any) -> None:
-        """Is called before any model is imported."""
+        """Is called before any model is imported, and before the rows are read."""
         hide_gpu_kernels()
+        # Else a process is started for eight rows, and imports everything once more.
+        save: Any = datasets.Dataset.save_to_disk
+        datasets.Dataset.save_to_disk = partialmethod(_save_here, save)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """Puts itself between the trainer and its loss."""
@@ -200,6 +205,10 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def _write(self, row: Row) -> None:
         with open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(row) + "\n")
+
+
+def _save_here(rows: Any, save: Any, folder: str, **options: Any) -> None:
+    save(rows, folder, **{**options, "num_proc": None})
 
 
 def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -> Batch:

@@ -14,7 +14,7 @@ from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
 from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import Recipe
-from codefavor.training.rehearsal import Rehearser, is_rehearsed, versions_text
+from codefavor.training.rehearsal import Rehearser, versions_text
 
 _SHARES = 10
 
@@ -31,7 +31,7 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
     if named:
         chosen = [group for group in groups.values() if set(group) & set(named)]
         if strange := sorted(str(path) for path in set(named).difference(*chosen)):
-            raise ConfigError(f"not rehearsed (GRPO, or no recipe of ours): {', '.join(strange)}")
+            raise ConfigError(f"no recipe of ours: {', '.join(strange)}")
     else:
         is_due = (is_changed if is_tenth else is_new)(recipe_table.read_results(root))
         day = datetime.now(timezone.utc).timetuple().tm_yday % _SHARES if is_tenth else None
@@ -62,8 +62,7 @@ def group_alike(root: Path, rehearser: Rehearser) -> dict[str, dict[Path, Recipe
     groups: dict[str, dict[Path, Recipe]] = {}
     for line in read_matrix(root).values():
         recipe, path = engine.build(line, root), root / line.file_name
-        if is_rehearsed(recipe.config):
-            groups.setdefault(rehearser.digest(path), {})[path] = recipe
+        groups.setdefault(rehearser.digest(path), {})[path] = recipe
     return groups
 
 

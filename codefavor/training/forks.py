@@ -6,6 +6,7 @@ from there on: its own parser and preparation, then Axolotl's own entry in a pro
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import resource
@@ -67,7 +68,11 @@ class Forks:
 
 
 def _measured(function: Callable[..., T], args: Sequence[Any]) -> tuple[T, float]:
-    result = function(*args)
+    try:
+        result = function(*args)
+    finally:
+        # As at the end of any process; that of a pool ends without. The sandbox ends here.
+        atexit._run_exitfuncs()
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return result, sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

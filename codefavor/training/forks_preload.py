@@ -6,13 +6,16 @@ have left when they are imported.
 
 from __future__ import annotations
 
+import gc
+import logging
 from importlib import import_module
 
 from codefavor.training.stand_in import hide_gpu_kernels
 
 hide_gpu_kernels()
+logging.disable(logging.WARNING)  # about GPU kernels that do not load
 for _name in (
-    "axolotl.cli.train",
+    "axolotl.cli.args",
     "axolotl.cli.checks",
     "axolotl.cli.config",
     "axolotl.integrations.base",
@@ -27,3 +30,6 @@ for _name in (
     "codefavor.sandbox",
 ):
     import_module(_name)
+logging.disable(logging.NOTSET)
+# Trainers collect garbage at every step, most of which would be these modules, looked at in vain.
+gc.freeze()

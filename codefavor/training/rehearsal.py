@@ -21,13 +21,19 @@ from typing import Any
 
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, write_rows, write_text
-from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.forks import Forks
+from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.launch import launch, run_group
 from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
 from codefavor.training.rehearsal_checks import (
     found_problems,
     practice_pairs,
+)
+from codefavor.training.rehearsal_grpo import (
+    MAX_TOKENS,
+    convert_as_documented,
+    learn_half_way,
+    practice_problems,
 )
 from codefavor.training.runcard import RUN_CARD
 from codefavor.training.stand_in import StandIn
@@ -70,9 +76,11 @@ _PACE: Row = {
     "pad_to_sequence_len": False,
 }
 # A letter is learnt from the other side of a long question, the rest from the answer itself.
-_STEPS = {"sft": 24}
+_STEPS = {"sft": 24, "grpo": 4}
 _OTHER_STEPS = 10
 _RATES = {"lora": 1e-2, "full": 2e-3}
+# A model that has learnt something forgets it at such a rate.
+_GRPO_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -91,11 +99,6 @@ class Rehearsal:
 def versions_text() -> str:
     """The versions that a rehearsal holds for."""
     return f"axolotl {version('axolotl')}, trl {version('trl')}"
-
-
-def is_rehearsed(config: Mapping[str, Any]) -> bool:
-    """Whether a recipe is trained on rows; what GRPO samples cannot be foretold."""
-    return method_of(config) not in {"grpo", "gdpo"}
 
 
 def data_of(recipe: Path) -> tuple[str, FormatOptions]:
@@ -159,6 +162,9 @@ class Rehearser:
             "learning_rate": _RATES["lora" if config.get("adapter") else "full"],
             "plugins": [one for one in config.get("plugins") or [] if one != _GPU_PLUGIN] + [PROBE],
         }
+        if method_of(config) == "grpo":
+            changed["learning_rate"] = _GRPO_RATE
+            changed["trl"] = {**config["trl"], "max_completion_length": MAX_TOKENS}
         if config.get("adapter"):
             changed["adapter"] = "lora"  # of qlora, which needs a GPU
         if config.get("attn_implementation") == "eager":
@@ -175,10 +181,17 @@ class Rehearser:
         data_format, options = data_of(recipe)
         pairs = practice_pairs()
         data = run / "data.jsonl"
-        write_rows(data, convert(pairs, data_format, options).rows)
         model = self.folder / "models" / stand_in.digest
         texts = [f"{one.instruction}\n{one.chosen}\n{one.rejected}" for one in pairs]
         self._forks.call(stand_in.save, model, texts)
+        if data_format == "grpo":
+            problems = practice_problems(pairs)
+            convert_as_documented(recipe, problems, data)
+            bare, model = model, run / "model"
+            template = config.get("chat_template_jinja")
+            self._forks.call(learn_half_way, bare, model, problems, options.system, template)
+        else:
+            write_rows(data, convert(pairs, data_format, options).rows)
         write_text(run / "recipe.yaml", [dump(self.config(config, model, data))])
         launch(run / "recipe.yaml", folder=run, gpus=0, run=run_first)
         trained = (data_format, options.system, config, model, run / "run", pairs)

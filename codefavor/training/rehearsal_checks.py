@@ -25,6 +25,7 @@ from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_tex
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
+from codefavor.training.rehearsal_grpo import practice_problems, sample_problems
 
 T = TypeVar("T")
 PROBE_FILE = "rehearsal.jsonl"
@@ -67,6 +68,15 @@ def found_problems(
         model_row, *batches = (json.loads(line) for line in lines)
     end = batches.pop() if "values" in batches[-1] else None
     result = Trained(*trained)
+    if method_of(config) == "grpo":
+        samples = sample_problems(batches, end or {}, result, practice_problems(result.pairs))
+        return [
+            *adapter_problems(model_row, config),
+            *loss_problems(batches, falls=False),
+            *samples,
+            *result.value_problems(end or {}),
+            *result.judge_problems(),
+        ]
     return [
         *adapter_problems(model_row, config),
         *loss_problems(batches),
@@ -103,8 +113,8 @@ def _layer_of(name: str) -> str:
     return found[1] if found and not re.search(r"vision|\b(gate|router)\b", name) else ""
 
 
-def loss_problems(batches: Sequence[Row]) -> Iterator[str]:
-    """The first batch whose loss is not its method's formula, and a loss that does not fall."""
+def loss_problems(batches: Sequence[Row], *, falls: bool = True) -> Iterator[str]:
+    """The first batch whose loss is not its method's formula, and a loss that should fall."""
     for batch in batches:
         loss, expected = batch["loss"], batch["expected"]
         if not abs(loss - expected) <= _TOLERANCE * max(1.0, abs(expected)):
@@ -112,7 +122,7 @@ def loss_problems(batches: Sequence[Row]) -> Iterator[str]:
             return
     losses = [batch["loss"] for batch in batches]
     # At such a pace it may rise again for a step or two on the way.
-    if not fmean(losses[-3:]) < losses[0]:
+    if falls and not fmean(losses[-3:]) < losses[0]:
         yield "loss: it does not fall"
 
 

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     """Token sequences of one batch, [rows, tokens]; `trained` marks the tokens with a loss.
 
     Of pairs, the chosen rows come first, then the rejected ones in the same order. `labels` are
-    a process model's, or KTO's of each row.
+    a process model's, or KTO's of each row, or the rewards of each sample.
     """
 
     ids: torch.Tensor
@@ -70,6 +70,9 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.trainer = trainer
         self.compute_loss = trainer.compute_loss
         trainer.compute_loss = self.observe
+        if self.method == "grpo":
+            Samples(trainer, self.config)
+        self.gain = 0.0
         trained = [name for name, one in self.model.named_parameters() if one.requires_grad]
         bare = self.model.get_base_model() if self.is_adapter else self.model
         self._write({"model": type(bare).__name__, "trained": trained, **_modules(bare)})
@@ -80,6 +83,7 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         with torch.no_grad():
             pad = self.model.config.get_text_config().pad_token_id
             batch = read_batch(self.method, seen, pad)
+            self.before = self._logps(batch) if self.method == "grpo" else None
             expected = self._expected(batch, seen)
         self.last = batch
         result = self.compute_loss(model, inputs, *args, **kwargs)
@@ -94,6 +98,13 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         )
         return result
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """How much likelier a step of GRPO made the samples that were better than their group."""
+        if self.before is not None:
+            with torch.no_grad():
+                change = self._logps(self.last) - self.before
+            self.gain += float((change * self.advantages).sum())
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """What the trained model, as it is saved, gives for each sequence of the last batch.
 
@@ -104,7 +115,9 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         with torch.no_grad():
             is_reward = self.method == "reward"
             values = self._outputs(self.last)[:, 0] if is_reward else self._logps(self.last)
-        self._write({"values": values.tolist(), "sequences": list(_sequences(self.last))})
+        self._write(
+            {"values": values.tolist(), "sequences": list(_sequences(self.last)), "gain": self.gain}
+        )
 
     def _expected(self, batch: Batch, inputs: Mapping[str, Any]) -> torch.Tensor:
         if self.method == "reward":
@@ -120,6 +133,8 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         policy = self._logps(batch)
         if self.method == "sft":
             return -policy.sum() / batch.trained[:, 1:].sum()
+        if self.method == "grpo":
+            return self._grpo(batch, inputs)
         if self.method == "kto":
             return self._kto(policy, batch, inputs)
         return self._pairs(policy, batch)
@@ -180,6 +195,23 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         bad = bad * float(self.config.get("kto_undesirable_weight") or 1.0)
         return torch.where(batch.labels.bool(), good, bad).mean()
 
+    def _grpo(self, batch: Batch, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """Of samples of the very model that is trained, so that its ratio to the sampler is 1."""
+        settings = self.config["trl"]
+        self.advantages = inputs[Samples.KEY][:, -1].double()
+        mask = batch.trained[:, 1:].double()
+        logps = self._token_logps(batch)
+        drift = self._token_logps(batch, is_reference=True) - logps
+        penalty = float(settings.get("beta") or 0.0) * (drift.exp() - drift - 1)
+        losses = (penalty - self.advantages[:, None]) * mask
+        kind = settings.get("loss_type") or "dapo"
+        if kind == "grpo":
+            return (losses.sum(1) / mask.sum(1)).mean()
+        if kind == "dr_grpo":
+            return losses.sum() / (len(losses) * settings["max_completion_length"])
+        assert kind in {"bnpo", "dapo"}, kind
+        return losses.sum() / mask.sum()
+
     def _outputs(self, batch: Batch, *, is_reference: bool = False) -> torch.Tensor:
         """The model's outputs in float64, as it judges: without dropout."""
         model = self.model
@@ -198,9 +230,11 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def _logps(self, batch: Batch, *, is_reference: bool = False) -> torch.Tensor:
         """The summed log-probability of the trained tokens of every row."""
+        return (self._token_logps(batch, is_reference=is_reference) * batch.trained[:, 1:]).sum(1)
+
+    def _token_logps(self, batch: Batch, *, is_reference: bool = False) -> torch.Tensor:
         logits = self._outputs(batch, is_reference=is_reference)[:, :-1]
-        logps = logits.log_softmax(-1).gather(-1, batch.ids[:, 1:, None])[..., 0]
-        return (logps * batch.trained[:, 1:]).sum(1)
+        return logits.log_softmax(-1).gather(-1, batch.ids[:, 1:, None])[..., 0]
 
     def _write(self, row: Row) -> None:
         with open(self.path, "a", encoding="utf-8") as handle:
@@ -209,6 +243,40 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
 def _save_here(rows: Any, save: Any, folder: str, **options: Any) -> None:
     save(rows, folder, **{**options, "num_proc": None})
+
+
+class Samples:
+    """Lays beside the samples of GRPO what each was paid, and its advantage as the paper has it.
+
+    The trainer mixes them before it trains on them.
+    """
+
+    KEY = "rehearsal_rewards"
+
+    def __init__(self, trainer: Any, config: Row) -> None:
+        self._reward, self._sample = (
+            trainer._calculate_rewards,
+            trainer._generate_and_score_completions,
+        )
+        trainer._calculate_rewards = self._rewards
+        trainer._generate_and_score_completions = self._samples
+        settings = config["trl"]
+        self._size = int(settings["num_generations"])
+        self._weights = settings.get("reward_weights") or [1.0] * len(settings["reward_funcs"])
+
+    def _rewards(self, *args: Any) -> torch.Tensor:
+        self._paid: torch.Tensor = self._reward(*args)
+        return self._paid
+
+    def _samples(self, inputs: Any) -> Row:
+        found: Row = self._sample(inputs)
+        total = (self._paid.double() * torch.tensor(self._weights)).sum(1)
+        groups = total.view(-1, self._size)
+        # The paper divides by the deviation; the small number is for groups that are all alike.
+        spread = groups.std(1, keepdim=True) + 1e-4
+        advantages = (groups - groups.mean(1, keepdim=True)) / spread
+        found[self.KEY] = torch.cat([self._paid.double(), advantages.view(-1, 1)], 1)
+        return found
 
 
 def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -> Batch:
@@ -228,6 +296,11 @@ def read_batch(method: str, inputs: Mapping[str, Any], pad: int | None = None) -
         width = max(side.ids.shape[1] for side in sides)
         padded = [[_pad(one, width) for one in side[:3]] for side in sides]
         return Batch(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
+    if method == "grpo":
+        prompt, mask = inputs["prompt_mask"].bool(), inputs["completion_mask"].bool()
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+        trained = torch.cat([torch.zeros_like(prompt), mask], 1)
+        return Batch(ids, torch.cat([prompt, mask], 1), trained, inputs[Samples.KEY][:, :-1])
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     if "completion_mask" in inputs:
         return Batch(ids, mask, inputs["completion_mask"].bool(), inputs.get("label"))
@@ -276,6 +349,8 @@ def _label(batch: Batch, row: int) -> Any:
         return None
     if batch.labels.dim() == 1:
         return bool(batch.labels[row])
+    if batch.labels.shape != batch.ids.shape:
+        return batch.labels[row].tolist()
     return batch.labels[row][batch.trained[row]].tolist()
 
 

@@ -1,0 +1,164 @@
+"""Rehearsals of GRPO: problems that a stand-in can solve, and what it samples and is paid for.
+
+A model of random weights writes no program: every reward would be 0, and nothing would be learnt.
+So the stand-in first learns the answers half-way; then some samples pass their tests, others not.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError
+from codefavor.judges.base import Text
+from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.pairs.split import split_of
+from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
+from codefavor.records import Preference, Problem, Row, write_rows
+
+_RESULTS = {
+    "total": 6,
+    "largest": 3,
+    "smallest": 1,
+    "count": 3,
+    "mean": 2.0,
+    "double": [6, 2, 4],
+    "square": [9, 1, 4],
+    "backwards": [2, 1, 3],
+}
+# Nats an answer: a third of the samples are the answer itself.
+_HALF_WAY = 1.1
+_MOST_STEPS = 400
+# Of a sample: room for one of the answers, and for a wrong one.
+MAX_TOKENS = 64
+
+
+def practice_problems(pairs: Sequence[Preference]) -> list[Problem]:
+    """The practice pairs as problems, of all three splits."""
+    return [
+        Problem(
+            id=f"rehearse/{word}",
+            instruction=pair.instruction,
+            tests=f"assert {word}([3, 1, 2]) == {result!r}\nassert {word}([5]) != None",
+            entry_point=word,
+            reference=pair.chosen,
+        )
+        for pair, (word, result) in zip(pairs, _RESULTS.items(), strict=True)
+    ]
+
+
+def convert_as_documented(recipe: Path, problems: Sequence[Problem], data: Path) -> None:
+    """Make the rows by the very command of the recipe's header, on other problems."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    commands = [shlex.split(line[len("# Needs:") :]) for line in lines if "--format grpo" in line]
+    if len(commands) != 1 or commands[0][:2] != ["codefavor", "convert"]:
+        raise ConfigError(f"{recipe}: no '# Needs: codefavor convert' line makes its data")
+    command = commands[0]
+    command[2] = str(data.with_name("problems.jsonl"))
+    command[command.index("--out") + 1] = str(data)
+    write_rows(Path(command[2]), [one.to_row() for one in problems])
+    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
+
+
+def learn_half_way(
+    model: Path, out: Path, problems: Sequence[Problem], system: SystemTurn, template: str | None
+) -> None:
+    """Train a stand-in on the answers until it writes one in three, and save it."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    auto: Any = AutoModelForCausalLM
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(model))
+    loaded = auto.from_pretrained(str(model))
+    tokens = ChatTokens(tokenizer)
+    saved, tokenizer.chat_template = tokenizer.chat_template, template or tokenizer.chat_template
+    rows = []
+    for one in problems:
+        question = solution_messages(one.instruction, system=system)
+        rows.append(tokens.completion_ids(question, solution_text(one.reference)))
+    tokenizer.chat_template = saved
+    width = max(len(prompt) + len(answer) for prompt, answer in rows)
+    ids = torch.full((len(rows), width), tokenizer.pad_token_id)
+    labels = torch.full((len(rows), width), -100)
+    for row, (prompt, answer) in enumerate(rows):
+        ids[row, : len(prompt) + len(answer)] = torch.tensor([*prompt, *answer])
+        labels[row, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+    mean_length = sum(len(answer) for _, answer in rows) / len(rows)
+    optimizer = torch.optim.AdamW(loaded.parameters(), lr=2e-3)
+    for _ in range(_MOST_STEPS):
+        # Padding stands behind every answer, where nothing looks at it.
+        loss = loaded(input_ids=ids, labels=labels).loss
+        if float(loss) * mean_length < _HALF_WAY:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    loaded.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def sample_problems(
+    batches: Sequence[Row], end: Row, trained: Any, problems: Sequence[Problem]
+) -> Iterator[str]:
+    """What is wrong with the questions, the samples, their rewards, or the way the model went."""
+    questions = {
+        tuple(trained.judge.answer_ids(Text(one.instruction, "", one.reference))[0]): one
+        for one in problems
+    }
+    groups = [batch["sequences"] for batch in batches]
+    for rows in groups:
+        problem = next(filter(None, (_sample_problem(one, questions, trained) for one in rows)), "")
+        if problem:
+            yield f"samples: {problem}"
+            return
+        yield from _reward_problems(rows, questions, trained)
+    if not any(len({str(one["label"]) for one in rows}) > 1 for rows in groups):
+        yield "rewards: every sample has the same, so nothing was learnt"
+    elif not end["gain"] > 0:
+        yield f"samples: the better ones became less likely ({end['gain']:.3f} nats)"
+
+
+def _split_row(one: Row) -> tuple[tuple[int, ...], list[int]]:
+    first = one["trained"].index(1)
+    last = len(one["ids"]) - one["trained"][::-1].index(1)
+    return tuple(one["ids"][:first]), one["ids"][first:last]
+
+
+def _sample_problem(one: Row, questions: Mapping[Any, Problem], trained: Any) -> str:
+    tokenizer = trained.tokenizer
+    prompt, answer = _split_row(one)
+    asked = questions.get(prompt)
+    if asked is None:
+        return f"{tokenizer.decode(prompt)!r} is asked, and the judge asks nothing like it"
+    if split_of(asked.id) != "train":
+        return f"{asked.id} is asked, which is of the split {split_of(asked.id)}"
+    if sum(one["trained"]) != len(answer) or tokenizer.eos_token_id in answer[:-1]:
+        return f"{tokenizer.decode(answer)!r} is trained, which is not one whole sample"
+    is_cut = answer[-1] != tokenizer.eos_token_id
+    if is_cut and len(answer) != MAX_TOKENS:
+        return f"{tokenizer.decode(answer)!r} ends before its end"
+    return ""
+
+
+def _reward_problems(
+    rows: Sequence[Row], questions: Mapping[Any, Problem], trained: Any
+) -> Iterator[str]:
+    """Rewards that are not those of the program that stands in the sample's own tokens."""
+    split = [_split_row(one) for one in rows]
+    texts = [trained.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in split]
+    asked = [questions[prompt] for prompt, _ in split]
+    columns = {
+        name: [getattr(one, name) for one in asked] for name in ("tests", "entry_point", "setup")
+    }
+    for place, name in enumerate(trained.config["trl"]["reward_funcs"]):
+        module, _, function = name.rpartition(".")
+        found = getattr(import_module(module), function)(texts, **columns)
+        for text, one, wanted in zip(texts, rows, found, strict=True):
+            if one["label"][place] != wanted:
+                yield f"rewards: {function} gave {one['label'][place]} for {text!r}, not {wanted}"
+                return

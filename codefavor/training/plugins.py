@@ -56,6 +56,19 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights."""
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
 
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Removes the copy of a fresh adapter that TRL's GRPO keeps as its reference model.
+
+        transformers saves two adapters and resumes with neither. A fresh one changes nothing, so
+        that without the copy TRL takes the same reference: the base model.
+        """
+        model = trainer.model
+        is_fresh = all(
+            not weight.any() for name, weight in model.named_parameters() if "lora_B.ref." in name
+        )
+        if is_fresh and "ref" in getattr(model, "peft_config", {}):
+            model.delete_adapter("ref")
+
     def get_training_args(self, cfg: Any) -> Row:
         """The name of the trackio project, which Axolotl hands to nobody who reads it."""
         is_named = cfg.use_trackio and cfg.trackio_project_name

@@ -130,7 +130,9 @@ class Rehearser:
 
     def rehearse(self, recipe: Path) -> Rehearsal:
         """Train and check one recipe. Its files stay in a folder of its name for a look."""
+        # One by the command itself; where a fork gave other weights, its resumption would fail.
         run_first = self._forks.launch if self._has_launched else run_group
+        self._has_launched = True
         before = _cpu_seconds() + self._forks.cpu_seconds
         config = load_yaml(recipe)
         run = self.folder / f"{recipe.parent.name}-{recipe.stem}"
@@ -165,6 +167,9 @@ class Rehearser:
         if method_of(config) == "grpo":
             changed["learning_rate"] = _GRPO_RATE
             changed["trl"] = {**config["trl"], "max_completion_length": MAX_TOKENS}
+            # One question a step, so that all steps are of one epoch: TRL's sampler of questions
+            # begins a later epoch that is resumed with the order of the first.
+            changed["micro_batch_size"] = config["trl"]["num_generations"]
         if config.get("adapter"):
             changed["adapter"] = "lora"  # of qlora, which needs a GPU
         if config.get("attn_implementation") == "eager":

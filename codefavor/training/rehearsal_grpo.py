@@ -1,7 +1,7 @@
 """Rehearsals of GRPO: problems that a stand-in can solve, and what it samples and is paid for.
 
 A model of random weights writes no program: every reward would be 0, and nothing would be learnt.
-So the stand-in first learns the answers half-way; then some samples pass their tests, others not.
+So the stand-in first learns the answers half-way: some samples pass their tests, others do not.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _RESULTS = {
     "square": [9, 1, 4],
     "backwards": [2, 1, 3],
 }
-# Nats an answer: a third of the samples are the answer itself.
-_HALF_WAY = 1.1
+# Nats an answer: half of the samples are the answer itself.
+_HALF_WAY = 0.7
 _MOST_STEPS = 400
 # Of a sample: room for one of the answers, and for a wrong one.
 MAX_TOKENS = 64
@@ -68,7 +68,7 @@ def convert_as_documented(recipe: Path, problems: Sequence[Problem], data: Path)
 def learn_half_way(
     model: Path, out: Path, problems: Sequence[Problem], system: SystemTurn, template: str | None
 ) -> None:
-    """Train a stand-in on the answers until it writes one in three, and save it."""
+    """Train a stand-in on the answers until it writes every other one, and save it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -28,7 +28,8 @@ check: setup
 recipes: setup
 	.venv/bin/codefavor recipes render
 
-# Every recipe that changed since its last rehearsal, and then their records in the files.
+# Every recipe that has no record of a rehearsal as it is, and then the records in the files; goes on
+# where it was interrupted. For every night: 5 CPU minutes where all have changed.
 rehearse: setup
 	.venv/bin/codefavor recipes rehearse --all
 	.venv/bin/codefavor recipes render

@@ -31,6 +31,7 @@ ENVIRONMENT = {
 }
 # These give it to other processes, or change it inside the sandbox.
 WHOLE_ENVIRONMENT = {
+    "training/forks.py",
     "training/plan.py",
     "sandbox/selftest.py",
     "sandbox/jail.py",

@@ -80,6 +80,7 @@ def _measured(function: Callable[..., T], args: Sequence[Any]) -> tuple[T, float
 def _launch(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
     from accelerate.commands import launch
 
+    os.setsid()  # a session of its own, as every launch has
     with open(log, "ab") as handle:
         for output in (1, 2):
             os.dup2(handle.fileno(), output)
@@ -92,7 +93,7 @@ def _launch(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     own.simple_launcher = _run_here
     try:
         own.launch_command(own.launch_command_parser().parse_args(command[2:]))
-    except BaseException:
+    except BaseException:  # also an exit: the log has it, and the launcher reads it there
         traceback.print_exc()
         return 1
     finally:

@@ -75,8 +75,9 @@ _PACE: Row = {
     "sample_packing": False,
     "pad_to_sequence_len": False,
 }
-# A letter is learnt from the other side of a long question, the rest from the answer itself.
-_STEPS = {"sft": 24, "grpo": 4}
+# A letter is learnt from the other side of a long question, the rest from the answer itself; and
+# most of ORPO's loss is that of the question.
+_STEPS = {"sft": 24, "orpo": 30, "grpo": 4}
 _OTHER_STEPS = 10
 _RATES = {"lora": 1e-2, "full": 2e-3}
 # A model that has learnt something forgets it at such a rate.

@@ -93,7 +93,7 @@ def learn_half_way(
     for _ in range(_MOST_STEPS):
         # Padding stands behind every answer, where nothing looks at it.
         loss = loaded(input_ids=ids, labels=labels).loss
-        if float(loss) * mean_length < _HALF_WAY:
+        if float(loss.detach()) * mean_length < _HALF_WAY:
             break
         optimizer.zero_grad()
         loss.backward()

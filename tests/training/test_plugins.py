@@ -35,6 +35,24 @@ def test_metrics_are_written_by_the_main_process_alone(tmp_path: Path):
     assert [(row["step"], row["max_steps"], row["loss"]) for row in rows] == [(3, 9, 0.5)]
 
 
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_the_copy_of_a_fresh_adapter_goes_with_which_no_run_resumes(is_fresh: bool):
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from codefavor.training.plugins import RunPlugin
+
+    model = get_peft_model(
+        torch.nn.Sequential(torch.nn.Linear(2, 2)), LoraConfig(target_modules=["0"])
+    )
+    model.add_adapter("ref", model.peft_config["default"])  # as TRL's GRPO does
+    if not is_fresh:
+        torch.nn.init.ones_(model.get_parameter("base_model.model.0.lora_B.ref.weight"))
+    RunPlugin().post_trainer_create(SimpleNamespace(), SimpleNamespace(model=model))
+    assert ("ref" in model.peft_config) is not is_fresh
+    RunPlugin().post_trainer_create(SimpleNamespace(), SimpleNamespace(model=torch.nn.Linear(2, 2)))
+
+
 def test_what_was_trained_on_rows_is_asked_without_thinking_and_on_the_same_day(tmp_path: Path):
     from transformers import AutoTokenizer
 

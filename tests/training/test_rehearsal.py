@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,15 @@ import pytest
 from codefavor.records import Row
 from codefavor.training.recipes import dump, load_yaml
 from codefavor.training.rehearsal import Rehearser, data_of
-from codefavor.training.rehearsal_checks import adapter_problems, loss_problems
+from codefavor.training.rehearsal_checks import adapter_problems, loss_problems, practice_pairs
+from codefavor.training.rehearsal_grpo import (
+    convert_as_documented,
+    practice_problems,
+    sample_problems,
+)
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
+PROBLEMS = practice_problems(practice_pairs())
 pytestmark = pytest.mark.axolotl
 
 
@@ -33,6 +40,77 @@ def test_a_loss_that_is_another_one_is_named_with_its_step():
 
 def test_a_loss_that_does_not_fall_is_named():
     assert list(loss_problems(batches(*[0.5] * 8))) == ["loss: it does not fall"]
+
+
+QUESTIONS = {"rehearse/total": [1, 2], "rehearse/square": [3, 4]}  # of the splits train and dev
+EOS = 9
+
+
+def pays_length(completions: list[str], **columns: Any) -> list[float]:
+    """A reward function, named in the recipes of these tests."""
+    assert set(columns) == {"tests", "entry_point", "setup"}
+    return [float(len(text)) for text in completions]
+
+
+def finished() -> SimpleNamespace:
+    """A rehearsal of GRPO whose judge asks by the numbers of QUESTIONS."""
+    by_instruction = {one.instruction: QUESTIONS.get(one.id, [0]) for one in PROBLEMS}
+    judge = SimpleNamespace(answer_ids=lambda text: (by_instruction[text.instruction], [EOS]))
+
+    def decode(ids: Any, **options: Any) -> str:
+        return "x" * len([one for one in ids if one != EOS])
+
+    tokenizer = SimpleNamespace(decode=decode, eos_token_id=EOS)
+    rewards = {"trl": {"reward_funcs": [f"{__name__}.pays_length"]}}
+    return SimpleNamespace(judge=judge, tokenizer=tokenizer, config=rewards)
+
+
+def sample(question: str, answer: list[int], paid: float) -> Row:
+    prompt = QUESTIONS.get(question, [7, 7])
+    ids = [*prompt, *answer]
+    trained = [0] * len(prompt) + [1] * len(answer)
+    return {"ids": ids, "trained": trained, "label": [paid]}
+
+
+GOOD, BAD = sample("rehearse/total", [5, 5, EOS], 2.0), sample("rehearse/total", [5, EOS], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "gain", "problem"),
+    [
+        ([GOOD, BAD], 1.0, ""),
+        ([GOOD, BAD], -1.0, "samples: the better ones became less likely"),
+        ([GOOD, GOOD], 0.0, "rewards: every sample has the same"),
+        ([GOOD, sample("rehearse/square", [5, EOS], 1.0)], 1.0, "which is of the split dev"),
+        ([GOOD, sample("unknown", [5, EOS], 1.0)], 1.0, "the judge asks nothing like it"),
+        ([GOOD, sample("rehearse/total", [5, EOS], 3.0)], 1.0, "rewards: pays_length gave 3.0"),
+        ([GOOD, sample("rehearse/total", [5, EOS, 5], 2.0)], 1.0, "not one whole sample"),
+        ([GOOD, sample("rehearse/total", [5, 5, 5], 3.0)], 1.0, "ends before its end"),
+    ],
+)
+def test_what_is_asked_sampled_and_paid_is_checked(rows: list[Row], gain: float, problem: str):
+    found = list(sample_problems([{"sequences": rows}], {"gain": gain}, finished(), PROBLEMS))
+    assert len(found) == bool(problem)
+    assert problem in "".join(found)
+
+
+def test_the_practice_problems_are_of_all_splits_and_their_references_pass_their_tests():
+    from codefavor.pairs.split import split_of
+    from codefavor.training.rewards import passes_tests
+
+    assert {split_of(one.id) for one in PROBLEMS} == {"train", "dev", "test"}
+    columns = {
+        name: [getattr(one, name) for one in PROBLEMS] for name in ("tests", "entry_point", "setup")
+    }
+    assert passes_tests([one.reference for one in PROBLEMS], **columns) == [1.0] * len(PROBLEMS)
+
+
+def test_the_rows_of_grpo_are_made_by_the_command_of_the_header(tmp_path: Path):
+    data = tmp_path / "data.jsonl"
+    convert_as_documented(ROOT / "gpu1x80" / "qwen3-4b-grpo.yaml", PROBLEMS, data)
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    assert {row["entry_point"] for row in rows} == {"total", "largest", "count", "backwards"}
+    assert [len(row["prompt"]) for row in rows] == [1] * len(rows)  # no system turn
 
 
 LAYER = "model.layers.0.self_attn.q_proj"
@@ -118,6 +196,7 @@ def changed(recipe: str, root: Path, **settings: Any) -> Path:
     [
         ("gpu1x80/qwen3-8b-pairwise", {}, []),
         ("smollm2-135m/dpo-conservative", {}, []),
+        ("smollm2-135m/grpo", {}, []),
         # What these recipes were before anybody rehearsed them.
         (
             "smollm2-135m/dpo-conservative",
@@ -130,7 +209,7 @@ def changed(recipe: str, root: Path, **settings: Any) -> Path:
             ["tokens: not one beginning of text"],
         ),
     ],
-    ids=["qwen3 judge", "cDPO", "cDPO that is DPO", "two beginnings of text"],
+    ids=["qwen3 judge", "cDPO", "GRPO", "cDPO that is DPO", "two beginnings of text"],
 )
 def test_a_rehearsal_really_trains(recipe: str, settings: Row, problems: list[str], tmp_path: Path):
     import shutil

@@ -209,7 +209,7 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         if kind == "grpo":
             return (losses.sum(1) / mask.sum(1)).mean()
         if kind == "dr_grpo":
-            return losses.sum() / (len(losses) * settings["max_completion_length"])
+            return losses.sum() / (len(losses) * float(settings["max_completion_length"]))
         assert kind in {"bnpo", "dapo"}, kind
         return losses.sum() / mask.sum()
 

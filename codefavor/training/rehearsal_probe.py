@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partialmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import datasets
 import torch
 from axolotl.integrations.base import BasePlugin
 from torch.nn import functional
@@ -48,8 +48,8 @@ class RehearsalPlugin(BasePlugin):  # type: ignore[misc]
         """Is called before any model is imported, and before the rows are read."""
         hide_gpu_kernels()
         # Else a process is started for eight rows, and imports everything once more.
-        save: Any = datasets.Dataset.save_to_disk
-        datasets.Dataset.save_to_disk = partialmethod(_save_here, save)
+        rows: Any = import_module("datasets").Dataset
+        rows.save_to_disk = partialmethod(_save_here, rows.save_to_disk)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """Puts itself between the trainer and its loss."""
@@ -198,17 +198,18 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def _grpo(self, batch: Batch, inputs: Mapping[str, Any]) -> torch.Tensor:
         """Of samples of the very model that is trained, so that its ratio to the sampler is 1."""
         settings = self.config["trl"]
-        self.advantages = inputs[Samples.KEY][:, -1].double()
+        advantages: torch.Tensor = inputs[Samples.KEY][:, -1].double()
+        self.advantages = advantages
         mask = batch.trained[:, 1:].double()
         logps = self._token_logps(batch)
         drift = self._token_logps(batch, is_reference=True) - logps
         penalty = float(settings.get("beta") or 0.0) * (drift.exp() - drift - 1)
-        losses = (penalty - self.advantages[:, None]) * mask
+        losses: torch.Tensor = (penalty - advantages[:, None]) * mask
         kind = settings.get("loss_type") or "dapo"
         if kind == "grpo":
             return (losses.sum(1) / mask.sum(1)).mean()
         if kind == "dr_grpo":
-            return losses.sum() / (len(losses) * settings["max_completion_length"])
+            return losses.sum() / (len(losses) * float(settings["max_completion_length"]))
         assert kind in {"bnpo", "dapo"}, kind
         return losses.sum() / mask.sum()
 
@@ -265,8 +266,9 @@ class Samples:
         self._weights = settings.get("reward_weights") or [1.0] * len(settings["reward_funcs"])
 
     def _rewards(self, *args: Any) -> torch.Tensor:
-        self._paid: torch.Tensor = self._reward(*args)
-        return self._paid
+        paid: torch.Tensor = self._reward(*args)
+        self._paid = paid
+        return paid
 
     def _samples(self, inputs: Any) -> Row:
         found: Row = self._sample(inputs)

@@ -167,7 +167,9 @@ class Rehearser:
         }
         if method_of(config) == "grpo":
             changed["learning_rate"] = _GRPO_RATE
-            changed["trl"] = {**config["trl"], "max_completion_length": MAX_TOKENS}
+            # How many GPUs share the samples of a step, and who generates them, is hardware.
+            kept_trl = {k: v for k, v in config["trl"].items() if k != "generation_batch_size"}
+            changed["trl"] = {**kept_trl, "max_completion_length": MAX_TOKENS, "use_vllm": False}
             # One question a step, so that all steps are of one epoch: TRL's sampler of questions
             # begins a later epoch that is resumed with the order of the first.
             changed["micro_batch_size"] = config["trl"]["num_generations"]

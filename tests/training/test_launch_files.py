@@ -250,13 +250,13 @@ def test_every_documented_launch_turns_axolotls_telemetry_off():
 def test_the_layers_of_vllm_pass_the_check_and_say_why(name: str):
     from codefavor.training.check import RecipeChecker
 
-    recipe = RECIPES / "gpu8x80" / "qwen3-8b-grpo.yaml"
+    recipe = RECIPES / "gpu8x80" / "qwen3-4b-grpo.yaml"
     path = RECIPES / "layers" / "vllm" / f"{name}.yaml"
     own = load_yaml(path)
     config = merge(load_yaml(recipe), own)
     findings = RecipeChecker().check(recipe, config=config, gpus=8, folder=RECIPES.parent)
     assert [one.message for one in findings if one.severity == "error"] == []
     longest = config["sequence_len"] + config["trl"]["max_completion_length"]
-    assert config["vllm"]["max_model_len"] == longest
+    assert config["vllm"]["max_model_len"] >= longest
     reasons = len(re.findall(r"^ +# ", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert reasons >= 5

@@ -7,8 +7,8 @@ import re
 _TRAILER = re.compile(
     r"^\s*(?:signed-off|co-authored|co-developed|reviewed|acked|tested|reported|suggested|approved"
     r"|commented|helped|mentored|inspired|requested|submitted|created|written)-?(?:-and-[\w-]+)?"
-    r"[ -]by\s*:.*$|^\s*(?:cc|author|authored by|change-id|git-svn-id|former-commit-id|pull-request|reviewed-on"
-    r"|committer|patch by|contributed by|thanks to)\s*:.*$",
+    r"[ -]by\s*:.*$|^\s*(?:cc|author|authored by|change-id|git-svn-id|pull-request|reviewed-on"
+    r"|former-commit-id|committer|patch by|contributed by|thanks to)\s*:.*$",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\s*<?[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b>?")

@@ -8,7 +8,7 @@ _TRAILER = re.compile(
     r"^\s*(?:signed-off|co-authored|co-developed|reviewed|acked|tested|reported|suggested|approved"
     r"|commented|helped|mentored|inspired|requested|submitted|created|written)-?(?:-and-[\w-]+)?"
     r"[ -]by\s*:.*$|^\s*(?:cc|author|authored by|change-id|git-svn-id|pull-request|reviewed-on"
-    r"|committer|patch by|contributed by|thanks to)\s*:.*$",
+    r"|former-commit-id|committer|patch by|contributed by|thanks to)\s*:.*$",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\s*<?[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b>?")
@@ -35,7 +35,8 @@ _FOR = (
 # A credit in brackets goes with them; one after a word of thanks goes with the word; of a mention
 # elsewhere only the name goes.
 _CREDIT = re.compile(
-    rf"\s*[\[(][^\[\]()]*\b(?i:{_THANKS})\b[^\[\]()]*[\])]"
+    # "[closes #3, joe]" has more to say, "[joe, edda]" at the end of a line has not.
+    rf"\s+\[[a-z][\w-]+(?:, [a-z][\w-]+)*\]$|\s*[\[(][^\[\]()]*\b(?i:{_THANKS})\b[^\[\]()]*[\])]"
     rf"|\s*(?:[-–—,;/]+\s*)?\b(?:(?i:{_THANKS})(?:\s*[:,])?\s+(?:{_HANDLE}|{_PERSON})"
     rf"|(?i:/?cc|via|by|from|per|with)(?:\s*[:,])?\s+{_HANDLE})"
     rf"(?:{_AND}(?:{_HANDLE}|{_PERSON}))*{_FOR}!?"

@@ -130,6 +130,7 @@ def test_a_source_that_is_not_there_says_what_would_be(tmp_path: Path) -> None:
         ("Round up. Found by @a, @b and @c-d. Use @property", "Round up. Use @property"),
         ("Fix it -- thanks to Joe Deck.", "Fix it."),
         ("Closes #4 [thanks weaver]", "Closes #4"),
+        ("Optimize it. [jdd, m-b]\n\nFormer-commit-id: 0a1b", "Optimize it."),
         ("Meet @joe's demands for f()", "Meet demands for f()"),
         ("Credit: Edda Sailor\nAdd _.tide by @joe, closes #1", "Add _.tide, closes #1"),
         ("Thanks to Python 3 we drop it", "Thanks to Python 3 we drop it"),

@@ -180,7 +180,7 @@ def _make_tokenizer(family: Row, corpus: Sequence[str]) -> Any:
     if scheme := family.get("metaspace"):
         alphabet = [*map(chr, range(32, 127)), "\n", "▁"]
         # As in the model's own, the space before a word or a letter is part of its token.
-        corpus = [*corpus, *["Program A\nProgram B"] * len(corpus)]
+        corpus = [*corpus, *["Program A", "Program B"] * len(corpus)]
         pieces.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
         pieces.decoder = decoders.Metaspace(prepend_scheme=scheme)
     else:

@@ -1013,6 +1013,7 @@ _RESOURCES = [
         "using things up",
         "a huge exception",
         "def f(x):\n    raise ValueError('x' * (150 << 20))\n",
+        "output_limit",
         "runtime_error",
         "memory",
         "timeout",

@@ -16,7 +16,7 @@ import pytest
 from codefavor.errors import CodefavorError, DataError
 from codefavor.records import Problem
 from codefavor.sandbox import SandboxPool
-from codefavor.sources.problems import LOCATIONS, NAMES, load_problems
+from codefavor.sources.problems import LOCATIONS, load_problems
 
 ROW = {"id": "mine/1", "instruction": "Double x.", "tests": "assert f(1) == 2", "entry_point": "f"}
 
@@ -175,7 +175,11 @@ def test_benchmarks_load_whole(name: str, count: int, first: str, data_dir: Path
         ast.parse(problem.tests)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "starter"])
+# Their references ask which object a value is, which the split lane cannot answer.
+BY_IDENTITY = {"QuixBugs/depth_first_search"}
+
+
+@pytest.mark.parametrize("name", LOCATIONS)
 def test_some_references_of_each_benchmark_pass_in_the_sandbox(
     name: str, data_dir: Path, pool: SandboxPool
 ) -> None:
@@ -186,4 +190,6 @@ def test_some_references_of_each_benchmark_pass_in_the_sandbox(
             entry_point=problem.entry_point,
             setup=problem.setup,
         )
-        assert run.is_evidence_of_pass, (problem.id, run)
+        is_judged = problem.id not in BY_IDENTITY
+        assert run.is_evidence_of_pass is is_judged, (problem.id, run)
+        assert is_judged or run.outcome == "unsupported"

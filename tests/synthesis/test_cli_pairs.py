@@ -174,7 +174,7 @@ def test_other_settings_on_the_same_output_are_refused_by_name(tmp_path: Path) -
         (["--comments", "keep"], "settings.comments"),
         (["--format", "sections"], "settings.answer_format"),
         (["--seed", "2"], "seed"),
-        (["--margin", "2"], "verify.margin"),
+        (["--margin", "2"], "--margin means nothing to --verify static"),
     ):
         done = codefavor(tmp_path, *words, *more)
         assert done.returncode == 2

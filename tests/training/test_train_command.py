@@ -113,7 +113,9 @@ def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch
     assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]
 
 
-def test_a_dry_run_leaves_the_folder_as_it_was_and_says_where_its_scratch_is(tmp_path, monkeypatch):
+def test_a_dry_run_leaves_the_folder_as_it_was_and_says_where_its_scratch_is(
+    tmp_path, monkeypatch, embedded_model
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -121,6 +123,7 @@ def test_a_dry_run_leaves_the_folder_as_it_was_and_says_where_its_scratch_is(tmp
     row = {"prompt": "Add.", "chosen": "a", "rejected": "b"}
     Path("prefs.jsonl").write_text(json.dumps(row) + "\n")
     words = ["train", "smollm2-135m/dpo", "--data", "prefs.jsonl", "--gpus", "0", "--dry-run"]
+    words += ["--set", f"base_model={embedded_model}"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert {path.name for path in tmp_path.iterdir()} == {"prefs.jsonl", "scratch"}

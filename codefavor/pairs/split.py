@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from codefavor.errors import ConfigError, DataError, Rejected
 from codefavor.pairs.published_rows import OWN_FORM, shape_of
@@ -50,13 +50,23 @@ def hold_out(rows: Iterable[tuple[str, Row]], share: float) -> dict[str, list[Ro
     return {"train": sides["train"], "dev": sides["dev"]}
 
 
+def _asked(prompt: Sequence[Row]) -> list[str]:
+    """What a conversation asks: its turns without the system's, which rows of one question vary."""
+    return [_words(str(turn["content"])) for turn in prompt if turn["role"] != "system"]
+
+
+def _words(text: str) -> str:
+    """The text without what nobody reads: its white space as single blanks."""
+    return " ".join(text.split())
+
+
 def _question_of(row: Row, where: str) -> str:
     """What tells a row's question from others, "" where it has none that can be read."""
     shape = shape_of(row, where)
     if shape.name == OWN_FORM:
-        return str(row.get("problem_id") or row["instruction"])
+        return str(row.get("problem_id") or _words(str(row["instruction"])))
     try:
-        return next((content_id(one.prompt) for one in shape.read(row)), "")
+        return next((content_id(_asked(one.prompt)) for one in shape.read(row)), "")
     except Rejected:
         return ""
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

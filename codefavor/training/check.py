@@ -231,7 +231,13 @@ def _has_reader(method: str, name: str, config: Mapping[str, Any], index: int) -
             return load(full, cfg, dataset_idx=index) is not None
     if name.startswith("bradley_terry."):
         return _imports(f"{base}.{name}.load")
-    return any(_imports(path) for path in (f"{base}.{name}.load", f"{base}.{name}", f"{name}.load"))
+    paths = (f"{base}.{name}.load", f"{base}.{name}", f"{name}.load")
+    return name.partition(":")[0] in _older_readers() or any(map(_imports, paths))
+
+
+def _older_readers() -> Any:
+    """The types that Axolotl reads by a table of its own, such as alpaca."""
+    return import_dotted("axolotl.utils.data.wrappers.DATASET_HANDLERS")
 
 
 def _imports(name: str) -> bool:
@@ -279,7 +285,7 @@ def batch_errors(config: Mapping[str, Any], gpus: int) -> Iterator[str]:
     if method in _SAMPLING_METHODS and group and total % int(group):
         yield f"the global batch {total} is no multiple of trl.num_generations {group}"
     save_steps = config.get("save_steps")
-    if not save_steps and config.get("save_strategy") != "epoch":
+    if not save_steps and config.get("save_strategy") in ("no", "steps", "best"):
         yield "no save_steps and no save_strategy: epoch: an interrupted run could not resume"
 
 

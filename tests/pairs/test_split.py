@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from codefavor.errors import ConfigError
@@ -62,6 +64,31 @@ def test_the_labelled_answers_of_one_question_stay_together():
     sides = hold_out([("", row) for row in rows], 0.3)
     assert all(sides.values())
     assert not {row["prompt"] for row in sides["train"]} & {row["prompt"] for row in sides["dev"]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda n: {"system": f"Judge {n % 4}.", "input": f"Question {n // 4}", "chosen": "a",
+                   "rejected": "b", "language": "Python", "aspect": "x"},
+        lambda n: {"prompt": f"Question {n // 4}" + " \n" * (n % 4), "chosen": "a",
+                   "rejected": "b"},
+        lambda n: {"chosen": [{"role": "system", "content": f"Be {n % 4}."},
+                              {"role": "user", "content": f"Question {n // 4}"},
+                              {"role": "assistant", "content": "a"}],
+                   "rejected": [{"role": "system", "content": f"Be {n % 4}."},
+                                {"role": "user", "content": f"Question {n // 4}"},
+                                {"role": "assistant", "content": "b"}]},
+    ],
+    ids=["themis", "blanks", "system"],
+)  # fmt: skip
+def test_another_system_turn_or_blank_is_no_other_question(row):
+    sides = hold_out([("", row(number)) for number in range(200)], 0.3)
+    assert all(sides.values())
+    questions = {
+        name: {re.search(r"Question \d+", str(one))[0] for one in sides[name]} for name in sides
+    }
+    assert not questions["train"] & questions["dev"]
 
 
 def test_a_row_that_convert_leaves_out_is_kept_for_its_count():

@@ -166,3 +166,20 @@ def test_the_smoke_layer_makes_a_paper_recipe_one_for_any_machine(errors_of):
     changes = read_overrides([], ["smoke"])
     found = errors_of("paper/mistral-7b-commit-cls", **changes)
     assert [one for one in found if "base_model" not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_wrong"),
+    [
+        ({"save_steps": None, "saves_per_epoch": 1}, False),
+        ({"save_steps": None}, False),  # Axolotl then saves each epoch
+        ({"save_steps": None, "save_strategy": "no"}, True),
+    ],
+)
+def test_a_run_that_saves_nothing_could_not_resume(errors_of, changes, is_wrong: bool):
+    assert any("could not resume" in one for one in errors_of(**changes)) is is_wrong
+
+
+def test_the_readers_of_axolotls_own_table_are_known(errors_of):
+    entry = {"path": "outputs/data/sft.jsonl", "split": "train", "type": "alpaca"}
+    assert not any("no reader" in one for one in errors_of("smollm2-135m/sft", datasets=[entry]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from codefavor.backends.base import Request, Response, TokenLogprob, Usage
@@ -39,31 +39,31 @@ def reads(what: str) -> Callable[[Reader], Reader]:
 
 def without_secrets(response: Response) -> Response:
     """The response with no key in it, should the server repeat one: from here on it is stored."""
-    found = dataclasses.replace(
+    words = "\n".join(_words_of(response))
+    # Asked of every reply: one look, and a copy only of what holds a key.
+    if redact_reply(words) == words:
+        return response
+    return dataclasses.replace(
         response,
         text=redact_reply(response.text),
         finish_reason=redact_reply(response.finish_reason),
         reasoning=redact_reply(response.reasoning),
-        logprobs=_without_secrets_in(response.logprobs),
+        logprobs=response.logprobs and tuple(map(_token_without_secrets, response.logprobs)),
         samples=tuple(map(without_secrets, response.samples)),
     )
-    return response if found == response else found
 
 
-def _without_secrets_in(
-    logprobs: tuple[TokenLogprob, ...] | None,
-) -> tuple[TokenLogprob, ...] | None:
-    words = " ".join(token for one in logprobs or () for token in (one.token, *one.top))
-    if logprobs is None or redact_reply(words) == words:
-        return logprobs
-    return tuple(
-        TokenLogprob(
-            redact_reply(one.token),
-            one.logprob,
-            {redact_reply(token): value for token, value in one.top.items()},
-        )
-        for one in logprobs
-    )
+def _words_of(response: Response) -> Iterator[str]:
+    yield from (response.text, response.finish_reason, response.reasoning)
+    for one in response.logprobs or ():
+        yield from (one.token, *one.top)
+    for sample in response.samples:
+        yield from _words_of(sample)
+
+
+def _token_without_secrets(one: TokenLogprob) -> TokenLogprob:
+    top = {redact_reply(token): value for token, value in one.top.items()}
+    return TokenLogprob(redact_reply(one.token), one.logprob, top)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

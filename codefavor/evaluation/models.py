@@ -16,6 +16,7 @@ from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Counts, Step
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.evaluation.results import versions
+from codefavor.evaluation.run_usage import usd_of
 from codefavor.journal import Journal, Responses, note_responses, read_journal
 from codefavor.languages import parses
 from codefavor.records import Completion, Execution, Problem, Row
@@ -122,6 +123,9 @@ def evaluate_model(
             responses.add(record)
             tally.add(record)
     note_responses(rows_path(out), responses)
+    used = {backend.spec: tally.usage} if backend else {}
+    prices = context.prices or PriceTable.load()
+    usd = usd_of(used, prices, in_batch=in_batch) if backend else None
     result: Row = {
         "format": MODEL_FORMAT,
         "benchmark": task.benchmark,
@@ -138,7 +142,7 @@ def evaluate_model(
         "problems": {one.id: tally.problems[one.id] for one in task.problems},
         "usage": {
             **tally.usage.to_row(),
-            "usd": _usd(tally.usage, backend, context, in_batch=in_batch),
+            "usd": usd,
             **responses.to_row(),
         },
     }
@@ -302,15 +306,6 @@ class Tally:
 def _shown_ks(most: int) -> list[int]:
     """Every k up to 20, then those that people quote."""
     return [k for k in range(1, most + 1) if k <= 20 or k in (25, 50, 100, 200) or k == most]
-
-
-def _usd(
-    usage: Usage, backend: Backend | None, context: Context, *, in_batch: bool
-) -> float | None:
-    price = (context.prices or PriceTable.load()).price(backend.spec) if backend else None
-    if price is None:
-        return None
-    return (price.in_batch() if in_batch else price).cost_usd(usage)
 
 
 def samples_of(out: Path) -> Iterator[Completion]:

@@ -45,7 +45,7 @@ def usage_of(
     usage: Row = {
         "input_tokens": total.input_tokens,
         "output_tokens": total.output_tokens,
-        "usd": _usd(used, prices, in_batch=in_batch) if asks else None,
+        "usd": usd_of(used, prices, in_batch=in_batch) if asks else None,
         "n_priced": sum(map(_is_counted, rows)),
         # Of all records, and how many of them nobody was asked for.
         **Responses(records).to_row(),
@@ -67,7 +67,7 @@ def _is_counted(row: Row) -> bool:
     return "usage" in row and all(one["input_tokens"] for one in row["usage"].values())
 
 
-def _usd(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:
+def usd_of(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:
     """The price of these tokens by "backend:model"; None if any price is unknown."""
     total = 0.0
     for spec, usage in used.items():

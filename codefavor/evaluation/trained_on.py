@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from codefavor.errors import ConfigError
 from codefavor.records import Problem, Row, read_rows
+from codefavor.training.runcard import RUN_CARD, load_card
 
 # Shorter instructions say too little to be recognised by their words.
 _LEAST_WORDS = 5
-_RUN_CARD = "run.json"
 
 
 def refuse_trained(problems: Sequence[Problem], files: Iterable[Path]) -> None:
@@ -45,11 +44,9 @@ def training_files(model: str) -> tuple[list[Path], list[str]]:
     """The training data that a run card names in the folder of a local model, and what of it is
     not here."""
     kind, _, name = model.partition(":")
-    card = Path(name) / _RUN_CARD
-    if kind not in ("local", "vllm") or not card.is_file():
+    if kind not in ("local", "vllm") or not (Path(name) / RUN_CARD).is_file():
         return [], []
-    data: Row = json.loads(card.read_text(encoding="utf-8")).get("data", {})
-    paths = [Path(one) for one in data]
+    paths = [Path(one) for one in load_card(Path(name)).get("data", {})]
     return [p for p in paths if p.is_file()], [str(p) for p in paths if not p.is_file()]
 
 

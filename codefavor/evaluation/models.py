@@ -123,9 +123,8 @@ def evaluate_model(
             responses.add(record)
             tally.add(record)
     note_responses(rows_path(out), responses)
-    used = {backend.spec: tally.usage} if backend else {}
     prices = context.prices or PriceTable.load()
-    usd = usd_of(used, prices, in_batch=in_batch) if backend else None
+    used = {backend.spec: tally.usage} if backend else None
     result: Row = {
         "format": MODEL_FORMAT,
         "benchmark": task.benchmark,
@@ -142,7 +141,7 @@ def evaluate_model(
         "problems": {one.id: tally.problems[one.id] for one in task.problems},
         "usage": {
             **tally.usage.to_row(),
-            "usd": usd,
+            "usd": None if used is None else usd_of(used, prices, in_batch=in_batch),
             **responses.to_row(),
         },
     }

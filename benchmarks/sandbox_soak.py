@@ -104,7 +104,9 @@ def run(pool: SandboxPool, number: int) -> str:
 
 def memory_mib() -> tuple[float, float]:
     """Resident memory of this process, and of all below it together."""
-    sizes = {pid: int(_status(pid, "VmRSS").split()[0]) / 1024 for pid in family()}
+    # Some of them end while they are looked at.
+    found = {pid: _status(pid, "VmRSS").split() for pid in family()}
+    sizes = {pid: int(words[0]) / 1024 for pid, words in found.items() if words}
     own = sizes.pop(os.getpid())
     return own, sum(sizes.values())
 

@@ -7,6 +7,7 @@ notebooks have one: what is asynchronous runs on a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import threading
 import weakref
@@ -39,7 +40,6 @@ from codefavor.judges.base import Judge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
 from codefavor.pairs.published_rows import read_published
-from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import (
     Comparison,
     Execution,
@@ -53,8 +53,10 @@ from codefavor.sandbox import Limits
 from codefavor.sandbox import run_tests as run_in_sandbox
 from codefavor.settings import data_folder, default_cache
 from codefavor.sources.problems import load_problems
+from codefavor.sources.row_files import read_any_rows
 from codefavor.training import formats
 
+logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _THREAD = "codefavor"
 _ending: set[asyncio.Task[None]] = set()
@@ -130,7 +132,7 @@ def load_judge(
         bench = None
         if "pool" in spec.needs():
             sandbox = spec.sandbox()
-            if not sandbox.sets:
+            if not sandbox.sets and "problems" in spec.needs():
                 raise ConfigError(f'{spec} needs the tests: load_judge(..., tests="humaneval+")')
             problems = [p for s in sandbox.sets for p in load_problems(s, data_dir=data_folder())]
             known = {p.instruction: p for p in problems} | {p.id: p for p in problems}
@@ -270,9 +272,15 @@ def run_tests(
 def load_pairs(path: str | Path) -> list[Preference]:
     """The preference pairs of a file in any published form (JSONL, JSON or Parquet).
 
-    Raises DataError that names file, line and field.
+    What gave no pair and which columns were not used is logged. Raises DataError that names file,
+    line and field.
     """
-    return read_published(read_any_rows(Path(path)), source=Path(path).name).preferences
+    reading = read_published(read_any_rows(Path(path)), source=Path(path).name)
+    for reason, n in sorted(reading.rejected.items()):
+        logger.warning("%s: %d rows give no pair: %s", path, n, reason)
+    if reading.not_used:
+        logger.warning("%s: not used: %s", path, ", ".join(sorted(reading.not_used)))
+    return reading.preferences
 
 
 def convert(
@@ -280,15 +288,14 @@ def convert(
 ) -> list[Row]:
     """The rows that a recipe of this format trains on (pairwise, dpo, reward, grpo, ...).
 
-    `options` are those of `FormatOptions`: order, seed, system. Pairs of a benchmark are for
+    `options` are those of `FormatOptions`: order, seed, system. Rows of a benchmark are for
     evaluation only: they raise DataError.
     """
     found: list[Any] = list(records)
-    pairs = [one for one in found if isinstance(one, Preference)]
-    _, refused = without_benchmark(pairs, data_folder())
+    _, refused = without_benchmark(found, data_folder())
     if refused:
         counts = ", ".join(f"{n} of {name}" for name, n in sorted(refused.items()))
-        raise DataError(f"pairs of a benchmark must not be trained on: {counts}")
+        raise DataError(f"rows of a benchmark must not be trained on: {counts}")
     return list(formats.convert(found, format, formats.FormatOptions(**options)).rows)
 
 

@@ -1,4 +1,4 @@
-"""Uploading a finished folder, model or data set, to the Hugging Face Hub."""
+"""Finished folders to the Hugging Face Hub, and models from it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,50 @@ def push_folder(
     except (HTTPError, OSError) as error:
         raise ConfigError(f"the Hub cannot be reached, nothing was pushed: {error}") from error
     return str(commit.commit_url)
+
+
+# What the same weights are also published as; a folder needs them once.
+_OTHER_WEIGHTS = ["*.bin", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "original/*", "onnx/*"]
+
+
+def download_model(
+    repository: str, out: Path, *, revision: str = "", endpoint: str | None = None
+) -> Path:
+    """The files of a model, adapter or tokenizer as the folder `out`; returns `out`.
+
+    A download that was stopped goes on. Where there are safetensors, the same weights in other
+    forms are left out. Raises ConfigError where nothing can be downloaded: offline, no
+    `owner/name`, unknown or closed to this token, or a folder that holds something else.
+    """
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise ConfigError(
+            f"HF_HUB_OFFLINE=1 is set, so {repository} cannot be downloaded; unset it, or copy the "
+            "model's folder here from a machine that has it, and name that folder"
+        )
+    owner, _, name = repository.partition("/")
+    if not owner or not name or "/" in name:
+        raise ConfigError(f"{repository!r}: expected OWNER/NAME, as in HuggingFaceTB/SmolLM2-135M")
+    if out.exists() and not (out / ".cache" / "huggingface").is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out}: holds other files; name another folder")
+    try:
+        from httpx import HTTPError
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", "hub", "downloading a model") from error
+    api = HfApi(endpoint=endpoint)
+    try:
+        files = api.list_repo_files(repository, revision=revision or None)
+        is_safe = any(file.endswith(".safetensors") for file in files)
+        ignored = _OTHER_WEIGHTS if is_safe else []
+        api.snapshot_download(
+            repository, revision=revision or None, local_dir=out, ignore_patterns=ignored
+        )
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ConfigError(f"the Hub refused {repository}: {_reason(error)}") from error
+    except (HTTPError, OSError) as error:
+        raise ConfigError(f"the Hub cannot be reached for {repository}: {error}") from error
+    return out
 
 
 def _reason(error: Exception) -> str:

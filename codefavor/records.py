@@ -120,7 +120,8 @@ class Problem(Record):
     HumanEval `check(candidate)` with its call, a unittest or pytest module, or inputs and
     outputs as JSON (sandbox/cases.py). `prompt` is code that a completion continues ("" where
     the instruction stands alone). `setup` is code that the program is meant to see and that is
-    not its to write: it runs in the program's namespace before it.
+    not its to write: it runs in the program's namespace before it. `tests_by` is "model" for
+    tests of a model; `tests_checked` is what `scoring/weak_tests.py` found about them.
     """
 
     id: str
@@ -135,6 +136,23 @@ class Problem(Record):
     difficulty: str = ""
     prompt: str = ""
     setup: str = ""
+    tests_by: str = ""
+    tests_checked: Row = field(default_factory=dict)
+
+    def to_row(self) -> Row:
+        """The plain JSON form; the two fields about generated tests only where they say more."""
+        return {k: v for k, v in super().to_row().items() if v or not k.startswith("tests_")}
+
+    @property
+    def may_label(self) -> bool:
+        """Whether a run of the tests may label a program: a model's only once they are valid."""
+        return self.tests_by != "model" or self.tests_checked.get("is_valid") is True
+
+    @property
+    def tests_evidence(self) -> Row:
+        """Whose the tests are and what speaks for them, as a pair's evidence has it."""
+        checked = {"checked": self.tests_checked} if self.tests_checked else {}
+        return {"origin": self.tests_by or "problem", **checked}
 
 
 @dataclass(frozen=True)
@@ -163,6 +181,8 @@ class Execution(Record):
     `trust` is the lane: in `split` the program cannot influence the verdict, in `together` a
     hostile one can. `accepted` is "together" if whoever ran it takes that for evidence. `level`
     is the proven isolation ("L2" or "L3"). `asserts` holds the result of each check in order.
+    `cases` holds, for each text that a program read and answered, the CPU seconds and the most
+    bytes that its process had held by then, as it states itself.
     """
 
     outcome: str
@@ -176,6 +196,7 @@ class Execution(Record):
     failed_assert: str = ""
     asserts: tuple[bool, ...] = ()
     accepted: str = ""
+    cases: tuple[tuple[float, int], ...] = ()
 
     @property
     def is_evidence_of_pass(self) -> bool:
@@ -228,6 +249,15 @@ class Preference(Record):
     license: str = ""
     meta: Row = field(default_factory=dict)
     history: tuple[Row, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """The instruction, with the turns before it where there are any, as one text."""
+        if not self.history:
+            return self.instruction
+        turns = [*self.history, {"role": "user", "content": self.instruction}]
+        said = (f"{turn['role'].capitalize()}: {turn['content'].strip()}" for turn in turns)
+        return "\n\n".join(said)
 
 
 @dataclass(frozen=True)

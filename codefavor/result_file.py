@@ -11,6 +11,7 @@ from codefavor.records import Row, write_text
 
 FORMAT = "codefavor-result-1"
 MODEL_FORMAT = "codefavor-model-result-1"
+ITEM_FORMAT = "codefavor-item-result-1"
 
 
 def rows_path(out: Path) -> Path:

@@ -15,11 +15,15 @@ _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*
 
 
 class Fence(NamedTuple):
-    """A fenced block: the first word of its info string in lower case, and its content."""
+    """A fenced block: the first word of its info string in lower case, and its content.
+
+    `before` is what stands between it and the block before it.
+    """
 
     language: str
     content: str
     is_closed: bool
+    before: str = ""
 
 
 def comma_list(text: str) -> tuple[str, ...]:
@@ -52,17 +56,20 @@ def parse_fences(text: str) -> list[Fence]:
     fences: list[Fence] = []
     opening: re.Match[str] | None = None
     lines: list[str] = []
+    before: list[str] = []
     for line in lines_of(text):
         if opening is None:
             opening = _OPENING.match(line)
             lines = []
+            if opening is None:
+                before.append(line)
         elif is_closing_fence(line, opening["fence"]):
-            fences.append(_fence(opening, lines, is_closed=True))
-            opening = None
+            fences.append(_fence(opening, lines, before, is_closed=True))
+            opening, before = None, []
         else:
             lines.append(line)
     if opening is not None:
-        fences.append(_fence(opening, lines, is_closed=False))
+        fences.append(_fence(opening, lines, before, is_closed=False))
     return fences
 
 
@@ -73,12 +80,15 @@ def is_closing_fence(line: str, fence: str) -> bool:
     return not is_indented and len(stripped) >= len(fence) and set(stripped) == {fence[0]}
 
 
-def _fence(opening: re.Match[str], lines: list[str], *, is_closed: bool) -> Fence:
+def _fence(
+    opening: re.Match[str], lines: list[str], before: list[str], *, is_closed: bool
+) -> Fence:
     indent = opening.start("fence")
     content = [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines]
     words = opening["info"].split()
     language = words[0].lower().strip("{}.") if words else ""
-    return Fence(language, "".join(line + "\n" for line in content), is_closed)
+    content_text = "".join(line + "\n" for line in content)
+    return Fence(language, content_text, is_closed, "\n".join(before))
 
 
 def extract_code(text: str, language: str = "python") -> str:
@@ -116,13 +126,13 @@ def _nested_fences(text: str, names: frozenset[str], language: str) -> Iterator[
     lines = lines_of(text)
     for start, line in enumerate(lines):
         opening = _OPENING.match(line)
-        if opening is None or _fence(opening, [], is_closed=True).language not in {*names, ""}:
+        if opening is None or _fence(opening, [], [], is_closed=True).language not in {*names, ""}:
             continue
         ends = [
             e for e in range(start + 1, len(lines)) if is_closing_fence(lines[e], opening["fence"])
         ]
         for end in ends[1:_MOST_INNER_FENCES]:
-            fence = _fence(opening, lines[start + 1 : end], is_closed=True)
+            fence = _fence(opening, lines[start + 1 : end], [], is_closed=True)
             if _is_program(fence.content, language):
                 yield fence
                 break

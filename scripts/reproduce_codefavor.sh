@@ -16,6 +16,11 @@
 # resume from their journals; a training that was cut short starts anew, its optimizer states would be
 # 9 TB. Everything below is `codefavor`, axolotl or git.
 set -euo pipefail
+if [ $# -gt 0 ]; then
+    sed -n '2,/^set /s/^#//p' "${BASH_SOURCE[0]}"
+    [ "$1" = --help ] || [ "$1" = -h ] || { echo "error: settings are variables, not arguments: $*" >&2; exit 2; }
+    exit 0
+fi
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export AXOLOTL_DO_NOT_TRACK=1         # a bare launch of Axolotl reports home otherwise
@@ -116,6 +121,14 @@ stand_in() {
     fi
 }
 
+# Run what makes pairs and writes them to the first argument; SMOKE may end without any (status 1).
+pairs() {
+    local out=$1
+    shift
+    run "$@" --out "$out" || { [ $? -eq 1 ] && [ -n "$SMOKE" ] && [ ! -s "$out" ]; }
+    stand_in "$out"
+}
+
 # A repository with a history for SMOKE: small functions, each written and then improved.
 make_repository() {
     [ -d repository/.git ] && return
@@ -172,9 +185,8 @@ fi
 # ---------------------------------------------------------------------------------------------------
 say "1. Commit-Instruct: what did a commit improve, shown in two programs (paper: 22,469 commits, 91.9 % kept)"
 # ---------------------------------------------------------------------------------------------------
-run codefavor synthesise commit-instruct --commits "$COMMITS" "${LANGUAGES[@]}" "${TEACHER[@]}" "${VERIFY[@]}" \
-    --temperature 0.8 "${FEW[@]}" --out outputs/raw/commit_instruct.jsonl
-stand_in outputs/raw/commit_instruct.jsonl
+pairs outputs/raw/commit_instruct.jsonl codefavor synthesise commit-instruct --commits "$COMMITS" "${LANGUAGES[@]}" \
+    "${TEACHER[@]}" "${VERIFY[@]}" --temperature 0.8 "${FEW[@]}"
 
 # ---------------------------------------------------------------------------------------------------
 say "2. Critic-Evol: drafts of a weak model, criticised and improved (paper: 50,661 drafts, 82.1 % kept)"
@@ -183,9 +195,8 @@ run codefavor synthesise drafts "${TASKS[@]}" "${DRAFTER[@]}" --n 1 --temperatur
 run codefavor synthesise drafts "${TASKS[@]}" "${TEACHER[@]}" --n 1 --temperature 0.8 "${FEW_STRONG[@]}" --out outputs/drafts/strong.jsonl
 
 critic_evol() {  # name, drafts, then the critic and other options
-    run codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" "${EXAMPLES[@]}" "${VERIFY[@]}" \
-        --temperature 0.5 --out "outputs/raw/$1.jsonl"
-    stand_in "outputs/raw/$1.jsonl"
+    pairs "outputs/raw/$1.jsonl" codefavor synthesise critic-evol --drafts "outputs/drafts/$2.jsonl" "${PROBLEMS[@]}" "${@:3}" \
+        "${EXAMPLES[@]}" "${VERIFY[@]}" --temperature 0.5
 }
 critic_evol critic_evol weak "${TEACHER[@]}" "${FEW[@]}"
 # The controlled comparisons: comments kept, and draft and critic of one model, small and large.

@@ -35,7 +35,9 @@ WHOLE_ENVIRONMENT = {
     "training/plan.py",
     "sandbox/selftest.py",
     "sandbox/jail.py",
+    "sandbox/script.py",
     "sandbox/together.py",
+    "scoring/suite_pytest.py",
 }
 HEAVY = {"torch", "transformers", "openai", "boto3", "ray", "anthropic", "google.genai", "axolotl"}
 FILES = sorted(PACKAGE.rglob("*.py"))

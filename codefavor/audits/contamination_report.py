@@ -2,64 +2,132 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
-from codefavor.benchmarks.published import BENCHMARKS, load_items
+from codefavor.benchmarks.published import BENCHMARKS, load_items, programs_in
 from codefavor.errors import DataError
-from codefavor.pairs.contamination import Text, texts_of
-from codefavor.pairs.decontamination import KINDS, Decontamination
-from codefavor.records import Row, read_rows
+from codefavor.pairs.contamination import prose_of
+from codefavor.pairs.decontamination import KINDS, Decontamination, Task
+from codefavor.records import Problem, Row, read_rows
+from codefavor.sources import published_problems
+from codefavor.sources.locate import files_of
 from codefavor.sources.problems import LOCATIONS, load_problems
 
-# What is checked when nothing is named: all that the data folder or the Hub has of these.
+# What nobody may leave out without saying so.
 USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humanevalpack",
          "humanevalpack-js")  # fmt: skip
+# Sets to train on that are published in the same form as benchmarks.
+_FOR_TRAINING = frozenset({"acecode", "kodcode"})
+_ASSERT = re.compile(r"^\s*assert\b.*$", re.MULTILINE)
+# Inputs by the thousand are not what anybody copies.
+_MOST_ASSERTS = 40
+_FUNCTIONS = re.compile(r"\n(?= *(?:async )?(?:def|class) )")
 
 
-def benchmark_texts(name: str, data_dir: Path | None = None) -> list[Text]:
-    """The instructions and programs of a benchmark: each program is a text of its own.
+def usual_benchmarks(data_dir: Path | None) -> list[str]:
+    """`USUAL`, and every other benchmark whose files lie in the data folder."""
+    places = {**LOCATIONS, **published_problems.LOCATIONS}
+    here = [
+        name
+        for name, source in BENCHMARKS.items()
+        if data_dir is not None and not source.is_for_training and source.is_here(data_dir)
+    ]
+    here += [
+        name
+        for name, place in places.items()
+        if name not in _FOR_TRAINING and files_of(place, data_dir)
+    ]
+    return list(dict.fromkeys([*USUAL, *here]))
+
+
+def benchmark_tasks(name: str, data_dir: Path | None = None) -> list[Task]:
+    """The problems of a benchmark, with all of their texts that a row may contain.
 
     `name` is CodePrefBench, a set of problems, a benchmark of pairs, or a JSONL file of yours
-    with `instruction` and any of `code`, `reference`, `chosen`, `rejected`, `prompt`. Raises
-    DataError if it is not here, saying how to get it.
+    with `instruction` and any of `code`, `reference`, `chosen`, `rejected`, `prompt`, `tests`.
+    Raises DataError if it is not here, saying how to get it.
     """
     if name == "codeprefbench":
         items = read_tasks(find_files([data_dir] if data_dir else []), comments="keep")
-        return [text for item in items for text in _of_row(item, item["task_id"])]
-    if name in LOCATIONS or name == "starter":
-        return texts_of(load_problems(name, data_dir=data_dir))
+        return [_of_row(item, item["task_id"]) for item in items]
+    if name in (*LOCATIONS, *published_problems.LOCATIONS, "starter"):
+        return [_of_problem(one) for one in load_problems(name, data_dir=data_dir)]
     if name in BENCHMARKS:
         items = load_items(name, data_dir=data_dir)
-        return [text for item in items for text in _of_row(item, item["problem_id"])]
+        return [_of_item(item) for item in items]
     path = Path(name)
     if not path.is_file():
         known = ", ".join(["codeprefbench", "starter", *LOCATIONS, *sorted(BENCHMARKS)])
         raise DataError(f"unknown benchmark {name!r}: no such file, and the known ones are {known}")
-    return [text for where, row in read_rows(path) for text in _own(row, where)]
+    return [_own(row, where) for where, row in read_rows(path)]
+
+
+def _of_problem(problem: Problem) -> Task:
+    tests = re.sub(r"\bcandidate\b", problem.entry_point or "candidate", problem.tests)
+    return Task(
+        problem.id,
+        _texts(prose_of(problem), problem.instruction),
+        _texts(problem.reference),
+        _asserts(tests),
+        problem.language,
+    )
 
 
 _CODES = ("code", "reference", "chosen", "rejected", "prompt")
 
 
-def _of_row(row: Row, name: str) -> list[Text]:
-    language = str(row.get("language") or "python")
-    instruction = str(row.get("instruction") or "")
-    codes = [str(row[key]) for key in _CODES if row.get(key)]
-    # The instruction goes with the first program only: it is one text.
-    return [
-        Text(name, instruction if number == 0 else "", code, language)
-        for number, code in enumerate(codes or [""])
-    ]
+def _of_row(row: Row, name: str) -> Task:
+    return Task(
+        name,
+        _texts(row.get("instruction")),
+        _texts(*(row.get(key) for key in _CODES)),
+        _asserts(str(row.get("tests") or "")),
+        str(row.get("language") or "python"),
+    )
 
 
-def _own(row: Row, where: str) -> list[Text]:
-    if not any(isinstance(row.get(key), str) for key in (*_CODES, "instruction")):
+def _of_item(item: Row) -> Task:
+    """A published pair, with the programs that whole answers hold."""
+    task = _of_row(item, item["problem_id"])
+    return task._replace(codes=_texts(*programs_in(item), *task.codes))
+
+
+def _texts(*values: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(value) for value in values if value))
+
+
+def _asserts(tests: str) -> tuple[str, ...]:
+    return tuple(found.strip() for found in _ASSERT.findall(tests)[:_MOST_ASSERTS])
+
+
+def _own(row: Row, where: str) -> Task:
+    if not any(isinstance(row.get(key), str) for key in (*_CODES, "instruction", "tests")):
         raise DataError(
             f"{where}: nothing to compare; needed is 'instruction' or one of {', '.join(_CODES)}, "
             f"found {', '.join(sorted(row))}"
         )
     return _of_row(row, str(row.get("id") or row.get("task_id") or where))
+
+
+def background_texts() -> list[str]:
+    """Programs and tasks that are surely no benchmark's: the starter problems' and our own."""
+    texts = [f"{one.instruction}\n{one.reference}\n{one.tests}" for one in load_problems("starter")]
+    for source in _sources(files("codefavor")):
+        texts += _FUNCTIONS.split(source)
+    return texts
+
+
+def _sources(folder: Traversable) -> Iterable[str]:
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.is_dir() and not entry.name.startswith(("_", ".")):
+            yield from _sources(entry)
+        elif entry.name.endswith(".py"):
+            yield entry.read_text(encoding="utf-8")
 
 
 def contamination_facts(found: Decontamination) -> dict[str, str]:
@@ -70,8 +138,7 @@ def contamination_facts(found: Decontamination) -> dict[str, str]:
         rows = len({f.row_id for f in found.findings if f.benchmark == name})
         kinds = ", ".join(f"{counts[name, kind]} by {kind}" for kind in KINDS if counts[name, kind])
         facts[name] = (
-            f"{found.share_over(name):.1%} of {len(nearest)} snippets have a row at least "
-            f"{found.limits.code:g} of 100 alike; {rows} of {found.n_rows} rows like it"
-            + (f" ({kinds})" if kinds else "")
+            f"{found.share_over(name):.1%} of {len(nearest)} problems have a row like them; "
+            f"{rows} of {found.n_rows} rows are like one" + (f" ({kinds})" if kinds else "")
         )
     return facts

@@ -15,6 +15,7 @@ from codefavor.engine.ledger import read_spent
 from codefavor.errors import DataError
 from codefavor.journal import manifest_path, read_journal
 from codefavor.records import Preference, Row
+from codefavor.scoring.provenance import backing_of
 from codefavor.text import escape_markdown
 
 # Licence ids that the Hub's card knows; any other is written "other".
@@ -47,7 +48,9 @@ def _value_of(pair: Preference, name: str) -> str:
     if name == "aspect":
         return aspect_of(pair)
     if name == "label":
-        return _what_the_label_rests_on(pair)
+        return str(backing_of(pair.evidence))
+    if name == "license":
+        return pair.license.strip().lower()
     return str(getattr(pair, name))
 
 
@@ -56,21 +59,6 @@ def aspect_of(pair: Preference) -> str:
     aspect = str(pair.meta.get("aspect") or "")
     is_word = pair.criteria.strip().replace("-", "").isalpha()
     return aspect or (pair.criteria.strip() if is_word else "")
-
-
-def _what_the_label_rests_on(pair: Preference) -> str:
-    """The strongest evidence of a row: what ran, before what was counted, before who was asked."""
-    evidence = pair.evidence
-    if all((evidence.get(side) or {}).get("outcome") for side in ("chosen", "rejected")):
-        return "test runs"
-    for key, words in (
-        ("instructions", "instruction counts"),
-        ("findings", "static analysis"),
-        ("judge", "a judge, blind, in both orders"),
-    ):
-        if evidence.get(key):
-            return words
-    return "the teacher alone"
 
 
 def describe_run(journal: Path) -> Row:
@@ -132,7 +120,8 @@ def describe_overlap(report: Path) -> Row:
             "name": report.name,
             "n_rows": found["n_rows"],
             "n_removed": found["n_removed"],
-            "limits": found["limits"],
+            "limits": {key: found["limits"][key] for key in ("similarity", "threshold")},
+            "not_checked": sorted(found.get("not_checked", ())),
             "benchmarks": benchmarks,
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

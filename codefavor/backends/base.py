@@ -7,7 +7,6 @@ import math
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -24,15 +23,16 @@ Mode = Literal["chat", "completion"]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 
 ROLES = ("system", "user", "assistant")
 # Names of query parameters that may carry a secret.
 _SECRET = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.I)
 
 
-@dataclass(frozen=True)
-class Sampling:
+# These five are Structs, not dataclasses: a frozen dataclass takes ten times as long to make, and
+# a request makes a dozen of them.
+class Sampling(msgspec.Struct, frozen=True):
     """How a model answers. `temperature` 0 means greedy: no randomness at all.
 
     `n` answers are asked for at once; `max_tokens` bounds each (reasoning included).
@@ -66,16 +66,18 @@ class Sampling:
 
     def to_row(self) -> Row:
         """The plain JSON form, without the fields that say nothing."""
-        # Not by dataclasses.asdict, which copies deeply: that costs a tenth of a request.
-        return {name: value for name, value in vars(self).items() if value is not None}
+        values = msgspec.structs.asdict(self)
+        return {name: value for name, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Request:
+GREEDY = Sampling()
+
+
+class Request(msgspec.Struct, frozen=True):
     """One question to a model. The answer ends before the first of the `stop` strings."""
 
     messages: Sequence[Message]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = GREEDY
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -84,7 +86,7 @@ class Request:
         if not all(map(str.isascii, texts)) and (whole := list(map(whole_text, texts))) != texts:
             messages = zip(self.messages, whole, strict=True)
             said = [{**message, "content": text} for message, text in messages]
-            object.__setattr__(self, "messages", said)
+            msgspec.structs.force_setattr(self, "messages", said)
 
     def to_row(self) -> Row:
         """The plain JSON form, which request keys and batch files are made of."""
@@ -121,8 +123,7 @@ class Request:
         return total
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens as the server counted them; `cached_tokens` are the cheaper part of the input.
 
     No input at all (`Usage()`) means that the server did not count.
@@ -134,7 +135,7 @@ class Usage:
 
     def to_row(self) -> Row:
         """The plain JSON form."""
-        return dict(vars(self))
+        return msgspec.structs.asdict(self)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -144,17 +145,18 @@ class Usage:
         )
 
 
-@dataclass(frozen=True)
-class TokenLogprob:
+NO_USAGE = Usage()
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
     """A chosen token, its natural log-probability, and those of the likeliest tokens there."""
 
     token: str
     logprob: float
-    top: Mapping[str, float] = field(default_factory=dict)
+    top: Mapping[str, float] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One answer. `samples` holds all n answers in order, the first being this one's text.
 
     `finish_reason`: stop (ended by itself or at a stop string), length (hit `max_tokens`),
@@ -166,18 +168,18 @@ class Response:
 
     text: str
     finish_reason: str = "stop"
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning: str = ""
     samples: tuple[Response, ...] = ()
     pause_s: float = 0.0
-    is_cached: bool = field(default=False, compare=False)
+    is_cached: bool = False
 
     @classmethod
     def of(cls, samples: Sequence[Response], usage: Usage) -> Response:
         """The response of all n answers, whose first is also its own text."""
         several = tuple(samples) if len(samples) > 1 else ()
-        return replace(samples[0], usage=usage, samples=several)
+        return msgspec.structs.replace(samples[0], usage=usage, samples=several)
 
     def answers(self) -> tuple[Response, ...]:
         """All n answers; the response itself where only one was asked for.
@@ -197,7 +199,7 @@ class Response:
             strict=True,
         )
         return tuple(
-            replace(sample, usage=sample.usage + Usage(*more))
+            msgspec.structs.replace(sample, usage=sample.usage + Usage(*more))
             for sample, more in zip(self.samples, extra, strict=True)
         )
 
@@ -233,13 +235,21 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
+# What services call the most tokens that an answer may have.
+LIMIT_NAMES = frozenset(
+    {"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict"}
+    | {"maxTokens", "maxOutputTokens"}
+)
+
+
 class Backend:
     """A model that answers requests; a subclass writes `generate`.
 
     `name` is the kind ("openai"), `model` the id the server knows; neither is derived from the
     other. `features` are the parts of a request it can honour: the others it refuses.
     `start_concurrency` is how many requests to begin with, None for as many as allowed. `omit`
-    names parameters that the model refuses, such as temperature.
+    names parameters that the model refuses, such as temperature; ConfigError for the limit on an
+    answer's tokens, by which budgets, forecasts and results count.
     """
 
     name: ClassVar[str] = ""
@@ -247,6 +257,12 @@ class Backend:
     start_concurrency: int | None = 16
 
     def __init__(self, model: str, omit: Sequence[str] = ()) -> None:
+        unlimited = LIMIT_NAMES.intersection(omit)
+        if unlimited:
+            raise ConfigError(
+                f"the backend {self.name!r}: option 'omit': {min(unlimited)!r} is what budgets and "
+                "forecasts count by, so every request says it; give a larger --max-tokens"
+            )
         self.model = model
         self.omit = tuple(omit)
 

@@ -71,6 +71,7 @@ class HttpClient:
             self._proxy_options = {"proxy": self.proxy.url, "proxy_headers": to_proxy}
             if not is_tls:
                 self._headers.update(self.proxy.headers)
+        self._json_headers = {**self._headers, "Content-Type": "application/json"}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -82,7 +83,7 @@ class HttpClient:
     async def post(self, path: str, payload: Mapping[str, Any]) -> Reply:
         """POST a JSON object. Raises BackendError with a reason for whatever goes wrong."""
         data = orjson.dumps(payload)
-        headers, content = await self.request("POST", path, data, "application/json")
+        headers, content = await self.request("POST", path, data, is_json=True)
         return Reply(decode_object(content), pause_of(headers))
 
     async def get(self, path: str) -> Reply:
@@ -91,7 +92,7 @@ class HttpClient:
         return Reply(decode_object(content), pause_of(headers))
 
     async def request(
-        self, method: str, path: str, data: Any = None, content_type: str = ""
+        self, method: str, path: str, data: Any = None, *, is_json: bool = False
     ) -> tuple[Mapping[str, str], bytes]:
         """(headers, body) of any successful exchange; `path` may carry a query of its own."""
         url = f"{self._base}{path}"
@@ -103,9 +104,7 @@ class HttpClient:
                 url,
                 data=data,
                 # Not the session's: those aiohttp sends to a proxy too, the key among them.
-                headers={**self._headers, "Content-Type": content_type}
-                if content_type
-                else self._headers,
+                headers=self._json_headers if is_json else self._headers,
                 # A redirect is an error that says where to: a key is for one server alone.
                 allow_redirects=False,
                 **self._proxy_options,

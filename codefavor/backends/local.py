@@ -47,7 +47,7 @@ def load_model(
     task: str = "CausalLM",
     **options: Any,
 ) -> LoadedModel:
-    """Load a model folder for a task of transformers, with a LoRA adapter if one is given.
+    """Load a model folder for a task of transformers ("" is none), with a LoRA adapter if given.
 
     The tokenizer is the adapter's where it has one: its chat template is the one that was
     trained with. `device` None takes the accelerator if there is one. `dtype` "auto" is float32
@@ -69,7 +69,8 @@ def load_model(
     wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
     if dtype == "auto" and device == "cpu":
         wanted = torch.float32
-    model, info = getattr(transformers, f"AutoModelFor{task}").from_pretrained(
+    kind = f"AutoModelFor{task}" if task else "AutoModel"
+    model, info = getattr(transformers, kind).from_pretrained(
         path, dtype=wanted, output_loading_info=True, **options
     )
     source = path
@@ -156,6 +157,11 @@ class LocalBackend(Backend):
         """The content of the weights, not where they lie."""
         mode = {"mode": self._mode} if self._mode != "chat" else {}
         return {"backend": "local", **self._identity, **mode}
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model and its tokenizer, for what is not a request."""
+        return self._loaded
 
     async def generate(self, request: Request) -> Response:
         """The answer, after the batch it falls into."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from codefavor.backends.base import (
+    LIMIT_NAMES,
     Feature,
     Mode,
     Request,
@@ -35,6 +36,16 @@ _FINISH = {
 }
 MAX_STOP_STRINGS = 4
 OPENAI_URL = "https://api.openai.com/v1"
+# Fields that say what the engine counts, caches and states; other words for them would not be true.
+_SAID_BY = {
+    **dict.fromkeys(LIMIT_NAMES, "--max-tokens"),
+    **dict.fromkeys(("n", "best_of"), "the number of samples (--samples, --n)"),
+    **dict.fromkeys(("messages", "prompt", "stop"), "the prompt of each command"),
+    "model": "--model openai:NAME",
+    "seed": "--seed",
+    "temperature": "--temperature, or left out by --set 'omit=[\"temperature\"]'",
+    "top_p": "--top-p, or left out by --set 'omit=[\"top_p\"]'",
+}
 _AUTH_HEADERS = frozenset({"authorization", "api-key"})
 
 
@@ -68,7 +79,8 @@ class OpenAIBackend(ServiceBackend):
     Reasoning models of OpenAI take `token_parameter` "max_completion_tokens"; a server that
     says so itself is believed. `schema_form` "json_object" sends a JSON schema the older way,
     which llama-cpp-python's server still takes. `omit` names parameters the server refuses, such as
-    temperature; `extra` adds fields of its own to each request; `features` says what the
+    temperature; `extra` adds fields to each request, but none that an option of ours says
+    (ConfigError); `features` says what the
     server can do where that differs from OpenAI's (a server without `n` is then asked n times;
     "prefill" is continued in vLLM's way).
     With `trust_env` the proxy that the environment names is used.
@@ -98,6 +110,10 @@ class OpenAIBackend(ServiceBackend):
         trust_env: bool = True,
         endpoint: Text | None = None,
     ) -> None:
+        for field in sorted(_SAID_BY.keys() & (extra or {}).keys()):
+            raise ConfigError(
+                f"the backend {self.name!r}: option 'extra': {field!r} is said by {_SAID_BY[field]}"
+            )
         if features is not None:
             self.features = frozenset(features)
         url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from codefavor.backends.base import Request, Response, TokenLogprob, Usage
+import msgspec
+
+from codefavor.backends.base import NO_USAGE, Request, Response, TokenLogprob, Usage
 from codefavor.errors import BackendError
 from codefavor.redaction import excerpt, redact_reply
 
@@ -43,7 +44,7 @@ def without_secrets(response: Response) -> Response:
     # Asked of every reply: one look, and a copy only of what holds a key.
     if redact_reply(words) == words:
         return response
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         response,
         text=redact_reply(response.text),
         finish_reason=redact_reply(response.finish_reason),
@@ -87,7 +88,7 @@ def ended(
 def object_in(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A JSON object in another; an empty one where there is none of that name."""
     found = body.get(name)
-    return dict(found) if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def counted_usage(
@@ -104,17 +105,20 @@ def counted_usage(
     """
     sums = []
     for first, *others in (inputs, outputs):
-        found = [counts.get(first), *(counts.get(name) or 0 for name in others)]
-        if not all(map(_is_count, found)):
-            return Usage()
-        sums.append(sum(int(one) for one in found if _is_count(one)))
+        total = 0
+        for one in (counts.get(first), *(counts.get(name) or 0 for name in others)):
+            if not _is_count(one):
+                return NO_USAGE
+            total += int(one)
+        sums.append(total)
     n_cached = cached or 0
     if not _is_count(n_cached) or n_cached > sums[0]:
-        return Usage()
+        return NO_USAGE
     return Usage(sums[0], sums[1], int(n_cached))
 
 
 def _is_count(value: object) -> TypeGuard[float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # JSON has no subclasses: True and False are of another type than numbers.
+    if type(value) is not int and type(value) is not float:
         return False
     return 0 <= value <= _MOST_TOKENS and value == int(value)

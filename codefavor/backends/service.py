@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection, start_concurrency
@@ -61,7 +62,9 @@ class ServiceBackend(Backend):
                 return Response("", "filtered")
             raise with_hint(error, request) from error
         response = self._read(reply.body, request)
-        return dataclasses.replace(response, pause_s=reply.pause_s) if reply.pause_s else response
+        if reply.pause_s:
+            return msgspec.structs.replace(response, pause_s=reply.pause_s)
+        return response
 
     async def release(self) -> None:
         """Close the connections."""

@@ -37,6 +37,11 @@ KNOWN_DEFECTS: dict[tuple[str, str], str] = {
     },
 }
 
+# Tasks of whose pairs one sets a program against a line that defines nothing ("import math").
+_WITHOUT_PROGRAM = frozenset(
+    {"HumanEval/1", "HumanEval/8", "HumanEval/17", "HumanEval/20", "Mbpp/606", "Mbpp/639"}
+)
+
 
 def find_files(folders: Sequence[Path], aspects: Sequence[str] = ASPECTS) -> dict[str, Path]:
     """The file of each aspect, from the first folder that holds it.
@@ -101,8 +106,16 @@ def _item(task: Row, aspect: str, rule: CommentRule, where: str) -> Row:
         "is_chosen_first": truth == 0,
         "task_id": task_id,
         "is_stripped": is_stripped,
-        "defect": KNOWN_DEFECTS.get((aspect, task_id), ""),
+        "defect": _defect(aspect, task_id, choices[1 - truth]),
     }
+
+
+def _defect(aspect: str, task_id: str, rejected: str) -> str:
+    """What is wrong with a pair's label or sides; "" for nothing known."""
+    is_named = aspect == "correctness" and task_id in _WITHOUT_PROGRAM
+    if is_named and "def " not in rejected:
+        return "the program labelled wrong defines nothing"
+    return KNOWN_DEFECTS.get((aspect, task_id), "")
 
 
 def averages(metrics: PairMetrics) -> Row:

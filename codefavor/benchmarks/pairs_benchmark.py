@@ -29,8 +29,8 @@ def item_of(preference: Preference, *, is_chosen_first: bool | None = None, **ex
         is_chosen_first = int(content_id("order", preference.id)[:8], 16) % 2 == 0
     return {
         "id": preference.id,
-        "problem_id": preference.problem_id or content_id(preference.instruction),
-        "instruction": preference.instruction,
+        "problem_id": preference.problem_id or content_id(preference.asked),
+        "instruction": preference.asked,
         "criteria": preference.criteria,
         "chosen": preference.chosen,
         "rejected": preference.rejected,

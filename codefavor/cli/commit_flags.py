@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError
 from codefavor.sources.commit_rows import CommitOptions
 from codefavor.sources.licences import PERMISSIVE
@@ -54,7 +55,9 @@ class CommitFlags:
     ] = ""
 
     def options(self) -> CommitOptions:
-        """The same, checked. Raises ConfigError for a day that is none."""
+        """The same, checked. Raises ConfigError for a day that is none, or an idle option."""
+        is_file = self.units == "file"
+        refuse({"max_lines"}, "does not go with --units file: --max-file-lines", unless=not is_file)
         for name, value in (("since", self.since), ("until", self.until)):
             _check_day(f"--{name}", value)
         given = {name: getattr(self, name) for name in self.__dataclass_fields__}

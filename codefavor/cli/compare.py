@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from codefavor.cli.engine_options import Seed
+from codefavor.cli.option_groups import check_page
 from codefavor.evaluation.compare import (
     compare_results,
     comparison_rows,
@@ -26,9 +28,11 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="HTML page to write; its .json goes beside it.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of resampling.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Differences of models or judges with intervals, tests, and what moved where."""
+    if out is not None:
+        check_page(out)
     contenders = [read_contender(path) for path in results]
     names = [one.name for one in contenders]
     if len(set(names)) < len(names):

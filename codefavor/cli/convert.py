@@ -15,13 +15,12 @@ from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
+from codefavor.pairs.published_forms import LABELLED_FORM, OWN_FORM
 from codefavor.pairs.published_rows import (
-    LABELLED_FORM,
     ONE_LABEL,
-    OWN_FORM,
+    Reading,
     read_published,
 )
-from codefavor.pairs.row_files import read_any_rows
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
     Problem,
@@ -33,7 +32,9 @@ from codefavor.records import (
     write_rows,
     write_text,
 )
+from codefavor.scoring.provenance import LEVELS, with_evidence
 from codefavor.settings import data_folder
+from codefavor.sources.row_files import read_any_rows
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
 from codefavor.training.formats import (
     FORMATS,
@@ -46,6 +47,15 @@ from codefavor.training.lengths import Lengths, load_tokenizer, summarise_length
 from codefavor.training.recipes import load_yaml
 
 _MAX_LISTED = 20
+AskedFor = Annotated[
+    str, typer.Option("--task", help="grpo: what is asked for, programs or tests of the reference.")
+]
+RequireEvidence = Annotated[
+    str, typer.Option(help=f"Only pairs whose label is backed so well: {', '.join(LEVELS)}.")
+]
+AllowLong = Annotated[
+    str, typer.Option(help="Longer rows: 'drop' whole pairs, or 'keep'; both list them.")
+]
 
 
 def command(
@@ -71,9 +81,11 @@ def command(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only so many records, drawn by the seed.")
     ] = None,
+    task: AskedFor = "programs",
     split: Annotated[
         str, typer.Option(help="grpo: problems of this split: train, dev, test, or all of them.")
     ] = "train",
+    require_evidence: RequireEvidence = "none",
     curriculum: Annotated[
         Path | None, typer.Option(help="YAML of stages: {level: share}; rows in that order.")
     ] = None,
@@ -84,9 +96,7 @@ def command(
     max_tokens: Annotated[
         int | None, typer.Option(help="The recipe's sequence_len; longer rows are an error.")
     ] = None,
-    allow_long: Annotated[
-        str, typer.Option(help="Longer rows: 'drop' whole pairs, or 'keep'; both list them.")
-    ] = "",
+    allow_long: AllowLong = "",
 ) -> None:
     """Write the rows of one training format, and beside them a manifest of how they were made.
 
@@ -95,13 +105,12 @@ def command(
     """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
-    _refuse_idle(format_name, max_tokens)
+    _refuse_idle(format_name, max_tokens, is_drawn=order == "random" or sample is not None)
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
-    options = _options(order, system, seed)
-    of_split = _one_of("--split", split, (*SPLITS, "all"))
-    result, read_as = _convert(inputs, format_name, options, curriculum, sample, of_split)
-    manifest = _manifest(inputs, format_name, options, curriculum, sample)
-    manifest |= _counted(result) | read_as
+    options = _options(order, system, seed, task)
+    of = _one_of("--split", split, (*SPLITS, "all"))
+    result, how = _convert(inputs, format_name, options, curriculum, sample, of, require_evidence)
+    manifest = _manifest(inputs, format_name, options, curriculum, sample) | _counted(result) | how
     rows: Sequence[Row] = result.rows
     if tokenizer:
         rows, measured = _check_lengths(result, tokenizer, max_tokens, long_rule, out)
@@ -109,21 +118,32 @@ def command(
     _write(out, rows, result, manifest)
 
 
-def _refuse_idle(format_name: str, max_tokens: int | None) -> None:
+def _refuse_idle(format_name: str, max_tokens: int | None, *, is_drawn: bool) -> None:
     """Raise ConfigError for options that mean nothing to this format."""
     refuse({"allow_long"}, "belongs to --max-tokens, which is not given", unless=max_tokens)
     is_pairwise = format_name.startswith("pairwise")
     refuse({"order"}, f"is for pairwise formats; {format_name} has no order", unless=is_pairwise)
+    has_system = format_name not in ("reward", "process")
+    refuse(
+        {"system"}, f"is not for {format_name}, whose rows have no system turn", unless=has_system
+    )
+    is_drawn = is_drawn or format_name == "kto"
+    refuse(
+        {"seed"}, "draws nothing here: it is for --sample, --order random and kto", unless=is_drawn
+    )
     is_grpo = get_format(format_name).reads is Problem
     refuse({"split"}, f"is for problems (grpo); {format_name} reads pairs", unless=is_grpo)
+    refuse({"task"}, f"is for grpo; {format_name} trains on what the pairs ask", unless=is_grpo)
+    refuse({"require_evidence"}, "is for pairs; grpo reads problems", unless=not is_grpo)
     refuse({"curriculum"}, "orders pairs; grpo reads problems", unless=not is_grpo)
 
 
-def _options(order: str, system: str, seed: int) -> FormatOptions:
+def _options(order: str, system: str, seed: int, task: str) -> FormatOptions:
     return FormatOptions(
         order=cast("Literal['both', 'random']", _one_of("--order", order, ("both", "random"))),
         system=cast("Literal['empty', 'none']", _one_of("--system", system, ("empty", "none"))),
         seed=seed,
+        task=cast("Literal['programs', 'tests']", _one_of("--task", task, ("programs", "tests"))),
     )
 
 
@@ -143,13 +163,17 @@ def _convert(
     curriculum: Path | None,
     sample: int | None,
     split: str,
+    evidence: str,
 ) -> tuple[Conversion, Row]:
     """The rows, and how the inputs were read, for the manifest."""
     form = get_format(format_name)
     rejected: Counter[str] = Counter()
     read_as: Row
     if form.reads is Problem:
-        problems = [record for path in inputs for record in read_records(path, Problem)]
+        given = [record for path in inputs for record in read_records(path, Problem)]
+        problems, refused = without_benchmark(given, data_folder())
+        _say_refused(refused)
+        rejected["benchmark_row"] = refused.total()
         kept = [one for one in problems if split in ("all", split_of(one.id))]
         rejected["other_split"] = len(problems) - len(kept)
         drawn = _drawn(kept, sample, options.seed)
@@ -157,7 +181,7 @@ def _convert(
         result = convert(drawn, format_name, options)
         read_as = {"split": split}
     else:
-        records, read_as, rejected = _read_preferences(inputs, format_name)
+        records, read_as, rejected = _read_preferences(inputs, format_name, evidence)
         n_read = len(records)
         records = _drawn(records, sample, options.seed)
         rejected["not_sampled"] = n_read - len(records)
@@ -179,7 +203,7 @@ def _convert(
 
 
 def _read_preferences(
-    inputs: Sequence[Path], format_name: str
+    inputs: Sequence[Path], format_name: str, evidence: str
 ) -> tuple[list[Any], Row, Counter[str]]:
     """The pairs of all inputs (for KTO, labelled answers as they are), how they were read, and
     what was left out by reason; says both on stderr.
@@ -187,30 +211,51 @@ def _read_preferences(
     records: list[Any] = []
     shapes: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
+    not_used: dict[str, list[str]] = {}
     for path in inputs:
         reading = read_published(read_any_rows(path), source=path.name)
         pairs, refused = without_benchmark(reading.preferences, data_folder())
-        for name, n in sorted(refused.items()):
-            typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
-            rejected["benchmark_row"] += n
+        _say_refused(refused)
+        rejected["benchmark_row"] += refused.total()
         for shape, n in reading.shapes.items():
             if shape != OWN_FORM:
                 typer.echo(f"{path}: {n} rows read as {shape}", err=True)
+        if reading.not_used:
+            not_used[str(path)] = sorted(reading.not_used)
+            typer.echo(f"{path}: not used: {', '.join(not_used[str(path)])}", err=True)
+        _say_replaced(path, reading)
         if format_name == "kto":
             # Labelled answers need no counterpart here; those of a refused pair go with it.
             gone = {p.id for p in reading.preferences} - {p.id for p in pairs}
             sides = {s for p in reading.preferences if p.id in gone for s in (p.chosen, p.rejected)}
             labelled = [one for one in reading.labelled if one.completion not in sides]
             rejected["benchmark_row"] += len(reading.labelled) - len(labelled)
-            records += labelled
+            # Nothing that we can read backs a lone answer's label.
+            records += labelled if evidence == "none" else []
+            rejected["weaker_evidence"] += 0 if evidence == "none" else len(labelled)
             paired = [p for p in reading.preferences if p.meta.get("read_as") == LABELLED_FORM]
             rejected["benchmark_row"] -= sum(pair.id in gone for pair in paired)
             pairs = [pair for pair in pairs if pair.meta.get("read_as") != LABELLED_FORM]
             reading.rejected.pop(ONE_LABEL, None)
+        pairs, weaker = with_evidence(pairs, evidence)
+        rejected["weaker_evidence"] += len(weaker)
         records += pairs
         shapes += reading.shapes
         rejected += reading.rejected
-    return records, {"read_as": dict(shapes)}, rejected
+    how: Row = {"read_as": dict(shapes), "require_evidence": evidence}
+    return records, how | ({"not_used": not_used} if not_used else {}), rejected
+
+
+def _say_replaced(path: Path, reading: Reading) -> None:
+    """Name what was no Unicode, as half of a surrogate pair: reading put U+FFFD in its place."""
+    n = sum("\ufffd" in str(one) for one in [*reading.preferences, *reading.labelled])
+    if n:
+        typer.echo(f"{path}: {n} pairs or answers hold U+FFFD, a character that was lost", err=True)
+
+
+def _say_refused(refused: Counter[str]) -> None:
+    for name, n in sorted(refused.items()):
+        typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
 
 
 def _drawn(records: list[Any], n: int | None, seed: int) -> list[Any]:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -219,7 +220,8 @@ def write_problems(settings: Settings, out: Path) -> None:
         )
     kept.sort(key=lambda problem: problem.id)
     digest = content_id([problem.to_row() for problem in kept])
-    _bind(out, {**dataclasses.asdict(settings), "problems_sha256": digest})
+    recipe = without_folders(str(settings.recipe), out)
+    _bind(out, {**dataclasses.asdict(settings), "recipe": recipe, "problems_sha256": digest})
     write_rows(out / "problems.jsonl", (problem.to_row() for problem in kept))
     kept.sort(key=lambda problem: (len(problem.reference), problem.id))
     short = kept[: settings.n_drafted]
@@ -245,7 +247,8 @@ def run_stages(stages: Sequence[Stage], stamps_path: Path) -> None:
     """Run the stages in order, each once.
 
     One is done when `stamps_path` has its command with its file as it is now, and none before it
-    ran; what a killed one left behind is its command's to continue.
+    ran; what a killed one left behind is its command's to continue. Where the run's folder and the
+    recipes lie makes no other command: both may move.
     """
     # As for the trainings that we launch: spinning threads crawl on a machine that is busy.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -256,7 +259,8 @@ def run_stages(stages: Sequence[Stage], stamps_path: Path) -> None:
     for number, stage in enumerate(stages, start=1):
         known, shown = stamps.get(stage.name, {}), shlex.join(["codefavor", *stage.words])
         title = f"[{number}/{len(stages)}] {stage.name}"
-        if not has_run and known.get("command") == shown and known["sha256"] == _digest(stage):
+        same = without_folders(shown, stamps_path.parent)
+        if not has_run and known.get("same") == same and known["sha256"] == _digest(stage):
             _say(f"{title} (done before)")
             continue
         has_run = True
@@ -265,8 +269,18 @@ def run_stages(stages: Sequence[Stage], stamps_path: Path) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             _call(stage.words)
         seconds = round(time.monotonic() - started, 1)
-        stamps[stage.name] = {"seconds": seconds, "command": shown, "sha256": _digest(stage)}
+        stamps[stage.name] = {
+            "seconds": seconds, "command": shown, "same": same, "sha256": _digest(stage),
+        }  # fmt: skip
         write_text(stamps_path, [json.dumps(stamps, indent=1)])
+
+
+def without_folders(text: str, out: Path) -> str:
+    """A path or command without where this run's folder and the recipes lie on this machine."""
+    for folder, name in ((out, "OUT"), (find_recipes(), "recipes")):
+        begins = rf"(?<![\w./-]){re.escape(str(folder))}(?=/|['\s]|$)"
+        text = re.sub(begins, name, text)
+    return text
 
 
 def _call(words: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typer import Option
 
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
-from codefavor.cli.option_groups import refuse
+from codefavor.cli.option_groups import is_dry_run, refuse
 from codefavor.engine import (
     Budget,
     Context,
@@ -139,6 +139,8 @@ class AskingFlags:
         refuse({"cache"}, "does not go with --no-cache", unless=not self.no_cache)
         again = {"retry_errors", "rerun_changed"}
         refuse(again, "does not go with --fresh, which runs every row", unless=not self.fresh)
+        kept = {"fresh", "export", *again}
+        refuse(kept, "does not go with --dry-run, which keeps nothing", unless=not is_dry_run())
         # A job is asked as a whole, and its service retries and limits by itself.
         refuse({"max_error_rate"}, "does not go with --batch", unless=not self.batch)
 
@@ -252,6 +254,23 @@ class EngineFlags(AskingFlags):
         """Print what `--dry-run` finds out; nothing is asked."""
         context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
         show_forecast(forecast(step, rows, context, later=later, in_batch=self.batch))
+
+    def run_and_show(
+        self,
+        step: Step,
+        rows: Iterable[Row],
+        out: Path,
+        backend: Backend,
+        seed: int,
+        **options: Any,
+    ) -> None:
+        """Run to a file and print what came of it; other options as `run_to_file`."""
+        context = self.make_context(backend, out, seed)
+        with self.closing(context):
+            counts = self.run_to_file(step, rows, out, context=context, **options)
+        typer.echo(f"{summary(counts)} -> {out}")
+        if not counts.n_pending:
+            fail_without_results(counts, out.stat().st_size)
 
     def make_backend(self, *, is_dry_run: bool = False) -> Backend:
         """The backend with its options; for a dry run it needs no key."""

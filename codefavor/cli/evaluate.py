@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast, get_args
 
@@ -17,7 +17,7 @@ from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.pairs_benchmark import Orders
-from codefavor.cli import evaluate_models
+from codefavor.cli import evaluate_models, evaluate_tests, evaluate_truth
 from codefavor.cli.engine_options import (
     MAX_SEED,
     AskingFlags,
@@ -39,6 +39,7 @@ from codefavor.evaluation.suite import (
     result_path,
     run_task,
 )
+from codefavor.evaluation.test_writing import BENCHMARK
 from codefavor.judges.spec import JudgeSpec
 from codefavor.result_file import rows_path
 from codefavor.settings import data_folder
@@ -57,10 +58,8 @@ class BenchmarkFlags:
     PANEL: ClassVar[str] = "Benchmark"
 
     data: Annotated[Path | None, Option(help="File of pairs; for codeprefbench a folder.")] = None
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many pairs.")] = None
-    sample: Annotated[int | None, Option(min=1, help="Only so many pairs, drawn by the seed.")] = (
-        None
-    )
+    limit: Annotated[int | None, Option(help="Only the first so many pairs.")] = None
+    sample: Annotated[int | None, Option(help="Only so many pairs, drawn by the seed.")] = None
     seed: Annotated[
         int, Option(min=0, max=MAX_SEED, help="Of samples, resampling and judges that draw.")
     ] = 0
@@ -182,7 +181,8 @@ def pairs(
         refuse({"stored"}, "belongs to --rescore, which is not given")
     tasks = _tasks(str(ctx.info_name), bench, protocol)
     if result.rescore:
-        refuse({"fresh", "dont_write"}, "does not go with --rescore, which asks nobody")
+        asks = {one.name for one in fields(AskingFlags)} | {"dont_write"}
+        refuse(asks, "does not go with --rescore, which asks nobody")
         _rescore_all(tasks, spec, result.out, result.stored)
     elif result.dont_write:
         kept = {"out", "fresh", "retry_errors", "rerun_changed"}
@@ -256,8 +256,19 @@ for _name in NAMES:
         rich_help_panel="Judges",
     )(expanded(pairs, **_own))
 
+app.command(BENCHMARK)(expanded(evaluate_tests.test_writing))
 for _name in evaluate_models.SETS:
     _kind = evaluate_models.OwnProblemFlags if _name == evaluate_models.OWN else None
     app.command(_name, help=f"pass@k of a model on {_name}.", rich_help_panel="Models")(
         expanded(evaluate_models.problems, **({"chosen": _kind} if _kind else {}))
     )
+
+_TRUTH: dict[str, Callable[..., None]] = {
+    "truthfulqa-mc": evaluate_truth.truthfulqa_choices,
+    "truthfulqa": evaluate_truth.truthfulqa,
+    "halueval": evaluate_truth.halueval,
+    "halueval-answers": evaluate_truth.halueval_written,
+    "ifeval": evaluate_truth.ifeval,
+}
+for _name, _command in _TRUTH.items():
+    app.command(_name, rich_help_panel="Truthfulness")(expanded(_command))

@@ -44,10 +44,10 @@ from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Problem, write_rows
 from codefavor.result_file import rows_path
 from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.by_tests import refuse_untested
 from codefavor.scoring.sample_files import evalplus_rows, read_samples
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
-from codefavor.synthesis.drafts import make_drafts_step
 
 OWN = "problems"
 # What only a model that is asked heeds.
@@ -131,6 +131,14 @@ class RunFlags:
     wall_s: Annotated[float, Option(help="Wall seconds a program may take.")] = 20.0
     memory_mib: Annotated[int, Option(help="MiB a program may map.")] = 1024
     sandbox_level: SandboxLevel = "L2"
+    fail_fast: Annotated[
+        bool,
+        Option(
+            "--fail-fast",
+            help="End a run at its first failed check, as EvalPlus does: the same pass@k sooner, "
+            "without the shares of checks that some strategies of `pair tests` need.",
+        ),
+    ] = False
     accept: Annotated[
         str, Option(help="`together`: also believe tests that a hostile program can forge.")
     ] = ""
@@ -160,7 +168,25 @@ def problems(
     result: ModelResultFlags,
 ) -> None:
     """Sample a model on problems with tests, run every program, and report pass@k."""
-    task = _task(str(ctx.info_name), sampled, chosen, runs)
+    task = task_of(str(ctx.info_name), sampled, chosen, runs)
+    refuse_untested(task.problems)
+    run_task(task, sampled, runs, asking, result)
+
+
+def run_task(
+    task: ModelTask,
+    sampled: SamplingFlags,
+    runs: RunFlags,
+    asking: AskingFlags,
+    result: ModelResultFlags,
+    *,
+    accept: str = "",
+) -> None:
+    """Ask, run, write the result file and print it; with --dry-run only the forecast."""
+    if result.export is not None and result.export.suffix != ".jsonl":
+        raise ConfigError(
+            f"--export {result.export}: name a file that ends in .jsonl, as EvalPlus reads no other"
+        )
     if result.dry_run:
         _forecast(task, sampled, asking)
         return
@@ -173,7 +199,7 @@ def problems(
     with SandboxPool(
         runs.workers or os.cpu_count() or 1,
         required_level=runs.sandbox_level,
-        accept=runs.accept,
+        accept=accept or runs.accept,
     ) as pool:
         context = Context() if backend is None else asking.make_context(backend, path, task.seed)
         with asking.closing(context):
@@ -191,13 +217,14 @@ def problems(
     if not found:
         return
     if result.export is not None:
-        write_rows(result.export, evalplus_rows(samples_of(path)))
+        write_rows(result.export, evalplus_rows(samples_of(path, found["problems"])))
     typer.echo(model_text(found))
     typer.echo(path)
     fail_without_results(counts, found["metrics"]["n_samples"])
 
 
-def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlags) -> ModelTask:
+def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlags) -> ModelTask:
+    """The task that the flags describe. Raises ConfigError for what has no meaning."""
     if bool(sampled.model) == (sampled.samples_file is not None):
         raise ConfigError("which samples? give --model KIND:NAME, or --samples-file FILE")
     refuse(
@@ -206,9 +233,10 @@ def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlag
         unless=sampled.model,
     )
     source = str(chosen.data) if isinstance(chosen, OwnProblemFlags) else name
+    whole = {one.id: one for one in load_problems(source, data_dir=data_folder())}
     rows = [
         one.to_row()
-        for one in load_problems(source, data_dir=data_folder())
+        for one in whole.values()
         if chosen.split is None or split_of(one.id) == chosen.split
     ]
     if chosen.sample is not None:
@@ -221,7 +249,7 @@ def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlag
         refuse_trained(kept, [*files, *(chosen.trained_on or [])])
     samples = None
     if sampled.samples_file is not None:
-        samples = read_samples(sampled.samples_file, {one.id: one for one in kept})
+        samples = read_samples(sampled.samples_file, {one.id: one for one in kept}, known=whole)
     return ModelTask(
         benchmark=name,
         problems=kept,
@@ -231,7 +259,12 @@ def _task(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlag
             max_tokens=sampled.max_tokens,
             n=sampled.samples,
         ),
-        limits=Limits(cpu_s=runs.cpu_s, wall_s=runs.wall_s, memory_bytes=runs.memory_mib << 20),
+        limits=Limits(
+            cpu_s=runs.cpu_s,
+            wall_s=runs.wall_s,
+            memory_bytes=runs.memory_mib << 20,
+            fail_fast=runs.fail_fast,
+        ),
         mode=cast("Mode", sampled.prompt),
         seed=sampled.seed,
         samples=samples,
@@ -248,7 +281,7 @@ def _backend(sampled: SamplingFlags, asking: AskingFlags, *, is_dry_run: bool = 
 def _forecast(task: ModelTask, sampled: SamplingFlags, asking: AskingFlags) -> None:
     backend = _backend(sampled, asking, is_dry_run=True)
     context = Context(backend, seed=task.seed, prices=PriceTable.load(asking.prices))
-    step = make_drafts_step(task.sampling, task.mode)
+    step = task.asking_step()
     show_forecast(forecast(step, task.rows(), context, in_batch=asking.batch))
 
 

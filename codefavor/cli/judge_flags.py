@@ -167,7 +167,7 @@ def _for_judge(param: click.Parameter, spec: JudgeSpec | None) -> click.Paramete
     shown = copy.copy(param)
     if param.name == "model":
         shown.help = f"{spec.about.help} (Without it, help lists all judges.)"
-    for one in reversed([spec, *spec.members()]):
+    for one in reversed(spec.family):
         if param.name in one.about.flags:
             shown.show_default = _default_of(one.about.flags[param.name])
     return shown
@@ -193,6 +193,6 @@ def _shown_for(spec: JudgeSpec | None) -> frozenset[str]:
     """The flags that apply to a judge; without one, those about requests."""
     if spec is None:
         return OF_REQUESTS
-    kinds = [spec.about, *(one.about for one in spec.members())]
+    kinds = [one.about for one in spec.family]
     shown = frozenset(name for kind in kinds for name in kind.flags)
     return shown | OF_REQUESTS if any(kind.is_chat for kind in kinds) else shown

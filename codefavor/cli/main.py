@@ -32,6 +32,7 @@ VERBS = {
     "card": "A Hugging Face data set folder with its card.",
     "recipes": "List, show, render and check training recipes.",
     "train": "Train a recipe with Axolotl.",
+    "models": "Download model folders, and merge them.",
     "merge": "Merge adapters and checkpoints.",
     "export": "A finished training as a model folder with its card; push it to the Hub.",
     "evaluate": "Measure judges and models.",

@@ -15,6 +15,7 @@ from codefavor.cli.option_groups import expanded
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
 from codefavor.records import Row, canonical_json, write_rows, write_text
+from codefavor.redaction import redact
 from codefavor.settings import data_folder
 from codefavor.sources.commit_rows import CommitOptions
 from codefavor.sources.commits import load_commits
@@ -44,7 +45,10 @@ def command(
         raise ConfigError("a repository is named twice")
     counts: dict[str, Counter[str]] = {name: Counter() for name in repositories}
     write_rows(out, _rows(counts, options))
-    manifest = {"options": dataclasses.asdict(options), "counts": counts}
+    manifest = {
+        "options": dataclasses.asdict(options),
+        "counts": {redact(name): count for name, count in counts.items()},
+    }
     write_text(manifest_path(out), [canonical_json(manifest) + "\n"])
     typer.echo(table(counts))
     n_rows = sum(one[KEPT] for one in counts.values())
@@ -76,7 +80,7 @@ def table(counts: Mapping[str, Counter[str]]) -> str:
     total = sum(counts.values(), Counter[str]())
     columns = {_short(name): count for name, count in counts.items()}
     if len(columns) < len(counts):
-        columns = dict(counts)
+        columns = {redact(name): count for name, count in counts.items()}
     if len(counts) > 1:
         columns["all"] = total
     reasons = [KEPT, *(reason for reason, _ in total.most_common() if reason != KEPT)]

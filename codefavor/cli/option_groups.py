@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
@@ -74,6 +75,20 @@ def refuse(names: Collection[str], why: str, *, unless: object = False) -> None:
         source = ctx.get_parameter_source(param.name or "")
         if param.name in names and source is click.core.ParameterSource.COMMANDLINE:
             raise ConfigError(f"{param.opts[0]} {why}")
+
+
+def is_dry_run() -> bool:
+    """Whether this command was given its --dry-run."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.params.get("dry_run"))
+
+
+def check_page(out: Path) -> None:
+    """Raise ConfigError unless a page is called one: files of its name with other endings go beside
+    it, or were what it is made from.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out {out}: the page is HTML; call it {out.with_suffix('.html').name}")
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

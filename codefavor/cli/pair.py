@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 from click import Choice
 
-from codefavor.cli import pair_checks
+from codefavor.cli import check_tests, pair_checks, pair_criteria, pair_suites
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.scored_files import scored_rows
 from codefavor.engine import TerminalProgress
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import ok_rows
 from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
 from codefavor.pairs.by_execution import Pairing, pair_by_execution
 from codefavor.pairs.contamination import leak_check
-from codefavor.pairs.row_files import read_any_rows
 from codefavor.pairs.split import hold_out
 from codefavor.pairs.strategies import STRATEGIES, describe_strategies
 from codefavor.pairs.strategies import Choice as PairChoice
 from codefavor.records import (
     Execution,
     Preference,
+    Problem,
     Row,
     read_records,
-    read_rows,
     write_rows,
     write_text,
 )
 from codefavor.scoring.failure_classes import failure_of
 from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
-from codefavor.synthesis.mutant_pairs import printed_samples, run_candidates, write_pairs
+from codefavor.sources.row_files import read_any_rows
+from codefavor.synthesis.drafts import drafts_messages
+from codefavor.synthesis.mutant_pairs import (
+    REFERENCE_FAILS,
+    Kind,
+    printed_samples,
+    run_candidates,
+    write_pairs,
+)
 
 app = typer.Typer(help="Make, balance, split and check preference pairs.")
+app.command("check-tests")(check_tests.command)
+app.command()(pair_criteria.efficiency)
+app.command()(pair_criteria.security)
+app.command()(pair_suites.suites)
 app.command()(pair_checks.audit)
 app.command()(pair_checks.balance)
+app.command()(pair_checks.margins)
 app.command()(pair_checks.dedup)
 app.command("decontaminate")(pair_checks.decontaminate_command)
 
@@ -52,6 +66,14 @@ def mutants(
     problems: Problems = "starter",
     candidates: Annotated[int, typer.Option(help="Wrong programs tried a level, problem.")] = 9,
     per_problem: Annotated[int, typer.Option(help="Pairs kept a level and problem.")] = 1,
+    kind: Annotated[
+        str,
+        typer.Option(
+            click_type=Choice(get_args(Kind)),
+            help="mistakes; or hallucinations: modules, functions, methods, names and keywords "
+            "that do not exist, misread requirements, bounds off by one.",
+        ),
+    ] = "mistakes",
     seed: Seed = 0,
     scored: Annotated[
         Path | None,
@@ -62,11 +84,7 @@ def mutants(
     """Verified mutants, with no model: levelled, balanced and split pairs. Resumable."""
     loaded = load_problems(problems, data_dir=data_folder())
     by_id = {problem.id for problem in loaded}
-    samples = (
-        printed_samples(_scored_row(row, where, by_id) for where, row in read_rows(scored))
-        if scored
-        else []
-    )
+    samples = printed_samples(scored_rows(scored, by_id)) if scored else []
     journal = out / "programs.jsonl"
     run_candidates(
         loaded,
@@ -75,11 +93,18 @@ def mutants(
         seed=seed,
         workers=os.cpu_count() or 1,
         level=sandbox_level,
+        kind=cast("Kind", kind),
         progress=TerminalProgress(),
     )
     programs = [*ok_rows(journal), *samples]
     summary = write_pairs(loaded, programs, out, per_problem=per_problem, seed=seed)
+    if not summary["n_pairs"]:
+        why = "; ".join(f"{reason}: {n}" for reason, n in summary["rejected"].items())
+        raise DataError(f"no pair came out of {len(loaded)} problems ({why})")
     _print_table(summary["balance"])
+    for reason, n in summary["rejected"].items():
+        if reason.startswith(REFERENCE_FAILS):
+            typer.echo(f"left out: {reason} ({n})", err=True)
     typer.echo(f"{sum(summary['n_kept'].values())} of {summary['n_pairs']} pairs kept -> {out}")
 
 
@@ -110,6 +135,14 @@ def tests(
     ] = False,
     per_problem: Annotated[int, typer.Option(min=1, help="Most pairs kept a problem.")] = 4,
     balance: Annotated[bool, typer.Option(help="Balance lengths between the two sides.")] = True,
+    as_asked: Annotated[
+        bool,
+        typer.Option(
+            "--as-asked",
+            help="The question of a pair is the one that `evaluate` and `synthesise drafts` ask a "
+            "chat model, without a criterion: to align the model that was sampled.",
+        ),
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Write nothing: what every strategy would give.")
     ] = False,
@@ -118,11 +151,7 @@ def tests(
     """Pairs of a model's completions from their test runs; equivalent programs never meet."""
     _check_choice(out, strategy, plan=plan)
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
-    rows = [
-        _with_failure(_scored_row(one, where, set(loaded)))
-        for where, row in read_rows(scored)
-        for one in _samples_in(row)
-    ]
+    rows = [_with_failure(row) for row in scored_rows(scored, set(loaded))]
 
     def paired(name: str) -> tuple[Pairing, list[Preference]]:
         how = PairChoice(name, margin=margin, may_fail=may_fail, same_author=same_author)
@@ -136,29 +165,36 @@ def tests(
         _show_plan(paired)
         return
     pairing, pairs = paired(strategy)
+    if as_asked:
+        pairs = [_as_asked(pair, loaded[pair.problem_id]) for pair in pairs]
     write_rows(cast("Path", out), (pair.to_row() for pair in pairs))
+    _show_pairing(pairing, len(pairs), out)
+
+
+def _show_pairing(pairing: Pairing, n_kept: int, out: Path | None) -> None:
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
-    typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
+    typer.echo(f"{n_kept} of {len(pairing.pairs)} pairs kept -> {out}")
 
 
 def _check_choice(out: Path | None, strategy: str, *, plan: bool) -> None:
     """Raise ConfigError for options of `pair tests` that do not go together."""
     if plan == (out is not None):
         raise ConfigError("give --out FILE, or --plan to see what every strategy would give")
-    refuse({"strategy"}, "does not go with --plan, which shows all", unless=not plan)
+    refuse(
+        {"strategy", "as_asked"},
+        "does not go with --plan, which shows all strategies",
+        unless=not plan,
+    )
     has_margin = plan or strategy == "margin"
     refuse({"margin"}, f"is for --strategy margin, not for {strategy}", unless=has_margin)
     is_strict = strategy in ("pass-fail", "hardest", "per-class") and not plan
     refuse({"may_fail"}, f"means nothing to --strategy {strategy}", unless=not is_strict)
 
 
-def _samples_in(row: Row) -> list[Row]:
-    """The row itself, or the samples in a record of `codefavor evaluate`; none of a failed one."""
-    inner = row.get("row") if "status" in row else None
-    if inner and "completions" in inner:
-        return list(inner["completions"])
-    return [row] if row.get("status", "ok") == "ok" else []
+def _as_asked(pair: Preference, problem: Problem) -> Preference:
+    question = drafts_messages(problem)[-1]["content"]
+    return dataclasses.replace(pair, instruction=question, criteria="")
 
 
 def _with_failure(row: Row) -> Row:
@@ -169,7 +205,11 @@ def _with_failure(row: Row) -> Row:
 def _show_plan(paired: Callable[[str], tuple[Pairing, list[Preference]]]) -> None:
     typer.echo(f"{'strategy':<12}{'pairs':>8}{'kept':>8}{'problems':>10}{'shorter':>9}  classes")
     for name in STRATEGIES:
-        typer.echo(_plan_line(name, *paired(name)))
+        try:
+            line = _plan_line(name, *paired(name))
+        except ConfigError:  # of these strategies alone: shares are asked for
+            line = f"{name:<12}{'-':>8}  needs runs without --fail-fast"
+        typer.echo(line)
 
 
 def _plan_line(name: str, found: Pairing, kept: list[Preference]) -> str:
@@ -215,17 +255,6 @@ def check(
     if out is not None:
         found = {"train": str(train), "held_out": str(held_out), "detail": report.detail()}
         write_text(out, [json.dumps(found, indent=1) + "\n"])
-
-
-def _scored_row(row: Row, where: str, known: set[str]) -> Row:
-    # A journal of `codefavor score` holds the scored row inside its record.
-    inner = row["row"] if row.get("status") == "ok" else row
-    for name in ("problem_id", "code", "execution"):
-        if not isinstance(inner, dict) or name not in inner:
-            raise DataError(f"{where}: a scored completion needs the field {name!r}")
-    if inner["problem_id"] not in known:
-        raise DataError(f"{where}: unknown problem {inner['problem_id']!r}; see --problems")
-    return {"level": "samples", "kind": "completion", **inner}
 
 
 def _print_table(rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""`codefavor pair audit|balance|dedup|decontaminate`: what a set of pairs gives away or repeats."""
+"""`codefavor pair audit` and its like: what pairs give away, repeat, or mean by their levels."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ import typer
 from typer import Option
 
 from codefavor.audits.audit import Audit, audit_both_ways, audit_facts, balanced_for_audit
-from codefavor.audits.contamination_report import USUAL, benchmark_texts
+from codefavor.audits.contamination_report import (
+    background_texts,
+    benchmark_tasks,
+    usual_benchmarks,
+)
 from codefavor.cli.engine_options import Pairs, Seed
 from codefavor.cli.option_groups import refuse
-from codefavor.errors import DataError
+from codefavor.errors import ConfigError, DataError
+from codefavor.journal import read_journal
 from codefavor.pairs.balance import shorter_accuracy
-from codefavor.pairs.contamination import Text
-from codefavor.pairs.decontamination import Decontamination, Limits, decontaminate
+from codefavor.pairs.decontamination import Decontamination, Task, decontaminate
 from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference, read_records, write_rows, write_text
 from codefavor.reports.contamination_page import contamination_html
+from codefavor.result_file import read_result, rows_path
 from codefavor.settings import data_folder
+from codefavor.statistics.levels import level_margins
 
 
 def audit(
@@ -121,13 +127,14 @@ def decontaminate_command(
     out: Annotated[Path | None, Option(dir_okay=False, help="JSONL of the rows that stay.")] = None,
     against: Annotated[
         list[str] | None,
-        Option(help="Benchmark or JSONL; again for more [all that are here]."),
+        Option(help="Benchmark or JSONL; again for more [the usual ones and all that are here]."),
     ] = None,
-    threshold: Annotated[float, Option(help="Likeness of programs as written.")] = 80.0,
-    renamed_threshold: Annotated[
-        float, Option(help="Likeness of programs without their own names.")
-    ] = 95.0,
-    instruction_threshold: Annotated[float, Option(help="Likeness of instructions.")] = 80.0,
+    skip: Annotated[
+        list[str] | None, Option(help="Usual benchmark that may be missing, or not be compared.")
+    ] = None,
+    threshold: Annotated[
+        float, Option(min=0.1, help="Times the evidence that is needed; less finds more.")
+    ] = 1.0,
     report: Annotated[Path | None, Option(dir_okay=False, help="JSON to write.")] = None,
     html: Annotated[
         Path | None, Option(dir_okay=False, help="Page with plots and nearest pairs.")
@@ -137,19 +144,19 @@ def decontaminate_command(
         Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),
     ] = None,
 ) -> None:
-    """Compare every benchmark snippet and instruction with all rows; drop what is too alike.
+    """Look for every part of every benchmark's problems in all rows; drop rows that hold one.
 
     Ends with 1 when more rows than allowed are like a benchmark: without --out, any.
     """
+    refuse({"skip"}, "is for the usual benchmarks: not with --against", unless=not against)
     read = read_records(pairs, Preference)
-    texts, missing = _benchmarks(against)
-    limits = Limits(threshold, renamed_threshold, instruction_threshold)
-    found = decontaminate(read, texts, limits)
+    tasks = _benchmarks(against, set(skip or []))
+    found = decontaminate(read, tasks, threshold=threshold, background=background_texts())
     gone = found.removed
     if out is not None:
         write_rows(out, (pair.to_row() for pair in read if pair.id not in gone))
     if report is not None:
-        row = {**found.to_row(), "not_checked": missing}
+        row = {**found.to_row(), "not_checked": sorted(skip or [])}
         write_text(report, [json.dumps(row, indent=1, ensure_ascii=False) + "\n"])
     if html is not None:
         write_text(html, [contamination_html(found, f"{pairs.name} against benchmarks")])
@@ -162,26 +169,38 @@ def decontaminate_command(
         raise typer.Exit(1)
 
 
-def _benchmarks(names: list[str] | None) -> tuple[dict[str, list[Text]], dict[str, str]]:
-    """The texts of each benchmark, and why those that were not named are not here."""
+def _benchmarks(names: list[str] | None, skipped: set[str]) -> dict[str, list[Task]]:
+    """The problems of each benchmark. Raises ConfigError if one is missing and not skipped."""
     data_dir = data_folder()
     if names:
-        return {name: benchmark_texts(name, data_dir) for name in names}, {}
-    found: dict[str, list[Text]] = {}
-    missing: dict[str, str] = {}
-    for name in USUAL:
+        return {name: benchmark_tasks(name, data_dir) for name in names}
+    usual = usual_benchmarks(data_dir)
+    if unknown := sorted(skipped - set(usual)):
+        raise ConfigError(f"--skip {unknown[0]}: not one of {', '.join(usual)}")
+    found: dict[str, list[Task]] = {}
+    missing: dict[str, DataError] = {}
+    for name in usual:
+        if name in skipped:
+            typer.echo(f"not checked: {name}", err=True)
+            continue
         try:
-            found[name] = benchmark_texts(name, data_dir)
+            found[name] = benchmark_tasks(name, data_dir)
         except DataError as error:
-            missing[name] = str(error)
-            typer.echo(f"not checked: {name}: {error}", err=True)
+            missing[name] = error
+            typer.echo(f"missing: {name}: {error}", err=True)
+    if missing:
+        skips = " ".join(f"--skip {name}" for name in missing)
+        raise DataError(
+            f"{len(missing)} of {len(usual)} benchmarks are not here, so a copy of them would not "
+            f"be found; get them, or say {skips}"
+        )
     if not found:
-        raise DataError("no benchmark is here, so nothing was checked; name one with --against")
-    return found, missing
+        raise ConfigError("every benchmark is skipped, so nothing would be checked")
+    return found
 
 
 def _print_found(found: Decontamination) -> None:
-    typer.echo(f"{'benchmark':<20}{'snippets':>9}{'short':>7}{'over':>8}{'highest':>9}{'rows':>8}")
+    typer.echo(f"{'benchmark':<20}{'problems':>9}{'short':>7}{'over':>8}{'highest':>9}{'rows':>8}")
     for name, nearest in found.nearest.items():
         highest = f"{nearest[0].similarity:.0f}" if nearest else "-"
         n_rows = len({one.row_id for one in found.findings if one.benchmark == name})
@@ -192,3 +211,42 @@ def _print_found(found: Decontamination) -> None:
     kinds = Counter(finding.kind for finding in set(found.findings))
     for kind, n in kinds.most_common():
         typer.echo(f"{n:8} likenesses by {kind}", err=True)
+
+
+def margins(
+    result: Annotated[
+        Path, typer.Argument(help="Result of `codefavor evaluate pairs` on pairs with levels.")
+    ],
+    out: Annotated[
+        Path | None,
+        Option(dir_okay=False, help="JSONL: id, level, margin, and the level that fits, a pair."),
+    ] = None,
+) -> None:
+    """How sure a judge is of each level: is what is called hard harder?
+
+    A margin is the log-odds, by the judge's probabilities, that the chosen side is better.
+    """
+    read_result(result)
+    table, rows = level_margins(read_journal(rows_path(result)))
+    for one in table:
+        shown = "no probabilities"
+        if one.n:
+            shown = (
+                f"median margin {one.median:+.2f} (10 to 90 %: {one.low:+.2f} to {one.high:+.2f}), "
+                f"right in {100 * one.right:.1f}%"
+            )
+        unsure = f"; {one.n_unsure} without a probability" if one.n_unsure else ""
+        typer.echo(f"{one.level or 'no level':<10}{one.n:>6} pairs: {shown}{unsure}")
+    medians = [one.median for one in table if one.n]
+    if not medians:
+        raise DataError(f"{result}: this judge states no probabilities, so there are no margins")
+    if medians != sorted(medians, reverse=True):
+        typer.echo("the medians do not fall from level to level: for this judge they are no levels")
+    else:
+        n = sum(row["fits"] != row["level"] for row in rows)
+        typer.echo(
+            f"{n} of {len(rows)} pairs have a margin that is nearer to another level's median"
+        )
+    if out is not None:
+        write_rows(out, rows)
+        typer.echo(out)

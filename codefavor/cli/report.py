@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from codefavor.cli.option_groups import refuse
+from codefavor.cli.option_groups import check_page, refuse
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.suite import load_task, task_of
+from codefavor.evaluation.test_writing import BENCHMARK
 from codefavor.journal import read_journal
 from codefavor.records import Row, write_text
 from codefavor.reports.data_browser import render_data_report
@@ -28,7 +29,8 @@ from codefavor.reports.leaderboard import (
 )
 from codefavor.reports.leaderboard_charts import CostPoint
 from codefavor.reports.leaderboard_page import leaderboard_html
-from codefavor.result_file import read_result, rows_path
+from codefavor.reports.suite_page import suites_html
+from codefavor.result_file import MODEL_FORMAT, read_result, rows_path
 from codefavor.settings import data_folder
 
 app = typer.Typer(no_args_is_help=True, help="Write HTML reports.")
@@ -46,6 +48,7 @@ def demo(
     ],
 ) -> None:
     """The result of a demo run: accuracy, data, training, and the browser of pairs."""
+    check_page(out)
     report = build_report(run)
     page = demo_html(report)
     write_text(out.with_name("report.json"), [json.dumps(report, indent=1)])
@@ -64,6 +67,7 @@ def data(
     title: Annotated[str, typer.Option(help="Heading; by default the names of the files.")] = "",
 ) -> None:
     """A browser of any rows: filters, search, both programs side by side, what was rejected."""
+    check_page(out)
     _write(out, render_data_report(files, title or ", ".join(path.name for path in files)))
 
 
@@ -89,6 +93,7 @@ def leaderboard(
     CODEFAVOR_DATA (or --data): without them the page shows verdicts and replies alone.
     """
     refuse({"benchmark"}, "belongs to --references, which is not given", unless=references)
+    check_page(out)
     found = [(path, read_result(path)) for path in results]
     entries = with_labels([entry_of(result) for _, result in found])
     records = {
@@ -108,6 +113,26 @@ def leaderboard(
     table = [entry for entry in with_labels(entries) if not entry.is_attacked]
     for suffix, text in ((".md", to_markdown), (".tex", to_latex), (".csv", to_csv)):
         _write(out.with_suffix(suffix), text(table))
+
+
+@app.command()
+def suites(
+    result: Annotated[Path, typer.Argument(help="A result of `evaluate test-writing`.")],
+    out: Out,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "",
+) -> None:
+    """The test suites of a model, problem by problem: what each catches, what it misses and why.
+
+    The suites are read from the folder `rows` beside the result.
+    """
+    check_page(out)
+    found = read_result(result, (MODEL_FORMAT,))
+    if found.get("benchmark") != BENCHMARK:
+        raise DataError(f"{result}: a result of {found.get('benchmark')}, not of {BENCHMARK}")
+    rows = rows_path(result)
+    if not rows.is_file():
+        raise DataError(f"{rows}: no such file; the suites of {result} are read from it")
+    _write(out, suites_html(found, read_journal(rows), title))
 
 
 def _texts(results: Sequence[Row], data: Path | None) -> list[Row]:

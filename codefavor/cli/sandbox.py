@@ -13,7 +13,7 @@ from codefavor.cli.engine_options import SandboxLevel
 from codefavor.cli.option_groups import refuse
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
-from codefavor.sandbox.lane import DO_NOT_PARSE
+from codefavor.sandbox.lane import CHECKER, DO_NOT_PARSE
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
 
@@ -46,6 +46,13 @@ def check(
         typer.echo(f"not higher     {reason}")
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except ValueError:
+        raise DataError(f"{path}: no text in UTF-8") from None
+
+
 @app.command()
 def explain(
     tests: Annotated[
@@ -76,17 +83,17 @@ def explain(
         problems = load_problems(tests, data_dir=data_folder())
         lanes = [(p.id, choose_lane(p.tests, p.entry_point, p.setup)) for p in problems]
     elif Path(tests).is_file():
-        before = setup.read_text(encoding="utf-8") if setup else ""
-        lanes = [(tests, choose_lane(Path(tests).read_text("utf-8"), entry_point, before))]
+        before = _read(setup) if setup else ""
+        lanes = [(tests, choose_lane(_read(Path(tests)), entry_point, before))]
     else:
         raise DataError(f"{tests}: no such file, and the known sets are {', '.join(NAMES)}")
-    broken = [name for name, lane in lanes if lane.reason == DO_NOT_PARSE]
-    if broken:
-        raise DataError(f"{broken[0]}: {DO_NOT_PARSE}")
+    for name, lane in lanes:
+        if lane.reason.startswith(DO_NOT_PARSE):
+            raise DataError(f"{name}: {lane.reason}")
     for name, lane in lanes:
         if as_json:
             typer.echo(json.dumps({"id": name, "lane": lane.name, "reason": lane.reason}))
-        elif len(lanes) == 1 or lane.name != "split":
+        elif len(lanes) == 1 or lane.name != "split" or CHECKER in lane.reason:
             typer.echo(f"{lane.name:<9} {name}: {lane.reason}")
     if not as_json:
         counts = Counter(lane.name for _, lane in lanes)

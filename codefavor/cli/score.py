@@ -1,4 +1,4 @@
-"""`codefavor score`: run completions against the tests of their problems."""
+"""`codefavor score`: completions against the tests of their problems, or suites on programs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.score_suites import (
+    Keep,
+    KnownWrong,
+    Measure,
+    Mutants,
+    Tests,
+    Threshold,
+    read_known_wrong,
+    run_suites,
+)
 from codefavor.engine import Context, TerminalProgress
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
@@ -20,9 +30,12 @@ from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import (
     as_json,
     join_with_problems,
+    refuse_untested,
     score_completions,
     summarize,
 )
+from codefavor.scoring.suite_quality import THRESHOLD
+from codefavor.scoring.suite_target import N_MUTANTS
 from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 
@@ -36,6 +49,11 @@ def command(
         typer.Option("--out", dir_okay=False, help="JSONL to write: completion and execution."),
     ],
     problems: Problems = "starter",
+    tests: Tests = False,
+    mutants: Mutants = N_MUTANTS,
+    known_wrong: KnownWrong = None,
+    threshold: Threshold = THRESHOLD,
+    keep: Keep = None,
     workers: Workers = 0,
     cpu_s: Annotated[float, typer.Option(help="CPU seconds a program may use.")] = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
@@ -56,16 +74,47 @@ def command(
         bool, typer.Option("--fresh", help="Start anew: forget this output, run everything again.")
     ] = False,
 ) -> None:
-    """Score a file of completions; the same command after a kill goes on where it was."""
-    again = {"retry_errors", "rerun_changed"}
-    refuse(again, "does not go with --fresh, which runs every row", unless=not fresh)
+    """Score completions, or test suites; the same command after a kill goes on where it was."""
+    _refuse_what_does_nothing(fresh, tests)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows, n_unknown = _rows_of_known(completions, known, problems)
     n_workers = workers or os.cpu_count() or 1
     if fresh:
         forget_run(journal_of(out))
-    with SandboxPool(n_workers, required_level=sandbox_level, accept=accept) as pool:
+    again_and = {"retry_errors": retry_errors, "rerun_changed": rerun_changed}
+    if tests:
+        wrong = read_known_wrong(known_wrong) if known_wrong else {}
+        measure = Measure(known, wrong, mutants, threshold, n_workers, sandbox_level, keep)
+        summary, n_error = run_suites(measure, rows, out, **again_and)
+    else:
+        refuse_untested(known[name] for name in {row["completion"]["problem_id"] for row in rows})
+        summary, n_error = _run_programs(
+            rows, out, limits, n_workers, sandbox_level, accept, **again_and
+        )
+    more = {"n_unknown_problem": n_unknown, "n_error": n_error, "out": str(out)}
+    typer.echo(as_json({**summary, **more}))
+
+
+def _refuse_what_does_nothing(fresh: bool, tests: bool) -> None:
+    again = {"retry_errors", "rerun_changed"}
+    refuse(again, "does not go with --fresh, which runs every row", unless=not fresh)
+    refuse({"mutants", "known_wrong", "threshold", "keep"}, "goes with --tests only", unless=tests)
+    for_programs = {"cpu_s", "wall_s", "memory_mib", "accept"}
+    refuse(for_programs, "says how programs run, and does not go with --tests", unless=not tests)
+
+
+def _run_programs(
+    rows: list[Row],
+    out: Path,
+    limits: Limits,
+    n_workers: int,
+    level: str,
+    accept: str,
+    retry_errors: bool,
+    rerun_changed: bool,
+) -> tuple[dict[str, Any], int]:
+    with SandboxPool(n_workers, required_level=level, accept=accept) as pool:
         manifest = {
             "step": "score",
             "limits": asdict(limits),
@@ -80,13 +129,12 @@ def command(
             context=Context(sandbox=pool),
             concurrency=2 * n_workers,
             progress=TerminalProgress(),
+            label="score",
             retry_errors=retry_errors,
             rerun_changed=rerun_changed,
-            label="score",
         )
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
-    more = {"n_unknown_problem": n_unknown, "n_error": counts.n_error, "out": str(out)}
-    typer.echo(as_json({**summary, **more}))
+    return summary, counts.n_error
 
 
 def _rows_of_known(

@@ -12,7 +12,9 @@ import typer
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import expanded
+from codefavor.cli.synthesise_levels import levels
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
+from codefavor.cli.synthesise_tests import tests
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -21,9 +23,11 @@ from codefavor.sources.instructions import load_instructions
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
 
-app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts and preference data.")
+app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts, tests and preference data.")
 app.command("commit-instruct")(expanded(commit_instruct))
 app.command("critic-evol")(expanded(critic_evol))
+app.command()(expanded(levels))
+app.command("tests")(expanded(tests))
 
 
 @app.callback()
@@ -78,17 +82,7 @@ def drafts(
     if dry_run:
         engine.forecast(step, rows, backend, seed)
         return
-    context = engine.make_context(backend, out, seed)
-    with engine.closing(context):
-        counts = engine.run_to_file(
-            step,
-            rows,
-            out,
-            manifest=drafts_manifest(backend, sampling, seed),
-            expand=completions_of,
-            context=context,
-            label="drafts",
-        )
-    typer.echo(f"{flags.summary(counts)} -> {out}")
-    if not counts.n_pending:
-        flags.fail_without_results(counts, out.stat().st_size)
+    manifest = drafts_manifest(backend, sampling, seed)
+    engine.run_and_show(
+        step, rows, out, backend, seed, manifest=manifest, expand=completions_of, label="drafts"
+    )

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from codefavor.cli import convert
+from codefavor.cli.option_groups import refuse
 from codefavor.cli.recipe_tools import card_of_this_machine, estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
+from codefavor.cli.train_data import data_for
 from codefavor.errors import ConfigError
-from codefavor.pairs.row_files import read_any_rows
-from codefavor.records import Row, content_id, file_sha256
+from codefavor.records import Row
 from codefavor.training.estimate import GIB
-from codefavor.training.formats import get_format
 from codefavor.training.launch import TrainingRun, launch
+from codefavor.training.machine import count_gpus
 from codefavor.training.plan import (
     TrainingPlan,
     plan_training,
     training_command,
     training_environment,
 )
-from codefavor.training.recipes import find_recipes, flatten_layers, load_yaml, parse_value
+from codefavor.training.recipes import (
+    NO_TELEMETRY,
+    find_recipes,
+    flatten_layers,
+    hardware_of,
+    load_yaml,
+    parse_value,
+    processes_of,
+)
+from codefavor.training.runcard import DATA_FOLDER
 from codefavor.training.training_health import health_warnings
 
-_CONVERT = "codefavor convert "
 _SHOWN = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "accuracy", "reward")
 
 
@@ -64,22 +75,19 @@ def command(
     """Train a recipe to its end; the same command after a kill goes on where it was."""
     path = resolve(recipe)
     overrides = read_overrides(settings or [], layer or [])
-    if data is not None:
-        scratch = Path(tempfile.mkdtemp(prefix="codefavor-dry-run-")) if dry_run else None
-        data = rows_for(path, data, scratch or Path("outputs/data"))
-        if scratch is not None and data.parent != scratch:
-            scratch.rmdir()
-    plan = plan_training(path, overrides=overrides, data=data, gpus=gpus)
     if dry_run:
-        typer.echo(shlex.join(training_command(plan)))
+        refuse({"fresh", "check"}, "does not go with --dry-run, which starts nothing")
+        typer.echo(f"{NO_TELEMETRY} {shlex.join(_command_of(path, overrides, data, gpus))}")
         return
+    if data is not None:
+        overrides = {**data_for(path, data, DATA_FOLDER, overrides), **overrides}
+    plan = plan_training(path, overrides=overrides, gpus=gpus)
     if check:
         check_before(plan)
     followed: list[Row] = []
     run = launch(
         path,
         overrides=overrides,
-        data=data,
         gpus=gpus,
         fresh=fresh,
         on_metrics=lambda row: follow(followed, row),
@@ -87,29 +95,31 @@ def command(
     typer.echo(describe(run))
 
 
-def rows_for(recipe: Path, data: Path, folder: Path) -> Path:
-    """The file to train on: `data` if its rows are the recipe's, else what `convert` makes of it,
-    written to `folder`.
+def _command_of(path: Path, overrides: Row, data: Path | None, gpus: int | None) -> Sequence[str]:
+    """The command of a launch on the recipe's own machine, if this one is another.
 
-    The format and the options are those of the `convert` line in the recipe's header; a recipe
-    without one takes its rows as they are.
+    Rows are converted where nobody looks, so that what is wrong with them shows and nothing stays.
     """
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    needs = (line.partition(_CONVERT)[2] for line in lines if line.startswith("# Needs:"))
-    words = shlex.split(next(filter(None, needs), ""))
-    if "--format" not in words:
-        return data
-    form = get_format(words[words.index("--format") + 1])
-    _, first = next(read_any_rows(data))
-    if {name: type(value) for name, value in first.items() if name != "id"} == form.columns:
-        return data
-    options = words[words.index("--format") : words.index("--out")]
-    name = content_id(file_sha256(data), options)[:12]
-    out = folder / f"{data.stem}-{form.name}-{name}.jsonl"
-    convert_app = typer.Typer()
-    convert_app.command()(convert.command)
-    convert_app([str(data), *options, "--out", str(out)], standalone_mode=False)
-    return out
+    hardware = ""
+    if gpus is None and count_gpus() < processes_of(path):
+        gpus, hardware = processes_of(path), hardware_of(path)
+        told = f"for a machine with {gpus} GPU(s), as the recipe is"
+        if hardware.count("x") == 2:
+            told = f"for the machines {hardware} of the recipe: on each, with its RANK from 0, and "
+            told += "the ADDRESS of the first"
+        print(told, file=sys.stderr)
+    with tempfile.TemporaryDirectory() as scratch:
+        if data is not None:
+            said = io.StringIO()
+            with redirect_stdout(said), redirect_stderr(said):
+                own = data_for(path, data, Path(scratch), overrides)
+            overrides = {**own, **overrides}
+            print(said.getvalue().replace(scratch, str(DATA_FOLDER)), end="", file=sys.stderr)
+            if scratch in str(own):
+                print(f"not written, as nothing starts: files in {DATA_FOLDER}", file=sys.stderr)
+        plan = plan_training(path, overrides=overrides, gpus=gpus)
+        command = training_command(plan, hardware=hardware)
+        return [word.replace(scratch, str(DATA_FOLDER)) for word in command]
 
 
 def check_before(plan: TrainingPlan) -> None:
@@ -170,7 +180,11 @@ def read_overrides(settings: list[str], layers: list[str]) -> Row:
             raise ConfigError(f"no layer {name!r}; known: {', '.join(known)}")
         for part in flatten_layers([name], root):
             content = load_yaml(root / "layers" / f"{part}.yaml")
-            overrides |= {key: content[key] for key in content if key not in {"header", "include"}}
+            for key in [one for one in content if one not in {"header", "include"}]:
+                below, value = overrides.get(key), content[key]
+                if isinstance(below, dict) and isinstance(value, dict):
+                    value = {**below, **value}
+                overrides[key] = value
     for setting in settings:
         key, is_there, text = setting.partition("=")
         if not is_there or not key.isidentifier():

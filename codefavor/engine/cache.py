@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import errno
 import hashlib
 import os
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import orjson
 
 from codefavor.backends.base import Request, Response
@@ -163,7 +163,7 @@ class ResponseCache:
         if found is None:
             return None
         response = Response.from_row(orjson.loads(found[1]))
-        return dataclasses.replace(response, is_cached=since is None or found[0] <= since)
+        return msgspec.structs.replace(response, is_cached=since is None or found[0] <= since)
 
     def put(self, key: bytes, response: Response, identity: Row) -> None:
         """Cache a response of the server with this identity, unless it is unusable.

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from codefavor.backends.base import (
+    GREEDY,
+    NO_USAGE,
     Backend,
     Feature,
     Message,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from codefavor.sandbox import SandboxPool
 
 DEFAULT_ACCEPT = ("stop", "length")
+_UNACCEPTED = {"filtered": "filtered_answer", "length": "truncated_answer", "stop": "empty_answer"}
 
 
 class Asks(Protocol):
@@ -96,7 +101,7 @@ class Context:
         that is the model's doing (`filtered_answer`, `truncated_answer`), and BackendError, which
         --retry-errors asks again, where it is the server's (`empty_answer`, `other_answer`).
         """
-        request = Request(messages, sampling or Sampling(), tuple(stop))
+        request = Request(messages, sampling or GREEDY, tuple(stop))
         response = await self._ask(request)
         problems = [
             "" if may_be_empty and answer.finish_reason in accept else _problem(answer, accept)
@@ -130,7 +135,7 @@ class Context:
         requests = []
         for index in range(sampling.n):
             seed = None if sampling.seed is None else derived_seed(sampling.seed, str(index))
-            one = dataclasses.replace(sampling, n=1, seed=seed)
+            one = msgspec.structs.replace(sampling, n=1, seed=seed)
             requests.append(self._ask(Request(messages, one, stop)))
         return tuple(await gather_all(requests))
 
@@ -182,7 +187,7 @@ class Context:
         self._responses[0] += 1
         self._responses[1] += response.is_cached
         spec = self.backend.spec
-        self._used[spec] = self._used.get(spec, Usage()) + response.usage
+        self._used[spec] = self._used.get(spec, NO_USAGE) + response.usage
         return response
 
 
@@ -255,9 +260,8 @@ def _failure(reason: str, detail: str) -> Rejected | BackendError:
 
 def _problem(answer: Response, accept: Sequence[str]) -> str:
     """Why an answer cannot be used; "" if it can."""
-    names = {"filtered": "filtered_answer", "length": "truncated_answer", "stop": "empty_answer"}
     if answer.finish_reason not in accept:
-        return names.get(answer.finish_reason, "other_answer")
+        return _UNACCEPTED.get(answer.finish_reason, "other_answer")
     if answer.text.strip():
         return ""
     # A reasoning model that spent all its tokens on thinking was cut off, not silent.

@@ -19,13 +19,14 @@ _USELESS_ANSWERS = frozenset(
     {"empty_answer", "filtered_answer", "truncated_answer", "other_answer", "bad_json_answer"}
 )
 _FORM = "another form of answer: --mode reasoned for judges, --format sections for pairs"
+_LONGER = "raise --max-tokens (a judge of --mode letter or logprobs takes another --mode)"
 _REMEDIES = {
-    "truncated_answer": "raise --max-tokens",
-    "empty_answer": "raise --max-tokens (reasoning may take all of them), or try " + _FORM,
+    "truncated_answer": _LONGER,
+    "empty_answer": _LONGER + ", as reasoning may take all of them, or try " + _FORM,
     "filtered_answer": "the service withholds these answers: another model, or other prompts",
     "bad_json_answer": "try " + _FORM,
     "missing_section": "raise --max-tokens, or try a larger model",
-    "undecided": "try " + _FORM + "; or raise --max-tokens",
+    "undecided": "try " + _FORM + "; or " + _LONGER,
     "bad_request": "a server that refuses a parameter takes --set 'omit=[\"temperature\"]'; one "
     "that knows no JSON schema takes " + _FORM,
     "server_error": "a server that knows no JSON schema may fail so; try " + _FORM,

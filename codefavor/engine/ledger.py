@@ -18,13 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codefavor.backends.base import Usage
+from codefavor.backends.base import NO_USAGE, Usage
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
 
 logger = logging.getLogger(__name__)
-
-_NOTHING = Usage()
 
 
 @dataclass
@@ -41,10 +39,10 @@ class Reservation:
 class Spent:
     """The sums of a ledger: what answers took, and the most that unsettled requests may have."""
 
-    usage: Usage = _NOTHING
+    usage: Usage = NO_USAGE
     usd: float = 0.0
     n_unsettled: int = 0
-    unsettled_usage: Usage = _NOTHING
+    unsettled_usage: Usage = NO_USAGE
     unsettled_usd: float = 0.0
 
     def add_unsettled(self, reservation: Reservation) -> None:

@@ -67,19 +67,18 @@ class MinuteCap:
 
     _TOGETHER_S = 0.1
 
-    def __init__(self, cap: int, clock: Clock) -> None:
+    def __init__(self, cap: int, now: float) -> None:
         self.cap = cap
-        self._clock = clock
         self._taken: deque[_Taken] = deque()
         self._used = 0.0
-        self._even_time = clock.monotonic() - 1.0
+        self._even_time = now - 1.0
 
-    def wait_s(self, amount: float) -> float:
+    def wait_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` may be taken; 0 if now."""
-        now = self._clock.monotonic()
-        self._forget(now)
+        if self._taken and self._taken[0].at <= now - SPAN_S:
+            self._forget(now)
         wait = self._even_time - now if self._even_time > now else 0.0
-        excess = self._used + min(amount, self.cap) - self.cap
+        excess = self._used + (amount if amount < self.cap else self.cap) - self.cap
         if excess <= 0:
             return wait
         for taken in self._taken:
@@ -89,9 +88,8 @@ class MinuteCap:
             wait = max(wait, taken.at + SPAN_S - now)
         return wait
 
-    def take(self, amount: float) -> _Taken:
+    def take(self, amount: float, now: float) -> _Taken:
         """Take the amount; hand the result to `correct` once the real amount is known."""
-        now = self._clock.monotonic()
         last = self._taken[-1] if self._taken else None
         if last is not None and now - last.since < self._TOGETHER_S:
             last.at = now
@@ -100,13 +98,15 @@ class MinuteCap:
             last = _Taken(now, amount)
             self._taken.append(last)
         self._used += amount
-        self._even_time = max(self._even_time, now - 1.0) + amount * SPAN_S / self.cap
+        burst = now - 1.0
+        even_time = self._even_time if self._even_time > burst else burst
+        self._even_time = even_time + amount * SPAN_S / self.cap
         return last
 
-    def correct(self, taken: _Taken, change: float) -> None:
+    def correct(self, taken: _Taken, change: float, now: float) -> None:
         """Say how much more (or less) than the amount taken was really used."""
         self._even_time += change * SPAN_S / self.cap
-        if taken.at > self._clock.monotonic() - SPAN_S:
+        if taken.at > now - SPAN_S:
             self._used += change
             taken.amount += change
 
@@ -197,10 +197,10 @@ class RateLimiter:
             "input": limits.input_tokens_per_min,
             "output": limits.output_tokens_per_min,
         }
-        self._caps = [(kind, MinuteCap(cap, clock)) for kind, cap in wanted.items() if cap]
         self._turn = asyncio.Lock()
         self._clock = clock
-        self._held_until = clock.monotonic()
+        self._held_until = now = clock.monotonic()
+        self._caps = [(kind, MinuteCap(cap, now)) for kind, cap in wanted.items() if cap]
 
     def hold(self, seconds: float) -> float:
         """Let nothing start for so long; by how much that is longer than before."""
@@ -212,24 +212,29 @@ class RateLimiter:
         """Return when a request of this forecast size may be sent, in the order of asking."""
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
         # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
-        if not self._turn.locked() and self._wait_s(amounts) <= 0:
-            return self._take(amounts)
+        now = self._clock.monotonic()
+        if not self._turn.locked() and self._wait_s(amounts, now) <= 0:
+            return self._take(amounts, now)
         async with self._turn:
-            while (wait := self._wait_s(amounts)) > 0:
+            while (wait := self._wait_s(amounts, now := self._clock.monotonic())) > 0:
                 await self._sleep(wait)
-            return self._take(amounts)
+            return self._take(amounts, now)
 
     def settle(self, permit: Permit, input_tokens: int, output_tokens: int) -> None:
         """Replace the forecast amounts of a request by those it really took."""
-        real = {"input": input_tokens, "output": output_tokens}
+        real, now = {"input": input_tokens, "output": output_tokens}, self._clock.monotonic()
         for kind, cap, taken, amount in permit:
-            cap.correct(taken, real.get(kind, amount) - amount)
+            if kind in real:
+                cap.correct(taken, real[kind] - amount, now)
 
-    def _wait_s(self, amounts: dict[str, float]) -> float:
-        wait = self._held_until - self._clock.monotonic()
+    def _wait_s(self, amounts: dict[str, float], now: float) -> float:
+        wait = self._held_until - now
         for kind, cap in self._caps:
-            wait = max(wait, cap.wait_s(amounts[kind]))
+            longer = cap.wait_s(amounts[kind], now)
+            wait = longer if longer > wait else wait
         return wait
 
-    def _take(self, amounts: dict[str, float]) -> Permit:
-        return [(kind, cap, cap.take(amounts[kind]), amounts[kind]) for kind, cap in self._caps]
+    def _take(self, amounts: dict[str, float], now: float) -> Permit:
+        return [
+            (kind, cap, cap.take(amounts[kind], now), amounts[kind]) for kind, cap in self._caps
+        ]

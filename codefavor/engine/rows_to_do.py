@@ -149,8 +149,9 @@ class RowsToDo:
         rows = "1 row of the input was" if n_edited == 1 else f"{n_edited} rows of the input were"
         return (
             f"{self._journal.path}: {least}{rows} edited after an earlier run ({examples}{rest}). "
-            "--rerun-changed runs what was edited again and keeps the rest; another output or "
-            "--fresh starts anew; with the old input the run goes on"
+            "--rerun-changed runs what was edited again (a request that stays as it was is "
+            "answered from the cache) and keeps the rest; another output or --fresh starts anew; "
+            "with the old input the run goes on"
         )
 
 

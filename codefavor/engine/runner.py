@@ -222,6 +222,9 @@ class _Loop:
         n_responses, n_cached = context.n_responses
         if n_responses:
             record["n_responses"], record["n_cached"] = n_responses, n_cached
+        if record["status"] != "ok" and context.used:
+            # Paid for, though there is no result that could say so.
+            record["usage"] = {spec: one.to_row() for spec, one in context.used.items()}
         return record
 
     async def _outcome(self, row: Row, context: Context) -> Row:
@@ -256,17 +259,18 @@ class _Loop:
         self.progress.advance(1, **self._fields())
         useless = self.useless(record["row"]) if status == "ok" else ""
         stopped = self.health.note(record, useless)
-        has_asked = self.clients is not None and any(one.n_sent for one in self.clients.all())
-        if stopped is None and has_asked:
-            stopped = self.health.without_result()
+        if stopped is None and (without := self.health.without_result()):
+            has_asked = self.clients is not None and any(one.n_sent for one in self.clients.all())
+            stopped = without if has_asked else None
         if stopped is not None:
             self._end(stopped)
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for kind in ("rejected", "error"):
-            if self.ended[kind]:
-                fields[kind] = self.ended[kind]
+            # Not ended[kind]: what a Counter does not hold is an error caught inside it.
+            if n := self.ended.get(kind):
+                fields[kind] = n
         if self.clients is not None:
             spent = self.clients.ledger.spent.usage
             fields["tokens"] = spent.input_tokens + spent.output_tokens

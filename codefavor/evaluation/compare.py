@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError
+from codefavor.evaluation.item_results import PLAIN
 from codefavor.journal import read_journal
 from codefavor.records import Execution, Row
-from codefavor.result_file import FORMAT, MODEL_FORMAT, read_result, rows_path
+from codefavor.result_file import FORMAT, ITEM_FORMAT, MODEL_FORMAT, read_result, rows_path
 from codefavor.statistics.metrics import judged_pairs
-from codefavor.statistics.paired import PairedTest, paired_test, with_holm
+from codefavor.statistics.paired import PairedTest, paired_test, with_holm, without_length
 from codefavor.statistics.pass_at_k import pass_rates
 
+Scores = Mapping[str, float]
+# Both sides' scores of a measure and, at equal length, the influence of each item.
+Sides = tuple[Scores, Scores, Scores | None]
 _KS = (1, 5, 10, 100)
+_CONTROLLED = ", length-controlled"
 # What two results must agree in, by what they are of.
-_SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256"}
+_SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256", ITEM_FORMAT: "items_sha256"}
 # A judge may be asked otherwise than another; the pairs and the way they are shown may not differ.
 _FREE = frozenset({"seed"})
 
@@ -27,8 +34,9 @@ _FREE = frozenset({"seed"})
 class Contender:
     """One result: its scores in [0, 1] by measure and item, and the problem of each item.
 
-    `classes` holds what each sample of a problem ended as; empty for judges. `n_failed` items
-    have no verdict or sample; they score 0.
+    `classes` holds what each sample of a problem ended as; empty for judges. `lengths` are the
+    words of an answer, of models on items. `n_failed` items have no verdict, sample or answer;
+    they score 0, but for items, which are then left out of both sides.
     """
 
     name: str
@@ -37,12 +45,17 @@ class Contender:
     scores: dict[str, dict[str, float]]
     clusters: dict[str, str]
     classes: dict[str, list[str]] = field(default_factory=dict)
+    lengths: dict[str, float] = field(default_factory=dict)
     n_failed: int = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One result against the first one, the baseline."""
+    """One result against the first one, the baseline.
+
+    `without_overlap` are the measures with no length-controlled figure: one side's texts are so
+    much longer that it would be extrapolated.
+    """
 
     a: Contender
     b: Contender
@@ -50,13 +63,16 @@ class Comparison:
     moves: Counter[tuple[str, str]]
     won: list[str]
     lost: list[str]
+    without_overlap: list[str] = field(default_factory=list)
 
 
 def read_contender(path: Path, name: str = "") -> Contender:
     """A result file with what its journal holds; raises DataError for anything else."""
-    result = read_result(path, (FORMAT, MODEL_FORMAT))
+    result = read_result(path, tuple(_SAME))
     if result["format"] == MODEL_FORMAT:
         return _model(path, result, name or result["model"]["name"])
+    if result["format"] == ITEM_FORMAT:
+        return _items(path, result, name or result["model"]["name"])
     return _judge(path, result, name or result["judge"]["name"])
 
 
@@ -72,6 +88,29 @@ def _model(path: Path, result: Row, name: str) -> Contender:
         clusters={one: one for one in rows},
         classes={one: list(row["classes"]) for one, row in rows.items()},
         n_failed=sum("status" in row for row in rows.values()),
+    )
+
+
+def _items(path: Path, result: Row, name: str) -> Contender:
+    items = result["items"]
+    scores: dict[str, dict[str, float]] = {}
+    lengths: dict[str, float] = {}
+    for key, item in items.items():
+        for measure, value in item["measures"].items():
+            if value is None:
+                continue
+            if measure in PLAIN:
+                lengths[key] = float(value)
+            else:
+                scores.setdefault(measure, {})[key] = float(value)
+    return Contender(
+        name=name,
+        path=path,
+        result=result,
+        scores=scores,
+        clusters={key: item["cluster"] for key, item in items.items()},
+        lengths=lengths,
+        n_failed=len(items) - max((len(one) for one in scores.values()), default=0),
     )
 
 
@@ -104,36 +143,84 @@ def compare_results(
     if any(one.n_failed and "accuracy" in one.scores for one in contenders):
         contenders = _with_failures(contenders)
         base, *others = contenders
-    tests = [
-        paired_test(
-            measure,
-            other.scores[measure],
-            scores,
-            base.clusters,
-            seed=seed,
-            n_resamples=n_resamples,
-        )
-        for other in others
-        for measure, scores in base.scores.items()
-    ]
-    tests = with_holm(tests)
+    measured = [_measured(other, base) for other in others]
+    tests = with_holm(
+        [
+            paired_test(
+                name,
+                ours,
+                theirs,
+                base.clusters,
+                influence=influence,
+                seed=seed,
+                n_resamples=n_resamples,
+            )
+            for one in measured
+            for name, (ours, theirs, influence) in one.items()
+        ]
+    )
     found = []
-    for number, other in enumerate(others):
-        n = len(base.scores)
-        first = next(iter(base.scores))
-        ours, theirs = other.scores[first], base.scores[first]
-        by_gain = sorted(theirs, key=lambda one: ours[one] - theirs[one])
+    for other, measures in zip(others, measured, strict=True):
+        ours, theirs, _ = next(iter(measures.values()))
+        gains = {one: ours[one] - theirs[one] for one in theirs if one in ours}
         found.append(
             Comparison(
                 other,
                 base,
-                tests[number * n : number * n + n],
+                tests[: len(measures)],
                 _moves(base.classes, other.classes),
-                won=[one for one in reversed(by_gain) if ours[one] > theirs[one]],
-                lost=[one for one in by_gain if ours[one] < theirs[one]],
+                won=_by_gain({one: -gain for one, gain in gains.items() if gain > 0}),
+                lost=_by_gain({one: gain for one, gain in gains.items() if gain < 0}),
+                without_overlap=_without_overlap(other, base, measures),
             )
         )
+        tests = tests[len(measures) :]
     return found
+
+
+def _by_gain(gains: Mapping[str, float]) -> list[str]:
+    """The items, the largest change first; those of the same change by name and number."""
+
+    def place(one: str) -> tuple[float, list[tuple[str, int]]]:
+        parts = re.findall(r"(\D*)(\d*)", one)
+        return round(gains[one], 9), [(text, int(number or 0)) for text, number in parts]
+
+    return sorted(gains, key=place)
+
+
+def _measured(other: Contender, base: Contender) -> dict[str, Sides]:
+    """Both sides' scores by measure, where they have any item in common.
+
+    Behind the measures of texts that one side writes longer than the other, the same with the
+    difference that goes with length taken off, where their lengths overlap.
+    """
+    found: dict[str, Sides] = {}
+    for name, theirs in base.scores.items():
+        ours = other.scores.get(name, {})
+        if ours.keys() & theirs.keys():
+            found[name] = ours, theirs, None
+    if not found:
+        raise ConfigError(f"{base.path} and {other.path}: no item has a score in both")
+    if base.lengths and other.lengths:
+        for name, sides in list(found.items()):
+            controlled = without_length(sides[0], sides[1], other.lengths, base.lengths)
+            if controlled is not None:
+                found[f"{name}{_CONTROLLED}"] = controlled[0], sides[1], controlled[1]
+    return found
+
+
+def _without_overlap(other: Contender, base: Contender, measures: Mapping[str, Sides]) -> list[str]:
+    """Measures of texts of different lengths that are not told at equal length."""
+    return [
+        name
+        for name, (ours, theirs, influence) in measures.items()
+        if influence is None
+        and f"{name}{_CONTROLLED}" not in measures
+        and any(
+            other.lengths.get(one, 0) != base.lengths[one]
+            for one in ours.keys() & theirs.keys() & other.lengths.keys() & base.lengths.keys()
+        )
+    ]
 
 
 def _with_failures(contenders: Sequence[Contender]) -> list[Contender]:
@@ -227,11 +314,14 @@ def comparison_text(comparisons: Sequence[Comparison]) -> str:
         lines.append(f"{one.a.name} against {one.b.name}")
         for test in one.tests:
             lines += _test_lines(test)
-        if one.a.n_failed or one.b.n_failed:
+        if one.without_overlap:
             lines.append(
-                f"  items without verdict or samples, counted as wrong: {one.a.n_failed} and "
-                f"{one.b.n_failed}"
+                f"  lengths do not overlap: no length-controlled {', '.join(one.without_overlap)}"
             )
+        if one.a.n_failed or one.b.n_failed:
+            is_item = one.a.result["format"] == ITEM_FORMAT
+            what = "answer, left out of both" if is_item else "verdict or samples, counted as wrong"
+            lines.append(f"  items without {what}: {one.a.n_failed} and {one.b.n_failed}")
         lines.append(f"  better on {len(one.won)} items, worse on {len(one.lost)}")
         changed = [(kinds, n) for kinds, n in one.moves.most_common() if kinds[0] != kinds[1]]
         for (before, after), n in changed[:6]:
@@ -241,13 +331,16 @@ def comparison_text(comparisons: Sequence[Comparison]) -> str:
 
 def _test_lines(test: PairedTest) -> list[str]:
     gain, interval = test.gain, test.gain.interval
+    ends = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+    if math.isnan(interval.low):
+        ends = "none of one problem" if gain.n_clusters < 2 else "none of equal differences"
     detectable = "-" if test.detectable is None else f"{100 * test.detectable:.1f} points"
     effect = "-" if test.effect is None else f"{test.effect:+.2f}"
     p_t = "-" if test.p_t is None else f"{test.p_t:.3g}"
     return [
         f"  {test.measure}: {100 * test.mean_a:.1f} against {100 * test.mean_b:.1f}, "
-        f"{100 * interval.mean:+.1f} points (95 % interval {100 * interval.low:+.1f} to "
-        f"{100 * interval.high:+.1f}) over {gain.n_clusters} problems",
+        f"{100 * interval.mean:+.1f} points (95 % interval {ends}) "
+        f"over {gain.n_clusters} problems",
         f"    p: permutation {gain.p_permutation:.3g} (Holm {test.p_holm:.3g}), McNemar "
         f"{gain.p_mcnemar:.3g} ({gain.n_only_a} and {gain.n_only_b}), paired t {p_t}; "
         f"d {effect}; could have seen {detectable}",
@@ -262,6 +355,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[Row]:
             "b": one.b.name,
             "tests": [{**test.to_row(), **_gain_row(test)} for test in one.tests],
             "moves": [[*kinds, n] for kinds, n in one.moves.most_common()],
+            "without_overlap": one.without_overlap,
             "won": one.won,
             "lost": one.lost,
             "n_failed": [one.a.n_failed, one.b.n_failed],

@@ -23,6 +23,20 @@ def model_text(result: Row) -> str:
     for title, kind in (("outcomes", "outcomes"), ("failures", "failures")):
         counts = ", ".join(f"{name} {count}" for name, count in metrics[kind].items())
         lines.append(f"{title}: {counts or 'none'}")
+    if cases := metrics.get("cases"):
+        by_problem = cases["by_problem"]
+        slowest = max(by_problem, key=lambda name: by_problem[name]["cpu_s_most"])
+        largest = max(by_problem, key=lambda name: by_problem[name]["peak_bytes_most"])
+        seconds, mib = cases["cpu_s"] / cases["n"], cases["peak_bytes_most"] >> 20
+        lines.append(
+            f"{cases['n']} inputs were answered, in {seconds:.3f} CPU seconds each (at most "
+            f"{cases['cpu_s_most']:.2f}, {slowest}) and with {mib} MiB at most ({largest})"
+        )
+    if suites := metrics.get("suites"):
+        parts = ", ".join(f"{name} {percent(value)}" for name, value in suites["parts"].items())
+        lines.append(f"score: {percent(suites['score'])}; parts: {parts or 'none'}")
+        ok = percent(suites["runs_and_ends_ok"])
+        lines.append(f"runs and ends OK, whatever it catches: {ok}")
     for kind, names in metrics["hallucinated"].items():
         most = ", ".join(f"{name} ({count})" for name, count in list(names.items())[:5])
         lines.append(f"  {kind}: {most}")
@@ -40,10 +54,20 @@ def model_text(result: Row) -> str:
             f"errors (--retry-errors asks again), {metrics['n_rejected']} rejected"
         )
     if usage["n_responses"]:
-        usd = "cost unknown" if usage["usd"] is None else f"${usage['usd']:.4f}"
-        per = metrics["n_problems"]
-        lines.append(
-            f"{usage['input_tokens'] / per:.0f} + {usage['output_tokens'] / per:.0f} tokens and "
-            f"{metrics['run_seconds_per_problem']:.2f} s of running a problem; {usd} in all"
-        )
+        lines.append(_cost_text(usage, metrics))
     return "\n".join(lines)
+
+
+def _cost_text(usage: Row, metrics: Row) -> str:
+    """Tokens and seconds a problem, and the cost; tokens are of problems where they are known."""
+    known, n_problems = usage["n_priced"], metrics["n_problems"]
+    usd = "cost unknown" if usage["usd"] is None else f"${usage['usd']:.4f}"
+    tokens = "unknown tokens"
+    if known:
+        each = (usage["input_tokens"] / known, usage["output_tokens"] / known)
+        tokens = "{:.0f} + {:.0f} tokens".format(*each)
+        if known < n_problems:
+            tokens += f" (over the {known} of {n_problems} problems whose tokens are known)"
+            usd += " for these" if usage["usd"] is not None else ""
+    seconds = metrics["run_seconds_per_problem"]
+    return f"{tokens} and {seconds:.2f} s of running a problem; {usd} in all"

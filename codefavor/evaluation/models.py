@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -60,6 +61,25 @@ class ModelTask:
         names = ("temperature", "top_p", "max_tokens")
         return row | {name: getattr(self.sampling, name) for name in names}
 
+    def step(self, backend: Backend | None, until: ExitStack) -> Step:
+        """What is done with a problem; without a backend the row brings the samples.
+
+        What it opens it leaves to `until`.
+        """
+        return sample_and_score(None if backend is None else self.asking_step(), self.limits)
+
+    def asking_step(self) -> Step:
+        """What asks for the samples."""
+        return make_drafts_step(self.sampling, self.mode)
+
+    def tally(self) -> Tally:
+        """What counts the records."""
+        return Tally(self.n_samples)
+
+    def asked_manifest(self, backend: Backend) -> Row:
+        """The settings of the samples that a journal is bound to."""
+        return drafts_manifest(backend, self.sampling, self.seed, self.mode)
+
     @property
     def n_samples(self) -> int:
         """Samples a problem (the most of any)."""
@@ -104,11 +124,12 @@ def evaluate_model(
     """
     context = make_context(backend)
     context.sandbox = pool
-    asked = None if backend is None else make_drafts_step(task.sampling, task.mode)
-    with Journal.open(rows_path(out), _manifest(task, name, backend, pool)) as journal:
+    with ExitStack() as until:
+        manifest = _manifest(task, name, backend)
+        journal = until.enter_context(Journal.open(rows_path(out), manifest))
         counts = run(
-            sample_and_score(asked, task.limits),
-            list(task.rows()),
+            task.step(backend, until),
+            [{**row, **_how_it_is_run(task, pool)} for row in task.rows()],
             journal,
             context=context,
             label=f"{task.benchmark}: {name}",
@@ -117,14 +138,14 @@ def evaluate_model(
         return {}, counts
     wanted = {problem.id for problem in task.problems}
     responses = Responses()
-    tally = Tally(task.n_samples)
+    tally = task.tally()
     for record in read_journal(rows_path(out)):
         if record["id"] in wanted:
             responses.add(record)
             tally.add(record)
     note_responses(rows_path(out), responses)
     prices = context.prices or PriceTable.load()
-    used = {backend.spec: tally.usage} if backend else None
+    used = {backend.spec: tally.usage} if backend and tally.n_priced else None
     result: Row = {
         "format": MODEL_FORMAT,
         "benchmark": task.benchmark,
@@ -132,9 +153,7 @@ def evaluate_model(
         "settings": task.settings(),
         "problems_sha256": problems_sha256(task.problems),
         "license": "; ".join(sorted({one.license or "none stated" for one in task.problems})),
-        "limits": asdict(task.limits),
-        "sandbox_level": pool.level,
-        "accept": pool.accept,
+        **_how_it_is_run(task, pool),
         "seed": task.seed,
         "versions": versions(),
         "metrics": tally.metrics([one.id for one in task.problems], seed=task.seed),
@@ -142,6 +161,7 @@ def evaluate_model(
         "usage": {
             **tally.usage.to_row(),
             "usd": None if used is None else usd_of(used, prices, in_batch=in_batch),
+            "n_priced": tally.n_priced,
             **responses.to_row(),
         },
     }
@@ -149,20 +169,24 @@ def evaluate_model(
     return result, counts
 
 
-def _manifest(task: ModelTask, name: str, backend: Backend | None, pool: SandboxPool) -> Row:
-    manifest: Row = {
-        "step": "evaluate model",
-        "benchmark": task.benchmark,
-        "problems_sha256": problems_sha256(task.problems),
+def _how_it_is_run(task: ModelTask, pool: SandboxPool) -> Row:
+    """Part of each input row, as its tests are: a change runs samples again and asks for none."""
+    return {
         "limits": asdict(task.limits),
         "sandbox_level": pool.level,
         "accept": pool.accept,
+    }
+
+
+def _manifest(task: ModelTask, name: str, backend: Backend | None) -> Row:
+    manifest: Row = {
+        "step": "evaluate model",
+        "benchmark": task.benchmark,
         "code_version": __version__,
     }
     if backend is None:
         return {**manifest, "name": name}
-    asked = drafts_manifest(backend, task.sampling, task.seed, task.mode)
-    return {**asked, **manifest}
+    return {**task.asked_manifest(backend), **manifest}
 
 
 def sample_and_score(asked: Step | None, limits: Limits) -> Step:
@@ -211,18 +235,23 @@ class Tally:
     n_expected: int
     problems: dict[str, Row] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    n_priced: int = 0
     n_samples: int = 0
     n_parsed: int = 0
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    cases: dict[str, Row] = field(default_factory=dict)
     names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     statuses: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Row) -> None:
         """Count the samples of one problem."""
         self.statuses[record["status"]] += 1
+        used = usage_of(record)
+        self.usage += used
+        self.n_priced += used.input_tokens > 0
         if record["status"] != "ok":
             reason = str(record.get("reason") or record["status"])
             self.problems[record["id"]] = self._failed(record["status"], reason)
@@ -235,7 +264,9 @@ class Tally:
             self.n_samples += 1
             self.outcomes[execution.outcome] += 1
             self.seconds += execution.seconds
-            self.usage += Usage(**sample.get("usage") or {})
+            for cpu_s, peak_bytes in execution.cases:
+                one = {"n": 1, "cpu_s": cpu_s, "cpu_s_most": cpu_s, "peak_bytes_most": peak_bytes}
+                self.cases[record["id"]] = _both(self.cases.get(record["id"], {}), one)
             is_python = sample.get("language", "python") == "python"
             self.n_parsed += bool(sample["code"].strip()) and (
                 not is_python or parses(sample["code"], "python")
@@ -264,18 +295,29 @@ class Tally:
         return {"n": self.n_expected, "passed": 0, "unknown": 0, "classes": classes,
                 "status": status, "reason": reason}  # fmt: skip
 
+    def _all_cases(self) -> Row:
+        """Time and memory by input of programs that read and print, in all and by problem."""
+        every: Row = {}
+        for one in self.cases.values():
+            every = _both(every, one)
+        return {**every, "by_problem": self.cases} if every else {}
+
     def metrics(self, names: Iterable[str], *, seed: int) -> Row:
         """pass@k for each k up to the fewest samples of a problem, and every count."""
         asked = list(names)
         for name in asked:
             self.problems.setdefault(name, self._failed("missing", "no record"))
-        counted = {name: (int(p["n"]), int(p["passed"])) for name, p in self.problems.items()}
+        # In the order of the problems, not of their records: the interval is drawn by place.
+        kept = {name: self.problems[name] for name in asked}
+        counted = {name: (int(p["n"]), int(p["passed"])) for name, p in kept.items()}
         most = min(n for n, _ in counted.values())
         top = {
             name: self.problems[name]["passed"] + self.problems[name]["unknown"] for name in asked
         }
         bound = pass_rates({name: (counted[name][0], top[name]) for name in asked}, 1)
         n_failures = sum(self.failures.values())
+        # A rejected problem's samples are the model's doing too, though they are not kept.
+        n_answered = self.n_samples + self.n_expected * self.statuses["rejected"]
         return {
             "n_problems": len(asked),
             "n_samples": self.n_samples,
@@ -288,7 +330,7 @@ class Tally:
             },
             # Were every sample right whose run says nothing.
             "pass_at_1_at_most": sum(bound.values()) / len(bound),
-            "parse_rate": self.n_parsed / self.n_samples if self.n_samples else 0.0,
+            "parse_rate": self.n_parsed / n_answered if n_answered else 0.0,
             "outcomes": dict(self.outcomes.most_common()),
             "unknown": dict(self.unknown.most_common()),
             "failures": dict(self.failures.most_common()),
@@ -299,7 +341,29 @@ class Tally:
             ),
             "hallucinated": {k: dict(names.most_common(10)) for k, names in self.names.items()},
             "run_seconds_per_problem": self.seconds / len(asked),
+            "cases": self._all_cases(),
         }
+
+
+def _both(one: Row, other: Row) -> Row:
+    """What the inputs of two groups needed: their number, CPU seconds, and the most of each."""
+    if not one:
+        return other
+    return {
+        "n": one["n"] + other["n"],
+        "cpu_s": one["cpu_s"] + other["cpu_s"],
+        "cpu_s_most": max(one["cpu_s_most"], other["cpu_s_most"]),
+        "peak_bytes_most": max(one["peak_bytes_most"], other["peak_bytes_most"]),
+    }
+
+
+def usage_of(record: Row) -> Usage:
+    """The tokens of all replies to one problem, whether they became samples or not."""
+    if record["status"] == "ok":
+        used = [sample.get("usage") or {} for sample in record["row"]["completions"]]
+    else:
+        used = list(record.get("usage", {}).values())
+    return sum((Usage(**one) for one in used), Usage())
 
 
 def _shown_ks(most: int) -> list[int]:
@@ -307,9 +371,9 @@ def _shown_ks(most: int) -> list[int]:
     return [k for k in range(1, most + 1) if k <= 20 or k in (25, 50, 100, 200) or k == most]
 
 
-def samples_of(out: Path) -> Iterator[Completion]:
-    """The samples behind a result file, problem by problem."""
+def samples_of(out: Path, problems: Container[str]) -> Iterator[Completion]:
+    """The samples of these problems behind a result file, problem by problem."""
     for record in sorted(read_journal(rows_path(out)), key=lambda one: str(one["id"])):
-        if record["status"] == "ok":
+        if record["status"] == "ok" and record["id"] in problems:
             for one in record["row"]["completions"]:
                 yield Completion.from_row(one, f"sample of {record['id']}")

@@ -79,7 +79,11 @@ def remarks_on(result: Row) -> list[str]:
 
 def title_of(result: Row) -> str:
     """Which judge on which benchmark under which protocol."""
-    return f"{result['benchmark']}: {result['judge']['name']} ({result['settings']['protocol']})"
+    settings = result["settings"]
+    shown = settings["protocol"]
+    if shown == "both-orders" and settings.get("orders") == "one":
+        shown = "one order"
+    return f"{result['benchmark']}: {result['judge']['name']} ({shown})"
 
 
 def result_text(result: Row) -> str:

@@ -34,23 +34,29 @@ def usage_of(
     in_batch: bool,
 ) -> Row:
     """What the replies took and cost, whenever they were paid for, and what this call took."""
-    rows = [record["row"] for record in records if record["status"] == "ok"]
+    taken = [
+        (record["row"] if record["status"] == "ok" else record).get("usage", {})
+        for record in records
+    ]
+    n_priced = sum(map(_is_counted, taken))
     used: dict[str, Usage] = {}
-    for row in rows:
-        for spec, one in row.get("usage", {}).items():
+    for by_spec in taken:
+        for spec, one in by_spec.items():
             used[spec] = used.get(spec, Usage()) + Usage(**one)
     total = sum(used.values(), Usage())
     asks = context.backend is not None
+    # Unknown is not free: of a server that counts nothing nobody knows what its replies cost.
+    is_paid_known = asks and not (counts.n_unsettled and not counts.input_tokens)
     prices = context.prices or PriceTable.load()
     usage: Row = {
         "input_tokens": total.input_tokens,
         "output_tokens": total.output_tokens,
-        "usd": usd_of(used, prices, in_batch=in_batch) if asks else None,
-        "n_priced": sum(map(_is_counted, rows)),
+        "usd": usd_of(used, prices, in_batch=in_batch) if asks and n_priced else None,
+        "n_priced": n_priced,
         # Of all records, and how many of them nobody was asked for.
         **Responses(records).to_row(),
         # What was paid on this journal: less, where responses of another run were cached.
-        "usd_paid": counts.usd if asks else None,
+        "usd_paid": counts.usd if is_paid_known else None,
         # CPU seconds of this process for the pairs of this call, loading a model not counted;
         # None where others do the work: a server, or the processes of the sandbox.
         "cpu_s": None if cpu_s is None else round(cpu_s, 3),
@@ -62,9 +68,9 @@ def usage_of(
     return usage
 
 
-def _is_counted(row: Row) -> bool:
-    """Whether its tokens are known: a server that does not count leaves zeros."""
-    return "usage" in row and all(one["input_tokens"] for one in row["usage"].values())
+def _is_counted(used: Row) -> bool:
+    """Whether a row's tokens are known: a server that does not count leaves zeros."""
+    return bool(used) and all(one["input_tokens"] for one in used.values())
 
 
 def usd_of(used: Mapping[str, Usage], prices: PriceTable, *, in_batch: bool) -> float | None:

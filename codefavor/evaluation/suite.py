@@ -19,7 +19,7 @@ from codefavor.benchmarks.codeprefbench import ASPECTS, averages, find_files, re
 from codefavor.benchmarks.comments import CommentRule
 from codefavor.benchmarks.item_tests import tests_of
 from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items, why_useless
-from codefavor.benchmarks.published import BENCHMARKS, load_items
+from codefavor.benchmarks.published import BENCHMARKS, load_items, shown_language
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import ConfigError, DataError
@@ -39,6 +39,7 @@ from codefavor.judges.llm import LlmJudge
 from codefavor.judges.ngram import NgramJudge
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
+from codefavor.judges.tested import TestedJudge
 from codefavor.records import Choice, Row, content_id
 from codefavor.result_file import read_result, rows_path, write_result
 from codefavor.statistics.metrics import score
@@ -94,8 +95,11 @@ class Task:
             if value not in known:
                 expected = ", ".join(str(one) for one in known if one is not None)
                 raise ConfigError(f"{name} is {value!r}; expected one of: {expected}")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; expected a whole number from 0")
+        for name, low in (("limit", 1), ("sample", 1), ("seed", 0)):
+            number = getattr(self, name)
+            is_whole = isinstance(number, int) and not isinstance(number, bool)
+            if not (is_whole and number >= low) and (number is not None or name == "seed"):
+                raise ConfigError(f"{name} is {number}; expected a whole number from {low}")
 
     @property
     def shown_orders(self) -> Orders:
@@ -248,7 +252,7 @@ def run_task(
     records = [record for record in read_journal(rows_path(out)) if record["id"] in judged]
     note_responses(rows_path(out), Responses(records))
     result = _finish(task, items, records, described)
-    if isinstance(judge, LlmJudge):
+    if isinstance(judge, LlmJudge | TestedJudge):
         result["prompt_sha256"] = judge.prompt_sha256
     timed = None if is_elsewhere(spec, backends.values()) else cpu_s
     result["usage"] = usage_of(records, counts, judge, context, timed, in_batch=in_batch)
@@ -274,9 +278,11 @@ def _test_bench(
     if "pool" not in spec.needs():
         return None
     sandbox = spec.sandbox()
-    problems = tests_of(
-        task.benchmark, items, problems=sandbox.sets, data=task.data, data_dir=task.data_dir
-    )
+    problems = {}
+    if "problems" in spec.needs():
+        problems = tests_of(
+            task.benchmark, items, problems=sandbox.sets, data=task.data, data_dir=task.data_dir
+        )
     return TestBench(problems, stack.enter_context(sandbox.make_pool()), sandbox.limits)
 
 
@@ -323,7 +329,7 @@ def _add_robustness(result: Row, task: Task, spec: JudgeSpec, out: Path) -> None
 def _fitted(spec: JudgeSpec, task: Task, items: Sequence[Row]) -> JudgeSpec:
     """The judge's spec as the protocol and the data want them."""
     ties: Choice = "B" if task.protocol == "paper" else spec.ties
-    return replace(spec.fitted({item["language"] for item in items}), ties=ties)
+    return replace(spec.fitted({shown_language(item) for item in items}), ties=ties)
 
 
 def _finish(task: Task, items: Sequence[Row], records: list[Row], judge: Row) -> Row:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError
-from codefavor.records import Problem, Row, read_rows
-from codefavor.training.runcard import RUN_CARD, load_card
+from codefavor.records import Problem, Row, file_sha256, read_rows
+from codefavor.training.runcard import DATA_FOLDER, RUN_CARD, load_card
 
 # Shorter instructions say too little to be recognised by their words.
 _LEAST_WORDS = 5
@@ -46,8 +46,25 @@ def training_files(model: str) -> tuple[list[Path], list[str]]:
     kind, _, name = model.partition(":")
     if kind not in ("local", "vllm") or not (Path(name) / RUN_CARD).is_file():
         return [], []
-    paths = [Path(one) for one in load_card(Path(name)).get("data", {})]
-    return [p for p in paths if p.is_file()], [str(p) for p in paths if not p.is_file()]
+    found: list[Path] = []
+    missing: list[str] = []
+    for one, digest in load_card(Path(name)).get("data", {}).items():
+        path = _found(Path(one), digest, Path(name))
+        if path is None:
+            missing.append(one)
+        else:
+            found.append(path)
+    return found, missing
+
+
+def _found(path: Path, digest: str, model: Path) -> Path | None:
+    """Where the file of a run card lies; an exported card names it from its own folder."""
+    if path.is_absolute():
+        return path if path.is_file() else None
+    for place in (path, model / path, DATA_FOLDER / path.name):
+        if place.is_file() and file_sha256(place) == digest:
+            return place
+    return None
 
 
 def _of_row(row: Row, ids: set[str], words: dict[str, str]) -> Iterator[str]:

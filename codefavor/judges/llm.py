@@ -9,6 +9,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
+import msgspec
+
 from codefavor.backends.base import Backend, Feature, Request, Response, Sampling, TokenLogprob
 from codefavor.backends.microbatch import gather_all
 from codefavor.backends.registry import make_backend
@@ -32,6 +34,9 @@ _READ_AS: Mapping[str, Asked] = {
 }
 _ANSWERS: Mapping[str, AnswerForm] = {"reasoned": "reasoned", "scores": "scores"}
 _LETTER_TOKENS = 8
+# The modes whose replies have no room for words: nobody sets how long they are.
+_SHORT: Mapping[str, int] = {"letter": _LETTER_TOKENS, "logprobs": 1}
+_REPLY_TOKENS = 1024
 # A small object, with room for a model that indents it.
 _OBJECT_TOKENS = 64
 # The label's log-probabilities must be among the likeliest tokens that a server reports.
@@ -64,6 +69,11 @@ class CanAsk(Protocol):
     def through(self, backend: Backend) -> CanAsk: ...
 
 
+def reply_tokens(mode: str, max_tokens: int | None = None) -> int:
+    """The most tokens that a reply in this mode is asked for."""
+    return _SHORT.get(mode) or max_tokens or _REPLY_TOKENS
+
+
 class LlmJudge:
     """A chat model is asked which of the two programs is better.
 
@@ -85,8 +95,13 @@ class LlmJudge:
         *,
         mode: Annotated[Mode, Option("How it is asked and how its reply is read.")] = "auto",
         max_tokens: Annotated[
-            int, Option("Most tokens of a reply.", also=("--max-new-tokens",), low=1)
-        ] = 1024,
+            int | None,
+            Option(
+                f"Most tokens of a reply, where it is no letter [{_REPLY_TOKENS}].",
+                also=("--max-new-tokens",),
+                low=1,
+            ),
+        ] = None,
         temperature: Annotated[float, Option("0 is greedy decoding.", low=0)] = 0.0,
         seed: int | None = None,
         language: str = "python",
@@ -105,14 +120,18 @@ class LlmJudge:
                 f"--mode {mode} needs a backend with {needed}, and {backend.name} has none; use "
                 "reasoned or letter (or name what the server can do with --set features=...)"
             )
+        if mode in _SHORT and max_tokens is not None:
+            raise ConfigError(
+                f"--max-tokens means nothing to --mode {mode}, whose replies have "
+                f"{_SHORT[mode]}; a model that writes or thinks first takes --mode reasoned"
+            )
         self.mode: Mode = mode
         self.name = name or f"{backend.name}:{backend.model} ({mode})"
         self._language = language
         self._system = system
-        is_short = mode in ("letter", "logprobs")
         self._sampling = Sampling(
             temperature=temperature,
-            max_tokens=1 if mode == "logprobs" else _LETTER_TOKENS if is_short else max_tokens,
+            max_tokens=reply_tokens(mode, max_tokens),
             # Greedy decoding draws nothing, and not every server takes a seed.
             seed=seed if temperature and "seed" in backend.features else None,
             logprobs=_N_LOGPROBS if mode == "logprobs" else None,
@@ -191,7 +210,7 @@ class LlmJudge:
         else:
             max_tokens = self._sampling.max_tokens if thinks else _LETTER_TOKENS
         schema = _SECOND_SCHEMA if self._is_by_schema else None
-        return messages, dataclasses.replace(
+        return messages, msgspec.structs.replace(
             self._sampling, max_tokens=max_tokens, json_schema=schema
         )
 

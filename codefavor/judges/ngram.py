@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from codefavor.errors import ConfigError, DataError
 from codefavor.judges.base import raise_errors, verdict_by_scores
@@ -39,6 +40,8 @@ class NgramJudge:
         sizes = Counter(item.get("level", "") for item in items)
         self._own = {level for level, size in sizes.items() if size >= _OWN_MODEL_PAIRS}
         self._weights: dict[tuple[str, int], Floats] = {}
+        self._rows: dict[str, int] = {}
+        self._features: Any = None
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison, whose id must be that of an item."""
@@ -50,7 +53,7 @@ class NgramJudge:
         level = self._items[comparison.id].get("level", "")
         group = level if level in self._own else ""
         weights = self._fitted(group, self._fold_of[comparison.id])
-        difference = differences([comparison.code_a], [comparison.code_b], character_ngrams)
+        difference = self._differences([comparison.code_a], [comparison.code_b])
         margin = float((difference @ weights)[0])
         return raise_errors(verdict_by_scores(margin, 0.0))
 
@@ -65,8 +68,21 @@ class NgramJudge:
             ]
             chosen = [item["chosen"] for item in seen]
             rejected = [item["rejected"] for item in seen]
-            self._weights[key] = fit_direction(differences(chosen, rejected, character_ngrams))
+            self._weights[key] = fit_direction(self._differences(chosen, rejected))
         return self._weights[key]
+
+    def _differences(self, first: Sequence[str], second: Sequence[str]) -> Any:
+        """The features of each first text minus those of each second one. A text is counted once,
+        however many pairs and folds it is in: RM-Bench pairs each answer with three others."""
+        if self._features is None:
+            items = self._items.values()
+            texts = dict.fromkeys(one[side] for one in items for side in ("chosen", "rejected"))
+            self._rows = {text: row for row, text in enumerate(texts)}
+            self._features = character_ngrams(list(texts))
+        if any(text not in self._rows for text in (*first, *second)):
+            return differences(first, second, character_ngrams)
+        one, other = ([self._rows[text] for text in texts] for texts in (first, second))
+        return self._features[one] - self._features[other]
 
 
 def _folds(items: Sequence[Row], n_folds: int, seed: int) -> Mapping[str, int]:

@@ -32,6 +32,7 @@ JUDGES = {
     "process": "codefavor.judges.process:ProcessJudge",
     "likelihood": "codefavor.judges.likelihood:LikelihoodJudge",
     "execution": "codefavor.judges.execution:ExecutionJudge",
+    "tested": "codefavor.judges.tested:TestedJudge",
     "jury": "codefavor.judges.jury:Jury",
     "cascade": "codefavor.judges.jury:Cascade",
     "stored": "codefavor.judges.stored:open_stored",
@@ -42,10 +43,12 @@ JUDGES = {
 }
 
 # What whoever runs a judge gives it where its constructor names it: the labelled pairs; a chat
-# model; the members of a jury; problems with tests and where to run them; the language of the
-# programs; the seed; what a rule of length says of equal lengths; a name for results.
+# model; the one judge, or the members, that it asks; problems with tests and where to run them;
+# the language of the programs; the seed; what a rule of length says of equal lengths; a name for
+# results.
 SUPPLIES = frozenset({
-    "items", "backend", "judges", "problems", "pool", "limits", "language", "seed", "ties", "name",
+    "items", "backend", "judge", "judges", "problems", "pool", "limits", "language", "seed",
+    "ties", "name",
 })  # fmt: skip
 
 # Options of a chat model's backend that are flags of their own; all others are for --set.
@@ -130,7 +133,12 @@ class JudgeKind:
         """Whether it neither asks nor runs anything: no model, no program."""
         model = self.argument_option
         runs_model = model is not None and model.spec.record == "weights"
-        return not (self.is_chat or runs_model or "pool" in self.takes or "judges" in self.takes)
+        return not (self.is_chat or runs_model or "pool" in self.takes or self.has_members)
+
+    @property
+    def has_members(self) -> bool:
+        """Whether it asks other judges."""
+        return bool(self.takes & {"judge", "judges"})
 
     @property
     def written(self) -> str:
@@ -169,6 +177,8 @@ def read_kind(name: str, make: Callable[..., Judge]) -> JudgeKind:
     argument, needs_argument = "", False
     if "judges" in takes:
         argument, needs_argument = "JUDGE,JUDGE,...", True
+    elif "judge" in takes:
+        argument, needs_argument = "KIND:MODEL", True
     elif "backend" in takes:
         module, _, factory = BACKENDS[name].partition(":")
         backend = inspect.signature(getattr(import_module(module), factory)).parameters
@@ -180,6 +190,8 @@ def read_kind(name: str, make: Callable[..., Judge]) -> JudgeKind:
             argument, needs_argument = option.spec.shown or "NAME", option.name in required
     if "pool" in takes:
         hints = get_type_hints(SandboxOptions, include_extras=True)
+        if "problems" not in takes:
+            hints.pop("tests")
         options |= _options(inspect.signature(SandboxOptions).parameters, hints, "sandbox")
     return JudgeKind(
         name=name,

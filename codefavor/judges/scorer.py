@@ -166,7 +166,8 @@ class SequenceScorer:
         with torch.inference_mode():
             states = self._states(row, carried, nodes)
             for start in range(0, len(nodes), _HEAD_ROWS):
-                logits = self._head(states[start : start + _HEAD_ROWS]).float()
+                logits = self._head(states[start : start + _HEAD_ROWS])
+                logits = logits if logits.dtype == torch.float64 else logits.float()
                 picked = logits.gather(1, tokens[start : start + _HEAD_ROWS, None])[:, 0]
                 values.extend((picked - logits.logsumexp(-1)).double().cpu().tolist())
         return values

@@ -10,7 +10,7 @@ from codefavor.backends.base import Backend
 from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge
-from codefavor.judges.llm import LlmJudge
+from codefavor.judges.llm import LlmJudge, reply_tokens
 from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, Taker, judge_kind
 from codefavor.judges.sandboxed import SandboxOptions, TestBench
 from codefavor.records import Choice, Row, file_sha256
@@ -59,34 +59,51 @@ class JudgeSpec:
     def members(self) -> list[JudgeSpec]:
         """The judges that this one asks, in order, each with the options that it has; or none.
 
-        Raises ConfigError for fewer than two, or for one that has members itself.
+        Raises ConfigError for fewer than two, or for one that has members itself ("tested:" may
+        be one: it has a single chat model), or where "tested:" has none.
         """
-        if "judges" not in self.about.takes:
+        if not self.about.has_members:
             return []
-        texts = comma_list(self.argument)
-        if len(texts) < 2:
+        is_one = "judge" in self.about.takes
+        texts = [self.argument] if is_one else comma_list(self.argument)
+        if len(texts) < 2 and not is_one:
             raise ConfigError(
                 f"a {self.kind} needs two members or more: {self.kind}:JUDGE,JUDGE, each "
                 "KIND:NAME or the result file of an earlier run"
             )
         found = [replace(_split(text), seed=self.seed, language=self.language) for text in texts]
         for one in found:
+            if is_one and not one.about.is_chat:
+                raise ConfigError(f"{self.kind}: needs a chat model, and {one} is none")
             if "judges" in one.about.takes:
                 raise ConfigError(f"a {self.kind} cannot have a {one.kind} as a member: {one}")
         own = dict(self.options)
         return [
-            replace(one, options=tuple((k, v) for k, v in own.items() if k in one.about.flags))
+            replace(one, options=tuple((k, v) for k, v in own.items() if k in one.all_flags))
             for one in found
         ]
 
     @property
+    def family(self) -> list[JudgeSpec]:
+        """This judge, its members, and theirs."""
+        return [self, *(one for member in self.members() for one in member.family)]
+
+    @property
+    def all_flags(self) -> dict[str, JudgeOption]:
+        """The flags of this judge, and of all that it asks; its own count before theirs."""
+        found: dict[str, JudgeOption] = {}
+        for one in reversed(self.family):
+            found |= one.about.flags
+        return found
+
+    @property
     def chats(self) -> list[JudgeSpec]:
-        """Those of this judge and its members that ask a chat model."""
-        return [one for one in [self, *self.members()] if one.about.is_chat]
+        """Those of this judge and all that it asks that are chat models."""
+        return [one for one in self.family if one.about.is_chat]
 
     def needs(self) -> frozenset[str]:
-        """What this judge and its members cannot do without, of `registry.SUPPLIES`."""
-        return self.about.needs.union(*(one.about.needs for one in self.members()))
+        """What this judge and all that it asks cannot do without, of `registry.SUPPLIES`."""
+        return frozenset().union(*(one.about.needs for one in self.family))
 
     def fitted(self, languages: Collection[str]) -> JudgeSpec:
         """The same for programs of these languages: fences carry the one there is, or none."""
@@ -121,11 +138,13 @@ class JudgeSpec:
         supplies |= {"ties": self.ties, "seed": self.seed, "name": self.name or None}
         if "judges" in about.takes:
             supplies["judges"] = [m.make_judge(backends, items, bench) for m in self.members()]
+        if "judge" in about.takes:
+            supplies["judge"] = self.members()[0].make_judge(backends, items)
         if about.is_chat:
             supplies["backend"] = backends[str(self)]
         if "pool" in about.takes:
             if bench is None:
-                raise ConfigError(f"{self} needs tests and a sandbox to run them")
+                raise ConfigError(f"{self} needs a sandbox to run programs, and was given none")
             supplies |= {"problems": bench.problems, "pool": bench.pool, "limits": bench.limits}
         given = self._given("judge")
         if about.argument_option is not None:
@@ -134,7 +153,7 @@ class JudgeSpec:
 
     def sandbox(self) -> SandboxOptions:
         """How this judge, or its first member that does, runs programs."""
-        runs = next(one for one in [self, *self.members()] if "pool" in one.about.takes)
+        runs = next(one for one in self.family if "pool" in one.about.takes)
         return SandboxOptions(**runs._given("sandbox"))  # type: ignore[arg-type]
 
     def describe(self, judge: Judge, backends: Mapping[str, Backend]) -> Row:
@@ -156,11 +175,12 @@ class JudgeSpec:
                 row[key] = _recorded(option, value)
         if about.is_chat:
             row["backend"] = backends[str(self)].identity
+            row["max_tokens"] = row["max_tokens"] or reply_tokens(row["mode"])
         if "seed" in about.takes and self._draws(row):
             row["seed"] = self.seed
         if "ties" in about.takes:
             row["ties"] = self.ties
-        if "judges" in about.takes:
+        if about.has_members:
             row["members"] = {one._as_member(): one.settings(backends) for one in self.members()}
         return row
 
@@ -201,7 +221,7 @@ def parse_judge(
     """
     given = {key: value for key, value in (options or {}).items() if value is not None}
     spec = replace(_split(text), options=tuple(given.items()), name=name, seed=seed)
-    kinds = [spec.about, *(one.about for one in spec.members())]
+    kinds = [one.about for one in spec.family]
     for key, value in given.items():
         known = [kind.flags[key] for kind in kinds if key in kind.flags]
         if not known:

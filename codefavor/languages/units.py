@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from codefavor.languages.definitions import Definition, definition, head_of, import_lines
+from codefavor.languages.definitions import definition, head_of, import_lines
 from codefavor.languages.table import get_language
 from codefavor.languages.trees import Parsed, encoded, is_comment, parse_file
 
@@ -20,8 +21,8 @@ class Unit(NamedTuple):
     `name` is qualified by what encloses it ("Tide.height"); of several of one name the later
     ones carry "#2", "#3". `kind` is "function" or "class". `source` is the file as UTF-8, `start`
     and `end` are offsets in it, from the first decorator or the comment directly above.
-    `enclosing` are the heads of the classes and name spaces around it, outermost first; `head`,
-    the signature, is read from `node` when it is asked for.
+    `enclosing` are the heads of the classes and name spaces around it, outermost first; `head` is
+    the signature.
     """
 
     name: str
@@ -30,12 +31,7 @@ class Unit(NamedTuple):
     end: int
     enclosing: tuple[str, ...]
     source: bytes
-    node: Node
-    definition: Definition
-
-    @property
-    def head(self) -> str:
-        return head_of(self.node, self.definition)
+    head: str
 
     @property
     def raw(self) -> bytes:
@@ -54,12 +50,33 @@ class Unit(NamedTuple):
         return self.source.count(b"\n", self.start, self.end) + 1
 
 
+# A statement's text and type, the prefix of names there, the heads around, whether it is in a
+# function, and `max_lines`: all that decides what is in it.
+_Key = tuple[bytes, str, str, tuple[str, ...], bool, int]
+
+
+class _Statement(NamedTuple):
+    """What one statement of a module, class or long block defines and imports.
+
+    `start` is its offset. `are_whole` says of each unit whether it is all of the statement, so
+    that what stands around it decides where it begins and ends.
+    """
+
+    key: _Key
+    start: int
+    units: Sequence[Unit]
+    are_whole: Sequence[bool]
+    imports: Sequence[str]
+
+
 class Outline(NamedTuple):
-    """The units of a file in the order of the text, its import lines, and its tree."""
+    """The units of a file in the order of the text, its import lines, its tree, and what of them
+    is in which statement."""
 
     units: list[Unit]
     imports: list[str]
     parsed: Parsed
+    statements: Mapping[_Key, _Statement]
 
 
 def functions_and_classes(
@@ -84,10 +101,13 @@ def functions_and_classes(
     parsed = parse_file(source, get_language(language), like and like.parsed)
     if parsed is None:
         return None
-    units, imports = _tree_units(parsed, max_lines)
-    return (
-        Outline(_numbered(units), imports, parsed) if units or not parsed.root.has_error else None
-    )
+    # Where a text has errors, what is made of a part depends on the rest.
+    is_like = like is not None and not (like.parsed.root.has_error or parsed.root.has_error)
+    walk = _Walk(parsed, max_lines, like.statements if like and is_like else {})
+    walk.run()
+    if not walk.units and parsed.root.has_error:
+        return None
+    return Outline(_numbered(walk.units), walk.imports, parsed, walk.statements)
 
 
 def _numbered(units: list[Unit]) -> list[Unit]:
@@ -100,55 +120,140 @@ def _numbered(units: list[Unit]) -> list[Unit]:
     return numbered
 
 
-def _tree_units(parsed: Parsed, max_lines: int) -> tuple[list[Unit], list[str]]:
-    source = parsed.source
-    units: list[Unit] = []
-    imports: list[str] = []
-    # Nodes to look at, with the prefix of their names, the heads around them, and whether they
-    # are in a named function, whose imports are its own affair.
-    pending: list[tuple[Node, str, tuple[str, ...], bool]] = [(parsed.root, "", (), False)]
-    while pending:
-        node, prefix, enclosing, is_inside = pending.pop()
-        lines = () if is_inside else import_lines(node)
-        imports += lines
+# Parts from which a node is a body, whatever its grammar calls it.
+_MANY = 8
+
+
+class _Around(NamedTuple):
+    """The prefix of names, the heads of what encloses, and whether that is a function, whose
+    imports are its own affair."""
+
+    prefix: str
+    enclosing: tuple[str, ...]
+    is_inside: bool
+
+
+class _Begun(NamedTuple):
+    """A statement that is being looked through: how much had been found before it."""
+
+    node: Node
+    key: _Key
+    n_units: int
+    n_imports: int
+    n_opened: int
+
+
+class _Walk:
+    """Finds the units of a tree; what `known` statements hold is taken from there."""
+
+    def __init__(self, parsed: Parsed, max_lines: int, known: Mapping[_Key, _Statement]) -> None:
+        self.units: list[Unit] = []
+        self.imports: list[str] = []
+        self.statements: dict[_Key, _Statement] = {}
+        self._parsed = parsed
+        self._max_lines = max_lines
+        self._known = known
+        self._outer: list[Node | None] = []  # of each unit, what its extent begins with
+        self._n_opened = 0
+        self._pending: list[tuple[Node, _Around, bool] | _Begun] = []
+
+    def run(self) -> None:
+        self._open(self._parsed.root, _Around("", (), False), is_body=True)
+        while self._pending:
+            one = self._pending.pop()
+            if isinstance(one, _Begun):
+                self._finish(one)
+                continue
+            node, around, is_statement = one
+            if not (is_statement and self._begin(node, around)):
+                self._look(node, around)
+
+    def _open(self, node: Node, around: _Around, *, is_body: bool) -> None:
+        """Look at what is in a node next; what is in a body is kept for other versions."""
+        self._n_opened += is_body
+        # Where a unit may reach beyond its statement, the statement does not say all of it.
+        is_kept = is_body and node.type not in _WRAPPERS and node.type not in _DECLARATIONS
+        inner = [one for one in reversed(node.named_children) if one.named_child_count]
+        self._pending += [(one, around, is_kept) for one in inner]
+
+    def _begin(self, node: Node, around: _Around) -> bool:
+        """Whether all that a statement holds was known."""
+        text = self._parsed.source[node.start_byte : node.end_byte]
+        key = (text, node.type, *around, self._max_lines)
+        known = self._known.get(key)
+        if known is None:
+            counts = (len(self.units), len(self.imports), self._n_opened)
+            self._pending.append(_Begun(node, key, *counts))
+            return False
+        # Its key, too: all versions share one text.
+        self.statements[known.key] = self._moved(known, node) if known.units else known
+        self.imports += known.imports
+        return True
+
+    def _moved(self, known: _Statement, node: Node) -> _Statement:
+        moved = node.start_byte - known.start
+        source = self._parsed.source
+        units: list[Unit] = []
+        for unit, is_whole in zip(known.units, known.are_whole, strict=True):
+            start, end = unit.start + moved, unit.end + moved
+            if is_whole:
+                start, end, _ = _extent(node)
+            units.append(Unit(unit.name, unit.kind, start, end, unit.enclosing, source, unit.head))
+        self.units += units
+        self._outer += [None] * len(units)
+        return _Statement(known.key, node.start_byte, units, known.are_whole, known.imports)
+
+    def _finish(self, begun: _Begun) -> None:
+        # What was opened has statements of its own.
+        if begun.n_opened == self._n_opened:
+            self.statements[begun.key] = _Statement(
+                begun.key,
+                begun.node.start_byte,
+                self.units[begun.n_units :],
+                [outer == begun.node for outer in self._outer[begun.n_units :]],
+                self.imports[begun.n_imports :],
+            )
+
+    def _look(self, node: Node, around: _Around) -> None:
+        prefix, enclosing, is_inside = around
+        self.imports += () if is_inside else import_lines(node)
         found = definition(node)
         if found is None:
             # Within an expression of one line nothing is worth a name of its own.
             if node.start_point[0] < node.end_point[0] or not node.type.endswith("_expression"):
-                inner = [one for one in reversed(node.named_children) if one.named_child_count]
-                pending += [(one, prefix, enclosing, is_inside) for one in inner]
-            continue
+                self._open(node, around, is_body=node.named_child_count >= _MANY)
+            return
+        head = head_of(node, found)
         if found.kind != "space" and not node.has_error:
-            start, end = _extent(node)
+            start, end, outer = _extent(node)
+            source = self._parsed.source
             name = prefix + found.name
-            units.append(Unit(name, found.kind, start, end, enclosing, source, node, found))
+            self.units.append(Unit(name, found.kind, start, end, enclosing, source, head))
+            self._outer.append(outer)
         if found.kind == "function":
             n_lines = node.end_point[0] - node.start_point[0] + 1
-            if not max_lines or n_lines <= max_lines:
-                continue
+            if not self._max_lines or n_lines <= self._max_lines:
+                return
             is_inside = True
-        prefix = f"{prefix}{found.name}."
-        enclosing = (*enclosing, head_of(node, found))
-        inside = (found.body or node).named_children
-        pending += [(child, prefix, enclosing, is_inside) for child in reversed(inside)]
-    return units, imports
+        around = _Around(f"{prefix}{found.name}.", (*enclosing, head), is_inside)
+        self._open(found.body or node, around, is_body=True)
 
 
 _WRAPPERS = frozenset({
     "decorated_definition", "export_statement", "template_declaration", "type_declaration",
     "ambient_declaration", "expression_statement",
 })  # fmt: skip
+_DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration"})
 _ATTRIBUTES = frozenset({"attribute_item", "attribute_list"})
 
 
-def _extent(node: Node) -> tuple[int, int]:
+def _extent(node: Node) -> tuple[int, int, Node]:
     """From the comments and attributes directly above to the end, wrappers such as `export`
-    included."""
+    included; and the outermost wrapper."""
     outer = node
     parent = outer.parent
     while parent is not None and (
-        parent.type in _WRAPPERS
-        or (parent.type in {"lexical_declaration", "variable_declaration"} and _is_alone(outer))
+        parent.type in _WRAPPERS or (parent.type in _DECLARATIONS and _is_alone(outer))
     ):
         outer, parent = parent, parent.parent
     first = outer
@@ -158,7 +263,7 @@ def _extent(node: Node) -> tuple[int, int]:
     # A line comment's node may reach into the next line, a declaration's may lack its ";".
     after = outer.next_sibling
     has_semicolon = after is not None and after.type == ";" and after.start_byte == outer.end_byte
-    return first.start_byte, outer.end_byte + (1 if has_semicolon else 0)
+    return first.start_byte, outer.end_byte + (1 if has_semicolon else 0), outer
 
 
 def _is_alone(node: Node) -> bool:

@@ -15,6 +15,7 @@ from codefavor.pairs.strategies import Choice, Couple, Scored, distinct
 from codefavor.records import Execution, Preference, Problem, Row, content_id
 
 CRITERIA = "correctness"
+NOT_VALID = "problem whose tests a model wrote and nothing validated (codefavor pair check-tests)"
 
 
 class Pairing(NamedTuple):
@@ -54,6 +55,9 @@ def pair_by_execution(
     pairs: list[Preference] = []
     for problem_id, programs in by_problem.items():
         problem = problems[problem_id]
+        if not problem.may_label:
+            reasons[NOT_VALID] += 1
+            continue
         for level in sorted({one.row["level"] for one in programs} - {"reference"}):
             own = [one for one in programs if one.row["level"] == level]
             if level == "samples":
@@ -73,7 +77,10 @@ def _of_samples(
         reasons["samples: the same program as another but for comments and layout"] += n_alike
     couples = (choice or Choice()).couples(programs)
     if not couples:
-        reasons[f"samples: problem without {_lack(programs)}"] += 1
+        # Where the better side may fail, no passing program is needed.
+        may_fail = choice is not None and choice.may_fail
+        lack = "a couple of this strategy" if may_fail else _lack(programs)
+        reasons[f"samples: problem without {lack}"] += 1
     return couples
 
 
@@ -105,7 +112,11 @@ def _pair(problem: Problem, level: str, good: Scored, bad: Scored) -> Preference
         rejected=rejected["code"],
         criteria=CRITERIA,
         feedback=rejected_run.error or rejected_run.failed_assert,
-        evidence={"chosen": chosen_run.to_row(), "rejected": rejected_run.to_row()},
+        evidence={
+            "chosen": chosen_run.to_row(),
+            "rejected": rejected_run.to_row(),
+            "tests": problem.tests_evidence,
+        },
         source="tests",
         level=level,
         problem_id=problem.id,

@@ -29,7 +29,7 @@ public ref require return self short signed size_t static std string String stru
 template this throw throws trait true try type typedef typename typeof undefined unless unsigned
 until use using val var vec Vec void virtual volatile where while yield vector
 """
-_COMMON = frozenset([*keyword.kwlist, *dir(builtins), *_WORDS.split()])
+COMMON = frozenset([*keyword.kwlist, *dir(builtins), *_WORDS.split()])
 # The private planes and what lies before them: no surrogate is in this range.
 _FIRST, _SPAN = 0xE000, 0x10FFFF - 0xE000
 _NAMES = 0x100  # v0, v1, ... of a program
@@ -50,7 +50,7 @@ def token_string(code: str, language: str = "python", *, names: bool = True) -> 
     found: list[str] = []
     before = ""
     for token in tokens:
-        is_own = token.isidentifier() and token not in _COMMON and before != "."
+        is_own = token.isidentifier() and token not in COMMON and before != "."
         found.append(
             own.setdefault(token, chr(_NAMES + len(own) % 0x1000)) if is_own else _character(token)
         )

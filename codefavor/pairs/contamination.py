@@ -42,8 +42,6 @@ class Nearest(NamedTuple):
     id: str
     other_id: str
     similarity: float
-    text: str = ""
-    other_text: str = ""
 
 
 class LeakReport(NamedTuple):
@@ -73,7 +71,7 @@ def texts_of(records: Iterable[Problem | Preference]) -> list[Text]:
         Text(one.id, prose_of(one), one.reference, one.language)
         if isinstance(one, Problem)
         else Text(
-            one.problem_id or one.id, _without_examples(one.instruction), one.chosen, one.language
+            one.problem_id or one.id, without_examples(one.instruction), one.chosen, one.language
         )
         for one in records
     )
@@ -85,8 +83,8 @@ def prose_of(problem: Problem) -> str:
     if problem.prompt:
         documentation = _docstrings(problem.prompt)
         if documentation:
-            return _without_examples(documentation)
-    return _without_examples(problem.instruction)
+            return without_examples(documentation)
+    return without_examples(problem.instruction)
 
 
 def _docstrings(prompt: str) -> str:
@@ -99,7 +97,8 @@ def _docstrings(prompt: str) -> str:
     return (ast.get_docstring(functions[-1]) or "") if functions else ""
 
 
-def _without_examples(text: str) -> str:
+def without_examples(text: str) -> str:
+    """The sentences of a text, without the code, examples and asserts around them."""
     kept: list[str] = []
     in_example = False
     for line in text.splitlines():

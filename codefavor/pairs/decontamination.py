@@ -1,50 +1,75 @@
-"""Training pairs against benchmarks: the nearest row for every benchmark snippet, rows to remove.
+"""Training pairs against benchmarks: what of a benchmark's problem is contained in a row.
 
-Source: the published check takes the most similar training snippet by edit similarity for each
-benchmark snippet and looks above 80. Ours compares tokens, so that layout and comments do not
-hide a copy, and a second time with the program's own names taken out.
+Every part of a problem (its task, its programs, its tests, each assertion) is looked for in
+everything that a row would train on, by the fingerprints of `fingerprints`. What counts is how
+much is there, in bits (a fingerprint of few problems is worth more), and which share of the part.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from codefavor.pairs.code_tokens import token_string, word_string
-from codefavor.pairs.contamination import Nearest, Text, WordRuns
-from codefavor.pairs.nearest import NearestTexts
+import numpy as np
+from numpy.typing import NDArray
+
+from codefavor.pairs.fingerprints import (
+    Fingerprints,
+    shape_fingerprints,
+    without_docstrings,
+    word_fingerprints,
+)
 from codefavor.records import Preference, Row
 
-# Two programs of five tokens are alike by chance, and so are two instructions of four words.
-MIN_TOKENS = 12
-MIN_WORDS = 6
-KINDS = ("code", "renamed code", "instruction", "words in a row")
+KINDS = ("runs", "pairs", "shape")
+# bits * share ** power that is a copy; measured on plants and on mined rows, see docs/data.md.
+_NEEDED = {"runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0)}
+# A fingerprint is worth log2(_TEXTS / texts that have it) - 2 bits, as if there were so many texts.
+_TEXTS = 4000.0
+_CHUNK = 256
+_LIMIT = 50.0
 
 
-T = TypeVar("T")
-_Text = tuple[str, str]  # a program and its language, or an instruction and ""
+class Part(NamedTuple):
+    """One text of a benchmark's problem that a row may contain."""
+
+    benchmark: str
+    id: str
+    what: str  # task, code or tests
+    text: str
+    language: str
 
 
-@dataclass(frozen=True)
-class Limits:
-    """From which similarity (0 to 100, tokens in common in order) a row counts as contaminated.
+class Task(NamedTuple):
+    """A problem of a benchmark: its task in prose (several forms of it), programs and tests."""
 
-    `code` is for programs as written, `renamed` for programs without their own names (those of
-    one genre are much alike, so its bar is higher), `instruction` for words of instructions.
-    Likeness is exact from `floor` upwards; below it only "at least" is known.
+    id: str
+    tasks: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    language: str = "python"
+
+
+class Nearest(NamedTuple):
+    """For a benchmark's problem, the row that is likest to a part of it, and both texts.
+
+    `similarity` as in `Finding`; `other_id` is "" where no row has anything of it.
     """
 
-    code: float = 80.0
-    renamed: float = 95.0
-    instruction: float = 80.0
-    floor: float = 50.0
+    id: str
+    other_id: str
+    similarity: float
+    text: str = ""
+    other_text: str = ""
 
 
 class Finding(NamedTuple):
-    """One reason to remove a row: what of it is like what, and how much (0 to 100)."""
+    """One reason to remove a row: what of it is in which view like what, and how surely.
+
+    `similarity` is 0 to 100: 50 is the limit, 100 is never reached.
+    """
 
     row_id: str
     kind: str
@@ -57,16 +82,21 @@ class Finding(NamedTuple):
 class Decontamination:
     """What a check found.
 
-    `nearest` holds, for each benchmark, the most similar row of every distinct snippet, most
-    similar first; `n_short` counts snippets too short to be compared. `findings` are all reasons
-    to remove rows.
+    `nearest` holds, for each benchmark, the likest row of every problem, likest first; `n_short`
+    counts problems of which no part is long enough to be found. `findings` are all reasons to
+    remove rows.
     """
 
     n_rows: int
-    limits: Limits
+    threshold: float
     nearest: Mapping[str, list[Nearest]]
     n_short: Mapping[str, int]
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def limit(self) -> float:
+        """The similarity from which a row is like a benchmark."""
+        return _LIMIT
 
     @property
     def removed(self) -> set[str]:
@@ -74,9 +104,9 @@ class Decontamination:
         return {finding.row_id for finding in self.findings}
 
     def share_over(self, benchmark: str) -> float:
-        """Share in [0, 1] of a benchmark's snippets whose nearest row is at or over the limit."""
+        """Share in [0, 1] of a benchmark's problems whose nearest row is at or over the limit."""
         found = self.nearest[benchmark]
-        over = sum(item.similarity >= self.limits.code for item in found)
+        over = sum(item.similarity >= _LIMIT for item in found)
         return over / len(found) if found else 0.0
 
     def counts(self) -> Counter[tuple[str, str]]:
@@ -90,7 +120,7 @@ class Decontamination:
         return {
             "n_rows": self.n_rows,
             "n_removed": len(self.removed),
-            "limits": vars(self.limits),
+            "limits": {"similarity": _LIMIT, "threshold": self.threshold},
             "benchmarks": {
                 name: {
                     "n_snippets": len(found),
@@ -108,104 +138,191 @@ class Decontamination:
 
 def decontaminate(
     rows: Sequence[Preference],
-    benchmarks: Mapping[str, Sequence[Text]],
-    limits: Limits | None = None,
+    benchmarks: Mapping[str, Sequence[Task]],
+    *,
+    threshold: float = 1.0,
+    background: Sequence[str] = (),
 ) -> Decontamination:
-    """Every benchmark snippet against both programs, and every instruction against that, of
-    all rows. A pure function of its arguments; about 1.5 KiB of memory a row beside the rows.
-    """
-    limits = limits or Limits()
-    # Each different text is compared once, whatever rows and benchmarks share it.
-    programs = _owned(
-        ((code, row.language), row.id)
-        for row in rows
-        for code in dict.fromkeys((row.chosen, row.rejected))
-    )
-    instructions = _owned(((row.instruction, ""), row.id) for row in rows)
-    tests = [(name, text) for name, texts in benchmarks.items() for text in texts]
-    codes = _owned(((t.code, t.language), (name, t.id)) for name, t in tests if t.code.strip())
-    tasks = _owned(((t.instruction, ""), (name, t.id)) for name, t in tests)
+    """Every part of every problem against all that each row would train on.
 
-    found, nearest = _compare(
-        "code", programs, codes, token_string,
-        shortest=MIN_TOKENS, bar=limits.code, floor=limits.floor,
-    )  # fmt: skip
-    # Without its names, a program of one line is any program of one line.
-    bare = partial(token_string, names=False)
-    renamed, _ = _compare(
-        "renamed code", programs, codes, bare, shortest=2 * MIN_TOKENS, bar=limits.renamed
-    )
-    told, _ = _compare(
-        "instruction", instructions, tasks, lambda text, _: word_string(text),
-        shortest=MIN_WORDS, bar=limits.instruction,
-    )  # fmt: skip
-    n_short = Counter(
-        name
-        for code, owners in codes.items()
-        if len(token_string(*code)) < MIN_TOKENS
-        for name in {name for name, _ in owners}
-    )
-    by_likeness: dict[str, list[Nearest]] = {name: [] for name in benchmarks}
-    for (name, _), one in sorted(nearest.items(), key=lambda e: (-e[1].similarity, e[1].id)):
-        by_likeness[name].append(one)
+    `threshold` multiplies the evidence that is needed. What stands in the `background`, programs
+    and texts that are no benchmark's, is worth less. What a row is found for does not depend on
+    the other rows.
+    """
+    index = _Index(_parts(benchmarks), background)
+    findings: dict[tuple[str, str, str, str], float] = {}
+    best = np.zeros(len(index.problems))
+    likest: dict[int, tuple[int, Part]] = {}
+    for start in range(0, len(rows), _CHUNK):
+        place, kind, part, strength = index.find(rows[start : start + _CHUNK])
+        for at in np.flatnonzero(strength >= threshold):
+            one = index.parts[part[at]]
+            key = (rows[start + place[at]].id, KINDS[kind[at]], one.benchmark, one.id)
+            findings[key] = max(strength[at], findings.get(key, 0.0))
+        problem = index.problem_of[part]
+        at_most = np.argsort(strength, kind="stable")
+        chunk_best = np.zeros(len(best))
+        chunk_best[problem[at_most]] = strength[at_most]
+        source = np.zeros(len(best), dtype=np.int64)
+        source[problem[at_most]] = at_most
+        for number in np.flatnonzero(chunk_best > best):
+            at = source[number]
+            likest[int(number)] = (start + int(place[at]), index.parts[part[at]])
+        best = np.maximum(best, chunk_best)
+    nearest: dict[str, list[Nearest]] = {name: [] for name in benchmarks}
+    n_short: Counter[str] = Counter()
+    for number, (name, task_id) in enumerate(index.problems):
+        if not index.is_long(number, threshold):
+            n_short[name] += 1
+        elif number in likest:
+            place_of, shown = likest[number]
+            row, similarity = rows[place_of], _similarity(best[number], threshold)
+            other = row.instruction if shown.what == "task" else f"{row.chosen}\n{row.rejected}"
+            nearest[name].append(Nearest(task_id, row.id, similarity, shown.text, other))
+        else:
+            nearest[name].append(Nearest(task_id, "", 0.0))
     return Decontamination(
         n_rows=len(rows),
-        limits=limits,
-        nearest=by_likeness,
+        threshold=threshold,
+        nearest={
+            name: sorted(found, key=lambda one: (-one.similarity, one.id))
+            for name, found in nearest.items()
+        },
         n_short=n_short,
-        findings=sorted({*found, *renamed, *told, *_word_runs(rows, benchmarks)}),
+        findings=sorted(
+            Finding(*key, round(_similarity(strength, threshold), 2))
+            for key, strength in findings.items()
+        ),
     )
 
 
-def _owned(texts: Iterable[tuple[_Text, T]]) -> dict[_Text, list[T]]:
-    """Whose each different text is, in order of first appearance."""
-    owners: dict[_Text, list[T]] = {}
-    for text, owner in texts:
-        owners.setdefault(text, []).append(owner)
-    return owners
+def _similarity(strength: float, threshold: float) -> float:
+    return float(100.0 * strength / (strength + threshold))
 
 
-def _compare(
-    kind: str,
-    ours: Mapping[_Text, Sequence[str]],
-    theirs: Mapping[_Text, Sequence[tuple[str, str]]],
-    compared: Callable[[str, str], str],
-    *,
-    shortest: int,
-    bar: float,
-    floor: float = 100.0,
-) -> tuple[list[Finding], dict[tuple[str, str], Nearest]]:
-    """What of our rows is at least `bar` like which test, and the nearest row of each test.
+def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
+    """Every different text of every problem, assertions alone and together."""
+    found: dict[Part, None] = {}
+    for name, tasks in benchmarks.items():
+        for task in tasks:
+            texts = [("task", text) for text in task.tasks]
+            texts += [("code", without_docstrings(code)) for code in task.codes]
+            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests))]
+            # A problem of which nothing is left counts as short.
+            for what, text in texts or [("task", "")]:
+                found[Part(name, task.id, what, text, task.language)] = None
+    return list(found)
 
-    `compared` makes one character a token of a text; tests of fewer than `shortest` are left out.
+
+class _Index:
+    """The fingerprints of all parts, and which parts have each.
+
+    An entry is a part in one view: `view * len(parts) + part`.
     """
-    texts, rows = list(ours), list(ours.values())
-    index = NearestTexts([compared(*text) for text in texts])
-    findings: list[Finding] = []
-    nearest: dict[tuple[str, str], Nearest] = {}
-    for test, owners in theirs.items():
-        query = compared(*test)
-        if len(query) < shortest or not texts:
-            continue
-        found = index.find(query, threshold=bar, floor=min(floor, bar))
-        text, row_id = texts[found.nearest][0], rows[found.nearest][0]
-        for name, test_id in owners:
-            one = Nearest(test_id, row_id, found.similarity, test[0], text)
-            nearest.setdefault((name, query), one)
-            findings += [
-                Finding(row_id, kind, name, test_id, round(similarity, 2))
-                for place, similarity in found.over
-                for row_id in rows[place]
-            ]
-    return findings, nearest
+
+    def __init__(self, parts: Sequence[Part], background: Sequence[str]) -> None:
+        self.parts = parts
+        self.problems = list(dict.fromkeys((part.benchmark, part.id) for part in parts))
+        places = {problem: place for place, problem in enumerate(self.problems)}
+        self.problem_of = np.asarray([places[part.benchmark, part.id] for part in parts], np.int64)
+        found = _fingerprints(
+            [part.text for part in parts],
+            [(n, p.text, p.language) for n, p in enumerate(parts) if p.what == "code"],
+        )
+        entry = np.concatenate(
+            [view * len(parts) + found[kind].owner for view, kind in enumerate(KINDS)]
+        )
+        number = np.concatenate([found[kind].number for kind in KINDS])
+        self._known, feature = np.unique(number, return_inverse=True)
+        # In how many problems: one of several benchmarks, or in several parts, counts once.
+        ids = {task_id: place for place, task_id in enumerate(dict.fromkeys(p.id for p in parts))}
+        of_id = np.asarray([ids[part.id] for part in parts], dtype=np.int64)
+        n_problems = self._n_owners(of_id[entry % max(1, len(parts))], feature)
+        for start in range(0, len(background), _CHUNK):
+            n_problems += self._n_background(background[start : start + _CHUNK])
+        self._weights = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
+        order = np.argsort(feature, kind="stable")
+        self._entries = entry[order]
+        self._starts = np.searchsorted(feature[order], np.arange(len(self._known) + 1))
+        self._bits = np.bincount(
+            entry, weights=self._weights[feature], minlength=len(KINDS) * len(parts)
+        )
+        self._needed = np.repeat([needed for needed, _ in _NEEDED.values()], len(parts))
+        self._power = np.repeat([power for _, power in _NEEDED.values()], len(parts))
+        strongest = (self._bits / self._needed).reshape(len(KINDS), len(parts)).max(axis=0)
+        self._longest = np.zeros(len(self.problems))
+        np.maximum.at(self._longest, self.problem_of, strongest)
+
+    def is_long(self, problem: int, threshold: float) -> bool:
+        """Whether a whole copy of the problem would be found."""
+        return bool(self._longest[problem] >= threshold)
+
+    def find(
+        self, rows: Sequence[Preference]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Place of a row, view, part and strength (1 is a copy) of all that have much in common."""
+        found = _fingerprints(
+            [row_text(row) for row in rows],
+            [
+                (place, text, row.language)
+                for place, row in enumerate(rows)
+                for text in dict.fromkeys((row.chosen, row.rejected, *_prose_of(row)))
+            ],
+        )
+        keys: list[NDArray[np.int64]] = []
+        bits: list[NDArray[np.float64]] = []
+        n_entries = len(self._bits)
+        for one in found.values():
+            owner, feature = self._hits(one)
+            count = self._starts[feature + 1] - self._starts[feature]
+            first = np.repeat(self._starts[feature] - np.cumsum(count) + count, count)
+            entry = self._entries[first + np.arange(len(first))]
+            keys.append(np.repeat(owner, count) * n_entries + entry)
+            bits.append(np.repeat(self._weights[feature], count))
+        key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+        total = np.bincount(inverse, weights=np.concatenate(bits), minlength=len(key))
+        entry = key % n_entries
+        share = total / np.maximum(self._bits[entry], 1e-9)
+        strength = total * share ** self._power[entry] / self._needed[entry]
+        view, part = np.divmod(entry, len(self.parts))
+        return key // n_entries, view, part, strength
+
+    def _hits(self, found: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Owner and place of each fingerprint that is known and worth anything."""
+        if not len(self._known):
+            return found.owner[:0], found.owner[:0]
+        place = np.minimum(np.searchsorted(self._known, found.number), len(self._known) - 1)
+        is_known = self._known[place] == found.number
+        if hasattr(self, "_weights"):
+            is_known &= self._weights[place] > 0
+        return found.owner[is_known], place[is_known]
+
+    def _n_owners(self, owner: NDArray[np.int64], feature: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many different owners each fingerprint has."""
+        once = np.unique(owner * max(1, len(self._known)) + feature)
+        return np.bincount(once % max(1, len(self._known)), minlength=len(self._known))
+
+    def _n_background(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        found = _fingerprints(texts, [(n, text, "python") for n, text in enumerate(texts)])
+        return sum(
+            (self._n_owners(*self._hits(one)) for one in found.values()),
+            np.zeros(len(self._known), dtype=np.int64),
+        )
 
 
-def _word_runs(
-    rows: Sequence[Preference], benchmarks: Mapping[str, Sequence[Text]]
-) -> Iterator[Finding]:
-    """Rows whose instruction contains a long run of words of a benchmark's instruction."""
-    for name, texts in benchmarks.items():
-        runs = WordRuns(texts)
-        for row in rows:
-            for _, test_id, _ in runs.matches(Text(row.id, row.instruction, "")):
-                yield Finding(row.id, "words in a row", name, test_id, 100.0)
+def _fingerprints(
+    texts: Sequence[str], codes: Sequence[tuple[int, str, str]]
+) -> dict[str, Fingerprints]:
+    return {**word_fingerprints(texts), "shape": shape_fingerprints(codes)}
+
+
+def _prose_of(row: Preference) -> list[str]:
+    """What is asked, then what is said: a task told in several turns must not be interrupted."""
+    asked = [str(t.get("content", "")) for t in row.history if t.get("role") == "user"]
+    said = [str(t.get("content", "")) for t in row.history if t.get("role") != "user"]
+    return [*asked, row.instruction, *said, row.feedback]
+
+
+def row_text(row: Preference) -> str:
+    """All that a row trains on, in the order in which it is read."""
+    return "\n".join((*_prose_of(row), row.chosen, row.rejected))

@@ -22,6 +22,8 @@ SHINGLE = 5
 # 20 bands of 5: two texts with 80 % of their shingles in common meet with probability 0.9996,
 # with 50 % in common 0.47; below the threshold a meeting only costs a comparison.
 BANDS, ROWS = 20, 5
+# The share of an edit that two pairs have in common if they are one.
+SAME_EDIT = 0.5
 _PRIME = np.uint64((1 << 61) - 1)
 _MOST_IN_BUCKET = 64
 
@@ -49,8 +51,9 @@ def deduplicate(
 
     Exact: both programs have the same tokens, whatever the instruction. Near: at least
     `threshold` (0 to 1, None for exact copies only) of the shingles of both programs together
-    are the same; pairs of one problem, which share a program on purpose, are not near each
-    other. The same for the same pairs and seed.
+    are the same, and half of those that only one of the two programs has: another edit of the
+    same function is another pair. Pairs of one problem, which share a program on purpose, are
+    not near each other. The same for the same pairs and seed.
     """
     keys = [
         (token_string(p.chosen, p.language), token_string(p.rejected, p.language)) for p in pairs
@@ -68,7 +71,8 @@ def deduplicate(
         return Deduplicated([pairs[place] for place in left], exact, [])
     shingles = [_shingles(*keys[place]) for place in left]
     groups = [pairs[place].problem_id or pairs[place].id for place in left]
-    twins = near_duplicates(shingles, groups, threshold=threshold, seed=seed)
+    edits = [_edit(*keys[place]) for place in left]
+    twins = near_duplicates(shingles, groups, threshold=threshold, seed=seed, edits=edits)
     near = [
         Duplicate(pairs[left[later]].id, pairs[left[earlier]].id, share)
         for later, (earlier, share) in twins.items()
@@ -78,11 +82,17 @@ def deduplicate(
 
 
 def near_duplicates(
-    shingles: Sequence[Shingles], groups: Sequence[str], *, threshold: float, seed: int = 0
+    shingles: Sequence[Shingles],
+    groups: Sequence[str],
+    *,
+    threshold: float,
+    seed: int = 0,
+    edits: Sequence[Shingles] | None = None,
 ) -> dict[int, tuple[int, float]]:
     """For each text that goes, the earlier one that stays and their Jaccard similarity.
 
-    `shingles` are sorted distinct hashes; texts of one group are never duplicates of each other.
+    `shingles` are sorted distinct hashes; texts of one group are never duplicates of each other,
+    nor are those whose `edits` have less than `SAME_EDIT` in common.
     """
     rng = np.random.default_rng(seed)
     n_hashes = BANDS * ROWS
@@ -102,7 +112,8 @@ def near_duplicates(
         for other in sorted(seen):
             if groups[other] != groups[number]:
                 share = jaccard(own, shingles[other])
-                if share >= threshold and share > best[1]:
+                is_same = edits is None or jaccard(edits[number], edits[other]) >= SAME_EDIT
+                if share >= threshold and share > best[1] and is_same:
                     best = (other, share)
         if best[0] >= 0:
             found[number] = best
@@ -134,6 +145,15 @@ def _shingles(chosen: str, rejected: str) -> Shingles:
     """The distinct runs of `SHINGLE` tokens of each program; which side they are on counts."""
     parts = [_runs(chosen, 1), _runs(rejected, 2)]
     return np.unique(np.concatenate(parts))
+
+
+def _edit(chosen: str, rejected: str) -> Shingles:
+    """The shingles that only one of the two programs has, and which has them."""
+    one, two = (np.unique(_runs(code, 0)) for code in (chosen, rejected))
+    added = np.setdiff1d(one, two, assume_unique=True)
+    gone = np.setdiff1d(two, one, assume_unique=True)
+    # The sides apart: undoing an edit is another one.
+    return np.unique(np.concatenate([added, ~gone]))
 
 
 def _runs(tokens: str, side: int) -> Shingles:

@@ -27,6 +27,15 @@ _LABELS = frozenset(
     )
     for word in line.split()
 )
+# Those that say so even where the other side has no name beside them.
+_TELLTALE = frozenset(
+    word
+    for line in (
+        "improved improvement naive better worse optimized optimised unoptimized inefficient",
+        "insecure vulnerable buggy refactored chosen rejected draft",
+    )
+    for word in line.split()
+)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -56,7 +65,8 @@ def normalise_pair(
 
     Both begin with their first line that is not blank and end with one line feed. "strip" takes
     comments and docstrings out of both. "neutral" renames what only one side defines under a
-    name that says which side it is (`sort_fast` and `sort_slow` become `sort`), for Python.
+    name that says which side it is (`sort_fast` and `sort_slow` become `sort`, `my_improved_sum`
+    `my_sum`), for Python.
     Names that occur in the text `keep` stay.
     """
     chosen, rejected = framed(chosen), framed(rejected)
@@ -107,7 +117,9 @@ def _neutral_names(first: str, second: str, keep: str) -> tuple[str, str, dict[s
             name: _bare(name)
             for name in sorted(defined[number] - others - kept)
             if _bare(name) != name
-            and _bare(name) in other_bare - own - taken
+            and _bare(name)
+            and _bare(name) not in own | taken
+            and (_bare(name) in other_bare or _is_telltale(name))
             # A name inside a string is out of reach there (an f-string, a call by name).
             and len(re.findall(rf"\b{name}\b", code)) == used_all[number].count(name)
         }
@@ -132,6 +144,10 @@ def _bare(name: str) -> str:
         return prefix + "_".join(kept)
     joined = "".join(kept)
     return prefix + (joined if name.lstrip("_")[:1].isupper() else joined[0].lower() + joined[1:])
+
+
+def _is_telltale(name: str) -> bool:
+    return any(word.lower() in _TELLTALE for word in _WORD.findall(name))
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -1,62 +1,30 @@
-"""Preference data as others publish it: rows told apart by their columns, read as our pairs.
-
-Sources of the columns: TRL's data set formats (preference, implicit prompt, unpaired preference),
-and the cards of UltraFeedback and its binarised form, HelpSteer 1 to 3, Nectar, Themis and AceCode.
-"""
+"""Preference data as others publish it: rows told apart by their columns, read as our pairs."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from statistics import fmean
 
 from codefavor.errors import DataError, Rejected
-from codefavor.languages import LANGUAGES
-from codefavor.pairs.published_turns import (
-    objects_in,
-    read_dialogue,
-    read_prompt,
-    read_question,
-    read_reply,
-    read_turns,
-    shown,
-    text_of,
+from codefavor.languages import find_language
+from codefavor.pairs.published_forms import (
+    LABELLED_FORM,
+    OURS,
+    Answer,
+    Shape,
+    Side,
+    known_form,
+    provenance,
+    read_form,
 )
+from codefavor.pairs.watched_row import WatchedRow
 from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import parse_fences
 
-OWN_FORM, LABELLED_FORM = "codefavor", "labelled answers (KTO)"
 ONE_LABEL = "answers_of_one_label"
 MARKDOWN = "markdown"
-# Columns that say where a row is from, in the order in which they are believed.
-_SOURCE, _CRITERIA = ("source", "dataset", "subset"), ("criteria", "aspect")
-
-
-class Answer(NamedTuple):
-    """One reply to a prompt, with what the data set says of it: a score, higher is better."""
-
-    prompt: tuple[Row, ...]
-    reply: str
-    score: float
-
-
-class Side(NamedTuple):
-    """A pair as a data set states it."""
-
-    prompt: tuple[Row, ...]
-    chosen: str
-    rejected: str
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One way in which rows are published: the columns that tell it, and how a row is read."""
-
-    name: str
-    columns: tuple[str, ...]
-    read: Callable[[Row], Iterable[Side | Answer]]
 
 
 @dataclass
@@ -65,13 +33,15 @@ class Reading:
 
     `labelled` holds answers that are marked good or bad; where a prompt has both, they are in
     `preferences` too. `shapes` counts rows by the way they were read, `rejected` by the reason
-    for which a row (or a prompt's answers) gave nothing.
+    for which a row (or a prompt's answers) gave nothing, `not_used` by a column that nothing was
+    taken from.
     """
 
     preferences: list[Preference] = field(default_factory=list)
     labelled: list[Labelled] = field(default_factory=list)
     shapes: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    not_used: Counter[str] = field(default_factory=Counter)
 
 
 def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading:
@@ -79,19 +49,27 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
 
     Rows of our own form are taken as they are. Answers with scores or labels are grouped by
     their prompt: the best is paired with the worst, the second best with the second worst, and
-    so on while they differ. `source` stands in the pairs of rows that name none. Raises DataError
-    for a row of no known form, which names its columns and the forms that are known.
+    so on while they differ; labels that others of the same answer contradict are left out. `source`
+    stands in the pairs of rows that name none. Rows of no known form are counted as rejected;
+    raises DataError where they are more than the others, which names their columns and the known
+    forms.
     """
     reading = Reading()
-    answers: dict[str, list[tuple[Answer, Row]]] = {}
-    for where, row in rows:
-        shape = shape_of(row, where)
+    answers: dict[str, list[_Found]] = {}
+    strange: list[DataError] = []
+    for where, given in rows:
+        try:
+            shape, row = known_form(given, where)
+        except DataError as error:
+            strange.append(error)
+            continue
         reading.shapes[shape.name] += 1
-        if shape is _OURS:
+        if shape is OURS:
             reading.preferences.append(Preference.from_row(row, where))
+            reading.not_used.update(set(row) - set(Preference.__dataclass_fields__))
             continue
         try:
-            found = _read_row(shape, row, where)
+            found = read_form(shape, row, where)
         except Rejected as reason:
             reading.rejected[reason.reason] += 1
             continue
@@ -99,85 +77,124 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
             if isinstance(one, Side):
                 reading.preferences.append(_preference(one, row, shape, source))
             else:
-                answers.setdefault(content_id(one.prompt), []).append((one, row))
-                if shape is _LABELLED:
+                answers.setdefault(content_id(one.prompt), []).append((one, row, shape))
+                if shape.name == LABELLED_FORM:
                     reading.labelled.append(_labelled(one, row, source))
+        provenance(row)
+        reading.not_used.update(row.not_read)
+    # One row that lacks a column is such a row; a file of them is of another form.
+    if len(strange) > reading.shapes.total():
+        raise strange[0]
+    reading.rejected += Counter(no_known_form=len(strange))
+    reading.labelled = drop_contradicted_labels(reading.labelled)
     for group in answers.values():
-        pairs = list(_paired(group))
-        for side, (row, _), scores in pairs:
-            reading.preferences.append(_preference(side, row, shape_of(row), source, scores))
-        used = {id(row) for _, both, _ in pairs for row in both}
-        n_left = len({id(row) for _, row in group} - used)
-        why = "no_counterpart" if pairs else "equal_scores" if len(group) > 1 else "one_answer"
-        why = ONE_LABEL if shape_of(group[0][1]) is _LABELLED else why
-        reading.rejected += Counter({why: n_left})
+        _pair_group(group, reading, source)
+    _drop_contradicted(reading)
     return reading
 
 
-def _read_row(shape: Shape, row: Row, where: str) -> list[Side | Answer]:
-    if any(row[name] is None for name in shape.columns):
-        raise Rejected("null_column", where)
-    try:
-        return list(shape.read(row))
-    except ValueError as error:
-        raise DataError(f"{where}: {error}; read as {shape.name}") from error
+def _drop_contradicted(reading: Reading) -> None:
+    """Leave out pairs of which other rows say the opposite, unless more rows say it this way."""
+    differ = [
+        one
+        for one in reading.preferences
+        if one.chosen != one.rejected or one.meta.get("read_as") is None
+    ]
+    reading.rejected += Counter(equal_sides=len(reading.preferences) - len(differ))
+    reading.preferences = differ
+    ways = [(one.asked, one.criteria, one.chosen, one.rejected) for one in reading.preferences]
+    said = Counter(ways)
+    kept = [
+        one
+        for one, way in zip(reading.preferences, ways, strict=True)
+        if one.meta.get("read_as") is None or said[way] > said[(*way[:2], way[3], way[2])]
+    ]
+    reading.rejected += Counter(contradicted=len(reading.preferences) - len(kept))
+    reading.preferences = kept
 
 
-def shape_of(row: Mapping[str, Any], where: str = "row") -> Shape:
-    """The first known form whose columns a row has; raises DataError where there is none."""
-    given = {name for name, value in row.items() if value is not None}
-    for names in (given, set(row)):
-        for shape in SHAPES:
-            if names.issuperset(shape.columns):
-                return shape
-    nearest = min(SHAPES, key=lambda shape: len(set(shape.columns) - given))
-    missing = " and ".join(repr(name) for name in nearest.columns if name not in given)
-    known = "; ".join(", ".join(shape.columns) for shape in SHAPES)
-    raise DataError(
-        f"{where}: no known form of preference data has the columns "
-        f"{', '.join(sorted(given)) or '(none)'}; nearest is {nearest.name}, without {missing} "
-        f"(known: {known})"
-    )
+def drop_contradicted_labels(labelled: Sequence[Labelled]) -> list[Labelled]:
+    """The answers without those that other rows label the opposite way, as pairs are left out."""
+    ways = [
+        (content_id(one.history, one.instruction), one.completion, one.label) for one in labelled
+    ]
+    said = Counter(ways)
+    return [
+        one
+        for one, (asked, reply, label) in zip(labelled, ways, strict=True)
+        if said[asked, reply, label] > said[asked, reply, not label]
+    ]
 
 
-def _paired(
-    group: Sequence[tuple[Answer, Row]],
-) -> Iterable[tuple[Side, tuple[Row, Row], tuple[float, float]]]:
-    ranked = sorted(group, key=lambda item: -item[0].score)
-    for (good, row), (bad, worse) in zip(ranked, reversed(ranked), strict=True):
-        if good.score <= bad.score:
+_Found = tuple[Answer, WatchedRow, Shape]
+
+
+def _pair_group(group: Sequence[_Found], reading: Reading, source: str) -> None:
+    """Add the pairs of one prompt's answers; rows that are in none are counted."""
+    used: set[int] = set()
+    if group[0][2].name == LABELLED_FORM:
+        said = Counter((one.reply, one.score) for one, _, _ in group)
+        agreed = [
+            found
+            for found in group
+            if said[found[0].reply, found[0].score] > said[found[0].reply, 1 - found[0].score]
+        ]
+        reading.rejected += Counter(contradicted=len(group) - len(agreed))
+        if not agreed:
             return
-        side = Side(good.prompt, good.reply, bad.reply)
-        yield side, (row, worse), (good.score, bad.score)
+        group = agreed
+    for good, bad in _paired(group):
+        (better, row, shape), (worse, other, _) = good, bad
+        scores = (better.score, worse.score)
+        side = Side(better.prompt, better.reply, worse.reply, scores)
+        reading.preferences.append(_preference(side, row, shape, source))
+        used |= {id(row), id(other)}
+    n_left = len({id(row) for _, row, _ in group} - used)
+    why = "no_counterpart" if used else "equal_scores" if len(group) > 1 else "one_answer"
+    why = ONE_LABEL if group[0][2].name == LABELLED_FORM else why
+    reading.rejected += Counter({why: n_left})
 
 
-def _preference(
-    side: Side,
-    row: Row,
-    shape: Shape,
-    source: str,
-    scores: tuple[float, float] | None = None,
-) -> Preference:
+def _paired(group: Sequence[_Found]) -> Iterable[tuple[_Found, _Found]]:
+    """Best and worst, and so on; an answer that stands several times has its mean score."""
+    scores: dict[str, list[float]] = {}
+    first: dict[str, _Found] = {}
+    for one in group:
+        scores.setdefault(one[0].reply, []).append(one[0].score)
+        first.setdefault(one[0].reply, one)
+    found = [
+        (answer._replace(score=fmean(scores[answer.reply])), row, shape)
+        for answer, row, shape in first.values()
+    ]
+    ranked = sorted(found, key=lambda item: -item[0].score)
+    for good, bad in zip(ranked, reversed(ranked), strict=True):
+        if good[0].score <= bad[0].score:
+            return
+        yield good, bad
+
+
+def _preference(side: Side, row: WatchedRow, shape: Shape, source: str) -> Preference:
     *history, question = side.prompt
-    chosen, rejected, language = _programs(side.chosen, side.rejected, row)
+    own_source, criteria, language, licence = provenance(row)
+    chosen, rejected, language = _programs(side.chosen, side.rejected, language)
     meta: Row = {"read_as": shape.name}
-    if scores:
-        meta |= {"score_chosen": scores[0], "score_rejected": scores[1]}
+    if side.scores:
+        meta |= {"score_chosen": side.scores[0], "score_rejected": side.scores[1]}
     return Preference(
         id=content_id(side.prompt, side.chosen, side.rejected),
         instruction=question["content"],
         history=tuple(history),
         chosen=chosen,
         rejected=rejected,
-        criteria=text_of(row, _CRITERIA),
-        source=text_of(row, _SOURCE) or source,
+        criteria=criteria,
+        source=own_source or source,
         language=language,
-        license=text_of(row, ("license",)),
+        license=licence,
         meta=meta,
     )
 
 
-def _labelled(answer: Answer, row: Row, source: str) -> Labelled:
+def _labelled(answer: Answer, row: WatchedRow, source: str) -> Labelled:
     *history, question = answer.prompt
     return Labelled(
         id=content_id(answer.prompt, answer.reply, answer.score),
@@ -185,14 +202,14 @@ def _labelled(answer: Answer, row: Row, source: str) -> Labelled:
         history=tuple(history),
         completion=answer.reply,
         label=answer.score > 0,
-        source=text_of(row, _SOURCE) or source,
+        source=provenance(row)[0] or source,
     )
 
 
-def _programs(chosen: str, rejected: str, row: Row) -> tuple[str, str, str]:
+def _programs(chosen: str, rejected: str, named: str) -> tuple[str, str, str]:
     """Both sides and their language: programs where both are nothing else, else Markdown."""
-    language = text_of(row, ("language",)).lower()
-    known = language if language in LANGUAGES else ""
+    language = find_language(named)
+    known = language.name if language else ""
     fences = [_only_fence(text) for text in (chosen, rejected)]
     if fences[0] and fences[1] and fences[0][0] == fences[1][0] and (fences[0][0] or known):
         return fences[0][1], fences[1][1], fences[0][0] or known
@@ -209,131 +226,3 @@ def _only_fence(text: str) -> tuple[str, str] | None:
         return None
     is_all = body.startswith(("```", "~~~")) and body.endswith(("```", "~~~"))
     return (fences[0].language, fences[0].content) if is_all else None
-
-
-def _conversations(row: Row) -> Iterable[Side]:
-    """Both sides are whole conversations that differ in their last turn alone."""
-    chosen, rejected = (read_turns(row[side], side) for side in ("chosen", "rejected"))
-    if len(chosen) < 2:
-        raise Rejected("no_prompt", "two answers without a prompt")
-    if chosen[:-1] != rejected[:-1]:
-        raise Rejected("prompts_differ", "the sides differ before their last turn")
-    replies = (read_reply(list(turns[-1:]), "chosen") for turns in (chosen, rejected))
-    yield Side(read_question(chosen[:-1]), *replies)
-
-
-def _prompted(column: str) -> Callable[[Row], Iterable[Side]]:
-    """Rows whose prompt stands in `column`, as a text or as messages; sides may repeat it."""
-
-    def read(row: Row) -> Iterable[Side]:
-        question, chosen = read_prompt(row, column), row["chosen"]
-        is_whole = (
-            bool(read_dialogue(chosen))
-            if isinstance(chosen, str)
-            else len(read_turns(chosen, "chosen")) > 1
-        )
-        if not is_whole:
-            yield Side(question, *(read_reply(row[side], side) for side in ("chosen", "rejected")))
-            return
-        sides = next(iter(_conversations(row)))
-        # Of several turns the column may hold the first question alone.
-        if question[-1] not in sides.prompt:
-            raise Rejected("prompts_differ", f"{column} is not in the conversations")
-        yield sides if len(sides.prompt) >= len(question) else sides._replace(prompt=question)
-
-    return read
-
-
-def _labelled_rows(row: Row) -> Iterable[Answer]:
-    if row["label"] not in (True, False):
-        raise ValueError(f"'label' is {shown(row['label'])}, not true or false")
-    reply = read_reply(row["completion"], "completion")
-    yield Answer(read_prompt(row, "prompt"), reply, 1.0 if row["label"] else 0.0)
-
-
-def _judged(row: Row) -> Iterable[Side]:
-    """HelpSteer3: two responses, and a preference from -3 (the first) to 3 (the second)."""
-    preference = _score(row["overall_preference"])
-    if preference is None or abs(preference) > 3:
-        raise ValueError(f"'overall_preference' is {shown(row['overall_preference'])}, not -3 to 3")
-    if preference == 0:
-        raise Rejected("equal_scores", "no preference")
-    prompt = read_prompt(row, "context")
-    one, two = (read_reply(row[side], side) for side in ("response1", "response2"))
-    yield Side(prompt, one, two) if preference < 0 else Side(prompt, two, one)
-
-
-def _listed(
-    name: str, columns: tuple[str, str, str], scores: Sequence[str], sign: float = 1.0
-) -> Shape:
-    """Rows with a list of scored answers; the first of `scores` that all answers have counts."""
-    prompt, answers, reply = columns
-
-    def read(row: Row) -> Iterable[Answer]:
-        question, found = (
-            read_prompt(row, prompt),
-            objects_in(row[answers], answers, "a list of answers"),
-        )
-        if not found:
-            raise Rejected("no_answers", f"{answers} is empty")
-        for field_name in scores:
-            values = [_score(answer.get(field_name)) for answer in found]
-            if None not in values:
-                break
-        else:
-            raise Rejected("no_score", f"not every answer has one of {', '.join(scores)}")
-        for answer, value in zip(found, values, strict=True):
-            text = read_reply(answer.get(reply), f"{answers}.{reply}")
-            yield Answer(question, text, sign * (value or 0.0))
-
-    return Shape(name, (prompt, answers), read)
-
-
-def _score(value: Any) -> float | None:
-    """A finite number, also as a text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _rated(row: Row) -> Iterable[Answer]:
-    score = _score(row["helpfulness"])
-    if score is None:
-        raise Rejected("no_score")
-    yield Answer(read_prompt(row, "prompt"), read_reply(row["response"], "response"), score)
-
-
-_OURS = Shape(OWN_FORM, ("id", "instruction", "chosen", "rejected"), lambda row: ())
-_LABELLED = Shape(LABELLED_FORM, ("prompt", "completion", "label"), _labelled_rows)
-
-SHAPES: tuple[Shape, ...] = (
-    _OURS,
-    # `prompt` first: binarised UltraFeedback has a whole conversation under `messages` too.
-    *(
-        Shape(f"{column} with two answers", (column, "chosen", "rejected"), _prompted(column))
-        for column in ("prompt", "messages", "instruction", "question", "input")
-    ),
-    Shape("two conversations", ("chosen", "rejected"), _conversations),
-    _LABELLED,
-    Shape(
-        "two judged responses (HelpSteer3)",
-        ("context", "response1", "response2", "overall_preference"),
-        _judged,
-    ),
-    Shape("rated responses (HelpSteer)", ("prompt", "response", "helpfulness"), _rated),
-    _listed(
-        "scored completions (UltraFeedback)",
-        ("instruction", "completions", "response"),
-        ("fine-grained_score", "overall_score"),
-    ),
-    _listed("ranked answers (Nectar)", ("prompt", "answers", "answer"), ("rank",), -1.0),
-    _listed(
-        "sampled programs with pass rates (AceCode)",
-        ("question", "inferences", "completion"),
-        ("pass_rate",),
-    ),
-)

@@ -13,7 +13,16 @@ from typing import Any
 from codefavor.errors import Rejected
 from codefavor.records import Row
 
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "prompter": "user"}
+# OpenAI's newer name of the system's turn is one of them.
+_ROLES = {
+    "developer": "system",
+    "gpt": "assistant",
+    "human": "user",
+    "model": "assistant",
+    "prompter": "user",
+}
+_KNOWN_ROLES = {"system", "user", "assistant"}
+_OF_A_TURN = {"role", "from", "content", "value"}
 
 
 def read_turns(value: Any, field: str) -> tuple[Row, ...]:
@@ -26,11 +35,31 @@ def read_turns(value: Any, field: str) -> tuple[Row, ...]:
         role = message.get("role") or message.get("from")
         if not isinstance(role, str):
             raise ValueError(f"{field!r} has a message without 'role' (or 'from')")
-        content = message.get("content", message.get("value"))
+        content = _joined(message.get("content", message.get("value")))
         if not isinstance(content, str) or message.get("tool_calls"):
             raise Rejected("not_text", "a message has parts that are not text")
-        turns.append({"role": _ROLES.get(role, role), "content": content})
+        role = _ROLES.get(role, role)
+        if role not in _KNOWN_ROLES:
+            raise Rejected("unknown_role", f"{field!r} has a turn of {role!r}")
+        turns.append({"role": role, "content": content})
     return tuple(turns)
+
+
+def beside_text(value: Any) -> list[str]:
+    """The keys of messages, such as `reasoning_content`, that hold something and are not read."""
+    messages = [value] if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    turns = [one for one in messages if isinstance(one, Mapping) and {"role", "from"} & set(one)]
+    found = (key for turn in turns for key, held in turn.items() if held not in (None, "", [], {}))
+    return sorted(set(found) - _OF_A_TURN)
+
+
+def _joined(content: Any) -> Any:
+    """The text of a content that is a list of texts, any other content as it is."""
+    if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
+        return content
+    texts = [part.get("text", part.get("value")) for part in content if part.get("type") == "text"]
+    is_text = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
+    return "".join(texts) if is_text else content
 
 
 def objects_in(value: Any, field: str, what: str) -> list[Mapping[str, Any]]:
@@ -47,10 +76,19 @@ def shown(value: Any) -> str:
 
 
 _MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant|System): ?")
+# Between the turns of a HelpSteer prompt; the first is the user's and has no mark.
+_EXTRA_IDS = re.compile(r"(?:^|\n?)<extra_id_[01]>(User|Assistant|System)\n")
 
 
 def read_dialogue(text: str) -> tuple[Row, ...]:
-    """The turns of a text with marks of HH-RLHF; () for one that does not begin with one."""
+    """The turns of a text with marks of HH-RLHF or HelpSteer; () for one without."""
+    if _EXTRA_IDS.search(text):
+        parts = ["User", *_EXTRA_IDS.split(text)]
+        turns = [
+            {"role": role.lower(), "content": content.strip()}
+            for role, content in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        return tuple(turns if turns[0]["content"] else turns[1:])
     start, *parts = _MARKS.split(text.strip() + " ")
     if start.strip() or "Human" not in parts[::2]:
         return ()
@@ -64,11 +102,14 @@ def read_dialogue(text: str) -> tuple[Row, ...]:
     return tuple(turns[:-1] if is_open else turns)
 
 
-def read_prompt(row: Row, column: str) -> tuple[Row, ...]:
-    """The turns before the answer: the column's, with the row's system, history and input."""
+def read_prompt(row: Row, column: str, own_turns: tuple[Row, ...] | None = None) -> tuple[Row, ...]:
+    """The turns before the answer: the column's, with the row's system, history and input.
+
+    `own_turns` are the column's turns where they were read already.
+    """
     if row.get("images"):
         raise Rejected("not_text", "the row has images")
-    turns = read_turns(row[column], column)
+    turns = read_turns(row[column], column) if own_turns is None else own_turns
     if (
         column == "instruction"
         and turns
@@ -76,7 +117,7 @@ def read_prompt(row: Row, column: str) -> tuple[Row, ...]:
         and row["input"].strip()
     ):
         turns = (*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']}\n\n{row['input']}"})
-    history = row.get("history") or []
+    history = [] if column == "history" else row.get("history") or []
     if not isinstance(history, list) or not all(map(_is_exchange, history)):
         raise ValueError(f"'history' is {shown(history)}; expected a list of [question, answer]")
     for question, answer in reversed(history):

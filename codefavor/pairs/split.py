@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from codefavor.errors import ConfigError, DataError, Rejected
-from codefavor.pairs.published_rows import OWN_FORM, shape_of
+from codefavor.pairs.published_forms import OURS, known_form
 from codefavor.records import Row, content_id
 
 # train: for training. dev: for choosing settings. test: for the one figure that is published.
@@ -50,6 +50,31 @@ def hold_out(rows: Iterable[tuple[str, Row]], share: float) -> dict[str, list[Ro
     return {"train": sides["train"], "dev": sides["dev"]}
 
 
+def shared_questions(
+    rows: Iterable[tuple[str, Row]], others: Iterable[tuple[str, Row]]
+) -> tuple[int, int]:
+    """How many questions of `rows` are questions of `others` too, of how many.
+
+    Rows are pairs of any published form, or problems; a question is known by its words and by its
+    problem's id.
+    """
+    known = {key for where, row in others for key in _names_of(row, where)}
+    asked = {frozenset(names) for where, row in rows if (names := _names_of(row, where))}
+    return sum(not known.isdisjoint(names) for names in asked), len(asked)
+
+
+def _names_of(row: Row, where: str) -> set[str]:
+    """What a row's question is known by, in whatever form the row is; empty where none is read."""
+    if "instruction" in row and "chosen" not in row and "tests" in row:
+        return {str(row.get("id")), content_id([_words(str(row["instruction"]))])}
+    shape, _ = known_form(row, where)
+    if shape is not OURS:
+        return {name} if (name := _question_of(row, where)) else set()
+    turns = [*(row.get("history") or ()), {"role": "user", "content": row["instruction"]}]
+    problem = row.get("problem_id")
+    return {content_id(_asked(turns)), *([str(problem)] if problem else [])}
+
+
 def _asked(prompt: Sequence[Row]) -> list[str]:
     """What a conversation asks: its turns without the system's, which rows of one question vary."""
     return [_words(str(turn["content"])) for turn in prompt if turn["role"] != "system"]
@@ -62,11 +87,11 @@ def _words(text: str) -> str:
 
 def _question_of(row: Row, where: str) -> str:
     """What tells a row's question from others, "" where it has none that can be read."""
-    shape = shape_of(row, where)
-    if shape.name == OWN_FORM:
+    shape, watched = known_form(row, where)
+    if shape is OURS:
         return str(row.get("problem_id") or _words(str(row["instruction"])))
     try:
-        return next((content_id(_asked(one.prompt)) for one in shape.read(row)), "")
+        return next((content_id(_asked(one.prompt)) for one in shape.read(watched)), "")
     except Rejected:
         return ""
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from codefavor.errors import ConfigError
 from codefavor.languages import normalised_tokens
 from codefavor.records import Execution, Row
 
@@ -32,12 +33,24 @@ class Scored(NamedTuple):
         return 1.0 if self.passes else self.run.share_of_checks
 
     @property
+    def result(self) -> tuple[object, ...]:
+        """What two runs of one program share if it does the same each time."""
+        # A verdict that is too long comes without its checks.
+        return self.passes, self.run.passed, self.run.total, self.run.asserts
+
+    @property
+    def has_no_share(self) -> bool:
+        """Whether its run ended at the first failed check."""
+        return self.run.outcome == "wrong_output" and not self.run.total
+
+    @property
     def kind(self) -> str:
         """The class of its failure (`scoring/failure_classes.py`), else its outcome."""
         return str(self.row.get("failure") or self.run.outcome)
 
 
 Couple = tuple[Scored, Scored]
+_WITHOUT_SHARES = ("pass-fail", "per-class")
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,12 @@ class Choice:
 
     def couples(self, programs: Sequence[Scored]) -> list[Couple]:
         """The couples of one problem, in an order that does not depend on chance."""
+        if self.strategy not in _WITHOUT_SHARES and any(one.has_no_share for one in programs):
+            raise ConfigError(
+                f"the strategy {self.strategy} needs the share of checks that held, and these runs "
+                "ended at the first failed check (--fail-fast); evaluate without it, or use "
+                f"--strategy {' or '.join(_WITHOUT_SHARES)}"
+            )
         groups = [list(programs)]
         if self.same_author:
             names = dict.fromkeys(str(one.row.get("model", "")) for one in programs)
@@ -135,12 +154,13 @@ def describe_strategies() -> str:
 def distinct(programs: Sequence[Scored]) -> tuple[list[Scored], int]:
     """The programs that differ in normal form (comments and layout left out), and how many go.
 
-    Of equivalent programs the first stays; if their runs differ in passing, none does.
+    Of equivalent programs the first stays; if their runs differ in passing or in the checks that
+    held, none does.
     """
     groups: dict[object, list[Scored]] = {}
     for one in programs:
         code = str(one.row["code"])
         form = normalised_tokens(code, str(one.row.get("language") or "python"))
         groups.setdefault(tuple(form) if form else code, []).append(one)
-    kept = [group[0] for group in groups.values() if len({one.passes for one in group}) == 1]
+    kept = [group[0] for group in groups.values() if len({one.result for one in group}) == 1]
     return kept, len(programs) - len(kept)

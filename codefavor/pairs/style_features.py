@@ -120,9 +120,14 @@ def fit_direction(x: Any, *, penalty: float = 1e-4) -> Floats:
     from scipy import sparse
     from sklearn.linear_model import LogisticRegression
 
-    n = x.shape[0]
+    n, n_features = x.shape
+    # What no pair has keeps the weight 0, and most hashes are of no text.
+    used = np.arange(n_features) if isinstance(x, np.ndarray) else np.unique(x.indices)
+    x = x[:, used]
     # It wants two classes: every pair both ways round, which is the same loss twice.
     both = np.vstack([x, -x]) if isinstance(x, np.ndarray) else sparse.vstack([x, -x])
     model = LogisticRegression(C=1 / (2 * n * penalty), fit_intercept=False, max_iter=1000)
     model.fit(both, np.repeat([1, 0], n))
-    return np.asarray(model.coef_[0], dtype=np.float64)
+    weights = np.zeros(n_features)
+    weights[used] = model.coef_[0]
+    return weights

@@ -80,11 +80,11 @@ class Plot(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell of a table: its text, what it is sorted by, what hovering shows, its style."""
+    """A cell of a table: its text, what it is sorted by, what stands below in small, its style."""
 
     text: str
     value: float | None = None
-    hint: str = ""
+    below: str = ""
     style: str = ""
 
 

@@ -8,7 +8,7 @@ from codefavor.evaluation.compare import Comparison, Contender, programs_of
 from codefavor.records import Row
 from codefavor.reports.charts import Axis, Board, Cell, Line, nice_axis, percent, points
 from codefavor.reports.page import p_value, render_page
-from codefavor.result_file import MODEL_FORMAT
+from codefavor.result_file import ITEM_FORMAT, MODEL_FORMAT
 from codefavor.statistics.paired import PairedTest
 
 
@@ -17,13 +17,14 @@ def compare_html(comparisons: Sequence[Comparison], *, n_shown: int = 40) -> str
     base = comparisons[0].b
     shown = {name for one in comparisons for name in [*one.won[:n_shown], *one.lost[:n_shown]]}
     contenders = [base, *(one.a for one in comparisons)]
-    is_model = base.result["format"] == MODEL_FORMAT
-    programs = {one.name: programs_of(one, list(shown)) for one in contenders} if is_model else {}
+    kind = _KINDS.get(base.result["format"], "pairs")
+    programs = {one.name: _written(one, list(shown)) for one in contenders}
     axis = _axis([test for one in comparisons for test in one.tests])
     sections = [
         {
             "name": one.a.name,
             "tests": _tests(one.tests),
+            "without_overlap": one.without_overlap,
             "forest": _forest(one.tests),
             "moves": _moves(one),
             "n_failed": (one.a.n_failed, one.b.n_failed),
@@ -34,15 +35,33 @@ def compare_html(comparisons: Sequence[Comparison], *, n_shown: int = 40) -> str
         }
         for one in comparisons
     ]
+    names = ", ".join(one.a.name for one in comparisons)
     return render_page(
         "compare.html.j2",
-        title=f"{base.result['benchmark']}: against {base.name}",
+        title=f"{base.result['benchmark']}: {names} against {base.name}",
         base=base.name,
         settings=", ".join(f"{k} {v}" for k, v in base.result.get("settings", {}).items()),
         sections=sections,
         axis=axis,
-        is_model=is_model,
+        kind=kind,
     )
+
+
+_SAME = "background: var(--panel)"
+# What the items of a result are called, by its format; the items of judges are pairs.
+_KINDS = {MODEL_FORMAT: "problems", ITEM_FORMAT: "items"}
+
+
+def _written(one: Contender, names: Sequence[str]) -> dict[str, Row]:
+    """What a model wrote for these items, as a program with its outcome or as a text."""
+    if one.result["format"] == MODEL_FORMAT:
+        return programs_of(one, names)
+    items = one.result.get("items", {})
+    return {
+        name: {"code": items[name]["text"], "outcome": "", "error": ""}
+        for name in names
+        if "text" in items.get(name, {})
+    }
 
 
 def _axis(tests: Sequence[PairedTest]) -> Axis:
@@ -61,7 +80,7 @@ def _tests(tests: Sequence[PairedTest]) -> Board:
 
 def _cells(test: PairedTest) -> list[Cell]:
     interval = test.gain.interval
-    effect = "–" if test.effect is None else f"{test.effect:+.2f}"
+    effect = "–" if test.effect is None else points(test.effect / 100, 2)
     return [
         Cell(percent(test.mean_a)),
         Cell(percent(test.mean_b)),
@@ -69,10 +88,10 @@ def _cells(test: PairedTest) -> list[Cell]:
         Cell(f"{points(interval.low)} to {points(interval.high)}"),
         Cell(_p(test.gain.p_permutation)),
         Cell(_p(test.p_holm)),
-        Cell(_p(test.gain.p_mcnemar), hint=f"{test.gain.n_only_a} to {test.gain.n_only_b}"),
+        Cell(_p(test.gain.p_mcnemar), below=f"{test.gain.n_only_a} to {test.gain.n_only_b}"),
         Cell("–" if test.p_t is None else _p(test.p_t)),
         Cell(effect),
-        Cell("–" if test.detectable is None else points(test.detectable)),
+        Cell("–" if test.detectable is None else f"{100 * test.detectable:.1f}"),
     ]
 
 
@@ -100,7 +119,7 @@ def _moves(one: Comparison) -> Board:
     for before in kinds:
         counts = [one.moves[before, after] for after in kinds]
         cells = [
-            Cell(str(n) if n else "", style="same" if before == after else "")
+            Cell(str(n) if n else "", style=_SAME if before == after else "")
             for n, after in zip(counts, kinds, strict=True)
         ]
         if sum(counts):

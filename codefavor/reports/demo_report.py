@@ -177,7 +177,7 @@ def _checks(run: Path) -> list[Row]:
     checks = [{"name": "nothing held out in train", "ok": True, "detail": detail}]
     overlap = run / "benchmarks.json"
     for name, found in _read(overlap)["benchmarks"].items() if overlap.is_file() else ():
-        detail = f"{found['n_snippets']} programs, nearest {max(found['similarities']):.0f} of 100"
+        detail = f"{found['n_snippets']} problems, nearest {max(found['similarities']):.0f} of 100"
         checks.append({"name": f"not from {name}", "ok": True, "detail": detail})
     return checks
 

@@ -216,21 +216,26 @@ def agreement(records: Mapping[str, Iterable[Row]]) -> dict[tuple[str, str], tup
 def paired_tests(
     records: Mapping[str, Sequence[Row]], *, seed: int = 0, n_resamples: int = 10_000
 ) -> list[Row]:
-    """Every two judges compared on their common pairs, with Holm's correction over all tests."""
-    tests = []
+    """Every two judges compared on their common pairs, with Holm's correction over all tests.
+
+    Two that have no pair in common are there with `n` 0 alone, and count in no correction.
+    """
+    rows: list[Row] = []
     for first, second in itertools.combinations(records, 2):
         try:
             gain = compare_systems(
                 records[first], records[second], seed=seed, n_resamples=n_resamples
             )
         except DataError:
-            continue
-        tests.append({"system": first, "against": second, **gain.to_row()})
+            rows.append({"system": first, "against": second, "n": 0})
+        else:
+            rows.append({"system": first, "against": second, **gain.to_row()})
+    tests = [row for row in rows if row["n"]]
     for name in ("p_mcnemar", "p_permutation"):
         adjusted = holm([test[name] for test in tests])
         for test, value in zip(tests, adjusted, strict=True):
             test[f"{name}_holm"] = value
-    return tests
+    return rows
 
 
 def to_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:

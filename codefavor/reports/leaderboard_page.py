@@ -119,6 +119,8 @@ def _forest(entries: Sequence[Entry]) -> Row | None:
     """Each judge's accuracy with its interval where one is known, over one axis."""
     found = [(entry, entry.shares.get(OVERALL) or headline_share(entry)) for entry in entries]
     found = [(entry, share) for entry, share in found if share.accuracy is not None]
+    # By what is drawn, which is not what the table is ranked by.
+    found.sort(key=lambda one: -(one[1].accuracy or 0.0))
     if not found:
         return None
     rows = [
@@ -127,7 +129,7 @@ def _forest(entries: Sequence[Entry]) -> Row | None:
             "mark": MARKS[entry.kind],
             "name": shorten(entry.label),
             "share": share,
-            "text": percent(share.accuracy),
+            "text": " ".join([percent(share.accuracy), _interval(share, "[{}, {}]")]).strip(),
         }
         for entry, share in found
     ]
@@ -139,15 +141,20 @@ def _table(entries: Sequence[Entry]) -> Board:
     measured = [
         name for name in _HEADS if any(entry.measures.get(name) is not None for entry in entries)
     ]
-    head = ["judge", "protocol", *groups, "gain over trivial", *(_HEADS[name] for name in measured)]
+    counts = [name for name in _COUNTS[:3] if name in measured]
+    rest = [name for name in measured if name not in counts]
+    # How many pairs stand before what they gave: a wide table is read from the left.
+    head = ["judge", "protocol", *(_HEADS[name] for name in counts), *groups]
+    head += ["gain over trivial", *(_HEADS[name] for name in rest)]
     rows = []
     for entry in entries:
         against = f"against {entry.gain['against']}" if "against" in entry.gain else ""
         cells = [
             Cell(entry.protocol),
+            *(_measure(name, entry.measures.get(name)) for name in counts),
             *(_share(entry.shares.get(group, Share(None))) for group in groups),
             _number(entry.gain.get("mean"), against),
-            *(_measure(name, entry.measures.get(name)) for name in measured),
+            *(_measure(name, entry.measures.get(name)) for name in rest),
         ]
         rows.append(Line(entry.name, cells, entry.kind, entry.source))
     return Board([name.replace("_", " ") for name in head], rows)
@@ -169,14 +176,18 @@ def _subgroups(entries: Sequence[Entry]) -> Board:
 
 
 def _share(share: Share) -> Cell:
+    return _number(share.accuracy, _interval(share))
+
+
+def _interval(share: Share, form: str = "{} to {}") -> str:
+    """The ends of an interval in percent; "" where none is known."""
     if share.low is None or share.high is None:
-        return _number(share.accuracy)
-    interval = f"95 % interval {percent(share.low)} to {percent(share.high)}"
-    return _number(share.accuracy, interval)
+        return ""
+    return form.format(percent(share.low), percent(share.high))
 
 
-def _number(value: float | None, hint: str = "") -> Cell:
-    return Cell(percent(value), value, hint)
+def _number(value: float | None, below: str = "") -> Cell:
+    return Cell(percent(value), value, below)
 
 
 def _measure(name: str, value: float | None) -> Cell:
@@ -226,13 +237,13 @@ def _heat_cell(one: Row | None) -> Cell:
     drop, low, high = (one["drop"][name] or 0.0 for name in ("mean", "low", "high"))
     tone = "--gone-mark" if drop > 0 else "--came-mark"
     share = min(100, round(300 * abs(drop)))
-    hint = (
-        f"n = {one['n']}, {percent(one['accuracy_before'])} before, change {percent(-high)} to "
-        f"{percent(-low)} (95 % interval), {percent(one['flip_rate'])} flipped"
+    below = (
+        f"{percent(-high)} to {percent(-low)}; n = {one['n']}, "
+        f"{percent(one['accuracy_before'])} before, {percent(one['flip_rate'])} flipped"
     )
     return Cell(
         f"{percent(one['accuracy_after'])} ({-100 * drop:+.1f})",
-        hint=hint,
+        below=below,
         style=f"background: color-mix(in srgb, var({tone}) {share}%, transparent)",
     )
 
@@ -242,7 +253,7 @@ def _agreement(records: Records) -> Board:
 
     def cell(first: str, second: str) -> Cell:
         one = table.get((first, second)) or table.get((second, first))
-        return Cell("-") if one is None else Cell(percent(one[0]), hint=f"n = {one[1]}")
+        return Cell("-") if one is None else Cell(percent(one[0]), below=f"n = {one[1]}")
 
     rows = [Line(first, [cell(first, second) for second in records]) for first in records]
     return Board(["", *records], rows)
@@ -252,6 +263,10 @@ def _tests(records: Records, seed: int) -> Board:
     head = ["judge", "against", "gain", "95 % interval", "n", "McNemar p", "Holm", "permutation p"]
     rows = []
     for test in paired_tests(records, seed=seed):
+        if not test["n"]:
+            nothing = [test["against"], "-", "no pair in common", "0", *["-"] * 4]
+            rows.append(Line(test["system"], [Cell(text) for text in nothing]))
+            continue
         gain = test["gain"]
         texts = [
             test["against"],

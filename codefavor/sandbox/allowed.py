@@ -42,7 +42,7 @@ ALLOWED: dict[str, frozenset[str] | None] = {
     )),
     "pytest": frozenset(("approx", "fail", "mark", "param", "raises")),
     "pytest.mark": frozenset(("parametrize",)),
-    "sys": frozenset(("float_info", "getsizeof", "maxsize", "version_info")),
+    "sys": frozenset(("float_info", "maxsize", "version_info")),
     "unittest": frozenset(("TestCase", "main")),
 }  # fmt: skip
 # Names with which even what is allowed gets at the interpreter, or which two processes mean

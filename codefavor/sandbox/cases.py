@@ -13,16 +13,22 @@ import builtins
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from codefavor.sandbox.checks import label_error, run_lengths
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import needs_of_checker
 from codefavor.sandbox.runner import evaluate
+from codefavor.sandbox.texts import fault_of_cases
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 Compare = Callable[[str, str, str], bool]
 _LONGEST = 200
+_NO_NUMBER = re.compile(r"(?i)(?<![a-z])s?nan(?![a-z])")
+_NUMBERS = re.compile(r"float|Decimal|complex|json|numpy|\beval\b")
+# What a checker raises that cannot read what was printed; all else is a fault of its own.
+_CANNOT_READ = (ArithmeticError, AssertionError, LookupError, ValueError)
 
 
 def compare_by(name: str, checker: str = "") -> Compare:
@@ -41,19 +47,30 @@ def compare_by(name: str, checker: str = "") -> Compare:
             _tokens(printed), _tokens(expected), tolerance
         )
     if name == "checker":
-        scope = {**vars(builtins), "float": _number, "eval": evaluate}
-        names: dict[str, Any] = {"__builtins__": scope}
+        names: dict[str, Any] = {"__builtins__": {**vars(builtins), "eval": evaluate}}
         exec(checker, names)
-        return lambda *texts: names["check"](*texts) is True
+        return partial(_check, names["check"], bool(_NUMBERS.search(checker)))
     raise ValueError(f"an unknown comparison {name!r}")
 
 
-def _number(text: Any = 0.0) -> float:
-    """A checker's `float`: `not abs(nan - 1) > 0.1` would hold."""
-    value = float(text)
-    if math.isnan(value):
+def _check(check: Compare, is_of_numbers: bool, given: str, printed: str, expected: str) -> bool:
+    """What a checker says; raises Unsupported where nothing that it says is about the program."""
+    if is_of_numbers and _NO_NUMBER.search(printed):  # `not abs(nan - 1) > 0.1` would hold
         raise Unsupported("a NaN")
-    return value
+    try:
+        held: object = check(given, printed, expected)
+    except _CANNOT_READ:
+        try:
+            if expected.strip():
+                check(given, expected, expected)
+        except Exception as error:  # no program could pass
+            raise Unsupported(f"it cannot read what is expected: {error!r}"[:500]) from None
+        held = False
+    except Exception as error:  # a fault of the checker
+        raise Unsupported(f"it failed: {error!r}"[:500]) from None
+    if type(held) is not bool:
+        raise Unsupported("it returned neither True nor False")
+    return held
 
 
 def _tokens(text: str) -> list[str]:
@@ -82,21 +99,22 @@ def _is_near(printed: str, expected: str, tolerance: float) -> bool:
     return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
-    """The verdict over all cases; each is counted, also those that a dead program cannot answer."""
-    needs = needs_of_checker(spec.get("checker", ""))
-    if needs:
-        return {"outcome": "test_error", "error": f"the checker may not use this: {needs}"}
+def judge(spec: dict[str, Any], link: JudgeLink, *, fail_fast: bool = False) -> dict[str, object]:
+    """The verdict over all cases; each is counted, also those that a dead program cannot answer.
+
+    With `fail_fast` none is asked after the first that fails.
+    """
+    needs = needs_of_checker(str(spec.get("checker", "")))
+    fault = f"the checker may not use this: {needs}" if needs else fault_of_cases(spec)
+    if fault:
+        return {"outcome": "test_error", "error": fault}
     try:
         compare = compare_by(spec.get("compare", "tokens"), spec.get("checker", ""))
-        pairs = [(case["input"], case["output"]) for case in spec["cases"]]
-        if any(type(text) is not str for pair in pairs for text in pair):
-            raise TypeError("an input or output that is no text")
     except Exception as error:  # the checker is code of the tests
         return {"outcome": "test_error", "error": f"the cases cannot be read: {error!r}"[:2000]}
-    if not pairs:
-        return {"outcome": "test_error", "error": "there are no cases"}
+    pairs = [(case["input"], case["output"]) for case in spec["cases"]]
     checks: list[bool] = []
+    needed: list[tuple[int, int]] = []
     outcome, first = "passed", ""
     try:
         link.ask("load", None)
@@ -107,23 +125,28 @@ def judge(spec: dict[str, Any], link: JudgeLink) -> dict[str, object]:
         outcome = "gone" if gone else label_error(error, True)
         return {"outcome": outcome, "error": str(error)[:2000], "passed": 0, "total": len(pairs)}
     for number, (given, expected) in enumerate(pairs, 1):
-        held, kind, text = _run_case(link, compare, given, expected)
+        held, kind, text = _run_case(link, compare, (given, expected), needed)
         checks.append(held)
         if not held and not first:
             outcome, first = kind, f"case {number}: {text}"
+            if fail_fast:
+                break
     return {
         "outcome": outcome, "error": first, "passed": sum(checks), "total": len(checks),
-        "checks": run_lengths(checks), "proven": True,
+        "checks": run_lengths(checks), "proven": True, "cases": needed,
     }  # fmt: skip
 
 
 def _run_case(
-    link: JudgeLink, compare: Compare, given: str, expected: str
+    link: JudgeLink, compare: Compare, case: tuple[str, str], needed: list[tuple[int, int]]
 ) -> tuple[bool, str, str]:
+    given, expected = case
     try:
-        printed = link.ask("script", None, (given,))
-        if type(printed) is not str:
-            raise BadFrame("no text")
+        answer = link.ask("script", None, (given,))
+        if type(answer) is not tuple or list(map(type, answer)) != [str, int, int]:
+            raise BadFrame("no text with its cost")
+        printed, spent_us, peak_kib = answer
+        needed.append((spent_us, peak_kib))
     except PeerGone:
         return False, "gone", "the program ended"
     except BadFrame as error:
@@ -135,11 +158,6 @@ def _run_case(
         if compare(given, printed, expected):
             return True, "", ""
     except Unsupported as reason:
-        return False, "unsupported", f"the checker needs another lane: {reason}"
-    except Exception as error:  # a checker that cannot read what was printed
-        return False, "wrong_output", f"the checker failed: {type(error).__name__}: {error}"[:500]
-    return (
-        False,
-        "wrong_output",
-        (f"printed {printed[:_LONGEST]!r}, expected {expected[:_LONGEST]!r}"),
-    )
+        return False, "unsupported", f"the checker says nothing of the program: {reason}"
+    text = f"printed {printed[:_LONGEST]!r}, expected {expected[:_LONGEST]!r}"
+    return False, "wrong_output", text

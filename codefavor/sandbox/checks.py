@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
-from codefavor.sandbox.handles import Handle, JudgeLink, facts_of
+from codefavor.sandbox.handles import Handle, JudgeLink, StandIn, facts_of, holds_handle, resolve
 from codefavor.sandbox.rewrite import Site
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.trees import is_trap
@@ -27,12 +28,18 @@ class CheckFailed(AssertionError):
     """A check of the tests did not hold."""
 
 
+class Stopped(BaseException):
+    """The tests end here, after a check that failed for certain."""
+
+
 class Recorder:
-    """What the rewritten tests call."""
+    """What the rewritten tests call; with `fail_fast` it ends them at the first failed check."""
 
     everything = BaseException
 
-    def __init__(self, tests: str, sites: list[Site], link: JudgeLink) -> None:
+    def __init__(
+        self, tests: str, sites: list[Site], link: JudgeLink, *, fail_fast: bool = False
+    ) -> None:
         self.checks: list[bool] = []
         self.failure: BaseException | None = None
         self.failed_source = ""
@@ -40,10 +47,12 @@ class Recorder:
         self.is_certain = False
         self.is_proven = False
         self._tests, self._sites, self._link = tests, sites, link
+        self._fail_fast = fail_fast
         self._last: BaseException | None = None
         self._site_of: list[int] = []
         self._first_of: dict[int, int] = {}
-        self._reached: set[int] = set()
+        self._reached: Counter[int] = Counter()
+        self._cut: set[int] = set()
         self._asked_before = self._changed_before = 0
         self._values = ""
         self.n_evaluated = 0
@@ -53,7 +62,7 @@ class Recorder:
     def begin(self, number: int) -> int:
         """Called first in every check."""
         self._asked_before, self._changed_before = self._link.n_asked, self._link.n_changed
-        self._reached.add(number)
+        self._reached.setdefault(number, 0)
         return number
 
     def compare(self, number: int, name: str, left: Any, right: Any) -> bool:
@@ -117,8 +126,13 @@ class Recorder:
 
     def same(self, left: Any, right: Any) -> bool:
         """Whether a value is None, a bool or a class; which object another is, is not known."""
-        if any(value is None or isinstance(value, bool | type) for value in (left, right)):
-            return left is right
+        sides = [resolve(side) for side in (left, right)]
+        kinds = {type(side) for side in sides}
+        if kinds & {type(None), bool} or kinds == {StandIn}:
+            return sides[0] is sides[1]
+        is_class = any(isinstance(side, type) for side in sides)
+        if is_class and not kinds & {Handle, StandIn}:
+            return sides[0] is sides[1]
         return bool(self._link.refuse("which object a value is"))
 
     def isinstance(self, value: Any, kinds: Any) -> bool:
@@ -142,10 +156,21 @@ class Recorder:
             self._link.refuse("the type of an object of the program")
         return type(value)
 
+    def watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What `assertRaises(E, function, ...)` is to call: see `handling`."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            try:
+                return function(*arguments, **keywords)
+            except Exception:  # as in a `with`
+                self.handling()
+                raise
+
+        return call
+
     def plain(self, value: Any) -> Any:
         """An argument of a library, which would take a handle for another kind of object."""
-        parts = value if type(value) in (list, tuple, set) else (value,)
-        if any(type(part) is Handle for part in parts):
+        if holds_handle(value):
             self._link.refuse("a library that is given an object of the program")
         return value
 
@@ -178,16 +203,20 @@ class Recorder:
             self.failure = error
             if number >= 0:
                 self.failed_source = self._sites[number].text_in(self._tests)
-                self.is_certain = not self._sites[number].is_guarded
+                self.is_certain = not (self._sites[number].is_guarded or self._link.ended)
             self.failed_text = describe_error(error)
         self._add(False, number)
+        # Nothing around a certain failure waits for its exception, or could catch this one.
+        if self._fail_fast and self.is_certain:
+            raise Stopped
 
-    def abandon(self, first: int) -> None:
-        """A test ended early: what it checked in loops would have gone on, nobody knows how far."""
+    def abandon(self, first: int = 0) -> None:
+        """A test ended early, or all of them: their loops would have gone on."""
         for index in range(first, len(self.checks)):
             number = self._site_of[index]
-            if number >= 0 and self._sites[number].in_loop:
-                self.checks[index] = False
+            if number >= 0:
+                self._cut.add(number)
+                self.checks[index] &= self._sites[number].n > 0
 
     def unreached(self) -> list[Site]:
         """The checks that were never evaluated, but traps and other sides of what was."""
@@ -200,14 +229,25 @@ class Recorder:
             and not any((fork, not side) in seen for fork, side in site.branches)
         ]
 
+    def n_missed(self) -> int:
+        """How many checks the text has besides those that were evaluated."""
+        left = [
+            max(self._sites[number].n, 1) - n_seen
+            for number, n_seen in self._reached.items()
+            if (number in self._cut or not n_seen) and not is_trap(self._sites[number].node)
+        ]
+        return sum(max(site.n, 1) for site in self.unreached()) + sum(n for n in left if n > 0)
+
     def _add(self, held: bool, number: int) -> None:
         self.n_evaluated += 1
+        if number >= 0:
+            self._reached[number] += 1
         # What a program that is gone seems to answer is no answer.
         held = held and not self._link.is_gone
         if len(self.checks) >= _MOST_CHECKS:
             self.checks[-1] &= held
             return
-        if number >= 0 and self._sites[number].is_open:
+        if number >= 0 and not self._sites[number].n:
             first = self._first_of.setdefault(number, len(self.checks))
             if first < len(self.checks):
                 self.checks[first] &= held
@@ -302,6 +342,8 @@ def run_lengths(checks: list[bool]) -> list[int]:
 
 def label_error(error: BaseException, loading: bool) -> str:
     """The outcome that an uncaught exception stands for."""
+    if isinstance(error, Unsupported):
+        return "unsupported"
     if is_check_failure(error):
         return "wrong_output"
     if isinstance(error, SyntaxError) and loading:

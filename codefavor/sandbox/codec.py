@@ -8,14 +8,15 @@ plain goes to two hooks; a value that no hook takes does not cross.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import importlib
 import marshal
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
-from codefavor.sandbox.wire import BadFrame, Unsupported
+from codefavor.sandbox.wire import BadFrame, Unsupported, items_of, text_of
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
@@ -30,21 +31,12 @@ CLASSES: dict[str, type] = {
                  frozenset, range, slice, object, type(None))
 }  # fmt: skip
 _NAME_OF_CLASS = {kind: name for name, kind in CLASSES.items()}
-_SMALL = 1 << 63
-_MOST_SHARED = 100_000
-_DEEPEST = 100
+_SMALL, _MOST_SHARED, _MANY, _DEEPEST = 1 << 63, 100_000, 1_000, 100
 _DTYPE_KINDS = "biufcSUmM?"
 
 
 class NotPlain(Exception):
     """The value has no plain form."""
-
-
-class _Kind(NamedTuple):
-    """How values of a library's type travel: the parts of one, and one of the parts."""
-
-    describe: Callable[[Any], Iterable[object]]
-    build: Callable[..., object] | None = None
 
 
 def _naive(value: Any) -> Iterable[object]:
@@ -54,22 +46,34 @@ def _naive(value: Any) -> Iterable[object]:
 
 
 def _array(value: Any) -> Iterable[object]:
-    if value.dtype.str[1] not in _DTYPE_KINDS:
-        raise NotPlain("an array of objects")
-    return (value.dtype.str, list(value.shape), value.tobytes())
+    is_cut = isinstance(value, str | bytes) and value[-1:] in ("\0", b"\0")
+    if value.dtype.str[1] not in _DTYPE_KINDS or value.dtype.metadata or is_cut:
+        raise NotPlain("an array of objects, or what its copy does not have")
+    return value.dtype.str, value.shape, value.strides, value.flags.writeable, value.tobytes()
 
 
-def _build_array(dtype: Any, shape: Any, data: Any) -> Any:
-    if dtype[1] not in _DTYPE_KINDS or "," in dtype or type(data) is not bytes:
+def _fraction(value: Any) -> Iterable[object]:
+    parts = value.numerator, value.denominator
+    if parts != type(value)(*parts).as_integer_ratio():
+        raise NotPlain("a fraction that is not reduced")
+    return parts
+
+
+def _build_array(dtype: Any, shape: Any, strides: Any, is_open: Any, data: Any) -> Any:
+    is_known = dtype[0] in "<>|" and dtype[1] in _DTYPE_KINDS and "," not in dtype
+    if not is_known or type(data) is not bytes or any(n < 0 for n in shape):
         raise BadFrame("a malformed array")
-    value = _library("numpy.ndarray")(shape, dtype, data).copy()
+    value = _library("numpy.ndarray")(shape, dtype, data)
     if value.size == 0:
         raise Unsupported("an empty array, which numpy compares with anything")
+    plain, value = value, value.copy()
+    if value.strides != strides:
+        reach = [(n - 1) * step for n, step in zip(shape, strides, strict=True)]
+        memory = bytearray(sum(map(abs, reach)) + value.itemsize)
+        value = type(plain)(shape, dtype, memory, -sum(r for r in reach if r < 0), strides)
+        value[...] = plain
+    value.flags.writeable = is_open is True
     return value
-
-
-def _build_scalar(dtype: Any, shape: Any, data: Any) -> object:
-    return _build_array(dtype, shape, data)[()]
 
 
 def _library(name: str) -> Any:
@@ -77,23 +81,27 @@ def _library(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-# By the whole name of the type; without a builder the parts are the arguments of the type.
-_LIBRARY: dict[str, _Kind] = {
-    "builtins.range": _Kind(lambda v: (v.start, v.stop, v.step)),
-    "builtins.bytearray": _Kind(lambda v: (bytes(v),)),
-    "decimal.Decimal": _Kind(lambda v: (str(v),)),
-    "fractions.Fraction": _Kind(lambda v: (v.numerator, v.denominator)),
-    "datetime.date": _Kind(lambda v: (v.year, v.month, v.day)),
-    "datetime.datetime": _Kind(
-        _naive, lambda text: _library("datetime.datetime").fromisoformat(text)
-    ),
-    "datetime.timedelta": _Kind(lambda v: (v.days, v.seconds, v.microseconds)),
-    "collections.Counter": _Kind(lambda v: (dict(v),)),
-    "collections.OrderedDict": _Kind(lambda v: (list(v.items()),)),
-    "collections.defaultdict": _Kind(lambda v: (v.default_factory, dict(v))),
-    "collections.deque": _Kind(lambda v: (list(v), v.maxlen)),
-    "numpy.ndarray": _Kind(_array, _build_array),
-    "numpy.generic": _Kind(_array, _build_scalar),
+# How values of a library's type travel, by its whole name: the parts of one.
+_LIBRARY: dict[str, Callable[[Any], Iterable[object]]] = {
+    "builtins.range": lambda v: (v.start, v.stop, v.step),
+    "builtins.bytearray": lambda v: (bytes(v),),
+    "decimal.Decimal": lambda v: (str(v),),
+    "fractions.Fraction": _fraction,
+    "datetime.date": lambda v: (v.year, v.month, v.day),
+    "datetime.datetime": _naive,
+    "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
+    "collections.Counter": lambda v: (dict(v),),
+    "collections.OrderedDict": lambda v: (list(v.items()),),
+    "collections.defaultdict": lambda v: (v.default_factory, dict(v)),
+    "collections.deque": lambda v: (list(v), v.maxlen),
+    "numpy.ndarray": _array,
+    "numpy.generic": _array,
+}
+# What makes one of its parts, where that is not the type.
+_BUILDERS: dict[str, Callable[..., object]] = {
+    "datetime.datetime": lambda text: _library("datetime.datetime").fromisoformat(text),
+    "numpy.ndarray": _build_array,
+    "numpy.generic": lambda *parts: _build_array(*parts)[()],
 }
 _CHANGING = ("builtins.bytearray", "numpy.ndarray", *(n for n in _LIBRARY if "collections" in n))
 
@@ -166,11 +174,11 @@ class Codec:
         if kind is type and value in _NAME_OF_CLASS:
             return ["y", _NAME_OF_CLASS[value]]
         name = library_name(kind)
-        if not name:
+        if not name or getattr(value, "__dict__", None):  # a Counter with attributes of its own
             return self.encode_other(value)
         if name in _CHANGING:
             return self._container(value, name)
-        return ["x", 0, name, self._many(value, _LIBRARY[name].describe(value))]
+        return ["x", 0, name, self._many(value, _LIBRARY[name](value))]
 
     def _container(self, value: object, name: str) -> Node:
         if id(value) in self._open:
@@ -182,16 +190,15 @@ class Codec:
         self._next_number += 2
         self._register(number, value)
         if name:
-            return ["x", number, name, self._many(value, _LIBRARY[name].describe(value))]
+            return ["x", number, name, self._many(value, _LIBRARY[name](value))]
         return self._body(value, number)
 
     def _body(self, value: Any, number: int) -> Node:
         """The full node of a list, dict or set, even if it is known by number."""
-        if type(value) is list:
-            return ["l", number, self._many(value, value)]
-        if type(value) is set:
-            return ["s", number, self._many(value, value)]
-        return ["d", number, self._many(value, value), self._many(value, value.values())]
+        items = self._many(value, value)
+        if type(value) is dict:
+            return ["d", number, items, self._many(value, value.values())]
+        return ["l" if type(value) is list else "s", number, items]
 
     def _many(self, owner: object, items: Iterable[object]) -> list[Node]:
         items = list(items)
@@ -221,15 +228,14 @@ class Codec:
 
     def settle(self) -> None:
         """Take the present state of all containers for what the peer knows."""
-        for number, value in self.shared.items():
-            if number not in self._snapshots:
-                self._snapshots[number] = _snapshot(value)
+        for number in self.shared.keys() - self._snapshots.keys():
+            self._snapshots[number] = _snapshot(self.shared[number])
 
     def changes(self) -> list[Node]:
         """[number, body] of every container that changed since the peer last heard of it."""
         changed: list[Node] = []
         for number, value in list(self.shared.items()):
-            snapshot = _snapshot(value)
+            snapshot = _snapshot(value, self._snapshots.get(number))
             if self._snapshots.get(number, snapshot) != snapshot:
                 if type(value) not in _REFILL:
                     self.refuse(f"a {type(value).__name__} that both use and one has changed")
@@ -255,22 +261,25 @@ class Codec:
             self.n_changed += 1
             self._snapshots.pop(change[0], None)
 
+    def _is_loose(self, number: int) -> bool:
+        """Whether nobody here holds a container, nor its owner one of many items, and of late."""
+        if sys.getrefcount(self.shared[number]) > 2:  # the table's and the argument's
+            return False
+        value = self.shared[number]
+        if type(value) in _REFILL and (number - self._next_number) % 2 and len(value) > _MANY:
+            return number <= max(n for n in self.shared if (n - number) % 2 == 0) - 16
+        base = getattr(value, "base", None)  # what a view shows may yet change
+        return base is None or sys.getrefcount(base) <= 3
+
     def prune(self) -> list[int]:
         """Forget the containers that nobody here holds any more; their numbers."""
         gone: list[int] = []
         # An outer container holds its inner ones, so look again while something goes.
-        while True:
-            # The table and the argument of getrefcount; what a view shows may yet change.
-            loose = [
-                n for n in self.shared
-                if sys.getrefcount(self.shared[n]) <= 2
-                and getattr(self.shared[n], "base", None) is None
-            ]  # fmt: skip
+        while loose := [number for number in self.shared if self._is_loose(number)]:
             for number in loose:
                 self.forget(number)
             gone += loose
-            if not loose:
-                return gone
+        return gone
 
     # -- decoding -------------------------------------------------------------------------
 
@@ -278,8 +287,8 @@ class Codec:
         """The value of a node; raises BadFrame for anything the protocol does not know."""
         try:
             return self._decode(node)
-        except RecursionError:
-            raise Unsupported("a value, or calls back and forth, nested too deeply") from None
+        except (RecursionError, MemoryError):
+            raise Unsupported("a value, or calls, nested too deeply or too large") from None
 
     def _decode(self, node: Node) -> Any:
         if type(node) is not list:
@@ -293,7 +302,7 @@ class Codec:
             return decoder(self, *node[1:]) if decoder is not None else self.decode_other(node)
         except RecursionError:
             raise
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError,
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
                 NotPlain) as error:  # fmt: skip
             raise BadFrame(f"bad {node[0]!r} node: {type(error).__name__}") from None
 
@@ -315,37 +324,25 @@ class Codec:
 def is_plain(value: object) -> bool:
     """Whether a value is data, which no function, class or object of a program can be."""
     kind = type(value)
-    plain = kind in ATOMS or kind in _REFILL or kind in (tuple, frozenset, bytes, complex)
-    return plain or bool(library_name(kind))
+    return kind in {*ATOMS, *_REFILL, tuple, frozenset, bytes, complex} or bool(library_name(kind))
 
 
 def is_flat(items: Any) -> bool:
     """Whether JSON says the items exactly as they are."""
-    if not ATOMS.issuperset(map(type, items)):
-        return False
-    return all(-_SMALL <= item < _SMALL for item in items if type(item) is int)
+    is_small = (-_SMALL <= item < _SMALL for item in items if type(item) is int)
+    return ATOMS.issuperset(map(type, items)) and all(is_small)
 
 
-def items_of(node: object, size: int = -1) -> list[Any]:
-    """A list of the wire, of a size if one is given; raises BadFrame for anything else."""
-    if type(node) is not list or size not in (-1, len(node)):
-        raise BadFrame("expected a list")
-    return node
-
-
-def text_of(node: object) -> str:
-    """A text of the wire; raises BadFrame for anything else."""
-    if type(node) is not str:
-        raise BadFrame("expected text")
-    return node
-
-
-def _snapshot(value: Any) -> object:
+def _snapshot(value: Any, last: object = None) -> object:
     """What tells a change: atoms by value, everything else by which object it is."""
     if hasattr(value, "tobytes"):
-        return value.dtype.str, value.shape, value.flags.writeable, value.tobytes()
+        return tuple(_array(value))
     parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
-    parts.append(getattr(value, "default_factory", None))
+    parts += getattr(value, "default_factory", None), bool(getattr(value, "__dict__", None))
+    with contextlib.suppress(ValueError):
+        # Nothing else is written as atoms are.
+        if type(last) is bytes and marshal.dumps(parts, 2) == last:
+            return last
     # marshal is only written here, never read: it is the fastest exact-type fingerprint.
     if ATOMS.issuperset(map(type, parts)):
         return marshal.dumps(parts, 2)
@@ -356,10 +353,6 @@ def _snapshot(value: Any) -> object:
     ]
 
 
-def _refill_list(target: Any, source: Any) -> None:
-    target[:] = source
-
-
 def _refill(target: Any, source: Any) -> None:
     # Somebody may iterate over it: where the keys are the same, so is the size at any time.
     if _snapshot(list(target)) != _snapshot(list(source)):
@@ -368,16 +361,17 @@ def _refill(target: Any, source: Any) -> None:
 
 
 _REFILL: dict[type, Callable[[Any, Any], None]] = {
-    list: _refill_list, dict: _refill, set: _refill,
+    list: lambda target, source: target.__setitem__(slice(None), source),
+    dict: _refill, set: _refill,
 }  # fmt: skip
 
 
 def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
-    build = _LIBRARY[name].build or _library(name)
-    if bool(number) is not (name in _CHANGING):
-        raise BadFrame("a number for what cannot change, or none for what can")
-    value: Any = build(*codec._decode_many(nodes))
-    is_nan = name.startswith(("numpy.", "decimal.")) and value != value  # noqa: PLR0124
+    # Nothing but the types of the table is ever made.
+    if name not in _LIBRARY or bool(number) is not (name in _CHANGING):
+        raise BadFrame("an unknown type, or a number for what cannot change or none for what can")
+    value: Any = (_BUILDERS.get(name) or _library(name))(*codec._decode_many(nodes))
+    is_nan = value.is_nan() if "Decimal" in name else "numpy" in name and value != value  # noqa: PLR0124
     if is_nan if type(is_nan) is bool else is_nan.any():
         raise Unsupported("a NaN")
     return codec._numbered(number, value)

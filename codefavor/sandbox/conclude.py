@@ -11,12 +11,20 @@ from codefavor.records import Execution
 from codefavor.sandbox.outcome import Limits
 from codefavor.sandbox.worker import Report
 
+# The kernel's limit counts clock ticks, 4 % and more ahead of the clock that `program_cpu` is of.
+# A program that has spent this share of its time and dies by the limit's signals ran out of it.
+_SPENT = 0.9
+_OUT_OF_CPU = ("timeout", "the CPU time ran out")
 _STOPPED = {
     "wall": ("timeout", "the wall time ran out"),
-    "cpu": ("timeout", "the CPU time ran out"),
+    "cpu": _OUT_OF_CPU,
     "output": ("output_limit", "the program wrote more than {output_bytes} bytes"),
     "files": ("output_limit", "the program filled its work directory"),
 }
+# A program that used less than this share of the wall time waited for something; a busy machine
+# gives more to one that computes.
+_WAITS = 0.02
+WAITED = "and it hardly computed"
 _REFUSAL = r"\[Errno (\d+)\] Unknown error \1"
 
 
@@ -29,14 +37,22 @@ def conclude(report: Report, limits: Limits, level: str, lane: str) -> Execution
     elif stopped:
         outcome, error = _STOPPED[stopped]
         error = error.format(output_bytes=limits.output_bytes)
+        spent = facts["program_cpu"] + facts["tests_cpu"]
+        if stopped == "wall" and spent < _WAITS * facts["seconds"]:
+            error = f"{error}, {WAITED}"
         if stopped == "cpu" and lane == "split" and facts["program_cpu"] < limits.cpu_s / 2:
             outcome, error = "unsupported", "the tests used up the CPU time, not the program"
     elif verdict is None or facts["tests_status"] != 0:
-        outcome, error = _without_verdict(facts, limits)
+        outcome, error = _without_verdict(facts, limits, lane)
     elif verdict["outcome"] in ("gone", "bad_frame"):
         outcome, error = _explain_death(facts, limits, verdict)
+        if (outcome, error) == _OUT_OF_CPU and "first" in verdict:
+            outcome, error = str(verdict["first"]), str(verdict["first_error"])
     else:
         outcome, error = str(verdict["outcome"]), str(verdict.get("error", ""))
+    own_s = float((verdict or {}).get("own_s", facts["tests_cpu"]))
+    if outcome in ("timeout", "memory") and lane == "split" and own_s > limits.cpu_s / 4:
+        outcome, error = "unsupported", f"what crosses between two processes had a part in: {error}"
     return _execution(report, outcome, error, level, lane)
 
 
@@ -46,6 +62,8 @@ def _execution(report: Report, outcome: str, error: str, level: str, lane: str) 
     error = re.sub(_REFUSAL, "the jail refused the call", error)
     checks = _checks(verdict.get("checks", []))
     total = max(int(verdict.get("total", 0)), len(checks))
+    if outcome != "passed" and checks and all(checks):
+        total = max(total, len(checks) + 1)  # it ended badly after the last of them
     if outcome == "passed" and not (checks and all(checks) and total == len(checks)):
         outcome, error = "test_error", "the verdict does not add up"
     return Execution(
@@ -59,6 +77,7 @@ def _execution(report: Report, outcome: str, error: str, level: str, lane: str) 
         level=level,
         failed_assert=str(verdict.get("failed_assert", "")),
         asserts=tuple(checks),
+        cases=tuple((us / 1e6, kib << 10) for us, kib in verdict.get("cases", ())),
     )
 
 
@@ -71,10 +90,12 @@ def _checks(runs: Any) -> list[bool]:
     return checks
 
 
-def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
+def _without_verdict(facts: dict[str, Any], limits: Limits, lane: str) -> tuple[str, str]:
     status = facts["tests_status"]
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
+        if lane == "together" and _is_out_of_cpu(number, facts, limits):
+            return _OUT_OF_CPU
         if number == signal.SIGXCPU or facts["tests_cpu"] >= limits.cpu_s:
             return "unsupported", "the tests used up the CPU time, not the program"
         if number == signal.SIGKILL:
@@ -95,10 +116,16 @@ def _explain_death(
         number = os.WTERMSIG(status)
         if number == signal.SIGSYS:
             return "sandbox_violation", "the program made a forbidden system call"
-        if number in (signal.SIGXCPU, signal.SIGKILL) and facts["program_cpu"] >= limits.cpu_s:
-            return "timeout", "the CPU time ran out"
+        if _is_out_of_cpu(number, facts, limits):
+            return _OUT_OF_CPU
         crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
         if crashed and facts["peak_bytes"] > limits.memory_bytes * 0.9:
             return "memory", f"out of memory ({signal.strsignal(number)})"
         return "runtime_error", f"the program died ({signal.strsignal(number)})"
     return "runtime_error", f"the program ended (exit {status >> 8}) before its tests did"
+
+
+def _is_out_of_cpu(number: int, facts: dict[str, Any], limits: Limits) -> bool:
+    """Whether a program's death by this signal was by the limit: it can also kill itself."""
+    is_of_limit = number in (signal.SIGXCPU, signal.SIGKILL)
+    return is_of_limit and facts["program_cpu"] >= _SPENT * limits.cpu_s

@@ -8,19 +8,22 @@ Functions of the tests can be handed over to be called back with plain data. Not
 
 from __future__ import annotations
 
+import time
 import types
+from collections import Counter
 from typing import Any, NamedTuple
 
-from codefavor.sandbox.codec import CLASSES, Node, is_plain, items_of, text_of
+from codefavor.sandbox.codec import CLASSES, Node, is_plain
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, items_of, text_of
 
-_MOST_STEPS = 50_000
 # What these mean to the code around a call is not the program's to say.
 _SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
            "BaseExceptionGroup", "ExceptionGroup")  # fmt: skip
 # The exceptions of a program carry what is known of them under this name.
 FACTS = "__codefavor__"
+# And those of the tests that have crossed, which of an exception that comes twice.
+_CROSSED = "__codefavor_crossed__"
 _PLAIN_METHODS = frozenset(
     name for kind in (str, bytes, int, float, complex, list, tuple, set, dict) for name in dir(kind)
 ) - frozenset((
@@ -39,17 +42,19 @@ class ProgramSignal(BaseException):
 class Handle:
     """One object of the program, or a global name of its, and a new one each time it crosses.
 
-    Which objects are one is the program's to say, and so is not asked; `__identical__` says that by
-    its type the object equals no plain data.
+    Which objects are one is the program's to say, and so is not asked.
     """
 
     # Names that no test may write, so that all others are the program's.
-    __slots__ = ("__identical__", "__link__", "__node__", "__steps__")
+    __slots__ = ("__link__", "__node__")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, link: JudgeLink, node: list[object], identical: bool) -> None:
-        for name, value in zip(self.__slots__, (identical, link, node, 0), strict=True):
+    def __init__(self, link: JudgeLink, node: list[object]) -> None:
+        for name, value in zip(self.__slots__, (link, node), strict=True):
             object.__setattr__(self, name, value)
+
+    def __del__(self) -> None:
+        self.__link__.let_go(self.__node__)
 
     def __call__(self, /, *arguments: object, **keywords: object) -> Any:
         return self.__link__.ask("call", self.__node__, arguments, keywords)
@@ -69,9 +74,6 @@ class Handle:
         return found
 
     def __next__(self) -> Any:
-        object.__setattr__(self, "__steps__", self.__steps__ + 1)
-        if self.__steps__ > _MOST_STEPS:
-            self.__link__.refuse("an iterator of many steps")
         step = self.__link__.ask("next", self.__node__)
         if type(step) is Handle:
             self.__link__.refuse("an item that cannot cross")
@@ -82,8 +84,8 @@ class Handle:
         return step[1]
 
     def __eq__(self, other: object) -> bool:
-        if self.__identical__ and is_plain(other):
-            return False
+        if is_plain(other) and self.__link__.ask("identical", self.__node__) is True:
+            return False  # by its type, as it is now
         return bool(self.__link__.refuse("a comparison with an object of the program"))
 
 
@@ -131,14 +133,33 @@ class JudgeLink(Link):
 
     def __init__(self, channel: Channel, catches: bool = False) -> None:
         super().__init__(channel, first_number=1)
-        self.n_asked = 0
+        self.n_asked, self.own_s = 0, 0.0  # how often, and the CPU seconds that it took here
+        self.has_run = False  # whether anything of the program did, since it was loaded
         self.has_handles = False
         self.is_gone = False
         self.broken = ""
         self._catches = catches
-        self._classes: dict[object, type[BaseException]] = {}
+        self._classes: dict[object, Any] = {}
         self._noted: set[str] = set()
         self._callbacks: list[Any] = []
+        # How many handles the tests hold of an object, and which ends the program does not know.
+        self._n_held: Counter[object] = Counter()
+        self.ended: dict[Any, None] = {}
+
+    def let_go(self, node: list[object]) -> None:
+        """A handle is gone: with its last one the program lets go of the object."""
+        if node[0] != "h":
+            return
+        self._n_held[node[1]] -= 1
+        if not self._n_held[node[1]]:
+            del self._n_held[node[1]]
+            self.ended[node[1]] = None
+
+    def prune(self) -> list[int]:
+        """As in Codec; objects have negative numbers here, in the order of their ends."""
+        gone, let_go = super().prune(), self.ended
+        self.ended = {}
+        return gone + [-1 - number for number in let_go if number not in self._n_held]
 
     def note(self, asked: str) -> None:
         """Note that the tests ask an object for its length or its items, and may not for both.
@@ -150,15 +171,13 @@ class JudgeLink(Link):
         if "len" in self._noted and len(self._noted) > 1:
             self.refuse("the length and the items of an object of the program")
 
-    def named(self, name: str, tag: str) -> Handle:
-        """What the program calls so: `n` now, `r` when it was loaded; nothing is asked yet."""
-        return Handle(self, [tag, name], False)
-
     def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
         """As in Link; a program that is gone answers every question with PeerGone."""
         if self.is_gone:
             raise PeerGone("the program is gone")
         self.n_asked += 1
+        self.has_run |= operation not in ("load", "value")
+        started = time.thread_time()
         try:
             return super().ask(operation, target, arguments, keywords)
         except (PeerGone, BadFrame) as error:
@@ -166,6 +185,12 @@ class JudgeLink(Link):
             self.is_gone = True
             self.broken = str(error) if isinstance(error, BadFrame) else ""
             raise
+        except Exception as error:
+            if facts_of(error) is None:  # it failed here, and the tests may not catch that
+                self.refuse(f"{type(error).__name__} on the way of a question")
+            raise
+        finally:
+            self.own_s += time.thread_time() - started
 
     def encode_other(self, value: object) -> Node:
         """As in Codec: an object of the program, or a function of the tests to be called back."""
@@ -187,10 +212,11 @@ class JudgeLink(Link):
             return self._class_of(node[1])
         if node[0] == "c" and len(node) == 2 and type(node[1]) is int:
             return self._callbacks[node[1]]
-        if node[0] != "h" or len(node) != 3 or type(node[1]) is not int:
+        if node[0] != "h" or len(node) != 2 or type(node[1]) is not int:
             raise BadFrame("an unknown tag")
         self.has_handles = True
-        return Handle(self, node[:2], node[2] is True)
+        self._n_held[node[1]] += 1
+        return Handle(self, node)
 
     def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """As in Link: the program calls back what it was given, with plain data."""
@@ -198,7 +224,7 @@ class JudgeLink(Link):
             raise BadFrame("an operation that the tests do not serve")
         if not 0 <= target < len(self._callbacks):
             raise BadFrame("an unknown callback")
-        if any(_holds_handle(value) for value in (*arguments, *keywords.values())):
+        if any(holds_handle(value) for value in (*arguments, *keywords.values())):
             self.refuse("a callback that is given an object of the program")
         return self._callbacks[target](*arguments, **keywords)
 
@@ -209,7 +235,12 @@ class JudgeLink(Link):
         name = type(error).__name__
         if CLASSES.get(name) is not type(error) or isinstance(error, AssertionError):
             self.refuse(f"{name} in a function that the program calls")
-        return [name, self.encode(list(error.args))]
+        values = error.__reduce__()[1]
+        lost = _lost(error, values)
+        if "__str__" in lost or _CROSSED in lost:
+            self.refuse(f"{name}, of which more than its arguments matters")
+        vars(error)[_CROSSED] = True
+        return [name, self.encode(list(values)), lost]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: an exception of the program, of which only class and text cross."""
@@ -246,10 +277,23 @@ class JudgeLink(Link):
         if key not in self._classes:
             members = {"__str__": _text_of, "__init__": _refuse_making, "__module__": "solution"}
             try:
-                self._classes[key] = type(name, bases, members)
+                self._classes[key] = StandIn(name, bases, members)
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
-        return self._classes[key]
+        found: type[BaseException] = self._classes[key]
+        return found
+
+
+class StandIn(type):
+    """The class of the classes that stand here for those of the program's exceptions."""
+
+    def __eq__(cls, other: object) -> bool:
+        if type(other) is StandIn or is_plain(other):
+            return cls is other
+        raise Unsupported("a comparison with a class of the program's exceptions")
+
+    def __hash__(cls) -> int:
+        raise Unsupported("the hash of a class of the program's exceptions")
 
 
 class Facts(NamedTuple):
@@ -257,6 +301,23 @@ class Facts(NamedTuple):
 
     text: str | None
     line: object
+
+
+def _lost(error: BaseException, values: Any) -> list[str]:
+    """What of an exception one that is made anew of these values would not have."""
+    try:
+        anew = type(error)(*values)
+        lost = ["__str__"] * (str(anew) != str(error))
+    except Exception:  # a class may want other arguments than it keeps
+        return ["__str__"]
+    names = ["__cause__", "__context__", "__suppress_context__"]
+    names += [name for name in dir(type(error)) if not name.startswith("_")]
+    for name in names:
+        one, two = getattr(error, name, None), getattr(anew, name, None)
+        is_same = type(one) is type(two) and is_plain(one) and one == two
+        if one is not two and not is_same and not callable(getattr(type(error), name)):
+            lost.append(name)
+    return lost + [name for name in vars(error) if name.isidentifier()]
 
 
 def facts_of(error: BaseException) -> Facts | None:
@@ -276,9 +337,17 @@ def _refuse_making(self: BaseException, *_: object, **__: object) -> None:
     raise Unsupported("an exception of the program that the tests make")
 
 
-def _holds_handle(value: object) -> bool:
+def resolve(value: Any) -> Any:
+    """A value as it is: a name of the program may have been given None or a class."""
+    if type(value) is not Handle or value.__node__[0] == "h":
+        return value
+    return value.__link__.ask("value", value.__node__)
+
+
+def holds_handle(value: object) -> bool:
+    """Whether an object of the program is in a value, at any depth."""
     if isinstance(value, dict):
-        return any(map(_holds_handle, [*value, *value.values()]))
+        return any(map(holds_handle, [*value, *value.values()]))
     if isinstance(value, list | tuple | set | frozenset):
-        return any(map(_holds_handle, value))
+        return any(map(holds_handle, value))
     return type(value) is Handle

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
 from codefavor.sandbox.texts import (
     classes_of,
+    fault_of_cases,
     imports_of,
     is_cases,
     is_program,
@@ -47,8 +49,10 @@ from codefavor.sandbox.trees import (
 
 SPLIT, TOGETHER = "split", "together"
 DO_NOT_PARSE = "the tests do not parse"
+CHECKER = "; no program passes, as the checker may not use this: "
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Match, ast.Yield,
           ast.YieldFrom)  # fmt: skip
+_STATELESS = PURE | {"json"}
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _MARK = "pytest.mark.parametrize"
 
@@ -74,11 +78,17 @@ def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
     The tests may make objects of the classes that `setup` defines in the program.
     """
     if is_cases(tests):
-        return Lane(SPLIT, "inputs and outputs as text")
+        spec = json.loads(tests)
+        if fault := fault_of_cases(spec):
+            return Lane(SPLIT, f"{DO_NOT_PARSE}: {fault}")
+        needs = needs_of_checker(str(spec.get("checker", "")))
+        return Lane(SPLIT, f"inputs and outputs as text{CHECKER * bool(needs)}{needs}")
     try:
         tree = parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Lane(SPLIT, DO_NOT_PARSE)
+    if not tree.body:
+        return Lane(SPLIT, f"{DO_NOT_PARSE}: they are empty")
     nodes = walk(tree)
     modules = program_modules(nodes, entry_point)
     try:
@@ -107,7 +117,7 @@ def _look_at_text(text: object) -> None:
         raise Needs(f"a text that is executed: {reason}") from None
     nodes = walk(tree)
     _TextReader(tree, nodes, "", set())._look()
-    if any(map(asks_identity, nodes)):
+    if asks_identity(nodes):
         raise Needs("a text that is executed and asks which object a value is")
 
 
@@ -378,7 +388,8 @@ def _leaves_nothing(nodes: list[ast.AST]) -> bool:
     """Whether such tests change nothing of the interpreter that they run in."""
     for node in nodes:
         if isinstance(node, ast.ImportFrom | ast.Import):
-            if any(not is_program(m) and m.partition(".")[0] not in PURE for m in imports_of(node)):
+            if any(not is_program(m) and m.partition(".")[0] not in _STATELESS
+                   for m in imports_of(node)):  # fmt: skip
                 return False
         elif (
             isinstance(node, _PROCESS_OWN)

@@ -12,8 +12,16 @@ from _thread import RLock
 from collections.abc import Sequence
 from typing import Any
 
-from codefavor.sandbox.codec import Codec, Node, items_of, text_of
-from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone, Unsupported
+from codefavor.sandbox.codec import Codec, Node
+from codefavor.sandbox.wire import (
+    BadFrame,
+    Channel,
+    FrameTooLarge,
+    PeerGone,
+    Unsupported,
+    items_of,
+    text_of,
+)
 
 
 class Link(Codec):
@@ -44,10 +52,14 @@ class Link(Codec):
     ) -> Any:
         """Have the peer do something; returns its value or raises its exception."""
         with self.lock:
-            items = [self.encode(value) for value in arguments]
-            named = {name: self.encode(value) for name, value in (keywords or {}).items()}
-            changed = self.changes()
-            self.channel.send(["q", operation, target, items, named, changed, self.prune()])
+            try:
+                items = [self.encode(value) for value in arguments]
+                named = {name: self.encode(value) for name, value in (keywords or {}).items()}
+                changed = self.changes()
+                self.channel.send(["q", operation, target, items, named, changed, self.prune()])
+            except (FrameTooLarge, MemoryError, RecursionError) as error:
+                # Nobody may take it for an exception of what is called.
+                self.refuse(f"{type(error).__name__} on the way of arguments")
             while True:
                 frame = items_of(self.channel.receive())
                 if frame[:1] == ["a"] and len(frame) == 5:
@@ -103,5 +115,8 @@ class Link(Codec):
             result.clear()
             changed = self.changes()
             self.channel.send(["a", succeeded, node, changed, self.prune()])
-        except (FrameTooLarge, MemoryError, RecursionError) as error:
+        except FrameTooLarge as error:
             self.channel.send(["a", False, self.encode_error(error), [], []])
+        except (MemoryError, RecursionError) as error:
+            result.clear()
+            self.refuse(f"{type(error).__name__} on the way of an answer")

@@ -36,9 +36,9 @@ def program_names(
     `nodes` are those of the tests; `explicit` are imported from the program; `entry` is the
     entry point, "" if nobody names it.
     """
-    loads, bound = _globals(tests)
+    loads, bound = global_names(tests)
     free = loads - bound - explicit
-    own = {entry} & free
+    own = {entry} & loads - explicit  # it may be given a value of its own later: `f = f(3)`
     waited_for = _exceptions(nodes, loads - bound)
     free = {n for n in free - own - waited_for if not hasattr(builtins, n)}
     others = free - _libraries(nodes, free)
@@ -79,7 +79,7 @@ def _libraries(nodes: list[ast.AST], free: set[str]) -> set[str]:
     return {name for name in free & KNOWN_NAMES.keys() if name not in other or name in _FUNCTIONS}
 
 
-def _globals(tests: str) -> tuple[set[str], set[str]]:
+def global_names(tests: str) -> tuple[set[str], set[str]]:
     """(global names that the module reads anywhere, global names that it binds)."""
     top = symtable.symtable(tests.removeprefix("\ufeff"), "<tests>", "exec")
     loads: set[str] = set()

@@ -33,7 +33,9 @@ class Limits:
     `cpu_s` counts CPU seconds of the program and of its tests each; `wall_s` is generous on
     purpose, so that a busy machine does not turn correct programs into timeouts.
     `memory_bytes` is what the program may map on top of the bare interpreter. `output_bytes`
-    bounds stdout and stderr together, `reply_bytes` one value handed to the tests.
+    bounds stdout and stderr together, `reply_bytes` one value handed to the tests. With
+    `fail_fast` a run of the split lane ends at its first failed check: whether a program passes is
+    the same, but what share of the checks held is not known, so that a failed run has none.
     """
 
     cpu_s: float = 5.0
@@ -42,16 +44,14 @@ class Limits:
     output_bytes: int = 4 << 20
     file_bytes: int = 16 << 20
     reply_bytes: int = 64 << 20
+    fail_fast: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("cpu_s", 0.01, 86_400.0),
-            ("wall_s", 0.01, 864_000.0),
-            ("memory_bytes", 16 << 20, 1 << 46),
-            ("output_bytes", 0, 1 << 40),
-            ("file_bytes", 0, 1 << 40),
-            ("reply_bytes", 1 << 10, 1 << 31),
-        ):
+            ("cpu_s", 0.01, 86_400.0), ("wall_s", 0.01, 864_000.0),
+            ("memory_bytes", 16 << 20, 1 << 46), ("output_bytes", 0, 1 << 40),
+            ("file_bytes", 0, 1 << 40), ("reply_bytes", 1 << 10, 1 << 31),
+        ):  # fmt: skip
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or not low <= value <= high:
@@ -77,20 +77,13 @@ class Job:
     modules: tuple[str, ...] = ()
     may_share: bool = False
     is_script: bool = False
+    fail_fast: bool = False
 
     def sources(self) -> tuple[dict[str, object], dict[str, object]]:
         """What the process of the program reads, and what that of the tests reads."""
-        program: dict[str, object] = {
-            "code": self.code,
-            "setup": self.setup,
-            "is_script": self.is_script,
-        }
-        tests: dict[str, object] = {
-            "tests": self.tests,
-            "entry_point": self.entry_point,
-            "names": self.names,
-            "modules": self.modules,
-        }
-        if self.lane == "together":
-            return {}, {**program, **tests}
-        return program, tests
+        theirs = (
+            ("code", "setup", "is_script"),
+            ("tests", "entry_point", "names", "modules", "fail_fast"),
+        )
+        program, tests = ({name: getattr(self, name) for name in names} for names in theirs)
+        return ({}, program | tests) if self.lane == "together" else (program, tests)

@@ -50,7 +50,8 @@ class SandboxPool:
     zygote, not assumed); below it SandboxError names the reason and the remedy. `highest_level`
     tries nothing above. `accept="together"` also runs tests that need the program in their own
     process, where a hostile program can forge the verdict; without it they end as `unsupported`.
-    With `dedupe`, equal jobs run once.
+    With `dedupe`, equal jobs run once. `hash_seed` is that of every interpreter (PYTHONHASHSEED): a
+    program whose answer hangs on the order of a set has the same verdict in every pool.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SandboxPool:
         accept: str = "",
         dedupe: bool = True,
         runs_per_worker: int = _MOST_RUNS,
+        hash_seed: int = 0,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"the sandbox needs at least 1 worker, not {workers}")
@@ -73,7 +75,7 @@ class SandboxPool:
         self.n_workers = workers
         self.accept = accept
         self._dedupe = dedupe
-        self._runs_per_worker = runs_per_worker
+        self._runs_per_worker, self._hash_seed = runs_per_worker, hash_seed
         self._idle: defaultdict[str, list[Worker]] = defaultdict(list)
         self._workers: set[Worker] = set()
         self._memory: OrderedDict[str, Future[Execution]] = OrderedDict()
@@ -84,7 +86,7 @@ class SandboxPool:
         n_threads = workers * (1 + _MOST_WAITING)
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sandbox")
         self._closed = False
-        first, self.proof = prove(required_level, highest_level)
+        first, self.proof = prove(required_level, highest_level, hash_seed=hash_seed)
         self.level = self.proof.level
         self._workers.add(first)
         self._idle["lean"].append(first)
@@ -137,7 +139,7 @@ class SandboxPool:
         lane = choose_lane(tests, entry_point, setup)
         job = Job(
             code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
-            lane.modules, lane.may_share, is_cases(tests),
+            lane.modules, lane.may_share, is_cases(tests), limits.fail_fast,
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
@@ -184,6 +186,8 @@ class SandboxPool:
         if result.outcome == "passed" and unproven and self._is_vacuous(job, limits):
             error = "vacuous: the tests also pass on an empty program"
             return replace(result, outcome="test_error", error=error)
+        if limits.fail_fast and result.outcome != "passed":
+            result = replace(result, passed=0, total=0, asserts=())
         return result
 
     def _is_vacuous(self, job: Job, limits: Limits) -> bool:
@@ -231,7 +235,7 @@ class SandboxPool:
             return worker
         if worker is not None:
             self._discard(worker)
-        worker, _ = prove(self.level, self.level, flavour)
+        worker, _ = prove(self.level, self.level, flavour, hash_seed=self._hash_seed)
         with self._lock:
             self._workers.add(worker)
         if self._closed:  # meanwhile, so that nobody else would close this one

@@ -5,21 +5,27 @@ Nothing here is trusted: a program can replace all of it. What it sends is plain
 
 from __future__ import annotations
 
-import atexit
-import builtins
-import gc
+import _thread
 import operator
 import os
+import re
+import site
 import sys
 import types
 from typing import Any, NoReturn
 
-from codefavor.sandbox.codec import CLASSES, Node, items_of, text_of
+from codefavor.sandbox.codec import CLASSES, Node, is_plain
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
+from codefavor.sandbox.script import Script
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, items_of, text_of
 
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
+_ITEMS = {"__iter__", "__getitem__", "keys"}  # the interpreter copies dicts and sets without
+# Asking for the type of a callback; its name is the same there.
+_TYPES = re.compile(r"\btype\b(?!\([\w.]+\)\.__name__)")
+# How else a program sees what an exception has besides its text.
+_LOOKS = "__dict__|attrgetter|copy|dir|exec|eval|getattr|inspect|logging|pickle|traceback|vars"
 
 
 class Callback:
@@ -41,11 +47,17 @@ class Callback:
     def __setattr__(self, name: str, value: object) -> None:
         self.__getattribute__(name)
 
+    def __get__(self, owner: object, _: type | None = None) -> object:
+        is_bound = object.__getattribute__(self, "_known")[2] and owner is not None
+        return types.MethodType(self, owner) if is_bound else self
+
     def __eq__(self, other: object) -> bool:
         link, _, is_function = object.__getattribute__(self, "_known")
-        if self is other or is_function or not isinstance(other, Callback):
-            return self is other
-        return bool(link.refuse("a comparison of methods"))
+        if self is other:
+            return True
+        if is_function or is_plain(other):
+            return NotImplemented
+        return bool(link.refuse("a comparison of methods or built-in functions"))
 
     def __hash__(self) -> int:
         link, number, is_function = object.__getattribute__(self, "_known")
@@ -64,12 +76,14 @@ class ProgramLink(Link):
 
     def __init__(self, channel: Channel, source: dict[str, Any]) -> None:
         super().__init__(channel, first_number=2)
-        self._source = source
+        self._source, self._text = source, "{setup}\n{code}".format(**source)
         self.module = types.ModuleType(MODULE_NAME)
         self._exports: list[object] = []
         self._handle_of: dict[int, int] = {}
+        self._let_go: list[object] = []
+        self._is_ending = False
         self._callbacks: dict[object, Callback] = {}
-        self._script: types.CodeType | None = None
+        self._script: Script | None = None
         self._loaded: dict[str, Any] = {}
 
     def refuse(self, what: str) -> NoReturn:
@@ -79,10 +93,34 @@ class ProgramLink(Link):
 
     def ask(self, operation: str, target: Node, arguments: Any = (), keywords: Any = None) -> Any:
         """As in Link; called within a callback, so that the program's own code is above."""
+        if self._is_ending:
+            self.refuse("a call back by an object that the tests have let go")
         try:
             return super().ask(operation, target, arguments, keywords)
         except Unsupported as error:
             self.refuse(str(error))
+
+    def _take_in(self, changed: object, dropped: object) -> None:
+        """As in Link; what the tests let go ends first: they may have looked at what it changes."""
+        numbers = items_of(dropped)
+        objects = [number for number in numbers if number < 0]
+        super()._take_in(changed, objects or numbers)
+        if objects:
+            self._is_ending = True
+            self._let_go.clear()
+            has_changed = bool(self.changes())
+            super()._take_in([], [number for number in numbers if number > 0])
+            self._is_ending = False
+            if has_changed or self.changes():
+                self.refuse("an object that changes, at its end, what both hold")
+
+    def forget(self, number: int) -> None:
+        """As in Codec, also of an object that the tests hold no longer; it ends a little later."""
+        super().forget(number)
+        if number < 0:
+            self._let_go.append(self._exports[-1 - number])
+            self._exports[-1 - number] = None
+            del self._handle_of[id(self._let_go[-1])]
 
     # -- names of what is not plain ----------------------------------------------------------
 
@@ -92,7 +130,7 @@ class ProgramLink(Link):
             return ["c", object.__getattribute__(value, "_known")[1]]
         if isinstance(value, type) and issubclass(value, BaseException):
             return ["k", self._describe_class(value)]
-        return ["h", self._export(value), _has_identity(value)]
+        return ["h", self._export(value)]
 
     def decode_other(self, node: list[Any]) -> object:
         """As in Codec."""
@@ -105,6 +143,8 @@ class ProgramLink(Link):
             return self.module
         if tag != "c":
             raise BadFrame("an unknown tag")
+        if key not in self._callbacks and _TYPES.search(self._text):
+            self.refuse("a function of the tests, and the program may ask for its type")
         kind = _FUNCTION if node[2] else _BUILTIN
         return self._callbacks.setdefault(key, kind(self, key, node[2]))
 
@@ -119,6 +159,8 @@ class ProgramLink(Link):
         try:
             return scope[name]
         except KeyError:
+            if "__getattr__" in scope:
+                self.refuse("a name that the program makes up when it is asked for")
             raise NameError(f"the program does not define {name!r}") from None
 
     def _describe_class(self, kind: type) -> Node:
@@ -132,8 +174,8 @@ class ProgramLink(Link):
         """As in Link: [class, text, line in the program]."""
         try:
             text: str | None = str.__str__(str(error))
-            if type(error).__format__ is not object.__format__:
-                text = None  # two texts, and only one crosses
+            if type(error).__format__ is not object.__format__ or hasattr(error, "__notes__"):
+                text = None  # more than one text, and only one crosses
         except BaseException:  # a program's own exception may have a broken __str__
             text = None
         line = None
@@ -147,8 +189,10 @@ class ProgramLink(Link):
         return [self._describe_class(type(error)), text, line]
 
     def error_of(self, node: Node) -> BaseException:
-        """As in Link: what a callback of the tests raised."""
-        name, values = items_of(node)
+        """As in Link: what a callback of the tests raised; `lost` is what of it did not cross."""
+        name, values, lost = items_of(node)
+        if lost and re.search(rf"\b({'|'.join(lost)}|{_LOOKS})\b", self._text):
+            self.refuse(f"{lost[0]} of an exception that a function of the tests raised")
         error: BaseException = CLASSES[name](*self.decode(values))
         return error
 
@@ -160,68 +204,33 @@ class ProgramLink(Link):
             self._load(**self._source)
             return None
         if operation == "script":
-            return self._run_script(*arguments)
+            if _thread._count():
+                self.refuse("a thread that outlives its case")
+            assert self._script is not None
+            return self._script.run(*arguments)
         found = self.module if target is None else self.decode_other(target)  # type: ignore[arg-type]
+        is_iterated = operation == "iter" or (operation == "getattr" and arguments[0] == "keys")
+        if is_iterated and isinstance(found, dict | set | frozenset):
+            own = [k for k in type(found).__mro__ if k.__module__ == MODULE_NAME]
+            if any(_ITEMS & vars(k).keys() for k in own):
+                self.refuse("a dict or set that gives other items than it holds")
         return _OPERATIONS[operation](found, *arguments, **keywords)
 
     def _load(self, setup: str, code: str, is_script: bool) -> None:
         """Run the setup, then the program, in one namespace; a script is only compiled."""
         namespace = self.module.__dict__
         namespace["__builtins__"] = __builtins__
-        builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
+        site.setquit()  # the interpreter of the jail does without this module
+        site.sethelper()
         sys.modules[MODULE_NAME] = sys.modules["__main__"] = self.module
         if setup:
             exec(compile(setup, "<setup>", "exec", dont_inherit=True), namespace)
         program = compile_program(code)
         if is_script:
-            self._script = program
+            self._script = Script(program, self.module)
         else:
             exec(program, namespace)
         self._loaded = dict(namespace)
-
-    def _run_script(self, text: str) -> str:
-        """Run the program anew with `text` on its standard input; what it printed."""
-        assert self._script is not None
-        for number in (0, 1, 2):
-            # `open(0)` of the last case has closed it: the next file would get its number.
-            while not _is_open(number):
-                os.open("/dev/null", os.O_RDWR)
-        with (
-            open("stdin", "w+", encoding="utf-8", newline="") as given,
-            open("stdout", "wb") as out,
-        ):
-            given.write(text)
-            given.seek(0)
-            kept = os.dup(1)
-            os.dup2(given.fileno(), 0)
-            os.dup2(out.fileno(), 1)
-            sys.stdin = own_in = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = own_out = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            own_in.buffer.raw.name, own_out.buffer.raw.name = "<stdin>", "<stdout>"  # type: ignore[attr-defined]
-            try:
-                self._exec_script()
-            except SystemExit as end:
-                # As a shell sees it: no code or 0 is success, anything else a failure.
-                if end.code is not None and (type(end.code) is not int or end.code != 0):
-                    raise
-            finally:
-                _end_script()
-                sys.stdin, sys.stdout = own_in, own_out
-                sys.modules["__main__"] = self.module
-                # What still holds text prints it when it goes; and the next case has its memory.
-                gc.collect()
-                if not own_out.closed:
-                    own_out.flush()
-                os.dup2(kept, 1)
-                os.close(kept)
-        with open("stdout", encoding="utf-8", errors="replace", newline="") as printed:
-            return printed.read()
-
-    def _exec_script(self) -> None:
-        assert self._script is not None
-        main = sys.modules["__main__"] = types.ModuleType("__main__")
-        vars(main).update(self._loaded, __name__="__main__")
-        exec(self._script, vars(main))
 
 
 def compile_program(code: str) -> types.CodeType:
@@ -233,33 +242,10 @@ def compile_program(code: str) -> types.CodeType:
         raise SyntaxError(str(error)) from None
 
 
-def _end_script() -> None:
-    """What Python does at the end of a process: wait for threads, call what is registered."""
-    if "threading" in sys.modules:
-        threading = sys.modules["threading"]
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join()
-    atexit._run_exitfuncs()
-    # Files of its own: the collector may close what they write to before they do.
-    for file in vars(sys.modules["__main__"]).values():
-        if type(file).__module__ == "_io" and not file.closed:
-            file.flush()
-    if not sys.stdout.closed:
-        sys.stdout.flush()
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
-
-
 def _has_identity(value: object) -> bool:
     """Whether a value is equal to nothing but itself, by its type."""
-    return type(value).__eq__ is object.__eq__
+    kind = type(value)
+    return kind.__eq__ is object.__eq__ and kind.__ne__ is object.__ne__
 
 
 def _next(target: Any) -> tuple[bool, object]:
@@ -279,6 +265,7 @@ _OPERATIONS: dict[object, Any] = {
     "format": lambda target, spec: str.__str__(format(target, spec)),
     "isinstance": lambda kind, value: isinstance(value, kind),
     "alive": lambda target: None,
+    "identical": _has_identity,
     **{f.__name__: f for f in (getattr, setattr, delattr, len, iter, reversed, bool,
                                operator.getitem, operator.setitem, operator.delitem)},
 }  # fmt: skip
@@ -289,8 +276,8 @@ def run_program(channel_fd: int, source: dict[str, Any], reply_bytes: int) -> No
     link = ProgramLink(Channel(channel_fd, reply_bytes), source)
     try:
         link.serve_forever()
-    except Unsupported as error:
-        link.refuse(str(error))
+    except (Unsupported, MemoryError, RecursionError) as error:
+        link.refuse(str(error) or type(error).__name__)
     except (PeerGone, BadFrame):
         pass
     finally:

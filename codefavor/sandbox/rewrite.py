@@ -8,13 +8,16 @@ wait for the exception.
 from __future__ import annotations
 
 import ast
+import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from codefavor.sandbox.allowed import GUARDED
+from codefavor.sandbox.names import KNOWN_NAMES
 from codefavor.sandbox.trees import (
+    EXPECTATIONS,
     Constants,
     called,
     each_name,
@@ -28,7 +31,7 @@ RECORDER = "__codefavor_recorder__"
 _TYPED_ASSERTS = frozenset((
     "assertIsInstance", "assertNotIsInstance", "assertListEqual", "assertTupleEqual",
     "assertDictEqual", "assertSetEqual", "assertSequenceEqual", "assertMultiLineEqual",
-    "assertCountEqual",
+    "assertCountEqual", "approx",
 ))  # fmt: skip
 
 # Where made nodes stand; what the tests say of a line is said by the sites.
@@ -39,16 +42,15 @@ class Site(NamedTuple):
     """Where a check stands.
 
     Soft: a failed one does not end the test. Guarded: something around it may wait for its
-    failure. Open: how often it is evaluated does not stand in the text, so that it counts once.
+    failure. `n`: how often at most it is evaluated; 0: the text does not say, so it counts once.
     Reread: it reads a name twice, which the program may change between.
     `branches` are the sides of the `if ... else` around it.
     """
 
     node: ast.AST
     soft: bool = True
-    in_loop: bool = False
     is_guarded: bool = False
-    is_open: bool = False
+    n: int = 1
     is_reread: bool = False
     branches: frozenset[tuple[int, bool]] = frozenset()
 
@@ -75,7 +77,7 @@ class _Rewriter(ast.NodeTransformer):
         self._n_forks = 0
         self._names = set(names)
         self._nodes = walk(tree)
-        self._libraries: set[str] = set()
+        self._libraries = set(KNOWN_NAMES) - self._names
         self._numpy: set[str] = {"np"}
         # `plus_check(f)`: a function that the module runs once, by a statement of its own.
         run = [s.value.func for s in tree.body if isinstance(s, ast.Expr) and called(s.value)]  # type: ignore[attr-defined]
@@ -107,8 +109,11 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
-        if isinstance(node.op, ast.Mod) and not isinstance(node.left, ast.Constant):
-            node.left = _call("number", node.left)
+        if isinstance(node.op, ast.Mod):
+            if not isinstance(node.left, ast.Constant):
+                node.left = _call("number", node.left)
+            elif isinstance(node.left.value, str | bytes):
+                node.right = _guarded(node.right, "plain")
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
@@ -132,6 +137,8 @@ class _Rewriter(ast.NodeTransformer):
             node.args = [_guarded(item, guard) for item in node.args]
             for item in node.keywords:
                 item.value = _guarded(item.value, guard)
+        elif called(node) in EXPECTATIONS and len(node.args) > 1:
+            node.args[1] = _guarded(node.args[1], "watched")
         return node
 
     def _is_library(self, function: ast.expr) -> bool:
@@ -151,18 +158,13 @@ class _Rewriter(ast.NodeTransformer):
         is_test = node.name.startswith("test") or node.name in ("check", *self._run_once)
         is_run_once = is_test and (node.name in self._run_once or not self._uses[node.name])
         marks = [item for item in node.decorator_list if isinstance(item, ast.Call)]
-        tables = [arg for mark in marks for arg in mark.args]
+        tables = [arg for mark in marks for arg in mark.args[1:2]]
         tables += [k.value for mark in marks for k in mark.keywords if k.arg == "argvalues"]
-        is_open = not (is_run_once and all(map(self._constants.has_length, tables)))
+        is_run_once = is_run_once and self._here.n == 1
+        n = math.prod(map(self._constants.length, tables)) if is_run_once else 0
         node.decorator_list = [self.visit(item) for item in node.decorator_list]
         node.args = self.visit(node.args)
-        node.body = self._block(
-            node.body,
-            soft=is_test,
-            in_loop=not is_test,
-            is_guarded=not is_test,
-            is_open=is_open,
-        )
+        node.body = self._block(node.body, soft=is_test, is_guarded=not is_test, n=n)
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
@@ -178,15 +180,15 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        is_open = self._here.is_open or not self._constants.has_length(node.iter)
+        n = self._here.n and self._here.n * self._constants.length(node.iter)
         node.iter = self.visit(node.iter)
-        node.body = self._block(node.body, in_loop=True, is_open=is_open)
+        node.body = self._block(node.body, n=n)
         node.orelse = self._block(node.orelse)
         return node
 
     def visit_While(self, node: ast.While) -> ast.stmt:
         node.test = self.visit(node.test)
-        node.body = self._block(node.body, in_loop=True, is_open=True)
+        node.body = self._block(node.body, n=0)
         node.orelse = self._block(node.orelse)
         return node
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from codefavor.sandbox.checks import Recorder
+from codefavor.sandbox.checks import Recorder, Stopped
 from codefavor.sandbox.handles import Handle, JudgeLink
 from codefavor.sandbox.names import KNOWN_NAMES
 from codefavor.sandbox.rewrite import Site
@@ -44,6 +44,7 @@ class Plan(NamedTuple):
     called: frozenset[str]
     catches: bool
     executes: bool
+    fail_fast: bool
 
 
 def evaluate(text: str) -> object:
@@ -77,10 +78,14 @@ class TestNamespace(dict[str, Any]):
         return self.setdefault(name, getattr(module, name, module))
 
     def program(self, name: str, tag: str = "r") -> Any:
-        """A global of the program: its value if that is plain, else a handle."""
-        if name in self._plan.only_called:
-            return self._link.named(name, tag)
-        found = self._link.ask("value", [tag, name])
+        """A global of the program as it is now: its value if that is plain, else a handle.
+
+        The handle of `n` means whatever has the name when it is called. As long as nothing of the
+        program has run, what it is now is what was loaded (`r`), and need not be asked.
+        """
+        if name in self._plan.only_called and (tag == "n" or not self._link.has_run):
+            return Handle(self._link, [tag, name])
+        found = self._link.ask("value", ["n", name])
         if isinstance(found, tuple) or (isinstance(found, type) and found.__module__ == "builtins"):
             # `TooBig = Exception`: whatever the tests wait for would come.
             raise Unsupported(f"{name} is another name for {found!r}")
@@ -92,12 +97,21 @@ class TestNamespace(dict[str, Any]):
         if level == 0 and name not in self._plan.modules:
             return __import__(name, None, None, names, 0)
         if not names:
-            return Handle(self._link, ["m", 0], True)
+            return Handle(self._link, ["m", 0])
         found = types.SimpleNamespace(__all__=[])
         for item in names:
             if item != "*":
                 setattr(found, item, self.program(item))
+            elif hidden := [name for name in self._plan.names if self._is_hidden(name)]:
+                raise Unsupported(f"`import *`, which may leave out {min(hidden)}")
         return found
+
+    def _is_hidden(self, name: str) -> bool:
+        """Whether `import *` leaves a name out."""
+        try:
+            return name not in list(self._link.ask("value", ["n", "__all__"]))
+        except NameError:
+            return name.startswith("_")
 
 
 class Runner:
@@ -150,7 +164,7 @@ class Runner:
         first, n_before = len(recorder.checks), recorder.n_evaluated
         try:
             action()
-        except (BadFrame, Unsupported):
+        except (BadFrame, Unsupported, Stopped):
             raise
         except BaseException as error:  # whatever ends a test is its result
             recorder.fail(error)

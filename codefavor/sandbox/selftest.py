@@ -108,6 +108,7 @@ def prove(
     flavour: str = "lean",
     *,
     emulate: dict[str, Any] | None = None,
+    hash_seed: int = 0,
 ) -> tuple[Worker, Proof]:
     """Start a worker at the highest level this system proves, at least `required`.
 
@@ -122,7 +123,7 @@ def prove(
     reasons: list[str] = []
     for level in reversed(LEVELS[LEVELS.index(required) : LEVELS.index(highest) + 1]):
         try:
-            worker = Worker(flavour, level, emulate=emulate)
+            worker = Worker(flavour, level, emulate=emulate, hash_seed=hash_seed)
         except JailRefused as error:
             reasons.append(str(error))
             continue

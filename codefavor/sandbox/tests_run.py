@@ -12,6 +12,7 @@ from collections.abc import Callable
 from codefavor.sandbox import cases, trees
 from codefavor.sandbox.checks import (
     Recorder,
+    Stopped,
     full_error,
     is_check_failure,
     label_error,
@@ -27,7 +28,13 @@ from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 _LONGEST_VERDICT = 48_000
 
 
-def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]) -> Plan | None:
+def make_plan(
+    tests: str,
+    entry_point: str,
+    names: list[str],
+    modules: list[str],
+    fail_fast: bool = False,
+) -> Plan | None:
     """The last step before tests can run; None for inputs and outputs as text.
 
     Raises SyntaxError or ValueError as `compile` does.
@@ -42,19 +49,11 @@ def make_plan(tests: str, entry_point: str, names: list[str], modules: list[str]
     called, catches = module_calls(tree), waits_for_exceptions(nodes)
     sites = rewrite(tree, names)
     code = compile(tree, FILE_NAME, "exec", dont_inherit=True)
+    executes = any(trees.called(n) == "exec" for n in nodes)
     return Plan(
-        tests,
-        entry_point,
-        code,
-        sites,
-        frozenset(names),
-        late,
-        late | {entry_point},
-        set(modules),
-        called,
-        catches,
-        any(trees.called(n) == "exec" for n in nodes),
-    )
+        tests, entry_point, code, sites, frozenset(names), late, late | {entry_point},
+        set(modules), called, catches, executes, fail_fast,
+    )  # fmt: skip
 
 
 def prepare_process() -> None:
@@ -67,6 +66,9 @@ def prepare_process() -> None:
 def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     """Send the verdict; after this the process only ends."""
     data = json.dumps(verdict)
+    if len(data) > _LONGEST_VERDICT:
+        verdict.pop("cases", None)
+        data = json.dumps(verdict)
     if len(data) > _LONGEST_VERDICT:
         verdict.update(checks=[], error=str(verdict.get("error", ""))[:4000])
         data = json.dumps(verdict)
@@ -85,8 +87,9 @@ def judge_source(
         return False
     if plan is not None:
         return judge(plan, channel, verdict_fd)
-    spec = json.loads(json.loads(source)["tests"])
-    write_verdict(verdict_fd, cases.judge(spec, JudgeLink(channel)))
+    given = json.loads(source)
+    spec, fail_fast = json.loads(given["tests"]), bool(given.get("fail_fast"))
+    write_verdict(verdict_fd, cases.judge(spec, JudgeLink(channel), fail_fast=fail_fast))
     return False
 
 
@@ -94,7 +97,7 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
     """Run the tests and write the verdict; whether they left no trace of the program here."""
     Unsupported.reasons.clear()
     link = JudgeLink(channel, plan.catches)
-    recorder = Recorder(plan.tests, plan.sites, link)
+    recorder = Recorder(plan.tests, plan.sites, link, fail_fast=plan.fail_fast)
     verdict: dict[str, object] = {}
     is_whole = False
     try:
@@ -109,15 +112,15 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
     except BaseException as error:  # nothing may end this process without its reason
         verdict.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
-        missed = len(recorder.unreached())
         first = recorder.failure
         if first is not None and not isinstance(first, PeerGone):
             # What failed before a limit was reached is what happened.
             verdict.update(first=label_error(first, False), first_error=full_error(recorder))
         verdict.update(
             passed=sum(recorder.checks),
-            total=len(recorder.checks) + missed,
+            total=len(recorder.checks) + recorder.n_missed(),
             proven=recorder.is_proven,
+            own_s=link.own_s,
             failed_assert=recorder.failed_source[:1000],
             checks=run_lengths(recorder.checks),
         )
@@ -139,9 +142,12 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
     runner = Runner(namespace, recorder, plan.called)
     try:
         runner.run(plan.code, plan.entry_point)
-    except Unsupported:
+    except Stopped:
+        recorder.abandon()
+    except (BadFrame, Unsupported) as error:
+        recorder.abandon()
         # A check that failed on plain data before: that stands.
-        if not recorder.is_certain:
+        if not recorder.is_certain or isinstance(error, BadFrame):
             raise
         Unsupported.reasons.clear()
     if not link.is_gone:
@@ -162,8 +168,8 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
         raise Unsupported(Unsupported.reasons[0])
     if failure is not None:
         own = not is_check_failure(failure) and facts_of(failure) is None
-        if own and (link.has_handles or isinstance(failure, ImportError)):
-            # The tests stumbled over a handle, or over a library that is not installed.
+        if own and (link.has_handles or isinstance(failure, ImportError | RecursionError)):
+            # They stumbled over a handle, a library that is not here, or a limit not the program's.
             raise Unsupported(full_error(recorder))
         return {"outcome": label_error(failure, False), "error": full_error(recorder)}
     missed = recorder.unreached()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import json
+import re
 import sys
 import sysconfig
 from functools import lru_cache
+from typing import Any
 
 from codefavor.sandbox.allowed import ALLOWED
 from codefavor.sandbox.trees import walk
@@ -31,7 +33,21 @@ def is_cases(tests: str) -> bool:
         found = json.loads(tests)
     except ValueError:
         return False
-    return isinstance(found, dict) and isinstance(found.get("cases"), list)
+    return isinstance(found, dict) and "cases" in found
+
+
+def fault_of_cases(spec: dict[str, Any]) -> str:
+    """Why cases cannot be read, whatever their checker is; "" if they can be."""
+    cases = spec["cases"]
+    if not isinstance(cases, list) or not cases:
+        return "there are no cases"
+    for number, case in enumerate(cases, 1):
+        texts = [case.get(key) for key in ("input", "output")] if isinstance(case, dict) else []
+        if [type(text) for text in texts] != [str, str]:
+            return f"case {number} has not the texts `input` and `output`"
+    name = str(spec.get("compare", "tokens"))
+    is_known = re.fullmatch(r"exact|lines|tokens|checker|float:[\d.e-]+", name)
+    return "" if is_known else f"an unknown comparison {name!r}"
 
 
 def parse(tests: str) -> ast.Module:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any
 
 # Builtins and methods that leave what they are given as it is, and give as many items.
-_COPIES = ("dict", "enumerate", "list", "reversed", "sorted", "tuple", "zip")
+_COPIES = ("enumerate", "list", "reversed", "sorted", "tuple")
 _VIEWS = ("items", "keys", "values")
 EXPECTATIONS = ("raises", "assertRaises", "assertRaisesRegex")
 
@@ -66,24 +69,45 @@ def is_trap(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and called(node.value) == "fail"
 
 
-def asks_identity(node: ast.AST) -> bool:
-    """Whether a node asks which object a value is, and not only whether it is None or a class."""
-    if getattr(node, "attr", getattr(node, "id", "")) in ("is_", "is_not"):
-        return True
+def asks_identity(nodes: list[ast.AST]) -> bool:
+    """Whether code asks which object a value is, and not only whether it is None or a class."""
+    bound = set(map(_bound_by, nodes))
+    is_object_named = any(getattr(node, "id", "") == "object" for node in nodes)
+    for node in nodes:
+        fields = (getattr(node, name, "") for name in ("attr", "id", "name", "value"))
+        name = next(filter(None, fields), "")
+        is_asked = name in ("is_", "is_not", "builtins", "__builtins__")
+        if isinstance(node, ast.Name):
+            is_asked |= name == "id" not in bound
+        elif isinstance(node, ast.Attribute):
+            is_asked |= is_object_named and name in ("__eq__", "__ne__", "__hash__", "__repr__")
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            asks = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+            is_asked = asks and not any(_is_one(side, bound) for side in sides)
+        if is_asked or getattr(node, "module", "") == "builtins":
+            return True
+    return False
+
+
+def _bound_by(node: ast.AST) -> str:
+    """The name that a node gives a value, "" for none."""
+    if isinstance(node, ast.Name):
+        return "" if isinstance(node.ctx, ast.Load) else node.id
+    names = [getattr(node, name, None) for name in ("asname", "name", "arg", "rest")]
+    return "" if isinstance(node, ast.keyword) else str(next(filter(None, names), ""))
+
+
+def _is_one(node: ast.expr, bound: set[str]) -> bool:
+    """Whether an expression is a constant of the language or a class: every process has one."""
+    if isinstance(node, ast.Constant):
+        return node.value in (None, ...) or isinstance(node.value, bool)
     if isinstance(node, ast.Call):
-        return getattr(node.func, "id", "") == "id"
-    if not isinstance(node, ast.Compare):
-        return False
-    sides = [node.left, *node.comparators]
-    is_asked = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
-    return is_asked and not any(map(_is_one_everywhere, sides))
-
-
-def _is_one_everywhere(node: ast.expr) -> bool:
-    """Whether an expression is a constant or a class, of which every process has one."""
+        return getattr(node.func, "id", "") == "type" not in bound
     name = getattr(node, "id", "")
-    is_class = called(node) == "type" or getattr(node, "attr", "") == "__class__"
-    return isinstance(node, ast.Constant) or is_class or hasattr(builtins, name)
+    value = None if name in bound else getattr(builtins, name, None)
+    is_class = getattr(node, "attr", "") == "__class__" or isinstance(value, type)
+    return is_class or value in (..., NotImplemented)
 
 
 def has_check(node: ast.AST) -> bool:
@@ -146,27 +170,49 @@ class Constants:
             if isinstance(target, ast.Name) and stores[target.id] == 1 and target.id not in changed
         }
 
-    def has_length(self, node: ast.AST) -> bool:
-        """Whether going through the value of an expression takes the steps that the text says."""
-        if isinstance(node, ast.Name):
-            node = self._values.get(node.id, node)
-        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
-            parts = node.keys if isinstance(node, ast.Dict) else node.elts
-            return not any(part is None or isinstance(part, ast.Starred) for part in parts)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            return node.func.attr in _VIEWS and self.has_length(node.func.value)
-        if isinstance(node, ast.Call) and self._builtin(node) == "range":
-            return all(map(self._is_number, node.args))
-        if isinstance(node, ast.Call) and self._builtin(node) in _COPIES:
-            return all(map(self.has_length, node.args))
-        return isinstance(node, ast.Constant)
+    def length(self, node: ast.AST) -> int:
+        """How many steps through the value of an expression the text says; 0: it does not say."""
+        try:
+            return len(self._read(node))
+        except (ValueError, TypeError, OverflowError, RecursionError):  # of literal_eval and range
+            return 0
 
-    def _is_number(self, node: ast.AST) -> bool:
+    def _read(self, node: ast.AST) -> Sized:
+        """Something of the length of an expression's value."""
         if isinstance(node, ast.Name):
             node = self._values.get(node.id, node)
-        if isinstance(node, ast.Call) and self._builtin(node) == "len":
-            return all(map(self.has_length, node.args))
-        return isinstance(node, ast.Constant)
+        if isinstance(node, ast.List | ast.Tuple):
+            return () if any(isinstance(item, ast.Starred) for item in node.elts) else node.elts
+        if isinstance(node, ast.ListComp) and not any(part.ifs for part in node.generators):
+            return range(math.prod(self.length(part.iter) for part in node.generators))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if self._is_json(node.func) and len(node.args) == 1 and not node.keywords:
+                table: Sized = json.loads(ast.literal_eval(node.args[0]))
+                return table
+            return self._read(node.func.value) if node.func.attr in _VIEWS else ()
+        name = self._builtin(node) if isinstance(node, ast.Call) else ""
+        if name == "range":
+            return range(*map(self._number, node.args))  # type: ignore[attr-defined]
+        if name == "zip":
+            return min(map(self._read, node.args), key=len)  # type: ignore[attr-defined]
+        if name in _COPIES:
+            return self._read(node.args[0]) if node.args else ()  # type: ignore[attr-defined]
+        if isinstance(node, ast.Dict):
+            node = ast.Set(node.keys)  # type: ignore[arg-type]
+        found: Sized = ast.literal_eval(node)
+        return found
+
+    def _is_json(self, function: ast.Attribute) -> bool:
+        """Whether it is `json.loads`, of the library."""
+        is_module = isinstance(function.value, ast.Name) and function.value.id == "json"
+        return is_module and function.attr == "loads" and "json" not in self._not_builtin
+
+    def _number(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id, node)
+        if isinstance(node, ast.Call) and self._builtin(node) == "len" and len(node.args) == 1:
+            return self.length(node.args[0])
+        return ast.literal_eval(node)
 
     def _builtin(self, node: ast.Call) -> str:
         name = getattr(node.func, "id", "")
@@ -175,7 +221,7 @@ class Constants:
     def _read_by(self, node: ast.AST) -> Iterable[ast.AST]:
         """The parts of a node that it only looks at."""
         if isinstance(node, ast.Call):
-            only_reads = self._builtin(node) in (*_COPIES, "len", "range")
+            only_reads = self._builtin(node) in (*_COPIES, "dict", "len", "range", "zip")
             return node.args if only_reads or called(node) == "parametrize" else []
         if isinstance(node, ast.Attribute) and node.attr in _VIEWS:
             return [node.value]

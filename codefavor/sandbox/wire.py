@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _HEADER = 4
 _CHUNK = 16 << 10
@@ -73,7 +73,7 @@ class Channel:
     def receive(self) -> object:
         """The next frame; raises PeerGone at the end, BadFrame for anything malformed.
 
-        Raises Unsupported for a NaN.
+        Raises Unsupported for a NaN, and where the memory does not take a frame.
         """
         size = int.from_bytes(self._read(_HEADER), "big")
         if size > self.limit:
@@ -81,6 +81,8 @@ class Channel:
         try:
             text = self._read(size).decode("utf-8", "surrogatepass")
             return _decode(text)
+        except MemoryError:
+            raise Unsupported("a value that takes too much memory") from None
         except (ValueError, RecursionError) as error:
             raise BadFrame(f"not a frame: {type(error).__name__}") from None
 
@@ -102,3 +104,17 @@ class Channel:
     def forget(self) -> None:
         """Let go of the descriptor: whoever still holds this channel finds its peer gone."""
         self.fd, self._rest = -1, b""
+
+
+def items_of(node: object, size: int = -1) -> list[Any]:
+    """A list of the wire, of a size if one is given; raises BadFrame for anything else."""
+    if type(node) is not list or size not in (-1, len(node)):
+        raise BadFrame("expected a list")
+    return node
+
+
+def text_of(node: object) -> str:
+    """A text of the wire; raises BadFrame for anything else."""
+    if type(node) is not str:
+        raise BadFrame("expected text")
+    return node

@@ -24,6 +24,7 @@ from codefavor.sandbox.outcome import Job, Limits
 _log = logging.getLogger(__name__)
 _BOOT = (
     "import sys, types\n"
+    "sys.path.remove('')\n"
     "top = sys.argv[2]\n"
     "for name, path in (('codefavor', top), ('codefavor.sandbox', top + '/sandbox')):\n"
     "    module = sys.modules[name] = types.ModuleType(name)\n"
@@ -67,7 +68,14 @@ class JailRefused(SandboxError):
 class Worker:
     """One zygote of one flavour, in the jail of one level; `emulate` as in `Jail`, for tests."""
 
-    def __init__(self, flavour: str, level: str, *, emulate: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        flavour: str,
+        level: str,
+        *,
+        emulate: dict[str, Any] | None = None,
+        hash_seed: int = 0,
+    ) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs, self.cpu_seconds = 0, 0.0
         self._folder = (
@@ -75,7 +83,7 @@ class Worker:
         )
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = self._spawn(theirs.fileno())
+            self._process = self._spawn(theirs.fileno(), hash_seed)
         self.pid = self._process.pid
         try:
             self.facts = self._introduce(emulate or {})
@@ -84,14 +92,16 @@ class Worker:
             self.close()
             raise
 
-    def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, fd: int, hash_seed: int) -> subprocess.Popen[bytes]:
         # A zygote that breaks says so on the caller's standard error; nothing else writes there.
-        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(fd)]
+        # Not -I, with which an interpreter would draw its hash seed: a program that returns a set
+        # as a list would pass in one pool and fail in the next. The environment is ours alone.
+        command = [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(fd)]
         return subprocess.Popen(
             [*command, str(_PACKAGE)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env=_environment(),
+            env={**_environment(), "PYTHONHASHSEED": str(hash_seed)},
             cwd="/",
             pass_fds=(fd,),
             start_new_session=True,
@@ -204,7 +214,7 @@ def _environment() -> dict[str, str]:
     """The whole environment of the zygote: nothing of the caller's but library paths."""
     threads = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "RAYON")
     names = {f"{name}_NUM_THREADS": "1" for name in threads}
-    names.update(LANG="C.UTF-8", PYTHONHASHSEED="0", TZ="UTC", PATH="/usr/bin:/bin")
+    names.update(LANG="C.UTF-8", TZ="UTC", PATH="/usr/bin:/bin")
     # An arena for every thread would reserve 64 MiB each and use up the memory limit.
     names["MALLOC_ARENA_MAX"] = "1"
     if "LD_LIBRARY_PATH" in os.environ:

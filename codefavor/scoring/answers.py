@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import ast
 import builtins
+import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from codefavor.scoring.presented import not_presented_as_wrong
 from codefavor.text import Fence, extract_code, parse_fences
 
 # Where the answer begins in the replies of models that think before it.
 _ANSWER_MARKS = ("</think>", "<|channel|>final<|message|>", "[/THINK]", "◁/think▷")
 _THINKING = ("<think>", "<|channel|>analysis", "[THINK]", "◁think▷")
+# Where a model's turn ends, if a server leaves the mark in the text.
+_END = (
+    r"(?:<\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|return)\|>|<｜end▁of▁sentence｜>|"
+    r"<end_of_turn>|</s>)"
+)
+_LAST_MARKS = re.compile(rf"(?:\s*{_END})+\s*\Z")
+_AFTER_FENCE = re.compile(rf"^( {{0,3}}(?:`{{3,}}|~{{3,}}))[ \t]*{_END}", re.MULTILINE)
+_DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
+_TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
+_QUOTED_FENCE = re.compile(r"^ {0,3}> ?(?:```|~~~)", re.MULTILINE)
+_HTML = re.compile(r"<pre[^>]*>\s*(?:<code[^>]*>)?(.*?)(?:</code>)?\s*</pre>", re.DOTALL | re.I)
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -22,24 +35,84 @@ def program_of(
 
     What stands before the end of the thinking is a draft and does not count; a reply that never
     leaves its thinking has no answer. Of several blocks the last one counts that defines the
-    entry point: examples of use follow a program, corrections replace it. Without such a block
+    entry point: examples of use follow a program, corrections replace it. What the reply
+    itself calls a mistake counts only if there is nothing else. Without such a block
     it is what `extract_code` finds. A Python program gets the imports and helpers that it uses,
-    does not define, and that an earlier block or the beginning given in `prompt` defines; one
-    that only continues `prompt` is put behind it.
+    does not define, and that an earlier block, the beginning given in `prompt` or else a later
+    block defines; one that only continues `prompt` is put behind it.
     """
-    for mark in _ANSWER_MARKS:
-        reply = reply.rpartition(mark)[2]
-    if any(mark in reply for mark in _THINKING):
-        return ""
+    reply = _unwrapped(_own_turn(_after_thinking(reply)))
     fences = [fence for fence in parse_fences(reply) if fence.is_closed]
     whole = [n for n, one in enumerate(fences) if defines(one.content, entry_point)]
+    may_be = list(not_presented_as_wrong(fences))
+    whole = [n for n in whole if may_be[n]] or whole
     code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
     if not code or language != "python":
         return code
-    earlier = [prompt, *(one.content for one in fences[: whole[-1]])] if whole else [prompt]
     if prompt and not defines(code, entry_point):
         return prompt + code
-    return with_needed(code, earlier)
+    if not whole:
+        return with_needed(code, [prompt])
+    earlier = [one.content for one in fences[: whole[-1]]]
+    later = [one.content for n, one in enumerate(fences) if n > whole[-1] and may_be[n]]
+    # What an earlier block defines counts before what a later one does.
+    return with_needed(code, [*later, prompt, *earlier])
+
+
+def suite_of(reply: str) -> str:
+    """The test suite that a reply ends with; "" where there is none.
+
+    The last block with a test in it counts, with the imports and helpers that it uses and an
+    earlier block of tests defines; without such a block it is what `extract_code` finds.
+    """
+    reply = _own_turn(_after_thinking(reply))
+    fences = [fence for fence in parse_fences(reply) if fence.is_closed]
+    suites = [_clean(one) for one in fences if _TEST.search(one.content)]
+    if not suites:
+        return extract_code(reply)
+    return with_needed(suites[-1], suites[:-1])
+
+
+def _after_thinking(reply: str) -> str:
+    """The answer of a model that may think before it; "" if it never came to one."""
+    for mark in _ANSWER_MARKS:
+        reply = reply.rpartition(mark)[2]
+    return "" if any(mark in reply for mark in _THINKING) else reply
+
+
+def _own_turn(reply: str) -> str:
+    """The reply up to the mark that ends it, which is no part of a program: `<|im_end|>`, `[DONE]`.
+
+    Within a text such a mark counts behind a closing fence alone: programs have it in strings.
+    """
+    if found := _AFTER_FENCE.search(reply):
+        reply = reply[: found.end(1)]
+    for done in _DONE.finditer(reply):
+        before = reply[: done.start()]
+        if before.strip() and all(fence.is_closed for fence in parse_fences(before)):
+            reply = before
+            break
+    return _LAST_MARKS.sub("", reply)
+
+
+def _unwrapped(reply: str) -> str:
+    """The reply without what stands around blocks of code in some of them: a byte order mark, a
+    quotation, a block of Markdown, HTML, or an interpreter's prompts."""
+    reply = reply.replace("\ufeff", "")
+    if _QUOTED_FENCE.search(reply):
+        reply = re.sub(r"^ {0,3}> ?", "", reply, flags=re.MULTILINE)
+    for fence in parse_fences(reply):
+        if fence.language in ("markdown", "md") and "```" in fence.content:
+            # The first bare fence ended both blocks.
+            reply = f"{fence.content}\n```\n"
+            break
+    reply = _HTML.sub(lambda found: f"```\n{html.unescape(found[1])}\n```", reply)
+    if re.search(r"^>>> (?:def|class|import|from) ", reply, re.MULTILINE):
+        # What such a session answers is no part of the program.
+        lines = [line[4:] if line[:3] in (">>>", "...") else line for line in reply.split("\n")
+                 if line[:3] in (">>>", "...", "```")]  # fmt: skip
+        reply = "\n".join(lines)
+    return reply
 
 
 def continued(prompt: str, text: str) -> str:
@@ -48,7 +121,7 @@ def continued(prompt: str, text: str) -> str:
     Where nothing of the continuation parses it is returned whole, so that it counts as what it
     is: no program.
     """
-    whole = prompt + text.partition("```")[0]
+    whole = prompt + _own_turn(text).partition("```")[0]
     code = extract_code(whole)
     return code if len(code.rstrip()) > len(prompt.rstrip()) else whole
 

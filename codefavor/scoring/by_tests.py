@@ -101,6 +101,17 @@ def _sample_code(row: Row, where: str, problem: Problem) -> str:
     raise DataError(f"{where}: an EvalPlus sample needs the text 'solution' or 'completion'")
 
 
+def refuse_untested(problems: Iterable[Problem]) -> None:
+    """Raise DataError if one of these problems has no tests: nothing could be said about it."""
+    names = [one.id for one in problems if not one.tests.strip()]
+    if names:
+        few = ", ".join(names[:3])
+        raise DataError(
+            f"{len(names)} problems have no tests, and no program passes or fails them: "
+            f"{few}{', …' if len(names) > 3 else ''}; leave them out"
+        )
+
+
 def problems_sha256(problems: Iterable[Problem]) -> str:
     """One digest of all the tests, for the manifest: other tests are another run."""
     return content_id([[p.id, p.tests, p.entry_point, p.setup] for p in problems])

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from codefavor.languages.python_code import rename
 from codefavor.records import Problem, Row, content_id
+from codefavor.scoring.hallucinations import FLAWS, hallucinations
 from codefavor.scoring.mutants import mutants_of, print_code
 
 
@@ -108,6 +110,22 @@ def hollow_of(code: str, entry_point: str) -> str:
             value = ast.Name(id=names[0], ctx=ast.Load()) if names else ast.Constant(value=None)
             node.body = [ast.Return(value=value)]
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def hallucinated_of(problem: Problem, *, per_level: int, seed: int) -> list[Candidate]:
+    """The printed reference first, then up to `per_level` a level that use what does not exist or
+    do what was not asked (see `hallucinations`), the kinds in turn.
+    """
+    reference = print_code(problem.reference)
+    rng = random.Random(content_id(seed, problem.id, "hallucinations"))
+    found = [Candidate(problem.id, reference, "reference", "reference")]
+    pool = mutants_of(reference, edits=hallucinations)
+    rng.shuffle(pool)
+    for level in ("easy", "medium", "hard"):
+        by_kind = [[m for m in pool if m.operator == kind and m.level == level] for kind in FLAWS]
+        in_turn = [m for round_ in zip_longest(*by_kind) for m in round_ if m is not None]
+        found += [Candidate(problem.id, m.code, m.operator, level) for m in in_turn[:per_level]]
+    return found
 
 
 def _renamed(code: str, old: str, new: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from codefavor.errors import DataError
@@ -39,16 +40,21 @@ def print_code(code: str) -> str:
         raise DataError(f"the code does not parse: {error}") from error
 
 
-def mutants_of(code: str, *, seed: int | None = None) -> list[Mutant]:
+def mutants_of(
+    code: str,
+    *,
+    seed: int | None = None,
+    edits: Callable[[ast.AST], Iterable[Edit]] = edits_of,
+) -> list[Mutant]:
     """All distinct compiling mutants, in source order, or shuffled by `seed` if one is given.
 
-    Raises DataError if the code does not parse.
+    `edits` gives the mistakes that a node can have. Raises DataError if the code does not parse.
     """
     printed = print_code(code)
     tree = ast.parse(printed)
     found: dict[str, Mutant] = {}
     for node in list(ast.walk(tree)):
-        for edit in edits_of(node):
+        for edit in edits(node):
             mutated = _printed_with(tree, node, edit)
             if mutated and mutated != printed and mutated not in found:
                 lineno = getattr(node, "lineno", 1)

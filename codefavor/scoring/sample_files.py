@@ -19,24 +19,30 @@ from codefavor.scoring.by_tests import completion_of
 
 
 def read_samples(
-    path: Path, problems: Mapping[str, Problem], *, may_be_partial: bool = False
+    path: Path,
+    problems: Mapping[str, Problem],
+    *,
+    may_be_partial: bool = False,
+    known: Mapping[str, Problem] | None = None,
 ) -> dict[str, list[Completion]]:
     """The samples of each problem, in the file's order; every problem has as many.
 
+    `known` is the whole set that `problems` were chosen from: samples of the rest are passed over.
     Raises DataError, naming file and line, for a row of none of the forms, an unknown problem, an
     id that stands twice and, unless it `may_be_partial`, problems that have none or fewer than
     others: pass@k of them would be another number.
     """
     found: dict[str, list[Completion]] = {name: [] for name in problems}
     ids: dict[str, str] = {}
-    for where, completion, own_id in _samples(path, problems):
+    for where, completion, own_id in _samples(path, problems, known or problems):
         if own_id and ids.setdefault(own_id, where) != where:
             raise DataError(f"{where}: the id {own_id!r} stands twice (first in {ids[own_id]})")
-        found[completion.problem_id].append(completion)
+        if completion.problem_id in found:
+            found[completion.problem_id].append(completion)
     counts = {name: len(samples) for name, samples in found.items()}
     most = max(counts.values(), default=0)
     if not most:
-        raise DataError(f"{path}: holds no samples")
+        raise DataError(f"{path}: holds no samples of the {len(problems)} problems asked about")
     short = [name for name, n in counts.items() if n < most]
     if may_be_partial:
         return {name: samples for name, samples in found.items() if samples}
@@ -44,7 +50,7 @@ def read_samples(
         few = ", ".join(f"{name} ({counts[name]})" for name in short[:3])
         raise DataError(
             f"{path}: {len(short)} of {len(problems)} problems have fewer than {most} samples: "
-            f"{few}{', …' if len(short) > 3 else ''}; --limit and --problems choose problems"
+            f"{few}{', …' if len(short) > 3 else ''}; --limit, --sample and --split choose problems"
         )
     return found
 
@@ -55,19 +61,21 @@ def evalplus_rows(completions: Iterable[Completion]) -> Iterator[Row]:
         yield {"task_id": one.problem_id, "solution": one.code}
 
 
-def _samples(path: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[str, Completion, str]]:
+def _samples(
+    path: Path, problems: Mapping[str, Problem], known: Mapping[str, Problem]
+) -> Iterator[tuple[str, Completion, str]]:
     if path.suffix == ".json":
-        yield from _of_bigcode(path, problems)
+        yield from _of_bigcode(path, problems, known)
         return
     for where, row in read_rows(path):
         if isinstance(row.get("doc"), dict):
-            yield from _of_lm_eval(row, where, problems)
+            yield from _of_lm_eval(row, where, known)
         else:
-            yield where, completion_of(row, where, problems), str(row.get("id") or "")
+            yield where, completion_of(row, where, known), str(row.get("id") or "")
 
 
 def _of_bigcode(
-    path: Path, problems: Mapping[str, Problem]
+    path: Path, problems: Mapping[str, Problem], known: Mapping[str, Problem]
 ) -> Iterator[tuple[str, Completion, str]]:
     try:
         lists: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -81,6 +89,8 @@ def _of_bigcode(
             f"{path}: not generations of the bigcode harness (a JSON list with a list of programs "
             "for each problem); samples of other tools are JSONL"
         )
+    if len(lists) == len(known):
+        problems = known
     if len(lists) != len(problems):
         raise DataError(
             f"{path}: {len(lists)} lists of programs for {len(problems)} problems; they go by order"

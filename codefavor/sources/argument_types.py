@@ -16,6 +16,8 @@ from codefavor.records import Row
 def restore_types(inputs: Sequence[Sequence[Any]], row: Row) -> list[list[Any]]:
     """The argument lists with the types that the row's own sample calls show."""
     calls = list(_sample_calls(row.get("assertion") or "", row["entry_point"]))
+    if not any(calls):
+        return [list(own) for own in inputs]
     return [
         [_like(value, [call[i] for call in calls if i < len(call)]) for i, value in enumerate(own)]
         for own in inputs

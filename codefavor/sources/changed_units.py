@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 
 from codefavor.languages import (
@@ -20,6 +21,7 @@ from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_h
 from codefavor.sources.messages import without_people
 
 _WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"#\d+$")
 # The words of an import line that name nothing.
 _IMPORT_WORDS = frozenset({
     "import", "from", "as", "use", "using", "include", "require", "static", "var", "const", "let",
@@ -132,11 +134,15 @@ class ChangedFiles:
         return not problem
 
 
+# What a commit made of a function is what the next older one changed.
+_tokens = lru_cache(maxsize=256)(grammar_tokens)
+
+
 def _row_problem(row: Commit, options: CommitOptions) -> str:
     longest = options.max_file_lines if row.unit == "file" else options.max_lines
     if max(row.old_code.count("\n"), row.new_code.count("\n")) > longest:
         return "too long"
-    old, new = (grammar_tokens(code, row.language) for code in (row.old_code, row.new_code))
+    old, new = (_tokens(code, row.language) for code in (row.old_code, row.new_code))
     if old is None or new is None:
         return "does not stand alone"
     return "only comments or layout" if old == new else ""
@@ -151,7 +157,7 @@ def _changed_units(
     and it has at most `max_lines` lines; else each changed method stands for itself. So do the
     functions inside a function that is longer. `lost` counts the other changes to units.
     """
-    known = {unit.name: unit for unit in before.units}
+    known = _counterparts(before, after)
     changed: list[tuple[Unit, Unit]] = []
     opened: list[Unit] = []
     end = 0  # of the last unit that stands for what is inside it
@@ -180,11 +186,35 @@ def _changed_units(
     # A long function in which no function changed.
     starts = [unit.start for _, unit in changed]
     lost["too long"] += sum(not any(u.start < at < u.end for at in starts) for u in opened)
-    lost["removed"] += _n_removed(known, before, [earlier for earlier, _ in changed])
+    gone = {unit.name for unit in known.values()}
+    lost["removed"] += _n_removed(gone, before, [earlier for earlier, _ in changed])
     return changed
 
 
-def _n_removed(gone: dict[str, Unit], before: Outline, changed: list[Unit]) -> int:
+def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
+    """The earlier units by the name of what they are now.
+
+    Of several of one name ("read#2") those of one text belong together; the others by their
+    order, if they are as many as before: else nobody knows which is which.
+    """
+    known = {unit.name: unit for unit in before.units}
+    sides = (before.units, after.units)
+    several = {_NUMBER.sub("", u.name) for side in sides for u in side if _NUMBER.search(u.name)}
+    for name in several:
+        old, new = ([u for u in side if _NUMBER.sub("", u.name) == name] for side in sides)
+        if len(old) == len(new):
+            continue
+        rest = {unit.name: known.pop(unit.name) for unit in old}
+        for unit in new:
+            same = next((one for one in rest.values() if one.raw == unit.raw), None)
+            if same is not None:
+                known[unit.name] = rest.pop(same.name)
+        # What went must not be taken for what has its name now.
+        known.update({f"{one} before": unit for one, unit in rest.items()})
+    return known
+
+
+def _n_removed(gone: set[str], before: Outline, changed: list[Unit]) -> int:
     """How many units went, those not counted that were inside others that went or changed."""
     count = end = 0
     ends = {unit.name: unit.end for unit in changed}
@@ -209,6 +239,11 @@ def _own_text(unit: Unit, outline: Outline) -> tuple[object, ...]:
     return (*(u.name for u in inner), *words)
 
 
+@lru_cache(maxsize=1 << 14)
+def _last_word(name: str) -> str:
+    return re.split(r"[.:#]+", name)[-1]
+
+
 def _surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
     """What a reader needs around a unit: the imports it uses, the classes it is in, and the heads
     of what it mentions of the same file: functions and classes beside it or at module level."""
@@ -216,8 +251,8 @@ def _surroundings(unit: Unit, outline: Outline, max_chars: int = 2000) -> str:
     heads = [
         other.head
         for other in outline.units
-        if other.enclosing in {(), unit.enclosing}
-        and re.split(r"[.:#]+", other.name)[-1] in words
+        if _last_word(other.name) in words
+        and other.enclosing in ((), unit.enclosing)
         and not (unit.start <= other.start and other.end <= unit.end)
         and other.head not in unit.enclosing
     ]

@@ -15,10 +15,10 @@ class Commit(Record):
 
     `message` is the commit's, without the people it names. `context` is code around the unit:
     imports, enclosing classes, heads of what it mentions ("" for whole files). `source` is the
-    data set or repository, `license` its licence as an SPDX name in lower case, `name` the
-    unit's qualified name ("" for files of a data set), `commit` the hash, `pull` the number of
-    the pull request whose words are the message. `id` is the sha256 of language, path, name,
-    message and both codes.
+    data set or repository (server and path of its URL), `license` its licence as an SPDX name in
+    lower case, `name` the unit's qualified name ("" for files of a data set), `commit` the hash,
+    `pull` the number of the pull request whose words are the message. `id` is the sha256 of
+    language, path, name, message and both codes.
     """
 
     id: str

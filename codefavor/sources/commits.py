@@ -81,7 +81,7 @@ def _read(
             yield from _of_rows(rows, "CommitPackFT", options, skipped)
     elif is_url(spec):
         folder = clone(spec, cache.expanduser())
-        yield from mine_repository(folder, source=spec, options=options, skipped=skipped)
+        yield from mine_repository(folder, options=options, skipped=skipped)
     else:
         yield from _of_path(Path(spec).expanduser(), options, skipped)
 
@@ -90,8 +90,7 @@ def _of_path(path: Path, options: CommitOptions, skipped: Counter[str]) -> Itera
     if path.is_file():
         yield from _of_rows(read_rows(path), path.stem, options, skipped)
     elif (path / ".git").exists() or (path / "HEAD").is_file():
-        name = (path.name or path.resolve().name).removesuffix(".git")
-        yield from mine_repository(path, source=name, options=options, skipped=skipped)
+        yield from mine_repository(path, options=options, skipped=skipped)
     elif path.is_dir():
         location = Location(path.name, "", str(path), "by row", splits=("train",))
         yield from _of_rows(locate_rows(location, None), path.name, options, skipped)

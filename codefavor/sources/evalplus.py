@@ -9,6 +9,7 @@ kind) follows EvalPlus 0.3.1.
 from __future__ import annotations
 
 import ast
+import json
 import textwrap
 from typing import Any
 
@@ -40,15 +41,14 @@ _ALTERNATIVES = {
 
 _HEADER = """\
 import copy
+import json
 import math
 
 # How Python prints these floats.
 inf, nan = math.inf, math.nan
 REFERENCE = {reference!r}
 ATOL = {atol!r}
-INPUTS = [
-{inputs}
-]
+INPUTS = {inputs}
 
 
 def plus_is_near(actual, expected, atol):
@@ -128,7 +128,7 @@ def evalplus_tests(row: Row, where: str, reference: str) -> str:
     head = _HEADER.format(
         reference=with_contract(reference, entry_point, row["contract"], where),
         atol=row.get("atol") or 0,
-        inputs="\n".join(f"    {_literal(arguments)}," for arguments in inputs),
+        inputs=_table(inputs),
         agrees=_agreement(task_id).rstrip("\n"),
     )
     return head + _CHECK.format(entry_point=entry_point, n_base=len(row["base_input"]))
@@ -145,6 +145,22 @@ def _agreement(task_id: str) -> str:
     elif task_id in _ALTERNATIVES:
         equal = f"{equal} or {_ALTERNATIVES[task_id]}"
     return _EQUAL.format(equal=equal)
+
+
+def _table(inputs: list[list[Any]]) -> str:
+    """The inputs as an expression: JSON where that says them exactly, else literals.
+
+    A thousand inputs as literals are ten thousand nodes of a syntax tree, which everything that
+    reads the tests would walk: that took longer than running them.
+    """
+    try:
+        text = json.dumps(inputs, ensure_ascii=False)
+        if json.loads(text) == inputs:
+            return f"json.loads({text!r})"
+    except (TypeError, ValueError):
+        pass
+    rows = "\n".join(f"    {_literal(arguments)}," for arguments in inputs)
+    return f"[\n{rows}\n]"
 
 
 def _literal(value: Any) -> str:

@@ -31,7 +31,7 @@ _FILE_MODES = frozenset({"100644", "100755"})
 
 
 def mine_repository(
-    path: Path, *, source: str, options: CommitOptions, skipped: Counter[str]
+    path: Path, *, options: CommitOptions, skipped: Counter[str]
 ) -> Iterator[Commit]:
     """The rows of a local repository, newest commit first; the same in every run.
 
@@ -41,6 +41,7 @@ def mine_repository(
     Raises DataError for no repository, or for a licence that the options do not allow.
     """
     repository = Repository(path, options.ref)
+    source = repository.name()
     pulls = Pulls(Path(options.pulls).expanduser()) if options.pulls else None
     inside = _PullCommits(repository.first_parents() if pulls else frozenset())
     asked_for = repository.select(until=options.until, author=options.author)

@@ -72,6 +72,15 @@ class Repository:
             )
         return done.stdout
 
+    def name(self) -> str:
+        """What the repository is called where it came from ("example.org/sea/tide"); its folder's
+        name if it came from nowhere."""
+        done, _ = _git(*self._command("config", "--get", "remote.origin.url"))
+        # A link has a name of its own; "." has none.
+        folder = self.path if self.path.name.strip(".") else self.path.resolve()
+        folder = folder.absolute().parent if folder.name == ".git" else folder
+        return name_of_url(done.stdout.decode("utf-8", "replace").strip() or str(folder))
+
     def log(self, *, since: str = "", merges: bool = False) -> Iterator[LoggedCommit]:
         """Every commit that the newest one reaches, children before parents, renames followed.
 
@@ -221,6 +230,20 @@ def is_url(spec: str) -> bool:
     head, at, rest = spec.partition("@")
     is_scp = bool(at) and "/" not in head and ":" in rest
     return spec.startswith(("https://", "http://", "ssh://", "git://", "file://")) or is_scp
+
+
+def name_of_url(url: str) -> str:
+    """The server and path of a URL, without user, password, port, query and ".git"; of a path on
+    this machine, whose folders are nobody's business, only the last part."""
+    scheme, separator, rest = url.partition("://")
+    if not separator and is_url(url):
+        rest = url.replace(":", "/", 1)
+    elif not separator or scheme == "file":
+        path = url.rstrip("/").removesuffix("/.git")
+        return re.split(r"[/\\]", path)[-1].removesuffix(".git") or "repository"
+    server, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    host = re.sub(r":\d+$", "", server.rpartition("@")[2]).lower()
+    return f"{host}/{path.strip('/').removesuffix('.git')}".rstrip("/")
 
 
 def clone(url: str, cache: Path) -> Path:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.errors import DataError, MissingPackageError
-from codefavor.records import Row, read_rows, whole_row
+from codefavor.records import Row
 from codefavor.settings import DATA_VARIABLE
+from codefavor.sources.row_files import read_any_rows
 
 
 @dataclass(frozen=True)
 class Location:
     """Where one benchmark lies.
 
-    `file` is its path inside the data folder, `hub` the name of the dataset on the Hub,
+    `file` is its path inside the data folder, or a pattern of several files ("x/data/*.json"),
+    whose rows are read in the order of their names; `hub` is the name of the dataset on the Hub,
     `config` its configuration ("" for the only one), `splits` the splits read in order,
     `data_files` a JSONL inside the dataset that is read instead of what its script makes ("").
     """
@@ -37,11 +38,29 @@ def locate_rows(location: Location, data_dir: Path | None) -> Iterator[tuple[str
 
     Raises DataError, saying every way to get the data, when neither has it.
     """
-    path = data_dir / location.file if data_dir is not None else None
-    if path is None or not path.is_file():
+    paths = files_of(location, data_dir)
+    if not paths:
         yield from _hub_rows(location)
-    else:
-        yield from _json_rows(path) if path.suffix == ".json" else read_rows(path)
+    for path in paths:
+        yield from read_any_rows(path)
+
+
+def files_of(location: Location, data_dir: Path | None) -> list[Path]:
+    """The files of a benchmark in the data folder, in the order of their names; [] without any."""
+    if data_dir is None or not location.file:
+        return []
+    return sorted(path for path in data_dir.glob(location.file) if path.is_file())
+
+
+def files_in(location: Location, folder: Path) -> list[Path]:
+    """The files of a benchmark in a copy of what was published, or in any folder of it; [] without
+    any."""
+    parts = location.file.split("/")
+    for start in range(len(parts)):
+        found = sorted(one for one in folder.glob("/".join(parts[start:])) if one.is_file())
+        if found:
+            return found
+    return []
 
 
 def how_to_get(location: Location) -> str:
@@ -53,20 +72,6 @@ def how_to_get(location: Location) -> str:
         f"use a machine that reaches the Hugging Face Hub ({location.hub}; "
         f"pip install 'codefavor[hub]')"
     )
-
-
-def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """The objects of a file that is one JSON array, each named by its place in the array."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(rows, list) or not rows:
-        raise DataError(f"{path}: expected a JSON array with at least one row")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: item {number} is not an object")
-        yield f"{path}: item {number}", whole_row(row)
 
 
 def _hub_rows(location: Location) -> Iterator[tuple[str, Row]]:

@@ -11,6 +11,7 @@ _TRAILER = re.compile(
     r"|former-commit-id|committer|patch by|contributed by|thanks to)\s*:.*$",
     re.IGNORECASE,
 )
+_LAST_RULE = re.compile(r"\n\s*-{5,}\s*\Z")
 _ADDRESS = re.compile(r"\s*<?[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b>?")
 # Not `@property`, @app.route, @types/node or the @latest of a version.
 _MENTION = re.compile(
@@ -41,6 +42,15 @@ _CREDIT = re.compile(
     rf"|(?i:/?cc|via|by|from|per|with)(?:\s*[:,])?\s+{_HANDLE})"
     rf"(?:{_AND}(?:{_HANDLE}|{_PERSON}))*{_FOR}!?"
 )
+# What is left of a sentence that begins with thanks and says nothing of the program ("Thanks to
+# Python 3 we drop it" does).
+_GRATITUDE = re.compile(
+    r"(?:^\s*|(?<=[.!?;,:(\[–—-]) |(?<=[(\[]))(?:(?:special|many|big|also|and) )*"
+    r"(?:thanks|thank you|thx|tnx|kudos|props to|hat tip|patch(?:es)? (?:by|from)|reported by"
+    r"|credits? (?:to|goes))\b(?![\w(=]|\s*=|[^\n.]*\b(?:we|it|this|that|is|are|can|now)\b)"
+    r"(?:\([^()\n]*\)|[^()\n])*?(?:[.!?](?=\s|$)|(?=[)\]])|$)",
+    re.IGNORECASE,
+)
 _REVERTED = re.compile(r"\bThis reverts (?:commits? )?([0-9a-f]{7,40})", re.IGNORECASE)
 _REVERT_SUBJECT = re.compile(r'^Revert(?:ed|s)?:?\s+"(?P<subject>.+)"?', re.IGNORECASE)
 _PULL_NUMBER = re.compile(r'"?\s*\(#\d+\)\s*$|"\s*$')
@@ -66,7 +76,9 @@ def without_people(message: str, code: str = "") -> str:
     mentions; a mention that stands in `code` is code (`@property`)."""
     lines = [line.rstrip() for line in message.replace("\r\n", "\n").split("\n")]
     kept = [_without_names(line, code) for line in lines if not _TRAILER.match(line)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+    # The rule that stood above the trailers of a squashed pull request.
+    text = _LAST_RULE.sub("", "\n".join(kept))
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def _without_names(line: str, code: str) -> str:
@@ -78,6 +90,7 @@ def _without_names(line: str, code: str) -> str:
         return found[0] if names else ""
 
     bare = _MENTION.sub(only_code, _CREDIT.sub(credit, _ADDRESS.sub("", line)))
+    bare = _GRATITUDE.sub("", bare)
     if bare == line:
         return line
     # What stood around a name: doubled blanks and full stops, empty brackets.

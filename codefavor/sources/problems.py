@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import logging
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -89,25 +90,27 @@ def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]
 
 
 def _published(rows: Iterable[tuple[str, Row]], location: Location | None) -> list[Problem]:
-    """Problems of ours or in a form that others publish; those without tests are left out.
+    """Problems of ours or in a form that others publish; of the latter those that cannot be used
+    are left out, and counted by reason.
 
-    Raises DataError if none has any.
+    Raises DataError if none can be used.
     """
     found: list[Problem] = []
-    without: list[str] = []
+    unusable: list[published.UnusableRowError] = []
     for where, row in rows:
         try:
             problem = None if "tests" in row else published.read_published(row, where, location)
-        except published.NoTestsError as error:
-            without.append(str(error))
+        except published.UnusableRowError as error:
+            unusable.append(error)
             continue
         found.append(problem or Problem.from_row(row, where))
+    if not unusable:
+        return found
+    counts = Counter(error.reason for error in unusable)
+    reasons = ", ".join(f"{n} rows {reason}" for reason, n in counts.most_common())
     if not found:
-        raise DataError(f"no row has tests; the first: {without[0]}")
-    if without:
-        logger.warning(
-            "%d rows without tests are left out; the first: %s", len(without), without[0]
-        )
+        raise DataError(f"no row can be used: {reasons}; the first: {unusable[0]}")
+    logger.warning("%s are left out; the first: %s", reasons, unusable[0])
     return found
 
 

@@ -6,12 +6,11 @@ APPS (Hendrycks et al. 2021), TACO (Li et al. 2023), CodeContests (Li et al. 202
 
 from __future__ import annotations
 
-import ast
 import base64
-import builtins
 import io
 import json
 import pickle
+import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, canonical_json, content_id
 from codefavor.sources.locate import Location
+from codefavor.sources.tested_names import called_by, imported_by, with_collections
 
 LOCATIONS: dict[str, Location] = {
     "apps": Location(
@@ -40,55 +40,118 @@ LOCATIONS: dict[str, Location] = {
         "KodCode", "kodcode/train.jsonl", "KodCode/KodCode-V1", "CC-BY-NC-4.0", splits=("train",)
     ),
 }  # fmt: skip
-# What such programs are written against: a judge's prelude, as LeetCode and LiveCodeBench have it.
-_PRELUDE = """\
-import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys
-from bisect import *
-from collections import *
-from functools import *
-from heapq import *
-from itertools import *
-from math import *
-from typing import *
-"""
-# APPS and TACO write one answer as a list of it, and know no tuples.
+# What such programs are written against: the names that APPS's and LiveCodeBench's own checkers
+# give them (but numpy); the builtins come after what shadows them.
+_STARRED = (
+    "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random",
+    "statistics", "itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing",
+)  # fmt: skip
+_PRELUDE = (
+    "".join(f"from {name} import *\n" for name in _STARRED)
+    + "import fractions, time\n"
+    + f"import {', '.join(_STARRED)}\n"
+    # The streams of the setup are not those that a case is read from.
+    + "del stdin, stdout, stderr\n"
+    + "sys.setrecursionlimit(50000)\n"
+)
+# APPS's comparison of calls (eval/testing_util.py, run_test): one answer stands as a list of it,
+# and there are no tuples. Its own takes the first of any list; here it has to be the only one.
 _CALLS = """\
 def agrees(actual, expected):
     if isinstance(actual, tuple):
         actual = list(actual)
-    return actual == expected or (
-        isinstance(expected, list) and len(expected) == 1 and actual == expected[0]
-    )
+    if actual == expected:
+        return True
+    if not isinstance(expected, list) or len(expected) != 1:
+        return False
+    if isinstance(actual, list) and all(isinstance(one, (list, tuple)) for one in actual):
+        return [list(one) for one in actual] == expected[0]
+    return actual == expected[0]
 
 
+"""
+# The tolerance of numpy.allclose, by which the same compares numbers that are printed.
+_NEAR = "float:1e-5"
+_DECIMAL = re.compile(r"(?<![\w.])-?\d*\.\d+(?:[eE][-+]?\d+)?(?![\w.])")
+# LiveCodeBench's comparison of calls (lcb_runner/evaluation/testing_util.py, grade_call_based).
+_LCB_CALLS = """\
+def agrees(actual, expected):
+    if isinstance(actual, tuple):
+        actual = list(actual)
+    return actual == expected
+
+
+"""
+# The same of standard output (grade_stdio): line by line, as text or number by number.
+_LCB_LINES = """\
+from decimal import Decimal, InvalidOperation
+
+
+def lines(text):
+    return [line.strip() for line in text.strip().split("\\n")]
+
+
+def numbers(line):
+    try:
+        return [Decimal(word) for word in line.split()]
+    except InvalidOperation:
+        return []
+
+
+def agree(one, two):
+    return one == two or (numbers(one) != [] and numbers(one) == numbers(two))
+
+
+def check(given, printed, expected):
+    ours, theirs = lines(printed), lines(expected)
+    return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
 """
 _PYTHON_3 = 3
 
 
-class NoTestsError(DataError):
-    """A row of a known form that has no tests."""
+class UnusableRowError(DataError):
+    """A row of a known form that makes no problem; `reason` is the kind of fault."""
+
+    def __init__(self, where: str, reason: str, detail: str) -> None:
+        self.reason = reason
+        super().__init__(f"{where}: {detail}")
+
+
+class _NoTestsError(Exception):
+    """A row has no tests."""
 
 
 def read_published(row: Row, where: str, location: Location | None = None) -> Problem | None:
     """The problem in a row of a known form; None for any other.
 
-    Raises DataError, naming the place, for a row of a known form that is broken, and
-    NoTestsError for one without tests.
+    Raises UnusableRowError, naming the place, for a row of a known form that is broken, has no
+    tests or has tests that do not parse.
     """
     for columns, read in _FORMS:
         if columns <= row.keys():
             try:
-                return read(row, location.license if location else "")
-            except NoTestsError as error:
-                raise NoTestsError(f"{where}: {error}") from None
+                return _checked(read(row, location.license if location else ""))
+            except _NoTestsError as error:
+                raise UnusableRowError(where, "without tests", str(error)) from None
+            except (SyntaxError, RecursionError, MemoryError) as error:
+                detail = f"the tests do not parse ({type(error).__name__}: {error})"
+                raise UnusableRowError(where, "whose tests do not parse", detail) from error
             except (KeyError, TypeError, ValueError, IndexError, AttributeError, EOFError,
                     zlib.error, pickle.UnpicklingError) as error:  # fmt: skip
-                detail = f"{type(error).__name__}: {error}"
-                raise DataError(
-                    f"{where}: has the columns {', '.join(sorted(columns))} and cannot be read as "
-                    f"what these are ({detail:.200})"
-                ) from error
+                detail = (
+                    f"has the columns {', '.join(sorted(columns))} and cannot be read as what "
+                    f"these are ({type(error).__name__}: {error!s:.200})"
+                )
+                raise UnusableRowError(where, "that cannot be read", detail) from error
     return None
+
+
+def _checked(problem: Problem) -> Problem:
+    for name in ("instruction", "entry_point", "reference"):
+        value = getattr(problem, name)
+        if not isinstance(value, str):
+            raise TypeError(f"the {name} is {value!r:.40}, no text")
+    return problem
 
 
 def _apps(row: Row, license_: str) -> Problem:
@@ -96,7 +159,7 @@ def _apps(row: Row, license_: str) -> Problem:
     found = _json(row["input_output"]) or {}
     inputs, outputs = found.get("inputs") or [], found.get("outputs") or []
     if not inputs:
-        raise NoTestsError("the row has no inputs")
+        raise _NoTestsError("the row has no inputs")
     starter = row.get("starter_code") or ""
     name = found.get("fn_name") or ""
     solutions = _json(row.get("solutions")) or []
@@ -105,9 +168,15 @@ def _apps(row: Row, license_: str) -> Problem:
         call = _call(name, starter + reference)
         arguments = [_json(one) if isinstance(one, str) else one for one in inputs]
         answers = [_json(one) if isinstance(one, str) else one for one in outputs]
-        tests = _calls(call, zip(arguments, answers, strict=True))
+        pairs = [
+            ([*map(_with_whole_keys, given[:1]), *given[1:]], _expected(answer))
+            for given, answer in zip(arguments, answers, strict=True)
+        ]
+        tests = _calls(call, pairs, _CALLS)
     else:
-        tests = _cases(zip(map(_text, inputs), map(_text, outputs), strict=True))
+        texts = list(map(_text, outputs))
+        compare = _NEAR if any(map(_DECIMAL.search, texts)) else "tokens"
+        tests = _cases(zip(map(_text, inputs), texts, strict=True), compare=compare)
     number = row.get("problem_id", row.get("id"))
     return Problem(
         id=f"apps/{number}" if number is not None else _own_id("taco", row["question"]),
@@ -118,7 +187,7 @@ def _apps(row: Row, license_: str) -> Problem:
         source="APPS" if number is not None else "TACO",
         license=license_,
         difficulty=str(row.get("difficulty") or ""),
-        setup=_PRELUDE if name else "",
+        setup=_PRELUDE,
     )
 
 
@@ -133,7 +202,7 @@ def _code_contests(row: Row, license_: str) -> Problem:
         )
     ]
     if not cases:
-        raise NoTestsError("the row has no cases")
+        raise _NoTestsError("the row has no cases")
     given = row.get("solutions") or {}
     languages = given.get("language") or []
     solutions = zip(languages, given.get("solution") or [], strict=True)
@@ -152,7 +221,7 @@ def _code_contests(row: Row, license_: str) -> Problem:
 def _livecodebench(row: Row, license_: str) -> Problem:
     cases = [*_json(row["public_test_cases"]), *_private_cases(row["private_test_cases"])]
     if not cases:
-        raise NoTestsError("the row has no cases")
+        raise _NoTestsError("the row has no cases")
     name = (_json(row.get("metadata")) or {}).get("func_name") or ""
     starter = row.get("starter_code") or ""
     if name:
@@ -160,9 +229,10 @@ def _livecodebench(row: Row, license_: str) -> Problem:
             ([json.loads(line) for line in one["input"].split("\n")], json.loads(one["output"]))
             for one in cases
         ]
-        tests = _calls(_call(name, starter), pairs)
+        tests = _calls(_call(name, starter), pairs, _LCB_CALLS)
     else:
-        tests = _cases((one["input"], one["output"]) for one in cases)
+        texts = ((one["input"], one["output"]) for one in cases)
+        tests = _cases(texts, compare="checker", checker=_LCB_LINES)
     return Problem(
         id=f"livecodebench/{row['question_id']}",
         instruction=_with_starter(row["question_content"], starter),
@@ -171,30 +241,34 @@ def _livecodebench(row: Row, license_: str) -> Problem:
         source="LiveCodeBench",
         license=license_,
         difficulty=str(row.get("difficulty") or ""),
-        setup=_PRELUDE if name else "",
+        setup=_PRELUDE,
     )
 
 
 def _acecode(row: Row, license_: str) -> Problem:
     tests = [str(one).strip() for one in row["test_cases"]]
     if not tests:
-        raise NoTestsError("the row has no tests")
+        raise _NoTestsError("the row has no tests")
+    text = "\n".join(tests) + "\n"
+    name = called_by(text)
     return Problem(
         id=f"acecode/{row['id']}",
         instruction=row["question"],
-        tests="\n".join(tests) + "\n",
-        entry_point=_first_call(tests[0]),
+        tests=with_collections(text, name),
+        entry_point=name,
         source="AceCode",
         license=license_,
+        tests_by="model",
     )
 
 
 def _kodcode(row: Row, license_: str) -> Problem:
     tests = row.get("test", row.get("test_code")) or ""
     if not tests.strip():
-        raise NoTestsError("the row has no tests")
+        raise _NoTestsError("the row has no tests")
     about = _json(row.get("test_info")) or []
-    name = about[0].get("function_name", "") if about else _imported(tests)
+    imported = imported_by(tests)
+    name = about[0].get("function_name", "") if about else imported
     return Problem(
         id=f"kodcode/{row.get('question_id', row.get('id'))}",
         instruction=row["question"],
@@ -204,6 +278,7 @@ def _kodcode(row: Row, license_: str) -> Problem:
         source="KodCode",
         license=license_,
         difficulty=str(row.get("gpt_difficulty") or ""),
+        tests_by="model",
     )
 
 
@@ -244,6 +319,20 @@ class _TextUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}, and only a text is allowed")
 
 
+def _with_whole_keys(value: Any) -> Any:
+    """A dictionary whose keys JSON made texts of whole numbers; anything else as it is."""
+    try:
+        return {int(k): v for k, v in value.items()} if isinstance(value, dict) else value
+    except ValueError:
+        return value
+
+
+def _expected(answer: Any) -> Any:
+    if isinstance(answer, list) and len(answer) == 1:
+        return [_with_whole_keys(answer[0])]
+    return _with_whole_keys(answer)
+
+
 def _text(value: Any) -> str:
     """An input or output: a text, or the lines of one."""
     if isinstance(value, list):
@@ -251,9 +340,10 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _cases(pairs: Iterable[tuple[str, str]]) -> str:
+def _cases(pairs: Iterable[tuple[str, str]], **comparison: str) -> str:
+    """Cases compared by tokens unless `comparison` (`compare`, `checker`) says otherwise."""
     cases = [{"input": given, "output": expected} for given, expected in pairs]
-    return canonical_json({"cases": cases, "compare": "tokens"})
+    return canonical_json({"cases": cases, "compare": "tokens", **comparison})
 
 
 def _call(name: str, code: str) -> str:
@@ -261,33 +351,16 @@ def _call(name: str, code: str) -> str:
     return f"Solution().{name}" if "class Solution" in code else name
 
 
-def _calls(call: str, pairs: Iterable[tuple[Sequence[Any], Any]]) -> str:
+def _calls(call: str, pairs: Iterable[tuple[Sequence[Any], Any]], agrees: str) -> str:
     lines = [
         f"assert agrees({call}({', '.join(map(repr, arguments))}), {expected!r})"
         for arguments, expected in pairs
     ]
-    return _CALLS + "\n".join(lines) + "\n"
+    return agrees + "\n".join(lines) + "\n"
 
 
 def _with_starter(question: str, starter: str) -> str:
     return f"{question}\n\n{starter}".rstrip() if starter.strip() else question
-
-
-def _first_call(test: str) -> str:
-    """The first function that a test calls and Python does not have."""
-    for node in ast.walk(ast.parse(test)):
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(called, ast.Name) and not hasattr(builtins, called.id):
-            return called.id
-    raise ValueError(f"a test calls nothing: {test!r:.80}")
-
-
-def _imported(tests: str) -> str:
-    """The first name that a test module imports from the solution."""
-    for node in ast.parse(tests).body:
-        if isinstance(node, ast.ImportFrom) and node.module == "solution":
-            return node.names[0].name
-    return ""
 
 
 def _own_id(kind: str, text: str) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _BLOCK = 500
 # With this many clusters or fewer, all sign patterns are tried: the test is exact.
 _EXACT_CLUSTERS = 16
+# Means that differ by less are rounded ones of the same values.
+_SAME = 1e-12
 
 
 class Figures:
@@ -105,7 +107,7 @@ def cluster_bootstrap_interval(
     Raises ValueError for no values or lengths that differ.
     """
     import numpy as np
-    from scipy import stats
+    from scipy import special  # not stats, whose import takes longer than the interval
 
     sums, counts = cluster_sums(values, clusters)
     mean = float(sums.sum() / counts.sum())
@@ -118,10 +120,39 @@ def cluster_bootstrap_interval(
         size = min(_BLOCK, n_resamples - start)
         drawn = rng.integers(0, k, size=(size, k))
         means[start : start + size] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    wider = math.sqrt(k / (k - 1)) * float(stats.t.ppf((1 - level) / 2, k - 1))
-    tail = float(stats.norm.cdf(wider))
+    wider = math.sqrt(k / (k - 1)) * float(special.stdtrit(k - 1, (1 - level) / 2))
+    tail = float(special.ndtr(wider))
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(mean, float(low), float(high), level)
+
+
+def share_interval(
+    shares: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+) -> Interval:
+    """The same for values from 0 to 1, also where all clusters agree and resampling shows nothing.
+
+    Their interval is then Wilson's (Wilson 1927) of so many clusters: that of values of 0 and 1,
+    which vary the most of all with this mean.
+    """
+    sums, counts = cluster_sums(shares, clusters)
+    means = sums / counts
+    if not is_constant(means):
+        return cluster_bootstrap_interval(
+            shares, clusters, seed=seed, n_resamples=n_resamples, level=level
+        )
+    from scipy import special
+
+    share, n = float(sums.sum() / counts.sum()), len(sums)
+    z = float(special.ndtri((1 + level) / 2))
+    middle = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (round((middle + end) / (1 + z * z / n), 12) for end in (-half, half))
+    return Interval(share, max(0.0, low), min(1.0, high), level)
 
 
 def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
@@ -149,16 +180,27 @@ def compare_scores(
     McNemar's test counts the items on which one scores higher. For scores of 0 and 1 that is the
     test as published; with half points (a tie, or right in one order) it is the sign test, which
     unlike a cut at 1/2 does not punish a judge for being half right.
+
+    Where the differences of all clusters are the same, resampling shows nothing. For scores from 0
+    to 1 the interval then reaches as far as a share of other clusters could move the mean of which
+    so many show none: Wilson's upper end for 0 of them. For other scores there is none.
     """
     differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
     n_only_a = sum(difference > 0 for difference in differences)
     n_only_b = sum(difference < 0 for difference in differences)
+    sums, counts = cluster_sums(differences, clusters)
+    if len(sums) > 1 and is_constant(sums / counts):
+        is_share = all(0 <= score <= 1 for score in (*scores_a, *scores_b))
+        mean = float(sums.sum() / counts.sum())
+        interval = _of_equal_differences(mean, len(sums) if is_share else 0)
+    else:
+        interval = cluster_bootstrap_interval(
+            differences, clusters, seed=seed, n_resamples=n_resamples
+        )
     return Gain(
         n=len(differences),
         n_clusters=len(set(clusters)),
-        interval=cluster_bootstrap_interval(
-            differences, clusters, seed=seed, n_resamples=n_resamples
-        ),
+        interval=interval,
         n_only_a=n_only_a,
         n_only_b=n_only_b,
         p_mcnemar=mcnemar(n_only_a, n_only_b),
@@ -166,6 +208,22 @@ def compare_scores(
             differences, clusters, seed=seed, n_permutations=n_resamples
         ),
     )
+
+
+def is_constant(values: Floats) -> bool:
+    """Whether the values are one value, but for rounding."""
+    return float(values.max() - values.min()) <= _SAME
+
+
+def _of_equal_differences(difference: float, n: int, level: float = 0.95) -> Interval:
+    from scipy import special
+
+    if not n:
+        return Interval(difference, math.nan, math.nan, level)
+    z = float(special.ndtri((1 + level) / 2))
+    unseen = z * z / (n + z * z)
+    seen = difference * (1 - unseen)
+    return Interval(difference, seen - unseen, seen + unseen, level)
 
 
 def mcnemar(b: int, c: int) -> float:

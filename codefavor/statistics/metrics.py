@@ -15,10 +15,10 @@ from codefavor.statistics.intervals import (
     Gain,
     Interval,
     brier,
-    cluster_bootstrap_interval,
     compare_scores,
     expected_calibration_error,
     reliability_bins,
+    share_interval,
 )
 
 CHOSEN_FIRST = "chosen_first"
@@ -172,7 +172,7 @@ def metrics_of(
     interval = Interval(math.nan, math.nan, math.nan)
     if pairs:
         clusters = [pair.cluster for pair in pairs]
-        interval = cluster_bootstrap_interval(scores, clusters, seed=seed, n_resamples=n_resamples)
+        interval = share_interval(scores, clusters, seed=seed, n_resamples=n_resamples)
     return Metrics(
         n=n,
         n_judged=len(pairs),
@@ -256,9 +256,9 @@ def _share(flags: Sequence[bool]) -> float:
     return sum(flags) / len(flags) if flags else math.nan
 
 
-_LEVELS = ("easy", "medium", "hard", "samples")
+_LEVELS = ("easy", "normal", "medium", "hard", "samples")
 
 
 def level_order(name: str) -> tuple[int, str]:
-    """The key that sorts levels: easy, medium, hard, samples, then the others by name."""
+    """The key that sorts levels: easy, normal, medium, hard, samples, then the others by name."""
     return (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name)

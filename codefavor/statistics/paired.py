@@ -6,10 +6,13 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codefavor.statistics.intervals import Figures, Gain, compare_scores, holm
+from codefavor.statistics.intervals import Figures, Gain, compare_scores, holm, is_constant
 
 POWER = 0.8
 LEVEL = 0.05
+# Texts are about as long as others within this difference of logarithms; so many must be.
+_NEAR = 0.5
+_NEAR_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,27 @@ def paired_test(
     scores_b: Mapping[str, float],
     clusters: Mapping[str, Hashable],
     *,
+    influence: Mapping[str, float] | None = None,
     seed: int = 0,
     n_resamples: int = 10_000,
 ) -> PairedTest:
-    """A against B on the items that both have; raises ValueError if there are none."""
+    """A against B on the items that both have; raises ValueError if there are none.
+
+    `influence` (of `without_length`) takes the place of the differences in what tells how sure the
+    mean difference is: interval, permutation and t-test, effect and power.
+    """
     ids = [one for one in scores_a if one in scores_b]
     a, b = [scores_a[one] for one in ids], [scores_b[one] for one in ids]
     groups = [clusters[one] for one in ids]
     gain = compare_scores(a, b, groups, seed=seed, n_resamples=n_resamples)
-    p_t, effect, detectable = _spread([x - y for x, y in zip(a, b, strict=True)], groups)
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    if influence is not None:
+        differences = [influence[one] for one in ids]
+        sure = compare_scores(
+            differences, [0.0] * len(ids), groups, seed=seed, n_resamples=n_resamples
+        )
+        gain = replace(gain, interval=sure.interval, p_permutation=sure.p_permutation)
+    p_t, effect, detectable = _spread(differences, groups)
     return PairedTest(
         measure=measure,
         mean_a=math.fsum(a) / len(a),
@@ -66,6 +81,42 @@ def with_holm(tests: Sequence[PairedTest]) -> list[PairedTest]:
     return [replace(one, p_holm=p) for one, p in zip(tests, adjusted, strict=True)]
 
 
+def without_length(
+    scores_a: Mapping[str, float],
+    scores_b: Mapping[str, float],
+    lengths_a: Mapping[str, float],
+    lengths_b: Mapping[str, float],
+) -> tuple[dict[str, float], dict[str, float]] | None:
+    """A's scores less what goes with its texts being longer or shorter than B's, by least squares.
+
+    The differences of scores are regressed on those of the logarithms of length (in words, plus
+    one); what the slope explains is taken off, so that the mean difference left is the one at
+    equal length. Source: Dubois et al. 2024, "Length-Controlled AlpacaEval", in linear form.
+
+    Also each item's influence on that difference, which is their mean: their spread is that of the
+    intercept with the slope's own uncertainty (White 1980). None where lengths do not differ in
+    more than one way, and where equal length lies outside the data: all of A's texts longer (or
+    all shorter), or fewer than a tenth within half a unit (a factor of 1.65) of B's.
+    """
+    import numpy as np
+
+    ids = [one for one in scores_a if one in scores_b and one in lengths_a and one in lengths_b]
+    longer = np.log1p([lengths_a[one] for one in ids]) - np.log1p([lengths_b[one] for one in ids])
+    if len(ids) < 3 or not float(np.ptp(longer)):
+        return None
+    if longer.min() > 0 or longer.max() < 0 or np.mean(np.abs(longer) <= _NEAR) < _NEAR_SHARE:
+        return None
+    differences = np.array([scores_a[one] - scores_b[one] for one in ids])
+    slope, level = (float(one) for one in np.polyfit(longer, differences, 1))
+    middle, spread = float(longer.mean()), float(longer.var())
+    weights = 1 - middle * (longer - middle) / spread
+    influence = level + weights * (differences - level - slope * longer)
+    return (
+        {one: scores_a[one] - slope * float(gap) for one, gap in zip(ids, longer, strict=True)},
+        {one: float(value) for one, value in zip(ids, influence, strict=True)},
+    )
+
+
 def _spread(
     differences: Sequence[float], clusters: Sequence[Hashable]
 ) -> tuple[float | None, float | None, float | None]:
@@ -77,8 +128,9 @@ def _spread(
     for difference, cluster in zip(differences, clusters, strict=True):
         found.setdefault(cluster, []).append(difference)
     means = np.array([math.fsum(one) / len(one) for one in found.values()])
-    if len(means) < 2 or not (spread := float(means.std(ddof=1))):
+    if len(means) < 2 or is_constant(means):
         return None, None, None
+    spread = float(means.std(ddof=1))
     needed = float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER))
     p = float(stats.ttest_1samp(means, 0.0).pvalue)
     return p, float(means.mean()) / spread, needed * spread / math.sqrt(len(means))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import comb
 
-from codefavor.statistics.intervals import Interval, cluster_bootstrap_interval
+from codefavor.statistics.intervals import Interval, share_interval
 
 
 def pass_at_k(n: int, n_passed: int, k: int) -> float:
@@ -29,17 +29,7 @@ def pass_rates(passed: Mapping[str, tuple[int, int]], k: int) -> dict[str, float
 def mean_interval(
     rates: Mapping[str, float], *, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95
 ) -> Interval:
-    """The mean over problems, with an interval that resamples problems.
-
-    Where every problem has the same 0 or 1 there is nothing to resample: Wilson's interval of so
-    many problems, as published by Wilson 1927.
-    """
-    values = list(rates.values())
-    if set(values) in ({0.0}, {1.0}):
-        from scipy import stats
-
-        found = stats.binomtest(int(sum(values)), len(values)).proportion_ci(level, "wilson")
-        return Interval(values[0], float(found.low), float(found.high), level)
-    return cluster_bootstrap_interval(
-        values, list(rates), seed=seed, n_resamples=n_resamples, level=level
+    """The mean over problems, with an interval that resamples problems (see `share_interval`)."""
+    return share_interval(
+        list(rates.values()), list(rates), seed=seed, n_resamples=n_resamples, level=level
     )

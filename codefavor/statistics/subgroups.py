@@ -12,7 +12,7 @@ from codefavor.statistics.metrics import score
 
 LENGTH = "better program is"
 # Groups that every result states where its pairs differ in them.
-ALWAYS = (LENGTH, "language", "is_stripped")
+ALWAYS = (LENGTH, "language", "is_stripped", "styles", "bug", "difficulty", "responder")
 _HEADINGS = {"is_stripped": "comments removed"}
 MAX_GROUPS = 50
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+
+import msgspec
 
 from codefavor.backends.base import Message, Sampling, Usage
 from codefavor.engine.context import Context, derived_seed
@@ -76,6 +77,6 @@ class Conversation:
         if self._sampling.temperature > 0 and self._context.can("seed"):
             name = f"{self._context.row_id}/{len(self.turns)}"
             seed = derived_seed(self._context.seed, name)
-        return dataclasses.replace(
+        return msgspec.structs.replace(
             self._sampling, seed=seed, json_schema=form.schema() if form and is_json else None
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+
+import msgspec
 
 from codefavor.backends.base import Backend, Mode, Response, Sampling
 from codefavor.engine.context import Context, derived_seed
@@ -35,7 +36,7 @@ def make_drafts_step(sampling: Sampling, form: Mode = "chat") -> Step:
         seed = None
         if context.can("seed"):
             seed = derived_seed(context.seed, f"{problem.id}/{sampling.n}")
-        seeded = dataclasses.replace(sampling, seed=seed)
+        seeded = msgspec.structs.replace(sampling, seed=seed)
         answers = await context.samples(messages, sampling=seeded, stop=stop)
         model = model_spec(context)
         head = fence if is_chat else messages[0]["content"]

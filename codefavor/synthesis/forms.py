@@ -76,17 +76,30 @@ class Form:
         return {name.lower(): content for name, content in read_sections(text, sections).items()}
 
 
+_TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
+
+
 def _read_json(text: str) -> Mapping[str, Any]:
-    """The object of the answer, bare or alone in one fenced block."""
+    """The one object of the answer, bare, in a fenced block or in prose; keys in any case.
+
+    A comma behind the last value does no harm.
+    """
     fenced = [fence.content for fence in parse_fences(text)]
-    for candidate in (text, *(fenced if len(fenced) == 1 else ())):
-        try:
-            value = json.loads(candidate, strict=False)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
+    inner = text[text.find("{") : text.rfind("}") + 1]
+    for candidate in (text, *(fenced if len(fenced) == 1 else ()), inner):
+        for one in (candidate, _TRAILING_COMMA.sub(lambda match: match[1] or "", candidate)):
+            try:
+                value = json.loads(one, strict=False)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                # A key as it was asked for counts before the same in capitals.
+                plain = {re.sub(r"[\s-]+", "_", key.strip().lower()): value[key] for key in value}
+                return plain | value
     raise Rejected("bad_json_answer", text.strip()[:200])
+
+
+_EMPTY_FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n\s*\1\s*")
 
 
 def code_of(content: str, language: str) -> str:
@@ -94,6 +107,8 @@ def code_of(content: str, language: str) -> str:
 
     Where none can be told from prose, all of the part: whoever checks programs refuses it.
     """
+    if _EMPTY_FENCE.fullmatch(content):
+        return ""
     fences = [fence.content for fence in parse_fences(content) if fence.content.strip()]
     code = extract_code(content, language) or max(fences, key=len, default=content)
     return code.strip("\n") + "\n" if code.strip() else ""
@@ -146,7 +161,10 @@ def _words(choice: str) -> str:
 
 
 def resolve_format(wanted: str, *, can_json: bool) -> AnswerFormat:
-    """ "json" or "sections" for what the user asked; auto takes JSON where the backend can.
+    """ "json" or "sections" for what the user asked; auto takes sections.
+
+    Programs inside JSON are written escaped, which costs a model right programs; sections lose
+    nothing.
 
     Raises ConfigError for an unknown format, and for JSON from a backend that cannot.
     """
@@ -156,4 +174,4 @@ def resolve_format(wanted: str, *, can_json: bool) -> AnswerFormat:
         raise ConfigError(
             "this backend takes no JSON schema; use --format sections, or auto, which finds out"
         )
-    return "json" if wanted == "json" or (wanted == "auto" and can_json) else "sections"
+    return "json" if wanted == "json" else "sections"

@@ -11,12 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from codefavor.engine.context import Context
 from codefavor.engine.progress import Progress
 from codefavor.engine.runner import Counts, run_sync
 from codefavor.errors import DataError
-from codefavor.journal import Journal, ok_rows
+from codefavor.journal import Journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.split import SPLITS, split_of
@@ -31,20 +32,35 @@ from codefavor.records import (
 )
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import score_completions
-from codefavor.scoring.candidates import Candidate, candidates_of
+from codefavor.scoring.candidates import Candidate, candidates_of, hallucinated_of
+from codefavor.scoring.failure_classes import failure_of
+from codefavor.scoring.hallucinations import FLAWS
 from codefavor.scoring.mutants import print_code
 from codefavor.statistics.metrics import level_order
 
 # A reference ends in milliseconds; what needs more is a mutant that loops for ever.
 PROGRAM_LIMITS = Limits(cpu_s=1.0, wall_s=20.0)
+Kind = Literal["mistakes", "hallucinations"]
 SUMMARY_NAME = "summary.json"
+REFERENCE_FAILS = "problem whose reference does not pass its tests here"
 
 
-def candidate_rows(problems: Sequence[Problem], *, per_level: int, seed: int) -> list[Row]:
+def candidate_rows(
+    problems: Sequence[Problem], *, per_level: int, seed: int, kind: Kind = "mistakes"
+) -> list[Row]:
     """The reference of each problem and up to `per_level` wrong programs a level.
+
+    Of the kind "mistakes" these are mutants, hollow programs and the solutions of others, of
+    "hallucinations" programs that use what does not exist or do what was not asked.
 
     Only problems of the same split lend their solutions, or they would leak across it.
     """
+    if kind == "hallucinations":
+        return [
+            candidate.to_row()
+            for problem in problems
+            for candidate in hallucinated_of(problem, per_level=per_level, seed=seed)
+        ]
     lenders: dict[str, list[Problem]] = {}
     for problem in problems:
         lenders.setdefault(split_of(problem.id), []).append(problem)
@@ -65,13 +81,11 @@ def run_candidates(
     seed: int,
     workers: int,
     level: str,
+    kind: Kind = "mistakes",
     progress: Progress | None = None,
 ) -> Counts:
-    """Run all `candidate_rows` against their problems' tests, resumable.
-
-    Raises DataError for references that fail their own tests.
-    """
-    rows = candidate_rows(problems, per_level=per_level, seed=seed)
+    """Run all `candidate_rows` against their problems' tests, resumable."""
+    rows = candidate_rows(problems, per_level=per_level, seed=seed, kind=kind)
     by_id = {problem.id: problem.to_row() for problem in problems}
     manifest = {
         "step": "score_completions",
@@ -82,7 +96,7 @@ def run_candidates(
         SandboxPool(workers, required_level=level) as pool,
         Journal.open(journal_path, {**manifest, "sandbox_level": pool.level}) as journal,
     ):
-        counts = run_sync(
+        return run_sync(
             score_completions(PROGRAM_LIMITS),
             [
                 {"id": row["id"], "completion": row, "problem": by_id[row["problem_id"]]}
@@ -94,15 +108,42 @@ def run_candidates(
             progress=progress,
             label="programs",
         )
-    failed = [
-        row["problem_id"]
-        for row in ok_rows(journal_path)
-        if row["level"] == "reference"
-        and not Execution.from_row(row["execution"]).is_evidence_of_pass
-    ]
-    if failed:
-        raise DataError(f"references that fail their own tests: {', '.join(failed)}")
-    return counts
+
+
+def of_right_references(programs: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
+    """The programs without those of problems whose reference does not pass its tests here.
+
+    What such tests say of a mutant proves nothing. Also how many problems are left out, by what
+    their reference ended as. A model's samples stay: their pairs rest on no reference.
+    """
+    failed: dict[str, str] = {}
+    for row in programs:
+        execution = Execution.from_row(row["execution"])
+        if row["level"] == "reference" and not execution.is_evidence_of_pass:
+            failed[row["problem_id"]] = execution.no_evidence or execution.outcome
+    kept = [row for row in programs if row["level"] == "samples" or row["problem_id"] not in failed]
+    return kept, Counter(f"{REFERENCE_FAILS}: {reason}" for reason in failed.values())
+
+
+def stated_failures(programs: Iterable[Row]) -> tuple[list[Row], Counter[str]]:
+    """The programs without those that fail otherwise than a hallucination of their kind does.
+
+    Also why programs were left out, by kind and what their run showed instead. Those that pass
+    stay: pairing counts them. What each one failed with is noted in its field `failure`.
+    """
+    kept: list[Row] = []
+    reasons: Counter[str] = Counter()
+    for row in programs:
+        execution = Execution.from_row(row["execution"])
+        found = failure_of(execution, row["code"])
+        flaw = FLAWS.get(row["kind"])
+        if found is None or flaw is None:
+            kept.append(row)
+        elif found.kind in flaw.failures:
+            kept.append({**row, "failure": found.kind})
+        else:
+            reasons[f"{row['kind']}: fails by {found.kind} instead"] += 1
+    return kept, reasons
 
 
 def printed_samples(scored: Iterable[Row]) -> list[Row]:
@@ -133,7 +174,10 @@ def write_pairs(
     The summary holds the counts from problems to pairs kept, outcomes by level, reasons of what
     gave no pair, and for each split and level what the length alone is worth.
     """
-    pairing = pair_by_execution({p.id: p for p in problems}, programs, seed=seed)
+    usable, failed_references = of_right_references(programs)
+    stated, other_failures = stated_failures(usable)
+    pairing = pair_by_execution({p.id: p for p in problems}, stated, seed=seed)
+    pairing.reasons.update(other_failures + failed_references)
     kept: dict[str, list[Preference]] = {}
     for split in SPLITS:
         kept[split] = balance_by_length(
@@ -149,7 +193,10 @@ def write_pairs(
         "n_kept": {split: len(pairs) for split, pairs in kept.items()},
         "outcomes": _outcomes(programs),
         "n_failed": sum(
-            not Execution.from_row(row["execution"]).is_evidence_of_pass for row in programs
+            not Execution.from_row(row["execution"]).is_evidence_of_pass for row in usable
+        ),
+        "kinds": dict(
+            Counter(pair.meta["rejected_kind"] for pairs in kept.values() for pair in pairs)
         ),
         "rejected": dict(sorted(pairing.reasons.items())),
         "balance": [row for split, pairs in kept.items() for row in _balance(split, pairs)],

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from codefavor.errors import Rejected
 from codefavor.prompts import render
+from codefavor.records import Row
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.candidates import hollow_of
 from codefavor.scoring.instructions import are_statements, raise_if_broken
+from codefavor.scoring.weak_tests import check_tests
 from codefavor.synthesis.forms import code_of
 from codefavor.synthesis.pair_rows import PairInProgress
 
@@ -20,12 +22,14 @@ class UnusableTests(Rejected):
     """The tests prove nothing; `reason` is a short name for counting."""
 
 
-async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limits) -> str:
-    """Asserts that the teacher wrote without seeing either program, checked for sense.
+async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limits) -> Row:
+    """Asserts that the teacher wrote without seeing either program, as a pair's evidence of tests.
 
-    Raises UnusableTests: `no_common_function` (the two programs share none that could be
-    called), an answer's own reason, `do_not_parse`, `no_asserts`, `not_statements`,
-    `call_nothing`, or `vacuous` (a program that only returns its first argument passes).
+    `checked` takes the better program, which was written without a look at them, for the
+    reference; where it fails, that is for the pair's own check to say. Raises UnusableTests:
+    `no_common_function` (the two programs share none that could be called), an answer's own
+    reason, `do_not_parse`, `no_asserts`, `not_statements`, `call_nothing`, `vacuous` (a program
+    that only returns its first argument passes), `mutants_live` or `no_mutants`.
     """
     functions = _common_functions(pair.chosen, pair.rejected)
     if not functions:
@@ -53,7 +57,11 @@ async def ask_for_tests(pair: PairInProgress, sandbox: SandboxPool, limits: Limi
     is_vacuous = run.outcome == "test_error" and run.error.startswith("vacuous")
     if run.is_evidence_of_pass or is_vacuous:
         raise UnusableTests("vacuous", "a program that returns its first argument passes")
-    return tests
+    checked = await check_tests(sandbox, tests, reference=pair.chosen)
+    if checked["why"] in ("mutants_live", "no_mutants"):
+        killed, n = checked["mutants"]
+        raise UnusableTests(checked["why"], f"{killed} of {n} mutants of the better program fail")
+    return {"origin": "teacher", "text": tests, "checked": checked}
 
 
 def _called(tests: str, functions: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from codefavor.engine.context import Context
 from codefavor.errors import ConfigError, Rejected
 from codefavor.judges.base import bind, in_both_orders
 from codefavor.judges.llm import LlmJudge, Mode
+from codefavor.judges.tested import TestedJudge
 from codefavor.records import Comparison, Execution, Row
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit, badness
@@ -23,7 +24,7 @@ from codefavor.synthesis.pair_rows import PairInProgress
 from codefavor.synthesis.teacher_tests import UnusableTests, ask_for_tests
 from codefavor.text import comma_list
 
-WAYS = ("static", "evidence", "tests", "judge")
+WAYS = ("static", "evidence", "tests", "judge", "tested")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Verifier:
     "evidence": tests of the problem, instruction counts, Bandit's findings, where there are any.
     "tests": the teacher is asked for tests where the problem has none; a pair without usable
     ones is dropped. "judge": where none of these decided, a judge is asked blind in both orders
-    and must agree. `margin` is how many times more instructions the rejected side of an
-    efficiency pair must execute. `bandit` None means: not installed. `judge_context` asks
-    another backend than the teacher.
+    and must agree. "tested": that judge writes tests of its own first, runs both programs on them
+    and sees where they differ (`TestedJudge`). `margin` is how many times more instructions the
+    rejected side of an efficiency pair must execute. `bandit` None means: not installed.
+    `judge_context` asks another backend than the teacher.
     """
 
     ways: frozenset[str] = frozenset({"evidence"})
@@ -60,6 +62,11 @@ class Verifier:
         """Whether a sandbox is needed."""
         return self.ways != {"static"}
 
+    @property
+    def asks_judge(self) -> bool:
+        """Whether a judge is asked about what nothing else decided."""
+        return bool(self.ways & {"judge", "tested"})
+
     def to_row(self) -> Row:
         """The plain JSON form, for the manifest."""
         judge = self.judge_context.backend if self.judge_context else None
@@ -79,18 +86,21 @@ class Verifier:
         is_decided = False
         if pair.language != "python":
             pair.evidence["not_run"] = "language"
+            if "tests" in self.ways and not self.asks_judge:
+                raise Rejected("tests_unusable:language", f"{pair.language} does not run here")
         else:
             is_decided = await self._by_programs(pair, context)
-        if "judge" in self.ways and not is_decided:
+        if self.asks_judge and not is_decided:
             await self._by_judge(pair, context)
 
     async def _by_programs(self, pair: PairInProgress, context: Context) -> bool:
         if context.sandbox is None:
             raise ConfigError("verifying by evidence needs a sandbox in the context")
         is_decided = False
-        origin, tests = await self._tests_for(pair, context, context.sandbox)
-        if tests:
-            pair.evidence["tests"] = {"origin": origin, "text": tests}
+        found = await self._tests_for(pair, context, context.sandbox)
+        if found is not None:
+            tests = found["text"]
+            pair.evidence["tests"] = found
             is_decided = await self._by_tests(pair, context.sandbox, tests)
             if pair.aspect == "efficiency":
                 is_decided |= await self._by_instructions(pair, context.sandbox, tests)
@@ -100,18 +110,18 @@ class Verifier:
 
     async def _tests_for(
         self, pair: PairInProgress, context: Context, sandbox: SandboxPool
-    ) -> tuple[str, str]:
+    ) -> Row | None:
         if pair.tests.strip():
-            return "problem", pair.tests
+            return {"origin": "problem", "text": pair.tests}
         if "tests" not in self.ways:
             pair.evidence["not_run"] = "no_tests"
-            return "", ""
+            return None
         try:
-            return "teacher", await ask_for_tests(pair, sandbox, self.limits)
+            return await ask_for_tests(pair, sandbox, self.limits)
         except UnusableTests as error:
             pair.evidence["not_run"] = f"tests_unusable:{error.reason}"
-            if "judge" in self.ways:
-                return "", ""
+            if self.asks_judge:
+                return None
             raise Rejected(f"tests_unusable:{error.reason}", error.detail) from error
 
     async def _by_tests(self, pair: PairInProgress, sandbox: SandboxPool, tests: str) -> bool:
@@ -149,7 +159,7 @@ class Verifier:
         if rejected.n * self.margin <= chosen.n:
             raise Rejected("instructions_contradict", detail)
         if rejected.n < chosen.n * self.margin:
-            if "judge" in self.ways:
+            if self.asks_judge:
                 return False
             raise Rejected("instructions_within_margin", detail)
         return True
@@ -181,11 +191,22 @@ class Verifier:
         if asking is context:
             # The teacher is asked in the form it was found, or told, to take.
             mode = "structured" if pair.settings.answer_format == "json" else "reasoned"
-        judge = LlmJudge(
+        judge: LlmJudge | TestedJudge = LlmJudge(
             asking.backend, mode=mode, language=pair.language, max_tokens=self.max_tokens
         )
+        if "tested" in self.ways and context.sandbox is not None:
+            judge = TestedJudge(
+                judge,
+                context.sandbox,
+                self.limits,
+                draw_tokens=self.max_tokens,
+                seed=context.seed,
+                language=pair.language,
+            )
         comparison = Comparison(pair.instruction, pair.chosen, pair.rejected, pair.criteria)
-        verdicts = await bind(in_both_orders(judge), asking).compare([comparison])
+        # What is tested is asked in both orders as it is.
+        whole = judge if isinstance(judge, TestedJudge) else in_both_orders(judge)
+        verdicts = await bind(whole, asking).compare([comparison])
         verdict = verdicts[0]
         pair.evidence["judge"] = {"judge": judge.name, "choice": verdict.choice, "raw": verdict.raw}
         if verdict.second is not None:

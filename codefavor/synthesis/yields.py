@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from codefavor.records import Execution, Row
+from codefavor.records import Row
+from codefavor.scoring.provenance import backing_of
 
 # How far a row came, by the first word of the reason it was dropped for; in the order of the work.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -71,7 +72,7 @@ class Yield:
             for (status, reason), n in self.reasons.most_common()
             if status == "error"
         ]
-        lines += [(f"pairs backed by {name}", n) for name, n in self.evidence.most_common()]
+        lines += [(f"pairs backed: {name}", n) for name, n in self.evidence.most_common()]
         lines += [(f"pairs about {name}", n) for name, n in self.aspects.most_common()]
         width = max(len(label) for label, _ in lines)
         return "\n".join(
@@ -107,27 +108,10 @@ def count_yield(records: Iterable[Row]) -> Yield:
             total.n_good_enough += 1
         elif status == "ok":
             total.n_pairs += 1
-            total.evidence.update(backing(row["evidence"]))
+            total.evidence[str(backing_of(row["evidence"]))] += 1
             total.aspects[row["meta"]["aspect"]] += 1
         else:
             total.reasons[status, record["reason"]] += 1
             total.n_rejected += status == "rejected"
             total.n_error += status == "error"
     return total
-
-
-def backing(evidence: Row) -> list[str]:
-    """What supports a pair's label, beyond the static checks: ["nothing more"] for nothing."""
-    found = []
-    if "rejected" in evidence and not Execution.from_row(evidence["rejected"]).is_evidence_of_pass:
-        found.append(f"tests ({evidence['tests']['origin']})")
-    elif "rejected" in evidence:
-        found.append(f"tests that both pass ({evidence['tests']['origin']})")
-    if "rejected" in evidence.get("instructions", {}):
-        found.append("instruction counts")
-    findings = evidence.get("findings", {})
-    if findings.get("rejected"):
-        found.append("findings")
-    if "judge" in evidence:
-        found.append("a judge")
-    return found or ["nothing more"]

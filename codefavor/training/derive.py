@@ -26,12 +26,18 @@ _BATCH = 32
 _ROWS_OF_A_WINDOW = 4
 # Samples of one question under GRPO (recipes/layers/gpu/grpo.yaml): a process takes whole groups.
 _GROUP = 8
+# The longest sample there, in tokens; a model that thinks gets four times as many.
+_SAMPLED = 1024
 # The share of a GPU that may be planned for: the rest is fragmentation, and the estimate's error.
 _SHARE = 0.85
 GIB = 1 << 30
 _LIGER = "axolotl.integrations.liger.LigerPlugin"
-# Architectures whose Liger kernels are the plain Llama ones, in the names of transformers.
-LIGER_KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "smollm3"})
+# Architectures whose layers Axolotl's LoRA kernels know, in the names of transformers.
+_LORA_KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "smollm3"})
+# Those for which Liger's kernels are taken. Granite scales its logits and its MLP differs: of these
+# two Liger has no kernel that fits (its monkey_patch.py).
+LIGER_KINDS = _LORA_KINDS | {"granite", "mixtral", "olmo2", "phi3"}
+_NO_LIGER_LAYERS = {"granite"}
 _GIVES_LOGITS = {"pairwise", "pairwise-cot", "sft"}
 # The rest is trained under `rl:`, where Axolotl does not hand load_best_model_at_end on.
 _CHOSEN_BY_LOSS = _GIVES_LOGITS | {"reward", "process"}
@@ -113,8 +119,16 @@ class Model:
     @property
     def kind(self) -> str:
         """The architecture, in the words of transformers."""
-        text = self.config.get("text_config") or self.config
-        return str(text.get("model_type") or "")
+        return str(self._text.get("model_type") or "")
+
+    @property
+    def window(self) -> int:
+        """The most tokens that it was made for; as many as anybody asks where it does not say."""
+        return int(self._text.get("max_position_embeddings") or 1 << 20)
+
+    @property
+    def _text(self) -> Row:
+        return dict(self.config.get("text_config") or self.config)
 
 
 def listed_model(stem: str, root: Path) -> Model:
@@ -209,10 +223,17 @@ def _line(
     """The line of one way to train: adapter, sharding and micro batch."""
     adapter, sharding, micro = way
     choices = _Choices(dict(model.settings) if not model.layer else {})
+    if adapter == "full":  # null takes a layer's setting away
+        idle = [key for key in model.settings if key.startswith("lora_")]
+        choices.values |= dict.fromkeys(idle)
     choose = choices.choose
-    choose("learning_rate", _rate(method, adapter, model.shape), _rate_reason(method, model.shape))
-    choose("micro_batch_size", micro, "the most rows at once that fit, by the estimate")
-    rest = _batch(model, method) // (micro * hardware.gpus)
+    choose("learning_rate", *_rate(method, adapter, model.shape))
+    batch = _batch(model, method)
+    fits = "the most rows at once that fit, by the estimate"
+    if micro * hardware.gpus > batch:
+        fits = f"the least there is: so many GPUs take more than the {batch} rows of a step"
+    choose("micro_batch_size", micro, fits)
+    rest = batch // (micro * hardware.gpus)
     least = _GROUP // micro if method == "grpo" else 1
     choose("gradient_accumulation_steps", max(1, rest, least))
     if sharding:
@@ -239,9 +260,16 @@ def _line(
 def _choose_sampling(choices: _Choices, model: Model, hardware: Hardware) -> None:
     trl: Row = {}
     reasons = []
+    answer = _SAMPLED
     if model.header.get("thinks"):
-        trl["max_completion_length"] = 4096
+        answer = trl["max_completion_length"] = 4 * _SAMPLED
         reasons.append("the model thinks before it answers")
+    question = int(choices.values.get("sequence_len") or model.settings.get("sequence_len") or 0)
+    if question + answer > model.window:
+        answer = trl["max_completion_length"] = min(answer, model.window // 2)
+        why = f"question and answer share the model's window of {model.window} tokens"
+        choices.choose("sequence_len", model.window - answer, why)
+        reasons.append(why)
     if hardware.gpus > 1:
         values = choices.values
         batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
@@ -283,7 +311,7 @@ def _choose_saving(choices: _Choices, method: str, adapter: str, sharding: str) 
 def _choose_for_layers(choices: _Choices, model: Model, adapter: str) -> None:
     if adapter == "full":
         return
-    if model.kind not in LIGER_KINDS or model.shape.experts:
+    if model.kind not in _LORA_KINDS or model.shape.experts:
         reason = "Axolotl's LoRA kernels, on unless set to false, are for dense Llama-like layers"
         choices.choose("lora_mlp_kernel", False, reason)
         choices.choose("lora_qkv_kernel", False)
@@ -302,26 +330,28 @@ def _choose_kernels(choices: _Choices, model: Model, method: str) -> None:
     choices.choose("plugins", plugins, "Liger's kernels: less memory and time, the same numbers")
     choices.choose("liger_rope", True)
     choices.choose("liger_rms_norm", True)
+    if model.kind in _NO_LIGER_LAYERS:
+        return
     choices.choose("liger_glu_activation", True)
     if method in _GIVES_LOGITS:
         reason = "never all logits of the batch at once"
         choices.choose("liger_fused_linear_cross_entropy", True, reason)
 
 
-def _rate(method: str, adapter: str, shape: ModelShape) -> float:
-    rate = RATES[method].full if adapter == "full" else RATES[method].lora
-    return float(f"{rate * _size_factor(shape):.1g}")
+def _rate(method: str, adapter: str, shape: ModelShape) -> tuple[float, str]:
+    """The learning rate of one digit, and how it comes about."""
+    published = RATES[method].full if adapter == "full" else RATES[method].lora
+    factor = _size_factor(shape)
+    rate = float(f"{published * factor:.1g}")
+    if rate == published:
+        return rate, RATES[method].source
+    scaled = f"{published:g} times {factor:.2f} for this size, to one digit"
+    return rate, f"{RATES[method].source}; {scaled}"
 
 
 def _size_factor(shape: ModelShape) -> float:
     """Larger models take smaller steps: Tülu 3's rate at 70 billion is 0.4 of that at 8 billion."""
     return float(min(2.0, (8e9 / shape.parameters) ** 0.42))
-
-
-def _rate_reason(method: str, shape: ModelShape) -> str:
-    factor = _size_factor(shape)
-    scaled = f"; times {factor:.1f} for this size" if abs(factor - 1) >= 0.1 else ""
-    return f"{RATES[method].source}{scaled}"
 
 
 def _sharding_reason(adapter: str, sharding: str) -> str:
@@ -344,10 +374,20 @@ def _with_estimate(
     disk = disk_space(config, model.shape)
     note = (
         f"by the estimate {needed / GIB:.0f} of {hardware.memory_gb} GiB on each GPU for rows of "
-        f"{config['sequence_len']} tokens, and {disk / 1e9:.0f} GB of disk"
+        f"{config['sequence_len']} tokens, and {_gigabytes(disk)} GB of disk"
     )
-    header = {**line.header, "notes": [*line.header.get("notes", []), note]}
+    notes = [*line.header.get("notes", []), note]
+    if not model.layer and model.kind not in LIGER_KINDS:
+        notes.append(
+            f"without Liger's kernels, which are taken for {', '.join(sorted(LIGER_KINDS))}"
+        )
+    header = {**line.header, "notes": notes}
     return replace(line, header=header)
+
+
+def _gigabytes(size: float) -> str:
+    """A number of bytes in GB, with as many digits as say something."""
+    return f"{size / 1e9:.{0 if size >= 1e10 else 1 if size >= 1e9 else 2}f}"
 
 
 def _power_of_two(value: float) -> int:

@@ -18,8 +18,8 @@ from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.reward import RewardJudge
 from codefavor.pairs.published_rows import read_published
-from codefavor.pairs.row_files import read_any_rows
 from codefavor.records import Comparison, Preference, Row, Verdict, content_id
+from codefavor.sources.row_files import read_any_rows
 from codefavor.training.plugin_args import DevAccuracySettings, dev_accuracy_errors
 from codefavor.training.recipes import method_of
 
@@ -129,9 +129,7 @@ def judged(judge: BatchJudge, pairs: Sequence[Preference]) -> tuple[float, int]:
 
     An order that could not be judged is not right.
     """
-    asked = [
-        Comparison(pair.instruction, pair.chosen, pair.rejected, pair.criteria) for pair in pairs
-    ]
+    asked = [Comparison(pair.asked, pair.chosen, pair.rejected, pair.criteria) for pair in pairs]
     both = [(asked, "A"), ([one.swap() for one in asked], "B")]
     right, n_errors = 0.0, 0
     for comparisons, winner in both:

@@ -1,7 +1,8 @@
 """Memory, steps, hours and dollars of a recipe before anything is rented; pure arithmetic.
 
 Source: memory by component as in Rajbhandari et al. 2020 (ZeRO), table 1; activations as in
-Korthikanti et al. 2022, eq. 2 and 5; 6 (2 forward, 4 backward) FLOPs per weight and token.
+Korthikanti et al. 2022 (section 4, counted for gated layers without dropout); 6 (2 forward, 4
+backward) FLOPs per weight and token.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _LIVE_WEIGHTS = 1e9
 _BUCKETS = 1e9
 # DeepSpeed's own rule for the host: half as much again as the states that are there.
 _HOST_FACTOR = 1.5
+# Reported peaks are within a quarter of these sums (tests/training/test_estimate.py).
+_UNCERTAINTY = 1.25
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Estimate:
     """What a recipe needs. Memory in bytes per GPU by component; `hours` of the whole run.
 
     `host` is the memory of one machine under offload, `disk` the most that checkpoints and result
-    take together; both in bytes.
+    take together; both in bytes. `is_tight`: it fits, and would not with a quarter more, which
+    is as far as estimates are off.
     """
 
     trainable: float
@@ -72,6 +76,7 @@ class Estimate:
     host: float
     disk: float
     fits: bool
+    is_tight: bool
     rows: int
     steps: int
     tokens: float
@@ -132,7 +137,7 @@ def memory_per_gpu(
     word = 2.0 if config.get("bf16") else 4.0
     trainable = trainable_parameters(config, shape)
     tokens = int(config.get("micro_batch_size") or 1) * sequences_per_row(config) * longest
-    layer = tokens * shape.hidden * word * 17  # all that one layer keeps for its backward pass
+    layer = tokens * kept_per_token(shape, word)
     checkpointing = bool(config.get("gradient_checkpointing"))
     activations = (
         tokens * shape.hidden * word * shape.layers + layer
@@ -152,27 +157,37 @@ def memory_per_gpu(
     return memory
 
 
+def kept_per_token(shape: ModelShape, word: float) -> float:
+    """Bytes that one layer keeps of one token for its backward pass, `word` per value.
+
+    Source: Korthikanti et al. 2022, section 4.1, counted anew for a layer of today: RMSNorm in
+    fp32, gated MLP, no dropout, an attention that keeps no scores (flash, sdpa).
+    """
+    # Two norms each keep their input in fp32, what is normalised, and what goes on.
+    norms = 2 * shape.hidden * (4.0 + 2 * word)
+    # Queries, keys, values, and what attention gives.
+    attention = 2 * shape.query_width * (1 + shape.kv_share) * word
+    # What each of three matrices gives or takes, and the activation between.
+    mlp = 4 * shape.inner_width * word
+    return norms + attention + mlp
+
+
 def _states(
     config: Mapping[str, Any], shape: ModelShape, trainable: float, word: float, gpus: int
 ) -> dict[str, float]:
     """Weights, gradients and optimizer of one GPU in bytes, and what ZeRO-3 gathers."""
     zero = _zero_stage(config)
     loaded = whole_parameters(config, shape)
-    if config.get("load_in_4bit"):
-        # Embeddings and the output layer stay as they are.
-        kept = shape.vocabulary * shape.hidden + (
-            0 if _has_own_head(config) else shape.head_parameters
-        )
-        weights = (loaded - kept) * 0.56 + kept * word
-    else:
-        weights = loaded * word / (gpus if zero == 3 else 1)
+    # Of the two that split weights, FSDP alone splits those of 4 bits.
+    is_split = zero == 3 and (_is_fsdp(config) or not config.get("load_in_4bit"))
+    weights = _weight_bytes(config, shape, word) / (gpus if is_split else 1)
     # Adapters are fp32, with fp32 gradients and moments; whole weights under DeepSpeed have fp32
     # masters and moments, else moments of their own kind.
     gradient = 4.0 if config.get("adapter") else word
     state = 8.0 if config.get("adapter") else 12.0 if zero else 2.0 * word
     if "8bit" in str(config.get("optimizer", "")):
         state = 2.0
-    offload = "offload" in str(config.get("deepspeed", ""))
+    offload = _offloads(config)
     if offload:
         state, gradient = 0.0, 0.0 if zero == 3 else gradient
     if offload and zero == 3:
@@ -192,6 +207,33 @@ def _states(
     return states
 
 
+def _weight_bytes(config: Mapping[str, Any], shape: ModelShape, word: float) -> float:
+    """All weights as they are loaded, in bytes."""
+    loaded = whole_parameters(config, shape)
+    if not config.get("load_in_4bit"):
+        return loaded * word
+    # Embeddings and the output layer stay as they are.
+    head = 0.0 if _has_own_head(config) else shape.head_parameters
+    kept = shape.vocabulary * shape.hidden + head
+    return (loaded - kept) * 0.56 + kept * word
+
+
+def _is_fsdp(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("fsdp_config"))
+
+
+def fsdp_setting(config: Mapping[str, Any], name: str) -> bool:
+    """A setting of FSDP, under its name of today or the older one with a prefix."""
+    asked = config.get("fsdp_config") or {}
+    return bool(asked.get(name, asked.get(f"fsdp_{name}")))
+
+
+def _offloads(config: Mapping[str, Any]) -> bool:
+    """Whether weights or optimizer states are kept in the host's memory."""
+    by_deepspeed = "offload" in str(config.get("deepspeed", ""))
+    return by_deepspeed or fsdp_setting(config, "offload_params")
+
+
 def _logits_width(config: Mapping[str, Any], shape: ModelShape) -> float:
     """Values per token that the output layer makes at once.
 
@@ -207,11 +249,19 @@ def _logits_width(config: Mapping[str, Any], shape: ModelShape) -> float:
 def host_memory(config: Mapping[str, Any], shape: ModelShape, gpus: int) -> float:
     """Bytes that one machine of up to 8 GPUs needs in its own memory under offload, else 0.
 
-    Source: the rules of DeepSpeed's memory page, with `zero.Init` under ZeRO-3.
+    Source: the rules of DeepSpeed's memory page, with `zero.Init` under ZeRO-3. FSDP holds there
+    weights, gradients and states of what is trained (16 bytes each), and the weights that are
+    not; before, each process loads the whole model, or with cpu_ram_efficient_loading one does.
     """
-    if "offload" not in str(config.get("deepspeed", "")):
+    if not _offloads(config):
         return 0.0
     here = min(8, max(1, gpus))
+    if _is_fsdp(config):
+        weights = _weight_bytes(config, shape, 2.0 if config.get("bf16") else 4.0)
+        trained = 16.0 * trainable_parameters(config, shape)
+        held = (weights if config.get("adapter") else 0.0) + trained
+        loading = 1 if fsdp_setting(config, "cpu_ram_efficient_loading") else here
+        return max(held * here / max(1, gpus), weights * loading)
     zero = _zero_stage(config)
     each = 18.0 * here / max(1, gpus) if zero == 3 else max(4.0 * here, 16.0)
     return whole_parameters(config, shape) * each * _HOST_FACTOR
@@ -230,7 +280,7 @@ def disk_space(config: Mapping[str, Any], shape: ModelShape) -> float:
 
 def _zero_stage(config: Mapping[str, Any]) -> int:
     """How much is split over the GPUs: the ZeRO stage; FSDP is 3."""
-    if config.get("fsdp_config"):
+    if _is_fsdp(config):
         return 3
     name = Path(str(config.get("deepspeed") or "")).stem
     return int(name[4]) if name.startswith("zero") and name[4:5].isdigit() else 0
@@ -278,13 +328,14 @@ def estimate(
     hours = work / (card.flops * card.utilisation * n_gpus) / 3600
     price = card.usd_per_hour if usd_per_hour is None else usd_per_hour
     memory = memory_per_gpu(config, shape, gpus, longest)
-    fits = sum(memory.values()) < 0.94 * card.memory_gib * GIB
+    share = sum(memory.values()) / (0.94 * card.memory_gib * GIB)
     return Estimate(
         trainable=trainable_parameters(config, shape),
         memory=memory,
         host=host_memory(config, shape, gpus),
         disk=disk_space(config, shape),
-        fits=fits,
+        fits=share < 1,
+        is_tight=1 / _UNCERTAINTY < share < 1,
         rows=rows,
         steps=steps,
         tokens=tokens,

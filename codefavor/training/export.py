@@ -50,7 +50,7 @@ def export(
         fold_adapter(origin, run, out)
     else:
         _copy_weights(run, out, is_adapter=adapter_only)
-    write_text(out / RUN_CARD, [json.dumps(public_card(card), indent=1) + "\n"])
+    write_text(out / RUN_CARD, [json.dumps(public_card(card, out), indent=1) + "\n"])
     if (run / METRICS_FILE).is_file():
         shutil.copy(run / METRICS_FILE, out / METRICS_FILE)
     title = name or out.name

@@ -21,9 +21,11 @@ from codefavor.prompts.chat import (
 )
 from codefavor.records import Comparison, Labelled, Preference, Problem, Row, content_id
 from codefavor.sandbox.lane import choose_lane
+from codefavor.scoring.suite_prompt import suite_question
 from codefavor.training.feedback import Letter, reasoning
 
 Order = Literal["both", "random"]
+Task = Literal["programs", "tests"]
 # Our own reader, see preference_rows.py.
 PREFERENCES_TYPE = "codefavor.preferences"
 
@@ -35,12 +37,14 @@ class FormatOptions:
     `order`: "both" writes each pairwise question twice, once with either code first; "random"
     writes it once, the order drawn from `seed` and the pair's id. `system` is explained in
     `prompts.chat.system_turn`; formats whose Axolotl type cannot carry an empty system message
-    write none (the recipe's chat template supplies the same text).
+    write none (the recipe's chat template supplies the same text). `task` is what a GRPO question
+    asks for: programs, or tests of the problem's reference.
     """
 
     order: Order = "both"
     seed: int = 0
     system: SystemTurn = "empty"
+    task: Task = "programs"
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,13 @@ def _row(name: str, **columns: Any) -> Row:
     return {"id": content_id(name, columns), **columns}
 
 
+def _check_asked(record: Preference | Labelled) -> None:
+    if not record.instruction.strip():
+        raise Rejected("empty_prompt", record.id)
+
+
 def _check_sides(preference: Preference) -> None:
+    _check_asked(preference)
     for side in ("chosen", "rejected"):
         if not getattr(preference, side).strip():
             raise Rejected(f"empty_{side}", preference.id)
@@ -142,12 +152,14 @@ def _check_sides(preference: Preference) -> None:
 
 
 def _question(preference: Preference | Labelled, options: FormatOptions) -> list[dict[str, str]]:
-    return solution_messages(
-        preference.instruction,
-        "" if isinstance(preference, Labelled) else preference.criteria,
-        system=options.system,
-        history=preference.history,
+    criteria = "" if isinstance(preference, Labelled) else preference.criteria
+    question = solution_messages(
+        preference.instruction, criteria, system=options.system, history=preference.history
     )
+    # A chat stays as it was said; a task for programs is put as it is at inference.
+    if not criteria and (isinstance(preference, Labelled) or preference.language == "markdown"):
+        question[-1] = {**question[-1], "content": preference.instruction}
+    return question
 
 
 def _user_text(preference: Preference) -> str:
@@ -177,20 +189,12 @@ def _orders(preference: Preference, options: FormatOptions) -> list[Letter]:
 
 def _comparison(preference: Preference, letter: Letter) -> Comparison:
     comparison = Comparison(
-        instruction=_dialogue(preference),
+        instruction=preference.asked,
         code_a=preference.chosen,
         code_b=preference.rejected,
         criteria=preference.criteria,
     )
     return comparison if letter == "A" else comparison.swap()
-
-
-def _dialogue(preference: Preference) -> str:
-    """The instruction, with the turns before it where there are any, as one text."""
-    if not preference.history:
-        return preference.instruction
-    turns = [*preference.history, {"role": "user", "content": preference.instruction}]
-    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content'].strip()}" for turn in turns)
 
 
 def to_pairwise(preference: Preference, options: FormatOptions) -> list[Row]:
@@ -252,6 +256,7 @@ def to_kto(preference: Preference | Labelled, options: FormatOptions) -> list[Ro
     """
     question = _question(preference, options)
     if isinstance(preference, Labelled):
+        _check_asked(preference)
         if not preference.completion.strip():
             raise Rejected("empty_completion", preference.id)
         answer = assistant_turn(preference.completion)
@@ -285,6 +290,10 @@ def to_process(preference: Preference, options: FormatOptions) -> list[Row]:
     _check_sides(preference)
     if preference.language == "markdown" or preference.history:
         raise Rejected("not_a_program", preference.id)
+    aspect = str(preference.meta.get("aspect") or preference.criteria).strip().lower()
+    if aspect in ("efficiency", "security", "readability"):
+        # A slow or an insecure line is not a wrong one.
+        raise Rejected("not_about_correctness", preference.id)
     good, bad = code_steps(preference.chosen), code_steps(preference.rejected)
     n_before = _common_prefix(good, bad)
     n_behind = _common_prefix(good[n_before:][::-1], bad[n_before:][::-1])
@@ -311,9 +320,21 @@ def _common_prefix(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
-    """A question and the tests by which the reward judges what the model samples."""
+    """A question and the tests by which the reward judges what the model samples.
+
+    For the task "tests" it asks for a suite, and has the column `reference`: the program on which,
+    and on whose mutants, `rewards.test_quality` runs the suite. Its tests verify the mutants. Which
+    messages a suite may expect stands in `instruction`, the text of the task with its prompt.
+    """
+    if options.task == "tests":
+        question = solution_messages(suite_question(problem), system=options.system)
+        own = {n: getattr(problem, n) for n in ("reference", "tests", "entry_point", "setup")}
+        task = problem.instruction + problem.prompt
+        return [_row("grpo", prompt=question, instruction=task, **own)]
     if not problem.tests.strip():
         raise Rejected("no_tests", problem.id)
+    if not problem.may_label:
+        raise Rejected("tests_not_validated", f"{problem.id}: codefavor pair check-tests")
     lane = choose_lane(problem.tests, problem.entry_point, problem.setup)
     if lane.name != "split":
         raise Rejected("tests_need_the_together_lane", f"{problem.id}: {lane.reason}")

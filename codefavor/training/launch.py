@@ -18,6 +18,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError, TrainingError
 from codefavor.records import Row
+from codefavor.training.output_folder import empty, holds_inputs, is_foreign
 from codefavor.training.plan import (
     TrainingPlan,
     plan_training,
@@ -78,17 +79,30 @@ def launch(
     """Train a recipe to its end; the same call after a kill goes on from the last checkpoint.
 
     A run that was finished before under the same fingerprint is returned as it is. An output
-    folder that holds another run raises ConfigError, unless `fresh`, which empties it. The
-    process group is gone when this returns or raises. Raises TrainingError with the end of the
+    folder that holds another run raises ConfigError, unless `fresh`, which empties it; one that
+    holds what the run reads always does, and `fresh` on one that holds files and no run of ours.
+    The process group is gone when this returns or raises. Raises TrainingError with the end of the
     log when training fails. `run` starts the command in another way than `run_group`.
     """
     plan = plan_training(recipe, overrides=overrides, data=data, folder=folder, gpus=gpus)
     output_dir = plan.output_dir
-    if fresh and output_dir.exists():
-        shutil.rmtree(output_dir)
+    _refuse_foreign(plan, is_emptied=fresh)
     output_dir.mkdir(parents=True, exist_ok=True)
     with locked(output_dir):
+        if fresh:
+            empty(output_dir)
         return _launch_locked(plan, log_path, on_metrics, accelerate_args, run or run_group)
+
+
+def _refuse_foreign(plan: TrainingPlan, *, is_emptied: bool) -> None:
+    """Raise ConfigError for an output folder in which somebody's own files would be lost."""
+    if reason := holds_inputs(plan.config, plan.folder, [plan.recipe] if is_emptied else []):
+        raise ConfigError(f"output_dir: {reason}; name a folder of its own (--set output_dir=...)")
+    if is_emptied and is_foreign(plan.output_dir):
+        raise ConfigError(
+            f"--fresh: {plan.output_dir} holds files, and no run card or checkpoint of a run: it "
+            "is not emptied; remove them yourself, or train into another one (--set output_dir=...)"
+        )
 
 
 def _launch_locked(
@@ -105,7 +119,7 @@ def _launch_locked(
         metrics = tuple(read_metrics(output_dir))
         seconds = float(card["seconds"])
         return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, True, False)
-    is_resumed = _prepare_output(output_dir)
+    is_resumed = _prepare_output(output_dir, can_resume=_can_resume(plan.config))
     seconds = max(float(card.get("seconds", 0.0)), logged_seconds(output_dir))
     card = {**new_card(plan, command), "seconds": seconds}
     write_card(output_dir, card)
@@ -217,13 +231,21 @@ class _Follower:
                 self.on_metrics(json.loads(line))
 
 
-def _prepare_output(output_dir: Path) -> bool:
+def _can_resume(config: Mapping[str, Any]) -> bool:
+    """Whether Axolotl goes on from a checkpoint: it is told to, and the optimizer states are there.
+
+    Without, the run starts anew, and so do its metrics.
+    """
+    return bool(config.get("auto_resume_from_checkpoints") or config.get("resume_from_checkpoint"))
+
+
+def _prepare_output(output_dir: Path, *, can_resume: bool) -> bool:
     """Leave only what a launch may go on from; True if there is a checkpoint to resume."""
     for checkpoint in output_dir.glob("checkpoint-*"):
         # The trainer writes this file last, so a checkpoint without it was cut short.
         if not _is_json(checkpoint / "trainer_state.json"):
             shutil.rmtree(checkpoint)
-    if any(output_dir.glob("checkpoint-*")):
+    if can_resume and any(output_dir.glob("checkpoint-*")):
         for name in ("datasets_ready.flag", "process_counter.txt"):
             for leftover in output_dir.glob(f"prepared/*/{name}"):
                 leftover.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,15 @@ def base_model_name(config: Mapping[str, Any]) -> str:
     return base if base.count("/") == 1 and not base.startswith(("/", ".")) else Path(base).name
 
 
-def public_card(card: Mapping[str, Any]) -> Row:
-    """A run card without the paths and the command line of the machine that trained."""
+def public_card(card: Mapping[str, Any], out: Path | None = None) -> Row:
+    """A run card without the paths and the command line of the machine that trained.
+
+    A data file is told by its path from the folder `out`, where both are below the working
+    directory, so that `evaluate` finds it; else by its name.
+    """
     config = {key: value for key, value in card["config"].items() if key not in _PRIVATE}
     kept = {key: value for key, value in card.items() if key not in {"command", "recipe"}}
-    data = {Path(path).name: digest for path, digest in (card.get("data") or {}).items()}
+    data = {_data_name(Path(one), out): digest for one, digest in (card.get("data") or {}).items()}
     recipe = Path(str(card.get("recipe") or ""))
     return {
         **kept,
@@ -100,6 +105,13 @@ def public_card(card: Mapping[str, Any]) -> Row:
         "config": {"base_model": base_model_name(card["config"]), **config},
         "data": data,
     }
+
+
+def _data_name(file: Path, out: Path | None) -> str:
+    here = Path.cwd()
+    if out is None or not all(one.resolve().is_relative_to(here) for one in (file, out)):
+        return file.name
+    return os.path.relpath(file.resolve(), out.resolve())
 
 
 def _front_matter(base: str, method: str, license_id: str, is_adapter: bool) -> list[str]:

@@ -24,7 +24,7 @@ class ModelShape:
     `parameters` counts all weights, `active` those that one token passes through (fewer in a
     mixture of experts; 0 means all). `attention` is the width of all query heads together (0:
     that of the hidden state), `kv_share` the key and value heads per query head; `experts` (0: a
-    dense model) are those of one layer, each `expert_width` wide inside.
+    dense model) are those of one layer, each `expert_width` wide inside, `experts_used` by a token.
     """
 
     parameters: float
@@ -37,6 +37,7 @@ class ModelShape:
     active: float = 0.0
     experts: int = 0
     expert_width: int = 0
+    experts_used: int = 1
     is_tied: bool = False
 
     @property
@@ -48,6 +49,11 @@ class ModelShape:
     def query_width(self) -> int:
         """The width of all query heads together."""
         return self.attention or self.hidden
+
+    @property
+    def inner_width(self) -> int:
+        """The width inside the MLPs that one token passes through in a layer."""
+        return self.expert_width * self.experts_used if self.experts else self.intermediate
 
     @property
     def head_parameters(self) -> float:
@@ -62,6 +68,9 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     itself (`count_weights`).
     """
     text = config.get("text_config") or config
+    if not all(text.get(key) for key in _SIZES):
+        config = complete_config(config, str(config.get("model_type")))
+        text = config.get("text_config") or config
     heads = int(text["num_attention_heads"])
     counted = config if "parameters" in config else count_weights(config)
     latent = int(text.get("qk_nope_head_dim") or 0) + int(text.get("qk_rope_head_dim") or 0)
@@ -78,11 +87,54 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
         active=float(counted.get("active") or 0.0),
         experts=experts,
         expert_width=int(text.get("moe_intermediate_size") or text["intermediate_size"]),
+        experts_used=_experts_used(text),
         is_tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings"))),
     )
 
 
+_SIZES = (
+    "num_attention_heads",
+    "hidden_size",
+    "num_hidden_layers",
+    "intermediate_size",
+    "vocab_size",
+)
+_BESIDE = ("num_key_value_heads", "head_dim", "max_position_embeddings", "tie_word_embeddings")
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")
+
+
+def complete_config(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A configuration with the usual names of what decides a model's size.
+
+    Files leave out what is the default of their class, and some families have names of their own,
+    which their class translates (GPT-2's n_embd). Raises ConfigError where a size is not said at
+    all.
+    """
+    inner = class_config(config).get_text_config()
+    text = config.get("text_config") or config
+    if all(text.get(key) for key in _SIZES):
+        return config
+    found = {key: text.get(key) or getattr(inner, key, None) for key in _SIZES}
+    missing = [key for key in _SIZES if not found[key]]
+    if missing:
+        raise ConfigError(
+            f"{name} ({config.get('model_type')}): its configuration does not say "
+            f"{', '.join(missing)}, also not by its class's other names, so that its size is not "
+            "known and nothing can be estimated; recipes are made for Llama-like models"
+        )
+    beside = {key: getattr(inner, key, None) for key in _BESIDE if key not in text}
+    found |= {key: value for key, value in beside.items() if value is not None}
+    if "text_config" in config:
+        return {**config, "text_config": {**text, **found}}
+    return {**config, **found}
+
+
+def class_config(config: Mapping[str, Any]) -> Any:
+    """The configuration as its class in transformers reads it, which checks it."""
+    import transformers
+
+    words = {key: value for key, value in config.items() if key not in {"model_type", *NOT_CONFIG}}
+    return transformers.AutoConfig.for_model(str(config.get("model_type")), **words)
 
 
 def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
@@ -97,8 +149,12 @@ def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
     if not experts:
         return {"parameters": total}
     routed = sum(value.numel() for name, value in model.named_parameters() if ".experts." in name)
-    used = int(text.get("num_experts_per_tok") or text.get("top_k_experts") or 1)
-    return {"parameters": total, "active": total - routed + routed * used // experts}
+    active = total - routed + routed * _experts_used(text) // experts
+    return {"parameters": total, "active": active}
+
+
+def _experts_used(text: Mapping[str, Any]) -> int:
+    return int(text.get("num_experts_per_tok") or text.get("top_k_experts") or 1)
 
 
 def build_on_meta(config: Mapping[str, Any], model_class: str = "AutoModelForCausalLM") -> Any:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codefavor.errors import ConfigError
+from codefavor.errors import CodefavorError, ConfigError
+from codefavor.pairs.split import shared_questions, split_of
 from codefavor.records import Row
+from codefavor.sources.row_files import read_any_rows
+from codefavor.training.check_model import layers_left_out
 from codefavor.training.derive import Hardware, Model, derive, find_listed
 from codefavor.training.model_shapes import (
     adapter_places,
     build_on_meta,
     cached_file,
+    complete_config,
     find_config,
     shape_of_config,
 )
-from codefavor.training.recipes import Recipe, build, data_words, load_yaml, method_of, render
+from codefavor.training.recipes import (
+    Recipe,
+    build,
+    data_words,
+    global_batch,
+    load_yaml,
+    method_of,
+    render,
+)
 
 _PAIRS, _DEV_PAIRS = "outputs/pairs/train.jsonl", "outputs/pairs/dev.jsonl"
 _PROBLEMS = "datasets/starter/problems.jsonl"
@@ -53,35 +68,52 @@ def new_recipe(
     method, its template cannot be used, or nothing fits.
     """
     hardware = Hardware.parse(gpus)
+    left: tuple[str, ...] = ()
     model = find_listed(name, root) or read_model(name, root)
     meta = build_on_meta(model.config, _CLASSES.get(method, "AutoModelForCausalLM"))
     if not model.layer:
         notes = list(model.header.get("notes", []))
         if model.header.get("thinks") and method != "grpo":
             notes.append("the model can think: it is trained and asked to answer without thinking")
+        targets = lora_targets(meta, root)
+        left = _left_out(model.config, method, targets, root)
         model = replace(
             model,
-            settings={**model.settings, **lora_targets(meta, root)},
+            settings={**model.settings, **targets},
             header={**model.header, "notes": notes},
         )
-    words = f"--model {name} --method {method} --gpus {gpus}"
+    words = f"--model {shlex.quote(name)} --method {method} --gpus {gpus}"
     slug = out.stem if out else f"{Path(name).name.lower()}-{method}-{gpus}"
+    path = str(out or f"{slug}.yaml")
     recipe = build(derive(slug, model, method, hardware, root), root)
-    for option, path in (("--data", data), ("--dev", dev)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option} {path}: no such file")
-        words += f" {option} {shlex.quote(str(path))}" if path else ""
+    if left and recipe.config.get("adapter"):
+        note = (
+            f"not on every linear layer: PEFT gives no adapter to {', '.join(left)}, whose names "
+            "it takes for the routed experts'; they stay as they are"
+        )
+        noted = [*recipe.header.get("notes", []), note]
+        recipe = replace(recipe, header={**recipe.header, "notes": noted})
+    for option, file in (("--data", data), ("--dev", dev)):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{option} {file}: no such file")
+        words += f" {option} {shlex.quote(str(file))}" if file else ""
+    if dev:
+        _refuse_shared(data or Path(_PROBLEMS if method == "grpo" else _PAIRS), dev)
     if data or dev:
-        recipe = _with_data(recipe, data, dev, slug)
+        recipe = _with_data(recipe, data, dev, slug, path)
     made_by = f"# Made by `codefavor recipes new {words}`: yours to edit."
-    return render(recipe, made_by=made_by, path=str(out or f"{slug}.yaml"))
+    return render(recipe, made_by=made_by, path=path)
 
 
 def read_model(name: str, root: Path) -> Model:
     """A model that no layer describes, from its configuration and its tokenizer's template."""
-    config = find_config(name, Path.cwd(), root)
+    with _refused(f"the configuration of {name}"):
+        config = find_config(name, Path.cwd(), root)
+        refuse_quantised(config, name)
+        config = dict(complete_config(config, name))
     text = config.get("text_config") or config
-    settings, header = template_settings(load_tokenizer(name))
+    with _refused(f"the tokenizer of {name}, or its chat template,"):
+        settings, header = template_settings(load_tokenizer(name))
     window = int(text.get("max_position_embeddings") or _WINDOW)
     settings = {
         "base_model": name,
@@ -90,6 +122,28 @@ def read_model(name: str, root: Path) -> Model:
         "sequence_len": min(_WINDOW, window),
     }
     return Model(name, config, shape_of_config(config), settings=settings, header=header)
+
+
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Raises ConfigError for whatever a library makes of somebody's broken files."""
+    try:
+        yield
+    except CodefavorError:
+        raise
+    except Exception as error:  # readers of configurations and templates raise whatever they like
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{what} cannot be used: {type(error).__name__}: {text}") from error
+
+
+def refuse_quantised(config: Row, name: str) -> None:
+    """Raises ConfigError for a model whose weights are quantised already."""
+    if quantised := config.get("quantization_config"):
+        kind = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise ConfigError(
+            f"{name} is quantised already ({kind}): its weights cannot be trained, nor LoRA be "
+            "merged into them; take the model that it was made from, which QLoRA quantises itself"
+        )
 
 
 def template_settings(tokenizer: Any) -> tuple[Row, Row]:
@@ -107,7 +161,14 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
     question = [{"role": "user", "content": "question"}]
     asked = str(tokenizer.apply_chat_template(question, tokenize=False))
     answered = [*question, {"role": "assistant", "content": _PROBE}]
-    after = str(tokenizer.apply_chat_template(answered, tokenize=False)).rsplit(_PROBE, 1)[1]
+    _, is_written, after = str(tokenizer.apply_chat_template(answered, tokenize=False)).rpartition(
+        _PROBE
+    )
+    if not is_written or "question" not in asked:
+        raise ConfigError(
+            f"the chat template of {tokenizer.name_or_path} does not write what the user and the "
+            "assistant say as it is: a recipe could not tell what is trained on"
+        )
     specials = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
     ends = [token for token in specials if token and after.lstrip().startswith(token)]
     end = max(ends, key=len, default=tokenizer.eos_token)
@@ -141,8 +202,25 @@ def lora_targets(meta: Any, root: Path) -> Row:
             {re.sub(r".*layers\.\d+\.", "", name) for name in tensors}
         )
     if not linear and not tensors:
-        raise ConfigError("LoRA finds no linear layer in this model")
+        raise ConfigError(
+            f"LoRA finds no linear layer below `layers.N` in {type(meta).__name__}: recipes are "
+            "made for decoders that name them as Llama does"
+        )
     return found
+
+
+def _left_out(config: Row, method: str, targets: Row, root: Path) -> tuple[str, ...]:
+    """The linear layers that LoRA would leave out; asked of PEFT for mixtures of experts alone."""
+    experts = targets.get("lora_target_parameters")
+    if not experts:
+        return ()
+    usual = load_yaml(root / "layers" / "adapter" / "lora.yaml")["lora_target_modules"]
+    return layers_left_out(
+        json.dumps(config, sort_keys=True),
+        _CLASSES.get(method, "AutoModelForCausalLM"),
+        json.dumps(targets.get("lora_target_modules", usual)),
+        tuple(experts),
+    )
 
 
 def load_tokenizer(name: str) -> Any:
@@ -158,13 +236,32 @@ def load_tokenizer(name: str) -> Any:
             "tokenizer_config.json"
         )
     try:
-        return auto.from_pretrained(str(folder or name), local_files_only=True)
+        # Without the last, a terminal is asked whether to run somebody's code.
+        return auto.from_pretrained(
+            str(folder or name), local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(f"the tokenizer of {name} cannot be read: {text}") from error
 
 
-def _with_data(recipe: Recipe, data: Path | None, dev: Path | None, slug: str) -> Recipe:
+def _refuse_shared(data: Path, dev: Path) -> None:
+    """Raise ConfigError where a question is trained on and measured, whatever the answers are."""
+    if not data.is_file():
+        return
+    trained = list(read_any_rows(data))
+    if "tests" in trained[0][1]:
+        trained = [row for row in trained if split_of(str(row[1].get("id"))) == "train"]
+    shared, n_questions = shared_questions(read_any_rows(dev), trained)
+    if shared:
+        raise ConfigError(
+            f"--dev {dev}: {shared} of its {n_questions} questions are in {data}, and an accuracy "
+            "on what was trained on says nothing; without --dev a part of --data is held out by "
+            "its questions"
+        )
+
+
+def _with_data(recipe: Recipe, data: Path | None, dev: Path | None, slug: str, path: str) -> Recipe:
     """The recipe on pairs (for GRPO problems) of one's own, and on what is held out of them."""
     config = dict(recipe.config)
     is_grpo = method_of(config) == "grpo"
@@ -178,7 +275,7 @@ def _with_data(recipe: Recipe, data: Path | None, dev: Path | None, slug: str) -
         notes.append("trained on are the problems that `convert` puts into its split train: half")
     elif data and dev is None:
         folder = f"outputs/pairs/{slug}"
-        made.append(f"codefavor pair split {shlex.quote(str(data))} --out {folder}")
+        made.append(shlex.join(["codefavor", "pair", "split", str(data), "--out", folder]))
         renamed |= {_PAIRS: f"{folder}/train.jsonl", _DEV_PAIRS: f"{folder}/dev.jsonl"}
         notes.append(
             "a tenth of the questions is held out by `pair split`, each with all its rows; to hold "
@@ -186,19 +283,34 @@ def _with_data(recipe: Recipe, data: Path | None, dev: Path | None, slug: str) -
         )
     elif data:
         renamed[_PAIRS] = str(data)
+    comments = dict(recipe.comments)
+    if data and not is_grpo:
+        n_pairs = sum(1 for _ in read_any_rows(data))
+        trained = n_pairs if dev else n_pairs * 9 // 10
+        told = f"{data} has {n_pairs} rows, of which {trained} are trained on"
+        if not config.get("sample_packing"):
+            batch = global_batch(config, recipe.line.gpus)
+            rows = trained * (2 if config.get("rl") == "kto" else 1)
+            steps = math.ceil(rows * float(config.get("num_epochs") or 1) / batch)
+            told += f": about {steps} steps of {batch} rows"
+            if "warmup_steps" in config:
+                config["warmup_steps"] = max(1, round(steps / 10))
+                comments["warmup_steps"] = (f"# A tenth of the about {steps} steps of the data.",)
+        notes.append(told)
     if dev:
         renamed[_DEV_PAIRS] = str(dev)
         if is_grpo:
             system = {"system": "none"} if recipe.header.get("system") == "none" else {}
             config["dev_accuracy"] = {"data": _DEV_PAIRS, "every": 0.1, **system}
     for command in recipe.header.get("produce", []):
-        words = command.format(recipe="", **data_words(recipe.header)).split()
+        words = shlex.split(command.format(recipe=shlex.quote(path), **data_words(recipe.header)))
         made.append(shlex.join(renamed.get(word, word) for word in words))
     # Commands are templates still: `render` fills them in.
     produce = [command.replace("{", "{{").replace("}", "}}") for command in made]
     header = {**recipe.header, "produce": produce, "notes": notes}
     origins = {**recipe.origins, "dev_accuracy": "matrix"}
-    return replace(recipe, config=_renamed(config, renamed), header=header, origins=origins)
+    config = _renamed(config, renamed)
+    return replace(recipe, config=config, header=header, origins=origins, comments=comments)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

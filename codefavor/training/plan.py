@@ -12,11 +12,17 @@ from typing import Any
 from codefavor.errors import ConfigError
 from codefavor.records import Row, content_id, file_sha256
 from codefavor.training.machine import count_gpus
-from codefavor.training.recipes import find_recipes, load_yaml, merge, processes_of
+from codefavor.training.recipes import (
+    find_recipes,
+    load_yaml,
+    machine_flags,
+    merge,
+    processes_of,
+)
 
 PLUGIN = "codefavor.training.plugins.RunPlugin"
 _LOCAL_PREFIXES = ("outputs/", "datasets/", "./", "../", "/")
-_DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz")
+DATA_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".csv", ".arrow", ".txt")
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def plan_training(
     of the recipe's only data set. `folder` is where relative paths start (default: here).
     `gpus` defaults to the number that the recipe is for (`usual_gpus`); 0 is a CPU run.
     """
-    config = load_yaml(recipe)
+    config = written = load_yaml(recipe)
     wanted = dict(overrides or {})
     where = (folder or Path.cwd()).resolve()
     n_gpus = usual_gpus(recipe) if gpus is None else gpus
@@ -64,7 +70,8 @@ def plan_training(
         if len(entries) != 1:
             raise ConfigError(f"{recipe}: has {len(entries)} data sets; cannot replace 'the' one")
         wanted["datasets"] = [{**entries[0], "path": str(data)}]
-    config = apply_overrides(config, wanted)
+    config = apply_overrides(written, wanted)
+    _refuse_rewritten(written, wanted)
     if "output_dir" in wanted:
         # Another run's prepared data must not be found: Axolotl tells it by the paths alone.
         config["dataset_prepared_path"] = f"{wanted['output_dir']}/prepared"
@@ -97,7 +104,8 @@ def usual_gpus(recipe: Path) -> int:
 
 def is_local_path(path: str, folder: Path) -> bool:
     """Whether a path of a recipe means a file or folder here, not a name on the Hub."""
-    return path.startswith(_LOCAL_PREFIXES) or (folder / path).exists()
+    is_file = path.endswith(DATA_SUFFIXES) and "://" not in path
+    return is_file or path.startswith(_LOCAL_PREFIXES) or (folder / path).exists()
 
 
 def _data_files(recipe: Path, config: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -111,7 +119,7 @@ def _data_files(recipe: Path, config: Mapping[str, Any], folder: Path) -> list[P
         names = entry.get("data_files") or []
         if names:
             found = [folder / name for name in ([names] if isinstance(names, str) else names)]
-        elif is_local_path(path, folder) or path.endswith(_DATA_SUFFIXES):
+        elif is_local_path(path, folder):
             found = [folder / path]
         else:
             continue
@@ -181,8 +189,50 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     return merged
 
 
-def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) -> tuple[str, ...]:
-    """The command line: accelerate, Axolotl's own entry, the recipe, and the overrides."""
+def _refuse_rewritten(written: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a text that Axolotl's command line would take for another value.
+
+    It casts a text to the type of what the recipe has, and without that to what it looks like.
+    """
+    if written.get("strict"):
+        new = sorted({key.partition("__")[0] for key in overrides} - set(written))
+        if new:
+            raise ConfigError(
+                f"{', '.join(new)}: under strict: true Axolotl ignores settings that the recipe "
+                "does not have; write them into the recipe"
+            )
+    for key, value in overrides.items():
+        before = written.get(key)
+        if not isinstance(value, str) or "__" in key:
+            continue
+        is_open = before is None or isinstance(before, (int, float))
+        if isinstance(before, bool) or (is_open and _looks_like_another(value)):
+            raise ConfigError(
+                f"{key}={value}: Axolotl's command line would take this text for another value, "
+                f"as the recipe has {key}: {before}; write it into a copy of the recipe "
+                "(codefavor recipes show)"
+            )
+
+
+def _looks_like_another(text: str) -> bool:
+    """Whether Axolotl's command line reads a text as a truth value, null or a number."""
+    if text.lower() in {"true", "yes", "false", "no", "null", "none", "~"}:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def training_command(
+    plan: TrainingPlan, accelerate_args: Sequence[str] = (), *, hardware: str = ""
+) -> tuple[str, ...]:
+    """The command line: accelerate, Axolotl's own entry, the recipe, and the overrides.
+
+    A setting within a mapping is passed as the whole mapping that it gives, as Axolotl replaces
+    what stands under a key. `hardware` is that of several machines (`recipes.machine_flags`).
+    """
     data_version = content_id(sorted(plan.data.values()))[:12]
     own: Row = {
         "dataset_prepared_path": f"{plan.config['output_dir']}/prepared/{data_version}",
@@ -192,15 +242,18 @@ def training_command(plan: TrainingPlan, accelerate_args: Sequence[str] = ()) ->
         own["plugins"] = [*plugins, PLUGIN]
     beside = Path(sys.executable).parent / "accelerate"
     accelerate = str(beside) if beside.is_file() else "accelerate"
-    machine = ["--num_processes", str(max(1, plan.gpus)), "--num_machines", "1"]
-    precision = "bf16" if plan.gpus and plan.config.get("bf16") else "no"
-    machine += ["--mixed_precision", precision, "--dynamo_backend", "no"]
+    machine = machine_flags(max(1, plan.gpus), hardware)
+    if "--num_machines" not in machine:
+        precision = "bf16" if plan.gpus and plan.config.get("bf16") else "no"
+        machine += ["--num_machines", "1", "--mixed_precision", precision, "--dynamo_backend", "no"]
     if plan.gpus == 0:
         machine.insert(0, "--cpu")
     found = deepspeed_file(plan.config, plan.recipe, plan.folder)
     if found is not None and not (plan.folder / str(plan.config["deepspeed"])).is_file():
         own["deepspeed"] = str(found)
-    flags = [f"--{key}={fire_literal(value)}" for key, value in {**plan.overrides, **own}.items()]
+    changed = {key.partition("__")[0]: None for key in plan.overrides}
+    values = {**{key: plan.config.get(key) for key in changed}, **own}
+    flags = [f"--{key}={fire_literal(value)}" for key, value in values.items()]
     train = ["-m", "axolotl.cli.train", str(plan.recipe)]
     return (accelerate, "launch", *machine, *accelerate_args, *train, *flags)
 

@@ -90,3 +90,11 @@ class CurriculumArgs(BaseModel):
     """Key of a recipe: whether rows are trained on in the order of the data file."""
 
     curriculum_order: bool | None = None
+
+
+# The plugins of ours that add keys to a recipe (`plugins.py`), and those keys.
+PLUGIN_ARGS: dict[str, type[BaseModel]] = {
+    "RunPlugin": DevAccuracyArgs,
+    "DPOPPlugin": DPOPArgs,
+    "CurriculumPlugin": CurriculumArgs,
+}

@@ -18,7 +18,9 @@ from typing import Any
 
 from codefavor.errors import CodefavorError
 from codefavor.records import Row
-from codefavor.training.check import Finding, RecipeChecker, quiet
+from codefavor.training.check import RecipeChecker
+from codefavor.training.check_readers import quiet
+from codefavor.training.findings import Finding
 from codefavor.training.model_shapes import cached_file
 from codefavor.training.plan import is_local_path
 from codefavor.training.preview import Preview, TokenRow, token_budget

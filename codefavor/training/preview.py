@@ -14,7 +14,7 @@ from typing import Any
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.records import Row, read_rows
-from codefavor.training.check import quiet
+from codefavor.training.check_readers import quiet
 from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100

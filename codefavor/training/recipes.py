@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ RENDERED_BY = (
 )
 _LIST_WIDTH = 60
 NO_TELEMETRY = "AXOLOTL_DO_NOT_TRACK=1"
-GPUS_PER_NODE = 8
 _OWN_LINE = "this recipe's own line of the matrix"
 
 
@@ -251,14 +251,32 @@ def method_of(config: Mapping[str, Any]) -> str:
     return "process_reward" if config.get("process_reward_model") else "sft"
 
 
-def launch_line(recipe_path: str, gpus: int) -> str:
-    """The bare command that runs a recipe, without any help of ours, and without telemetry."""
-    processes = f" --num_processes {gpus}" if gpus else ""
-    if gpus > GPUS_PER_NODE:
-        nodes = gpus // GPUS_PER_NODE
-        processes = f" --config_file recipes/accelerate/{nodes}_nodes_{GPUS_PER_NODE}_gpus.yaml"
-        processes += " --machine_rank RANK --main_process_ip ADDRESS"
-    return f"{NO_TELEMETRY} accelerate launch{processes} -m axolotl.cli.train {recipe_path}"
+def launch_line(recipe_path: str, gpus: int, hardware: str = "") -> str:
+    """The bare command that runs a recipe, without any help of ours, and without telemetry.
+
+    `hardware` is that of `machine_flags`.
+    """
+    machine = " ".join(["accelerate launch", *machine_flags(gpus, hardware)])
+    return f"{NO_TELEMETRY} {machine} -m axolotl.cli.train {recipe_path}"
+
+
+def machine_flags(gpus: int, hardware: str = "") -> list[str]:
+    """What tells accelerate the processes and, where there are several, the machines.
+
+    `hardware` is GPUSxGB, or NODESxGPUSxGB for several machines, each of which gets the command
+    with its own number for RANK, and the first one's for ADDRESS.
+    """
+    flags = ["--num_processes", str(gpus)] if gpus else []
+    nodes = _nodes(hardware)
+    if nodes > 1:
+        flags += ["--multi_gpu", "--num_machines", str(nodes), "--machine_rank", "RANK"]
+        flags += ["--main_process_ip", "ADDRESS", "--main_process_port", "29500"]
+        flags += ["--mixed_precision", "bf16", "--dynamo_backend", "no"]
+    return flags
+
+
+def _nodes(hardware: str) -> int:
+    return int(hardware.split("x", maxsplit=1)[0]) if hardware.count("x") == 2 else 1
 
 
 def processes_of(recipe: Path) -> int:
@@ -267,10 +285,16 @@ def processes_of(recipe: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def hardware_of(recipe: Path) -> str:
+    """The GPUs that a recipe's header says it is for, as in 4x80 or 2x8x80; "" for none."""
+    found = re.search(r"^# Runs on:  .*, ([\dx]+);", recipe.read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def memory_of(recipe: Path) -> int:
     """The memory in GB of each GPU that a recipe's header says it is for; 0 where it says none."""
-    found = re.search(r"^# Runs on:  .*, [\dx]+x(\d+);", recipe.read_text("utf-8"), re.MULTILINE)
-    return int(found[1]) if found else 0
+    hardware = hardware_of(recipe)
+    return int(hardware.rpartition("x")[2]) if hardware else 0
 
 
 def render(
@@ -281,7 +305,7 @@ def render(
     `made_by` is its first line, `path` the file that its commands name (default: its place among
     the recipes).
     """
-    path = path or f"recipes/{recipe.line.file_name}"
+    path = shlex.quote(path or f"recipes/{recipe.line.file_name}")
     parts = [made_by, *_header_lines(recipe, measured, path), ""]
     for group in recipe.titles:
         keys = {key: value for key, value in recipe.config.items() if recipe.origins[key] == group}
@@ -323,6 +347,15 @@ _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_text)
 
 
+def _with_help(path: str, line: MatrixLine, config: Mapping[str, Any]) -> str:
+    """The command that does more than the bare launch: on one machine ours, else Slurm's."""
+    if (nodes := _nodes(line.hardware)) > 1:
+        return f"sbatch --nodes {nodes} recipes/launch/slurm.sbatch {path}   (resumes)"
+    # A killed run goes on where its optimizer states are kept.
+    resumes = "resume" if config.get("auto_resume_from_checkpoints") else "no resume"
+    return f"codefavor train {path}   (checks, live curves, {resumes}, run card)"
+
+
 def _header_lines(recipe: Recipe, measured: str, path: str) -> list[str]:
     line, config = recipe.line, recipe.config
     micro = int(config.get("micro_batch_size") or 1)
@@ -343,8 +376,8 @@ def _header_lines(recipe: Recipe, measured: str, path: str) -> list[str]:
     for note in recipe.header.get("notes", []):
         lines += [f"# {text}" for text in textwrap.wrap(f"Note:     {note}", 96)]
     lines += [
-        f"# Launch:   {launch_line(path, line.gpus)}",
-        f"#      or   codefavor train {path}   (checks, live curves, resume, run card)",
+        f"# Launch:   {launch_line(path, line.gpus, line.hardware)}",
+        f"#      or   {_with_help(path, line, config)}",
         "# Paths are relative to the folder of the launch. Axolotl keys its prepared data by path,",
         "# not by content: a bare launch after the data changed needs an empty output_dir.",
         f"# Measured: {measured}",

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import CodefavorError, ConfigError
-from codefavor.records import Row, write_rows, write_text
+from codefavor.records import Row, content_id, write_rows, write_text
+from codefavor.training.check_data import files_of, first_rows
+from codefavor.training.check_readers import METHOD_FORMATS, type_name
 from codefavor.training.forks import Forks
-from codefavor.training.formats import FormatOptions, convert
+from codefavor.training.formats import FORMATS, FormatOptions, convert
 from codefavor.training.launch import launch, run_group
 from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
 from codefavor.training.rehearsal_checks import (
@@ -34,6 +36,7 @@ from codefavor.training.rehearsal_grpo import (
     convert_as_documented,
     learn_half_way,
     practice_problems,
+    questions_of,
 )
 from codefavor.training.runcard import RUN_CARD
 from codefavor.training.stand_in import StandIn
@@ -103,12 +106,37 @@ def versions_text() -> str:
 
 
 def data_of(recipe: Path) -> tuple[str, FormatOptions]:
-    """The format of a recipe's data and its options, as the header's `# Needs:` line makes them."""
+    """The format of a recipe's data and its options, as the header's `# Needs:` line makes them.
+
+    Without such a line they are those of its data's reader and first row. Raises ConfigError where
+    that reads no format of ours.
+    """
     text = recipe.read_text(encoding="utf-8")
     found = re.search(r"^# Needs:.*--format (\w+)( --system none)?", text, re.MULTILINE)
     if found is None:
-        raise ConfigError(f"{recipe}: no '# Needs:' line says which format its data has")
+        return _data_of_rows(recipe)
     return found[1], FormatOptions(system="none" if found[2] else "empty")
+
+
+def _data_of_rows(recipe: Path) -> tuple[str, FormatOptions]:
+    config = load_yaml(recipe)
+    entries = config.get("datasets") or [{}]
+    method, kind = method_of(config), type_name(entries[0])
+    known = [one for one in METHOD_FORMATS.get(method, ()) if kind in FORMATS[one].axolotl_types]
+    if not known:
+        raise ConfigError(
+            f"{recipe}: its data are read as {kind!r}, and a rehearsal of {method} can make rows "
+            "for the readers of `codefavor convert` alone (or name the --format in a '# Needs:' "
+            "line)"
+        )
+    files = files_of(entries[0], Path.cwd())
+    row = first_rows(files[0])[0][1] if files else {}
+    turns = row.get("messages") or row.get("prompt")
+    turns = turns if isinstance(turns, list) else []
+    is_letter = bool(turns) and str(turns[-1].get("content")).strip() in {"A", "B"}
+    form = "pairwise" if is_letter and "pairwise" in known else known[0]
+    has_system = bool(turns) and turns[0].get("role") == "system"
+    return form, FormatOptions(system="empty" if has_system else "none")
 
 
 class Rehearser:
@@ -191,13 +219,17 @@ class Rehearser:
         data = run / "data.jsonl"
         model = self.folder / "models" / stand_in.digest
         texts = [f"{one.instruction}\n{one.chosen}\n{one.rejected}" for one in pairs]
+        asked = questions_of(pairs, config) if data_format == "grpo" else []
+        if any(one.code != pair.chosen for one, pair in zip(asked, pairs, strict=False)):
+            texts += [f"{one.text}\n{one.code}\n{one.stub}" for one in asked]
+            # The tokens of a stand-in are those of its texts.
+            model = model.with_name(f"{model.name}-{content_id(texts)[:8]}")
         self._forks.call(stand_in.save, model, texts)
         if data_format == "grpo":
-            problems = practice_problems(pairs)
-            convert_as_documented(recipe, problems, data)
+            convert_as_documented(recipe, practice_problems(pairs), data)
             bare, model = model, run / "model"
             template = config.get("chat_template_jinja")
-            self._forks.call(learn_half_way, bare, model, problems, options.system, template)
+            self._forks.call(learn_half_way, bare, model, asked, options.system, template)
         else:
             write_rows(data, convert(pairs, data_format, options).rows)
         write_text(run / "recipe.yaml", [dump(self.config(config, model, data))])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +25,7 @@ from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_tex
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
-from codefavor.training.rehearsal_grpo import practice_problems, sample_problems
+from codefavor.training.rehearsal_grpo import questions_of, sample_problems
 
 T = TypeVar("T")
 PROBE_FILE = "rehearsal.jsonl"
@@ -69,7 +69,12 @@ def found_problems(
     end = batches.pop() if "values" in batches[-1] else None
     result = Trained(*trained)
     if method_of(config) == "grpo":
-        samples = sample_problems(batches, end or {}, result, practice_problems(result.pairs))
+        samples = list(sample_problems(batches, end or {}, result))
+        # The judge is asked about what was sampled: programs, or tests of them.
+        result.pairs = [
+            replace(pair, instruction=one.text, chosen=one.code, rejected=one.stub)
+            for pair, one in zip(result.pairs, questions_of(result.pairs, config), strict=True)
+        ]
         return [
             *adapter_problems(model_row, config),
             *loss_problems(batches, falls=False),

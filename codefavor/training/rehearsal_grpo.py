@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Text
@@ -20,6 +20,7 @@ from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.pairs.split import split_of
 from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
 from codefavor.records import Preference, Problem, Row, write_rows
+from codefavor.scoring.suite_prompt import suite_question
 
 _RESULTS = {
     "total": 6,
@@ -31,6 +32,16 @@ _RESULTS = {
     "square": [9, 1, 4],
     "backwards": [2, 1, 3],
 }
+
+
+class Question(NamedTuple):
+    """A question of a recipe, code that earns the full reward, and code that earns nothing."""
+
+    text: str
+    code: str
+    stub: str
+
+
 # Nats an answer: half of the samples are the answer itself.
 _HALF_WAY = 0.7
 _MOST_STEPS = 400
@@ -52,6 +63,18 @@ def practice_problems(pairs: Sequence[Preference]) -> list[Problem]:
     ]
 
 
+def questions_of(pairs: Sequence[Preference], config: Mapping[str, Any]) -> list[Question]:
+    """What a recipe asks about each practice pair: for the program, or for tests of it."""
+    if "codefavor.training.rewards.test_quality" not in config["trl"]["reward_funcs"]:
+        return [Question(one.instruction, one.chosen, one.rejected) for one in pairs]
+    found = []
+    for one in practice_problems(pairs):
+        head = f"from solution import {one.entry_point}\n\ndef test_it():\n"
+        check = one.tests.partition("\n")[0]
+        found.append(Question(suite_question(one), f"{head}    {check}", f"{head}    pass"))
+    return found
+
+
 def convert_as_documented(recipe: Path, problems: Sequence[Problem], data: Path) -> None:
     """Make the rows by the very command of the recipe's header, on other problems."""
     lines = recipe.read_text(encoding="utf-8").splitlines()
@@ -66,7 +89,7 @@ def convert_as_documented(recipe: Path, problems: Sequence[Problem], data: Path)
 
 
 def learn_half_way(
-    model: Path, out: Path, problems: Sequence[Problem], system: SystemTurn, template: str | None
+    model: Path, out: Path, asked: Sequence[Question], system: SystemTurn, template: str | None
 ) -> None:
     """Train a stand-in on the answers until it writes every other one, and save it."""
     import torch
@@ -78,9 +101,9 @@ def learn_half_way(
     tokens = ChatTokens(tokenizer)
     saved, tokenizer.chat_template = tokenizer.chat_template, template or tokenizer.chat_template
     rows = []
-    for one in problems:
-        question = solution_messages(one.instruction, system=system)
-        rows.append(tokens.completion_ids(question, solution_text(one.reference)))
+    for one in asked:
+        question = solution_messages(one.text, system=system)
+        rows.append(tokens.completion_ids(question, solution_text(one.code)))
     tokenizer.chat_template = saved
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     ids = torch.full((len(rows), width), tokenizer.pad_token_id)
@@ -102,13 +125,13 @@ def learn_half_way(
     tokenizer.save_pretrained(out)
 
 
-def sample_problems(
-    batches: Sequence[Row], end: Row, trained: Any, problems: Sequence[Problem]
-) -> Iterator[str]:
+def sample_problems(batches: Sequence[Row], end: Row, trained: Any) -> Iterator[str]:
     """What is wrong with the questions, the samples, their rewards, or the way the model went."""
+    problems = practice_problems(trained.pairs)
+    asked = questions_of(trained.pairs, trained.config)
     questions = {
-        tuple(trained.judge.answer_ids(Text(one.instruction, "", one.reference))[0]): one
-        for one in problems
+        tuple(trained.judge.answer_ids(Text(one.text, "", ""))[0]): problem
+        for one, problem in zip(asked, problems, strict=True)
     }
     groups = [batch["sequences"] for batch in batches]
     for rows in groups:
@@ -152,9 +175,9 @@ def _reward_problems(
     split = [_split_row(one) for one in rows]
     texts = [trained.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in split]
     asked = [questions[prompt] for prompt, _ in split]
-    columns = {
-        name: [getattr(one, name) for one in asked] for name in ("tests", "entry_point", "setup")
-    }
+    names = ("tests", "entry_point", "setup", "reference")
+    columns = {name: [getattr(one, name) for one in asked] for name in names}
+    columns["instruction"] = [one.instruction + one.prompt for one in asked]
     for place, name in enumerate(trained.config["trl"]["reward_funcs"]):
         module, _, function = name.rpartition(".")
         found = getattr(import_module(module), function)(texts, **columns)

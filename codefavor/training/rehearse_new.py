@@ -12,9 +12,10 @@ from typing import Any
 from codefavor.errors import ConfigError
 from codefavor.records import Row, write_text
 from codefavor.training.check import RecipeChecker
+from codefavor.training.check_files import gpus_of
 from codefavor.training.model_shapes import MODELS_FILE, NOT_CONFIG, find_config, known_models
 from codefavor.training.new_recipe import load_tokenizer
-from codefavor.training.recipes import dump, load_yaml, processes_of
+from codefavor.training.recipes import dump, load_yaml
 from codefavor.training.rehearsal import Rehearser
 from codefavor.training.stand_in import FAMILIES_FILE
 
@@ -31,7 +32,7 @@ def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
 
     Raises ConfigError for a model that has no stand-in.
     """
-    findings = RecipeChecker().check(recipe, gpus=processes_of(recipe))
+    findings = RecipeChecker().check(recipe, gpus=gpus_of(recipe))
     errors = [one.message for one in findings if one.severity == "error"]
     config = load_yaml(recipe)
     if errors:

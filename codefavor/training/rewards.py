@@ -17,6 +17,10 @@ from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, Row
 from codefavor.sandbox import Limits, SandboxPool, choose_lane
 from codefavor.scoring.answers import program_of
+from codefavor.training.reply_text import reply_text
+from codefavor.training.suite_reward import test_quality
+
+__all__ = ["fraction_passed", "is_runnable", "passes_tests", "reply_text", "test_quality"]
 
 Completions = Sequence[Any]
 Job = tuple[str, str, str, str]
@@ -41,22 +45,6 @@ def is_runnable(completions: Completions, **columns: Any) -> list[float]:
     ran = {"passed", "wrong_output"}
     results = _executions(completions, columns)
     return [1.0 if result.outcome in ran and not result.no_evidence else 0.0 for result in results]
-
-
-def reply_text(completion: Any) -> str:
-    """The text of a completion: a string, or the last message of a conversation, whose content
-    is a text or a list of parts.
-
-    Raises ConfigError for what is neither, where a reward of 0 would teach something false.
-    """
-    content = completion
-    if isinstance(completion, list):
-        content = completion[-1]["content"] if completion else ""
-    if isinstance(content, list) and all(isinstance(p, dict) and "text" in p for p in content):
-        content = "".join(part["text"] for part in content)
-    if not isinstance(content, str):
-        raise ConfigError(f"a completion is neither text nor messages: {content!r:.200}")
-    return content
 
 
 class _Runner:

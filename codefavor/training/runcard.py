@@ -15,6 +15,8 @@ from codefavor.training.recipes import config_digest, load_yaml
 
 RUN_CARD = "run.json"
 METRICS_FILE = "metrics.jsonl"
+# Where `train --data` writes the rows that it makes of them.
+DATA_FOLDER = Path("outputs/data")
 # What a card shows of the course of a run; every other metric is in METRICS_FILE.
 CURVES = (
     "loss",

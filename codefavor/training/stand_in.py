@@ -7,8 +7,9 @@ random weights, and a small tokenizer with the model's special tokens and chat t
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -78,7 +79,7 @@ class StandIn:
         Raises ConfigError where they do not know it.
         """
         shapes, families = load_yaml(root / MODELS_FILE), load_yaml(root / FAMILIES_FILE)
-        family = next((families[key] for key in families if key in base_model), None)
+        family = find_family(base_model, families)
         if base_model not in shapes or family is None:
             missing = FAMILIES_FILE if base_model in shapes else MODELS_FILE
             raise ConfigError(f"no stand-in for {base_model}: {root / missing} does not have it")
@@ -87,7 +88,7 @@ class StandIn:
         is_grouped = row["num_attention_heads"] != row["num_key_value_heads"]
         shape["num_key_value_heads"] = 2 if is_grouped else 4
         named = {"source": family["template"], **family}
-        return cls({**named, "template": _template_text(family)}, shape, n_layers)
+        return cls({**named, "template": template_text(family)}, shape, n_layers)
 
     @property
     def digest(self) -> str:
@@ -160,7 +161,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _template_text(family: Row) -> str:
+def find_family(name: str, families: Mapping[str, Row]) -> Row | None:
+    """The first family whose key begins a word of a model's name: not Llama-3 in CodeLlama-34b."""
+    return next(
+        (row for key, row in families.items() if re.search(rf"(?<!\w){re.escape(key)}", name)),
+        None,
+    )
+
+
+def template_text(family: Row) -> str:
+    """The chat template of a row of FAMILIES_FILE."""
     package, _, name = str(family["template"]).partition(":")
     if package not in _TEMPLATES:
         return str(family["template"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from codefavor.audits.benchmark_rows import (
     local_hashes,
     pair_hash,
     shipped_hashes,
+    without_benchmark,
 )
 from codefavor.cli.main import app
 from codefavor.records import Preference, write_rows, write_text
+from codefavor.sources.problems import load_problems
 
 DATA = os.environ.get("CODEFAVOR_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="CODEFAVOR_DATA is not set")
@@ -64,6 +67,48 @@ def test_convert_refuses_the_rows_of_a_benchmark_of_its_own_folder(tmp_path, mon
     assert "refused: 1 rows of humanevalpack" in found.output
     assert "benchmark_row" in found.output
     assert len(out.read_text().splitlines()) == 1
+
+
+OWN = {
+    "id": "own/1", "instruction": "Double the number x and say so.", "tests": "assert f(1) == 2",
+    "entry_point": "f",
+}  # fmt: skip
+
+
+def refused_of(tmp_path: Path, row: dict[str, str]) -> str:
+    """What `convert` prints of this problem beside two that may be trained on."""
+    write_rows(tmp_path / "problems.jsonl", [row, OWN, {**OWN, "id": "Mbpp/901"}])
+    out = tmp_path / "grpo.jsonl"
+    problems = str(tmp_path / "problems.jsonl")
+    words = ["convert", problems, "--format", "grpo", "--out", str(out), "--split", "all"]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 0, found.output
+    assert [json.loads(line)["tests"] for line in out.read_text().splitlines()] == [OWN["tests"]]
+    return found.output
+
+
+@pytest.mark.parametrize("name", ["HumanEval/53", "Mbpp/20"])
+def test_convert_refuses_problems_of_a_benchmark_by_id(tmp_path, name):
+    assert "refused: 1 rows of" in refused_of(tmp_path, {**OWN, "id": name})
+
+
+@needs_data
+@pytest.mark.parametrize("field", ["prompt", "instruction", "reference"])
+def test_convert_refuses_problems_of_a_benchmark_by_content(tmp_path, field):
+    assert DATA is not None
+    problem = load_problems("humaneval", data_dir=Path(DATA))[30].to_row()
+    output = refused_of(tmp_path, {**OWN, "id": "mine", field: problem[field].upper()})
+    assert "refused: 1 rows of humaneval" in output
+
+
+def test_pairs_of_a_problem_of_a_benchmark_are_refused():
+    rows = [
+        Preference("1", "Any words.", "a + b", "a - b", problem_id="HumanEval/53"),
+        Preference("2", "Add.", "e + f", "e - f"),
+    ]
+    kept, refused = without_benchmark(rows)
+    assert [row.id for row in kept] == ["2"]
+    assert refused == {"humaneval": 1}
 
 
 def test_the_file_is_read_as_it_is_written(tmp_path, monkeypatch):

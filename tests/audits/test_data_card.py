@@ -27,8 +27,8 @@ def pair(n: int, **fields) -> Preference:
 
 
 ROWS = [
-    pair(1, license="mit", evidence={"chosen": PASSED, "rejected": FAILED}, problem_id="p"),
-    pair(2, license="mit", evidence={"judge": {"agrees": True}}, problem_id="p", language="go"),
+    pair(1, license="MIT", evidence={"chosen": PASSED, "rejected": FAILED}, problem_id="p"),
+    pair(2, license="mit", evidence={"judge": {"choice": "A"}}, problem_id="p", language="go"),
     pair(3, license="apache-2.0", meta={"model": "openai:m", "aspect": "security"}),
 ]
 
@@ -38,13 +38,13 @@ def facts(**changes):
     return {**count_rows({"train": ROWS[:2], "test": ROWS[2:]}), **base, **changes}
 
 
-def test_licences_are_counted_by_row():
+def test_licences_are_counted_in_one_spelling():
     assert facts()["counts"]["license"] == {"mit": 2, "apache-2.0": 1}
 
 
 def test_rows_say_what_their_label_rests_on():
     assert facts()["counts"]["label"] == {
-        "test runs": 1, "a judge, blind, in both orders": 1, "the teacher alone": 1,
+        "separated: tests": 1, "judged: a judge, blind, in both orders": 1, "none": 1,
     }  # fmt: skip
 
 
@@ -125,7 +125,8 @@ def test_the_card_shows_what_was_like_a_benchmark(tmp_path):
     report = {
         "n_rows": 20,
         "n_removed": 1,
-        "limits": {"code": 80.0, "renamed": 95.0, "instruction": 80.0, "floor": 50.0},
+        "limits": {"similarity": 50.0, "threshold": 1.0},
+        "not_checked": ["mbpp+"],
         "benchmarks": {
             "humaneval": {
                 "n_snippets": 164, "n_short": 3, "similarities": [83.25, 41.0],
@@ -137,9 +138,10 @@ def test_the_card_shows_what_was_like_a_benchmark(tmp_path):
     path = tmp_path / "overlap.json"
     path.write_text(json.dumps(report))
     card = render_card(facts(contamination=[describe_overlap(path)]), "Pairs")
-    assert "20 rows were compared" in card
-    assert "1 were like one and were removed" in card
-    assert "code 80.0, renamed 95.0, instruction 80.0)" in card
+    assert "was looked for in 20 rows" in card
+    assert "1 held one and were removed" in card
+    assert "a row is removed:\n50.0, with 1.0 times the usual evidence" in card
+    assert "Not looked for: mbpp+." in card
     assert "| humaneval | 164 | 3 | 83.2 | 2 |" in card
     assert "| mbpp | 0 | 9 | - | 0 |" in card
 

@@ -215,6 +215,14 @@ async def test_a_server_that_asks_for_a_client_certificate_gets_it(
     assert peers == ["client", "client"]
 
 
+def linger(connection: ssl.SSLSocket) -> None:
+    """Close only when the client has: a reset for what is unread can overtake TLS's message."""
+    connection.shutdown(socket.SHUT_WR)
+    while socket.socket.recv(connection, 65536):
+        pass
+    connection.close()
+
+
 @contextlib.contextmanager
 def blocking_server(context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[str]]]:
     """(port, whose certificate came with each request) of a server that says why it refuses.
@@ -239,10 +247,16 @@ def blocking_server(context: ssl.SSLContext | None = None) -> Iterator[tuple[int
 
     class Server(ThreadingHTTPServer):
         def finish_request(self, request: Any, client_address: Any) -> None:
-            with contextlib.suppress(ssl.SSLError):
-                if context is not None:
-                    request = context.wrap_socket(request, server_side=True)
-                super().finish_request(request, client_address)
+            if context is not None:
+                request = context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                try:
+                    request.do_handshake()
+                except ssl.SSLError:
+                    linger(request)
+                    return
+            super().finish_request(request, client_address)
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

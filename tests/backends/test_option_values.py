@@ -27,16 +27,25 @@ EVERYWHERE = [
     {"timeout_s": float("inf")}, {"timeout_s": True}, {"timeout_s": None}, {"ca_bundle": ""},
     {"client_cert": 5},
 ]  # fmt: skip
+# A budget, a cache key or a result would say otherwise than the request.
+_SAID_ELSEWHERE = {
+    "max_tokens": 50000, "max_completion_tokens": 50000, "max_new_tokens": 9, "best_of": 8, "n": 8,
+    "temperature": 1.0, "top_p": 0.5, "seed": 1, "stop": ["x"], "model": "m2", "messages": [],
+}  # fmt: skip
 OF_KIND = {
     "openai": [
         {"headers": 5}, {"headers": ["a"]}, {"headers": {"a": 5}}, {"base_url": ""},
         {"omit": "temperature"}, {"omit": [5]}, {"extra": "x"}, {"features": "stop"},
         {"features": ["stpo"]}, {"mode": "chta"}, {"token_parameter": "x"}, {"schema_form": 1},
         {"api_key": 5}, {"endpoint": ""}, {"base_url": ["http://h"]}, {"trust_env": "no"},
+        *({"extra": {"top_k": 1, name: value}} for name, value in _SAID_ELSEWHERE.items()),
+        {"omit": ["max_tokens"]}, {"omit": ["temperature", "max_completion_tokens"]},
     ],
-    "anthropic": [{"base_url": ""}, {"api_key": ""}, {"omit": "top_p"}],
-    "gemini": [{"base_url": ""}, {"api_key": ""}, {"safety": 5}, {"omit": {"a": 1}}],
-    "bedrock": [{"threads": 0}, {"region": ""}, {"profile": 5}, {"endpoint_url": ""},
+    "anthropic": [{"base_url": ""}, {"api_key": ""}, {"omit": "top_p"}, {"omit": ["max_tokens"]}],
+    "gemini": [{"base_url": ""}, {"api_key": ""}, {"safety": 5}, {"omit": {"a": 1}},
+               {"omit": ["maxOutputTokens"]}],
+    "bedrock": [{"omit": ["max_tokens"]}, {"omit": ["maxTokens"]},
+                {"threads": 0}, {"region": ""}, {"profile": 5}, {"endpoint_url": ""},
                 {"endpoint_url": "h:80"}, {"endpoint_url": "http://[bad"}],
     "vllm": [{"base_url": ""}, {"executable": 5}, {"tensor_parallel": 0}, {"arguments": "--x"},
              {"start_timeout_s": -1}, {"log": 5}, {"endpoint": ""}],

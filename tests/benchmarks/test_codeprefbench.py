@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ def test_real_tasks_have_distinct_ids_and_the_stated_number_of_instructions():
     assert len({item["id"] for item in items}) == len(items) == 1364
     clusters = {item["problem_id"] for item in items if item["level"] == "correctness"}
     assert len(clusters) == 330
+
+
+def test_pairs_whose_wrong_side_defines_nothing_are_known_defects(tmp_path):
+    row = {"task_id": "Mbpp/606", "instruction": "Turn degrees into radians.", "gt_choice": 0}
+    choices = [["def f(d): ...", "import math"], ["def f(d): ...", "def f(d): return 1"]]
+    text = "".join(f"{json.dumps({**row, 'choices': two})}\n" for two in choices)
+    (tmp_path / "correctness-alignment.jsonl").write_text(text, encoding="utf-8")
+    items = read_tasks(find_files([tmp_path], ["correctness"]))
+    assert [item["defect"] for item in items] == ["the program labelled wrong defines nothing", ""]
+
+
+def test_real_defects_are_those_that_were_found():
+    items = read_tasks(find_files([_data()]))
+    found = Counter(item["defect"] for item in items if item["defect"])
+    assert found["the program labelled wrong defines nothing"] == 6
+    assert sum(found.values()) == 18
 
 
 def test_a_missing_file_is_one_error_that_says_how_to_get_it(tmp_path):

@@ -168,7 +168,8 @@ def comparable(path: Path) -> list[dict]:
     """The rows without what a clock measured."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
-        for run in row.get("evidence", {}).values():
-            run.pop("seconds")
-            run.pop("peak_bytes")
+        evidence = row.get("evidence", {})
+        for side in evidence.keys() & {"chosen", "rejected"}:
+            evidence[side].pop("seconds")
+            evidence[side].pop("peak_bytes")
     return rows

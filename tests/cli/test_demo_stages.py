@@ -1,11 +1,21 @@
 """The demo's stages: each is run once, and again when what it rests on has changed."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
-from codefavor.cli.demo import SMOKE, Settings, Stage, run_stages, stages_of
+from codefavor.cli.demo import (
+    SMOKE,
+    Settings,
+    Stage,
+    run_stages,
+    stages_of,
+    without_folders,
+    write_problems,
+)
 from codefavor.errors import ConfigError, DataError
 from codefavor.training.recipes import find_recipes
 
@@ -42,6 +52,42 @@ def test_a_finished_stage_is_not_run_again(folder, capsys):
 def test_another_command_runs_it_and_what_follows_again(folder, capsys):
     ran(folder, capsys)
     assert ran(folder, capsys, seed=1) == ["one", "two"]
+
+
+def test_a_run_that_was_moved_goes_on_where_it_was(folder, capsys, tmp_path_factory):
+    assert ran(folder, capsys) == ["one", "two"]
+    moved = tmp_path_factory.mktemp("new") / "run"
+    folder.rename(moved)
+    assert ran(moved, capsys) == []
+    (moved / "second.jsonl").unlink()
+    assert ran(moved, capsys) == ["two"]
+    assert str(folder) not in (moved / "second.jsonl").read_text()
+
+
+def test_a_clone_that_was_moved_continues_its_demo(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("one", "two"):
+        recipes = tmp_path / name / "recipes"
+        recipes.mkdir(parents=True)
+        for file in ("matrix.yaml", "smollm2-135m/simpo.yaml"):
+            (recipes / file).parent.mkdir(exist_ok=True)
+            shutil.copy(find_recipes() / file, recipes / file)
+
+    def begin(clone: Path) -> list[str]:
+        # From a folder of its own, so that every path is a whole one.
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        monkeypatch.setattr("codefavor.cli.demo.find_recipes", lambda: clone / "recipes")
+        recipe, out = clone / "recipes/smollm2-135m/simpo.yaml", clone / "outputs/demo"
+        settings = Settings(problems="starter", recipe=recipe, **SMOKE)
+        write_problems(settings, out)
+        words = [shlex.join(stage.words) for stage in stages_of(settings, out)]
+        return [without_folders(one, out) for one in words]
+
+    before = begin(tmp_path / "one")
+    shutil.copytree(tmp_path / "one/outputs", tmp_path / "two/outputs")
+    shutil.rmtree(tmp_path / "one")
+    assert begin(tmp_path / "two") == before
+    assert not [one for one in before if str(tmp_path) in one]
 
 
 @pytest.mark.parametrize("harm", [lambda p: p.write_text("tampered"), Path.unlink])

@@ -56,6 +56,16 @@ def test_one_repository_without_leave_does_not_cost_the_others(tmp_path: Path) -
     assert len(out.read_text().splitlines()) == 2
 
 
+def test_a_password_in_a_url_is_kept_nowhere(tmp_path: Path) -> None:
+    url = "http://joe:hunter22@127.0.0.1:9/sea.git"
+    good, out = repository(tmp_path / "sea"), tmp_path / "rows.jsonl"
+    shown, error = run(url, good, "--out", out)
+    manifest = (tmp_path / "rows.jsonl.manifest.json").read_text()
+    for text in (shown, str(error), manifest):
+        assert "127.0.0.1" in text
+        assert "hunter22" not in text
+
+
 def test_every_option_reaches_the_source(tmp_path: Path) -> None:
     repo = repository(tmp_path / "sea")
     out = tmp_path / "rows.jsonl"

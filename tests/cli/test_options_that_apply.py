@@ -16,6 +16,10 @@ EVALUATE = "evaluate pairs --data pairs.jsonl"
 COMMIT = f"synthesise commit-instruct --commits commits.jsonl --out o.jsonl {ASKING}"
 CRITIC = f"synthesise critic-evol --drafts drafts.jsonl --out o.jsonl {ASKING}"
 DRAFTS = f"synthesise drafts --out o.jsonl {ASKING}"
+# What says how to ask, for judges of any kind and for chat models.
+ANYONES = ("--retry-errors", "--rerun-changed", "--max-error-rate 1", "--fresh", "--dont-write")
+ONLY_CHAT = ("--concurrency 5", "--no-cache", "--budget-usd 1", "--batch", "--set a=1")
+KEEPING = ("--export e.jsonl", "--fresh", "--retry-errors", "--rerun-changed")
 # What is given, and the option that cannot apply beside it.
 REFUSED = [
     (f"{EVALUATE} --model shorter --concurrency 5", "--concurrency"),
@@ -28,6 +32,10 @@ REFUSED = [
     (f"{EVALUATE} --model shorter --fresh --retry-errors", "--retry-errors"),
     (f"{EVALUATE} --model shorter --attack-side both", "--attack-side"),
     (f"{EVALUATE} --model shorter --stored x.json", "--stored"),
+    (f"{EVALUATE} --model shorter --limit -3", "limit is -3; expected a whole number from 1"),
+    (f"{EVALUATE} --model shorter --sample 0", "sample is 0; expected a whole number from 1"),
+    *((f"{EVALUATE} --model shorter --rescore {one}", one.split()[0]) for one in ANYONES),
+    *((f"{EVALUATE} --model openai:m --rescore {one}", one.split()[0]) for one in ONLY_CHAT),
     (f"{EVALUATE} {ASKING} --no-cache --cache x", "--cache"),
     (f"{EVALUATE} {ASKING} --no-wait", "--no-wait"),
     (f"{EVALUATE} {ASKING} --batch-set a=1", "--batch-set"),
@@ -47,6 +55,15 @@ REFUSED = [
     ("convert pairs.jsonl --format dpo --split test --out o.jsonl", "--split"),
     ("convert pairs.jsonl --format dpo --allow-long drop --out o.jsonl", "--allow-long"),
     ("convert pairs.jsonl --format dpo --max-tokens 9 --out o.jsonl", "--max-tokens"),
+    ("convert pairs.jsonl --format reward --system none --out o.jsonl", "--system"),
+    ("convert pairs.jsonl --format process --system empty --out o.jsonl", "--system"),
+    ("convert pairs.jsonl --format dpo --seed 5 --out o.jsonl", "--seed"),
+    ("convert pairs.jsonl --format pairwise --seed 5 --out o.jsonl", "--seed"),
+    ("train smollm2-135m/dpo --dry-run --fresh", "--fresh"),
+    *((f"evaluate starter {ASKING} --dry-run {one}", one.split()[0]) for one in KEEPING),
+    *((f"{DRAFTS} --dry-run {one}", one) for one in KEEPING[1:]),
+    *((f"{one} --dry-run --fresh", "--fresh") for one in (COMMIT, CRITIC)),
+    ("mine repository --units file --max-lines 1 --out o.jsonl", "--max-lines"),
     ("pair dedup pairs.jsonl --exact-only --near 0.5 --out o.jsonl", "--near"),
     ("pair dedup pairs.jsonl --exact-only --seed 5 --out o.jsonl", "--seed"),
     ("pair tests drafts.jsonl --margin 0.5 --out o.jsonl", "--margin"),
@@ -61,6 +78,10 @@ REFUSED = [
     ("merge a --base b --method ties --out c", "--method"),
     ("merge a --base b --weights 1 --out c", "--weights"),
     ("report leaderboard r.json --benchmark x --out o.html", "--benchmark"),
+    *((f"report leaderboard r.json --out r{one}", "r.html") for one in (".csv", ".md", ".json")),
+    ("report demo run --out report.json", "report.html"),
+    ("report data pairs.jsonl --out pairs.jsonl", "pairs.html"),
+    ("compare r.json s.json --out r.json", "r.html"),
     ("cache prune --all --server x", "--server"),
     ("cache prune --all --older-than-days 3", "--older-than-days"),
     ("sandbox explain starter --entry-point f", "--entry-point"),
@@ -90,7 +111,10 @@ def test_an_option_that_does_not_apply_is_refused(words: str, option: str, tmp_p
     [
         f"{EVALUATE} --model shorter --retry-errors",
         f"{EVALUATE} --model shorter --max-error-rate 1",
-        "convert pairs.jsonl --format pairwise --order random --out o.jsonl",
+        "convert pairs.jsonl --format pairwise --order random --seed 5 --out o.jsonl",
+        "convert pairs.jsonl --format dpo --sample 1 --seed 5 --out o.jsonl",
+        "convert pairs.jsonl --format kto --seed 5 --out o.jsonl",
+        "convert pairs.jsonl --format dpo --system none --out o.jsonl",
         "pair dedup pairs.jsonl --near 0.5 --out o.jsonl",
         "pair dedup pairs.jsonl --exact-only --out o.jsonl",
     ],

@@ -97,6 +97,17 @@ def test_a_reply_that_was_kept_costs_what_it_cost_but_is_not_paid_again(tmp_path
     assert one["usd"] == pytest.approx(first["usd"] / 2)
 
 
+def test_what_a_server_does_not_count_has_an_unknown_cost(tmp_path):
+    def uncounted(call):
+        reply = answer(call)
+        del reply.body["usage"]
+        return reply
+
+    with LoopbackServer(uncounted) as server:
+        usage = read_result(run(tmp_path, server, "big"))["usage"]
+    assert (usage["usd"], usage["usd_paid"], usage["n_priced"]) == (None, None, 0)
+
+
 def test_a_resumed_run_has_the_cost_of_all_its_pairs(tmp_path, server):
     path = run(tmp_path, server, "big", "--name", "whole")
     journal = tmp_path / "r" / "rows" / "pairs.whole.jsonl"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from codefavor.backends import (
@@ -37,7 +38,7 @@ def test_an_answer_comes_back_exactly(tmp_path: Path) -> None:
     store.put(b"k", response, IDENTITY)
     store.close()
     store = ResponseCache(tmp_path / "a")
-    assert store.get(b"k") == response
+    assert store.get(b"k") == msgspec.structs.replace(response, is_cached=True)
     assert store.get(b"other") is None
     store.close()
 
@@ -119,10 +120,11 @@ async def test_answers_that_arrive_together_are_kept_together(tmp_path: Path) ->
     await asyncio.gather(
         *(store.keep(f"k{i}".encode(), Response(str(i)), IDENTITY) for i in range(20))
     )
-    assert [store.get(f"k{i}".encode()) for i in range(20)] == [Response(str(i)) for i in range(20)]
+    cached = [Response(str(i), is_cached=True) for i in range(20)]
+    assert [store.get(f"k{i}".encode()) for i in range(20)] == cached
     # The first answer to a question is the one that counts, whoever else got another.
     store.put(b"k1", Response("other"), IDENTITY)
-    assert store.get(b"k1") == Response("1")
+    assert store.get(b"k1") == cached[1]
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from codefavor.errors import ConfigError
-from codefavor.evaluation.compare import compare_results, read_contender
+from codefavor.evaluation.compare import compare_results, comparison_text, read_contender
+from codefavor.evaluation.model_text import model_text
 from codefavor.evaluation.models import Tally
-from codefavor.records import Execution, Problem, Row, write_rows
+from codefavor.records import Execution, Problem, Row, file_sha256, write_rows
 from codefavor.reports.compare_page import compare_html
 from codefavor.result_file import MODEL_FORMAT, write_result
+from codefavor.training.model_card import public_card
 from tests.kit.commands import codefavor
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
@@ -88,6 +91,25 @@ def test_samples_of_a_server_become_pass_at_k(tmp_path: Path, problems: Path) ->
     assert exported[0] == {"task_id": "p0", "solution": "def add0(x):\n    return x + 0\n"}
 
 
+def test_inputs_of_programs_that_read_and_print_have_time_and_memory(tmp_path: Path) -> None:
+    cases = {"cases": [{"input": "1", "output": "2"}, {"input": "30", "output": "60"}]}
+    problem = Problem("io", "Double.", json.dumps(cases), "")
+    write_rows(tmp_path / "problems.jsonl", [problem.to_row()])
+    code = "n = int(input())\nx = bytearray(n << 20)\nprint(2 * n)\n"
+    sample = {"task_id": "io", "solution": code}
+    write_rows(tmp_path / "samples.jsonl", [sample, {**sample, "solution": "print(1 / 0)\n"}])
+    done = codefavor("evaluate", "problems", "--data", "problems.jsonl", "--samples-file",
+                     "samples.jsonl", "--name", "m", home=tmp_path)  # fmt: skip
+    assert done.code == 0, done.stderr
+    result = json.loads((tmp_path / "results/problems.m-n2.json").read_text())
+    found = result["metrics"]["cases"]
+    assert found["n"] == 2
+    assert found["cpu_s"] >= found["cpu_s_most"] > 0
+    assert found["peak_bytes_most"] > 30 << 20
+    assert found["by_problem"]["io"] == {key: found[key] for key in found if key != "by_problem"}
+    assert "2 inputs were answered, in 0.0" in done.stdout
+
+
 def test_a_base_model_continues_a_bare_prompt(tmp_path: Path) -> None:
     prompt = 'def add3(x):\n    """Add 3 to x."""\n'
     problem = Problem("p3", "Add 3 to x.", "assert add3(1) == 4\nassert add3(0) == 3", "add3",
@@ -127,6 +149,86 @@ def test_what_failed_counts_as_not_passed_and_is_shown(tmp_path: Path, problems:
         assert "1 problems have no samples and count as not passed: 1 errors" in done.stdout
 
 
+EDITED = [Problem.from_row({**PROBLEMS[0].to_row(), "tests": "assert add0(1) == 7"})]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "field"),
+    [
+        ([*EDITED, *PROBLEMS[1:]], [], "p0: tests"),
+        (PROBLEMS, ["--wall-s", 9], "p0: limits"),
+    ],
+    ids=["tests", "limits"],
+)
+def test_other_tests_or_limits_run_samples_again_and_ask_nobody(
+    tmp_path: Path, problems: Path, rows: list[Problem], words: list[Any], field: str
+) -> None:
+    with LoopbackServer(answers(RIGHT)) as server:
+        before = (
+            "evaluate", "problems", "--data", problems, "--model", "openai:m",
+            "--set", f"base_url={server.url}", "--no-cache",
+        )  # fmt: skip
+        assert codefavor(*before, home=tmp_path).code == 0
+        write_rows(problems, (one.to_row() for one in rows))
+        refused = codefavor(*before, *words, home=tmp_path)
+        assert refused.code == 2
+        assert field in refused.stderr
+        assert "--rerun-changed runs what was edited again" in refused.stderr
+        done = codefavor(*before, *words, "--rerun-changed", home=tmp_path)
+        assert done.code == 0, done.stderr
+        assert len(server.calls) == 6
+    result = json.loads((tmp_path / "results/problems.openai-m.json").read_text())
+    assert result["metrics"]["n_solved"] == (6 if words else 5)
+    assert result["limits"]["wall_s"] == (9 if words else 20)
+
+
+def test_a_larger_limit_goes_on_and_a_smaller_one_exports_its_own(
+    tmp_path: Path, problems: Path
+) -> None:
+    with LoopbackServer(answers(RIGHT)) as server:
+        words = (
+            "evaluate", "problems", "--data", problems, "--model", "openai:m",
+            "--set", f"base_url={server.url}", "--export", "s.jsonl", "--limit",
+        )  # fmt: skip
+        for limit in (2, 4, 3):
+            assert codefavor(*words, limit, home=tmp_path).code == 0
+            assert len((tmp_path / "s.jsonl").read_text().splitlines()) == limit
+        assert len(server.calls) == 4
+
+
+PRICE = {"prices": {"openai:m": {"input": 1, "output": 1}}}
+
+
+@pytest.mark.parametrize("fault", ["empty", "truncated", "uncounted"])
+def test_the_cost_is_that_of_every_reply_or_unknown(
+    tmp_path: Path, problems: Path, fault: str
+) -> None:
+    def handle(call: Call) -> Reply:
+        reply = answers(RIGHT)(call)
+        choice = reply.body["choices"][0]
+        if fault == "uncounted":
+            del reply.body["usage"]
+        elif number_of(call) < 3:
+            choice["message"]["content"] = ""
+            choice["finish_reason"] = "stop" if fault == "empty" else "length"
+        return reply
+
+    (tmp_path / "prices.json").write_text(json.dumps(PRICE))
+    with LoopbackServer(handle) as server:
+        done = codefavor(
+            "evaluate", "problems", "--data", problems, "--model", "openai:m", "--prices",
+            "prices.json", "--set", f"base_url={server.url}", "--max-error-rate", 1, home=tmp_path,
+        )  # fmt: skip
+    result = json.loads((tmp_path / "results/problems.openai-m.json").read_text())
+    # What the server counts: a token of input and seven of output for each of six problems.
+    assert result["usage"]["usd"] == (None if fault == "uncounted" else pytest.approx(6 * 8e-6))
+    assert ("cost unknown in all" in done.stdout) == (fault == "uncounted")
+    assert ("unknown tokens and" in done.stdout) == (fault == "uncounted")
+    # The model's own doing counts, the server's does not.
+    parsed = {"empty": 1.0, "truncated": 0.5, "uncounted": 1.0}
+    assert result["metrics"]["parse_rate"] == parsed[fault]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -135,6 +237,7 @@ def test_what_failed_counts_as_not_passed_and_is_shown(tmp_path: Path, problems:
         (["--model", "fake:echo", "--samples-file", "x.jsonl"], "which samples?"),
         (["--samples-file", "x.jsonl"], "x.jsonl"),
         (["--model", "fake:echo", "--prompt", "completion"], "mode"),
+        (["--model", "fake:echo", "--export", "evalplus"], "name a file that ends in .jsonl"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_error(
@@ -148,6 +251,24 @@ def test_what_makes_no_sense_is_one_clear_error(
 
 LONG = Problem("p9", "Write a function that adds nine to its only argument x.",
                "assert add9(1) == 10\nassert add9(0) == 9", "add9")  # fmt: skip
+
+
+def test_a_problem_without_tests_is_one_clear_error(tmp_path: Path) -> None:
+    write_rows(tmp_path / "p.jsonl", [
+        one.to_row() for one in (PROBLEMS[0], dataclasses.replace(PROBLEMS[1], tests=" \n"))
+    ])  # fmt: skip
+    rows = [{"task_id": one.id, "solution": "x = 1\n"} for one in PROBLEMS[:2]]
+    write_rows(tmp_path / "s.jsonl", rows)
+    for words in (
+        ["evaluate", "problems", "--data", "p.jsonl", "--samples-file", "s.jsonl"],
+        ["score", "s.jsonl", "--problems", "p.jsonl", "--out", "o.jsonl"],
+    ):
+        done = codefavor(*words, home=tmp_path)
+        assert (done.code, done.stdout) == (2, "")
+        assert (
+            f"1 problems have no tests, and no program passes or fails them: {PROBLEMS[1].id}"
+            in (done.stderr)
+        )
 
 
 @pytest.mark.parametrize(
@@ -182,6 +303,62 @@ def test_a_run_card_says_what_a_local_model_was_trained_on(tmp_path: Path) -> No
     assert done.code == 2
     assert "were trained on" in done.stderr
     assert "gone.jsonl, which the model was trained on, is not here" in done.stderr
+
+
+@pytest.mark.parametrize("data", ["mine/train.jsonl", "outputs/data/train.jsonl"])
+@pytest.mark.parametrize("work", [".", "elsewhere"])
+def test_an_exported_model_finds_what_it_was_trained_on(
+    tmp_path: Path, data: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `train` and `export` leave it: below the working directory, or the model alone elsewhere.
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    write_rows(here / "p.jsonl", [LONG.to_row()])
+    (here / data).parent.mkdir(parents=True)
+    write_rows(here / data, [{"problem_id": "p9"}])
+    model = (here if work == "." else tmp_path / work) / "outputs" / "align" / "model"
+    model.mkdir(parents=True)
+    card = {
+        "config": {"base_model": "me/base"},
+        "data": {str(here / data): file_sha256(here / data)},
+    }
+    text = json.dumps(public_card(card, model))
+    assert str(tmp_path) not in text
+    (model / "run.json").write_text(text)
+    words = ("evaluate", "problems", "--data", "p.jsonl", "--model", f"local:{model}")
+    done = codefavor(*words, home=here)
+    if work == "elsewhere" and data.startswith("mine"):
+        assert "not checked: train.jsonl" in done.stderr
+        return
+    assert (done.code, "not checked" in done.stderr) == (2, False)
+    assert "1 of 1 problems were trained on: p9" in done.stderr
+    # Another file of the same name is not what the model was trained on.
+    write_rows(here / data, [{"problem_id": "p1"}])
+    assert "not checked" in codefavor(*words, home=here).stderr
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (0, "unknown tokens and 0.50 s of running a problem; cost unknown in all"),
+        (2, "30 + 60 tokens (over the 2 of 3 problems whose tokens are known) and 0.50 s"),
+        (3, "20 + 40 tokens and 0.50 s"),
+    ],
+)
+def test_tokens_a_problem_are_those_of_problems_whose_tokens_are_known(
+    known: int, said: str
+) -> None:
+    tally = Tally(1)
+    tally.add(_record("p0", [True]))
+    metrics = {**tally.metrics(["p0"], seed=0), "n_problems": 3, "run_seconds_per_problem": 0.5}
+    result = {
+        "metrics": metrics, "benchmark": "b", "model": {"name": "m"}, "settings": {},
+        "license": "MIT",
+        "usage": {"input_tokens": 60, "output_tokens": 120, "usd": 0.25 if known else None,
+                  "n_priced": known, "n_responses": 3},
+    }  # fmt: skip
+    assert said in model_text(result)
 
 
 def test_a_model_of_known_skill_is_measured_within_its_interval() -> None:
@@ -261,6 +438,34 @@ def test_two_models_are_compared_problem_by_problem(tmp_path: Path) -> None:
     assert "x = 1" in page
 
 
+def test_what_changed_most_comes_first_and_equal_changes_by_number(tmp_path: Path) -> None:
+    before = dict.fromkeys(("p/2", "p/10", "p/9", "p/1", "q"), 2)
+    after = {"p/2": 3, "p/10": 3, "p/9": 4, "p/1": 1, "q": 0}
+    paths = [_result(tmp_path / f"{name}.json", name, passed)
+             for name, passed in (("before", before), ("after", after))]  # fmt: skip
+    (found,) = compare_results([read_contender(path) for path in paths])
+    assert found.won == ["p/9", "p/2", "p/10"]
+    assert found.lost == ["q", "p/1"]
+
+
+def test_an_interval_does_not_hang_on_the_order_of_the_records() -> None:
+    records = [_record(f"p{n}", [k < n % 8 for k in range(7)]) for n in range(50)]
+    names = [record["id"] for record in records]
+    shown = []
+    for order in (records, records[::-1]):
+        tally = Tally(7)
+        for record in order:
+            tally.add(record)
+        shown.append(tally.metrics(names, seed=0)["pass_at_k"])
+    assert shown[0] == shown[1]
+
+
+def test_one_problem_has_no_interval(tmp_path: Path) -> None:
+    paths = [_result(tmp_path / f"{name}.json", name, {"x": 2}) for name in "ab"]
+    said = comparison_text(compare_results([read_contender(path) for path in paths]))
+    assert "+0.0 points (95 % interval none of one problem) over 1 problems" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -280,6 +485,13 @@ def test_results_of_different_things_are_not_compared(
     done = codefavor("compare", *paths, home=tmp_path)
     assert done.code == 2
     assert message in done.stderr
+
+
+def test_a_seed_below_zero_is_one_clear_error(tmp_path: Path) -> None:
+    paths = [_result(tmp_path / f"{name}.json", name, {"x": 1}) for name in "ab"]
+    done = codefavor("compare", *paths, "--seed", -1, home=tmp_path)
+    assert done.code == 2
+    assert "-1 is not in the range" in done.stderr
 
 
 def test_one_result_is_no_comparison(tmp_path: Path) -> None:

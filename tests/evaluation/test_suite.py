@@ -234,6 +234,27 @@ def test_a_judge_is_asked_with_the_system_turn_it_was_trained_with(
     assert result["judge"]["system"] == (system or "none")
 
 
+shown = []
+
+
+def remember_text(request):
+    shown.append(request.messages[-1]["content"])
+    return "[RESULT] A"
+
+
+def test_a_judge_is_shown_a_benchmarks_whole_answers_as_they_are(tmp_path):
+    shown.clear()
+    answers = ["Add them:\n```python\na + b\n```\nDone.", "I cannot."]
+    row = {
+        "pair_id": "p", "source": "livecodebench", "question": "Add.", "label": "A>B",
+        "response_A": answers[0], "response_B": answers[1],
+    }  # fmt: skip
+    write_rows(tmp_path / "rows.jsonl", [row])
+    task = Task("judgebench", data=tmp_path / "rows.jsonl")
+    run(task, options("remember_text"), tmp_path / "r.json")
+    assert f"Program A:\n{answers[0]}\n\nProgram B:\n{answers[1]}\n\n" in shown[0]
+
+
 def test_an_unknown_system_turn_is_refused(pairs_file, tmp_path):
     with pytest.raises(ConfigError, match="--system is 'full'"):
         run(Task("pairs", data=pairs_file), options(system="full"), tmp_path / "r.json")

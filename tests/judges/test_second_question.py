@@ -17,11 +17,12 @@ from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
 from codefavor.engine import Context, ResponseCache
 from codefavor.engine import run as run_rows
-from codefavor.errors import BackendError
+from codefavor.errors import BackendError, ConfigError
 from codefavor.journal import Journal, read_journal
 from codefavor.judges.base import in_both_orders
 from codefavor.judges.jury import Cascade, Jury
 from codefavor.judges.llm import LlmJudge, reread
+from codefavor.judges.spec import parse_judge
 from codefavor.records import Comparison, Preference, Verdict, write_rows
 from codefavor.result_file import read_result, rows_path
 from tests.engine.test_batch import PlayedBatches
@@ -62,6 +63,23 @@ async def judged(first, second, *, mode="reasoned", features=None, **options):
         verdict = (await LlmJudge(backend, mode=mode, **options).compare([PAIR]))[0]
         await backend.close()
         return verdict, [call.body for call in server.calls]
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "sent"), [("letter", None, 8), ("reasoned", None, 1024), ("reasoned", 77, 77)]
+)
+async def test_the_limit_that_is_stated_is_the_one_that_is_sent(mode, given, sent):
+    _, bodies = await judged(("A\n[RESULT] A",), ("A",), mode=mode, max_tokens=given)
+    spec = parse_judge("openai:m", {"mode": mode, "max_tokens": given})
+    backends = {"openai:m": OpenAIBackend("m", api_key="none")}
+    stated = spec.describe(spec.make_judge(backends), backends)
+    assert bodies[0]["max_tokens"] == stated["max_tokens"] == sent
+
+
+@pytest.mark.parametrize("mode", ["letter", "logprobs"])
+async def test_a_limit_that_would_not_be_sent_is_refused(mode):
+    with pytest.raises(ConfigError, match=rf"--max-tokens means nothing to --mode {mode}.*reas"):
+        await judged(("A",), ("A",), mode=mode, max_tokens=4096, features=[*PLAIN, "logprobs"])
 
 
 async def test_a_reply_that_states_its_verdict_is_not_asked_about_again():
@@ -167,6 +185,11 @@ def half_read(call):
     return Reply(completion(f"[RESULT] {winner}" if winner == "A" else f"{winner} is better, no?"))
 
 
+def evaluated(tmp_path):
+    pairs, out = str(tmp_path / "pairs.jsonl"), str(tmp_path / "r")
+    return ["pairs", "--data", pairs, "--out", out, "--model-type", "openai", "--model-id", "m"]
+
+
 def run(tmp_path, server, *words):
     pairs, prices = tmp_path / "pairs.jsonl", tmp_path / "prices.json"
     rows = [
@@ -176,8 +199,7 @@ def run(tmp_path, server, *words):
     write_rows(pairs, rows)
     price = {"openai:m": {"input": 1.0, "output": 10.0, "batch_factor": 0.5}}
     prices.write_text(json.dumps({"as_of": "today", "prices": price}))
-    fixed = ["pairs", "--data", pairs, "--out", tmp_path / "r", "--model-type", "openai"]
-    fixed += ["--model-id", "m", "--model-url", f"{server.url}/v1", "--prices", prices]
+    fixed = [*evaluated(tmp_path), "--model-url", f"{server.url}/v1", "--prices", prices]
     fixed += ["--mode", "reasoned", "--set", f"features={json.dumps(PLAIN)}"]
     fixed += ["--cache", tmp_path / "answers.sqlite"]
     found = CliRunner().invoke(app, [str(word) for word in (*fixed, *words)])
@@ -215,7 +237,9 @@ def test_scoring_is_repeated_without_asking_and_a_second_run_asks_nothing(tmp_pa
         before = read_result(path)["metrics"]
         n_calls = len(server.calls)
         path.unlink()
-        assert read_result(run(tmp_path, server, "--rescore")[0])["metrics"] == before
+        found = CliRunner().invoke(app, [*evaluated(tmp_path), "--mode", "reasoned", "--rescore"])
+        assert found.exit_code == 0, found.output
+        assert read_result(path)["metrics"] == before
         run(tmp_path, server, "--out", tmp_path / "again")
         assert read_result(tmp_path / "again" / path.name)["metrics"] == before
         assert len(server.calls) == n_calls

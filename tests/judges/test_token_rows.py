@@ -133,3 +133,13 @@ def test_attention_with_a_soft_cap_is_not_computed_by_rows(tmp_path, caplog):
     model.config.sliding_window = None
     assert not SequenceScorer(model).is_fast
     assert "softcap" in caplog.text
+
+
+def test_scores_of_a_model_in_float64_are_not_rounded_to_float32(tmp_path):
+    model = load(make_model(tmp_path, tiny_config())).double()
+    sequences = [one for one in random_sequences(3) if len(one) > 1]
+    scores = SequenceScorer(model).completion_logprobs([(one[:1], one[1:]) for one in sequences])
+    for one, score in zip(sequences, scores, strict=True):
+        logprobs = plain(model, one).log_softmax(-1)
+        total = sum(logprobs[i - 1, one[i]].item() for i in range(1, len(one)))
+        assert score.total == pytest.approx(total, abs=1e-9 * score.n_tokens)

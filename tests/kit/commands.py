@@ -1,12 +1,13 @@
-"""The real command as a user runs it, in this process for the sake of time."""
+"""The real command as a user runs it, in this process for the sake of time, and the scripts."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -54,3 +55,18 @@ def _in_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+def run_script(
+    path: Path, settings: Collection[str], work: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of the project in `work`, with none of its settings but those given."""
+    plain = {key: value for key, value in os.environ.items() if key not in settings}
+    return subprocess.run(
+        ["bash", str(path)],
+        env={**plain, "WORK": str(work), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

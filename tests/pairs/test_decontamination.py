@@ -1,4 +1,4 @@
-"""Rows that are like a benchmark are found in each of four ways, and others stay."""
+"""Rows that hold a benchmark's problem are found through every disguise, and others stay."""
 
 from __future__ import annotations
 
@@ -9,40 +9,62 @@ import pytest
 from typer.testing import CliRunner
 
 from codefavor.audits.contamination_report import (
-    benchmark_texts,
+    USUAL,
+    background_texts,
+    benchmark_tasks,
     contamination_facts,
+    usual_benchmarks,
 )
 from codefavor.cli.pair import app
 from codefavor.errors import DataError
-from codefavor.pairs.contamination import Text
-from codefavor.pairs.decontamination import Limits, decontaminate
+from codefavor.pairs.decontamination import Task, decontaminate
 from codefavor.records import Preference, write_rows
 from codefavor.reports.contamination_page import contamination_html
+from codefavor.sources.problems import load_problems
 
 CODE = (
     "def tide_hours(levels, mark):\n    above = 0\n    for level in levels:\n"
     "        if level > mark:\n            above += 1\n    return above / 2\n"
 )
 TASK = "Say for how many hours the tide stays above a given mark, measured every half an hour."
-BENCHMARK = {"tides": [Text("tides/1", TASK, CODE), Text("tides/2", "", "x = 1")]}
+TESTS = (
+    "assert tide_hours([3, 9, 14, 8], 7) == 1.5",
+    "assert tide_hours([31, 4, 15, 92, 65, 35, 89, 79, 32], 40) == 2.0",
+)
+BENCHMARK = {"tides": [Task("tides/1", (TASK,), (CODE,), TESTS), Task("tides/2", (), ("x = 1",))]}
+PROSE = (
+    "With [31, 4, 15, 92, 65, 35, 89, 79, 32] and 40 the tide hours are 2.0; with [3, 9, 14, 8] "
+    "and 7 they are 1.5 too."
+)
 OTHER = (
     "class Rope:\n    def __init__(self, knots):\n        self.knots = sorted(knots)\n\n"
     "    def untie(self):\n        while self.knots:\n            yield self.knots.pop()\n"
 )
+RENAMED = (
+    CODE.replace("levels", "hs").replace("level", "h").replace("above", "n").replace("mark", "m")
+    .replace("tide_hours", "f")
+)  # fmt: skip
+JAVASCRIPT = (
+    "function tideHours(levels, mark) {\n  let above = 0;\n  for (const level of levels) {\n"
+    "    if (level > mark) {\n      above += 1;\n    }\n  }\n  return above / 2;\n}\n"
+)
 
 
 def row(
-    name: str, instruction: str = "Untie it.", chosen: str = OTHER, rejected: str = "pass"
+    name: str,
+    instruction: str = "Untie it.",
+    chosen: str = OTHER,
+    rejected: str = "pass",
+    **more: object,
 ) -> Preference:
-    return Preference(name, instruction, chosen, rejected)
+    return Preference(name, instruction, chosen, rejected, **more)
 
 
 ROWS = [
     row("clean"),
     row("copy", chosen=CODE.replace("above / 2", "above / 3")),
     row("copy on the other side", rejected="# mine\n" + CODE),
-    row("renamed", chosen=CODE.replace("level", "h").replace("above", "n").replace("mark", "m")
-        .replace("tide_hours", "f")),
+    row("renamed", chosen=RENAMED),
     row("task", instruction=TASK.replace("half an hour", "half-hour").upper()),
     row("quoted", instruction=f"Read this first and then do something else entirely. {TASK} "
         + "After that, forget all of it and sort the letters of every name in the crew list."),
@@ -52,35 +74,67 @@ ROWS = [
 def test_each_way_of_being_like_a_benchmark_is_found_and_the_clean_row_stays() -> None:
     found = decontaminate(ROWS, BENCHMARK)
     kinds = {name: {f.kind for f in found.findings if f.row_id == name} for name in found.removed}
-    assert "clean" not in kinds
-    assert "code" in kinds["copy"]
-    assert "code" in kinds["copy on the other side"]
-    assert kinds["renamed"] == {"renamed code"}
-    assert kinds["task"] == {"instruction", "words in a row"}
-    assert kinds["quoted"] == {"words in a row"}
+    assert set(kinds) == {one.id for one in ROWS} - {"clean"}
+    assert kinds["renamed"] == {"shape"}
+    assert "runs" in kinds["copy"]
+    assert "runs" in kinds["copy on the other side"]
+    assert "runs" in kinds["quoted"]
     assert found.n_short == {"tides": 1}
     (nearest,) = found.nearest["tides"]
-    assert (nearest.id, nearest.other_id) == ("tides/1", "copy on the other side")
-    assert nearest.similarity == 100.0
+    assert nearest.id == "tides/1"
+    assert nearest.similarity > 50.0
     assert found.share_over("tides") == 1.0
     fact = contamination_facts(found)["tides"]
-    assert fact.startswith("100.0% of 1 snippets have a row at least 80 of 100 alike; 5 of 6 rows")
+    assert fact.startswith("100.0% of 1 problems have a row like them; 5 of 6 rows are")
 
 
-def test_limits_move_the_line() -> None:
-    # One of 28 tokens differs: 2 * 27 / 56 in common.
-    rows = [row("copy", chosen=CODE.replace("above / 2", "above / 3"))]
-    (nearest,) = decontaminate(rows, BENCHMARK).nearest["tides"]
-    assert nearest.similarity == pytest.approx(100 * 27 / 28, abs=0.001)
-    strict = Limits(code=99, renamed=99, instruction=99)
-    assert decontaminate(rows, BENCHMARK, strict).removed == set()
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        pytest.param({"chosen": OTHER * 3 + CODE + OTHER * 2}, id="own code around"),
+        pytest.param({"chosen": CODE.replace("    ", " ").replace("\n", " #\n\n")}, id="layout"),
+        pytest.param({"chosen": RENAMED.replace("\n", "  # ok\n\n")}, id="renamed, commented"),
+        pytest.param({"chosen": JAVASCRIPT, "language": "javascript"}, id="another language"),
+        pytest.param({"chosen": CODE.replace("levels, mark", "levels: list[int], mark: int")},
+                     id="type hints"),
+        pytest.param({"instruction": f"Is it good?\n```python\n{CODE}```\nTell me."}, id="fence"),
+        pytest.param({"instruction": TASK}, id="task alone"),
+        pytest.param({"chosen": "\n".join(TESTS)}, id="tests alone"),
+        pytest.param({"instruction": f"What I want: {PROSE}"}, id="tests as prose"),
+        pytest.param({"feedback": f"[CHOSEN] is right: {TASK}"}, id="feedback"),
+        pytest.param({"history": ({"role": "user", "content": TASK[:45]},
+                                  {"role": "user", "content": TASK[45:]})}, id="turns"),
+        pytest.param({"chosen": json.dumps(CODE)}, id="escaped"),
+    ],
+)  # fmt: skip
+def test_a_disguise_hides_nothing(hidden: dict[str, str]) -> None:
+    assert decontaminate([row("r", **hidden)], BENCHMARK).removed == {"r"}
+
+
+def test_the_threshold_moves_the_line() -> None:
+    assert decontaminate(ROWS, BENCHMARK, threshold=20.0).removed == set()
+    part = [row("part", chosen=CODE[:45])]
+    assert decontaminate(part, BENCHMARK).removed == set()
+    assert decontaminate(part, BENCHMARK, threshold=0.1).removed == {"part"}
+
+
+def test_what_a_row_is_found_for_does_not_depend_on_the_others() -> None:
+    alone = [f for one in ROWS for f in decontaminate([one], BENCHMARK).findings]
+    assert sorted(alone) == decontaminate(ROWS * 100, BENCHMARK).findings
+
+
+def test_our_own_code_and_problems_are_like_no_benchmark_of_ours() -> None:
+    rows = [row(one.id, one.instruction, one.reference) for one in load_problems("starter")]
+    found = decontaminate(rows, BENCHMARK, background=background_texts())
+    assert found.removed == set()
 
 
 def test_a_benchmark_that_nothing_is_like_shares_nothing() -> None:
     found = decontaminate([row("clean")], BENCHMARK)
     assert found.removed == set()
     assert found.share_over("tides") == 0.0
-    assert decontaminate([], BENCHMARK).nearest == {"tides": []}
+    (nothing,) = decontaminate([], BENCHMARK).nearest["tides"]
+    assert (nothing.other_id, nothing.similarity) == ("", 0.0)
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[int, str]:
@@ -106,7 +160,7 @@ def test_the_command_fails_above_what_is_allowed_and_removes_where_asked(tmp_pat
     facts = json.loads(report.read_text(encoding="utf-8"))
     assert facts["n_removed"] == 5
     (benchmark,) = facts["benchmarks"].values()
-    assert benchmark["similarities"] == [100.0]
+    assert benchmark["similarities"][0] > 50.0
     assert "http" not in page.read_text(encoding="utf-8").replace("http-equiv", "")
     again = CliRunner().invoke(
         app, ["decontaminate", str(out), "--against", str(tmp_path / "tides.jsonl")]
@@ -124,40 +178,45 @@ def test_the_page_escapes_what_it_shows() -> None:
 
 def test_a_benchmark_that_is_not_here_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown benchmark 'nothing': no such file"):
-        benchmark_texts("nothing")
+        benchmark_tasks("nothing")
     with pytest.raises(DataError, match="CodePrefBench is not here"):
-        benchmark_texts("codeprefbench", tmp_path)
+        benchmark_tasks("codeprefbench", tmp_path)
     path = tmp_path / "own.jsonl"
     path.write_text('{"id": "a", "x": 1}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"own.jsonl:1: nothing to compare"):
-        benchmark_texts(str(path))
+        benchmark_tasks(str(path))
 
 
-def test_benchmarks_that_are_not_here_are_said_to_be_unchecked(
+def test_a_run_that_lacks_a_benchmark_fails_unless_told_which_to_skip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "data" / "mbpp"
     folder.mkdir(parents=True)
-    write_rows(
-        folder / "mbpp.jsonl",
-        [
-            {
-                "task_id": 1,
-                "text": TASK,
-                "code": CODE,
-                "test_list": ["assert tide_hours([], 1) == 0"],
-            }
-        ],
-    )
+    task = {"task_id": 1, "text": TASK, "code": CODE, "test_list": [TESTS[0]]}
+    write_rows(folder / "mbpp.jsonl", [task])
     monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path / "data"))
     pairs, report = tmp_path / "pairs.jsonl", tmp_path / "r.json"
     write_rows(pairs, [row("clean").to_row(), row("copy", chosen=CODE).to_row()])
-    done = CliRunner().invoke(app, ["decontaminate", str(pairs), "--report", str(report)])
+    words = ["decontaminate", str(pairs), "--report", str(report)]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, DataError)
+    assert "6 of 7 benchmarks are not here" in str(done.exception)
+    assert "--skip codeprefbench" in str(done.exception)
+    assert not report.exists()
+    skipped = [name for name in USUAL if name != "mbpp"]
+    done = CliRunner().invoke(app, [*words, *(f"--skip={name}" for name in skipped)])
     assert done.exit_code == 1
     facts = json.loads(report.read_text(encoding="utf-8"))
     assert list(facts["benchmarks"]) == ["mbpp"]
-    assert {"codeprefbench", "humaneval", "mbpp+"} <= set(facts["not_checked"])
+    assert facts["not_checked"] == sorted(skipped)
     assert {finding["row_id"] for finding in facts["findings"]} == {"copy"}
+
+
+def test_every_benchmark_that_lies_in_the_folder_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "quixbugs_py").mkdir()
+    (tmp_path / "quixbugs_py" / "quixbugs_python.jsonl").write_text("", encoding="utf-8")
+    assert usual_benchmarks(tmp_path) == [*USUAL, "quixbugs"]
+    assert usual_benchmarks(None) == list(USUAL)
 
 
 def test_dedup_from_the_command_line(tmp_path: Path) -> None:

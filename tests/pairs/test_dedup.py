@@ -80,3 +80,14 @@ def test_bands_miss_next_to_nothing_above_the_threshold(share: float) -> None:
     assert len(found) >= n - 1
     assert all(later == earlier + 1 for later, (earlier, _) in found.items())
     assert near_duplicates(sets, groups, threshold=share + 0.02) == {}
+
+
+def test_successive_edits_of_one_function_are_different_pairs() -> None:
+    first = program(random.Random(2))
+    lines = first.splitlines(keepends=True)
+    second = "".join([*lines[:10], "total = total + 1\n", *lines[11:]])
+    third = "".join([*second.splitlines(keepends=True)[:20], "rest = limit - 5\n", *lines[21:]])
+    edits = [pair("1", second, first), pair("2", third, second), pair("undone", first, second)]
+    assert deduplicate(edits).near == []
+    again = pair("again", "size = 0\n" + second, "size = 0\n" + first)
+    assert [row.row_id for row in deduplicate([*edits, again]).near] == ["again"]

@@ -81,6 +81,9 @@ def test_names_that_tell_the_side_become_one_name() -> None:
     assert both("def improvedTotal(x):\n    return x\n", "def total(x):\n    return 0\n")[0] == (
         "def total(x):\n    return x\n"
     )
+    # Where the other side has no such name, a word that says "the better one" goes all the same.
+    helper = "def t_improved_sum(x):\n    return x\n\n\ndef f(x):\n    return t_improved_sum(x)\n"
+    assert both(helper, "def f(x):\n    return x\n")[0] == helper.replace("_improved", "")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from codefavor.cli.main import app
 from codefavor.errors import DataError
-from codefavor.pairs.published_rows import SHAPES, read_published
-from codefavor.pairs.row_files import read_any_rows
+from codefavor.pairs.published_forms import SHAPES
+from codefavor.pairs.published_rows import read_published
+from codefavor.sources.row_files import read_any_rows
 
 USER = {"role": "user", "content": "Add two numbers."}
 GOOD, BAD = "def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b"
@@ -32,6 +33,32 @@ def fenced(code: str) -> str:
 ROWS: dict[str, list[dict[str, Any]]] = {
     "messages with two answers": [
         {"messages": [USER], "chosen": said(GOOD), "rejected": said(BAD)},
+        # The better conversation once more, with its answer.
+        {
+            "messages": [USER, said(GOOD)],
+            "chosen": [USER, said(GOOD)],
+            "rejected": [USER, said(BAD)],
+        },
+    ],
+    "conversations with two answers": [
+        # LLaMA-Factory's and Axolotl's ShareGPT rows for DPO.
+        {
+            "conversations": [{"from": "human", "value": "Add two numbers."}],
+            "chosen": {"from": "gpt", "value": GOOD},
+            "rejected": {"from": "gpt", "value": BAD},
+        },
+    ],
+    "trajectory with two answers": [
+        # UltraInteract_pair.
+        {
+            "task": "Coding",
+            "dataset": "set",
+            "id": "1_0",
+            "parent_id": "-1",
+            "trajectory": [{"from": "user", "value": "Add two numbers."}],
+            "chosen": GOOD,
+            "rejected": BAD,
+        },
     ],
     "prompt with two answers": [
         {"prompt": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
@@ -44,18 +71,96 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "rejected": [USER, said(BAD)],
             "score_chosen": 8.0,
         },
+        # The preference mixture of Tülu 3.
+        {
+            "id": "m_1",
+            "source": "set",
+            "prompt": "Add two numbers.",
+            "chosen": [USER, said(GOOD)],
+            "rejected": [USER, said(BAD)],
+            "chosen_rating": 5.0,
+            "rejected_rating": None,
+            "chosen_model": "m",
+        },
+        # py-dpo.
+        {"prompt": "Add two numbers.", "chosen": GOOD, "rejected": BAD, "id": "c0ffee"},
+        # UltraFeedback, cleaned by Argilla.
+        {
+            "source": "set",
+            "prompt": "Add two numbers.",
+            "chosen": [USER, said(GOOD)],
+            "chosen-rating": 5.0,
+            "chosen-model": "m",
+            "rejected": [USER, said(BAD)],
+            "rejected-rating": 3.75,
+            "rejected-model": "n",
+        },
+        # Capybara, binarised by Argilla: the prompt is the first of several questions there.
+        {
+            "source": "set",
+            "prompt": "Add two numbers.",
+            "conversation": [{"input": "i"}],
+            "chosen": [USER, said(GOOD)],
+            "rejected": [USER, said(BAD)],
+            "rating_chosen": 5,
+            "rating_rejected": 4,
+        },
     ],
     "instruction with two answers": [
         {"instruction": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
+        # AceCodePair-300K: numbered, with an empty input.
+        {"id": 0, "instruction": "Add two numbers.", "input": "", "chosen": GOOD, "rejected": BAD},
+        # Code-Preference-Pairs.
+        {
+            "instruction": "Add two numbers.",
+            "input": "",
+            "accepted": GOOD,
+            "rejected": BAD,
+            "ID": 7,
+        },
+        # UltraFeedback, binarised by Argilla.
+        {
+            "source": "set",
+            "instruction": "Add two numbers.",
+            "chosen_response": GOOD,
+            "rejected_response": BAD,
+            "chosen_avg_rating": 5.0,
+            "rejected_avg_rating": 2.5,
+            "chosen_model": "m",
+        },
     ],
     "question with two answers": [
+        # Orca pairs.
         {"system": "", "question": "Add two numbers.", "chosen": GOOD, "rejected": BAD},
+        # Stack Exchange, paired.
+        {"qid": 1, "question": "Add two numbers.", "response_j": GOOD, "response_k": BAD},
     ],
     "input with two answers": [
+        # Orca pairs, rated by Argilla.
+        {
+            "system": "",
+            "input": "Add two numbers.",
+            "chosen": GOOD,
+            "rejected": BAD,
+            "rating": [9.0, 4.0],
+            "status": "swapped",
+            "chosen_score": 9.0,
+        },
+        # Themis.
         {"system": "", "input": "Add two numbers.", "chosen": GOOD, "rejected": BAD, "idx": "7"},
     ],
+    "two conversations (LLaMA-Factory v1)": [
+        {
+            f"{side}_messages": [
+                {**turn, "content": [{"type": "text", "value": turn["content"]}], "loss_weight": 1}
+                for turn in (USER, said(reply))
+            ]
+            for side, reply in (("chosen", GOOD), ("rejected", BAD))
+        },
+    ],
     "two conversations": [
-        {"chosen": [USER, said(GOOD)], "rejected": [USER, said(BAD)]},
+        # Skywork's, TRL's UltraFeedback, Capybara-Preferences, dpo-mix.
+        {"chosen": [USER, said(GOOD)], "rejected": [USER, said(BAD)], "source": "set"},
         {
             "chosen": f"\n\nHuman: Add two numbers.\n\nAssistant: {GOOD}",
             "rejected": f"\n\nHuman: Add two numbers.\n\nAssistant: {BAD}",
@@ -64,6 +169,69 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "two judged responses (HelpSteer3)": [
         {"context": [USER], "response1": GOOD, "response2": BAD, "overall_preference": -2},
         {"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": 1},
+    ],
+    "two judged responses (HelpSteer2)": [
+        {
+            "split": "train",
+            "prompt": "Add two numbers.",
+            "response_1": GOOD,
+            "response_2": BAD,
+            "preference_strength": -1,
+            "preference_statement": "1 adds",
+        },
+        {
+            "prompt": "Add two numbers.",
+            "response_1": BAD,
+            "response_2": GOOD,
+            "preference_strength": 3,
+        },
+    ],
+    "two judged responses (PKU-SafeRLHF)": [
+        {
+            "prompt": "Add two numbers.",
+            "response_0": BAD,
+            "response_1": GOOD,
+            "is_response_0_safe": True,
+            "better_response_id": 1,
+            "safer_response_id": 0,
+        },
+        {
+            "prompt": "Add two numbers.",
+            "response_0": GOOD,
+            "response_1": BAD,
+            "better_response_id": 0,
+        },
+    ],
+    "two comments (SHP)": [
+        {
+            "post_id": "p",
+            "domain": "askscience_train",
+            "history": "Add two numbers.",
+            "human_ref_A": GOOD,
+            "human_ref_B": BAD,
+            "labels": 1,
+            "score_A": 9,
+            "score_B": 2,
+        },
+        {"history": "Add two numbers.", "human_ref_A": BAD, "human_ref_B": GOOD, "labels": 0},
+    ],
+    "two conversations of an arena": [
+        {
+            "question_id": "q",
+            "model_a": "m",
+            "model_b": "n",
+            "winner": "model_b",
+            "turn": 1,
+            "conversation_a": [USER, said(BAD)],
+            "conversation_b": [USER, said(GOOD)],
+        },
+    ],
+    "voted answers (Stack Exchange)": [
+        {
+            "qid": 1,
+            "question": "Add two numbers.",
+            "answers": [{"text": BAD, "pm_score": 0}, {"text": GOOD, "pm_score": 4}],
+        },
     ],
     "scored completions (UltraFeedback)": [
         {
@@ -95,13 +263,20 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 GROUPED = {
     "labelled answers (KTO)": [
         {"prompt": "Add two numbers.", "completion": GOOD, "label": True},
-        {"prompt": "Add two numbers.", "completion": BAD, "label": False},
+        # The KTO mixes of TRL and Argilla.
+        {"prompt": [USER], "completion": [said(BAD)], "label": False, "dataset": "set"},
     ],
     "rated responses (HelpSteer)": [
         {"prompt": "Add two numbers.", "response": BAD, "helpfulness": 1, "correctness": 0},
         {"prompt": "Add two numbers.", "response": GOOD, "helpfulness": 4, "correctness": 4},
     ],
 }
+
+# LLaMA-Factory's rows for KTO.
+KTO_MESSAGES = [
+    {"messages": [USER, said(GOOD)], "label": True},
+    {"messages": [USER, said(BAD)], "label": False},
+]
 
 
 def numbered(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -114,7 +289,9 @@ def test_every_form_has_a_row_here() -> None:
 
 @pytest.mark.parametrize(
     ("form", "rows"),
-    [(form, [row]) for form, rows in ROWS.items() for row in rows] + list(GROUPED.items()),
+    [(form, [row]) for form, rows in ROWS.items() for row in rows]
+    + list(GROUPED.items())
+    + [("labelled answers (KTO)", KTO_MESSAGES)],
 )
 def test_a_form_is_known_by_its_columns_and_read(form: str, rows: list[dict[str, Any]]) -> None:
     reading = read_published(numbered(rows), source="set")
@@ -169,10 +346,60 @@ def test_answers_pair_best_with_worst_and_ties_are_counted() -> None:
     [
         ({"chosen": [USER, said("a")], "rejected": [said("x"), said("b")]}, "prompts_differ"),
         ({"chosen": "a", "rejected": "b"}, "no_prompt"),
+        # HH-RLHF has rows that end with the mark of an answer.
+        *(
+            ({side: f"\n\nHuman: a\n\nAssistant: {answer}" for side, answer in sides}, reason)
+            for sides, reason in (
+                ((("chosen", ""), ("rejected", "b")), "empty_chosen"),
+                ((("chosen", "b"), ("rejected", "")), "empty_rejected"),
+            )
+        ),
         ({"prompt": [USER, said("x")], "chosen": "a", "rejected": "b"}, "no_question"),
         (
             {"context": [USER], "response1": "a", "response2": "b", "overall_preference": 0},
             "equal_scores",
+        ),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "status": "tie"}, "equal_scores"),
+        (
+            {"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": 0}
+            | {"score_A": 9, "score_B": 3},
+            "scores_contradict",
+        ),
+        (
+            {"prompt": [{"role": "critic", "content": "p"}], "chosen": "a", "rejected": "b"},
+            "unknown_role",
+        ),
+        (
+            {"prompt": "p", "response_1": "a", "response_2": "b", "preference_strength": 0},
+            "equal_scores",
+        ),
+        (
+            {
+                "conversation_a": [USER, said("a")],
+                "conversation_b": [USER, said("b")],
+                "winner": "tie (bothbad)",
+            },
+            "equal_scores",
+        ),
+        *(
+            (
+                {
+                    "prompt": "p",
+                    "chosen": "a",
+                    "rejected": "b",
+                    names[0]: scores[0],
+                    names[1]: scores[1],
+                },
+                reason,
+            )
+            for names in (
+                ("score_chosen", "score_rejected"),
+                ("chosen_score", "rejected_score"),
+                ("chosen_rating", "rejected_rating"),
+                ("chosen-rating", "rejected-rating"),
+                ("rating_chosen", "rating_rejected"),
+            )
+            for scores, reason in (((7, "7.0"), "equal_scores"), ((2, 7), "scores_contradict"))
         ),
     ],
 )
@@ -210,6 +437,90 @@ def test_every_row_of_scored_answers_is_in_a_pair_or_counted() -> None:
     assert dict(read_published(numbered(equal)).rejected) == {"equal_scores": 5}
 
 
+def test_an_answer_that_was_rated_twice_is_one_answer() -> None:
+    """Two raters who disagree on both answers leave a tie, not pairs of an answer with itself."""
+    rated = [("a", 4), ("b", 1), ("a", 1), ("b", 4)]
+    rows = [{"prompt": "P", "response": text, "helpfulness": score} for text, score in rated]
+    assert read(*rows) == ([], {"equal_scores": 4})
+    assert read(*rows, {**rows[0], "helpfulness": 4})[0] == [(["P"], "a", "b")]
+
+
+def test_steps_with_labels_are_sent_to_the_method_that_trains_on_them() -> None:
+    row = {"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}
+    with pytest.raises(DataError, match=r"rows:1: steps .* recipes of the method `process`"):
+        read_published(numbered([row]))
+
+
+@pytest.mark.parametrize(
+    ("row", "is_ours"),
+    [
+        ({"id": "1", "instruction": "Sum:", "input": "1 2"}, False),
+        ({"id": 1, "instruction": "Sum:\n\n1 2"}, False),
+        ({"id": "1", "instruction": "Sum:\n\n1 2"}, True),
+        ({"id": "1", "instruction": "Sum:\n\n1 2", "criteria": "speed", "level": "hard"}, True),
+    ],
+)
+def test_a_row_is_ours_by_all_its_columns(row: dict[str, Any], is_ours: bool) -> None:
+    """Others number rows that have an instruction too; their input was lost, and fences came."""
+    (pair,) = read_published(numbered([{**row, "chosen": "a", "rejected": "b"}])).preferences
+    assert (pair.id == "1", pair.language == "python") == (is_ours, is_ours)
+    assert pair.instruction == "Sum:\n\n1 2"
+
+
+def test_replies_with_fences_under_our_columns_stay_replies() -> None:
+    row = {"id": "1", "instruction": "Add.", "chosen": f"So:\n{fenced(GOOD)}", "rejected": BAD}
+    (pair,) = read_published(numbered([row])).preferences
+    assert (pair.chosen, pair.language) == (row["chosen"], "markdown")
+
+
+def test_pairs_that_other_rows_turn_round_are_counted() -> None:
+    """Unless more rows say it this way than the other."""
+    row = {"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": 1}
+    reading = read_published(numbered([row, {**row, "labels": 0}]))
+    assert (reading.preferences, dict(reading.rejected)) == ([], {"contradicted": 2})
+    reading = read_published(numbered([row, {**row, "labels": 0}, row]))
+    assert [(one.chosen, one.rejected) for one in reading.preferences] == [("a", "b")] * 2
+    assert dict(reading.rejected) == {"contradicted": 1}
+    own = {"id": "1", "instruction": "p", "chosen": "a", "rejected": "b"}
+    turned = {**own, "id": "2", "chosen": "b", "rejected": "a"}
+    assert len(read_published(numbered([own, turned])).preferences) == 2
+
+
+def test_a_developers_turn_is_a_systems_turn() -> None:
+    developer = {"role": "developer", "content": "Be terse."}
+    row = {"prompt": [developer, USER], "chosen": "a", "rejected": "b"}
+    (pair,) = read_published(numbered([row])).preferences
+    assert pair.history == ({"role": "system", "content": "Be terse."},)
+
+
+def test_turns_of_helpsteer_are_turns() -> None:
+    prompt = "Hi\n<extra_id_1>Assistant\nHello\n<extra_id_1>User\nAdd two numbers."
+    row = {"prompt": prompt, "response_1": "a", "response_2": "b", "preference_strength": -2}
+    assert read(row)[0] == [(["Hi", "Hello", "Add two numbers."], "a", "b")]
+    rated = [{"prompt": prompt, "response": f"{n}", "helpfulness": n} for n in (1, 4)]
+    (pair,) = read_published(numbered(rated)).preferences
+    assert [turn["role"] for turn in pair.history] == ["user", "assistant"]
+    row["prompt"] = f"<extra_id_0>System\nBe terse.\n<extra_id_1>User\n{prompt}"
+    assert read(row)[0][0][0] == ["Be terse.", "Hi", "Hello", "Add two numbers."]
+
+
+def test_what_is_not_used_is_named() -> None:
+    row = {"prompt": "p", "chosen": "a", "rejected": "b", "source": "s", "notes": "n", "none": None}
+    assert dict(read_published(numbered([row, row])).not_used) == {"notes": 2}
+    answers = [{"response": "a", "overall_score": n, "critique": "c"} for n in (1, 2)]
+    reading = read_published(
+        numbered([{"instruction": "p", "completions": answers, "models": "m"}])
+    )
+    assert set(reading.not_used) == {"models", "completions.critique"}
+    sides = {"chosen": [said("a") | {"reasoning_content": "hm"}], "rejected": [said("b")]}
+    sides["rejected"][0]["thinking"] = "ah"
+    reading = read_published(numbered([{"prompt": [USER], **sides}]))
+    assert dict(reading.not_used) == {"chosen.reasoning_content": 1, "rejected.thinking": 1}
+    own = {"id": "1", "instruction": "p", "chosen": "a", "rejected": "b", "problem_id": "x"}
+    own |= {"evidence": {}, "meta": {}, "mine": 1}
+    assert dict(read_published(numbered([own])).not_used) == {"mine": 1}
+
+
 def test_a_bad_value_names_its_line() -> None:
     rows = [{"prompt": "p", "completion": "c", "label": "maybe"}]
     with pytest.raises(DataError, match=r"rows:1: .*'label' is 'maybe'"):
@@ -237,7 +548,7 @@ def test_scores_are_compared_by_one_name_and_must_be_finite():
     for wrong in (float("inf"), True, 5):
         with pytest.raises(DataError, match="'overall_preference' is"):
             read({**judged, "overall_preference": wrong})
-    for wrong in (-1, 5, "yes"):
+    for wrong in (-2, 5, "yes"):
         with pytest.raises(DataError, match="'label' is"):
             read({"prompt": "p", "completion": "c", "label": wrong})
 
@@ -280,6 +591,25 @@ def test_json_lists_and_parquet_are_read(tmp_path: Path) -> None:
     assert [row for _, row in read_any_rows(tmp_path / "rows.parquet")] == rows
 
 
+def test_numbers_of_names_in_parquet_are_their_names(tmp_path: Path) -> None:
+    """As Themis has its languages and aspects: `datasets` writes the names beside the numbers."""
+    datasets = pytest.importorskip("datasets")
+    rows = [
+        {"system": "", "input": "Add.", "chosen": GOOD, "rejected": BAD, "language": n, "aspect": 0}
+        for n in (0, 1)
+    ]
+    names = {"language": ["C++", "NL"], "aspect": ["Memory Efficiency"]}
+    made = datasets.Dataset.from_list(rows)
+    for column, labels in names.items():
+        made = made.cast_column(column, datasets.ClassLabel(names=labels))
+    made.to_parquet(tmp_path / "rows.parquet")
+    pairs = read_published(read_any_rows(tmp_path / "rows.parquet")).preferences
+    assert [(pair.language, pair.criteria) for pair in pairs] == [
+        ("cpp", "Memory Efficiency"),
+        ("markdown", "Memory Efficiency"),
+    ]
+
+
 def converted(tmp_path: Path, rows: list[dict[str, Any]], form: str) -> tuple[list[Any], str]:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -297,6 +627,11 @@ def test_convert_says_how_it_read_and_keeps_the_reply(tmp_path: Path) -> None:
     assert "1 rows read as prompt with two answers" in output
     manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
     assert manifest["read_as"] == {"prompt with two answers": 1}
+    assert "not_used" not in manifest
+    _, output = converted(tmp_path, [{**row, "votes": 3}], "dpo")
+    assert "in.jsonl: not used: votes\n" in output
+    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
+    assert list(manifest["not_used"].values()) == [["votes"]]
 
 
 def test_labelled_answers_train_kto_without_a_counterpart(tmp_path: Path) -> None:
@@ -309,3 +644,78 @@ def test_labelled_answers_train_kto_without_a_counterpart(tmp_path: Path) -> Non
     ]
     made, output = converted(tmp_path, rows, "dpo")
     assert len(made) == 1 and "answers_of_one_label 1" in output
+
+
+def test_convert_counts_what_cannot_be_trained_on(tmp_path: Path) -> None:
+    good = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    made, output = converted(tmp_path, [good, {**good, "prompt": " "}], "dpo")
+    assert len(made) == 1 and "empty_prompt 1" in output
+    lost = {**good, "prompt": "p \ud83d"}
+    made, output = converted(tmp_path, [lost], "dpo")
+    assert len(made) == 1 and "1 pairs or answers hold U+FFFD" in output
+    row = {"prompt": "Q?", "completion": "y", "label": True}
+    rows = [row, {**row, "label": False}, {**row, "completion": "n"}]
+    made, output = converted(tmp_path, rows, "kto")
+    assert [one["completion"]["content"] for one in made] == ["n"]
+    assert "contradicted 2" in output
+
+
+@pytest.mark.parametrize("form", ["kto", "dpo"])
+def test_the_text_of_a_prompt_stays_as_it_was_written(tmp_path: Path, form: str) -> None:
+    asked = "\nQ: Why?\nA:\n"
+    row = {"prompt": asked, "completion": "y", "label": True}
+    rows = [row, {**row, "completion": "n", "label": False}]
+    made, _ = converted(tmp_path, rows, form)
+    assert {one["messages"][-1]["content"] for one in made} == {asked}
+
+
+def test_contradicted_labels_are_judged_alike_in_every_format(tmp_path: Path) -> None:
+    row = {"prompt": "Q?", "completion": GOOD, "label": True}
+    rows = [row, {**row, "label": False}, {**row, "completion": BAD, "label": False}]
+    made, output = converted(tmp_path, rows, "kto")
+    assert [one["completion"]["content"] for one in made] == [BAD]
+    assert "contradicted 2" in output
+    reading = read_published([(f"x:{n}", one) for n, one in enumerate(rows)])
+    assert (reading.preferences, dict(reading.rejected)) == (
+        [],
+        {"contradicted": 2, "answers_of_one_label": 1},
+    )
+    # Two rows against one: the answer keeps the label that more rows give it.
+    made, output = converted(tmp_path, [*rows, row], "dpo")
+    assert len(made) == 1 and "contradicted 1" in output
+
+
+@pytest.mark.parametrize("labels", [("true", "false"), ("True", "False"), (1, -1), (1.0, 0.0)])
+def test_labels_are_read_in_other_words(tmp_path: Path, labels: tuple[Any, Any]) -> None:
+    rows = [
+        {"prompt": "Q?", "completion": text, "label": label}
+        for text, label in zip((GOOD, BAD), labels, strict=True)
+    ]
+    made, _ = converted(tmp_path, rows, "kto")
+    assert {(one["completion"]["content"], one["label"]) for one in made} == {
+        (GOOD, True),
+        (BAD, False),
+    }
+    with pytest.raises(DataError, match="'label' is 2"):
+        read_published([("x:1", {**rows[0], "label": 2})])
+
+
+def test_equal_sides_have_a_reason_of_their_own(tmp_path: Path) -> None:
+    good = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    made, output = converted(tmp_path, [good, {**good, "prompt": "q", "rejected": "a"}], "dpo")
+    assert len(made) == 1 and "equal_sides 1" in output and "contradicted" not in output
+
+
+def test_a_row_without_a_column_is_counted_among_good_ones(tmp_path: Path) -> None:
+    good = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    made, output = converted(tmp_path, [{"prompt": "q", "chosen": "a"}, good], "dpo")
+    assert len(made) == 1 and "no_known_form 1" in output
+    with pytest.raises(DataError, match="without 'rejected'"):
+        read_published([("x:1", {"prompt": "q", "chosen": "a"}), ("x:2", {"chosen": "a"})])
+
+
+def test_an_answer_without_a_score_leaves_the_others(tmp_path: Path) -> None:
+    answers = [{"response": text, "overall_score": n} for text, n in ((GOOD, 9), (BAD, "N/A"))]
+    answers.append({"response": "pass", "overall_score": 1})
+    [pair] = read_published([("x:1", {"instruction": "Q?", "completions": answers})]).preferences
+    assert (pair.chosen, pair.rejected) == (GOOD, "pass")

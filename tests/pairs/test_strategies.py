@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from codefavor.backends import FakeBackend, Response, Sampling, Usage
+from codefavor.engine import Context
+from codefavor.errors import ConfigError
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.strategies import STRATEGIES, Choice
-from codefavor.records import Execution, Problem, Row, write_rows
+from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.synthesis.drafts import make_drafts_step
 from tests.kit.commands import codefavor
 
 PROBLEMS = {name: Problem(name, f"do {name}", "assert f()", "f") for name in ("p1", "p2")}
@@ -111,6 +116,12 @@ def test_equivalent_programs_never_meet() -> None:
 def test_a_problem_without_couples_is_counted() -> None:
     found = pair_by_execution(PROBLEMS, rows(without=FAILING), choice=Choice())
     assert found.reasons == Counter({"samples: problem without failing": 1})
+    # Nothing passes, and nothing has to: what is missing is a difference.
+    found = pair_by_execution(
+        PROBLEMS, rows(without=("right", "right too", "half", "near", "nothing")),
+        choice=Choice("margin", may_fail=True),
+    )  # fmt: skip
+    assert found.reasons == Counter({"samples: problem without a couple of this strategy": 1})
 
 
 @pytest.fixture
@@ -141,6 +152,23 @@ def test_a_plan_says_what_each_strategy_would_give(tmp_path: Path, scored: Path)
     assert capped.stdout.startswith("6 of 16 pairs kept")
 
 
+def test_runs_that_ended_at_the_first_failure_have_no_shares(tmp_path: Path) -> None:
+    cut = [{**row, "execution": {**row["execution"], "passed": 0, "total": 0}} for row in rows()]
+    failing = {("right", other) for other in FAILING} | {("right too", other) for other in FAILING}
+    # The first two pass, and passing says all of theirs.
+    cut[:2] = rows()[:2]
+    assert couples(cut, Choice()) == failing
+    with pytest.raises(ConfigError, match="margin needs the share of checks"):
+        couples(cut, Choice("margin"))
+    write_rows(tmp_path / "problems.jsonl", (one.to_row() for one in PROBLEMS.values()))
+    write_rows(tmp_path / "cut.jsonl", cut)
+    words = ("pair", "tests", "cut.jsonl", "--problems", "problems.jsonl", "--plan")
+    done = codefavor(*words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert (lines["pass-fail"][1], lines["hardest"][1]) == ("8", "-")
+
+
 def test_a_plan_writes_nothing_and_pairs_need_a_file(tmp_path: Path, scored: Path) -> None:
     words: list[Any] = ["pair", "tests", scored, "--problems", "problems.jsonl"]
     assert codefavor(*words, home=tmp_path).code == 2
@@ -159,3 +187,44 @@ def test_the_rows_of_an_evaluation_are_paired(tmp_path: Path, scored: Path) -> N
         "--out", "pairs.jsonl", home=tmp_path,
     )  # fmt: skip
     assert done.stdout.startswith("8 of 16 pairs kept"), done.stderr
+
+
+def test_pairs_can_ask_what_the_sampled_model_was_asked(tmp_path: Path, scored: Path) -> None:
+    done = codefavor(
+        "pair", "tests", scored, "--problems", "problems.jsonl", "--as-asked",
+        "--out", "pairs.jsonl", home=tmp_path,
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    done = codefavor(
+        "convert", "pairs.jsonl", "--format", "dpo", "--out", "dpo.jsonl", home=tmp_path
+    )
+    assert done.code == 0, done.stderr
+    # What the trainer reads is, to the letter, what the sampling step sends.
+    backend = FakeBackend(function=lambda _: Response("```python\nx\n```", "stop", Usage(1, 1)))
+    backend.features = frozenset({"system"})
+    step = make_drafts_step(Sampling())
+    for problem in PROBLEMS.values():
+        asyncio.run(step(problem.to_row(), Context(backend)))
+    sent = {one.messages[-1]["content"] for one in backend.requests}
+    trained = [row["messages"] for _, row in read_rows(tmp_path / "dpo.jsonl")]
+    assert {messages[-1]["content"] for messages in trained} == sent
+    assert {messages[0]["content"] for messages in trained} == {""}
+
+
+def test_a_program_whose_checks_differ_from_run_to_run_is_in_no_pair() -> None:
+    scored = rows(without=("right too",))
+    base = scored[0]
+    held = ([True] * 10 + [False] * 2, [True] * 8 + [False] * 4, [False] * 2 + [True] * 10)
+    for number, checks in enumerate(held):
+        run = Execution("wrong_output", sum(checks), 12, asserts=tuple(checks)).to_row()
+        code = f"x = 'random'\n# {number}\n"
+        scored.append({**base, "id": f"random {number}", "code": code, "execution": run})
+    choice = Choice("all", may_fail=True)
+    found = couples(scored, choice)
+    assert found
+    assert not any("random" in one for one in found)
+    # As often the same number, but of others.
+    assert not any("random" in one for one in couples([*scored[:-2], scored[-1]], choice))
+    # The same each time counts once.
+    scored[-2:] = [{**scored[-3], "id": "again", "code": "x = 'random'\n"}]
+    assert any("random" in one for one in couples(scored, choice))

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from codefavor.errors import DataError
 from codefavor.evaluation.results import result_of
 from codefavor.reports.leaderboard import (
+    Share,
     agreement,
     entry_of,
     paired_tests,
@@ -107,6 +108,31 @@ def test_the_page_shows_every_judge_and_asks_no_network():
     assert "good <judge>" not in page
     assert not re.search(r"""src=|href="(?!#|data:,)|@import|url\((?!#)""", page)
     assert page.count('<tr class="reference"') == 3
+
+
+def test_counts_stand_before_accuracies_and_intervals_need_no_pointer():
+    page = leaderboard_html([entry("good", 10), entry("bad", 2)])
+    head = re.search(r"<table class=\"board sortable\"><thead>(.*?)</thead>", page, re.DOTALL)[1]
+    names = re.findall(r"<button[^>]*>(.*?)</button>", head)
+    assert names[:5] == ["judge", "protocol", "n", "errors", "undecided"]
+    row = re.search(r"<th scope=\"row\">good</th>(.*?)</tr>", page, re.DOTALL)[1]
+    assert re.search(r">83\.3<small>[\d.]+ to [\d.]+</small>", row)
+    assert re.search(r"83\.3 \[[\d.]+, [\d.]+\]", page)
+    assert not re.search(r"<td[^>]* title=", page)
+
+
+def test_the_forest_is_in_the_order_of_what_it_draws():
+    first, second = entry("level mean high", 6), entry("all high", 6)
+    shares = {"all": Share(0.4, 0.3, 0.5), "average": Share(0.9)}
+    entries = [
+        replace(first, shares=shares),
+        replace(second, shares={"all": Share(0.8, 0.7, 0.9), "average": Share(0.5)}),
+    ]
+    page = leaderboard_html(entries)
+    forest = page[page.index('class="forest') :]
+    assert forest.index("all high") < forest.index("level mean high")
+    # The table is ranked by the mean of the aspects.
+    assert page.index("level mean high") < page.index("all high")
 
 
 def browser_of(page):
@@ -243,3 +269,17 @@ def test_agreement_and_paired_tests_by_hand():
     (test,) = paired_tests(rows, n_resamples=200)
     assert (test["n_only_a"], test["n_only_b"]) == (3, 0)
     assert test["p_mcnemar_holm"] == pytest.approx(0.25)
+
+
+def test_judges_without_a_common_pair_are_named_and_correct_nothing():
+    rows = {
+        "a": records(10),
+        "b": records(7),
+        "c": [{**r, "id": f"c{r['id']}"} for r in records(5)],
+    }
+    tests = paired_tests(rows, n_resamples=200)
+    assert [(one["system"], one["against"], one["n"]) for one in tests] == [
+        ("a", "b", 12), ("a", "c", 0), ("b", "c", 0)
+    ]  # fmt: skip
+    assert tests[0]["p_mcnemar_holm"] == tests[0]["p_mcnemar"]
+    assert "p_mcnemar" not in tests[1]

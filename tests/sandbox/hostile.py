@@ -991,6 +991,8 @@ _RESOURCES = [
         "output_limit",
         "memory",
         "runtime_error",
+        # Where the answer fits into memory and its copy on the way does not.
+        "unsupported",
     ),
     _case(
         "using things up",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,9 @@ def test_a_builtin_that_may_be_the_program_is_no_tool_of_the_tests() -> None:
     assert (lane.name, "the builtin" in lane.reason) == ("together", True)
 
 
+CASES = [{"input": "", "output": ""}]
+
+
 def test_explain_knows_the_setup_and_refuses_what_does_not_parse(tmp_path: Path) -> None:
     tests, setup = tmp_path / "tests.py", tmp_path / "setup.py"
     tests.write_text("assert f(Node(3)) == 3\n")
@@ -127,6 +131,9 @@ def test_explain_knows_the_setup_and_refuses_what_does_not_parse(tmp_path: Path)
     runner = CliRunner()
     assert "1 together" in runner.invoke(app, command).output
     assert "1 split" in runner.invoke(app, [*command, "--setup", str(setup)]).output
+    checker = "def check(input, output, expected):\n    return open(output)"
+    tests.write_text(json.dumps({"cases": CASES, "compare": "checker", "checker": checker}))
+    assert "the checker may not use this: the tests use open" in runner.invoke(app, command).output
     tests.write_text("assert f(\n")
     result = runner.invoke(app, command)
     assert isinstance(result.exception, DataError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -88,6 +89,39 @@ def test_partial_credit_and_the_values_of_the_first_failure(pool: SandboxPool) -
     assert result.asserts == (True, False, True, False)
     assert result.failed_assert == "assert f(3) == 8"
     assert "9 == 8" in result.error
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert f(1) == 2\nassert f(2) == 3",
+        "def check(candidate):\n    for n in range(1, 3):\n        assert candidate(n) == n + 1",
+        "def test_one():\n    assert f(1) == 2\ndef test_two():\n    assert f(2) == 3",
+        "import unittest\nclass TestF(unittest.TestCase):\n    def test_f(self):\n"
+        "        self.assertEqual(f(1), 2)\n        self.assertEqual(f(2), 3)",
+    ],
+    ids=["asserts", "check", "functions", "unittest"],
+)
+def test_a_run_may_end_at_its_first_failed_check(pool: SandboxPool, tests: str) -> None:
+    dies = "import os\ndef f(x):\n    return 0 if x < 2 else os._exit(0)\n"
+    whole = pool.run(dies, tests, entry_point="f")
+    assert (whole.outcome, whole.total) == ("runtime_error", 2)
+    # The second input is never asked, and what share held is not known.
+    first = pool.run(dies, tests, Limits(fail_fast=True), entry_point="f")
+    assert (first.outcome, first.passed, first.total) == ("wrong_output", 0, 0)
+    right = pool.run(
+        "def f(x):\n    return x + 1\n", tests, Limits(fail_fast=True), entry_point="f"
+    )
+    assert (right.is_evidence_of_pass, right.passed, right.total) == (True, 2, 2)
+
+
+def test_cases_may_end_at_the_first_that_fails(pool: SandboxPool) -> None:
+    tests = json.dumps({"cases": [{"input": n, "output": n} for n in ("1", "2", "3")]})
+    echo = "n = input()\nassert n != '3'\nprint(n if n != '2' else 'x')\n"
+    whole = pool.run(echo, tests)
+    first = pool.run(echo, tests, Limits(fail_fast=True))
+    assert (whole.passed, whole.total, len(whole.cases)) == (1, 3, 2)
+    assert (first.outcome, first.total, len(first.cases)) == ("wrong_output", 0, 2)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +238,19 @@ def test_every_case_of_standard_input_is_counted(
     assert (result.outcome, result.passed, result.total) == (outcome, passed, 3), result.error
 
 
+def test_each_case_has_its_time_and_the_memory_held_by_then(pool: SandboxPool) -> None:
+    code = "n = int(input())\nkept = bytearray(n << 20)\nfor i in range(n * 100_000):\n    pass\n"
+    cases = [{"input": str(n), "output": ""} for n in (0, 60, 0)]
+    result = pool.run(code, json.dumps({"cases": cases}))
+    (first_s, first), (second_s, second), (third_s, third) = result.cases
+    assert first_s < 0.05 < second_s
+    assert third_s < second_s / 2
+    assert 50 << 20 < second - first < 70 << 20
+    assert third == second
+    # A case that is not answered has no figures.
+    assert pool.run("1 / 0", json.dumps({"cases": cases})).cases == ()
+
+
 def test_many_threads_and_async_get_their_own_results(pool: SandboxPool) -> None:
     with ThreadPoolExecutor(8) as threads:
         results = list(
@@ -291,3 +338,23 @@ def test_an_unreachable_level_names_the_reason(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_the_zygote_follows_the_imports(code: str, flavour: str) -> None:
     assert choose_flavour(Job(code, "assert x", "", "", "split")) == flavour
+
+
+_ORDER = "def f():\n    return ''.join({'a', 'b', 'c', 'd', 'e', 'f'})"
+
+
+def _order_of(**options: int) -> set[str]:
+    """What a program that hangs on the hash seed returns in both lanes, by the failed check."""
+    found = set()
+    with SandboxPool(1, accept="together", **options) as made:
+        for tests in ("assert f() == ''", "def test_f(tmp_path):\n    assert f() == ''"):
+            error = made.run(_ORDER, tests).error
+            found.add(next(text for text in error.split("'") if sorted(text) == list("abcdef")))
+    return found
+
+
+def test_every_pool_has_the_same_order_of_sets_and_another_only_where_asked() -> None:
+    first = _order_of()
+    assert len(first) == 1
+    assert all(_order_of() == first for _ in range(3))
+    assert _order_of(hash_seed=1) != first

@@ -12,6 +12,10 @@ import pytest
 from codefavor.sandbox import Limits, SandboxPool
 
 PYTEST = "import pytest\n"
+LOG = (
+    "log = []\ndef numbers():\n    try:\n        yield 1\n        yield 2\n    finally:\n"
+    "        log.append('closed')\ndef f():\n    return list(log)\n"
+)
 # name -> (a right program, its tests, what the split lane says)
 RIGHT = {
     "a NaN in a list": (
@@ -113,7 +117,7 @@ RIGHT = {
         "class f:\n    n = 0\n    def __init__(self):\n        f.n += 1\n"
         "    def __del__(self):\n        f.n -= 1",
         "a = f()\ndel a\nassert f.n == 0",
-        "the process that it runs in",
+        "how long objects live",
     ),
     "calls back and forth": (
         "def f(g, n):\n    return n if n == 0 else g(n)",
@@ -134,6 +138,136 @@ RIGHT = {
         "seen = {}\ndef f(x):\n    return seen.setdefault(id(x), len(seen))",
         "x = 'some text'\nassert [f(x), f(x)] == [0, 0]",
         "which object a value is",
+    ),
+    "a text known by which object it is": (
+        "def f(a, op):\n    return a + 1 if op is 'add' else a - 1",
+        "assert f(1, 'add') == 2",
+        "which object a value is",
+    ),
+    "an attribute and a parameter called id": (
+        "class U:\n    def __init__(self, id):\n        self.id = id\ndef f(id):\n"
+        "    return U(id).id",
+        "assert f(3) == 3",
+        "",
+    ),
+    "a type by its class": (
+        "def f(x):\n    return type(x) is int or x is NotImplemented or x is ...",
+        "assert f(3)",
+        "",
+    ),
+    "numbers of more digits than a text may have": (
+        "import sys\nsys.set_int_max_str_digits(0)\ndef f(n):\n    return 10 ** n",
+        "assert len(str(f(5000))) == 5001",
+        "set_int_max_str_digits",
+    ),
+    "how arrays are printed": (
+        "import numpy as np\nnp.set_printoptions(precision=2)\ndef f():\n"
+        "    return np.array([1.23456])",
+        "assert str(f()) == '[1.23]'",
+        "set_printoptions",
+    ),
+    "random numbers that the program has sown": (
+        "import random\ndef f(s):\n    random.seed(s)",
+        "import random\nf(1)\na = random.random()\nf(1)\nassert random.random() == a",
+        "seed",
+    ),
+    "a seed that the tests do not see": (
+        "import random\ndef f(s):\n    random.seed(s)\n    return random.random()",
+        "assert f(1) == f(1)",
+        "",
+    ),
+    "how numbers are rounded": (
+        "from decimal import *\ngetcontext().rounding = ROUND_HALF_UP\ndef f(s):\n"
+        "    return Decimal(s)",
+        "from decimal import Decimal\nassert f('2.5').quantize(Decimal('1')) == Decimal('3')",
+        "getcontext",
+    ),
+    "a recursion of the tests that the program allows": (
+        "import sys\nsys.setrecursionlimit(100000)\ndef f(n):\n    return n",
+        "def ref(n):\n    return 0 if n == 0 else 1 + ref(n - 1)\nassert f(20000) == ref(20000)",
+        "RecursionError",
+    ),
+    "an exception with notes": (
+        "def f(n):\n    e = ValueError('a')\n    e.__notes__ = ['bad input']\n    raise e",
+        f"{PYTEST}def test_f():\n    with pytest.raises(ValueError, match='^a'):\n        f(1)",
+        "no text",
+    ),
+    "a generator that the tests let go": (
+        LOG,
+        "from solution import numbers, f\ng = numbers()\nassert next(g) == 1\nassert f() == []\n"
+        "del g\nassert f() == ['closed']",
+        "",
+    ),
+    "a generator that a loop breaks off": (
+        LOG,
+        "from solution import numbers, f\nfor x in numbers():\n    break\nassert f() == ['closed']",
+        "",
+    ),
+    "a generator that the tests hold twice": (
+        LOG,
+        "from solution import numbers, f\ng = numbers()\nh = iter(g)\nnext(h)\ndel g\n"
+        "assert f() == []\nassert next(h) == 2",
+        "",
+    ),
+    "a generator in a list that both sides hold": (
+        f"{LOG}kept = []\ndef keep():\n    kept.append(numbers())\n    return kept\n"
+        "def drop():\n    kept.clear()\n",
+        "from solution import keep, drop, f\nk = keep()\nassert next(k[0]) == 1\ndrop()\n"
+        "assert f() == ['closed'] and k == []",
+        "",
+    ),
+    "a context that a generator leaves half way": (
+        "from contextlib import contextmanager\nn = [0]\n@contextmanager\ndef res():\n"
+        "    n[0] += 1\n    try:\n        yield\n    finally:\n        n[0] -= 1\ndef rows():\n"
+        "    with res():\n        yield from [1, 2]\ndef f():\n    return n[0]",
+        "from solution import rows, f\nassert next(rows()) == 1\nassert f() == 0",
+        "",
+    ),
+    "large objects, one after another": (
+        "class f:\n    def __init__(self):\n        self.d = [0] * 5_000_000\n"
+        "    def n(self):\n        return len(self.d)",
+        "for i in range(60):\n    b = f()\n    assert b.n() == 5_000_000",
+        "",
+    ),
+    "an array in the order of its memory": (
+        "def f(a):\n    return a.T",
+        "import numpy as np\na = np.arange(6).reshape(2, 3)\n"
+        "assert (f(a).ravel('K') == [0, 1, 2, 3, 4, 5]).all()",
+        "",
+    ),
+    "every second item, backwards": (
+        "def f(a):\n    return a.strides[0] + int(a[1])",
+        "import numpy as np\nassert f(np.arange(6)[::-2]) == -13",
+        "",
+    ),
+    "an array that is spread": (
+        "import numpy as np\ndef f(n):\n    return np.broadcast_to(np.array([1, 2]), (n, 2))",
+        "import numpy as np\nassert np.array_equal(f(3), [[1, 2]] * 3)",
+        "",
+    ),
+    "a list that is looked at often": (
+        "from bisect import bisect_left\ndef f(a, x):\n    return bisect_left(a, x)",
+        "data = list(range(100000))\nfor i in range(300):\n    assert f(data, i) == i",
+        "",
+    ),
+    "a list that is kept and looked at often": (
+        "class f:\n    def __init__(self, xs):\n        self.xs = xs\n"
+        "    def sum(self, a, b):\n        return sum(self.xs[a:b])",
+        "xs = list(range(100000))\ns = f(xs)\nfor i in range(300):\n"
+        "    assert s.sum(i, i + 2) == 2 * i + 1",
+        "",
+    ),
+    "a table of long rows": (
+        "def f(row):\n    return sum(row)",
+        "table = [[i] * 5000 for i in range(400)]\nfor row in table:\n"
+        "    assert f(row) == sum(row)",
+        "",
+    ),
+    "a large list that either side changes": (
+        "def f(a, x):\n    a[x] = -1\n    return sum(a[:3])",
+        "data = list(range(5000))\nassert f(data, 1) == 1\ndata[2] = 7\nassert f(data, 0) == 5\n"
+        "assert data[:3] == [-1, -1, 7]",
+        "",
     ),
     "exit, as it is there in a file": (
         "def f(x):\n    exit(x)",
@@ -189,6 +323,75 @@ RIGHT = {
         "def f(xs):\n    return []",
         "for a, b in zip(f([]), []):\n    assert a == b",
         "never evaluated",
+    ),
+    "memory that an answer takes on the way": (
+        "def f(n):\n    return len(b'x' * n) if n < 9 else b'x' * n",
+        "assert f(3) == 3\nassert len(f(600 << 20)) == 600 << 20",
+        "MemoryError on the way",
+    ),
+    "an argument that fits into no frame": (
+        "def f(s):\n    return len(s)",
+        "assert f('a' * (70 << 20)) == 70 << 20",
+        "FrameTooLarge on the way",
+    ),
+    "an argument of a callback that fits into no frame": (
+        "def f(g):\n    return g('a' * (70 << 20))",
+        "assert f(len) == 70 << 20",
+        "FrameTooLarge on the way",
+    ),
+    "a name that is imported after it has changed": (
+        "count = 0\ndef f(x):\n    global count\n    count += 1\n    return x",
+        "from solution import f\ndef test_f():\n    assert f(2) == 2\n"
+        "    from solution import count\n    assert count == 1",
+        "",
+    ),
+    "the module, which the tests let go": (
+        "K = 1\nclass f:\n    def push(self, x):\n        self.top = x\n        return self",
+        "from solution import f\na = f()\ndef test_a():\n    import solution\n"
+        "    assert solution.K == 1\ndef test_b():\n    a.push(1)\n    assert a.top == 1",
+        "",
+    ),
+    "a generator whose end the tests look at": (
+        "def f(log):\n    try:\n        yield 1\n    finally:\n        log.append('closed')",
+        "log = []\nassert next(f(log)) == 1\nassert log == ['closed']",
+        "at its end",
+    ),
+    "a generator that ends with what it changes": (
+        "def f(log):\n    try:\n        yield 1\n    finally:\n        log.append('closed')",
+        "def test_f():\n    log = []\n    for x in f(log):\n        assert x == 1\n"
+        "        break\n    assert log == ['closed']",
+        "at its end",
+    ),
+    "a callback at the end of a generator": (
+        "def f(done):\n    try:\n        yield 1\n    finally:\n        done('closed')",
+        "log = []\nassert next(f(log.append)) == 1\nassert log == ['closed']",
+        "let go",
+    ),
+    "a tuple of a kind of its own in JSON": (
+        "from collections import namedtuple\nP = namedtuple('P', 'x')\n"
+        "def f():\n    return {'a': P(1)}",
+        "import json\nassert json.dumps(f(), default=str) == '{\"a\": [1]}'",
+        "a library",
+    ),
+    "a tuple of a kind of its own in a format": (
+        "from collections import namedtuple\nP = namedtuple('P', 'x')\ndef f():\n    return P(1)",
+        "assert '%s' % f() == '1'",
+        "a library",
+    ),
+    "a dict with a default of its own": (
+        "class f(dict):\n    def __missing__(self, key):\n        return 0",
+        "assert {**f(a=1)} == {'a': 1}",
+        "",
+    ),
+    "the class of a callback in a table": (
+        "import types\ndef f(g):\n    return {int: 'i', types.FunctionType: 'f'}[type(g)]",
+        "assert f(lambda: 0) == 'f'",
+        "its type",
+    ),
+    "a signaling NaN": (
+        "from decimal import Decimal\ndef f():\n    return Decimal('sNaN')",
+        "assert str(f()) == 'sNaN'",
+        "a NaN",
     ),
 }
 
@@ -344,6 +547,109 @@ FORGED = {
         "X = object()\ndef f():\n    return X",
         "import operator\nassert operator.is_not(f(), f())",
     ),
+    "a text that is another object": (
+        "def f(s):\n    return 0 if s is 'hello' else 1",
+        "assert f('hello') == 1",
+    ),
+    "identity of parameters called like classes": (
+        "def f(int, str):\n    return 0 if int is str else 1",
+        "s = 'hello'\nassert f(s, s) == 1",
+    ),
+    "identity of a parameter by a method called type": (
+        "class N:\n    def type(self, x):\n        return x\ndef f(a, b):\n"
+        "    return 0 if N().type(a) is b else 1",
+        "s = 'hello'\nassert f(s, s) == 1",
+    ),
+    "identity of many": (
+        "def f(rows):\n    return len(set(map(id, rows)))",
+        "w = 'a b'\nassert f([w, w]) == 2",
+    ),
+    "identity beside a parameter of that name": (
+        "def g(id):\n    return id\ndef f(a, b):\n    return 0 if id(a) == id(b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity under another name": (
+        "ask = id\ndef f(a, b):\n    return 0 if ask(a) == ask(b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity of the builtins": (
+        "import builtins as b\ndef f(x, y):\n    return 0 if b.id(x) == b.id(y) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity that is imported from the builtins": (
+        "from builtins import id as ask\ndef f(a, b):\n    return 0 if ask(a) == ask(b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity that is imported under another name": (
+        "from operator import is_ as q\ndef f(a, b):\n    return 0 if q(a, b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity by a name in a text": (
+        "import operator\ndef f(a, b):\n    return 0 if getattr(operator, 'is_')(a, b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity of builtins that are imported by a text": (
+        "def f(a, b):\n    m = __import__('builtins')\n    return 0 if m.id(a) == m.id(b) else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "identity by the comparison of object": (
+        "def f(a, b):\n    return 0 if object.__eq__(a, b) is True else 1",
+        "t = (1, 2)\nassert f(t, t) == 1",
+    ),
+    "a context of decimal numbers": (
+        "from decimal import *\ngetcontext().prec = 50\ndef f(n):\n    return Decimal(n).sqrt()",
+        "assert f(2) ** 2 == 2",
+    ),
+    "warnings that are errors": (
+        "import numpy as np, warnings\nwarnings.simplefilter('error')\ndef f(a):\n"
+        "    return np.array([0.0])",
+        "import numpy as np\nassert (1 / f(1) == np.inf).all()",
+    ),
+    "errors of numpy": (
+        "import numpy as np\nnp.seterr(all='raise')\ndef f(a):\n    return np.array([0.0])",
+        "import numpy as np\nassert (1 / f(1) == np.inf).all()",
+    ),
+    "the size of a dict that was larger": (
+        "def f(n):\n    d = dict.fromkeys(range(5000))\n    for i in range(10, 5000):\n"
+        "        del d[i]\n    return d",
+        "import sys\nassert sys.getsizeof(f(1)) < 1000",
+    ),
+    "notes of an exception": (
+        "def f(n):\n    e = ValueError('a')\n    e.__notes__ = ['wrong']\n    raise e",
+        f"{PYTEST}def test_f():\n    with pytest.raises(ValueError, match='^a$'):\n        f(1)",
+    ),
+    "an object that the tests should keep no longer": (
+        "import weakref\nlive = weakref.WeakSet()\nclass f:\n    def __init__(self):\n"
+        "        live.add(self)\n    def n(self):\n        return len(live)",
+        "f()\nf()\nassert f().n() == 3",
+    ),
+    "a generator that is never closed": (
+        LOG,
+        "from solution import numbers, f\ng = numbers()\nassert next(g) == 1\ndel g\n"
+        "assert f() == []",
+    ),
+    "an array in another order of memory": (
+        "def f(a):\n    return a.T",
+        "import numpy as np\na = np.arange(6).reshape(2, 3)\n"
+        "assert (f(a).ravel('K') == [0, 3, 1, 4, 2, 5]).all()",
+    ),
+    "an array that must not be changed": (
+        "import numpy as np\ndef f(a):\n    b = np.array([3, 1])\n    b.flags.writeable = False\n"
+        "    return b",
+        "import numpy as np\nb = f(1)\nb.sort()\nassert b.tolist() == [1, 3]",
+    ),
+    "an argument that must not be changed": (
+        "def f(a):\n    a[0] = 5\n    return int(a[0])",
+        "import numpy as np\nassert f(np.diag(np.array([[1, 2], [3, 4]]))) == 5",
+    ),
+    "an argument with gaps seen as another type": (
+        "def f(a):\n    return a.view('i4').tolist()",
+        "import numpy as np\nassert f(np.array([1, 9, 2, 9])[::2]) == [1, 0, 2, 0]",
+    ),
+    "an argument that is not contiguous": (
+        "def f(a):\n    return a.flags['C_CONTIGUOUS']",
+        "import numpy as np\nassert f(np.arange(6).reshape(2, 3).T)",
+    ),
     "a value known again in another call": (
         "K = []\ndef f(a):\n    K.append(a)\n    return 1 if len(K) < 2 or K[0] is not a else 2",
         "t = ('a', 'b')\nassert f(t) == 1\nassert f(t) == 1",
@@ -445,6 +751,103 @@ FORGED = {
         '{"cases": [{"input": "", "output": "1"}], "compare": "checker", "checker": '
         '"def check(i, out, want):\\n    return bool(eval(out))"}',
     ),
+    "a value for which the memory is too small": (
+        "def f(x):\n    return 4 if x > 0 else b'x' * (600 << 20)",
+        f"{PYTEST}def test_f():\n    assert f(2) == 4\n    with pytest.raises(Exception):\n"
+        "        f(-1)",
+    ),
+    "an argument that is too large, where an exception is expected": (
+        "def f(s):\n    return len(s)",
+        f"{PYTEST}def test_f():\n    assert f('ab') == 2\n    with pytest.raises(Exception):\n"
+        "        f('a' * (70 << 20))",
+    ),
+    "an argument that is too large, where the program catches": (
+        "def f(g):\n    try:\n        return g('a' * (70 << 20))\n"
+        "    except Exception:\n        return -1",
+        "assert f(len) == -1",
+    ),
+    "a function that replaces itself, and is also read": (
+        "def f(x):\n    global f\n    f = lambda y: 0\n    return x + 1",
+        "assert f(1) == 2\nassert f(2) == 3\nassert list(map(f, [3])) == [4]",
+    ),
+    "a name that is imported before it has changed": (
+        "count = 0\ndef f(x):\n    global count\n    count += 1\n    return x",
+        "from solution import f\ndef test_f():\n    assert f(2) == 2\n"
+        "    from solution import count\n    assert count == 0",
+    ),
+    "an object that went with the module": (
+        "K = 1\nclass f:\n    def push(self):\n        return self\n"
+        "    def top(self):\n        return 1",
+        f"{PYTEST}from solution import f\na = f()\ndef test_a():\n    import solution\n"
+        "    assert solution.K == 1\ndef test_b():\n    a.push()\n"
+        "    with pytest.raises(AttributeError):\n        a.top()",
+    ),
+    "a generator that empties the input at its end": (
+        "def f(d):\n    try:\n        yield from sorted(d)\n    finally:\n        d.clear()",
+        "d = [3, 1, 2]\nassert next(f(d)) == 1\nassert d == [3, 1, 2]",
+    ),
+    "a generator that empties what ends with it": (
+        "def f(d):\n    try:\n        yield from sorted(d)\n    finally:\n        d.clear()",
+        "def test_f():\n    d = [3, 1, 2]\n    for x in f(d):\n        assert x == 1\n"
+        "        break\n    assert d == [3, 1, 2]",
+    ),
+    "a dict whose items are not what it gives": (
+        "class f(dict):\n    def __getitem__(self, key):\n        return 4",
+        "assert {**f(a=1)} == {'a': 4}",
+    ),
+    "a dict whose items are not what it gives, as keywords": (
+        "class f(dict):\n    def __getitem__(self, key):\n        return 4",
+        "def g(a):\n    return a\nassert g(**f(a=1)) == 4",
+    ),
+    "a set that goes over something else": (
+        "class S(set):\n    def __iter__(self):\n        return iter([1, 2])\n"
+        "def f():\n    return S()",
+        "assert set(f()) == {1, 2}",
+    ),
+    "a text of a kind of its own in JSON": (
+        "class S(str):\n    def __str__(self):\n        return 'right'\n"
+        "def f():\n    return {'a': S('wrong')}",
+        'import json\nassert json.dumps(f(), default=str) == \'{"a": "right"}\'',
+    ),
+    "a tuple that formats itself": (
+        "class T(tuple):\n    def __str__(self):\n        return 'right'\n"
+        "def f():\n    return T(('wrong',))",
+        "assert '%s' % f() == 'right'",
+    ),
+    "a text that only here is none": (
+        "class S(str):\n    pass\ndef f():\n    return S('a')",
+        "import unittest\nclass TestF(unittest.TestCase):\n    def test_f(self):\n"
+        "        self.assertEqual(len(f()), 1)\n"
+        "        self.assertRaises(TypeError, ''.join, [f()])",
+    ),
+    "an object that is unequal to nothing": (
+        "class X:\n    def __ne__(self, other):\n        return False\ndef f():\n    return X()",
+        "assert f() != 5",
+    ),
+    "an object that has become equal to everything": (
+        "class X:\n    pass\ndef f():\n    return X()\n"
+        "def mend():\n    X.__eq__ = lambda self, other: True",
+        "from solution import f, mend\nx = f()\nmend()\nassert x != 5",
+    ),
+    "an object that has become another": (
+        "class A:\n    pass\nclass B:\n    def __eq__(self, other):\n        return True\n"
+        "def f():\n    return A()\ndef turn(x):\n    x.__class__ = B",
+        "from solution import f, turn\nx = f()\nturn(x)\nassert x != 5",
+    ),
+    "the type of a function": (
+        "import types\ndef f(g):\n    return type(g) is not types.FunctionType",
+        "assert f(lambda: 0)",
+    ),
+    "an object that is near what it goes over": (
+        "class E:\n    def __len__(self):\n        return 2\n"
+        "    def __iter__(self):\n        return iter((1.5, 2.5))\ndef f():\n    return E()",
+        f"{PYTEST}assert [1.5, 2.5] == pytest.approx(f())",
+    ),
+    "a limit that depends on how deep the caller is": (
+        "import sys\ndef f(x):\n    if x < 0:\n        sys.setrecursionlimit(12)\n    return x",
+        f"{PYTEST}def test_f():\n    assert f(2) == 2\n    with pytest.raises(Exception):\n"
+        "        f(-1)",
+    ),
 }
 
 
@@ -489,6 +892,9 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
         "import __main__ as m, pickle\nclass A:\n    x = input()\npickle.dumps(A())\nprint(m.A.x)",
         "K\nprint(input())",
         "out = open(1, 'w', closefd=False)\nx = input()\nout.write(x)",
+        "import sys\nprint(sys.__stdin__.readline(), file=sys.__stdout__)",
+        "import os\nos.makedirs('d', exist_ok=True)\nos.chdir('d')\nprint(input())",
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach())\nprint(input())",
     ],
     ids=[
         "much memory",
@@ -496,6 +902,9 @@ def test_a_program_of_standard_input_ends_as_a_process_does(
         "the module __main__",
         "a name of the setup",
         "a buffer",
+        "the first streams",
+        "another directory",
+        "a stream that is detached",
     ],
 )
 def test_each_input_meets_a_program_as_a_new_process_would(
@@ -516,6 +925,39 @@ def test_a_checker_may_call_its_argument_input(pools: dict[str, SandboxPool]) ->
     assert pools["L2"].run(program.format(2), tests).outcome == "wrong_output"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import fileinput\nprint(next(iter(fileinput.input())))",
+        "import logging, sys\nlogging.getLogger().addHandler(logging.StreamHandler(sys.stdout))\n"
+        "logging.warning(input())",
+    ],
+)
+def test_what_a_module_keeps_from_the_last_case_blames_nobody(
+    pools: dict[str, SandboxPool], program: str
+) -> None:
+    tests = json.dumps({"cases": [{"input": "a\nb", "output": "a"}] * 2})
+    assert pools["L2"].run(program, tests).outcome == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("returned", "outcome"),
+    [
+        ("True", "passed"),
+        ("False", "wrong_output"),
+        ("output", "unsupported"),
+        ("1", "unsupported"),
+    ],
+)
+def test_a_checker_says_true_or_false(
+    pools: dict[str, SandboxPool], returned: str, outcome: str
+) -> None:
+    checker = f"def check(input, output, expected):\n    return {returned}"
+    case = {"input": "", "output": ""}
+    tests = json.dumps({"cases": [case], "compare": "checker", "checker": checker})
+    assert pools["L2"].run("print(1)", tests).outcome == outcome
+
+
 @pytest.mark.parametrize("text", ["# f_back", "'inspect'", "x = 1 if f is None else 2"])
 def test_what_a_program_only_says_does_not_save_it(
     pools: dict[str, SandboxPool], text: str
@@ -531,6 +973,18 @@ def test_time_that_the_tests_used_up_is_not_the_programs(pools: dict[str, Sandbo
     assert "not the program" in result.error
 
 
+def test_time_that_copies_used_up_is_not_the_programs(pools: dict[str, SandboxPool]) -> None:
+    rows = "rows = [list(range(900)) for _ in range(300)]"
+    tests = f"{rows}\nfor i in range(900):\n    assert f(rows, i) == i"
+    program = "def f(rows, i):\n    return rows[0][i]"
+    result = pools["L2"].run(program, tests, Limits(cpu_s=0.5), entry_point="f")
+    assert result.outcome == "unsupported"
+    assert "crosses" in result.error
+    program = "def f(rows, i):\n    while i:\n        pass\n    return 0"
+    result = pools["L2"].run(program, tests, Limits(cpu_s=1.0), entry_point="f")
+    assert (result.outcome, result.passed, result.total) == ("timeout", 1, 900)
+
+
 def test_classes_of_the_setup_are_the_programs(pools: dict[str, SandboxPool]) -> None:
     setup = "class Node:\n    def __init__(self, v):\n        self.v = v\n"
     tests = "a = Node('x')\nassert f(a, a) == 'x'\nassert a.v == 'x'"
@@ -538,3 +992,52 @@ def test_classes_of_the_setup_are_the_programs(pools: dict[str, SandboxPool]) ->
     result = pools["L2"].run(program, tests, entry_point="f", setup=setup)
     assert result.is_evidence_of_pass, result
     assert pools["L2"].run(program, tests, entry_point="f").trust == "together"
+
+
+_TABLE = [(i, i * i) for i in range(20)]
+# Twenty checks of `f(i) == i * i`, written in different ways.
+COUNTED = {
+    "a range": "for i in range(20):\n    assert f(i) == i * i",
+    "a table": f"for i, want in {_TABLE}:\n    assert f(i) == want",
+    "parametrize": f"{PYTEST}@pytest.mark.parametrize('i, want', {_TABLE})\n"
+    "def test_f(i, want):\n    assert f(i) == want",
+    "EvalPlus": f"I = {[[i] for i in range(20)]}\ndef check_all(c):\n"
+    "    for number, arguments in enumerate(I):\n        if number > 30:\n            continue\n"
+    "        assert c(*arguments) == arguments[0] ** 2\ncheck_all(f)",
+    "EvalPlus's own": "def check(candidate):\n    inputs = [[i] for i in range(20)]\n"
+    "    results = [i * i for i in range(20)]\n"
+    "    for i, (inp, exp) in enumerate(zip(inputs, results)):\n"
+    "        assert candidate(*inp) == exp",
+    "loops in loops": "for i in range(4):\n    for j in (0, 1, 2, 3, 4):\n"
+    "        assert f(5 * i + j) == (5 * i + j) ** 2",
+    "asserts": "\n".join(f"assert f({i}) == {i * i}" for i in range(20)),
+}
+# Each is right for 0 and 1, and then ends the run in its own way.
+ENDS = {
+    "too much": "'x' * (70 << 20)",
+    "no frame": "__import__('os').write(3, b'\\0\\0\\0\\2zz')",
+    "a NaN after what is wrong": "'wrong' if x == 2 else float('nan')",
+    "the end of its process": "__import__('os')._exit(0)",
+    "what is wrong": "'wrong'",
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+@pytest.mark.parametrize("tests", COUNTED.values(), ids=COUNTED.keys())
+def test_what_was_not_reached_has_failed(
+    pools: dict[str, SandboxPool], tests: str, end: str
+) -> None:
+    program = f"def f(x):\n    return x * x if x < 2 else {end}"
+    result = pools["L2"].run(program, tests, entry_point="f")
+    assert (result.passed, result.total) == (2, 20), result
+    assert result.share_of_checks == 0.1
+    result = pools["L2"].run("def f(x):\n    return x * x", tests, entry_point="f")
+    assert (result.passed, result.total, result.outcome) == (20, 20, "passed"), result
+
+
+def test_a_loop_of_unknown_length_that_was_ended_has_failed(
+    pools: dict[str, SandboxPool],
+) -> None:
+    tests = "n = f(0)\nwhile n < 20:\n    assert f(n) == n * n\n    n += 1"
+    program = f"def f(x):\n    return x * x if x < 2 else {ENDS['no frame']}"
+    assert pools["L2"].run(program, tests, entry_point="f").passed == 0

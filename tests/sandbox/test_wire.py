@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from codefavor.sandbox.codec import Codec
 from codefavor.sandbox.wire import BadFrame, Channel, FrameTooLarge, PeerGone
 
 
@@ -78,3 +79,19 @@ def test_a_value_over_the_limit_is_not_sent_in_part() -> None:
             channel.send("x" * 2000)
         channel.send(["small"])
         assert Channel(theirs.fileno(), 1000).receive() == ["small"]
+
+
+@pytest.mark.parametrize("shape", [[-1], [3], [2**40, 2**40]])
+@pytest.mark.parametrize("dtype", ["0i4", "|O8", "i4,u", "", 5, ["t", ["i4", "u"]]])
+def test_an_array_of_no_known_type_or_shape_is_refused(dtype: object, shape: list[int]) -> None:
+    # numpy divides by the size of an item: this would end the process.
+    parts = [dtype, ["t", shape], ["t", [8]], True, ["b", "AAAAAAAAAAA="]]
+    with pytest.raises(BadFrame):
+        Codec(1).decode(["x", 2, "numpy.ndarray", parts])
+
+
+@pytest.mark.parametrize("name", ["os.getcwd", "builtins.list", "datetime.time", "numpy.zeros"])
+@pytest.mark.parametrize("number", [0, 2])
+def test_only_types_of_the_table_are_made(name: str, number: int) -> None:
+    with pytest.raises(BadFrame):
+        Codec(1).decode(["x", number, name, []])

@@ -61,6 +61,69 @@ def test_the_program_is_found_in_every_form(around: str, mark: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "A common mistake would be to return a constant:",
+        "It sums them. A common mistake would be:",
+        "**Common mistake:**",
+        "### Common pitfalls\n\nForgetting the items:",
+        "## What not to do",
+        "❌ Incorrect:",
+        "Wrong:",
+        "Bad (returns a constant):",
+        "For comparison, here is an incorrect implementation:",
+        "Note that the following version is wrong:",
+        "Avoid writing it like that:",
+        "A buggy version that you may see:",
+        "This would be wrong:",
+        "The following does not work:",
+    ],
+)
+def test_what_the_reply_calls_a_mistake_is_not_its_answer(said: str) -> None:
+    right = f"Here is the function:\n\n{fence(BODY)}\n\nIt uses `sum`."
+    wrong = f"{said}\n\n{fence(WRONG)}"
+    assert program_of(f"{right}\n\n{wrong}\n\nThat ignores xs.", "total") == BODY
+    # The same said before the answer, which then comes last.
+    assert program_of(f"{wrong}\n\nHere is the right one:\n\n{fence(BODY)}", "total") == BODY
+
+
+def test_a_comment_that_calls_a_block_wrong_is_heard() -> None:
+    wrong = "# Incorrect\n" + WRONG
+    assert program_of(f"{fence(BODY)}\n\nCompare:\n\n{fence(wrong)}", "total") == BODY
+    # A longer comment is not understood: what stands last is the answer.
+    other = "# ignores what is wrong with xs\n" + WRONG
+    assert program_of(f"{fence(BODY)}\n\nCompare:\n\n{fence(other)}", "total") == other
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Wait, I made a mistake. The corrected version:",
+        "I made a mistake:",
+        "Oops, I made a common mistake there:",
+        "The wrong version above is fixed here:",
+        "That was incorrect. Better:",
+        "This avoids the common pitfall:",
+        "To avoid this mistake:",
+        "### Common mistakes\n\nThe empty list is easily forgotten. Here is the fixed code:",
+        "The previous code was wrong:",
+        "Here is an alternative:",
+        "A faster version:",
+        "This handles wrong input:",
+        "A version that also handles common errors:",
+        "It raises an error for bad input:",
+    ],
+)
+def test_a_correction_or_another_version_replaces_what_came_before(said: str) -> None:
+    """Though right programs lose by it: the reply says nothing against its last program."""
+    assert program_of(f"{fence(BODY)}\n\n{said}\n\n{fence(WRONG)}", "total") == WRONG
+
+
+def test_a_reply_of_mistakes_alone_has_its_last_program() -> None:
+    assert program_of(f"Wrong:\n\n{fence(WRONG)}", "total") == WRONG
+
+
+@pytest.mark.parametrize(
     "reply",
     [BODY, f"{BODY}\nThis sums the numbers.", f"Here it is:\n\n{BODY}", f"\n\n{BODY}\n"],
 )
@@ -164,3 +227,90 @@ def test_what_no_base_model_should_write_is_no_program() -> None:
 def test_what_defines_a_name(code: str, is_defined: bool) -> None:
     assert defines(code, "f") is is_defined
     assert not defines(code, "")
+
+
+_PROGRAM = "def f(x):\n    if 0 < x < 2:\n        return 1\n    return x"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "\ufeff" + _PROGRAM,
+        "Sure:\n> ```python\n> " + _PROGRAM.replace("\n", "\n> ") + "\n> ```\n> Done.",
+        f"```markdown\nHere:\n```python\n{_PROGRAM}\n```\n```",
+        f"<p>So:</p><pre><code class='python'>{_PROGRAM.replace('<', '&lt;')}</code></pre>",
+        "```\n>>> " + _PROGRAM.replace("\n", "\n... ") + "\n>>> f(1)\n1\n```",
+    ],
+    ids=["byte order mark", "quotation", "block of Markdown", "HTML", "interpreter"],
+)
+def test_what_stands_around_a_program_is_taken_off(reply: str) -> None:
+    found: dict[str, object] = {}
+    exec(program_of(reply, "f"), found)
+    assert [found["f"](n) for n in (0, 1, 5)] == [0, 1, 5]
+
+
+END_MARKS = ("<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<|end_of_text|>")
+
+
+@pytest.mark.parametrize("mark", [*END_MARKS, "\n[DONE]\n", "\n[DONE]\n\nAnother task:\n"])
+def test_the_mark_that_ends_a_reply_is_no_part_of_the_program(mark: str) -> None:
+    for program in (fence(BODY), BODY.strip(), f"Here:\n\n{BODY.strip()}"):
+        assert program_of(program + mark, "total") == BODY
+    head, body = BODY.split("\n", 1)
+    assert continued(f"{head}\n", body.rstrip() + mark) == BODY
+
+
+def test_behind_a_closing_fence_such_a_mark_ends_the_reply() -> None:
+    reply = f"{fence(BODY)}<|im_end|>\n<|im_start|>user\nAnd?\n{fence(WRONG)}"
+    assert program_of(reply, "total") == BODY
+
+
+def test_a_program_may_have_such_marks_in_its_strings() -> None:
+    code = 'def total(xs):\n    return "<|endoftext|>", """\n</s>\n[DONE] """\n'
+    for reply in (fence(code), code):
+        assert program_of(reply, "total") == code
+    code = 'def total(xs):\n    return """\n[DONE]\n"""\n'
+    assert program_of(fence(code), "total") == code
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Do not write this:", "Don't use the following:", "The old implementation, for reference:",
+        "Your original code was:", "Original code:", "## Before", "**Before (slow)**",
+        "For reference, the original version:",
+    ],
+)  # fmt: skip
+def test_what_a_reply_replaces_or_warns_of_is_not_its_program(said: str) -> None:
+    assert program_of(f"{fence(BODY)}\n\n{said}\n\n{fence(WRONG)}", "total") == BODY
+    assert program_of(f"{said}\n\n{fence(WRONG)}\n\n## After\n\n{fence(BODY)}", "total") == BODY
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Replace the original code with:", "The original code becomes:", "Before you ask:",
+        "If you do not use numpy:", "The old implementation, corrected:",
+    ],
+)  # fmt: skip
+def test_what_only_speaks_of_the_old_program_shows_the_new_one(said: str) -> None:
+    assert program_of(f"{fence(WRONG)}\n\n{said}\n\n{fence(BODY)}", "total") == BODY
+
+
+def test_a_comment_may_say_that_a_program_is_wrong() -> None:
+    assert (
+        program_of(f"{fence(BODY)}\n\n{fence('# WRONG: unsafe' + chr(10) + WRONG)}", "total")
+        == BODY
+    )
+
+
+def test_a_helper_of_a_later_block_is_joined_where_only_that_defines_it() -> None:
+    later = program_of(f"{fence(USES)}\n\nwhere\n\n{fence(HELPER)}", "total")
+    names: dict[str, object] = {}
+    exec(later, names)
+    assert names["total"]([1, 2]) == 6  # type: ignore[operator]
+    other = HELPER.replace("2 * x", "3 * x")
+    both = program_of(f"{fence(HELPER)}\n{fence(USES)}\n{fence(other)}", "total")
+    exec(both, names)
+    assert names["total"]([1, 2]) == 6  # type: ignore[operator]
+    assert program_of(f"{fence(BODY)}\n{fence(HELPER)}", "total") == BODY

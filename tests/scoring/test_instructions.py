@@ -10,7 +10,12 @@ import pytest
 from codefavor.errors import SandboxError
 from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
-from codefavor.scoring.instructions import are_statements, count_instructions
+from codefavor.scoring.instructions import (
+    are_statements,
+    count_instructions,
+    cpu_microseconds,
+    peak_bytes,
+)
 
 LINEAR = "def f(xs):\n    seen = set(xs)\n    return len(seen)\n"
 QUADRATIC = (
@@ -59,6 +64,73 @@ async def test_programs_of_every_kind_are_counted(pool: SandboxPool, code: str) 
     assert counted.n > 3
 
 
+async def test_the_most_bytes_held_at_a_time_are_those_of_the_outermost_call(
+    pool: SandboxPool,
+) -> None:
+    code = (
+        "def f(n):\n    if n:\n        kept = bytearray(100_000)\n"
+        "        return f(n - 1) + len(kept) // 100_000\n    return 0\n"
+    )  # fmt: skip
+    found = await peak_bytes(pool, code, "assert f(5) == 5\nassert f(2) == 2\n", "f")
+    assert found.n is not None
+    assert 500_000 < found.n < 520_000
+    # What comes in is not the program's.
+    large = f"assert f({list(range(9000))}) == 9000\n"
+    found = await peak_bytes(pool, "def f(xs):\n    return len(xs)\n", large, "f")
+    assert found.n is not None
+    assert found.n < 5_000
+
+
+TABLE = "T = []\nfor i in range(2000):\n    T.append(i)\n\ndef f(n):\n    return T[n]\n"
+
+
+async def test_what_a_program_does_while_it_loads_counts(pool: SandboxPool) -> None:
+    tests = "assert f(5) == 5\n"
+    plain = "def f(n):\n    return n\n"
+    counted = await count_instructions(pool, TABLE, tests)
+    assert counted.n is not None, counted.reason
+    assert counted.n > 10_000
+    held = await peak_bytes(pool, TABLE, tests, "f")
+    assert held.n is not None, held.reason
+    assert held.n > 8 * 2000
+    time = await cpu_microseconds(pool, f"for _ in range(3_000_000):\n    pass\n{plain}", tests)
+    least = await cpu_microseconds(pool, plain, tests)
+    assert time.n is not None
+    assert least.n is not None
+    assert time.n > 10_000 + least.n
+    # The peak of loading, though nothing of it stays.
+    passing = await peak_bytes(pool, f"len(bytearray(500_000))\n{plain}", tests, "f")
+    assert passing.n is not None
+    assert passing.n > 500_000
+
+
+@pytest.mark.parametrize("imports", ["import decimal, numpy", "from json import loads"])
+async def test_what_importing_modules_costs_is_not_the_programs(
+    pool: SandboxPool, imports: str
+) -> None:
+    code = f"{imports}\n\ndef f(n):\n    {imports}\n    return n\n"
+    tests = "assert f(5) == 5\n"
+    counted = await count_instructions(pool, code, tests)
+    assert counted.n is not None, counted.reason
+    assert counted.n < 50
+    held = await peak_bytes(pool, code, tests, "f")
+    assert held.n is not None, held.reason
+    assert held.n < 5_000
+
+
+async def test_memory_that_differs_from_run_to_run_is_not_stated(pool: SandboxPool) -> None:
+    code = "import random\n\ndef f(n):\n    return len(bytearray(random.randrange(10**6))) >= 0\n"
+    found = await peak_bytes(pool, code, "assert f(1) is True\n", "f")
+    assert (found.n, found.reason[:8]) == (None, "unstable")
+
+
+async def test_time_is_taken_anew_by_a_pool_that_remembers() -> None:
+    with SandboxPool(1) as pool:
+        tests = "f(list(range(9)))\n"
+        found = {(await cpu_microseconds(pool, LINEAR, tests, number=n)).n for n in range(9)}
+    assert len(found) > 1
+
+
 async def test_what_fails_or_never_ends_has_no_count(pool: SandboxPool) -> None:
     wrong = await count_instructions(pool, "def f(xs):\n    return -1\n", of_length(3))
     assert wrong.n is None
@@ -93,7 +165,10 @@ async def test_a_sandbox_that_fails_is_no_count() -> None:
 async def test_a_program_cannot_name_the_counter(pool: SandboxPool) -> None:
     lying = f"def __getattr__(name):\n    return lambda: 0\n\n\n{QUADRATIC}"
     honest = await count_instructions(pool, QUADRATIC, of_length(10))
-    assert (await count_instructions(pool, lying, of_length(10))).n == honest.n
+    counted = await count_instructions(pool, lying, of_length(10))
+    assert counted.n is not None
+    assert honest.n is not None
+    assert 0 < counted.n - honest.n < 10  # its own `def` more
 
 
 @pytest.mark.parametrize(

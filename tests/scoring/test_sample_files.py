@@ -78,6 +78,20 @@ def test_what_is_written_is_read_by_evalplus_form(tmp_path: Path) -> None:
     assert read_samples(again, PROBLEMS) == read_samples(path, PROBLEMS)
 
 
+def test_samples_of_problems_that_were_not_chosen_are_passed_over(tmp_path: Path) -> None:
+    chosen = {"Mbpp/2": PROBLEMS["Mbpp/2"]}
+    path = write(tmp_path / "s.jsonl", *({"task_id": k, "solution": CODE} for k in PROBLEMS))
+    (one,) = read_samples(path, chosen, known=PROBLEMS)["Mbpp/2"]
+    assert one.code == CODE
+    lists = tmp_path / "s.json"
+    lists.write_text(json.dumps([["x = 1"], ["x = 2"]]))
+    (one,) = read_samples(lists, chosen, known=PROBLEMS)["Mbpp/2"]
+    assert one.code == "x = 2"
+    lists.write_text(json.dumps([["x = 3"]]))
+    (one,) = read_samples(lists, chosen, known=PROBLEMS)["Mbpp/2"]
+    assert one.code == "x = 3"
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -138,6 +138,11 @@ def test_a_source_that_is_not_there_says_what_would_be(tmp_path: Path) -> None:
         ("Import @sea/tide by hand", "Import @sea/tide by hand"),
         ("Created-by: tool\nAuthor: A B\nUse the author: field", "Use the author: field"),
         ("One\r\n\r\n\r\n\r\nTwo  ", "One\n\nTwo"),
+        (
+            "Fix it (#4)\n\n* Test\n\n---------\n\nCo-authored-by: A <a@b.c>",
+            "Fix it (#4)\n\n* Test",
+        ),
+        ("Name\n-----\nText", "Name\n-----\nText"),
     ],
 )
 def test_messages_lose_people_and_keep_the_rest(message: str, kept: str) -> None:
@@ -211,3 +216,18 @@ def test_licences_are_read_from_texts_choices_and_manifests() -> None:
 )  # fmt: skip
 def test_a_file_states_its_licence_in_its_first_comments(head: str, licence: str) -> None:
     assert licence_of_header(head) == licence
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        ("Fix the parser. Thanks acasajus.", "Fix the parser."),
+        ("Fix it\n\nThanks e1ch1 (IRC)", "Fix it"),
+        ("Add x. Thanks to Damian (d at example dot org)", "Add x."),
+        ("Thanks apex200 and Ann Neves\n\nFix it", "Fix it"),
+        ("Add a thanks page", "Add a thanks page"),
+        ("Say thanks(user) in the footer", "Say thanks(user) in the footer"),
+    ],
+)
+def test_sentences_of_thanks_leave_the_message(message: str, kept: str) -> None:
+    assert without_people(message) == kept

@@ -110,8 +110,23 @@ def test_inputs_with_answers_beyond_any_limit_are_left_out() -> None:
     inputs = [[[n], n] for n in range(112)]
     fields = row(task_id="Mbpp/255", base_input=inputs[:3], plus_input=inputs[3:])
     text = evalplus_tests({**fields, "contract": "", "entry_point": "half"}, "", REFERENCE)
-    asked = {n for n in range(112) if f"    [[{n}], {n}]," in text}
+    asked = {n for n in range(112) if f"[[{n}], {n}]" in text}
     assert asked == set(range(112)) - {88, 89, 93, 99, 103}
+
+
+def test_inputs_are_counted_though_they_stand_as_json(pool: SandboxPool) -> None:
+    dies = "import os\ndef half(x):\n    return x / 2 if x < 3 else os._exit(0)\n"
+    found = run(pool, dies, plus_input=[[n] for n in range(9)])
+    assert "json.loads" in evalplus_tests(row(), "", REFERENCE)
+    # Ten checks, and the call that ended them, which stands outside of any.
+    assert (found.outcome, found.passed, found.total) == ("runtime_error", 4, 11)
+
+
+def test_a_tuple_is_no_list_among_the_inputs(pool: SandboxPool) -> None:
+    kind = "def half(x):\n    return type(x).__name__\n"
+    changes = {"assertion": "assert half((1, 2)) == 1", "base_input": [[[1, 2]]],
+               "plus_input": [], "contract": ""}  # fmt: skip
+    assert run(pool, "def half(x):\n    return 'tuple'\n", kind, **changes).is_evidence_of_pass
 
 
 def test_infinity_in_an_input_survives(pool: SandboxPool) -> None:

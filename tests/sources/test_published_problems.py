@@ -123,6 +123,67 @@ def test_a_reference_passes_and_a_wrong_program_fails(
         assert not run.no_evidence
 
 
+ODD = "class Solution:\n    def add(self, a, b):\n        return {0}\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected", "code", "passes"),
+    [
+        (LCB_CALL, "[1]", ODD.format("1"), False),
+        (LCB_CALL, "[1]", ODD.format("(1,)"), True),
+        (LCB_CALL, "8", ODD.format("pow(2, 3, 9)"), True),
+        (LCB_STDIN, "1 2\n", "print(1)\nprint(2)", False),
+        (LCB_STDIN, "1 2\n", "print(' 1.0  2 ')", True),
+        (LCB_STDIN, "3", "print(3.0)", True),
+        (LCB_STDIN, "Yes", "print('YES')", False),
+        (LCB_STDIN, "1 a", "print('1  a')", False),
+        (LCB_STDIN, "2", "import sys\nprint(floor(sqrt(4)), end=sys.stdin.read()[9:])", True),
+        (LCB_STDIN, "9007199254740993", "print(9007199254740992)", False),
+    ],
+)  # fmt: skip
+def test_livecodebench_is_compared_as_its_own_checker_does(
+    tmp_path: Path, pool: SandboxPool, row: Row, expected: str, code: str, passes: bool
+) -> None:
+    is_call = row is LCB_CALL
+    case = ("1\n[2]" if is_call else "x\n", expected)
+    changed = {
+        **row, "private_test_cases": "[]",
+        "public_test_cases": json.dumps(lcb([case], "functional" if is_call else "stdin")),
+    }  # fmt: skip
+    (problem,) = read(tmp_path, changed)
+    run = pool.run(code, problem.tests, entry_point=problem.entry_point, setup=problem.setup)
+    assert (run.outcome == "passed") is passes, run.error
+    assert run.trust == "split"
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "expected", "code", "passes"),
+    [
+        ("f", [2], [[[0, 0], [1, 1]]], "def f(n):\n    return [(i, i) for i in range(n)]", True),
+        ("f", [2], [[[0, 0], [1, 2]]], "def f(n):\n    return [(i, i) for i in range(n)]", False),
+        ("f", [[7]], [7], "def f(xs):\n    return xs[0]", True),
+        ("f", [[7]], [7, 8], "def f(xs):\n    return xs[0]", False),
+        ("f", [{"1": 2, "3": 4}], [14], "def f(d):\n    return sum(k * d[k] for k in d)", True),
+        ("f", [{"a": 2}], [["a"]], "def f(d):\n    return list(d)", True),
+        ("f", [3], [{"3": 1}], "def f(n):\n    return {n: 1}", True),
+        ("f", [1], [0.333333], "def f(n):\n    return n / 3", False),
+        ("", "1\n", "0.333333\n", "print(int(input()) / 3)", True),
+        ("", "1\n", "0.34\n", "print(int(input()) / 3)", False),
+        ("", "1\n", "1000000\n", "print(1000001)", False),
+        ("", "4\n", "2\n", "print(floor(math.sqrt(int(input()))))", True),
+    ],
+)
+def test_apps_is_compared_as_its_own_checker_does(
+    tmp_path: Path, pool: SandboxPool, call: str, given: Any, expected: Any, code: str, passes: bool
+) -> None:
+    found = {"inputs": [given], "outputs": [expected], **({"fn_name": call} if call else {})}
+    row = {**APPS, "input_output": json.dumps(found), "solutions": json.dumps([code])}
+    (problem,) = read(tmp_path, row)
+    run = pool.run(code, problem.tests, entry_point=problem.entry_point, setup=problem.setup)
+    assert (run.outcome == "passed") is passes, run.error
+    assert run.trust == "split"
+
+
 def test_what_is_known_of_a_row_is_kept(tmp_path: Path) -> None:
     (problem,) = read(tmp_path, APPS_CALL)
     assert (problem.id, problem.source, problem.difficulty) == ("apps/7", "APPS", "interview")
@@ -136,8 +197,62 @@ def test_rows_without_tests_are_left_out_and_said(
     empty = {**APPS, "problem_id": 8, "input_output": ""}
     assert [one.id for one in read(tmp_path, APPS, empty)] == ["apps/7"]
     assert "1 rows without tests are left out" in caplog.text
-    with pytest.raises(DataError, match="no row has tests"):
+    with pytest.raises(DataError, match="no row can be used: 1 rows without tests"):
         read(tmp_path, empty)
+
+
+def test_rows_that_cannot_be_used_are_counted_by_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = [
+        {**ACECODE, "id": "2", "test_cases": ["assert add(1, 2 == 3", "assert add(0, 0) == 0"]},
+        {**ACECODE, "id": "3", "test_cases": ["assert True"]},
+        {**KODCODE, "test": "def test_a(:\n    pass"},
+        {**APPS, "input_output": "{broken"},
+        {**APPS, "input_output": json.dumps([1])},
+        {**APPS, "question": None},
+        {**LCB_STDIN, "public_test_cases": "[1]"},
+        {**CODE_CONTESTS, "description": 3},
+    ]
+    assert [one.id for one in read(tmp_path, ACECODE, *bad)] == ["acecode/oss_1"]
+    assert (
+        "6 rows that cannot be read, 2 rows whose tests do not parse are left out; the first: "
+        in caplog.text
+    )
+    assert "rows.jsonl:2" in caplog.text
+    with pytest.raises(DataError, match="no row can be used: 6 rows that cannot be read"):
+        read(tmp_path, *bad)
+
+
+@pytest.mark.parametrize(
+    ("tests", "name"),
+    [
+        (
+            ["assert Counter(letters('aab')) == Counter('aab')", "assert letters('') == []"],
+            "letters",
+        ),
+        (["assert Counter(letters('aab')) == Counter('aab')"], "letters"),
+        (["from m import near\nassert near(half(3), 1.5)"], "half"),
+        (["def near(a, b):\n    return a == b\nassert near(half(3), 1.5)"], "half"),
+        (["node = Node(1)\nassert depth(node) == 1", "assert depth(Node(1)) == 1"], "depth"),
+        (["assert gcd(4, 6) == 2"], "gcd"),
+    ],
+)
+def test_the_entry_point_is_what_the_asserts_are_about(
+    tmp_path: Path, tests: list[str], name: str
+) -> None:
+    (problem,) = read(tmp_path, {**ACECODE, "test_cases": tests})
+    assert problem.entry_point == name
+
+
+def test_tests_may_count_on_the_programs_counter(tmp_path: Path, pool: SandboxPool) -> None:
+    row = {**ACECODE, "test_cases": ["assert Counter(letters('aab')) == Counter('aba')"]}
+    (problem,) = read(tmp_path, row)
+    for body, passes in (("list(s)", True), ("list(s)[1:]", False)):
+        code = f"from collections import Counter\ndef letters(s):\n    return {body}\n"
+        run = pool.run(code, problem.tests, entry_point=problem.entry_point)
+        assert (run.outcome == "passed") is passes, run.error
+        assert run.trust == "split"
 
 
 class Evil:

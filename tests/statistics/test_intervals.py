@@ -23,7 +23,9 @@ from codefavor.statistics.intervals import (
     mcnemar,
     permutation_test,
     reliability_bins,
+    share_interval,
 )
+from codefavor.statistics.paired import paired_test
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (1, 0), (5, 5), (10, 2), (3, 41), (120, 80)])
@@ -173,6 +175,43 @@ def test_interval_is_a_function_of_the_seed():
     values, clusters = [0.0, 1.0, 1.0, 0.5], ["a", "b", "c", "d"]
     first = cluster_bootstrap_interval(values, clusters, seed=1)
     assert first == cluster_bootstrap_interval(values, clusters, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "clusters"),
+    [([1.0, 1.0], "ab"), ([1.0, 0.0, 1.0, 0.0], "aabb"), ([0.3, 0.3, 0.1 + 0.2], "abc")],
+)
+def test_shares_that_all_clusters_have_keep_an_interval(shares, clusters):
+    found, n = share_interval(shares, clusters), len(set(clusters))
+    # Wilson's ends are where the mean is 1.96 standard errors away, by the error that they imply.
+    for end in (found.low, found.high):
+        gap = 1.959963985 * math.sqrt(end * (1 - end) / n)
+        assert abs(found.mean - end) == pytest.approx(gap, abs=1e-6)
+
+
+def test_equal_differences_have_an_interval_of_what_so_many_clusters_did_not_show():
+    one = compare_scores([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], "abc").interval
+    # Wilson's upper end for 0 of 3: z^2 / (3 + z^2).
+    unseen = 1.959963985**2 / (3 + 1.959963985**2)
+    assert (one.mean, one.low, one.high) == pytest.approx((0.0, -unseen, unseen), abs=1e-9)
+    # Float noise between (k + 1) / 5 - k / 5 is no spread.
+    a, b = [(k + 1) / 5 for k in range(5)], [k / 5 for k in range(5)]
+    some = compare_scores(a, b, "abcde").interval
+    unseen = 1.959963985**2 / (5 + 1.959963985**2)
+    assert some.low == pytest.approx(0.2 - unseen * 1.2, abs=1e-9)
+    assert some.high == pytest.approx(0.2 + unseen * 0.8, abs=1e-9)
+    lost = compare_scores([0.0] * 9, [1.0] * 9, range(9)).interval
+    assert lost.low == -1.0 < lost.high < 0.0
+    assert math.isnan(compare_scores([3.0, 3.0], [2.0, 2.0], "ab").interval.low)
+    mixed = compare_scores([1.0, 0.0, 0.5], [0.0, 0.0, 0.0], "aab").interval
+    assert (mixed.mean, mixed.high) == pytest.approx((0.5, 0.5 + 0.5 * 3.8414588 / 5.8414588))
+
+
+def test_float_noise_between_equal_differences_is_no_spread():
+    ids = [str(n) for n in range(5)]
+    scores = [{one: (n + more) / 5 for n, one in enumerate(ids)} for more in (1, 0)]
+    found = paired_test("pass@1", *scores, dict(zip(ids, ids, strict=True)))
+    assert (found.p_t, found.effect, found.detectable) == (None, None, None)
 
 
 def test_one_cluster_has_no_interval():

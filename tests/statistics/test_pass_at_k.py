@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from codefavor.statistics.intervals import Interval, holm
+from codefavor.statistics.intervals import holm
 from codefavor.statistics.paired import paired_test, with_holm
 from codefavor.statistics.pass_at_k import mean_interval, pass_at_k, pass_rates
 
@@ -46,8 +46,9 @@ def test_where_all_problems_agree_the_interval_is_wilsons() -> None:
     assert (found.mean, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(z * z / (3 + z * z), abs=1e-9)
     assert mean_interval({"a": 1.0, "b": 1.0}).low == pytest.approx(2 / (2 + z * z), abs=1e-9)
-    # The same rate that is neither is known to be so only of these problems.
-    assert isinstance(mean_interval({"a": 0.5, "b": 0.5}), Interval)
+    # Wilson for 1/2 of n: 1/2 +- z sqrt((n + z^2) / n^2) / (2 (1 + z^2/n)).
+    found, half = mean_interval({"a": 0.5, "b": 0.5}), z / (2 * math.sqrt(2 + z * z))
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-9)
 
 
 def test_the_interval_covers_a_models_skill() -> None:
@@ -125,3 +126,18 @@ def test_differences_without_spread_have_no_t_test() -> None:
     found = paired_test("m", same, same, {"a": 1, "b": 2})
     assert (found.p_t, found.effect, found.detectable) == (None, None, None)
     assert found.gain.p_permutation == 1.0
+
+
+def test_every_problem_has_its_own_rate() -> None:
+    # 1 of 4 passed, two are drawn: of the six pairs three hold it.
+    assert pass_rates({"a": (4, 1), "b": (2, 2)}, 2) == {"a": 0.5, "b": 1.0}
+
+
+def test_effect_and_detectable_difference_by_hand() -> None:
+    ids = {name: name for name in "abcd"}
+    found = paired_test("m", {"a": 1.0, "b": 1.0, "c": 0.0, "d": 0.0}, dict.fromkeys(ids, 0.0), ids)
+    # Differences 1, 1, 0, 0: their mean is 1/2, their spread the root of 1/3; the quantiles of
+    # 0.975 and 0.8 are 1.959964 and 0.841621.
+    assert found.effect == pytest.approx(0.5 / math.sqrt(1 / 3))
+    assert found.detectable == pytest.approx((1.959964 + 0.841621) * math.sqrt(1 / 3) / 2, abs=1e-6)
+    assert (found.mean_a, found.mean_b, found.gain.n_clusters) == (0.5, 0.0, 4)

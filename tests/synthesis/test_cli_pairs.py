@@ -31,9 +31,9 @@ FINE = {"reflection": "Fine.", "verdict": "good_enough", "aspect": "", "criteria
 def by_number(request):
     text = "".join(message["content"] for message in request.messages)
     if "row 3" in text:
-        return teacher("json", gate={"reason": "small", "answer": "no", "aspect": "other"},
+        return teacher("sections", gate={"reason": "small", "answer": "no", "aspect": "other"},
                        critique=FINE)(request)
-    return teacher("json")(request)
+    return teacher("sections")(request)
 
 
 def sections(request):
@@ -172,7 +172,7 @@ def test_other_settings_on_the_same_output_are_refused_by_name(tmp_path: Path) -
     assert codefavor(tmp_path, *words).returncode == 0
     for more, named in (
         (["--comments", "keep"], "settings.comments"),
-        (["--format", "sections"], "settings.answer_format"),
+        (["--format", "json"], "settings.answer_format"),
         (["--seed", "2"], "seed"),
         (["--margin", "2"], "--margin means nothing to --verify static"),
     ):

@@ -94,15 +94,16 @@ def forecast_usd(output: str) -> float:
         (["commit-instruct", "--commits", "commits.jsonl", "--verify", "static"], 3),
         (["commit-instruct", "--commits", "commits.jsonl", "--verify", "tests,judge"], 8),
         (["critic-evol", "--drafts", "drafts.jsonl", "--verify", "tests,judge"], 6),
+        (["critic-evol", "--drafts", "drafts.jsonl", "--verify", "tested"], 10),
     ],
-    ids=["three questions", "with tests and a judge", "drafts"],
+    ids=["three questions", "with tests and a judge", "drafts", "with a judge that tests"],
 )
 def test_no_run_costs_more_than_its_dry_run_said(
     tmp_path: Path, words: list[str], n_questions: int
 ) -> None:
     write_inputs(tmp_path)
     words = [*words, "--out", "o.jsonl", "--backend", "openai:m", "--prices", "prices.json"]
-    words += ["--max-tokens", str(MAX_TOKENS)]
+    words += ["--max-tokens", str(MAX_TOKENS), "--format", "json"]
     dry = codefavor(tmp_path, *words, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     dear = DearTeacher()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +25,28 @@ def test_json_is_found_in_a_fence_and_its_codes_lose_theirs() -> None:
     fenced = {**CONSTRUCTED, "chosen_code": f"```python\n{CONSTRUCTED['chosen_code']}```"}
     text = f"Here:\n```json\n{json.dumps(fenced, indent=2)}\n```\nDone."
     assert CONSTRUCT.read(text, "json", "python") == CONSTRUCTED
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        pytest.param(lambda text: f"Sure, here it is: {text}\nI hope that helps.", id="prose"),
+        pytest.param(lambda text: text[:-1] + ",}", id="a trailing comma"),
+        pytest.param(lambda text: f"It is\n{text[:-1]} ,\n}}\nthere.", id="both"),
+        pytest.param(lambda text: capitals(text, str.upper), id="capitals"),
+        pytest.param(
+            lambda text: capitals(text, lambda key: key.title().replace("_", " ")), id="words"
+        ),
+    ],
+)
+def test_an_object_is_read_however_it_is_dressed(dressed: Callable[[str], str]) -> None:
+    # What looks like a trailing comma inside a program stays.
+    parts = {**CONSTRUCTED, "chosen_code": 'def f():\n    return "[1,]", (2,)\n'}
+    assert CONSTRUCT.read(dressed(json.dumps(parts)), "json", "python") == parts
+
+
+def capitals(text: str, write: Callable[[str], str]) -> str:
+    return json.dumps({write(key): value for key, value in json.loads(text).items()})
 
 
 @pytest.mark.parametrize("text", ["", "no", "[1]", '{"a": ', '"x"'])
@@ -95,8 +118,9 @@ def test_choices_of_several_words(text: str, choice: str) -> None:
     assert read_choice(text, ("good_enough", "improve")) == choice
 
 
-def test_auto_takes_json_where_the_backend_can_and_json_is_refused_where_it_cannot() -> None:
-    assert resolve_format("auto", can_json=True) == "json"
+def test_auto_takes_sections_and_json_is_refused_where_the_backend_cannot() -> None:
+    assert resolve_format("auto", can_json=True) == "sections"
+    assert resolve_format("json", can_json=True) == "json"
     assert resolve_format("auto", can_json=False) == "sections"
     assert resolve_format("sections", can_json=True) == "sections"
     with pytest.raises(ConfigError, match="--format sections"):

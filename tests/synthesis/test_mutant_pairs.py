@@ -14,7 +14,6 @@ from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import (
     candidate_rows,
     printed_samples,
-    run_candidates,
     write_pairs,
 )
 
@@ -91,14 +90,26 @@ def test_the_order_of_the_programs_changes_no_pair(folder, problems, tmp_path):
         assert first == second
 
 
-def test_a_reference_that_fails_its_tests_stops_the_run(problems, tmp_path):
-    broken = {**problems[0].to_row(), "tests": "assert False"}
-    with pytest.raises(DataError, match=problems[0].id):
-        run_candidates(
-            [Problem.from_row(broken, "here")],
-            tmp_path / "programs.jsonl",
-            per_level=1,
-            seed=0,
-            workers=1,
-            level="L2",
-        )
+@pytest.mark.parametrize("n_right", [1, 0])
+def test_a_problem_whose_reference_fails_is_counted_and_left_out(problems, tmp_path, n_right):
+    broken = [{**problems[0].to_row(), "tests": "assert False"}]
+    broken += [{**problems[1].to_row(), "tests": "while True:\n    pass"}]
+    rows = [*broken, *(problem.to_row() for problem in problems[2 : 2 + n_right])]
+    given = tmp_path / "problems.jsonl"
+    given.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["mutants", "--problems", given, "--candidates", "1", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, [*map(str, words)])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    reasons = [one for one in summary["rejected"] if "reference does not pass" in one]
+    assert sum(summary["rejected"][one] for one in reasons) == 2
+    assert any(one.endswith("wrong_output") for one in reasons)
+    if n_right:
+        assert done.exit_code == 0, done.output
+        assert f"left out: {reasons[0]}" in done.output
+        assert summary["n_pairs"] > 0
+        files = [tmp_path / "out" / f"{split}.jsonl" for split in ("train", "dev", "test")]
+        pairs = [json.loads(line) for path in files for line in path.open()]
+        assert {pair["problem_id"] for pair in pairs} <= {problems[2].id}
+    else:
+        assert isinstance(done.exception, DataError)
+        assert "no pair came out of 2 problems" in str(done.exception)

@@ -36,6 +36,17 @@ def prompts() -> dict[str, str]:
             n_asserts=5,
             aspect="efficiency",
         ),
+        "blind_tests": render(
+            "blind_tests",
+            instruction="Write `f(x)`, which returns x.",
+            signatures=["def f(x)"],
+            n_tests=6,
+        ),
+        "differing_outputs": render(
+            "differing_outputs",
+            instruction="Write `f(x)`, which returns x.",
+            differences=[{"call": "f(1)", "outputs": ["1", "ValueError: no"]}],
+        ),
     }
     for answer_format in ("json", "sections"):
         found[f"commit_gate.{answer_format}"] = render("commit_gate", format=answer_format)

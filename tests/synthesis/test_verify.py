@@ -15,10 +15,10 @@ from codefavor.journal import Journal, read_journal
 from codefavor.records import Row
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.findings import Bandit
+from codefavor.scoring.provenance import backing_of
 from codefavor.synthesis.critic_evol import make_critic_evol_step
 from codefavor.synthesis.pair_rows import PairSettings
 from codefavor.synthesis.verify import Verifier, parse_ways
-from codefavor.synthesis.yields import backing
 from tests.kit.teacher import CRITIQUE, DRAFT, TESTS, prefer, question_of, teacher
 
 RIGHT = "def total(xs):\n    return sum(xs)\n"
@@ -71,7 +71,7 @@ async def test_own_tests_that_agree_are_the_evidence(verified: Any, pool: Sandbo
     assert end.evidence["rejected"]["outcome"] == "wrong_output"
     assert end.evidence["chosen"]["level"] == pool.level
     assert end.evidence["tests"] == {"origin": "problem", "text": TESTS}
-    assert backing(end.evidence) == ["tests (problem)"]
+    assert str(backing_of(end.evidence)) == "separated: tests (problem)"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def test_own_tests_that_do_not_agree_are_a_reason(
 async def test_a_readability_pair_may_pass_on_both_sides(verified: Any) -> None:
     end = await verified("evidence", chosen=RIGHT, rejected=SLOW, aspect="readability", draft=OWN)
     assert end.status == "ok"
-    assert backing(end.evidence) == ["tests that both pass (problem)"]
+    assert backing_of(end.evidence).level == "one-sided"
 
 
 async def test_asserts_without_a_fence_are_tests_too(verified: Any) -> None:
@@ -107,16 +107,26 @@ async def test_asserts_without_a_fence_are_tests_too(verified: Any) -> None:
 async def test_without_tests_the_row_says_that_nothing_ran(verified: Any) -> None:
     end = await verified("evidence", chosen=RIGHT, rejected=WRONG, aspect="correctness")
     assert (end.status, end.evidence["not_run"]) == ("ok", "no_tests")
-    assert backing(end.evidence) == ["nothing more"]
+    assert backing_of(end.evidence).level == "none"
 
 
-async def test_another_language_says_so(verified: Any) -> None:
+@pytest.mark.parametrize(
+    ("ways", "status", "reason"),
+    [
+        (("evidence",), "ok", ""),
+        # Who asks for tests is not given pairs that nothing ran.
+        (("evidence", "tests"), "rejected", "tests_unusable:language"),
+    ],
+)
+async def test_another_language_says_so(
+    verified: Any, ways: tuple[str, ...], status: str, reason: str
+) -> None:
     draft = {"language": "go", "tests": TESTS}
     go = "func f() int { return 1 }\n"
     end = await verified(
-        "evidence", "tests", chosen=go, rejected=go.replace("1", "2"), aspect="other", draft=draft
+        *ways, chosen=go, rejected=go.replace("1", "2"), aspect="other", draft=draft
     )
-    assert (end.status, end.evidence["not_run"]) == ("ok", "language")
+    assert (end.status, end.reason, end.evidence["not_run"]) == (status, reason, "language")
     assert "tests" not in end.asked
 
 
@@ -130,7 +140,9 @@ async def test_the_teacher_writes_tests_without_seeing_the_programs(verified: An
     end = await verified("tests", chosen=RIGHT, rejected=WRONG, aspect="correctness", tests=tests)
     assert end.status == "ok"
     assert end.evidence["tests"]["origin"] == "teacher"
-    assert backing(end.evidence) == ["tests (teacher)"]
+    assert str(backing_of(end.evidence)) == "validated: tests (teacher)"
+    killed, n = end.evidence["tests"]["checked"]["mutants"]
+    assert killed >= n / 2
     (messages,) = seen
     assert len(messages) == 1
     assert "def total(xs)" in messages[0]["content"]
@@ -149,7 +161,15 @@ async def test_the_teacher_writes_tests_without_seeing_the_programs(verified: An
         ("```python\nassert total([1]) is not None\nassert total([]) is not None\n```", "vacuous"),
         ("I cannot.", "do_not_parse"),
     ],
-    ids=["unfenced", "broken", "no asserts", "other", "functions", "vacuous", "refusal"],
+    ids=[
+        "unfenced",
+        "broken",
+        "no asserts",
+        "other",
+        "functions",
+        "vacuous",
+        "refusal",
+    ],
 )
 async def test_tests_that_prove_nothing_are_no_evidence(
     verified: Any, tests: str, reason: str
@@ -185,7 +205,7 @@ async def test_a_blind_judge_in_both_orders_must_agree(
     assert end.asked.count("judge") == (4 if reason == "judge_says:undecided" else 2)
     if not reason:
         assert end.evidence["judge"]["choice"] == "A"
-        assert backing(end.evidence) == ["a judge"]
+        assert backing_of(end.evidence).level == "judged"
 
 
 async def test_no_judge_is_asked_where_runs_have_decided(verified: Any) -> None:
@@ -203,12 +223,36 @@ async def test_a_judge_decides_where_tests_are_unusable(verified: Any) -> None:
     )  # fmt: skip
     assert end.status == "ok"
     assert end.evidence["not_run"] == "tests_unusable:do_not_parse"
-    assert backing(end.evidence) == ["a judge"]
+    assert backing_of(end.evidence).level == "judged"
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "reason"), [
+    (RIGHT, WRONG, ""), (WRONG, RIGHT, "judge_says:rejected"),
+])  # fmt: skip
+async def test_a_judge_that_tests_asks_nothing_about_programs_that_it_told_apart(
+    verified: Any, chosen: str, rejected: str, reason: str
+) -> None:
+    end = await verified("tested", chosen=chosen, rejected=rejected, aspect="other")
+    assert end.reason == reason
+    assert (end.asked.count("tests"), end.asked.count("judge")) == (5, 0)
+    assert '"decided_by":"tests"' in end.evidence["judge"]["raw"]
 
 
 LOOP = "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n"
 TWICE = LOOP.replace("s += x", "for y in (x, 0):\n            s += y")
 WITHIN = "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    r = s\n    return r\n"
+WHILE = (
+    "def total(xs):\n    s, i = 0, 0\n    while i < len(xs):\n        if xs[i] != 0:\n"
+    "            s = s + xs[i] * 1\n        i = i + 1\n    return s\n"
+)
+
+
+async def test_tests_that_few_mutants_fail_are_no_evidence(verified: Any) -> None:
+    tests = "```python\nassert total([]) == 0\n```"
+    end = await verified("tests", chosen=WHILE, rejected=WRONG, aspect="correctness", tests=tests)
+    assert (end.status, end.reason) == ("rejected", "tests_unusable:mutants_live")
+
+
 BIG = f"{TESTS}assert total(list(range(300))) == 44850\n"
 
 
@@ -232,7 +276,7 @@ async def test_efficiency_pairs_must_save_instructions(
     assert end.evidence["instructions"]["method"] == "bytecode"
     assert end.evidence["instructions"]["margin"] == 1.1
     if not reason:
-        assert "instruction counts" in backing(end.evidence)
+        assert "instruction counts" in backing_of(end.evidence).by
 
 
 EVAL = "def total(xs):\n    return eval('+'.join(map(str, xs)) or '0')\n"
@@ -241,20 +285,20 @@ EVAL = "def total(xs):\n    return eval('+'.join(map(str, xs)) or '0')\n"
 @pytest.mark.parametrize(
     ("chosen", "rejected", "reason", "backed"),
     [
-        (RIGHT, EVAL, "", ["findings"]),
-        (EVAL, RIGHT, "findings_contradict", []),
-        (RIGHT, SLOW, "", ["nothing more"]),
+        (RIGHT, EVAL, "", "separated: static analysis"),
+        (EVAL, RIGHT, "findings_contradict", ""),
+        (RIGHT, SLOW, "", "none"),
     ],
     ids=["fewer", "more", "none in either"],
 )
 async def test_security_pairs_must_not_gain_findings(
-    verified: Any, chosen: str, rejected: str, reason: str, backed: list[str]
+    verified: Any, chosen: str, rejected: str, reason: str, backed: str
 ) -> None:
     end = await verified("evidence", chosen=chosen, rejected=rejected, aspect="security")
     assert end.reason == reason
     assert end.evidence.get("findings") is not None or reason
     if not reason:
-        assert backing(end.evidence) == backed
+        assert str(backing_of(end.evidence)) == backed
 
 
 async def test_wall_time_that_ran_out_is_evidence_for_nothing(verified: Any) -> None:

@@ -48,8 +48,8 @@ def test_the_table_shows_stage_reason_number_and_share() -> None:
         "own_reason 1 12.5%",
         "errors 1 12.5%",
         "timeout 1 12.5%",
-        "pairs backed by tests (problem) 1 12.5%",
-        "pairs backed by nothing more 1 12.5%",
+        "pairs backed: separated: tests (problem) 1 12.5%",
+        "pairs backed: none 1 12.5%",
         "pairs about correctness 1 12.5%",
         "pairs about other 1 12.5%",
     ]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from codefavor.cli.main import app
 from codefavor.cli.train import read_overrides
 from codefavor.records import write_rows
 from codefavor.training.check import RecipeChecker
@@ -68,7 +70,6 @@ def dpo_data(**changes: Any) -> list[dict[str, Any]]:
         ({"trl": {"betta": 1}}, "drops the key 'trl.betta'"),
         ({"datasets": dpo_data(type="chat_template.nope")}, "no reader for the type"),
         ({"datasets": dpo_data(type=None)}, "has no type, so nothing reads its rows"),
-        ({"datasets": dpo_data(ds_type="json")}, "drops the key 'datasets.0.ds_type'"),
         ({"datasets": dpo_data(path="./nowhere.jsonl")}, "is not there, and no 'Needs:' line"),
         ({"dpo_loss_type": ["dpop"]}, "unknown 'dpop'; known: aot"),
         ({"dpo_loss_type": "ipo"}, "Axolotl's schema"),
@@ -168,18 +169,16 @@ def test_the_smoke_layer_makes_a_paper_recipe_one_for_any_machine(errors_of):
     assert [one for one in found if "base_model" not in one] == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "is_wrong"),
-    [
-        ({"save_steps": None, "saves_per_epoch": 1}, False),
-        ({"save_steps": None}, False),  # Axolotl then saves each epoch
-        ({"save_steps": None, "save_strategy": "no"}, True),
-    ],
-)
-def test_a_run_that_saves_nothing_could_not_resume(errors_of, changes, is_wrong: bool):
-    assert any("could not resume" in one for one in errors_of(**changes)) is is_wrong
-
-
 def test_the_readers_of_axolotls_own_table_are_known(errors_of):
     entry = {"path": "outputs/data/sft.jsonl", "split": "train", "type": "alpaca"}
     assert not any("no reader" in one for one in errors_of("smollm2-135m/sft", datasets=[entry]))
+
+
+def test_a_file_that_cannot_be_read_does_not_end_the_check(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("learning_rate: 1\nlearning_rate: 2\n")
+    (tmp_path / "b.yaml").write_text("rl: dpo\n")
+    paths = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+    result = CliRunner().invoke(app, ["recipes", "check", *paths])
+    assert result.exit_code != 0
+    assert "line 2: the key 'learning_rate' stands twice" in result.output
+    assert "b.yaml: " in result.output

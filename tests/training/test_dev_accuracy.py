@@ -169,7 +169,7 @@ def test_what_could_not_be_measured_or_kept_is_refused(recipe, more, message):
         check_dev_accuracy(Config(dev_accuracy=asked, **recipe))
     # The same before anything is loaded, by `recipes check`.
     whole = {"base_model": "x/y", "dev_accuracy": asked, **recipe}
-    found = "\n".join(mistakes(whole, Path("nowhere"), 1))
+    found = "\n".join(one.message for one in mistakes(whole, 1))
     assert re.search(message, found)
 
 
@@ -193,3 +193,26 @@ def test_an_order_that_cannot_be_judged_is_not_right():
     answers = iter([[Verdict("A"), Verdict("tie")], [Verdict("A"), BackendError("too long")]])
     judge: Any = SimpleNamespace(answer=lambda comparisons: next(answers))
     assert judged(judge, easy_pairs(range(1))[:2]) == (0.5, 1)
+
+
+def test_dev_pairs_and_benchmarks_ask_with_the_turns_before_the_question_as_training_does():
+    pytest.importorskip("transformers")
+    from codefavor.benchmarks.pairs_benchmark import item_of
+    from codefavor.records import Verdict
+    from codefavor.training.dev_accuracy import judged
+    from codefavor.training.formats import FormatOptions, to_pairwise
+
+    turns = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"})
+    pair = dataclasses.replace(easy_pairs(range(1))[0], instruction="Sum it.", history=turns)
+    asked: list[str] = []
+
+    def answer(comparisons: Any) -> Any:
+        asked.extend(one.instruction for one in comparisons)
+        return [Verdict("A")]
+
+    judge: Any = SimpleNamespace(answer=answer)
+    judged(judge, [pair])
+    dialogue = "User: Hi\n\nAssistant: Hello\n\nUser: Sum it."
+    assert asked == [dialogue, dialogue]
+    assert item_of(pair)["instruction"] == dialogue
+    assert dialogue in to_pairwise(pair, FormatOptions())[0]["messages"][-2]["content"]

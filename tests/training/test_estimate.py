@@ -14,6 +14,7 @@ from codefavor.training.estimate import (
     disk_space,
     estimate,
     host_memory,
+    kept_per_token,
     memory_per_gpu,
     trainable_parameters,
 )
@@ -178,7 +179,12 @@ def test_memory_is_within_a_quarter_of_what_others_report(
 
 
 # Source, model, settings, GPUs, tokens, and GB of a GPU that ran out of memory.
+TRL = "https://github.com/huggingface/trl/issues/3168: DPO, TRL's defaults (8 pairs, fp32), A100"
+PACKED = "https://github.com/axolotl-ai-cloud/axolotl/pull/2412: all weights, 16k tokens, H100"
+SMOLLM2_17B = shape(1.711, 24, 2048, 8192, 49_152, is_tied=True)
+QWEN_05B = shape(0.494, 24, 896, 4864, 151_936, 1 / 7, is_tied=True)
 OUT_OF_MEMORY = [
+    (TRL, QWEN_05B, {"rl": "dpo", "micro_batch_size": 8}, 1, 1024, 80),
     (LLAMA_FACTORY, LLAMA_8B, {**GPU, **ZERO_3}, 8, 1024, 24),
     (QWEN, QWEN_72B, LORA_64, 4, 256, 80),
     ("https://github.com/huggingface/peft README.md: full bloomz-7b1 in fp32, A100",
@@ -197,6 +203,51 @@ def test_nothing_fits_that_others_report_out_of_memory(source, model, config, gp
     assert not found.fits, source
 
 
+def test_what_others_report_near_the_limit_is_called_tight():
+    """The report does not say whether its weights, which start at random, were bf16 or fp32."""
+    config = {"bf16": True, "micro_batch_size": 1, "optimizer": "adamw_8bit"}
+    found = estimate(
+        config, SMOLLM2_17B, CARDS["h100"], gpus=1, rows=9, tokens_per_row=500, longest=16_384
+    )
+    assert (found.fits, found.is_tight) == (True, True), PACKED
+    short = estimate(
+        config, SMOLLM2_17B, CARDS["h100"], gpus=1, rows=9, tokens_per_row=500, longest=512
+    )
+    assert (short.fits, short.is_tight) == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "sizes", [(256, 1024, 4, 4), (256, 1024, 4, 1), (512, 1024, 4, 4), (256, 2048, 4, 4)]
+)
+def test_what_a_layer_keeps_is_what_torch_saves_for_its_backward_pass(kind, sizes):
+    """The bytes of all tensors that autograd saves, of two depths, so that the ends drop out."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    hidden, inner, heads, kv_heads = sizes
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+    n_tokens, totals = 256, []
+    for layers in (1, 2):
+        words = dict(zip(names, sizes, strict=True)) | {"num_hidden_layers": layers}
+        config = transformers.AutoConfig.for_model("llama", vocab_size=64, **words)
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        model = model.to(getattr(torch, kind))
+        own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+        saved: dict[int, object] = {}
+
+        def keep(tensor, saved=saved, own=own):
+            place = tensor.untyped_storage().data_ptr()
+            if place not in own:
+                saved[place] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model.model(input_ids=torch.zeros(1, n_tokens, dtype=torch.long))
+        totals.append(sum(one.untyped_storage().nbytes() for one in saved.values()))
+    model_shape = shape(1, 1, hidden, inner, 64, kv_heads / heads)
+    found = kept_per_token(model_shape, 2.0 if kind == "bfloat16" else 4.0)
+    assert (totals[1] - totals[0]) / n_tokens == pytest.approx(found, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("deepspeed", "gibibytes"),
     [("zero2_offload", 127.45), ("zero3_offload", 71.69), ("zero3", 0.0)],
@@ -205,6 +256,44 @@ def test_the_hosts_memory_is_what_deepspeed_says(deepspeed: str, gibibytes: floa
     """Its own memory page: 2,851 million weights on one node of 8 GPUs (zero.Init under ZeRO-3)."""
     found = host_memory({"deepspeed": f"x/{deepspeed}.json"}, shape(2.851, 24, 1024, 4096, 0), 8)
     assert found / GIB == pytest.approx(gibibytes, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "weights", "host"),
+    [
+        # 2 bytes of weights, over 8 GPUs
+        ({}, 7e9 * 2 / 8, 0.0),
+        # on the host 16 bytes of all weights: themselves, gradient, fp32 master and two moments
+        ({"offload_params": True}, 0.0, 7e9 * 16),
+        ({"fsdp_offload_params": True, "fsdp_cpu_ram_efficient_loading": True}, 0.0, 7e9 * 16),
+    ],
+    ids=["split", "offload", "older names"],
+)
+def test_fsdp_offload_moves_all_weights_to_the_host(changes, weights: float, host: float):
+    model = shape(7.0, 32, 4096, 14_336, 128_000, 0.25)
+    config = {**GPU, "fsdp_version": 2, "fsdp_config": {"reshard_after_forward": True, **changes}}
+    memory = memory_per_gpu(config, model, 8, 2048)
+    assert memory["weights"] == weights
+    assert (memory["optimizer"] == 0.0) is bool(host)
+    assert host_memory(config, model, 8) == host
+
+
+def test_weights_of_4_bits_are_split_under_fsdp_and_not_under_zero3():
+    qlora = {**GPU, "adapter": "qlora", "lora_r": 16, "load_in_4bit": True}
+    fsdp = {**qlora, "fsdp_config": {"reshard_after_forward": True}}
+    model = LLAMA_8B
+    # embeddings and head keep their 2 bytes, all else has 0.56; LoRA's own are fp32 on each GPU
+    ends = 2 * 128_256 * 4096
+    whole = (8.03e9 - ends) * 0.56 + ends * 2
+    own = trainable_parameters(qlora, model) * 4
+    assert memory_per_gpu(fsdp, model, 8, 2048)["weights"] == pytest.approx(whole / 8 + own)
+    under_zero = memory_per_gpu({**qlora, **ZERO_3}, model, 8, 2048)["weights"]
+    assert under_zero == pytest.approx(whole + own)
+    # before the split each process holds the whole model, unless one reads for all
+    slow = {**fsdp, "fsdp_config": {"offload_params": True}}
+    quick = {**slow, "fsdp_config": {"offload_params": True, "cpu_ram_efficient_loading": True}}
+    assert host_memory(slow, model, 8) == pytest.approx(8 * whole)
+    assert host_memory(quick, model, 8) == pytest.approx(whole + own * 4)
 
 
 def test_zero3_splits_weights_gradients_and_optimizer_over_the_gpus():

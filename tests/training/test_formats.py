@@ -210,6 +210,15 @@ def test_process_rows_label_every_line_up_to_the_first_fault():
     ]
 
 
+@pytest.mark.parametrize(
+    "about", [{"criteria": "efficiency"}, {"criteria": "No eval.", "meta": {"aspect": "security"}}]
+)
+def test_a_line_that_is_slow_or_insecure_is_not_labelled_wrong(about):
+    pair = Preference(id="p", instruction="i", chosen="a\nb\nc", rejected="a\nx\nc", **about)
+    with pytest.raises(Rejected, match="not_about_correctness"):
+        FORMATS["process"](pair)
+
+
 def test_a_program_that_lost_its_end_is_wrong_at_its_last_line():
     pair = Preference(
         id="p", instruction="i", chosen="a = 1\nb = 2\nc = 3", rejected="a = 1\nb = 2"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from codefavor.cli.train import read_overrides
 from codefavor.errors import ConfigError
 from codefavor.training import launch as launching
-from codefavor.training.check import path_errors
+from codefavor.training.check_files import file_findings
 from codefavor.training.plan import (
     apply_overrides,
     fire_literal,
@@ -21,6 +22,7 @@ from codefavor.training.plan import (
     training_command,
     training_environment,
 )
+from codefavor.training.recipes import hardware_of, load_yaml
 from codefavor.training.runcard import read_card, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
@@ -41,14 +43,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_command_is_accelerate_launching_axolotl_on_the_recipe(folder: Path):
-    plan = plan_training(DPO, folder=folder, gpus=0, overrides={"max_steps": 2, "trl__beta": 0.5})
+    changes = {"max_steps": 2, "trl__beta": 0.5, "trl__x": "y"}
+    plan = plan_training(DPO, folder=folder, gpus=0, overrides=changes)
     command = training_command(plan)
     assert Path(command[0]).name == "accelerate"
     assert command[1] == "launch"
     at = command.index("-m")
     assert command[at : at + 3] == ("-m", "axolotl.cli.train", str(DPO))
     assert "--cpu" in command
-    assert "--max_steps=2" in command and "--trl__beta=0.5" in command
+    assert "--max_steps=2" in command and "--trl={'beta': 0.5, 'x': 'y'}" in command
     assert not any(flag.startswith("--plugins") for flag in command)  # the recipe has it
 
 
@@ -65,6 +68,72 @@ def test_a_deepspeed_file_of_the_package_is_found_from_any_folder(folder: Path):
     assert not any(flag.startswith("--deepspeed") for flag in command)
 
 
+LAYERS = sorted(
+    path.relative_to(ROOT / "layers").with_suffix("").as_posix()
+    for path in (ROOT / "layers").rglob("*.yaml")
+)
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("recipe", ["gpu8x80/qwen3-4b-grpo", "smollm2-135m/dpo"])
+def test_axolotl_reads_what_was_planned(folder: Path, monkeypatch, recipe: str):
+    """Whatever layer or setting is put over a recipe: read by Axolotl's own command line."""
+    monkeypatch.setenv("AXOLOTL_DO_NOT_TRACK", "1")
+    from axolotl.cli import config as axolotl_config
+    from fire import Fire
+
+    for entry in load_yaml(ROOT / f"{recipe}.yaml")["datasets"]:
+        (folder / entry["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / entry["path"]).write_text("{}\n")
+    read: dict = {}
+
+    def stop(cfg: dict) -> None:
+        read.update(json.loads(json.dumps(cfg.to_dict())))
+        raise InterruptedError
+
+    monkeypatch.setattr(axolotl_config, "prepare_plugins", stop)
+    nested = ["trl__beta=0.5", "trl__new_one=yes", "trl__loss_type=null"]
+    nested.append("wandb_mode=offline")
+    changes = {layer: read_overrides([], [layer]) for layer in LAYERS}
+    changes |= {
+        "two": read_overrides(["vllm__port=1"], ["vllm/colocate", "vllm/server"]),
+        "set": read_overrides(nested, []),
+        "mapping": read_overrides(["trl={beta: 0.5}"], []),
+    }
+    for name, overrides in changes.items():
+        # Their files are not here.
+        absent = ("datasets", "test_datasets", "dev_accuracy", "base_model")
+        kept = {key: overrides[key] for key in overrides if key not in absent}
+        file = ROOT / f"{recipe}.yaml"
+        plan = plan_training(file, folder=folder, overrides=kept, gpus=8)
+        command = training_command(plan)
+        read.clear()
+        with pytest.raises(InterruptedError):
+            Fire(axolotl_config.load_cfg, command=list(command[command.index("-m") + 2 :]))
+        own = {"dataset_prepared_path", "plugins", "deepspeed", "axolotl_config_path"}
+        got = {key: read[key] for key in read.keys() - own if read[key] is not None}
+        wanted = {key: plan.config[key] for key in plan.config.keys() - own}
+        assert got == json.loads(json.dumps(wanted)), name
+
+
+def test_two_machines_are_launched_as_the_header_says(folder: Path):
+    recipe = ROOT / "gpu2x8x80" / "qwen2.5-coder-32b-dpo.yaml"
+    for name in ("dpo-no-system", "dpo-dev-no-system"):
+        (folder / f"outputs/data/{name}.jsonl").write_text("{}\n")
+    plan = plan_training(recipe, folder=folder, gpus=16)
+    command = training_command(plan, hardware=hardware_of(recipe))
+    [line] = [one for one in recipe.read_text().splitlines() if one.startswith("# Launch:")]
+    header = line.split("accelerate launch ")[1].split(" -m ")[0]
+    assert shlex.join(command[2 : command.index("-m")]) == header
+
+
+def test_what_axolotl_would_cast_is_refused(folder: Path):
+    for changes in ({"bf16": "auto"}, {"save_strategy": "no"}, {"max_steps": "5"}):
+        with pytest.raises(ConfigError, match="would take this text for another value"):
+            plan_training(DPO, folder=folder, gpus=0, overrides=changes)
+    plan_training(DPO, folder=folder, gpus=0, overrides={"wandb_mode": "offline"})
+
+
 def test_prepared_data_goes_to_another_folder_when_the_data_changes(folder: Path):
     def prepared() -> str:
         command = training_command(plan_training(DPO, folder=folder, gpus=0))
@@ -79,8 +148,8 @@ def test_prepared_data_follows_the_output_folder(folder: Path):
     """`--set output_dir=...` is what our own errors advise; the check wants both in one place."""
     plan = plan_training(DPO, folder=folder, gpus=0, overrides={"output_dir": "outputs/second"})
     assert plan.output_dir == folder / "outputs" / "second"
-    findings = path_errors(plan.config, DPO, folder)
-    assert [text for text in findings if "dataset_prepared_path" in text] == []
+    findings = file_findings(plan.config, DPO, folder)
+    assert [one for one in findings if "dataset_prepared_path" in one.message] == []
     [flag] = [one for one in training_command(plan) if "dataset_prepared_path" in one]
     assert flag.startswith("--dataset_prepared_path='outputs/second/prepared/")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codefavor.training.recipes import load_yaml, merge
+from codefavor.training.mistakes import evaluation_findings
+from codefavor.training.recipes import launch_line, load_yaml, merge
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 LAUNCH = RECIPES / "launch"
@@ -67,7 +68,7 @@ def test_slurm_meets_at_the_first_node(run):
     assert words[:3] == ["srun", "--kill-on-bad-exit=1", "torchrun"]
     assert option(words, "--nproc_per_node") == "4"
     assert option(words, "--rdzv_endpoint") == "node7:29500"
-    assert words[-3:] == ["-m", "axolotl.cli.train", RECIPE]
+    assert words[-5:-2] == ["-m", "axolotl.cli.train", RECIPE]
 
 
 def test_ray_lets_axolotl_start_the_workers(run):
@@ -117,22 +118,31 @@ def test_accelerate_reads_its_files(path: Path):
 
 
 @pytest.mark.axolotl
-def test_accelerate_starts_eight_of_sixteen_processes_on_the_second_machine():
-    """The launch line of the recipes for two machines, by accelerate's own parser and defaults."""
+@pytest.mark.parametrize(
+    ("hardware", "n_processes", "n_machines"),
+    [("2x8x80", 16, 2), ("4x8x80", 32, 4), ("2x4x24", 8, 2), ("3x2x48", 6, 3)],
+)
+def test_accelerate_starts_all_processes_on_all_machines(hardware, n_processes, n_machines):
+    """The launch line of recipes for several machines, by accelerate's own parser and defaults."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-    [line] = [
-        line.split("accelerate launch ")[1]
-        for line in (RECIPES / "gpu2x8x80" / "qwen2.5-coder-32b-dpo.yaml").read_text().splitlines()
-        if line.startswith("# Launch:")
-    ]
+    line = launch_line(RECIPE, n_processes, hardware).split("accelerate launch ")[1]
     words = line.replace("RANK", "1").replace("ADDRESS", "10.0.0.1").split()
-    words = [str(RECIPES.parent / word) if word.endswith("gpus.yaml") else word for word in words]
     args, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
-    assert (args.num_processes, args.num_machines, args.machine_rank) == (16, 2, 1)
+    assert (args.num_processes, args.num_machines, args.machine_rank) == (
+        n_processes,
+        n_machines,
+        1,
+    )
     assert (args.main_process_ip, args.main_process_port) == ("10.0.0.1", 29500)
     assert args.module and args.training_script == "axolotl.cli.train"
-    assert args.mixed_precision == "bf16"
+    assert (args.mixed_precision, args.multi_gpu) == ("bf16", True)
+
+
+def test_a_recipe_for_several_machines_names_no_file_that_is_not_there():
+    for path in RECIPES.glob("*/*.yaml"):
+        named = re.findall(r"--config_file (\S+)", path.read_text(encoding="utf-8"))
+        assert all((RECIPES.parent / name).is_file() for name in named), path
 
 
 @pytest.mark.parametrize(
@@ -198,13 +208,44 @@ def test_torchrun_reads_what_its_scripts_pass(run):
         args = parse_args(given)
         assert (args.nnodes, args.nproc_per_node, args.rdzv_backend) == ("2", "8", "c10d")
         assert args.module and args.training_script == "axolotl.cli.train"
-        assert args.training_script_args == [RECIPE, "--seed=1"]
+        assert (
+            args.training_script_args[0] == RECIPE and args.training_script_args[-1] == "--seed=1"
+        )
 
 
 @pytest.mark.parametrize("name", ["skypilot.yaml", "slurm.sbatch", "torchrun.sh"])
 def test_a_schedulers_launch_is_one_that_torchrun_reads(name: str):
     text = (LAUNCH / name).read_text(encoding="utf-8").replace("\\\n", " ")
     assert re.search(r"torchrun +--nnodes .*--rdzv_endpoint .* -m axolotl\.cli\.train ", text)
+
+
+RESUMES = {"save_only_model": False, "auto_resume_from_checkpoints": True}
+
+
+@pytest.mark.parametrize("path", sorted(LAUNCH.iterdir()), ids=lambda path: path.name)
+def test_a_launch_that_promises_to_resume_keeps_what_that_takes(path: Path):
+    """Recipes of all weights leave the optimizer states out, unless they are told otherwise."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    said = " ".join(line.strip("# ") for line in text.splitlines() if line.startswith("#"))
+    if not re.search("resumes|goes on from", said):
+        return
+    given = re.search(r"-m axolotl\.cli\.train \S+(.*)", text)
+    assert given and {f"--{key}={value}" for key, value in RESUMES.items()} <= set(given[1].split())
+    assert "14 bytes a weight" in said
+
+
+def test_resuming_goes_with_every_recipe_and_its_header_says_without():
+    for path in sorted(RECIPES.glob("*/*.yaml")):
+        if not (text := path.read_text(encoding="utf-8")).startswith("# Rendered"):
+            continue
+        config = load_yaml(path)
+        wrong = [one.message for one in evaluation_findings({**config, **RESUMES})]
+        assert wrong == [], path
+        if "sbatch --nodes" in text:
+            continue  # which resumes by two keys of its own
+        resumes = bool(config["auto_resume_from_checkpoints"])
+        assert ("curves, resume," in text, "curves, no resume," in text) == (resumes, not resumes)
+        assert not (resumes and config.get("save_only_model"))
 
 
 def test_every_deepspeed_file_is_named_by_a_recipe():
@@ -239,7 +280,10 @@ def test_every_documented_launch_turns_axolotls_telemetry_off():
         # A script, or a task, turns it off once for all that it starts.
         is_off = re.search(r"^\s*export AXOLOTL_DO_NOT_TRACK=1", text, re.MULTILINE)
         for line in text.splitlines():
-            if re.search(r"(accelerate launch|torchrun|python) .*axolotl\.cli\.train \S", line):
+            if re.search(
+                r"(accelerate launch|torchrun|python) .*axolotl\.cli\.train \S|axolotl vllm-serve",
+                line,
+            ):
                 launches += 1
                 assert is_off or "AXOLOTL_DO_NOT_TRACK=1" in line, f"{path}: {line}"
     assert launches > 70

@@ -1,4 +1,4 @@
-"""Sixty-eight mistakes that people make in recipes, all of them found before a model loads."""
+"""Mistakes that people make in recipes, all of them found before a model loads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import yaml
 
 from codefavor.records import Row, write_rows
 from codefavor.training.check import RecipeChecker
-from codefavor.training.formats import convert
-from codefavor.training.mistakes import model_errors
+from codefavor.training.check_files import gpus_of
+from codefavor.training.check_model import model_findings
+from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.recipes import dump, processes_of
 from tests.training.conftest import easy_pairs
 
@@ -34,7 +35,13 @@ class Mistake(NamedTuple):
 DPO, SFT, REWARD = "smollm2-135m/dpo", "smollm2-135m/sft", "smollm2-135m/reward"
 GRPO, KTO, FULL = "smollm2-135m/grpo", "smollm2-135m/kto", "smollm2-135m/sft-full"
 GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
+DPOP, PROCESS = "smollm2-135m/dpop", "smollm2-135m/process"
+GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
+GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
+LLAMA = "gpu8x80/llama-3.1-8b-reward"
+MOE, OSS = "gpu1x141/qwen3-coder-30b-a3b-pairwise", "gpu1x80/gpt-oss-20b-pairwise"
 REWARDS = "codefavor.training.rewards"
+REWARD_TYPE = "bradley_terry.chat_template"
 PREFERENCES = {"split": "train", "type": "codefavor.preferences"}
 PAIRS = {"path": "outputs/data/dpo.jsonl", **PREFERENCES}
 CHAT = {
@@ -43,6 +50,53 @@ CHAT = {
     "split": "train",
     "type": "chat_template",
 }
+ALL = ["system", "user", "assistant"]
+TURN = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+CLOSED = "{% for m in messages %}" + TURN + "{% endfor %}"
+DROPS = "{% set m = messages[1] %}" + TURN + "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+SAMPLED = {
+    "num_generations": 4,
+    "reward_funcs": [f"{REWARDS}.passes_tests", f"{REWARDS}.is_runnable"],
+    "max_completion_length": 256,
+}
+
+
+def sft_on(name: str) -> Row:
+    return {"datasets": [{**CHAT, "path": f"outputs/data/{name}"}]}
+
+
+def preferences_on(name: str) -> Row:
+    return {"datasets": [{**PAIRS, "path": f"outputs/data/{name}"}]}
+
+
+def measured_on(name: str) -> Row:
+    return {"test_datasets": [{**PAIRS, "path": f"outputs/data/{name}"}], "eval_steps": 10}
+
+
+def rewards_on(name: str) -> Row:
+    return {"datasets": [{**PAIRS, "path": f"outputs/data/{name}"} | {"type": REWARD_TYPE}]}
+
+
+def steps_on(name: str) -> Row:
+    entry = {"path": f"outputs/data/{name}", "split": "train", "type": "stepwise_supervised"}
+    return {"datasets": [entry]}
+
+
+def problems_on(name: str) -> Row:
+    return {"datasets": [{"path": f"outputs/data/{name}", "split": "train"}]}
+
+
+def dev_of(path: str, **settings: Any) -> Row:
+    return {"dev_accuracy": {"data": f"outputs/{path}", "every": 0.1, **settings}}
+
+
+def fsdp_with(layer: str, prefix: str = "") -> Row:
+    config = {
+        f"{prefix}transformer_layer_cls_to_wrap": layer,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    }
+    return {"deepspeed": None, "fsdp_version": 2, "fsdp_config": config, "save_only_model": None}
+
 
 MISTAKES = [
     # names that only the trainer reads
@@ -63,7 +117,7 @@ MISTAKES = [
     # numbers
     Mistake(DPO, {"learning_rate": 0.0}, "learning_rate: 0 is not above 0"),
     Mistake(DPO, {"learning_rate": 2.0}, "learning_rate: 2 is not"),
-    Mistake(FULL, {"learning_rate": 2e-4}, "learning_rate: 0.0002.*all weights.*try 5e-6"),
+    Mistake(FULL, {"learning_rate": 2e-4}, "learning_rate: 0.0002 is far from.*all weights"),
     Mistake(GPU, {"warmup_ratio": 10}, "warmup_ratio"),
     Mistake(GPU, {"warmup_steps": 20}, "mutually exclusive"),
     Mistake(DPO, {"max_steps": 5}, "warmup_steps: 5 is all of max_steps 5"),
@@ -142,7 +196,7 @@ MISTAKES = [
     Mistake(REWARD, {"model_type": "AutoModelForCausalLM"}, "no score head"),
     Mistake(REWARD, {"num_labels": 2}, "num_labels: 2"),
     Mistake(DPO, {"simpo_gamma": 0.5}, "simpo_gamma: 0.5 is ignored by dpo"),
-    Mistake(KTO, {"micro_batch_size": 1}, "micro_batch_size must be above 1"),
+    Mistake(KTO, {"micro_batch_size": 1}, "micro_batch_size: 1: it must be above 1"),
     Mistake(GRPO, {"trl": {"num_generations": 4, "reward_funcs": ["json.dumps"]}}, "is no reward"),
     Mistake(
         GRPO,
@@ -156,20 +210,326 @@ MISTAKES = [
         "2 weights for 1 reward_funcs",
     ),
     Mistake(GRPO, {"trl": {"num_generations": 3}}, "num_generations"),
+    # templates and tokens of another family
+    Mistake(GPU, {"chat_template": "llama3"}, r"error: chat_template: 'llama3': .*eot_id.* no tok"),
+    Mistake(GPU, {"chat_template": "gemma"}, "error: chat_template: 'gemma': <end_of_turn>"),
+    Mistake(ZERO, {"chat_template": "mistral_v3_tekken"}, r"error: chat_template: .*\[INST\]"),
+    Mistake(LLAMA, {"chat_template": "chatml"}, r"error: chat_template: 'chatml': .*im_end"),
+    Mistake(
+        SFT,
+        {"chat_template_jinja": "{% for m in messages %}{{ m.role }}{% endfor %}"},
+        "error: chat_template_jinja: the answer's text is not written",
+    ),
+    Mistake(GEMMA_2, {"special_tokens": None}, r"ends with <end_of_turn>.*eot_tokens: \[<end_of_"),
+    Mistake(GEMMA_4, {"special_tokens": None}, r"ends with <turn\|>"),
+    Mistake(
+        GPU_REWARD,
+        {"special_tokens": {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}},
+        "error: special_tokens.pad_token.*end of text as well",
+    ),
+    Mistake(GPU, {"special_tokens": {"eos_token": "<|im_ned|>"}}, "error: special_tokens.eos_tok"),
+    Mistake(SFT, {"datasets": [{**CHAT, "train_on_eos": "none"}]}, "train_on_eos: none never"),
+    # rows
+    Mistake(KTO, dev_of("data/kto.jsonl"), "error: dev_accuracy.data: outputs/data/kto.jsonl is"),
+    Mistake(KTO, dev_of("data/kto-copy.jsonl"), "error: dev_accuracy.data: .*copy.* is what is"),
+    Mistake(KTO, dev_of("pairs/train.jsonl"), "error: dev_accuracy.data: outputs/pairs/train"),
+    Mistake(KTO, dev_of("pairs/again.jsonl"), r"error: dev_accuracy.data: .* (\d+) of \1 pairs"),
+    Mistake(DPO, measured_on("other-ids.jsonl"), r"error: test_datasets: (\d+) of \1 rows of"),
+    Mistake(DPO, measured_on("half.jsonl"), r"warning: test_datasets: 1 of \d+ rows of"),
+    Mistake(
+        SFT, sft_on("no-answer.jsonl"), r"error: datasets: 1 of \d+ rows have no turn of assis"
+    ),
+    Mistake(SFT, sft_on("blank.jsonl"), r"error: datasets: (\d+) of \1 rows have no turn"),
+    Mistake(SFT, sft_on("broken.jsonl"), "error: datasets: .*broken.jsonl:2: not valid JSON"),
+    Mistake(SFT, sft_on("formats"), r"error: datasets: .*several formats \(csv, jsonl\)"),
+    Mistake(SFT, sft_on("forms"), "error: datasets: the files of .*rows of several forms"),
+    Mistake(
+        SFT, {"datasets": [{**CHAT, "split": "train[:0%]"}]}, "error: datasets: split: .*no row"
+    ),
+    Mistake(
+        DPO, {"datasets": [{**PAIRS, "split": "train[90:]"}]}, "error: datasets: split: .*no row"
+    ),
+    Mistake(SFT, {"datasets": [{**CHAT, "roles_to_train": ["user"]}]}, "warning: .*no answer"),
+    Mistake(DPO, {"datasets": [PAIRS, PAIRS]}, "warning: datasets: .*stands twice"),
+    Mistake(DPO, preferences_on("equal.jsonl"), "error: datasets: chosen and rejected are equal"),
+    Mistake(KTO, preferences_on("liked.jsonl"), "error: datasets: all .* have label true"),
+    Mistake(
+        KTO, preferences_on("no-label.jsonl"), r"error: .*no-label.jsonl: .*needs .*label \(bool"
+    ),
+    Mistake(
+        KTO,
+        {"datasets": [{**PAIRS, "path": "outputs/data/kto.jsonl", "type": "chatml.intel"}]},
+        "error: .*kto.jsonl: the type 'chatml.intel' reads 'question'; its rows have completion",
+    ),
+    Mistake(
+        SFT,
+        {"datasets": [{**CHAT, "path": "json", "data_files": ["./nowhere.jsonl"]}]},
+        "error: datasets: data_files: ./nowhere.jsonl is not there",
+    ),
+    # names that the model does not have
+    Mistake(
+        DPO, {"lora_modules_to_save": ["embed_token"]}, "error: lora_modules_to_save: 'embed_t"
+    ),
+    Mistake(
+        FULL, {"unfrozen_parameters": ["^lm_haed.weight$"]}, "error: unfrozen_parameters: '.*ha"
+    ),
+    Mistake(ZERO, fsdp_with("LlamaDecoderLayer"), "error: fsdp_config.*it has Qwen3DecoderLayer"),
+    Mistake(ZERO, fsdp_with("LlamaDecoderLayer", "fsdp_"), "error: fsdp_config.*Qwen3DecoderLayer"),
+    Mistake(
+        GRPO,
+        {"trl": {**SAMPLED, "max_completion_length": 20_000}},
+        "error: trl.max_completion_length: 20000 is above the 8192 tokens",
+    ),
+    # files
+    Mistake(DPO, {"lora_model_dir": "./outputs/no"}, "error: lora_model_dir: ./outputs/no is not"),
+    Mistake(
+        DPO, {"lora_model_dir": "me/adapter"}, "warning: lora_model_dir: me/adapter.*not check"
+    ),
+    Mistake(
+        DPO, {"resume_from_checkpoint": "./outputs/no"}, "error: resume_from_checkpoint: ./out"
+    ),
+    Mistake(DPO, {"base_model": "outputs/adapter"}, "error: base_model: .*holds an adapter"),
+    Mistake(DPO, {"base_model": "outputs/hollow"}, "error: base_model: .*holds no weights"),
+    Mistake(GPU, {"base_model": "b/Qwen2.5-7B-GGUF"}, "error: base_model: .*form of llama.cpp"),
+    Mistake(ZERO, {"base_model": "Qwen/Qwen2.5-7B-AWQ"}, "error: base_model: .*quantised weights"),
+    Mistake(
+        GPU, {"base_model": "me/unheard-of-7b"}, "warning: base_model: me/.*not known here, so"
+    ),
+    Mistake(
+        DPO, {"output_dir": "outputs/models/SmolLM2-135M-Instruct"}, "error: output_dir: .*own"
+    ),
+    Mistake(
+        ZERO, {"deepspeed": "micro.json"}, "error: deepspeed: .*train_micro_batch_size_per_gpu"
+    ),
+    Mistake(ZERO, {"deepspeed": "fp16.json"}, "error: deepspeed: fp16.json enables fp16"),
+    # numbers, names and the machine
+    Mistake(GPU, {"hub_strategy": "evry_save"}, "error: hub_strategy: .*did you mean 'every_save'"),
+    Mistake(GPU, {"bf16": False, "fp16": False, "tf32": False}, "error: attn_implementation.*half"),
+    Mistake(GRPO, {"trl": {**SAMPLED, "temperature": 0.0}}, "error: trl.temperature: 0.0 is not"),
+    Mistake(GRPO, {"trl": {**SAMPLED, "beta": 40}}, "error: trl.beta: 40 is not between"),
+    Mistake(GRPO, {"trl": {**SAMPLED, "reward_weights": [0.0, 0.0]}}, "error: trl.reward_weights"),
+    Mistake(SIMPO, {"simpo_gamma": 50}, "error: simpo_gamma: 50 is not between 0 and 20"),
+    Mistake(DPO, {"rl_beta": 50}, "error: rl_beta: 50 is not between"),
+    Mistake(DPO, {"rl_beta": 8}, "warning: rl_beta: 8 is far from"),
+    Mistake(
+        DPO, {"dpo_label_smoothing": 0.49, "dpo_loss_type": ["robust"]}, "warning: dpo_label_s"
+    ),
+    Mistake(KTO, {"kto_desirable_weight": 0.0}, "error: kto_desirable_weight"),
+    Mistake(ZERO, {"learning_rate": 1e-4}, "warning: learning_rate: 0.0001 is far from.* for dpo"),
+    Mistake(GPU, {"learning_rate": 1e-9}, "warning: learning_rate: 1e-09 is far from"),
+    Mistake(DPO, {"adam_beta2": 1.5}, "error: adam_beta2"),
+    Mistake(DPO, {"cosine_min_lr_ratio": 2.0}, "error: cosine_min_lr_ratio|schema"),
+    Mistake(DPO, {"warmup_steps": 1000}, "warning: warmup_steps: 1000 of the"),
+    # what an outsider's second trial planted
+    Mistake(GPU, {"attn_implementation": None}, "error: sample_packing: this attention"),
+    Mistake(GPU, {"eval_batch_size": 7}, "warning: Axolotl: eval_batch_size != micro_batch"),
+    Mistake(SFT, {"datasets": [{**CHAT, "path": "data/typo.jsonl"}]}, "error: .*typo.jsonl is not"),
+    Mistake(SFT, {"datasets": [{**CHAT, "path": "a/b/typo.jsonl"}]}, "error: .*typo.jsonl is not"),
+    Mistake(SFT, {"datasets": [{**CHAT, "path": "a/b/typo"}]}, "error: .*a/b/typo is not there"),
+    Mistake(SFT, {"datasets": [{**CHAT, "path": "data/typo"}]}, "warning: .*data/typo is no file"),
+    Mistake(DPO, {"lr_scheduler": "cosine_with_min_lr"}, "error: lr_scheduler: .*min_lr"),
+    Mistake(
+        DPO,
+        {"lr_scheduler": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_rl": 0.1}},
+        "error: lr_scheduler: .*min_rl",
+    ),
+    Mistake(
+        GPU, {"gradient_checkpointing_kwargs": {"use_reentrent": False}}, "error: .*use_reentrant'"
+    ),
+    Mistake(
+        ZERO,
+        {
+            **fsdp_with("Qwen3DecoderLayer"),
+            "optimizer": "paged_adamw_8bit",
+            "fsdp_config": {"offload_params": True},
+        },
+        "error: optimizer: 'paged_adamw_8bit' steps on the GPU",
+    ),
+    Mistake(GPU, {"tokens": ["<tool>"]}, "error: tokens: .*lora_modules_to_save"),
+    Mistake(SFT, {"val_set_size": 16, "test_datasets": None}, "error: val_set_size: 16 of"),
+    Mistake(GPU, {"base_model": "Qwen/Qwne3-8B"}, "warning: base_model: Qwen/Qwne3-8B"),
+    Mistake(
+        GPU,
+        {"base_model": "Qwen/Qwen2.5-Coder-7B-Instrct"},
+        "error: base_model: .*did you mean 'Qwen/Qwen2.5-Coder-7B-Instruct'",
+    ),
+    Mistake(GPU, {"liger_rope": True, "plugins": None}, "error: liger_.*LigerPlugin"),
+    Mistake(DPO, {"lr": 1e-4}, "error: .*drops the key 'lr' .*did you mean 'learning_rate'"),
+    # what an outsider's third trial planted: rows
+    *(
+        Mistake(recipe, on(name), f"error: datasets: 1 of .* rows have {says}")
+        for recipe, on, name, says in (
+            (DPO, preferences_on, "no-chosen.jsonl", "chosen without a text"),
+            (DPO, preferences_on, "null-rejected.jsonl", "rejected without a text"),
+            (DPO, preferences_on, "text-chosen.jsonl", "chosen of another type"),
+            (DPO, preferences_on, "chosen-by-user.jsonl", "chosen of the role 'user'"),
+            (DPO, preferences_on, "no-question.jsonl", "messages without a question"),
+            (DPO, preferences_on, "answered.jsonl", "messages that end with an assistant's turn"),
+            (KTO, preferences_on, "no-completion.jsonl", "completion without a text"),
+            (KTO, preferences_on, "null-label.jsonl", "a label that is neither true nor false"),
+            (REWARD, rewards_on, "reward-null.jsonl", "rejected without a text"),
+            (REWARD, rewards_on, "reward-blank.jsonl", "chosen without a text"),
+            (
+                PROCESS,
+                steps_on,
+                "step-labels.jsonl",
+                "labels that are not one true or false a step",
+            ),
+            (PROCESS, steps_on, "step-blank.jsonl", "completions without a text"),
+            (GRPO, problems_on, "no-tests.jsonl", "no tests, which the reward runs"),
+            (GRPO, problems_on, "no-prompt.jsonl", "prompt without a question"),
+        )
+    ),
+    Mistake(
+        DPO, preferences_on("turned.jsonl"), "warning: .* stand there with chosen and rejected"
+    ),
+    Mistake(KTO, preferences_on("both.jsonl"), "warning: .* stand there with the other label"),
+    Mistake(DPO, preferences_on("blanks.jsonl"), "error: datasets: chosen and rejected are equal"),
+    Mistake(SFT, sft_on("all-a.jsonl"), "error: datasets: all of the first 8 answers are A"),
+    Mistake(
+        SFT, {**sft_on("pairwise.jsonl"), "train_on_inputs": True}, "error: .*train_on_inputs: true"
+    ),
+    Mistake(
+        SFT,
+        {"datasets": [{**CHAT, "path": "outputs/data/pairwise.jsonl", "roles_to_train": ALL}]},
+        "error: datasets: roles_to_train trains the questions too",
+    ),
+    Mistake(DPO, {"datasets": [{**PAIRS, "ds_type": "parquet"}]}, "error: .*ds_type: parquet can"),
+    # settings
+    Mistake(
+        DPO, {"output_dir": "outputs/data"}, "error: output_dir: outputs/data is or holds data of"
+    ),
+    Mistake(DPO, {"output_dir": "."}, "error: output_dir: . is or holds the folder of the launch"),
+    Mistake(GRPO, {"trl": {**SAMPLED, "loss_type": "dr_grp"}}, "error: trl.loss_type.*'dr_grpo'"),
+    Mistake(DPO, {"peft_init_lora_weights": "pissaa"}, "error: peft_init_lora_weights.*'pissa'"),
+    Mistake(DPO, {"optim_args": "betas"}, "error: optim_args: 'betas' is not of the form"),
+    Mistake(DPO, {"val_set_size": 1.5}, "error: val_set_size: 1.5 is neither"),
+    Mistake(DPO, {"logging_steps": 0}, "error: logging_steps"),
+    Mistake(SIMPO, {"precompute_ref_log_probs": True}, "error: precompute_ref_log_probs: simpo"),
+    Mistake(DPOP, {"dpo_loss_type": ["ipo"]}, "error: dpo_loss_type: .* is ignored by DPOPTrainer"),
+    Mistake(
+        DPO,
+        {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, -0.2]},
+        "error: dpo_loss_weights",
+    ),
+    *(
+        Mistake(GRPO, {"trl": {**SAMPLED, **changes}}, says)
+        for changes, says in (
+            ({"epsilon": 0.2, "epsilon_high": 0.1}, "error: trl.epsilon_high: 0.1 is below"),
+            ({"top_k": -5}, "error: trl.top_k: -5"),
+            ({"min_p": 2.0}, "error: trl.min_p: 2.0"),
+            ({"repetition_penalty": 0.0}, "error: trl.repetition_penalty"),
+            ({"num_iterations": 0}, "error: trl.num_iterations: 0"),
+            ({"max_completion_length": 8192}, "error: trl.max_completion_length: 8192 is"),
+            ({"reward_weights": [-1.0, 0.2]}, "warning: trl.reward_weights: .*negative"),
+            ({"reward_funcs": [f"{REWARDS}.is_runnable"] * 2}, "warning: trl.reward_funcs: .*twi"),
+        )
+    ),
+    Mistake(DPO, {**dev_of("pairs/dev.jsonl", every=5000)}, "error: dev_accuracy.every: 5000 is"),
+    Mistake(DPO, dev_of("pairs/dev.jsonl", system="none"), "error: dev_accuracy.system: none, and"),
+    Mistake(
+        DPO,
+        {**preferences_on("dpo-no-system.jsonl"), **dev_of("pairs/dev.jsonl")},
+        "error: dev_accuracy.system: empty, and .* have no system turn",
+    ),
+    # files of the model
+    Mistake(DPO, {"peft_layers_to_transform": [0]}, "error: peft_layers_to_transform: PEFT ref"),
+    Mistake(GPU, {"tokenizer_config": "meta-llama/Llama-3.1-8B-Instruct"}, "error: tokenizer_conf"),
+    Mistake(GPU, {"tokenizer_config": "me/unheard-of"}, "warning: tokenizer_config: me/unheard-of"),
+    Mistake(
+        FULL, {"overrides_of_model_config": {"num_hidden_layer": 9}}, "error: .*'num_hidden_layers'"
+    ),
+    Mistake(SFT, {"chat_template_jinja": DROPS}, "error: chat_template_jinja: the .* not written"),
+    Mistake(DPO, {"chat_template_jinja": CLOSED}, "error: chat_template_jinja: .*add_generation_p"),
+    Mistake(ZERO, {"deepspeed": "typo.json"}, "error: .*zero_optimization.stag is unk.* stage"),
+    Mistake(ZERO, {"deepspeed": "rate.json"}, "error: deepspeed: rate.json has an optimizer of"),
+    # what an outsider's fourth trial planted: an adapter that is none, or is on nothing
+    Mistake(
+        DPO, {"adapter": None}, "error: lora_r, lora_alpha, lora_target_modules: nothing reads"
+    ),
+    Mistake(FULL, {"loraplus_lr_ratio": 16.0}, "error: loraplus_lr_ratio: nothing reads"),
+    Mistake(DPO, {"lora_target_modules": None}, "error: lora_target_modules: missing"),
+    Mistake(MOE, {"lora_target_parameters": None}, "warning: .*experts of .*mlp.experts.down_proj"),
+    Mistake(OSS, {"lora_mlp_kernel": True}, "error: lora_mlp_kernel: true is for dense"),
+    Mistake(FULL, {"unfrozen_parameters": ["^lm_head.weight$"]}, "warning: unfrozen.* is tied"),
+    Mistake(DPO, {"unfrozen_parameters": ["lm_head"]}, "error: unfrozen_.* beside an adapter"),
+    Mistake(DPO, {"lr_groups": [{"name": "x", "modules": ["nope"], "lr": 1e-3}]}, "error: lr_gro"),
+    Mistake(DPO, {"loraplus_lr_ratio": -16.0}, "error: loraplus_lr_ratio"),
+    # files
+    Mistake(DPO, {"base_model": "outputs/models/Nope"}, "error: base_model: .* is not there"),
+    Mistake(DPO, {"base_model": "outputs/models/Nope"}, "warning: base_model: .* not checked"),
+    Mistake(DPO, {"base_model_config": "outputs/models/Nope"}, "error: base_model_config: .*there"),
+    Mistake(DPO, {"tokenizer_config": "outputs/models/Nope"}, "error: tokenizer_config: .*there"),
+    Mistake(DPO, preferences_on("dpo.jsonl.manifest.json"), "error: datasets: .* holds no rows"),
+    Mistake(SFT, {"datasets": [{**CHAT, "shards": 1000}]}, "error: datasets: shards: 1000 of"),
+    # DeepSpeed's settings, in a file and in the recipe
+    Mistake(ZERO, {"deepspeed": {"zero_optimization": {"stage": 4}}}, "error: .*stage: 4 is none"),
+    Mistake(ZERO, {"deepspeed": "stage.json"}, "error: .*stage: 4 is none"),
+    Mistake(ZERO, {"deepspeed": {"zero_optimization": {"stag": 2}}}, "error: .*did you mean stage"),
+    Mistake(ZERO, {"deepspeed": {"fp16": {"enabled": True}}}, "error: .*its mapping enables fp16"),
+    Mistake(
+        ZERO, {"deepspeed": {"gradient_clipping": 9.0}}, "error: .*its mapping has gradient_clip"
+    ),
+    Mistake(ZERO, fsdp_with("Qwen3DecoderLayer") | {"fsdp_version": 3}, "error: fsdp_version: 3"),
+    # forms
+    Mistake(DPO, {"datasets": PAIRS}, "error: datasets: .* is a dict; write a list"),
+    Mistake(DPO, {"datasets": ["outputs/data/dpo.jsonl"]}, "error: datasets: .* is no mapping"),
+    Mistake(SFT, {"special_tokens": ["<|im_end|>"]}, "error: special_tokens: .* write a mapping"),
+    Mistake(DPO, {"lora_target_modules": "(*bad"}, "error: lora_target_modules: .*no regular exp"),
+    # what the libraries' own classes refuse
+    Mistake(DPO, {"save_steps": 1.5}, "error: save_steps: 1.5 is refused by the trainer"),
+    Mistake(DPO, {"save_steps": 0}, "error: save_steps: 0"),
+    Mistake(DPO, {"eval_batch_size": 0}, "error: eval_batch_size: 0 is refused by the data loader"),
+    Mistake(DPO, {"dataloader_num_workers": -1}, "error: dataloader_num_workers"),
+    Mistake(DPO, {"model_type": "LlamaForCasualLM"}, "error: model_type: .*'LlamaForCausalLM'"),
+    Mistake(DPO, {"model_type": "MistralForCausalLM"}, "error: model_type: .*class of mistral"),
+    Mistake(DPO, {"tokenizer_type": "LlamaTokenzier"}, "error: tokenizer_type: .*did you mean"),
+    Mistake(DPO, {"wandb_mode": "offlin"}, "error: wandb_mode: .*did you mean 'offline'"),
+    Mistake(DPO, {"wandb_log_model": "checkpoints"}, "error: wandb_log_model: .*'checkpoint'"),
+    Mistake(DPO, {"hub_model_id": "a b/c"}, "error: hub_model_id: 'a b/c' is refused"),
+    # the method
+    Mistake(PROCESS, {"num_labels": 1}, "error: num_labels: 1: a step is right or wrong"),
+    Mistake(DPO, {"dpo_loss_type": ["robust"]}, "error: dpo_loss_type: robust is the loss sigmoid"),
+    Mistake(DPO, {"trl": {"num_generations": 4}}, "error: trl: num_generations: dpo samples"),
+    Mistake(GRPO, {"rl_beta": 0.04}, "error: rl_beta: 0.04 is ignored beside trl.beta"),
+    Mistake(GRPO, {"trl": {**SAMPLED, "ref_model_mixup_alpha": 9}}, "error: trl.ref_model_mixup"),
+    Mistake(GRPO, {"use_vllm": True}, "error: .*did you mean 'trl.use_vllm'"),
+    Mistake(DPO, {"val_set_size": 1.0}, "error: val_set_size: 1 is neither"),
+    Mistake(DPO, {"dataset_num_proc": -2}, "error: dataset_num_proc"),
+    Mistake(GPU, {"sample_packing_eff_est": 9.0}, "error: sample_packing_eff_est"),
+    Mistake(DPO, {"bf16": "auto"}, "error: bf16: auto is no setting"),
+    # keys of plugins that are not there
+    Mistake(DPOP, {"plugins": None}, "error: dpop_lambda.*DPOPPlugin"),
+    Mistake(DPO, {"curriculum_order": True}, "error: curriculum_order.*CurriculumPlugin"),
+    Mistake(
+        DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
-def errors_of(tmp_path_factory) -> Callable[[str, Row], list[str]]:
-    """The errors of a committed recipe after some keys were changed; its data is there."""
+def checker() -> RecipeChecker:
+    return RecipeChecker()
+
+
+@pytest.fixture(scope="module")
+def errors_of(checker, tmp_path_factory) -> Callable[[str, Row], list[str]]:
+    """The findings on a committed recipe after some keys were changed; its data is there."""
     folder = tmp_path_factory.mktemp("mistakes")
-    checker = RecipeChecker()
     data = folder / "outputs" / "data"
     data.mkdir(parents=True)
-    pairs = easy_pairs(range(2))
-    for name in ("dpo", "sft", "kto", "reward"):
-        write_rows(data / f"{name}.jsonl", convert(pairs, name).rows)
-    (data / "copy.jsonl").write_bytes((data / "dpo.jsonl").read_bytes())
+    write_data(folder)
+    for name in ("micro", "fp16"):
+        settings = {"train_micro_batch_size_per_gpu": 99} if name == "micro" else {}
+        enabled = {"fp16": {"enabled": True}} if name == "fp16" else {}
+        (folder / f"{name}.json").write_text(json.dumps({**settings, **enabled}))
+    (folder / "stage.json").write_text('{"zero_optimization": {"stage": 4}}')
+    (folder / "typo.json").write_text('{"zero_optimization": {"stag": 2}}')
+    (folder / "rate.json").write_text('{"optimizer": {"type": "AdamW", "params": {"lr": 0.001}}}')
+    (folder / "outputs" / "adapter").mkdir()
+    (folder / "outputs" / "adapter" / "adapter_config.json").write_text("{}")
+    (folder / "outputs" / "hollow").mkdir()
+    (folder / "outputs" / "hollow" / "config.json").write_text('{"model_type": "llama"}')
 
     def find(name: str, changes: Row) -> list[str]:
         original = ROOT / f"{name}.yaml"
@@ -181,13 +541,85 @@ def errors_of(tmp_path_factory) -> Callable[[str, Row], list[str]]:
         kept = {key: config[key] for key in config if config[key] is not None}
         path.write_text(header + dump(kept), encoding="utf-8")
         findings = checker.check(path, gpus=processes_of(original), folder=folder)
-        return [finding.message for finding in findings if finding.severity == "error"]
+        return [f"{finding.severity}: {finding.message}" for finding in findings]
 
     return find
 
 
+def write_data(folder: Path) -> None:
+    """What recipes train on, and the same with one thing wrong each."""
+    data, pairs = folder / "outputs" / "data", easy_pairs(range(2))
+    rows: dict[str, list[Row]] = {}
+    for name in ("dpo", "sft", "kto", "reward", "pairwise"):
+        rows[name] = list(convert(pairs, name).rows)
+        write_rows(data / f"{name}.jsonl", rows[name])
+        without = convert(pairs, name, FormatOptions(system="none")).rows
+        write_rows(data / f"{name}-no-system.jsonl", without)
+    (data / "copy.jsonl").write_bytes((data / "dpo.jsonl").read_bytes())
+    (data / "kto-copy.jsonl").write_bytes((data / "kto.jsonl").read_bytes())
+    (folder / "outputs" / "pairs").mkdir()
+    dev = [one.to_row() for one in easy_pairs(range(7, 9))]
+    write_rows(folder / "outputs" / "pairs" / "dev.jsonl", dev)
+    for name in ("train", "again"):
+        write_rows(folder / "outputs" / "pairs" / f"{name}.jsonl", [one.to_row() for one in pairs])
+    held_out = list(convert(easy_pairs(range(7, 9)), "dpo").rows)
+    asked = rows["sft"][0]["messages"][:-1]
+    broken = {
+        "other-ids": [{**row, "id": str(n)} for n, row in enumerate(rows["dpo"][::-1])],
+        "half": [*held_out, rows["dpo"][0]],
+        "no-answer": [*rows["sft"][1:], {"messages": asked}],
+        "blank": [{"messages": [*asked, {"role": "assistant", "content": " "}]}] * 2,
+        "equal": [{**row, "rejected": row["chosen"]} for row in rows["dpo"]],
+        "liked": [row for row in rows["kto"] if row["label"]],
+        "no-label": [{key: row[key] for key in row if key != "label"} for row in rows["kto"]],
+        "formats/one": rows["sft"],
+        "forms/one": rows["sft"],
+        "forms/two": rows["dpo"],
+    }
+    for name, wrong in {**broken, **wrong_rows(rows)}.items():
+        (data / name).parent.mkdir(exist_ok=True)
+        write_rows(data / f"{name}.jsonl", wrong)
+    (data / "formats" / "two.csv").write_text("messages\n")
+    (data / "broken.jsonl").write_text(json.dumps(rows["sft"][0]) + "\n{oops\n")
+
+
+def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Good rows, and one with one thing wrong."""
+    pair, labelled, scored = rows["dpo"][-1], rows["kto"][-1], rows["reward"][-1]
+    said, asked = pair["chosen"], pair["messages"]
+    steps = {"prompt": "Why?", "completions": ["a", "b"], "labels": [True, False]}
+    problem = {"prompt": asked, "tests": "assert f()", "entry_point": "f", "setup": ""}
+    blank = {"role": "assistant", "content": " "}
+    letter = {"role": "assistant", "content": "A"}
+    others: dict[str, tuple[list[Row], Row]] = {
+        "no-chosen": (rows["dpo"], {**pair, "chosen": blank}),
+        "null-rejected": (rows["dpo"], {**pair, "rejected": None}),
+        "text-chosen": (rows["dpo"], {**pair, "chosen": "x = 1"}),
+        "chosen-by-user": (rows["dpo"], {**pair, "chosen": {**said, "role": "user"}}),
+        "no-question": (rows["dpo"], {**pair, "messages": []}),
+        "answered": (rows["dpo"], {**pair, "messages": [*asked, said]}),
+        "no-completion": (rows["kto"], {**labelled, "completion": blank}),
+        "null-label": (rows["kto"], {**labelled, "label": None}),
+        "reward-null": (rows["reward"], {**scored, "rejected": None}),
+        "reward-blank": (rows["reward"], {**scored, "chosen": ""}),
+        "step-labels": ([steps], {**steps, "labels": [True]}),
+        "step-blank": ([steps], {**steps, "completions": ["a", ""]}),
+        "no-tests": ([problem], {**problem, "tests": ""}),
+        "no-prompt": ([problem], {**problem, "prompt": []}),
+    }
+    turned = [{**pair, "chosen": pair["rejected"], "rejected": said}]
+    tail = {**said, "content": f"{said['content']}\n"}
+    return {
+        **{name: [*good, wrong] for name, (good, wrong) in others.items()},
+        "turned": [*rows["dpo"], *turned],
+        "both": [*rows["kto"], {**labelled, "label": not labelled["label"]}],
+        "blanks": [{**pair, "rejected": tail}] * 2,
+        "all-a": [{"messages": [*asked, letter], "n": n} for n in range(8)],
+    }
+
+
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 68
+    assert len(MISTAKES) == 243
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -196,9 +628,29 @@ def test_every_planted_mistake_is_found(errors_of):
     assert missed == {}
 
 
-@pytest.mark.parametrize("recipe", [DPO, SFT, REWARD, GRPO, KTO, FULL, GPU, ZERO])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        DPO,
+        SFT,
+        REWARD,
+        GRPO,
+        KTO,
+        FULL,
+        GPU,
+        ZERO,
+        SIMPO,
+        GPU_REWARD,
+        GEMMA_2,
+        GEMMA_4,
+        LLAMA,
+        MOE,
+        OSS,
+    ],
+)
 def test_the_recipes_themselves_have_none(errors_of, recipe: str):
-    assert errors_of(recipe, {}) == []
+    # Two pairs give fewer steps than a recipe warms up for.
+    assert [one for one in errors_of(recipe, {}) if "warmup_steps" not in one] == []
 
 
 def test_a_token_of_another_family_is_found_in_a_models_own_folder(tmp_path: Path):
@@ -212,7 +664,95 @@ def test_a_token_of_another_family_is_found_in_a_models_own_folder(tmp_path: Pat
         json.dumps({"added_tokens": tokens, "model": {"vocab": vocabulary}})
     )
     config = {"base_model": "mine", "special_tokens": {"eos_token": "<|im_end|>"}}
-    [error] = model_errors({**config, "trust_remote_code": True}, tmp_path)
-    assert "special_tokens.eos_token: '<|im_end|>' is no token of mine" in error
+    [error] = model_findings({**config, "trust_remote_code": True}, tmp_path)
+    assert "special_tokens.eos_token: '<|im_end|>' is no token of mine" in error.message
     known = {"special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "<unk>"}}
-    assert list(model_errors({**config, **known, "trust_remote_code": True}, tmp_path)) == []
+    assert list(model_findings({**config, **known, "trust_remote_code": True}, tmp_path)) == []
+
+
+# In the form of the examples that come with Axolotl: no header of ours, GPUs not named.
+BARE_LORA = """
+base_model: meta-llama/Llama-3.1-8B-Instruct
+datasets: [{path: someone/chats, type: chat_template}]
+val_set_size: 0.05
+output_dir: ./outputs/out
+dataset_prepared_path: last_run_prepared
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+sequence_len: 2048
+micro_batch_size: 2
+learning_rate: 0.0002
+optimizer: adamw_bnb_8bit
+lr_scheduler: cosine
+bf16: auto
+attn_implementation: flash_attention_2
+"""
+OLD_FSDP = {
+    "optimizer": "adamw_torch",
+    "fsdp_version": 2,
+    "fsdp_config": {
+        "fsdp_offload_params": False,
+        "fsdp_state_dict_type": "FULL_STATE_DICT",
+        "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "fsdp_transformer_layer_cls_to_wrap": "LlamaDecoderLayer",
+        "fsdp_limit_all_gathers": True,
+        "fsdp_sharding_strategy": "FULL_SHARD",
+        "fsdp_forward_prefetch": True,
+    },
+}
+GEMMA_TARGETS = r"model.language_model.layers.[\d]+.(mlp|self_attn).(up|down|gate|q|k|v|o)_proj"
+MAPPED = {"path": "a/b", "type": "chat_template.default", "roles": {"user": ["user"]}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"deepspeed": "zero3.json"},
+        {"attn_implementation": "kernels-community/vllm-flash-attn3"},
+        {"attn_implementation": None, "flash_attention": True},
+        OLD_FSDP,
+        {"base_model": "google/gemma-4-12B-it", "lora_target_modules": GEMMA_TARGETS,
+         "lora_target_linear": None, "chat_template": "gemma4_unified", "eot_tokens": ["<turn|>"]},
+        {"base_model": "codellama/CodeLlama-34b-hf", "special_tokens": {"eos_token": "</s>"}},
+        {"base_model": "mistralai/Mistral-7B-v0.1", "chat_template": "chatml"},
+        {"rl": "dpo", "datasets": [MAPPED], "learning_rate": 2e-5},
+        {"adapter": None, "learning_rate": 2e-4, "lora_r": None, "lora_alpha": None,
+         "lora_target_linear": None},
+        {"auto_resume_from_checkpoints": True, "save_strategy": "no"},
+        {"wandb_mode": "offline", "dataloader_num_workers": 2, "dataloader_prefetch_factor": 2},
+        {"save_steps": 0.25, "eval_steps": 0.25, "model_type": "LlamaForCausalLM"},
+        {"loraplus_lr_ratio": 16, "tokenizer_type": "AutoTokenizer", "eval_batch_size": 2},
+        {"deepspeed": {"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}}},
+        {"rl": "grpo", "datasets": [{"path": "asked.jsonl"}], "micro_batch_size": 8,
+         "trl": {"num_generations": 8, "reward_funcs": ["trl.rewards.think_format_reward"]}},
+        {"plugins": ["axolotl.integrations.llm_compressor.LLMCompressorPlugin"]},
+        {"save_strategy": "no"},
+        {"base_model": "meta-llama/Llama-3.1-8B"},
+        {"lr_scheduler": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        {"gradient_checkpointing_kwargs": {"use_reentrant": False}},
+        {"rl": "dpo", "datasets": [{**MAPPED, "ds_type": "json"}], "learning_rate": 2e-5},
+        {"sample_packing": True, "attn_implementation": "sdpa"},
+        {"tokens": ["<tool>"], "lora_modules_to_save": ["embed_tokens", "lm_head"]},
+        {"lora_target_modules": ["q_proj", "embed_tokens", "lm_head"], "lora_target_linear": None},
+        {"peft_init_lora_weights": "pissa_niter_16", "optim_args": "betas=0.9, eps=1e-8"},
+        {"tokenizer_config": "meta-llama/Llama-3.1-8B-Instruct"},
+        {"datasets": [{"path": "a/b", "split": "train[:90%]", "type": "chat_template"}],
+         "test_datasets": [{"path": "a/b", "split": "train[90%:]", "type": "chat_template"}],
+         "val_set_size": None},
+        {"datasets": [{"path": "a/b", "split": "train", "type": "chat_template"}],
+         "test_datasets": [{"path": "a/b", "split": "test", "type": "chat_template"}],
+         "val_set_size": None},
+    ],
+    ids="-".join,
+)  # fmt: skip
+def test_a_recipe_of_another_hand_is_not_refused(checker, tmp_path: Path, changes: Row):
+    recipe = tmp_path / "bare.yaml"
+    config = {**yaml.safe_load(BARE_LORA), **changes}
+    recipe.write_text(dump({key: config[key] for key in config if config[key] is not None}))
+    write_rows(tmp_path / "asked.jsonl", [{"prompt": "How?", "answer": "so"}])
+    (tmp_path / "zero3.json").write_text('{"zero_optimization": {"stage": 3}}')
+    findings = checker.check(recipe, gpus=gpus_of(recipe), folder=tmp_path)
+    assert [one.message for one in findings if one.severity == "error"] == []

@@ -83,3 +83,10 @@ def test_an_unknown_model_asks_for_its_size(tmp_path: Path):
 def test_the_file_of_shapes_is_plain_yaml():
     text = (RECIPES / "models.yaml").read_text(encoding="utf-8")
     assert set(yaml.safe_load(text)) == set(MODELS)
+
+
+def test_a_configuration_that_leaves_out_its_class_defaults_has_a_shape():
+    """Gemma 3's files say neither heads nor vocabulary where they are those of the class."""
+    text = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    found = shape_of_config({"model_type": "gemma3", "text_config": text})
+    assert (found.vocabulary, found.attention, found.kv_share) == (262_208, 8 * 256, 0.5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +16,12 @@ from typer.testing import CliRunner
 
 from codefavor.cli.main import app
 from codefavor.errors import ConfigError
+from codefavor.pairs.split import split_of
 from codefavor.records import Row, read_rows, write_rows
 from codefavor.training.check import RecipeChecker
 from codefavor.training.derive import LIGER_KINDS, RATES, Hardware, Model, derive, listed_model
 from codefavor.training.matrix import read_matrix
-from codefavor.training.model_shapes import ModelShape
+from codefavor.training.model_shapes import ModelShape, complete_config
 from codefavor.training.new_recipe import new_recipe, template_settings
 from codefavor.training.recipes import build, load_yaml, processes_of
 from codefavor.training.stand_in import StandIn
@@ -183,7 +187,7 @@ def test_a_model_that_is_not_here_says_how_to_get_its_files():
         (
             "Qwen/Qwen3-Coder-30B-A3B-Instruct",
             "pairwise",
-            {"lora_target_parameters": ["mlp.experts.down_proj", "mlp.experts.gate_up_proj"]},
+            {"adapter": None, "lora_target_parameters": None},  # so small that all is trained
         ),
         ("Qwen/Qwen3.5-9B", "pairwise", {"liger_rope": None}),
     ],
@@ -206,6 +210,32 @@ def test_a_recipe_for_a_folder_passes_the_check(
     assert processes_of(out) == 4
     findings = RecipeChecker().check(out, gpus=4, folder=tmp_path)
     assert [one.message for one in findings if one.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("phi3", [True, True]), ("granite", [True, None]), ("mixtral", [True, True]),
+     ("cohere", [None, None])],
+)  # fmt: skip
+def test_ligers_kernels_are_those_that_it_has_and_their_lack_is_said(kind: str, expected: list):
+    shape = listed_model("qwen3-8b", ROOT).shape
+    model = Model("me/mine", {"model_type": kind}, shape, settings={"sequence_len": 2048})
+    line = derive("x", model, "pairwise", Hardware.parse("1x80"), ROOT)
+    keys = ("liger_rms_norm", "liger_fused_linear_cross_entropy")
+    assert [line.set.get(key) for key in keys] == expected
+    assert line.set["lora_mlp_kernel"] is False  # which knows none of these layers
+    told = any("without Liger's kernels" in note for note in line.header["notes"])
+    assert told is (expected[0] is None)
+
+
+def test_numbers_of_a_recipe_are_those_of_the_data(tmp_path: Path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("{}\n" * 1600)
+    text = new_recipe("Qwen/Qwen3-8B", "simpo", "1x80", data=pairs, root=ROOT)
+    assert "has 1600 rows, of which 1440 are trained on: about 45 steps of 32 rows" in (
+        re.sub(r"\n# +", " ", text)
+    )
+    assert "641" not in text and yaml.safe_load(text)["warmup_steps"] == 4  # a tenth of 45
 
 
 def needs(text: str) -> list[list[str]]:
@@ -244,12 +274,170 @@ def read(path: str) -> list[Row]:
 def test_own_held_out_pairs_are_measured_as_they_are(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("train.jsonl", "held.jsonl"):
-        Path(name).write_text("{}\n")
+        write_rows(Path(name), [{"prompt": f"Of {name}?", "chosen": "a", "rejected": "b"}])
     paths = {"data": Path("train.jsonl"), "dev": Path("held.jsonl")}
     text = new_recipe("Qwen/Qwen3-8B", "dpo", "1x80", **paths, root=ROOT)
     assert [words[2] for words in needs(text)] == ["train.jsonl", "held.jsonl"]
     assert yaml.safe_load(text)["dev_accuracy"]["data"] == "held.jsonl"
     assert "a tenth" not in text
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_what_is_trained_on_is_not_measured(method: str, tmp_path: Path, monkeypatch):
+    """By the questions: the same file, a copy, other answers, and for GRPO the problems."""
+    monkeypatch.chdir(tmp_path)
+    problems = [
+        {"id": f"p{n}", "instruction": f"Question {n}?", "tests": "assert f", "entry_point": "f"}
+        for n in range(40)
+    ]
+    pairs = [
+        {"prompt": row["instruction"], "chosen": "good", "rejected": "bad"} for row in problems
+    ]
+    own = [
+        {"id": row["id"], "instruction": f"  {row['instruction']}", "chosen": "1", "rejected": "2"}
+        for row in problems
+    ]
+    write_rows(Path("data.jsonl"), pairs if method == "dpo" else problems)
+    write_rows(Path("copy.jsonl"), pairs)
+    write_rows(Path("own.jsonl"), own)
+    n_trained = sum(split_of(row["id"]) == "train" for row in problems)
+    n_shared = len(pairs) if method == "dpo" else n_trained
+    for dev in ("copy.jsonl", "own.jsonl", *(["data.jsonl"] if method == "dpo" else [])):
+        with pytest.raises(
+            ConfigError, match=rf"{n_shared} of its 40 questions are in data\.jsonl"
+        ):
+            new_recipe(
+                "Qwen/Qwen3-8B", method, "1x80", data=Path("data.jsonl"), dev=Path(dev), root=ROOT
+            )
+
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 768,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "vocab_size": 32_000,
+    "max_position_embeddings": 512,
+}
+
+
+def a_folder(config: Any) -> str:
+    Path("my-model").mkdir()
+    Path("my-model/config.json").write_text(json.dumps(config))
+    return "my-model"
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"model_type": "llama", "quantization_config": {"quant_method": "awq", "bits": 4}},
+            r"my-model is quantised already \(awq\): .*take the model that it was made from",
+        ),
+        (
+            {"model_type": "qwen2", "quantization_config": {"quant_method": "gptq"}},
+            r"quantised already \(gptq\)",
+        ),
+        (
+            {"model_type": "gpt2", "n_embd": 768, "n_head": 12, "n_layer": 12},
+            r"my-model \(gpt2\): its configuration does not say intermediate_size",
+        ),
+        ({"model_type": "llama", "quantization_config": "fp8"}, r"quantised already \(fp8\)"),
+        ({"model_type": "nobody"}, r"the configuration of my-model cannot be used: .*nobody"),
+        ({}, r"the configuration of my-model cannot be used"),
+        ([1], r"the configuration of my-model cannot be used"),
+        ({"model_type": "llama", "text_config": "x"}, r"the configuration of my-model cannot be"),
+        ({"model_type": "llama", "num_attention_heads": "12"}, r"expected int, got str"),
+        ({"model_type": "llama", "hidden_size": 770, "num_attention_heads": 12}, r"not a multiple"),
+        (LLAMA, r"the tokenizer of my-model cannot be read"),
+    ],
+    ids=[
+        "awq", "gptq", "names of its own", "fp8", "unknown", "empty", "a list", "no mapping",
+        "a text", "no multiple", "no tokenizer",
+    ],
+)  # fmt: skip
+def test_a_model_that_no_recipe_can_be_made_for_says_why(
+    config: Row, message: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        new_recipe(a_folder(config), "dpo", "1x80", root=ROOT)
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (
+            "{{ raise_exception('only in pairs') }}",
+            "chat template, cannot be used: .*only in pairs",
+        ),
+        ("{% for m in messages %}", "chat template, cannot be used: TemplateSyntaxError"),
+        ("{{ 'hello' }}", "does not write what the user and the assistant say"),
+    ],
+)
+def test_a_template_that_cannot_be_used_says_why(template, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    like = StandIn.of("Qwen/Qwen3-8B", ROOT)
+    replace(like, family={**like.family, "template": template}).save(Path("my-model"), ["x = 1"])
+    with pytest.raises(ConfigError, match=message):
+        new_recipe("my-model", "dpo", "1x80", root=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("window", "settings", "expected"),
+    [(512, 512, (256, 256)), (2048, 2048, (1024, 1024)), (8192, 2048, (None, None))],
+)
+def test_question_and_sample_of_grpo_fit_the_window(window, settings, expected):
+    shape = ModelShape(1e9, 10, 1000, 3000, 30_000)
+    config = {"model_type": "llama", "max_position_embeddings": window}
+    model = Model("m", config, shape, settings={"base_model": "m", "sequence_len": settings})
+    line = derive("x", model, "grpo", Hardware.parse("1x80"), ROOT)
+    assert line.set["sequence_len"] == (expected[0] or settings)
+    assert line.set.get("trl", {}).get("max_completion_length") == expected[1]
+
+
+def test_more_gpus_than_rows_of_a_step_are_said():
+    listed = listed_model("qwen3-4b", ROOT)
+    line = derive("x", listed, "dpo", Hardware.parse("8x8x80"), ROOT)
+    assert "take more than the 32 rows of a step" in line.reasons["micro_batch_size"]
+
+
+@pytest.mark.axolotl
+def test_sizes_that_a_configuration_leaves_out_are_those_of_its_class():
+    """As Gemma 3 does: what is the default of its class does not stand in its file."""
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34}
+    found = complete_config({"model_type": "gemma3", "text_config": text}, "gemma")
+    assert found["text_config"]["num_attention_heads"] == 8
+    assert found["text_config"]["hidden_size"] == 2560
+
+
+def test_the_reason_of_a_rate_is_how_it_was_computed():
+    for model in ("qwen3-4b", "qwen3-8b", "qwen2.5-coder-32b"):
+        for method in RATES:
+            line = derive("x", listed_model(model, ROOT), method, Hardware.parse("8x80"), ROOT)
+            said = re.search(r"; (\S+) times (\S+) for this size", line.reasons["learning_rate"])
+            rate = float(line.set["learning_rate"])
+            if said is None:
+                assert rate in (RATES[method].lora, RATES[method].full)
+            else:
+                exact = float(said[1]) * float(said[2])
+                assert abs(exact - rate) <= 0.51 * 10 ** math.floor(math.log10(exact))
+
+
+@pytest.mark.axolotl
+def test_what_a_recipe_needs_is_named_with_its_own_file(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_rows(Path("p.jsonl"), [{"prompt": "Q", "chosen": "a", "rejected": "b"}])
+    name, out = "outputs/models/SmolLM2-135M-Instruct", Path("my recipe.yaml")
+    text = new_recipe(name, "dpo", "1x24", data=Path("p.jsonl"), out=out, root=ROOT)
+    assert ["codefavor", "recipes", "prepare", "my recipe.yaml"] in needs(text)
+    assert ["--out", "outputs/pairs/my recipe"] in [words[-2:] for words in needs(text)]
+    launches = [line for line in text.splitlines() if line.startswith("# Launch:")]
+    assert shlex.split(launches[0])[-1] == "my recipe.yaml"
 
 
 @pytest.mark.axolotl

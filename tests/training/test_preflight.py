@@ -15,7 +15,7 @@ pytest.importorskip("axolotl", reason="the preflight runs Axolotl's own schema a
 from codefavor.cli.train import check_before
 from codefavor.errors import ConfigError, DataError
 from codefavor.records import write_rows
-from codefavor.training.check import Finding
+from codefavor.training.findings import Finding
 from codefavor.training.formats import convert
 from codefavor.training.plan import plan_training
 from codefavor.training.preflight import model_errors, token_findings, tracker_errors

@@ -16,6 +16,7 @@ from codefavor.training.rehearsal_checks import adapter_problems, loss_problems,
 from codefavor.training.rehearsal_grpo import (
     convert_as_documented,
     practice_problems,
+    questions_of,
     sample_problems,
 )
 
@@ -48,7 +49,7 @@ EOS = 9
 
 def pays_length(completions: list[str], **columns: Any) -> list[float]:
     """A reward function, named in the recipes of these tests."""
-    assert set(columns) == {"tests", "entry_point", "setup"}
+    assert set(columns) == {"tests", "entry_point", "setup", "reference", "instruction"}
     return [float(len(text)) for text in completions]
 
 
@@ -62,7 +63,7 @@ def finished() -> SimpleNamespace:
 
     tokenizer = SimpleNamespace(decode=decode, eos_token_id=EOS)
     rewards = {"trl": {"reward_funcs": [f"{__name__}.pays_length"]}}
-    return SimpleNamespace(judge=judge, tokenizer=tokenizer, config=rewards)
+    return SimpleNamespace(judge=judge, tokenizer=tokenizer, config=rewards, pairs=practice_pairs())
 
 
 def sample(question: str, answer: list[int], paid: float) -> Row:
@@ -89,9 +90,22 @@ GOOD, BAD = sample("rehearse/total", [5, 5, EOS], 2.0), sample("rehearse/total",
     ],
 )
 def test_what_is_asked_sampled_and_paid_is_checked(rows: list[Row], gain: float, problem: str):
-    found = list(sample_problems([{"sequences": rows}], {"gain": gain}, finished(), PROBLEMS))
+    found = list(sample_problems([{"sequences": rows}], {"gain": gain}, finished()))
     assert len(found) == bool(problem)
     assert problem in "".join(found)
+
+
+def test_a_recipe_that_is_paid_for_tests_asks_for_them():
+    paid = {"trl": {"reward_funcs": ["codefavor.training.rewards.test_quality"]}}
+    for question, problem in zip(questions_of(practice_pairs(), paid), PROBLEMS, strict=True):
+        assert "test suite" in question.text and problem.reference.splitlines()[-1] in question.text
+        name, check = problem.entry_point, problem.tests.splitlines()[0]
+        assert question.code.splitlines()[0] == f"from solution import {name}"
+        assert question.code.endswith(f"def test_it():\n    {check}")
+        assert question.stub.endswith("def test_it():\n    pass")
+    assert [one.code for one in questions_of(practice_pairs(), finished().config)] == [
+        one.chosen for one in practice_pairs()
+    ]
 
 
 def test_the_practice_problems_are_of_all_splits_and_their_references_pass_their_tests():

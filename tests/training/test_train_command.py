@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from typer.testing import CliRunner
 from codefavor.cli.main import app
 from codefavor.cli.recipe_tools import estimate_recipe
 from codefavor.cli.recipes import diff, list_recipes, resolve
-from codefavor.cli.train import check_memory, follow, read_overrides, rows_for
+from codefavor.cli.train import check_memory, follow, read_overrides
+from codefavor.cli.train_data import data_for, rows_for
 from codefavor.errors import ConfigError
 from codefavor.training.plan import plan_training, usual_gpus
 from codefavor.training.recipes import load_yaml
@@ -71,6 +75,29 @@ def test_an_estimate_without_data_says_which_numbers_to_give(tmp_path: Path, mon
     assert found.fits
 
 
+def test_an_estimate_takes_rows_that_are_given_also_where_the_data_is(tmp_path: Path, monkeypatch):
+    recipe = resolve("gpu1x80/qwen2.5-coder-7b-dpo").resolve()
+    config = load_yaml(recipe)
+    monkeypatch.chdir(tmp_path)
+    data = Path(config["datasets"][0]["path"])
+    data.parent.mkdir(parents=True)
+    data.write_text(json.dumps({"chosen": "x" * 3300}) + "\n")
+    assert estimate_recipe(recipe, config, gpus=1)[0].steps == 1
+    found, basis = estimate_recipe(recipe, config, gpus=1, rows=3200)
+    assert (found.steps, "3200 rows given" in basis) == (100, True)
+    longer, basis = estimate_recipe(recipe, config, gpus=1, rows=3200, tokens=1000)
+    assert longer.tokens > found.tokens
+    assert "64 tokens a row given" in estimate_recipe(recipe, config, gpus=1, tokens=64)[1]
+
+
+def test_rows_of_another_method_are_told_as_what_they_are(tmp_path: Path):
+    turn = {"role": "assistant", "content": "x"}
+    data = tmp_path / "kto.jsonl"
+    data.write_text(json.dumps({"messages": [turn], "completion": turn, "label": True}) + "\n")
+    with pytest.raises(ConfigError, match=r"convert --format kto`; .* trains on dpo"):
+        data_for(RECIPES / "smollm2-135m" / "dpo.yaml", data, tmp_path / "o", {})
+
+
 def test_a_training_that_does_not_fit_this_machine_is_refused(tmp_path: Path, capsys):
     model = tmp_path / "outputs" / "models" / "SmolLM2-135M-Instruct"
     model.mkdir(parents=True)
@@ -113,22 +140,102 @@ def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch
     assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]
 
 
-def test_a_dry_run_leaves_the_folder_as_it_was_and_says_where_its_scratch_is(
-    tmp_path, monkeypatch, embedded_model
-):
+def a_home(tmp_path: Path, monkeypatch, n_rows: int = 40) -> Path:
+    """A folder with pairs, the dev pairs of the recipes, and a place of its own for scratch."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
-    row = {"prompt": "Add.", "chosen": "a", "rejected": "b"}
-    Path("prefs.jsonl").write_text(json.dumps(row) + "\n")
-    words = ["train", "smollm2-135m/dpo", "--data", "prefs.jsonl", "--gpus", "0", "--dry-run"]
-    words += ["--set", f"base_model={embedded_model}"]
+    Path("outputs/pairs").mkdir(parents=True)
+    for name, start in (("prefs", 0), ("outputs/pairs/dev", 1000)):
+        rows = [
+            {"prompt": f"Question {start + n}?", "chosen": "good", "rejected": "bad"}
+            for n in range(n_rows)
+        ]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def the_files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("recipe", ["smollm2-135m/dpo", "gpu1x80/qwen2.5-coder-7b-dpo"])
+def test_a_dry_run_prints_the_command_and_leaves_nothing(recipe, tmp_path, monkeypatch):
+    """Also where the recipe is for a GPU, and this machine has none."""
+    home = a_home(tmp_path, monkeypatch)
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    before = the_files(home)
+    words = ["train", recipe, "--data", "prefs.jsonl", "--dry-run"]
+    if recipe.startswith("smollm2"):
+        words += ["--set", "base_model=./model"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert {path.name for path in tmp_path.iterdir()} == {"prefs.jsonl", "scratch"}
-    (made,) = (tmp_path / "scratch").glob("codefavor-dry-run-*/*-dpo-*.jsonl")
-    assert f"-> {made}" in done.output and "axolotl.cli.train" in done.output
+    assert the_files(home) == before
+    [command] = map(shlex.split, done.stdout.splitlines())
+    assert command[0] == "AXOLOTL_DO_NOT_TRACK=1"
+    assert "not written, as nothing starts: files in outputs/data" in done.output
+    assert "axolotl.cli.train" in command and "scratch" not in done.output
+    assert re.search(r"'path': 'outputs/data/prefs[\w-]*-dpo-\w+\.jsonl'", " ".join(command))
+    assert ("--cpu" in command) == recipe.startswith("smollm2")
+
+
+def questions_of(path: str) -> set[str]:
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return {row["messages"][-1]["content"] if "messages" in row else row["prompt"] for row in rows}
+
+
+def test_of_other_pairs_a_part_is_held_out_for_all_that_is_measured(tmp_path, monkeypatch, capsys):
+    """The best weights were chosen on the dev file of the recipe's own data."""
+    a_home(tmp_path, monkeypatch)
+    recipe = RECIPES / "gpu1x80" / "qwen2.5-coder-7b-dpo.yaml"
+    found = data_for(recipe, Path("prefs.jsonl"), tmp_path / "o", {})
+    [data], [test], dev = found["datasets"], found["test_datasets"], found["dev_accuracy"]
+    assert dev == {**load_yaml(recipe)["dev_accuracy"], "data": dev["data"]}
+    held_out, trained = questions_of(dev["data"]), questions_of(data["path"])
+    assert questions_of(test["path"]) == held_out
+    assert held_out and trained and not held_out & trained
+    assert len(held_out | trained) == 40
+    assert f"{len(held_out)} held out" in capsys.readouterr().err
+
+
+def test_what_cannot_be_held_out_is_not_measured_and_that_is_said(tmp_path, monkeypatch, capsys):
+    a_home(tmp_path, monkeypatch, n_rows=1)
+    recipe = RECIPES / "gpu1x80" / "qwen2.5-coder-7b-dpo.yaml"
+    converted = rows_for(recipe, Path("prefs.jsonl"), tmp_path / "o")
+    for data in (Path("prefs.jsonl"), converted):
+        capsys.readouterr()
+        found = data_for(recipe, data, tmp_path / "o", {})
+        assert found["datasets"][0]["path"] == str(converted)
+        off = {"dev_accuracy", "test_datasets", "eval_steps"}
+        assert {key for key in found if found[key] is None} == off
+        assert "nothing is measured while training" in capsys.readouterr().err
+    plain = RECIPES / "smollm2-135m" / "dpo.yaml"
+    assert set(data_for(plain, converted, tmp_path / "o", {})) == {"datasets"}
+
+
+def test_dev_pairs_are_not_trained_on(tmp_path, monkeypatch):
+    home = a_home(tmp_path, monkeypatch)
+    recipe = RECIPES / "gpu1x80" / "qwen2.5-coder-7b-dpo.yaml"
+    dev = Path("outputs/pairs/dev.jsonl")
+    shutil.copy(dev, "copy.jsonl")
+    # Our own form, other answers, blanks: the same questions.
+    rows = [json.loads(line) for line in dev.read_text().splitlines()]
+    own = [
+        {"id": f"{n}", "instruction": f"{row['prompt']} ", "chosen": "x = 1", "rejected": "y"}
+        for n, row in enumerate(rows)
+    ]
+    Path("own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    for data in (dev, Path("copy.jsonl"), Path("own.jsonl")):
+        with pytest.raises(ConfigError, match=r"40 of its 40 questions are those of outputs/pairs"):
+            data_for(recipe, data, home / "o", {})
+    Path("mixed.jsonl").write_text(Path("prefs.jsonl").read_text() + json.dumps(rows[0]) + "\n")
+    assert data_for(recipe, Path("mixed.jsonl"), home / "o", {})["dev_accuracy"]
+    # A dev file that was named by hand stays, so that nothing of it may be trained on.
+    by_hand = {"dev_accuracy__data": str(dev)}
+    with pytest.raises(ConfigError, match="1 of its 41 questions"):
+        data_for(recipe, Path("mixed.jsonl"), home / "o", by_hand)
+    assert "dev_accuracy" not in data_for(recipe, Path("prefs.jsonl"), home / "o", by_hand)
 
 
 @pytest.mark.parametrize(

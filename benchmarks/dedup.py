@@ -1,6 +1,6 @@
-"""How long it takes to check and to deduplicate many pairs: CPU seconds, wall seconds, memory.
+"""How long it takes to deduplicate many pairs: CPU seconds, wall seconds, memory.
 
-    CODEFAVOR_DATA=... python benchmarks/decontaminate.py --rows 100000
+    python benchmarks/dedup.py --rows 100000
 
 The rows are made of real functions, those of Python's standard library, with their names and
 numbers drawn anew for each row, so that no two rows are the same and none is a benchmark's.
@@ -22,10 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from codefavor.audits.contamination_report import USUAL, benchmark_texts
 from codefavor.languages import functions_and_classes
 from codefavor.pairs.code_tokens import token_string
-from codefavor.pairs.decontamination import decontaminate
 from codefavor.pairs.dedup import deduplicate
 from codefavor.records import Preference
 
@@ -90,14 +88,6 @@ def timed(name: str, work: Callable[[], T]) -> T:
     return result
 
 
-def against_benchmarks(pairs: list[Preference], data_dir: Path | None) -> None:
-    """The pairs against every benchmark that is here."""
-    texts = timed("read the benchmarks", lambda: {n: benchmark_texts(n, data_dir) for n in USUAL})
-    found = timed("decontaminate", lambda: decontaminate(pairs, texts))
-    print(json.dumps({"snippets": {n: len(x) for n, x in found.nearest.items()},
-                      "rows_removed": len(found.removed)}))  # fmt: skip
-
-
 def peer_duplicates(pairs: list[Preference]) -> int:
     """The same work by datasketch, where it is installed: 100 hashes of the same runs of tokens.
 
@@ -119,13 +109,10 @@ def peer_duplicates(pairs: list[Preference]) -> int:
 
 
 def main() -> None:
-    """Make the rows, check them against every benchmark that is here, and deduplicate them."""
+    """Make the rows and deduplicate them, with datasketch too where it is installed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--only-dedup", action="store_true")
     arguments = parser.parse_args()
-    folder = os.environ.get("CODEFAVOR_DATA")
-    data_dir = Path(folder) if folder else None
     print(
         json.dumps(
             {"rows": arguments.rows, "cores": os.cpu_count(), "python": platform.python_version()}
@@ -134,8 +121,6 @@ def main() -> None:
     pairs = timed("make the rows", lambda: list(rows(arguments.rows)))
     n_characters = sum(len(pair.chosen) + len(pair.rejected) for pair in pairs)
     print(json.dumps({"characters_a_program": n_characters // (2 * len(pairs))}))
-    if not arguments.only_dedup:
-        against_benchmarks(pairs, data_dir)
     kept = timed("deduplicate", lambda: deduplicate(pairs))
     print(json.dumps({"exact": len(kept.exact), "near": len(kept.near)}))
     if find_spec("datasketch"):

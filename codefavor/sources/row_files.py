@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from codefavor.errors import DataError, MissingPackageError
@@ -43,10 +43,29 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
         raise MissingPackageError("pyarrow", "train", "reading Parquet") from error
     number = 0
     try:
-        for batch in ParquetFile(path).iter_batches(1024):
+        file = ParquetFile(path)
+        labels = _class_labels(file.schema_arrow.metadata or {})
+        for batch in file.iter_batches(1024):
             for number, row in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020
+                for column, names in labels.items():
+                    value = row.get(column)
+                    if isinstance(value, int) and 0 <= value < len(names):
+                        row[column] = names[value]
                 yield f"{path}:{number}", row
     except (OSError, ArrowException) as error:
         raise DataError(f"{path}: not readable as Parquet: {error}") from error
     if not number:
         raise DataError(f"{path}: the file has no rows")
+
+
+def _class_labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """The columns whose values are numbers of names: `datasets` writes the names beside them."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {
+            column: list(kind["names"])
+            for column, kind in features.items()
+            if isinstance(kind, dict) and kind.get("_type") == "ClassLabel"
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}

@@ -1,0 +1,190 @@
+"""Released samples measured by EvalPlus and by us: verdict by problem, wall and CPU seconds.
+
+    python benchmarks/passrates.py --peers ENV [--sets humaneval mbpp] [--workers 2] [--rounds 1]
+
+ENV is an environment with `pip install evalplus==0.3.1 numpy`; data and samples are those of
+CODEFAVOR_DATA (humanevalplus, mbppplus, sc2instruct_evalplus). Whole commands, one after another:
+`evalplus.evaluate` with its expected answers computed before (not in the time), then ours with
+`--fail-fast`, which ends a run at its first failed check as EvalPlus does, and ours without. CPU
+seconds are those of all processes, what a command left behind and killed ones included. Base
+verdicts are of the same rows without their plus inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from codefavor.journal import read_journal
+from codefavor.records import Execution
+
+_PR_SET_CHILD_SUBREAPER = 36
+_FILES = {
+    "humaneval": ("humanevalplus/HumanEvalPlus.jsonl.gz", "HUMANEVAL_OVERRIDE_PATH"),
+    "mbpp": ("mbppplus/MbppPlus.jsonl.gz", "MBPP_OVERRIDE_PATH"),
+}
+_WARM = """
+import sys
+from evalplus.data import *
+from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
+from evalplus.evaluate import get_groundtruth
+if sys.argv[1] == "humaneval":
+    get_groundtruth(get_human_eval_plus(), get_human_eval_plus_hash(), [])
+else:
+    get_groundtruth(get_mbpp_plus(), get_mbpp_plus_hash(), MBPP_OUTPUT_NOT_NONE_TASKS)
+"""
+
+
+class Took(NamedTuple):
+    """What a command took."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", choices=sorted(_FILES), default=sorted(_FILES))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    # What a killed command leaves becomes a child of this process, so that its time is known.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    data = Path(os.environ["CODEFAVOR_DATA"])
+    with tempfile.TemporaryDirectory(prefix="passrates-") as name:
+        for dataset in options.sets:
+            for number in range(options.rounds):
+                print(f"{dataset}, round {number + 1} of {options.rounds}", flush=True)
+                measure(dataset, data, Path(name), options.peers, options.workers)
+
+
+def measure(dataset: str, data: Path, folder: Path, peers: Path, workers: int) -> None:
+    """One round of one data set."""
+    samples = folder / f"{dataset}.jsonl"
+    (released,) = (data / "sc2instruct_evalplus").glob(f"*-{dataset}.jsonl")
+    shutil.copy(released, samples)
+    theirs, took = by_evalplus(dataset, data, folder, peers, workers)
+    _show("evalplus.evaluate", took, took, theirs)
+    common = ["--workers", str(workers)]
+    for more in (["--fail-fast"], []):
+        ours, spent = by_evaluate(f"{dataset}+", samples, [*common, *more])
+        _show(f"evaluate {dataset}+ {' '.join(more)}", spent, took, ours)
+        _differences({one: both for one, (_, both) in theirs.items()}, ours)
+    base, spent = by_evaluate(f"{dataset}+", samples, common, _without_plus(dataset, data, folder))
+    _show("the same, base inputs only", spent, took, base)
+    _differences({one: base for one, (base, _) in theirs.items()}, base)
+
+
+def by_evalplus(
+    dataset: str, data: Path, folder: Path, peers: Path, workers: int
+) -> tuple[dict[str, tuple[bool, bool]], Took]:
+    """Of each problem whether its sample passes the base tests, and all; and what it took."""
+    file, variable = _FILES[dataset]
+    problems = folder / Path(file).with_suffix("").name
+    problems.write_bytes(gzip.decompress((data / file).read_bytes()))
+    (folder / "cache" / "evalplus").mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ, variable: str(problems), "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPATH": "",
+    }  # fmt: skip
+    run([str(peers / "bin/python"), "-c", _WARM, dataset], environment)
+    command = [
+        str(peers / "bin/evalplus.evaluate"), "--dataset", dataset, "--samples",
+        str(folder / f"{dataset}.jsonl"), "--parallel", str(workers), "--i_just_wanna_run",
+    ]  # fmt: skip
+    found = folder / f"{dataset}_eval_results.json"
+    found.unlink(missing_ok=True)
+    took = run(command, environment)
+    verdicts = {}
+    for name, (one,) in json.loads(found.read_text())["eval"].items():
+        is_base = one["base_status"] == "pass"
+        verdicts[name] = is_base, is_base and one["plus_status"] == "pass"
+    return verdicts, took
+
+
+def _without_plus(dataset: str, data: Path, folder: Path) -> Path:
+    """A folder of data whose problems have their base inputs alone."""
+    file, _ = _FILES[dataset]
+    path = folder / "base" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = map(json.loads, gzip.decompress((data / file).read_bytes()).splitlines())
+    lines = (json.dumps({**row, "plus_input": []}) + "\n" for row in rows)
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+    return folder / "base"
+
+
+def by_evaluate(
+    name: str, samples: Path, more: list[str], data: Path | None = None
+) -> tuple[dict[str, bool], Took]:
+    """Of each problem whether its sample passes; and what it took."""
+    out = Path(tempfile.mkdtemp(dir=samples.parent))
+    command = [
+        sys.executable, "-m", "codefavor", "evaluate", name, "--samples-file", str(samples),
+        "--name", "released", "--out", str(out), *more,
+    ]  # fmt: skip
+    took = run(command, {**os.environ, **({"CODEFAVOR_DATA": str(data)} if data else {})})
+    return {
+        record["id"]: Execution.from_row(
+            record["row"]["completions"][0]["execution"]
+        ).is_evidence_of_pass
+        for record in read_journal(out / "rows" / f"{name}.released.jsonl")
+    }, took
+
+
+def run(command: list[str], environment: Mapping[str, str]) -> Took:
+    """Run a command to its end, and wait for all that it left; raises CalledProcessError."""
+    start = time.monotonic()
+    started = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert started.stdout is not None
+    said = started.stdout.read()
+    cpu_s, status, wall_s = 0.0, 1, 0.0
+    while True:
+        try:
+            pid, ended, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            break
+        cpu_s += usage.ru_utime + usage.ru_stime
+        if pid == started.pid:
+            status, wall_s = os.waitstatus_to_exitcode(ended), time.monotonic() - start
+    if status:
+        raise subprocess.CalledProcessError(status, command, said[-2000:])
+    return Took(wall_s, cpu_s)
+
+
+def _show(
+    name: str, took: Took, theirs: Took, verdicts: Mapping[str, bool | tuple[bool, bool]]
+) -> None:
+    passed = [one if isinstance(one, bool) else one[1] for one in verdicts.values()]
+    print(
+        f"  {name:<36}{sum(passed):>4} of {len(passed)} pass {took.wall_s:>8.1f} s wall "
+        f"({theirs.wall_s / took.wall_s:.2f}x)  {took.cpu_s:>7.1f} s CPU",
+        flush=True,
+    )
+
+
+def _differences(theirs: Mapping[str, bool], ours: Mapping[str, bool]) -> None:
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
+            print(f"    {name}: EvalPlus {theirs.get(name)}, we {ours.get(name)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error}\n{error.output}")

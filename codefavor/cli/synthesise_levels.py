@@ -1,0 +1,127 @@
+"""`codefavor synthesise levels`: true and false answers in levels, from questions with a text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codefavor.backends import Sampling, make_backend
+from codefavor.cli import engine_options as flags
+from codefavor.cli.option_groups import refuse
+from codefavor.engine import Context, PriceTable
+from codefavor.engine.output import journal_of
+from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.errors import ConfigError, DataError
+from codefavor.journal import Journal, ok_rows
+from codefavor.pairs.balance import balance_by_length, shorter_accuracy
+from codefavor.records import Preference, Row, write_rows
+from codefavor.sources.answered import Answered, load_answered
+from codefavor.synthesis.truth_levels import (
+    NO_ANSWER,
+    hard_manifest,
+    make_hard_step,
+    simple_pairs,
+)
+from codefavor.text import comma_list
+
+_LEVELS = ("easy", "medium", "hard")
+_OF_MODEL = frozenset({"temperature", "top_p", "max_tokens", "dry_run"})
+
+
+def levels(
+    data: Annotated[
+        Path,
+        typer.Option(help="Questions with a text and answers: SQuAD 2's JSON, or JSONL of rows."),
+    ],
+    out: Annotated[Path, typer.Option("--out", dir_okay=False, help="JSONL of pairs to write.")],
+    asking: flags.AskingFlags,
+    levels: Annotated[
+        str, typer.Option(help="Of easy, medium, hard, with commas; hard needs --model.")
+    ] = "easy,medium",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="KIND:NAME that writes the hard pairs.")
+    ] = "",
+    temperature: flags.Temperature = 0.7,
+    top_p: flags.TopP = 1.0,
+    max_tokens: flags.MaxTokens = 512,
+    limit: flags.Limit = None,
+    sample: flags.Sample = None,
+    seed: flags.Seed = 0,
+    dry_run: flags.DryRun = False,
+) -> None:
+    """Pairs of a true and a false answer: of another question, of the same kind, by one flaw."""
+    wanted = comma_list(levels)
+    if not wanted or not set(wanted) <= set(_LEVELS):
+        raise ConfigError(f"--levels {levels}: of {', '.join(_LEVELS)}, with commas")
+    if ("hard" in wanted) != bool(model):
+        raise ConfigError("--levels hard is what --model is for: give both, or neither")
+    refuse(_OF_MODEL, "belongs to --levels hard", unless=model)
+    skipped: Counter[str] = Counter()
+    rows: list[Row] = [one.to_row() for one in load_answered(data, skipped)]
+    if sample is not None:
+        rows = sample_rows(rows, sample, seed)
+    chosen = [Answered.from_row(row, str(data)) for row in first_rows(rows, limit)]
+    flags.show_skipped("rows", skipped)
+    pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted)
+    if model:
+        sampling = Sampling(temperature, top_p, max_tokens)
+        if dry_run:
+            _forecast(chosen, model, sampling, asking, seed)
+            return
+        pairs += _hard(chosen, model, sampling, asking, seed, out)
+    kept = balance_by_length(pairs, per_problem=1, group_of=_group, seed=seed)
+    if not kept:
+        raise DataError(f"{data}: no pair came out: {dict(reasons)}")
+    write_rows(out, (pair.to_row() for pair in kept))
+    for level in _LEVELS:
+        own = [pair for pair in kept if pair.level == level]
+        n = sum(pair.level == level for pair in pairs)
+        if n:
+            typer.echo(
+                f"{level:<7} {len(own)} of {n} pairs kept; 'shorter' is right in "
+                f"{shorter_accuracy(own):.1%}"
+            )
+    flags.show_skipped("questions", reasons)
+    typer.echo(out)
+
+
+def _group(pair: Preference) -> str:
+    """Within what lengths are balanced: a level, and the pairs that say there is no answer."""
+    return f"{pair.level} {NO_ANSWER in (pair.chosen, pair.rejected)}"
+
+
+def _hard(
+    chosen: list[Answered],
+    model: str,
+    sampling: Sampling,
+    asking: flags.AskingFlags,
+    seed: int,
+    out: Path,
+) -> list[Preference]:
+    backend = make_backend(model, **asking.options_of_backend())
+    journal_path = journal_of(out)
+    if asking.fresh:
+        flags.forget_run(journal_path)
+    context = asking.make_context(backend, out, seed)
+    rows = [one.to_row() for one in chosen if one.answers]
+    manifest = hard_manifest(backend, sampling, seed)
+    with asking.closing(context), Journal.open(journal_path, manifest) as journal:
+        step = make_hard_step(sampling)
+        counts = asking.run(step, rows, journal, context=context, label="hard pairs")
+    typer.echo(flags.summary(counts), err=True)
+    wanted = {one.id for one in chosen}
+    found = [row["pair"] for row in ok_rows(journal_path) if row["id"] in wanted]
+    flags.fail_without_results(counts, len(found) + counts.n_pending)
+    return [Preference.from_row(row, str(journal_path)) for row in found]
+
+
+def _forecast(
+    chosen: list[Answered], model: str, sampling: Sampling, asking: flags.AskingFlags, seed: int
+) -> None:
+    backend = flags.make_dry_backend(model, **asking.options_of_backend())
+    context = Context(backend, seed=seed, prices=PriceTable.load(asking.prices))
+    rows = [one.to_row() for one in chosen if one.answers]
+    flags.show_forecast(forecast(make_hard_step(sampling), rows, context, in_batch=asking.batch))

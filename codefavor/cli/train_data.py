@@ -1,0 +1,139 @@
+"""The rows that `codefavor train --data` trains on, and what is held out of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from codefavor.cli import convert
+from codefavor.errors import ConfigError, DataError
+from codefavor.pairs.split import hold_out, shared_questions
+from codefavor.records import Problem, Row, content_id, file_sha256, write_rows
+from codefavor.sources.row_files import read_any_rows
+from codefavor.training.formats import FORMATS, Format, get_format
+from codefavor.training.recipes import load_yaml
+
+_CONVERT = "codefavor convert "
+_SHARE = 0.1
+# What a recipe measures on its dev file, and what it does by that.
+_MEASURED = ("dev_accuracy", "test_datasets", "eval_steps", "load_best_model_at_end")
+
+
+def data_for(recipe: Path, data: Path, folder: Path, chosen: Mapping[str, object]) -> Row:
+    """What to set in a recipe that trains on `data` instead: `datasets`, and what it measures on.
+
+    The dev file of a recipe belongs to its own data. Of pairs of one's own a tenth of the questions
+    is held out in its place; where that cannot be, nothing is measured, and that is said. `chosen`
+    are the keys that were set by hand, and stay. Files are written to `folder`.
+
+    Raises ConfigError for data that are the dev pairs of the recipe.
+    """
+    config = load_yaml(recipe)
+    entries = config.get("datasets") or []
+    if len(entries) != 1:
+        raise ConfigError(f"{recipe}: has {len(entries)} data sets; cannot replace 'the' one")
+    dev = (config.get("dev_accuracy") or {}).get("data")
+    own_dev = chosen.get("dev_accuracy__data")
+    if own_dev or dev:
+        _refuse_dev_pairs(data, Path(str(own_dev or dev)), is_whole=own_dev is None)
+    by_hand = {key.partition("__")[0] for key in chosen}
+    left = [key for key in _MEASURED if key in config and key not in by_hand]
+    sides = _held_out(recipe, data, folder) if left and own_dev is None else {}
+    if sides:
+        made = rows_for(recipe, sides["train"], folder)
+        measured: Row = {"datasets": [{**entries[0], "path": str(made)}]}
+        if "dev_accuracy" in left:
+            measured["dev_accuracy"] = {**config["dev_accuracy"], "data": str(sides["dev"])}
+        if "test_datasets" in left:
+            rows = rows_for(recipe, sides["dev"], folder)
+            measured["test_datasets"] = [{**config["test_datasets"][0], "path": str(rows)}]
+        return measured
+    if left:
+        typer.echo(
+            f"nothing is measured while training: the dev file of {recipe} is not held out of "
+            f"{data}, and of these rows none can be; evaluate the result on pairs of your own",
+            err=True,
+        )
+    made = rows_for(recipe, data, folder)
+    return {"datasets": [{**entries[0], "path": str(made)}], **dict.fromkeys(left)}
+
+
+def rows_for(recipe: Path, data: Path, folder: Path) -> Path:
+    """The file to train on: `data` if its rows are the recipe's, else what `convert` makes of it,
+    written to `folder`.
+
+    The format and the options are those of the `convert` line in the recipe's header; a recipe
+    without one takes its rows as they are.
+    """
+    words = _convert_words(recipe)
+    if not words or _is_converted(data, _format_of(words)):
+        return data
+    # Rows of pairs can be converted once more, others are told as what they are.
+    others = [one for one in FORMATS.values() if "chosen" not in one.columns]
+    if other := next((one for one in others if _is_converted(data, one)), None):
+        raise ConfigError(
+            f"{data}: its rows are those of `convert --format {other.name}`; {recipe} trains on "
+            f"{_format_of(words).name}: pass the pairs that they were made from, or take a recipe "
+            f"that trains on {other.name}"
+        )
+    options = words[words.index("--format") : words.index("--out")]
+    form = _format_of(words)
+    name = content_id(file_sha256(data), options)[:12]
+    out = folder / f"{data.stem}-{form.name}-{name}.jsonl"
+    convert_app = typer.Typer()
+    convert_app.command()(convert.command)
+    convert_app([str(data), *options, "--out", str(out)], standalone_mode=False)
+    return out
+
+
+def _convert_words(recipe: Path) -> list[str]:
+    """The first `convert` line of a recipe's header, as words; [] without one."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    needs = (line.partition(_CONVERT)[2] for line in lines if line.startswith("# Needs:"))
+    words = shlex.split(next(filter(None, needs), ""))
+    return words if "--format" in words else []
+
+
+def _format_of(words: Sequence[str]) -> Format:
+    return get_format(words[words.index("--format") + 1])
+
+
+def _is_converted(data: Path, form: Format) -> bool:
+    _, first = next(read_any_rows(data))
+    return {name: type(value) for name, value in first.items() if name != "id"} == form.columns
+
+
+def _held_out(recipe: Path, data: Path, folder: Path) -> dict[str, Path]:
+    """Files of "train" and "dev" pairs made of `data`; {} where no pairs can be held out."""
+    words = _convert_words(recipe)
+    if not words or _format_of(words).reads is Problem or _is_converted(data, _format_of(words)):
+        return {}
+    sides = hold_out(read_any_rows(data), _SHARE)
+    if not all(sides.values()):
+        return {}
+    name = content_id(file_sha256(data), _SHARE)[:12]
+    files = {side: folder / f"{data.stem}-{side}-{name}.jsonl" for side in sides}
+    for side, rows in sides.items():
+        write_rows(files[side], rows)
+    counts = f"{len(sides['train'])} rows are trained on, {len(sides['dev'])} held out"
+    typer.echo(f"{data}: {counts}, by their questions ({files['dev']})", err=True)
+    return files
+
+
+def _refuse_dev_pairs(data: Path, dev: Path, *, is_whole: bool) -> None:
+    """Raise ConfigError where `data` are dev pairs, or, unless `is_whole`, have some of them."""
+    if not dev.is_file():
+        return
+    try:
+        shared, n_questions = shared_questions(read_any_rows(data), read_any_rows(dev))
+    except DataError:
+        return  # rows in the recipe's own form: nothing is measured then
+    if shared and (shared == n_questions or not is_whole):
+        raise ConfigError(
+            f"{data}: {shared} of its {n_questions} questions are those of {dev}, on which the "
+            "best weights are chosen: an accuracy on what was trained on says nothing; pass other "
+            "pairs"
+        )

@@ -1,0 +1,228 @@
+"""What can be told of an answer from its text: whether it holds the known one, how alike they are.
+
+Likeness is ROUGE-L (rouge-score) and BLEU of one sentence with smoothing (sacrebleu): without it,
+the BLEU of every answer of fewer than four words is 0.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from codefavor.errors import MissingPackageError
+from codefavor.sections import without_thinking
+
+# "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").
+_ARTICLES = re.compile(
+    r"(?<![\w.-])(?:(?:[Aa]n|AN|[Tt]he|THE)\b|a(?=\s+\w))|(?:^|[.!?:;\n\"“(])\s*A(?=\s+\w)"
+)
+_NOT_NAMED_A = re.compile(r"\b(?:an|the)\b", re.I)
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b[A-Z](?:\.[A-Z])+\b")
+_UNITS = re.findall(
+    r"\w+",
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen",
+)
+_TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
+_WORDS = {word: number for number, word in enumerate(_UNITS)} | {
+    word: number for number, word in zip(range(20, 100, 10), _TENS, strict=True)
+}
+_MONTH_NAMES = [
+    "january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
+    "august aug", "september sep sept", "october oct", "november nov", "december dec",
+]  # fmt: skip
+_MONTHS = {
+    name: number for number, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()
+}
+_MONTH = rf"(?P<month>{'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
+_DAY, _YEAR = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?", r"(?P<year>\d{4})"
+_DATES = [
+    re.compile(form)
+    for form in (
+        rf"\b{_MONTH} {_DAY},? {_YEAR}\b",
+        rf"\b{_DAY} (?:of )?{_MONTH},? {_YEAR}\b",
+        r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b",
+    )
+]
+# A date without its year or its day.
+_PARTS = [
+    re.compile(form)
+    for form in (
+        rf"(?<![\w-]){_MONTH},? (?:of )?{_YEAR}\b(?!-)",
+        rf"(?<![\w-]){_MONTH} {_DAY}\b(?![,.]?\d)",
+        rf"(?<![\w,.-]){_DAY} (?:of )?{_MONTH}(?!\w)",
+    )
+]
+_YES_NO = re.compile(
+    r"^[\W_]*(?:(?P<label>[A-Za-z][A-Za-z ]{0,32}?)[#*_]{0,3}\s?:[\W_]*)?(?P<said>yes|no)[\W_]*$",
+    re.I,
+)
+# What may stand before the yes or no of any question.
+_LABEL = re.compile(
+    r"(?:(?:the|my|your|final) )*(?:answer|judge?ment|verdict|reply|response|conclusion|result)"
+    r"(?: is)?"
+)
+_BEGINS = re.compile(r"^[\W_]*(yes|no)\b[,.:;!-]", re.I)
+
+
+def normalised(text: str, *, keeps_a: bool = False, joins_initials: bool = False) -> str:
+    """Lower case without articles, punctuation and extra blanks; dates and numbers in one form.
+
+    "March 2, 1991" and "2 March 1991" become 1991-3-2, "1,000" and "1000.0" 1000, "3.50" 3.5,
+    "twenty-one" 21, "50%" and "50 percent" 50, "1914-1918" two numbers. With `keeps_a` every "a"
+    is kept, with `joins_initials` "U.S." becomes us.
+    """
+    text = (_NOT_NAMED_A if keeps_a else _ARTICLES).sub(" ", text)
+    if joins_initials:
+        text = _INITIALS.sub(lambda match: match[0].replace(".", "") + " ", text)
+    text = text.lower()
+    for form in _DATES:
+        text = form.sub(_iso, text)
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"(?<![\d-])(\d+)-(?=\d+(?![\d-]))", r"\1 ", text)
+    text = re.sub(r"(?<=\d)\.0+\b(?!\.\d)|(?<![\d.])(\d+\.\d*[1-9])0+\b(?!\.\d)", r"\1", text)
+    text = re.sub(r"(?<!\d)[.](?!\d)|[^\w\s.-]|(?<=[^\d\s])-|-(?!\d)", " ", text).replace("_", "")
+    text = text.replace("per cent", "percent")
+    return " ".join(_numbers([word.rstrip(".") for word in text.split()]))
+
+
+def _iso(match: re.Match[str]) -> str:
+    month = match["month"].rstrip(".")
+    number = _MONTHS.get(month) or int(month)
+    return f"{match['year']}-{number}-{int(match['day'])}"
+
+
+def _numbers(words: Sequence[str]) -> list[str]:
+    """Number words to one hundred as digits, without "percent" behind a number."""
+    found: list[str] = []
+    was_tens = False
+    for word in words:
+        number = _WORDS.get(word)
+        if number is not None and was_tens and 0 < number < 10:
+            found[-1] = str(int(found[-1]) + number)
+        elif word == "hundred" and found[-1:] == ["1"]:
+            found[-1] = "100"
+        elif word != "percent" or not found or not found[-1][-1:].isdigit():
+            found.append(word if number is None else str(number))
+        was_tens = number is not None and number >= 20
+    return found
+
+
+def contains(answer: str, known: str) -> float | None:
+    """1 if the known answer stands in the answer, word by word; None if nothing is left of it.
+
+    A date contains its year, its month and year, and its month and day.
+    """
+    if not normalised(known):
+        return None
+    wanted_date = _dates(known, is_whole=True)
+    if wanted_date and any(
+        all(mine in (None, theirs) for mine, theirs in zip(wanted_date[0], one, strict=True))
+        for one in _dates(answer)
+    ):
+        return 1.0
+    for joins in (False, True):
+        wanted = normalised(known, joins_initials=joins).split()
+        for keeps_a in {False, "a" in wanted}:
+            words = normalised(answer, keeps_a=keeps_a, joins_initials=joins).split()
+            n = len(wanted)
+            if any(words[at : at + n] == wanted for at in range(len(words) - n + 1)):
+                return 1.0
+    return 0.0
+
+
+def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]:
+    """Year, month and day of each date in a text, None where one is not said.
+
+    With `is_whole` only of a text that is one date, which may be a year alone.
+    """
+    text = text.lower().strip(" .,")
+    if is_whole and re.fullmatch(r"\d{4}", text):
+        return [(int(text), None, None)]
+    found: list[tuple[int | None, ...]] = []
+    for form in (*_DATES, *_PARTS):
+        for match in [form.fullmatch(text)] if is_whole else form.finditer(text):
+            if match is not None:
+                parts = match.groupdict()
+                month = parts["month"].rstrip(".")
+                year, day = (int(parts[one]) if parts.get(one) else None for one in ("year", "day"))
+                found.append((year, _MONTHS.get(month) or int(month), day))
+    return found
+
+
+def n_words(text: str) -> float:
+    """Words, by blanks; of Chinese and its like, which have none, every character."""
+    return float(
+        len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff]|[^\s\u3040-\u30ff\u4e00-\u9fff]+", text))
+    )
+
+
+def rouge_l(answer: str, known: Sequence[str]) -> float:
+    """The best ROUGE-L F1, in [0, 1], of the known answers. Source: Lin 2004."""
+    scorer = _rouge()
+    return max(float(scorer.score(one, answer)["rougeL"].fmeasure) for one in known)
+
+
+@cache
+def _rouge() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise MissingPackageError("rouge_score", "train", "ROUGE-L") from error
+    return RougeScorer(["rougeL"], use_stemmer=False)
+
+
+def bleu(answer: str, known: Sequence[str]) -> float:
+    """Sentence BLEU in [0, 1] with exponential smoothing and the orders that the texts have."""
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError as error:
+        raise MissingPackageError("sacrebleu", "train", "BLEU") from error
+    metric = BLEU(effective_order=True, smooth_method="exp")
+    return float(metric.sentence_score(answer, list(known)).score) / 100
+
+
+def closer(answer: str, right: Sequence[str], wrong: Sequence[str]) -> float:
+    """1 if the answer is more like a right one than like any wrong one by ROUGE-L, 1/2 if even."""
+    ours, theirs = rouge_l(answer, right), rouge_l(answer, wrong)
+    return 0.5 if ours == theirs else float(ours > theirs)
+
+
+def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bool | None:
+    """Yes or no, where the reply says it alone on its last line or at its very beginning.
+
+    Before it may stand what names no other question ("Answer: yes"), or one of the question's own
+    labels, in lower case. With a name, what stands behind "NAME:" at the beginning of one line.
+    None where neither or both are said: a reply that says nothing is no judgement.
+    """
+    lines = [line.strip() for line in without_thinking(reply).splitlines() if line.strip()]
+    if name:
+        named = [line.partition(":")[2] for line in lines if _names(line, name)]
+        found = {one for line in named if (one := _said(line, labels))}
+        return found == {"yes"} if len(found) == 1 and len(named) == 1 else None
+    if not lines:
+        return None
+    said = {one for line in lines if (one := _said(line, labels))}
+    if match := _BEGINS.match(lines[0]):
+        said.add(match[1].lower())
+        # "Yes, and No": a small "no" is part of many sentences, a large one is an answer.
+        said |= {one.lower() for one in re.findall(r"\b(?:[Yy]es|YES|N[oO])\b", lines[0])}
+    elif not _said(lines[-1], labels) and not _said(lines[0], labels):
+        return None
+    return said == {"yes"} if len(said) == 1 else None
+
+
+def _said(line: str, labels: Sequence[str]) -> str:
+    """The yes or no that a line says alone; "" for none, and for one under another label."""
+    match = _YES_NO.match(line)
+    if match is None:
+        return ""
+    label = " ".join((match["label"] or "answer").lower().split())
+    return match["said"].lower() if label in labels or _LABEL.fullmatch(label) else ""
+
+
+def _names(line: str, name: str) -> bool:
+    return line.lstrip(string.punctuation + " ").lower().startswith(name.lower()) and ":" in line

@@ -1,0 +1,174 @@
+"""A model on items that each get scores in [0, 1]: questions, prompts, documents.
+
+One kind of result for TruthfulQA, HaluEval and instruction following. An item that could not be
+scored is neither right nor wrong: it is counted with its reason, and the mean of a measure stands
+beside what it would be, were all such items at one end of its range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codefavor.evaluation.results import items_sha256, versions
+from codefavor.journal import read_journal
+from codefavor.records import Row
+from codefavor.result_file import ITEM_FORMAT
+from codefavor.statistics.intervals import cluster_bootstrap_interval, share_interval
+
+# Of an item by name; None where there is none.
+Measures = Mapping[str, float | None]
+# Measures that are no shares are reported as plain means; they are not compared.
+PLAIN = frozenset({"words"})
+# Between which values a measure that is no share lies: a difference of two cosines.
+RANGES = {"embedding margin": (-2.0, 2.0)}
+
+
+@dataclass
+class ItemScores:
+    """The measures of all items, and why some have none.
+
+    `clusters` says which items share a question, for intervals; an item that is left out is a
+    cluster of its own. `texts` holds what the model wrote, if it wrote anything. `unjudged` says
+    why an item that has an answer has no judgement.
+    """
+
+    measures: dict[str, Measures] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    unjudged: dict[str, str] = field(default_factory=dict)
+
+
+def unscored(path: Path, wanted: Sequence[str]) -> dict[str, str]:
+    """Why each wanted item has no answer in a journal; items that have one are left out."""
+    reasons = dict.fromkeys(wanted, "missing")
+    for record in read_journal(path):
+        if record["id"] in reasons:
+            if record["status"] == "ok":
+                del reasons[record["id"]]
+            else:
+                reasons[record["id"]] = str(record.get("reason") or record["status"])
+    return reasons
+
+
+def item_result(
+    items: Sequence[Row],
+    scores: ItemScores,
+    *,
+    benchmark: str,
+    model: Row,
+    settings: Row,
+    license: str,
+    seed: int = 0,
+    trivial: Mapping[str, Row] | None = None,
+    n_resamples: int = 10_000,
+) -> Row:
+    """The result file of a model on items; pure."""
+    ids = [str(one["id"]) for one in items]
+    reasons = {**scores.unjudged, **scores.reasons}
+    names = list(dict.fromkeys(name for one in scores.measures.values() for name in one))
+    options = {"seed": seed, "n_resamples": n_resamples}
+    return {
+        "format": ITEM_FORMAT,
+        "benchmark": benchmark,
+        "model": model,
+        "settings": settings,
+        "items_sha256": items_sha256(items),
+        "license": license,
+        "versions": versions(),
+        "seed": seed,
+        "metrics": {
+            "n_items": len(ids),
+            "unscored": dict(Counter(reasons[one] for one in ids if one in reasons)),
+            "measures": {name: _figure(name, ids, scores, options) for name in names},
+        },
+        "trivial": dict(trivial or {}),
+        "items": {
+            one: {
+                "measures": dict(scores.measures.get(one, {})),
+                "cluster": scores.clusters.get(one, one),
+                **({"reason": reasons[one]} if one in reasons else {}),
+                **({"text": scores.texts[one]} if one in scores.texts else {}),
+            }
+            for one in ids
+        },
+    }
+
+
+def _figure(name: str, ids: Sequence[str], scores: ItemScores, options: dict[str, int]) -> Row:
+    """Mean and interval over the items that have the measure, and the bounds over all items."""
+    values = {
+        one: float(value)
+        for one in ids
+        if (value := scores.measures.get(one, {}).get(name)) is not None
+    }
+    # Measures that only some items can have (those with a hallucinated side) name these, as do
+    # items without an answer, where it is known which ones they would have.
+    able = [
+        one
+        for one in ids
+        if name in scores.measures.get(one, {})
+        or (one in scores.reasons and one not in scores.measures)
+    ]
+    row: Row = {"n": len(values), "n_items": len(able)}
+    if not values:
+        return {**row, "mean": None}
+    total = math.fsum(values.values())
+    if name in PLAIN:
+        return {**row, "mean": total / len(values)}
+    groups = [scores.clusters.get(one, one) for one in values]
+    make_interval = cluster_bootstrap_interval if name in RANGES else share_interval
+    interval = make_interval(list(values.values()), groups, **options)
+    low, high = RANGES.get(name, (0.0, 1.0))
+    n_missing = len(able) - len(values)
+    return {
+        **row,
+        **interval.to_row(),
+        "at_least": (total + low * n_missing) / len(able),
+        "at_most": (total + high * n_missing) / len(able),
+    }
+
+
+def item_text(result: Row) -> str:
+    """The result for a terminal, each number with what it rests on; pure."""
+    metrics = result["metrics"]
+    settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
+    lines = [
+        f"{result['benchmark']}: {result['model']['name']}, {metrics['n_items']} items"
+        + (f" ({settings})" if settings else ""),
+        f"licence of the items: {result['license']}",
+    ]
+    for name, one in metrics["measures"].items():
+        lines.append(_measure_text(name, one))
+    for name, figures in result["trivial"].items():
+        parts = ", ".join(f"{key} {100 * value:.1f}" for key, value in figures.items())
+        lines.append(f"beside it, {name}: {parts}")
+    if metrics["unscored"]:
+        reasons = ", ".join(f"{name} {n}" for name, n in metrics["unscored"].items())
+        lines.append(
+            f"{sum(metrics['unscored'].values())} items have no answer or no judgement and are "
+            f"neither right nor wrong: {reasons}"
+        )
+    return "\n".join(lines)
+
+
+def _measure_text(name: str, one: Row) -> str:
+    if one["mean"] is None:
+        return f"{name:<22} -     (0 of {one['n_items']} items)"
+    if name in PLAIN:
+        return f"{name:<22}{one['mean']:>6.1f}   ({one['n']} items)"
+    text = (
+        f"{name:<22}{100 * one['mean']:>6.1f}   95 % interval {_percent(one['low'])} to "
+        f"{_percent(one['high'])}, {one['n']} of {one['n_items']} items"
+    )
+    if one["n"] < one["n_items"]:
+        text += f"; {100 * one['at_least']:.1f} to {100 * one['at_most']:.1f} over all"
+    return text
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,220 @@
+"""What of a text survives a disguise, as sets of 64-bit numbers: three views of it.
+
+* "runs": three words in a row, whatever stands between them. Survives layout, comments around,
+  other type hints, fences, prose around, a part of the whole.
+* "pairs": two words at most two apart, in any order, without the words that every program has.
+  Survives another language, statements in another order, loops of another kind.
+* "shape": six tokens in a row without brackets and commas, own names numbered as they come within
+  the six. Survives new names, layout and comments.
+
+Words are the parts of names (`tideHours` and `tide_hours` are the same two), of prose, and numbers.
+Source of the idea to compare such sets: winnowing (Schleimer et al. 2003); here every
+fingerprint is kept, as benchmarks are small.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codefavor.languages import find_language
+from codefavor.pairs.code_tokens import COMMON
+
+VIEWS = ("runs", "pairs", "shape")
+_WORD = re.compile(
+    r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_A-Za-z]+(?:[^\W\d_]+)?"
+)
+# Line feeds and tabs that somebody escaped would stick to the word behind them.
+_ESCAPED = re.compile(r"\\[ntr]")
+_STOP_WORDS = """
+    a an and are as assert at auto be bool break by candidate case char check class const
+    continue def dict do double elif else end equal equals except expect expected false float fn for
+    from func function given if import in int is it lambda let list new none not null number of on
+    or pass print private public py python return self static str string test tests that the then
+    this to true try tuple var void while with write"""
+_STOP = frozenset(_STOP_WORDS.split())
+_OTHER_KEYWORDS = """var let const function of new delete undefined null true false switch case this
+    void throw catch func fn match loop"""
+_KEYWORDS = frozenset([*keyword.kwlist, *_OTHER_KEYWORDS.split()])
+_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_TRIPLE = r"[rbfuRBFU]{0,2}(?:\"\"\".*?\"\"\"|'''.*?''')"
+_STRING = r"[rbfuRBFU]{0,2}(?:\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')"
+_NAME = r"[^\W\d]\w*"
+_REST = r"\d[\w.]*|\*\*=?|//=?|[-+*/%&|^!=<>]=|->|=>|&&|\|\||<<|>>|\S"
+_LEFT_OUT = r"|[(){},:;`]"
+
+
+def _token_pattern(comment: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<skip>{comment}|{_TRIPLE}{_LEFT_OUT})|(?P<string>{_STRING})"
+        rf"|(?P<dotted>(?<=\.){_NAME})|(?P<called>{_NAME}(?=\())|(?P<name>{_NAME})|{_REST}",
+        re.DOTALL,
+    )
+
+
+_HASH = _token_pattern(r"#[^\n]*")
+_SLASH = _token_pattern(r"//[^\n]*|/\*.*?\*/")
+_DOCSTRING = re.compile(_TRIPLE, re.DOTALL)
+_SHAPE = 6
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+Numbers = NDArray[np.uint64]
+Number = TypeVar("Number", np.int64, np.uint64, np.float64)
+
+
+class Fingerprints(NamedTuple):
+    """For each fingerprint the place of its text in what was given, and its number; both [n]."""
+
+    owner: NDArray[np.int64]
+    number: Numbers
+
+
+def without_docstrings(code: str) -> str:
+    """The code without texts in three quotes, which most often are documentation."""
+    return _DOCSTRING.sub("", code)
+
+
+def word_fingerprints(texts: Sequence[str]) -> dict[str, Fingerprints]:
+    """The "runs" and the "pairs" of each text."""
+    owner, words, value, is_stop = _words(texts)
+    runs, same = _windows(words, owner, 3)
+    values, _ = _windows(value, owner, 3)
+    # 1, 2, 3 and 0, 0, 0 stand in every test, "one": 1, "two": 2 in many programs.
+    steps = np.diff(values, axis=1)
+    same &= ~((steps[:, 0] == steps[:, 1]) | (np.abs(steps) <= 1).all(axis=1))
+    found = {"runs": Fingerprints(owner[: len(runs)][same], _folded(runs[same], 1))}
+    kept = ~is_stop
+    owner, words, value = owner[kept], words[kept], value[kept]
+    parts: list[Fingerprints] = []
+    for distance in (1, 2):
+        one, other = words[:-distance], words[distance:]
+        both = np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1)
+        is_pair = (owner[:-distance] == owner[distance:]) & (one != other)
+        is_pair &= np.isnan(value[:-distance]) | np.isnan(value[distance:])
+        parts.append(Fingerprints(owner[:-distance][is_pair], _folded(both[is_pair], 2)))
+    found["pairs"] = _joined(parts)
+    return {name: _once(one) for name, one in found.items()}
+
+
+def shape_fingerprints(codes: Iterable[tuple[int, str, str]]) -> Fingerprints:
+    """The "shape" of programs, given as owner (any number), text and language."""
+    owners: list[int] = []
+    tokens: list[int] = []
+    document: list[int] = []
+    for number, (owner, code, language) in enumerate(codes):
+        found = _shape_tokens(code, language)
+        tokens += found
+        owners += [owner] * len(found)
+        document += [number] * len(found)
+    every = np.asarray(tokens, dtype=np.int64)
+    windows, same = _windows(every, np.asarray(document, dtype=np.int64), _SHAPE)
+    windows = windows[same]
+    # An own name is where it first stands in the window, 1 to 6; other tokens are larger.
+    named = windows < 0
+    shape = windows.copy()
+    for place in range(_SHAPE):
+        first = np.full(len(windows), place)
+        for earlier in range(place - 1, -1, -1):
+            first = np.where(windows[:, earlier] == windows[:, place], earlier, first)
+        shape[:, place] = np.where(named[:, place], first + 1, windows[:, place])
+    owner_of = np.asarray(owners, dtype=np.int64)[: len(same)][same]
+    return _once(Fingerprints(owner_of, _folded(shape.astype(np.uint64), 3)))
+
+
+def _words(
+    texts: Sequence[str],
+) -> tuple[NDArray[np.int64], Numbers, NDArray[np.float64], NDArray[np.bool_]]:
+    """Owner, hash, numeric value (nan for words) and whether it is a stop word, of each word."""
+    places: dict[str, int] = {}
+    order: list[int] = []
+    lengths: list[int] = []
+    for text in texts:
+        found = _WORD.findall(_ESCAPED.sub(" ", text))
+        order += [places.setdefault(word, len(places)) for word in found]
+        lengths.append(len(found))
+    known = [word.lower() for word in places]
+    hashes = np.asarray([_hash(word) for word in known], dtype=np.uint64)
+    values = np.asarray([_value(word) for word in known], dtype=np.float64)
+    stops = np.asarray([word in _STOP for word in known], dtype=np.bool_)
+    at = np.asarray(order, dtype=np.int64)
+    owner = np.repeat(np.arange(len(texts), dtype=np.int64), lengths)
+    return owner, hashes[at], values[at], stops[at]
+
+
+def _value(word: str) -> float:
+    # Digits of other scripts are no numbers here.
+    if word[0] in "0123456789":
+        return float(word)
+    return float(_COUNTED.index(word)) if word in _COUNTED else float("nan")
+
+
+def _shape_tokens(code: str, language: str) -> list[int]:
+    """Own names as -1, -2, ..., other tokens as their hash."""
+    known = find_language(language)
+    pattern = _SLASH if known is not None and known.line_comment == "//" else _HASH
+    own: dict[str, int] = {}
+    found: list[int] = []
+    for match in pattern.finditer(code):
+        kind, token = match.lastgroup, match.group()
+        if kind == "skip":
+            continue
+        is_own = (kind == "name" and token not in _KEYWORDS) or (
+            kind == "called" and token not in COMMON
+        )
+        if is_own:
+            found.append(own.setdefault(token, -1 - len(own)))
+        else:
+            found.append(_hash(_plain(kind, token)))
+    return found
+
+
+def _plain(kind: str | None, token: str) -> str:
+    """The token; texts are one, and so are numbers above 2, or row[3], row[4] would be rare."""
+    if kind == "string":
+        return '"'
+    return "9" if token[0].isdecimal() and token not in ("0", "1", "2") else token
+
+
+def _hash(word: str) -> int:
+    # Above all places in a window.
+    return zlib.crc32(word.encode("utf-8", "replace")) + 16
+
+
+def _windows(
+    values: NDArray[Number], owner: NDArray[np.int64], length: int
+) -> tuple[NDArray[Number], NDArray[np.bool_]]:
+    """Every run of values, [n, length], and which of them lie in one text, [n]."""
+    n = max(0, len(values) - length + 1)
+    windows = np.stack([values[start : start + n] for start in range(length)], axis=1)
+    return windows, owner[:n] == owner[length - 1 : length - 1 + n]
+
+
+def _folded(rows: NDArray[Number], salt: int) -> Numbers:
+    """One number a row of [n, length]."""
+    folded = np.full(len(rows), salt, dtype=np.uint64)
+    for place in range(rows.shape[1]):
+        folded = (folded ^ rows[:, place].astype(np.uint64)) * _FACTOR
+        folded ^= folded >> np.uint64(29)
+    return folded
+
+
+def _joined(parts: Sequence[Fingerprints]) -> Fingerprints:
+    return Fingerprints(
+        np.concatenate([part.owner for part in parts]),
+        np.concatenate([part.number for part in parts]),
+    )
+
+
+def _once(found: Fingerprints) -> Fingerprints:
+    """Each fingerprint of a text once."""
+    order = np.lexsort((found.number, found.owner))
+    owner, number = found.owner[order], found.number[order]
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = (owner[1:] != owner[:-1]) | (number[1:] != number[:-1])
+    return Fingerprints(owner[is_new], number[is_new])

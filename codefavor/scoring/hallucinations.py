@@ -1,0 +1,165 @@
+"""Programs that use what does not exist, or do what was not asked: the mistakes of language models.
+
+Each is one edit of a right program: a module, function, method, name or keyword argument that
+other languages or other modules have, a requirement read the wrong way round, or a bound that is
+off by one. Whether an edit fails, and for the stated reason, is decided by running the program.
+
+The categories are those of Tian et al. 2024, "CodeHalu": naming (what is called does not exist)
+and logic (it runs, and does something else); its mapping and resource classes are not made here.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codefavor.scoring.operators import HARD, MEDIUM, Edit, edits_of
+
+EASY = "easy"
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """A kind of hallucination: its category, its level, and what a failing run must show.
+
+    `failures` are classes of `failure_classes`; a program that fails otherwise is none of it.
+    """
+
+    category: str
+    level: str
+    failures: tuple[str, ...]
+
+
+FLAWS: dict[str, Flaw] = {
+    "hallucinated_module": Flaw("naming", EASY, ("no_such_module",)),
+    "hallucinated_name": Flaw("naming", EASY, ("no_such_name",)),
+    "hallucinated_function": Flaw("naming", MEDIUM, ("no_such_attribute",)),
+    "hallucinated_method": Flaw("naming", MEDIUM, ("no_such_attribute",)),
+    "hallucinated_keyword": Flaw("naming", HARD, ("no_such_keyword",)),
+    "misread_requirement": Flaw("logic", MEDIUM, ("wrong_answer",)),
+    "off_by_one": Flaw("logic", HARD, ("wrong_answer", "exception")),
+}
+# Mutation operators that are what the name says.
+_OFF_BY_ONE = frozenset(
+    {
+        "constant_plus_one", "constant_minus_one", "range_one_more", "range_one_less",
+        "slice_bound_plus_one", "index_minus_one", "loop_skips_first", "loop_skips_last",
+    }
+)  # fmt: skip
+_MISREAD = frozenset({"call_swapped", "boolean_flip", "return_negated", "and_or"})
+# Strict and not strict are off by one; the other direction is another requirement.
+_ONE_APART = {(ast.Lt, "compare_lte"), (ast.LtE, "compare_lt"), (ast.Gt, "compare_gte"),
+              (ast.GtE, "compare_gt")}  # fmt: skip
+# What models call them that have read other languages; a longer and a shorter name where there are,
+# so that pairs can be balanced in length.
+_MODULES = {
+    "math": "mathutils", "re": "regexp", "collections": "containers", "itertools": "iterators",
+    "functools": "functional", "heapq": "priority_queue", "bisect": "binary_search",
+    "string": "strings", "random": "randomlib", "copy": "deepcopy", "operator": "operators",
+}  # fmt: skip
+_NAMES = {
+    "len": "length", "str": "to_string", "int": "parse_int", "sum": "total", "sorted": "sort",
+    "max": "maximum", "min": "minimum", "abs": "absolute", "reversed": "reverse rev",
+    "set": "unique",
+    "isinstance": "is_instance is_a", "list": "to_list", "float": "to_float", "dict": "to_dict",
+    "any": "any_of", "all": "all_of", "enumerate": "enumerated each", "chr": "from_char_code",
+}  # fmt: skip
+_ATTRIBUTES = {
+    "append": "push add", "extend": "add_all concat", "pop": "remove_last", "insert": "insert_at",
+    "index": "index_of", "count": "count_of", "sort": "sort_by", "reverse": "reversed",
+    "split": "tokenize", "join": "concat", "strip": "trim", "lstrip": "trim_start",
+    "rstrip": "trim_end", "lower": "to_lower", "upper": "to_upper", "replace": "replace_all sub",
+    "startswith": "starts_with begins", "endswith": "ends_with ends", "isdigit": "is_digit",
+    "isalpha": "is_alpha", "find": "index_of", "get": "get_or_default", "items": "entries",
+    "keys": "key_set", "values": "value_list", "add": "insert", "discard": "delete rm",
+    "union": "merge", "update": "put_all merge", "setdefault": "compute_if_absent or_set",
+    "sqrt": "square_root", "floor": "round_down", "ceil": "round_up", "gcd": "greatest_common",
+    "log": "logarithm", "pow": "power", "findall": "match_all all", "sub": "substitute",
+    "match": "matches", "heappush": "push", "heappop": "pop", "Counter": "Counts",
+    "defaultdict": "DefaultMap", "deque": "Deque", "OrderedDict": "SortedDict",
+    "reduce": "fold", "permutations": "permute", "combinations": "combine", "chain": "flatten",
+}  # fmt: skip
+# Keyword arguments that a call does not have: those of other libraries and languages.
+_KEYWORDS = {
+    "sorted": "descending desc", "sort": "descending desc", "sum": "axis", "max": "initial",
+    "min": "initial", "round": "mode", "zip": "fill_value", "enumerate": "begin", "join": "sep",
+    "split": "limit", "strip": "side", "replace": "ignore_case", "any": "key", "all": "key",
+    "append": "index", "pop": "reverse", "get": "fallback", "len": "axis", "abs": "axis",
+    "map": "chunksize", "filter": "key", "reversed": "start", "lower": "locale",
+    "upper": "locale", "count": "overlapping", "index": "reverse", "sqrt": "precision",
+    "gcd": "default", "isdigit": "strict", "isalpha": "strict",
+}  # fmt: skip
+
+
+def hallucinations(node: ast.AST) -> Iterator[Edit]:
+    """The edits of one node that make each kind of `FLAWS`."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield from _modules(node)
+    if isinstance(node, ast.ImportFrom):
+        for at, alias in enumerate(node.names):
+            for other in _ATTRIBUTES.get(alias.name, "").split():
+                # Known by its old name further down, so that nothing else is wrong.
+                renamed = ast.alias(other, alias.asname or alias.name)
+                names = [*node.names[:at], renamed, *node.names[at + 1 :]]
+                yield _edit("hallucinated_function", "names", names)
+    if isinstance(node, ast.Call):
+        yield from _calls(node)
+    for edit in edits_of(node):
+        kind = _logic(node, edit)
+        if kind:
+            yield _edit(kind, edit.field, edit.value)
+
+
+def _edit(kind: str, field: str, value: object) -> Edit:
+    return Edit(kind, FLAWS[kind].level, field, value)
+
+
+def _modules(node: ast.Import | ast.ImportFrom) -> Iterator[Edit]:
+    if isinstance(node, ast.ImportFrom):
+        if node.module in _MODULES and not node.level:
+            yield _edit("hallucinated_module", "module", _MODULES[node.module])
+        return
+    for at, alias in enumerate(node.names):
+        if alias.name in _MODULES:
+            renamed = ast.alias(_MODULES[alias.name], alias.asname or alias.name)
+            names = [*node.names[:at], renamed, *node.names[at + 1 :]]
+            yield _edit("hallucinated_module", "names", names)
+
+
+def _calls(node: ast.Call) -> Iterator[Edit]:
+    func = node.func
+    if isinstance(func, ast.Name):
+        name = func.id
+        for other in _NAMES.get(name, "").split():
+            yield _edit("hallucinated_name", "func", ast.Name(other, ast.Load()))
+        if name == "len" and len(node.args) == 1:
+            method = ast.Attribute(node.args[0], "length", ast.Load())
+            yield _edit("hallucinated_method", "func", method)
+    elif isinstance(func, ast.Attribute):
+        name = func.attr
+        is_module = isinstance(func.value, ast.Name) and func.value.id in _MODULES
+        for other in _ATTRIBUTES.get(name, "").split():
+            renamed = copy.copy(func)
+            renamed.attr = other
+            kind = "hallucinated_function" if is_module else "hallucinated_method"
+            yield _edit(kind, "func", renamed)
+    else:
+        return
+    if any(one.arg is None for one in node.keywords):
+        return
+    kept = [one for one in node.keywords if one.arg != "reverse"]
+    for keyword in _KEYWORDS.get(name, "").split():
+        value = ast.Constant(value=1 if keyword in ("axis", "begin", "limit", "start") else True)
+        yield _edit("hallucinated_keyword", "keywords", [*kept, ast.keyword(keyword, value)])
+
+
+def _logic(node: ast.AST, edit: Edit) -> str:
+    """The kind of a mutation that is a hallucination of logic; "" for any other mutation."""
+    if edit.operator.startswith("compare_") and isinstance(node, ast.Compare):
+        one_apart = any((type(op), edit.operator) in _ONE_APART for op in node.ops)
+        return "off_by_one" if one_apart else "misread_requirement"
+    if edit.operator in _OFF_BY_ONE:
+        return "off_by_one"
+    return "misread_requirement" if edit.operator in _MISREAD else ""

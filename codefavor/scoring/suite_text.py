@@ -1,0 +1,282 @@
+"""What the text of a test suite tells before it runs: tests, checks, and what it must not do."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codefavor.scoring.suite_closed import find_why_open
+from codefavor.scoring.suite_nodes import (
+    PROGRAM_MODULE,
+    base_of,
+    imports_of,
+    is_library,
+    patterns_of,
+    word_of,
+)
+
+LONGEST_SUITE = 200_000
+# The name by which the rewritten suite says that a check was reached.
+REACHED = "__reached__"
+
+_SOURCE = frozenset((
+    "__code__", "__closure__", "co_code", "co_consts", "co_names", "co_varnames", "f_code",
+    "f_locals", "gi_code", "cr_code", "tb_frame", "getsource", "getsourcelines", "getsourcefile",
+    "getmembers", "currentframe", "_getframe", "linecache", "__loader__", "get_objects",
+    "get_referrers", "get_referents", "settrace", "setprofile", "disassemble", "Bytecode",
+))  # fmt: skip
+# A format finds attributes by such a text: "{0.__code__.co_consts}".
+_SOURCE_FIELD = re.compile(
+    r"\.(?:__code__|__closure__|co_(?:code|consts|names|varnames)|f_(?:code|locals)|tb_frame|"
+    r"[gc][ir]_code|__loader__)\b"
+)
+_SOURCE_MODULES = frozenset(("dis", "gc", "linecache", "ctypes", "marshal", "tracemalloc", "trace"))
+_NETWORK = frozenset((
+    "socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp",
+))  # fmt: skip
+# What stands in their packages but opens nothing.
+_NO_NETWORK = frozenset(("urllib.parse", "http.HTTPStatus", "http.HTTPMethod"))
+_PROCESSES = frozenset(("subprocess", "multiprocessing", "pty"))
+_SPAWNS = frozenset(("system", "popen", "fork", "spawnv", "execv", "posix_spawn", "Popen"))
+
+
+@dataclass(frozen=True)
+class SuiteText:
+    """A suite as read: `defect` is why it can earn nothing ("" if its text does not say so).
+
+    `checks` counts the places that check something; `tests` the test functions and methods;
+    `aliases` are the names that it imports the program by; `injected` those of the program's names
+    that it uses without an import. `hash_bound` says whether its text has a set or a hash,
+    `is_random` whether it draws.
+    """
+
+    tree: ast.Module | None
+    defect: str = ""
+    detail: str = ""
+    sleeps: bool = False
+    is_closed: bool = False
+    why_open: str = ""
+    checks: int = 0
+    tests: int = 0
+    aliases: tuple[str, ...] = ()
+    injected: tuple[str, ...] = ()
+    hash_bound: bool = False
+    is_random: bool = False
+
+
+def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> SuiteText:
+    """Read a suite for a program that defines `names` and has imported the names in `imported`."""
+    if not text.strip():
+        return SuiteText(None, "empty", "the suite has no text")
+    if len(text) > LONGEST_SUITE:
+        return SuiteText(None, "too_large", f"{len(text)} characters of at most {LONGEST_SUITE}")
+    try:
+        tree = ast.parse(text.removeprefix("\ufeff"))
+        compile(text.removeprefix("\ufeff"), "<suite>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return SuiteText(None, "does_not_parse", f"{type(error).__name__}: {error}"[:300])
+    nodes = list(ast.walk(tree))
+    defect, detail = _forbidden(nodes)
+    modules, from_program, injected = _program_uses(nodes, names | imported)
+    tests = sum(1 for _ in _tests(tree))
+    if not defect and not tests:
+        defect, detail = "no_tests", "no function, method or class that pytest or unittest runs"
+    is_whole = bool(modules) and not from_program  # `import solution`, for what runs to show
+    uses = bool((from_program | injected) & names) or is_whole or _reaches_in(nodes, names)
+    if not defect and not uses:
+        named = ", ".join(sorted(names))
+        defect, detail = "tests_another_function", f"the program defines {named}"
+    reached = _mark_checks(tree)
+    lent = (from_program | injected) & imported
+    why_open = "" if defect else find_why_open(nodes, lent, names, imported)
+    return SuiteText(
+        tree, defect, detail, _sleeps(nodes), not why_open, why_open, reached, tests,
+        tuple(sorted(modules)), tuple(sorted(injected)), _has_hash(nodes),
+        any(module.partition(".")[0] == "random" for _, module in imports_of(nodes)),
+    )  # fmt: skip
+
+
+def _tests(tree: ast.Module) -> Iterator[ast.AST]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in tree.body:
+        if isinstance(node, functions) and node.name.startswith("test"):
+            yield node
+        elif isinstance(node, ast.ClassDef):
+            yield from (
+                item for item in node.body
+                if isinstance(item, functions) and item.name.startswith("test")
+            )  # fmt: skip
+
+
+def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
+    """The first thing that a suite must not do, and where: ("", "") for none."""
+    for statement, module in imports_of(nodes):
+        top = module.partition(".")[0]
+        where = f"line {statement.lineno}: import {module}"
+        if top in _SOURCE_MODULES:
+            return "reads_source", where
+        if top in _NETWORK and not _is_offline(statement, module):
+            return "uses_network", where
+        if top in _PROCESSES:
+            return "starts_processes", where
+        if top == "_pytest":
+            return "patches_the_recorder", where
+    seen = itertools.chain(nodes, *(patterns_of(node) for node in nodes))
+    return next((found for node in seen if (found := _forbidden_node(node))[0]), ("", ""))
+
+
+def _is_offline(statement: ast.Import | ast.ImportFrom, module: str) -> bool:
+    if module in _NO_NETWORK:
+        return True
+    is_from = isinstance(statement, ast.ImportFrom)
+    return is_from and all(f"{module}.{one.name}" in _NO_NETWORK for one in statement.names)
+
+
+def _forbidden_node(node: ast.AST) -> tuple[str, str]:
+    word = word_of(node)
+    where = f"line {getattr(node, 'lineno', '?')}: {word}"
+    is_attribute = isinstance(node, ast.Attribute)
+    is_field = isinstance(node, ast.Constant) and _SOURCE_FIELD.search(word)
+    if word in _SOURCE or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
+        return "reads_source", where
+    if word == REACHED or _patches(node):
+        return "patches_the_recorder", where
+    if is_attribute and (ast.unparse(node) == "pytest.exit" or word in ("_exit", "abort")):
+        return "ends_the_run", where
+    if is_attribute and word in _SPAWNS and base_of(node) == "os":
+        return "starts_processes", where
+    if isinstance(node, ast.Call) and word_of(node.func) in ("open", "read_text", "read_bytes"):
+        text = ast.unparse(node)
+        if PROGRAM_MODULE in text or ".py" in text:
+            return "reads_source", f"line {node.lineno}: {text[:80]}"
+    return "", ""
+
+
+def _patches(node: ast.AST) -> bool:
+    """Whether this changes what runs and counts the tests."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Call) and word_of(node.func) == "setattr" and node.args:
+        first = node.args[0]
+        return base_of(first) in ("pytest", "unittest", "builtins")
+    elif isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
+        return True
+    return any(
+        isinstance(one, ast.Attribute) and base_of(one) in ("pytest", "unittest", "builtins")
+        for one in targets
+    )
+
+
+def _sleeps(nodes: list[ast.AST]) -> bool:
+    return any(isinstance(n, ast.Call) and word_of(n.func) == "sleep" for n in nodes)
+
+
+def _has_hash(nodes: list[ast.AST]) -> bool:
+    words = {"set", "frozenset", "hash"}
+    return any(isinstance(n, ast.Set | ast.SetComp) or word_of(n) in words for n in nodes)
+
+
+def has_hash(code: str) -> bool:
+    """Whether a program's text has a set or a hash, so that its answers may hang on a seed."""
+    return _has_hash(list(ast.walk(ast.parse(code))))
+
+
+def _program_uses(
+    nodes: list[ast.AST], names: frozenset[str]
+) -> tuple[set[str], set[str], set[str]]:
+    """What the program is imported by; the names imported from it; those used without import."""
+    modules: set[str] = set()
+    taken: set[str] = set()
+    everything = False
+    for node, module in imports_of(nodes):
+        if module == PROGRAM_MODULE or not is_library(module):
+            modules.add(module.lstrip("."))
+            if isinstance(node, ast.ImportFrom):
+                found = {alias.name for alias in node.names}
+                everything = everything or "*" in found
+                taken |= found
+    bound = {alias.asname or alias.name.partition(".")[0]
+             for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+             for alias in node.names}  # fmt: skip
+    loads: set[str] = set()
+    for item in nodes:
+        if isinstance(item, ast.Name):
+            (loads if isinstance(item.ctx, ast.Load) else bound).add(item.id)
+        elif isinstance(item, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            bound.add(item.name)
+        elif isinstance(item, ast.arg):
+            bound.add(item.arg)
+    free = (loads - bound) & names
+    return modules - {""}, taken, free | (loads & names if everything else set())
+
+
+def _reaches_in(nodes: list[ast.AST], names: frozenset[str]) -> bool:
+    """Whether the program's names are used as attributes of its module."""
+    return any(isinstance(n, ast.Attribute) and n.attr in names for n in nodes)
+
+
+def _mark_checks(tree: ast.Module) -> int:
+    """Put a call that says it was reached before each statement that checks; how many there are."""
+    count = 0
+
+    def marked(block: list[ast.stmt]) -> list[ast.stmt]:
+        nonlocal count
+        found: list[ast.stmt] = []
+        for statement in block:
+            if _is_check(statement):
+                name = ast.Name(id=REACHED, ctx=ast.Load())
+                call = ast.Call(func=name, args=[ast.Constant(value=count)], keywords=[])
+                mark = ast.copy_location(ast.Expr(value=call), statement)
+                found.append(ast.fix_missing_locations(mark))
+                count += 1
+            found.append(statement)
+        return found
+
+    for node in list(ast.walk(tree)):
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
+                is_future = isinstance(node, ast.Module)
+                setattr(node, field, marked(block) if not is_future else block)
+    return count
+
+
+def _is_check(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Assert):
+        return True
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        calls = [item.context_expr for item in statement.items]
+        return any(
+            isinstance(one, ast.Call)
+            and (word_of(one.func) == "raises" or word_of(one.func).startswith("assertRaises"))
+            for one in calls
+        )
+    if isinstance(statement, ast.If):
+        # The condition is the check: what it guards is not reached where it holds.
+        return any(_fails(one) for one in (*statement.body, *statement.orelse))
+    if isinstance(statement, ast.Expr | ast.Assign):
+        value = statement.value
+        is_loop = isinstance(value, ast.ListComp | ast.SetComp | ast.DictComp)
+        called = list(ast.walk(value)) if is_loop else [value]
+        return any(isinstance(one, ast.Call) and _is_checking(one) for one in called)
+    return False
+
+
+def _is_checking(call: ast.Call) -> bool:
+    word = word_of(call.func)
+    return word.startswith("assert") or word in ("raises", "fail")
+
+
+def _fails(statement: ast.stmt) -> bool:
+    """Whether this fails a test by itself: `raise AssertionError`, `pytest.fail()`."""
+    if isinstance(statement, ast.Raise) and statement.exc is not None:
+        error = statement.exc
+        return word_of(error.func if isinstance(error, ast.Call) else error) == "AssertionError"
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Call) and word_of(value.func) == "fail"

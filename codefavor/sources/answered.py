@@ -1,0 +1,121 @@
+"""Questions with a text and answers, as SQuAD 2, Natural Questions and their like have them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import DataError
+from codefavor.records import Record, Row, content_id, read_rows, whole_row
+
+
+@dataclass(frozen=True)
+class Answered(Record):
+    """A question, the text it is about, and its answers (the first one is used; () has none).
+
+    `plausible` are answers that annotators found tempting for a question that has none.
+    """
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[str, ...] = ()
+    plausible: tuple[str, ...] = ()
+
+
+def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answered]:
+    """The questions of a file: SQuAD's nested JSON, or JSON lines with `question`, `context` (or
+    `contexts`, `knowledge`, `document`) and `answers` (texts, or SQuAD's object), `answer`,
+    `ideal_answer` or `right_answer`.
+
+    Rows without a question, a text or a word of an answer are left out and counted in `skipped`, as
+    is a question that stands twice with its text. A question has no answer only where its row says
+    so: by an empty list of `answers`, `is_impossible`, `has_answer` or `plausible_answers`. Raises
+    DataError for a file of another form.
+    """
+    found: dict[str, Answered] = {}
+    skipped = Counter() if skipped is None else skipped
+    for where, row in _rows(path):
+        if not isinstance(row.get("question"), str):
+            raise DataError(f"{where}: no `question`; expected rows of question, context, answers")
+        contexts = row.get("contexts")
+        context = (
+            "\n\n".join(map(str, contexts))
+            if isinstance(contexts, list)
+            else next(
+                (str(row[key]) for key in ("context", "knowledge", "document") if row.get(key)), ""
+            )
+        )
+        question = row["question"].strip()
+        if not question or not context.strip():
+            skipped["no question" if not question else "no text"] += 1
+            continue
+        key = content_id(question, context)[:16]
+        if key in found:
+            skipped["the same question and text again"] += 1
+            continue
+        answers = _texts(row.get("answers"), where) or tuple(
+            str(row[name]).strip()
+            for name in ("answer", "ideal_answer", "right_answer")
+            if isinstance(row.get(name), str) and _has_word(row[name])
+        )
+        plausible = _texts(row.get("plausible_answers"), where)
+        if not answers and not plausible and not _says_none(row):
+            skipped["no answer, and nothing that says there is none"] += 1
+            continue
+        found[key] = Answered(key, question, context.strip(), answers, plausible)
+    return list(found.values())
+
+
+def _says_none(row: Row) -> bool:
+    answers = row.get("answers")
+    if isinstance(answers, dict):
+        answers = answers.get("text")
+    return answers == [] or row.get("is_impossible") is True or row.get("has_answer") is False
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    """The distinct texts of a list of answers, in order."""
+    if value is None:
+        return ()
+    if isinstance(value, dict):
+        value = value.get("text", ())
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{where}: answers are a list of texts, or an object with `text`")
+    texts = [one.get("text", "") if isinstance(one, dict) else str(one) for one in value]
+    return tuple(dict.fromkeys(text.strip() for text in texts if _has_word(text)))
+
+
+def _has_word(text: str) -> bool:
+    return any(one.isalnum() for one in text)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    if path.suffix != ".json":
+        yield from read_rows(path)
+        return
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # JSON lines with the ending of JSON; what is neither is told of line by line.
+        yield from read_rows(path)
+        return
+    entries = whole.get("data") if isinstance(whole, dict) else whole
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: expected a list of rows, or SQuAD's object with `data`")
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: item {number} is not an object")
+        if "paragraphs" not in entry:
+            yield f"{path}: item {number}", whole_row(entry)
+            continue
+        for paragraph in entry["paragraphs"]:
+            for one in paragraph["qas"]:
+                where = f"{path}: {one.get('id', number)}"
+                yield where, whole_row({**one, "context": paragraph["context"]})

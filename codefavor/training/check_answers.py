@@ -1,0 +1,198 @@
+"""Rows whose question, answers or labels the method cannot learn from, or that contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from codefavor.records import Row, canonical_json
+from codefavor.training.check_readers import SAMPLING_METHODS, type_name
+from codefavor.training.findings import Finding, at, error, warning
+
+_PAIRED = ("chosen", "rejected")
+# The columns that hold answers.
+_ANSWERS: dict[str, tuple[str, ...]] = {
+    "dpo": _PAIRED,
+    "ipo": _PAIRED,
+    "simpo": _PAIRED,
+    "orpo": _PAIRED,
+    "reward": _PAIRED,
+    "kto": ("completion",),
+    "process_reward": ("completions",),
+}
+_QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
+_ASSISTANT = {"assistant", "gpt", "model"}
+_LETTERS = {"A", "B"}
+# So many answers of one letter are no accident of the order.
+_N_LETTERS = 8
+_READS_TESTS = ("passes_tests", "fraction_passed")
+Sample = Sequence[tuple[str, Row]]
+
+
+def answer_findings(
+    config: Mapping[str, Any], method: str, key: str, entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """What is wrong with the questions and answers of the first rows of a data set's file."""
+    if type_name(entry) == "user_defined":
+        return  # its columns have names of its own
+    if method == "sft":
+        yield from _letter_findings(config, key, entry, sample)
+        return
+    where: dict[str, list[str]] = {}
+    for place, row in sample:
+        for problem in dict.fromkeys(_problems(config, method, entry, row, sample[0][1])):
+            where.setdefault(problem, []).append(place)
+    for problem, places in where.items():
+        yield error(
+            f"{key}: {len(places)} of {len(sample)} rows have {problem}, first {places[0]}: they "
+            "train nothing, or end the training; mend or drop them"
+        )
+    if not where and method in _ANSWERS:
+        yield from _contradictions(method, key, entry, sample)
+
+
+def _problems(
+    config: Mapping[str, Any], method: str, entry: Mapping[str, Any], row: Row, first: Row
+) -> Iterator[str]:
+    for column in _ANSWERS.get(method, ()):
+        name = str(entry.get(f"field_{column}") or column)
+        if name not in first:
+            continue  # told already
+        value = row.get(name)
+        if not _says(value):
+            yield f"{name} without a text"
+        elif first[name] is not None and type(value) is not type(first[name]):
+            yield f"{name} of another type than in the first row"
+        elif (role := _role(value)) and role not in _ASSISTANT and _has_usual_roles(entry):
+            yield f"{name} of the role {role!r}"
+    yield from _question_problems(entry, row, first)
+    if method == "kto" and "label" in first and not isinstance(row.get("label"), bool):
+        yield "a label that is neither true nor false"
+    steps, labels = row.get("completions"), row.get("labels")
+    if method == "process_reward" and isinstance(steps, list) and "labels" in first:
+        is_whole = isinstance(labels, list) and len(labels) == len(steps)
+        if not is_whole or not all(isinstance(one, bool) for one in labels or []):
+            yield "labels that are not one true or false a step"
+    rewards = [str(one) for one in at(config, "trl.reward_funcs") or []]
+    needs_tests = any("codefavor." in one and one.endswith(_READS_TESTS) for one in rewards)
+    if method in SAMPLING_METHODS and needs_tests and "tests" in first:
+        tests = row.get("tests")
+        if not (isinstance(tests, str) and tests.strip()):
+            yield "no tests, which the reward runs"
+
+
+def _question_problems(entry: Mapping[str, Any], row: Row, first: Row) -> Iterator[str]:
+    name = next((one for one in _QUESTIONS if one in first), None)
+    if name is None or entry.get("field_messages"):
+        return
+    value = row.get(name)
+    if not _says(value):
+        yield f"{name} without a question"
+    elif isinstance(value, list) and _has_usual_roles(entry) and _role(value) in _ASSISTANT:
+        yield f"{name} that end with an assistant's turn"
+
+
+def _says(value: Any) -> bool:
+    """Whether a text, a turn, the last turn of a list or every step of a list has words."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    if isinstance(value, Mapping):
+        content = next((value[one] for one in ("content", "value") if one in value), None)
+        return _says(content) if isinstance(content, str) else bool(content or _calls(value))
+    if isinstance(value, list) and value:
+        return all(map(_says, value)) if isinstance(value[0], str) else _says(value[-1])
+    return False
+
+
+def _calls(turn: Mapping[str, Any]) -> bool:
+    return bool(turn.get("tool_calls")) or not {"content", "value"} & set(turn)
+
+
+def _role(value: Any) -> str:
+    """The role of a turn, or of the last turn of a list; "" for texts."""
+    turn = value[-1] if isinstance(value, list) and value else value
+    if not isinstance(turn, Mapping):
+        return ""
+    return str(turn.get("role") or turn.get("from") or "")
+
+
+def _has_usual_roles(entry: Mapping[str, Any]) -> bool:
+    return not any(
+        entry.get(one) for one in ("roles", "message_property_mappings", "message_field_role")
+    )
+
+
+def _contradictions(
+    method: str, key: str, entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """Pairs that stand the other way round as well, and answers with both labels."""
+    names = [str(entry.get(f"field_{one}") or one) for one in _ANSWERS[method]]
+    if method == "process_reward":
+        return
+    seen: set[str] = set()
+    turned = []
+    for place, row in sample:
+        question = [row.get(one) for one in ("system", *_QUESTIONS)]
+        sides = [row.get(name) for name in names]
+        other = sides[::-1]
+        if method == "kto":
+            sides, other = [*sides, row.get("label")], [*sides, not row.get("label")]
+        if canonical_json([question, other]) in seen:
+            turned.append(place)
+        seen.add(canonical_json([question, sides]))
+    if turned:
+        what = "the other label" if method == "kto" else "chosen and rejected exchanged"
+        text = (
+            f"{key}: {len(turned)} of {len(sample)} rows stand there with {what} as well, first "
+            f"{turned[0]}: what one teaches the other takes back; drop them"
+        )
+        yield error(text) if 4 * len(turned) >= len(sample) else warning(text)
+
+
+def _letter_findings(
+    config: Mapping[str, Any], key: str, entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """Rows of an A/B judge that always answer alike, or train the question beside the letter."""
+    turns = [row.get(str(entry.get("field_messages") or "messages")) for _, row in sample]
+    answers = [
+        str(one[-1].get("content", one[-1].get("value"))).strip()
+        for one in turns
+        if isinstance(one, list) and one and isinstance(one[-1], Mapping)
+    ]
+    if len(answers) < len(sample) or not set(answers) <= _LETTERS:
+        return
+    if key == "datasets" and len(answers) >= _N_LETTERS and len(set(answers)) == 1:
+        yield error(
+            f"{key}: all of the first {len(answers)} answers are {answers[0]}, so that the letter "
+            "is learnt whatever stands there; write both orders (codefavor convert)"
+        )
+    roles = {str(one) for one in entry.get("roles_to_train") or []}
+    if config.get("train_on_inputs") or roles - _ASSISTANT:
+        setting = "train_on_inputs: true" if config.get("train_on_inputs") else "roles_to_train"
+        yield error(
+            f"{key}: {setting} trains the questions too, of which the letter of a judge is one "
+            "token among hundreds; write roles_to_train: [assistant], and no train_on_inputs"
+        )
+
+
+def system_findings(config: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """Dev pairs that are asked with another system turn than the rows have."""
+    dev = config.get("dev_accuracy")
+    if not dev:
+        return
+    asked = dev.get("system", "empty")
+    found = set()
+    for _, row in sample:
+        turns = row.get("messages", row.get("prompt"))
+        first = turns[0] if isinstance(turns, list) and turns else None
+        if isinstance(first, Mapping) and not (
+            first.get("role") == "system" and first.get("content")
+        ):
+            found.add("empty" if first.get("role") == "system" else "none")
+    if found and asked not in found:
+        [has] = found
+        yield error(
+            f"dev_accuracy.system: {asked}, and the rows of {sample[0][0].rpartition(':')[0]} have "
+            f"{'no system turn' if has == 'none' else 'an empty one'}: the dev pairs would be "
+            f"asked in another form; write system: {has}"
+        )

@@ -1,0 +1,386 @@
+"""The rows that a recipe trains and measures on: their form, their splits, and what both share."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import DataError
+from codefavor.records import Row, canonical_json, file_sha256, read_rows
+from codefavor.training.check_answers import answer_findings, system_findings
+from codefavor.training.check_files import needs
+from codefavor.training.check_readers import (
+    METHOD_FORMATS,
+    SAMPLING_METHODS,
+    missing_column,
+    type_name,
+)
+from codefavor.training.check_rows import row_findings
+from codefavor.training.findings import (
+    Finding,
+    at,
+    entries_of,
+    error,
+    number,
+    unknown_name,
+    warning,
+)
+from codefavor.training.formats import FORMATS
+from codefavor.training.plan import DATA_SUFFIXES, is_local_path
+from codefavor.training.recipes import global_batch, method_of
+
+# So many rows of a file are looked at; a check has to be fast.
+N_ROWS = 5000
+_N_DEV = 40
+_N_BYTES = 1 << 26
+_ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
+# What Axolotl's older readers of supervised rows take from a row.
+_OLDER_COLUMNS = {"alpaca": ("instruction", "output"), "completion": ("text",)}
+# What reads a file, by its ending.
+_FORMS = {
+    "jsonl": ("json",),
+    "jsonl.gz": ("json",),
+    "json": ("json",),
+    "parquet": ("parquet",),
+    "csv": ("csv",),
+    "arrow": ("arrow",),
+    "txt": ("text",),
+}
+Sample = Sequence[tuple[str, Row]]
+
+
+def data_findings(
+    config: Mapping[str, Any], recipe: Path, folder: Path, gpus: int | None
+) -> Iterator[Finding]:
+    """Everything that is wrong with the data sets that are here."""
+    for key, entry in entries_of(config):
+        yield from _split_findings(key, entry, folder)
+        yield from _role_findings(key, entry)
+        for sample in _samples(key, entry, folder):
+            if isinstance(sample, Finding):
+                yield sample
+                continue
+            yield from _column_findings(config, entry, sample)
+            yield from row_findings(method_of(config), key, entry, sample)
+            yield from answer_findings(config, method_of(config), key, entry, sample)
+            if key == "datasets":
+                yield from system_findings(config, sample)
+    yield from _twice_findings(config)
+    yield from _measured_findings(config, folder)
+    yield from _dev_findings(config, recipe, folder)
+    yield from _length_findings(config, folder, gpus)
+
+
+def files_of(entry: Mapping[str, Any], folder: Path) -> list[Path]:
+    """The data files here that a data set means."""
+    if named := entry.get("data_files"):
+        listed = [folder / name for name in ([named] if isinstance(named, str) else named)]
+        return [file for file in listed if file.is_file()]
+    path = folder / str(entry.get("path") or "")
+    if path.is_dir() and entry.get("path"):
+        return sorted(file for file in path.rglob("*") if file.name.endswith(DATA_SUFFIXES))
+    return [path] if path.is_file() else []
+
+
+def _samples(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sample | Finding]:
+    """The first rows of a data set's files, and what is wrong with the files."""
+    files = files_of(entry, folder)
+    kinds = {file.name.partition(".")[2] for file in files}
+    name = entry.get("path")
+    if len(kinds) > 1:
+        yield error(
+            f"{key}: {name} holds files of several formats ({', '.join(sorted(kinds))}), of which "
+            "only one is read; name one in path, or keep one format"
+        )
+    columns: dict[Path, set[str]] = {}
+    for file in files:
+        form = entry.get("ds_type")
+        if form and form not in _FORMS.get(file.name.partition(".")[2], (form,)):
+            yield error(f"{key}: ds_type: {form} cannot read {file.name}; leave it out")
+        if not file.name.endswith((".jsonl", ".jsonl.gz")):
+            continue
+        try:
+            rows = first_rows(file)
+        except DataError as problem:
+            yield error(f"{key}: {problem}")
+            continue
+        columns[file] = set(rows[0][1])
+        yield rows
+    if len({frozenset(one) for one in columns.values()}) > 1:
+        told = "; ".join(f"{file.name}: {', '.join(sorted(columns[file]))}" for file in columns)
+        yield error(f"{key}: the files of {name} have rows of several forms ({told})")
+
+
+def first_rows(file: Path) -> Sample:
+    """The first rows of a JSONL file, read once while it stays the same (its time and size)."""
+    stamp = file.stat()
+    return _read_first(file, (stamp.st_mtime_ns, stamp.st_size))
+
+
+@functools.lru_cache(maxsize=16)
+def _read_first(file: Path, stamp: tuple[int, int]) -> Sample:
+    found = []
+    for where, row in read_rows(file):
+        found.append((where, row))
+        if len(found) == N_ROWS:
+            break
+    return found
+
+
+def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    path, split = str(entry.get("path") or ""), str(entry.get("split") or "train")
+    is_file = is_local_path(path, folder)
+    if is_file and not re.match(r"train(\[|$)", split):
+        text = f"{key}: {path} has no split {split!r}: a file is one split; write split: train"
+        yield error(text)
+        return
+    try:
+        rows = _selected(entry, folder)
+    except ValueError as problem:
+        yield error(f"{key}: split: {split!r} of {path} cannot be read: {problem}")
+        return
+    if rows is not None and not rows:
+        yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
+
+
+def _selected(entry: Mapping[str, Any], folder: Path) -> range | None:
+    """The rows that the slice of a split takes; None without a slice.
+
+    Where the number of rows is not known, shares are taken of a large set. Raises ValueError for a
+    slice that cannot be read.
+    """
+    split = str(entry.get("split") or "train")
+    if "[" not in split:
+        return None
+    from datasets.arrow_reader import ReadInstruction
+
+    files = files_of(entry, folder)
+    n_rows = sum(map(_n_lines, files)) if files else 10**7
+    try:
+        parts = ReadInstruction.from_spec(split).to_absolute({split.partition("[")[0]: n_rows})
+    except (AssertionError, KeyError) as problem:
+        raise ValueError(str(problem)) from problem
+    first, last = parts[0].from_ or 0, parts[0].to
+    return range(first, n_rows if last is None else last)
+
+
+def _n_lines(file: Path) -> int:
+    with open(file, "rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def _role_findings(key: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    if "chat_template" not in type_name(entry) or type_name(entry).startswith("bradley_terry"):
+        return
+    own = {str(name) for name in entry.get("roles") or {}}
+    roles = entry.get("roles_to_train") or []
+    for role in roles:
+        if role not in _ROLES | own:
+            found = unknown_name("role", role, _ROLES)
+            yield error(f"{key}: roles_to_train: {found.message}")
+    if roles and not {"assistant", "gpt", "model"} & set(roles):
+        yield warning(
+            f"{key}: roles_to_train: {roles} trains no answer; the judges and generators of this "
+            "package need roles_to_train: [assistant]"
+        )
+    if str(entry.get("train_on_eos")) == "none":
+        yield warning(
+            f"{key}: train_on_eos: none never trains where an answer ends, so the trained model "
+            "writes on until it is cut; write train_on_eos: turn"
+        )
+
+
+def _column_findings(
+    config: Mapping[str, Any], entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """Columns that the first row lacks for its reader, or has in another form."""
+    where, first = sample[0]
+    path, method, kind = where.rpartition(":")[0], method_of(config), type_name(entry)
+    formats = METHOD_FORMATS.get(method, ())
+    read = {one for form in formats for one in FORMATS[form].axolotl_types}
+    found = {name: type(value) for name, value in first.items() if name != "id"}
+    has = _columns_text(found) or "nothing"
+    if kind in read or entry.get("type") is None:
+        wanted = [
+            {str(entry.get(f"field_{name}") or name): kind for name, kind in columns.items()}
+            for columns in (FORMATS[form].columns for form in formats)
+        ]
+        rewards = at(config, "trl.reward_funcs") or []
+        if method in SAMPLING_METHODS and not any("codefavor." in str(one) for one in rewards):
+            wanted = [{"prompt": type(first.get("prompt", ""))}]  # all else is the reward's own
+        is_tokens = entry.get("type") is None and "input_ids" in first
+        fits = [all(isinstance(first.get(name), one[name]) for name in one) for one in wanted]
+        if wanted and not any(fits) and not is_tokens:
+            yield error(
+                f"{path}: its rows have {has}; the method {method} needs "
+                f"{_columns_text(wanted[0])} (codefavor convert --format {formats[0]})"
+            )
+        return
+    older = [str(entry.get("field") or name) for name in _OLDER_COLUMNS.get(kind, ())]
+    missing = next((repr(name) for name in older if name not in first), None)
+    if config.get("rl"):
+        missing = missing_column({**config, "datasets": [entry]}, first)
+    if missing:
+        yield error(f"{path}: the type {kind!r} reads {missing}; its rows have {has}")
+    if method == "kto" and not isinstance(first.get("label"), bool) and kind != "user_defined":
+        yield error(f"{path}: KTO needs label (bool) in each row; its rows have {has}")
+
+
+def _columns_text(columns: Mapping[str, type]) -> str:
+    return ", ".join(f"{name} ({columns[name].__name__})" for name in sorted(columns))
+
+
+def _twice_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    seen = set()
+    for key, entry in entries_of(config, "datasets"):
+        text = canonical_json(dict(entry))
+        if text in seen:
+            yield warning(f"{key}: {entry.get('path')} stands twice: its rows count double")
+        seen.add(text)
+
+
+def _measured_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Test data that is trained on: the same file, or the same rows in another one."""
+    trained = [entry for _, entry in entries_of(config, "datasets")]
+    for key, entry in entries_of(config, "test_datasets"):
+        name = str(entry.get("path"))
+        says_nothing = (
+            "so its loss says nothing; name the held-out pairs (codefavor pair writes dev.jsonl)"
+        )
+        if any(_is_same(entry, other, folder) for other in trained):
+            yield error(f"{key}: {name} is what is trained on, {says_nothing}")
+            continue
+        own = _contents([entry], folder)
+        shared = own & _contents([one for one in trained if one.get("path") != name], folder)
+        if shared:
+            text = f"{key}: {len(shared)} of {len(own)} rows of {name} are trained on"
+            yield error(f"{text}, {says_nothing}") if 2 * len(shared) >= len(own) else warning(text)
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], folder: Path) -> bool:
+    """Whether two data sets share rows by what they name, slices of a split considered."""
+    files, others = files_of(one, folder), files_of(other, folder)
+    if files and others:
+        if {file_sha256(file) for file in files}.isdisjoint({file_sha256(file) for file in others}):
+            return False
+    elif any(one.get(key) != other.get(key) for key in ("path", "name", "data_files")):
+        return False
+    splits = [str(entry.get("split") or "train").partition("[")[0] for entry in (one, other)]
+    if splits[0] != splits[1] and not files:
+        return False
+    try:
+        first, second = _selected(one, folder), _selected(other, folder)
+    except ValueError:
+        return False
+    if first is None or second is None:
+        return True
+    return max(first.start, second.start) < min(first.stop, second.stop)
+
+
+def _contents(entries: Sequence[Mapping[str, Any]], folder: Path) -> set[str]:
+    """What stands in the rows, whatever their ids and their order."""
+    found = set()
+    for entry in entries:
+        for sample in _samples("datasets", entry, folder):
+            if not isinstance(sample, Finding):
+                found |= {
+                    canonical_json({name: row[name] for name in row if name != "id"})
+                    for _, row in sample
+                }
+    return found
+
+
+def _dev_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
+    """Dev pairs that the training data was made from."""
+    dev = str((config.get("dev_accuracy") or {}).get("data") or "")
+    if not dev:
+        return
+    trained = [entry for _, entry in entries_of(config, "datasets")]
+    paths = {str(entry.get("path")) for entry in trained}
+    text = "is what is trained on, so its accuracy says nothing; name held-out pairs (dev.jsonl)"
+    makers = [line for line in needs(recipe).splitlines() if dev in line.split()]
+    if dev in paths or any(f"--out {path}" in line for line in makers for path in paths):
+        yield error(f"dev_accuracy.data: {dev} {text}")
+        return
+    files = [file for entry in trained for file in files_of(entry, folder)]
+    own = files_of({"path": dev}, folder)
+    if not files or not own:
+        return
+    if {file_sha256(file) for file in own} & {file_sha256(file) for file in files}:
+        yield error(f"dev_accuracy.data: {dev} {text}")
+        return
+    try:
+        rows = first_rows(own[0])[:_N_DEV]
+    except DataError as problem:
+        yield error(f"dev_accuracy.data: {problem}")
+        return
+    written = b"".join(_head(file) for file in files)
+    n_found = sum(_stands_in(row, written) for _, row in rows)
+    if 2 * n_found >= len(rows):
+        yield error(f"dev_accuracy.data: {dev}: {n_found} of {len(rows)} pairs: {text}")
+    elif n_found:
+        yield warning(f"dev_accuracy.data: {n_found} of the first {len(rows)} pairs are trained on")
+
+
+def _head(file: Path) -> bytes:
+    with open(file, "rb") as handle:
+        return handle.read(_N_BYTES)
+
+
+def _stands_in(row: Mapping[str, Any], written: bytes) -> bool:
+    """Whether question and better answer of a pair both stand in the text of a data file."""
+    texts = [row.get("instruction") or row.get("prompt"), row.get("chosen")]
+    return all(
+        isinstance(text, str)
+        and any(
+            json.dumps(text.strip(), ensure_ascii=is_ascii)[1:-1].encode("utf-8", "replace")
+            in written
+            for is_ascii in (False, True)
+        )
+        for text in texts
+    )
+
+
+def _length_findings(
+    config: Mapping[str, Any], folder: Path, gpus: int | None
+) -> Iterator[Finding]:
+    """A warm-up that is longer than the run, and a held-out part that takes all rows."""
+    warmup, held_out = number(config, "warmup_steps"), number(config, "val_set_size")
+    entries = [entry for _, entry in entries_of(config, "datasets")]
+    files = [files_of(entry, folder) for entry in entries]
+    is_known = all(files) and not any("[" in str(entry.get("split")) for entry in entries)
+    if not is_known or any(file.suffix != ".jsonl" for group in files for file in group):
+        return
+    rows = sum(_n_lines(file) for group in files for file in group)
+    for entry, group in zip(entries, files, strict=True):
+        shards, own = number(entry, "shards"), sum(map(_n_lines, group))
+        if shards and shards > own:
+            yield error(
+                f"datasets: shards: {shards:g} of the {own} rows of {entry.get('path')} leaves "
+                "none; remove it"
+            )
+    if held_out and held_out >= max(2, rows):
+        yield error(
+            f"val_set_size: {held_out:g} of the {rows} rows: none is left to train on; write a "
+            "share of them (0.05), or a smaller number"
+        )
+    if method_of(config) in {"grpo", "gdpo"}:
+        return
+    # Packed rows give fewer steps still.
+    steps = rows * float(config.get("num_epochs") or 1) / global_batch(config, gpus or 1)
+    steps = number(config, "max_steps") or steps
+    every = number(config, "dev_accuracy.every")
+    if every and every > max(1, steps):
+        yield error(
+            f"dev_accuracy.every: {every:g} is beyond the {steps:.0f} steps of the run: only the "
+            "untrained model would be measured, and kept; write a share, as 0.1"
+        )
+    if warmup and not config.get("max_steps") and 1 < steps <= warmup:
+        yield warning(
+            f"warmup_steps: {warmup:g} of the {steps:.0f} steps that {rows} rows give: the "
+            "learning rate never gets to its height; use warmup_ratio: 0.1"
+        )

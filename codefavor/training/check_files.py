@@ -1,0 +1,264 @@
+"""Files and folders that a recipe names: there, made by its own commands, and what they say."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from codefavor.backends.embedded import FOLDER_NAME
+from codefavor.training.findings import Finding, at, entries_of, error, number, warning
+from codefavor.training.output_folder import holds_inputs, is_foreign
+from codefavor.training.plan import deepspeed_file, is_local_path
+from codefavor.training.recipes import processes_of
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt")
+# A word in a model's name, and what alone reads its weights.
+_FORMS = {
+    "gguf": "llama.cpp",
+    "mlx": "MLX",
+    "exl2": "ExLlama",
+}
+_QUANTISED = ("awq", "gptq", "bnb-4bit", "bnb-8bit")
+# What DeepSpeed reads at the top of its file, and below zero_optimization. It ignores other keys;
+# one that is not listed here is an error only where it looks like one that is.
+_DEEPSPEED = {
+    "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps",
+    "optimizer", "scheduler", "communication_data_type", "prescale_gradients",
+    "gradient_predivide_factor", "sparse_gradients", "fp16", "bf16", "amp", "torch_autocast",
+    "gradient_clipping", "zero_optimization", "zero_allow_untested_optimizer",
+    "zero_force_ds_cpu_optimizer", "activation_checkpointing", "aio", "steps_per_print",
+    "wall_clock_breakdown", "dump_state", "flops_profiler", "tensorboard", "wandb", "comet",
+    "csv_monitor", "comms_logger", "checkpoint", "data_types", "data_efficiency", "compile",
+    "seq_parallel_communication_data_type", "sequence_parallel_size", "tensor_parallel",
+    "autotuning", "elasticity", "hybrid_engine", "curriculum_learning", "compression_training",
+    "sparse_attention", "memory_breakdown", "disable_allgather",
+    "dataloader_drop_last", "pipeline", "eigenvalue", "progressive_layer_drop",
+}  # fmt: skip
+_ZERO = {
+    "stage", "allgather_partitions", "allgather_bucket_size", "overlap_comm", "reduce_scatter",
+    "reduce_bucket_size", "contiguous_gradients", "offload_param", "offload_optimizer",
+    "stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_prefetch_bucket_size",
+    "stage3_param_persistence_threshold", "stage3_model_persistence_threshold",
+    "stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save",
+    "stage3_module_granularity_threshold", "stage3_use_all_reduce_for_fetch_params",
+    "sub_group_size", "elastic_checkpoint", "ignore_unused_parameters", "round_robin_gradients",
+    "zero_hpz_partition_size", "zero_quantized_weights", "zero_quantized_gradients",
+    "zero_quantized_nontrainable_weights", "mics_shard_size", "mics_hierarchical_params_gather",
+    "memory_efficient_linear", "load_from_fp32_weights", "use_multi_rank_bucket_allreduce",
+    "legacy_stage1", "cpu_offload", "cpu_offload_params", "cpu_offload_use_pin_memory",
+    "override_module_apply", "log_trace_cache_warnings", "pipeline_loading_checkpoint",
+    "param_persistence_threshold", "model_persistence_threshold", "max_live_parameters",
+    "max_reuse_distance", "prefetch_bucket_size", "gather_16bit_weights_on_model_save",
+    "zeropp_loco_param", "fast_sharding_for_leaf_module", "leaf_module",
+}  # fmt: skip
+_NEAR = 0.75
+_MANIFEST = ".manifest.json"
+# The line of a header that `processes_of` reads.
+_RUNS_ON = "# Runs on:"
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def header_lines(recipe: Path) -> list[str]:
+    """The comment lines of a recipe's file."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("#")]
+
+
+def needs(recipe: Path) -> str:
+    """The commands that a recipe's header says it needs, one a line."""
+    return "\n".join(line for line in header_lines(recipe) if line.startswith("# Needs:"))
+
+
+def has_header(recipe: Path) -> bool:
+    """Whether a recipe has the header that ours have, which says what machine it is for."""
+    return any(line.startswith(_RUNS_ON) for line in header_lines(recipe))
+
+
+def file_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
+    """Files that are neither there nor made by a command of the recipe's header."""
+    made = needs(recipe)
+    by_header = "no 'Needs:' line of the header"
+    for _, entry in entries_of(config):
+        path = str(entry.get("path") or "")
+        if path.endswith(_MANIFEST):
+            yield error(
+                f"datasets: {path} says how {path.removesuffix(_MANIFEST)} was made, and holds no "
+                "rows; name that file"
+            )
+        is_here = is_local_path(path, folder)
+        if is_here and not (folder / path).exists() and f"--out {path}" not in made:
+            yield error(f"datasets: {path} is not there, and {by_header} writes it")
+        is_on_hub = bool(_HUB_NAME.fullmatch(path)) and not is_here
+        if is_on_hub:
+            yield warning(
+                f"datasets: {path} is no file or folder here; whether the Hub has it is not checked"
+            )
+        elif "/" in path and not is_here and "://" not in path:
+            yield error(f"datasets: {path} is not there, and {by_header} writes it")
+        named = [] if is_on_hub else entry.get("data_files") or []  # else they are in that set
+        for file in [named] if isinstance(named, str) else named:
+            if is_local_path(file, folder) and not (folder / file).exists() and file not in made:
+                yield error(f"datasets: data_files: {file} is not there, and {by_header} writes it")
+    dev = (config.get("dev_accuracy") or {}).get("data")
+    if dev and not (folder / dev).exists() and dev not in made:
+        yield error(f"dev_accuracy.data: {dev} is not there, and {by_header} names it")
+    for key in ("base_model_config", "tokenizer_config"):
+        name = str(config.get(key) or "")
+        if name and is_local_path(name, folder) and not (folder / name).exists():
+            yield error(f"{key}: {name} is not there; remove it, or name a folder or the Hub's")
+    yield from _model_findings(config, folder, made)
+    yield from _deepspeed_findings(config, recipe, folder)
+    yield from _start_findings(config, folder)
+    yield from _output_findings(config, recipe, folder)
+    output, prepared = str(config.get("output_dir")), str(config.get("dataset_prepared_path"))
+    # `codefavor train` sets a place of its own; a bare launch is promised to work for ours alone.
+    if has_header(recipe) and not prepared.startswith(f"{output}/"):
+        yield error(
+            f"dataset_prepared_path: {prepared} must lie in output_dir {output}: Axolotl's cache "
+            "ignores file contents"
+        )
+
+
+def _model_findings(config: Mapping[str, Any], folder: Path, made: str) -> Iterator[Finding]:
+    model = str(config.get("base_model") or "")
+    place = folder / model
+    words = set(re.split(r"[-_./]", model.lower()))
+    for word, reader in _FORMS.items():
+        if word in words:
+            yield error(
+                f"base_model: {model} is in the form of {reader}, which no trainer reads; name the "
+                "model that it is made of"
+            )
+    if not config.get("adapter") and (words & set(_QUANTISED) or "bnb-4bit" in model.lower()):
+        yield error(
+            f"base_model: {model} has quantised weights, which cannot be trained themselves; set "
+            "an adapter, or name the model in bf16"
+        )
+    if not model or not is_local_path(model, folder):
+        return
+    if not place.exists():
+        # `prepare` makes one folder, whatever the recipe names.
+        if "recipes prepare" not in made or Path(model).name != FOLDER_NAME:
+            yield error(
+                f"base_model: {model} is not there, and no 'Needs:' line of the header makes it"
+            )
+    elif (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+        yield error(
+            f"base_model: {model} holds an adapter, no model; name the model that it is for, and "
+            f"lora_model_dir: {model} to go on with it (or merge it: codefavor merge)"
+        )
+    elif not any(found for form in _WEIGHTS for found in place.glob(form)):
+        yield error(f"base_model: {model} holds no weights ({', '.join(_WEIGHTS)})")
+
+
+def _output_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
+    """An output folder in which somebody's own files would be written over, or deleted."""
+    name = config.get("output_dir")
+    if not name:
+        return  # the schema has told already
+    if reason := holds_inputs(config, folder):
+        yield error(f"output_dir: {reason}, which a run would write over; name one of its own")
+    elif holds_inputs(config, folder, [recipe]):
+        yield warning(f"output_dir: {name} holds this recipe's file; --fresh will not empty it")
+    elif is_foreign(folder / str(name)):
+        yield warning(
+            f"output_dir: {name} holds files, and no run card or checkpoint of a run: --fresh will "
+            "not empty it; name a folder of its own"
+        )
+
+
+def _deepspeed_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
+    """A DeepSpeed file that is not there, or says something else than the recipe."""
+    name = config.get("deepspeed")
+    if isinstance(name, Mapping):
+        yield from _deepspeed_contents(config, "its mapping", name)
+    if not isinstance(name, str):
+        return
+    found = deepspeed_file(config, recipe, folder)
+    if found is None:
+        yield error(f"deepspeed: {name} does not exist")
+        return
+    try:
+        written = json.loads(found.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        yield error(f"{found}: not valid JSON: {problem}")
+        return
+    yield from _deepspeed_contents(config, name, written)
+
+
+def _deepspeed_contents(config: Mapping[str, Any], name: str, written: Any) -> Iterator[Finding]:
+    """What DeepSpeed's settings (a file's, or the recipe's own) say otherwise than the recipe."""
+    if not isinstance(written, Mapping):
+        yield error(f"deepspeed: {name}: expected a mapping, found {type(written).__name__}")
+        return
+    yield from _deepspeed_keys(name, written)
+    stage = at(written, "zero_optimization.stage")
+    if stage not in (None, 0, 1, 2, 3):
+        yield error(f"deepspeed: {name}: zero_optimization.stage: {stage} is none of 0 to 3")
+    rate, own_rate = number(config, "learning_rate"), number(written, "optimizer.params.lr")
+    if own_rate is not None and rate is not None and own_rate != rate:
+        yield error(
+            f"deepspeed: {name} has an optimizer of its own with lr: {own_rate:g}, the recipe "
+            f'learning_rate: {rate:g}; remove the optimizer there, or write "lr": "auto"'
+        )
+    for key, own in {
+        "train_micro_batch_size_per_gpu": "micro_batch_size",
+        "gradient_accumulation_steps": "gradient_accumulation_steps",
+        "gradient_clipping": "max_grad_norm",
+    }.items():
+        there, here = number(written, key), number(config, own)
+        if there is not None and here is not None and there != here:
+            yield error(
+                f"deepspeed: {name} has {key}: {there:g}, the recipe {own}: {here:g}; write "
+                f'"{key}": "auto"'
+            )
+    for one, other in (("fp16", "bf16"), ("bf16", "fp16")):
+        if at(written, f"{one}.enabled") is True and config.get(other) is True:
+            yield error(
+                f'deepspeed: {name} enables {one}, the recipe has {other}: true; write "auto" there'
+            )
+
+
+def _deepspeed_keys(name: str, written: Any) -> Iterator[Finding]:
+    """Keys that DeepSpeed does not know: it goes on without what they ask for."""
+    places = [("", written, _DEEPSPEED), ("zero_optimization.", {}, _ZERO)]
+    if isinstance(written, Mapping) and isinstance(written.get("zero_optimization"), Mapping):
+        places[1] = ("zero_optimization.", written["zero_optimization"], _ZERO)
+    for where, there, known in places:
+        for key in there if isinstance(there, Mapping) else ():
+            if key in known:
+                continue
+            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=_NEAR)
+            if near:
+                yield error(f"deepspeed: {name}: {where}{key} is unknown; did you mean {near[0]}?")
+            else:
+                yield warning(f"deepspeed: {name}: {where}{key} is no key that is known here")
+
+
+def _start_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """An adapter or a checkpoint to go on from that is not there."""
+    for key, file in (
+        ("lora_model_dir", "adapter_config.json"),
+        ("resume_from_checkpoint", "trainer_state.json"),
+    ):
+        name = config.get(key)
+        if not isinstance(name, str) or not name:
+            continue
+        place = folder / name
+        is_on_hub = key == "lora_model_dir" and _HUB_NAME.fullmatch(name)
+        if place.is_dir():
+            if not (place / file).is_file():
+                yield error(f"{key}: {name} has no {file}, so there is nothing to go on from")
+        elif is_local_path(name, folder) or not is_on_hub:
+            yield error(f"{key}: {name} is not there; remove it, or name a folder with {file}")
+        else:
+            yield warning(f"{key}: {name} is no folder here; whether the Hub has it is not checked")
+
+
+def gpus_of(recipe: Path) -> int | None:
+    """How many GPUs a recipe is for by its header: 0 for any machine, None if it does not say."""
+    return processes_of(recipe) if has_header(recipe) else None

@@ -1,0 +1,296 @@
+"""Chat templates and special tokens of a recipe against those of its model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from codefavor.errors import ConfigError
+from codefavor.records import Row
+from codefavor.training.check_readers import type_name
+from codefavor.training.findings import Finding, entries_of, error, warning
+from codefavor.training.model_shapes import cached_file, find_config
+from codefavor.training.recipes import load_yaml, method_of
+from codefavor.training.stand_in import FAMILIES_FILE, find_family, template_text
+
+_OWN = "tokenizer_default"
+_QUESTION, _ANSWER = "A probing question.", "A probing answer."
+_TURNS = (
+    {"role": "user", "content": _QUESTION},
+    {"role": "assistant", "content": _ANSWER},
+)
+# What looks like one special token in a template's text.
+_TOKEN = re.compile(r"<\|[\w.-]+\|>|<(?:start|end)_of_turn>|<\|?turn\|?>|\[/?INST\]")
+EMBEDDINGS = {"embed_tokens", "wte", "embed_in", "word_embeddings"}
+_WRITES_INST = ("llama", "mistral", "mixtral", "ministral", "pixtral")
+
+
+class Tokens(NamedTuple):
+    """What is known of a tokenizer: its special tokens, those with a role, and its template.
+
+    `known` is empty, `roles` has no entry and `template` is "" where nothing is known; so is
+    `model_type` where the tokens are guessed from the model's name.
+    """
+
+    known: frozenset[str]
+    roles: Mapping[str, str]
+    template: str
+    model_type: str = ""
+
+
+def token_findings(
+    config: Mapping[str, Any], name: str, words: Mapping[str, Any], folder: Path, root: Path
+) -> Iterator[Finding]:
+    """Special tokens and templates that the model does not know, and ends that are not trained."""
+    yield from _tokenizer_findings(config, name, words, folder, root)
+    own = str(config.get("tokenizer_config") or name)
+    tokens = tokens_of(own, folder, root)._replace(model_type=str(words.get("model_type", "")))
+    yield from _special_findings(config, own, tokens)
+    roles = {**tokens.roles, **_roles_of(config.get("special_tokens"))}
+    if method_of(config) == "reward" and roles.get("eos"):
+        yield from _padding_findings(config, roles)
+    tokens = tokens._replace(roles=roles)
+    named = [config]
+    named += [one for _, one in entries_of(config, "datasets") if one.get("chat_template")]
+    for choice, jinja in dict.fromkeys(
+        (one.get("chat_template"), one.get("chat_template_jinja")) for one in named
+    ):
+        yield from _template_findings(config, str(choice or _OWN), jinja, tokens)
+
+
+def _tokenizer_findings(
+    config: Mapping[str, Any], name: str, words: Mapping[str, Any], folder: Path, root: Path
+) -> Iterator[Finding]:
+    """A tokenizer that is not the model's: its tokens would be other words to the model."""
+    other = str(config.get("tokenizer_config") or name)
+    if other == name or config.get("added_tokens_overrides"):
+        return
+    text = f"tokenizer_config: {other} is the tokenizer of another family than {name}"
+    remedy = "every text would be tokens of other words to the model; remove it"
+    ours, theirs = tokens_of(name, folder, root), tokens_of(other, folder, root)
+    if not ours.known or not theirs.known:
+        yield warning(
+            f"tokenizer_config: {other} is not {name}'s own, and whether both have the same tokens "
+            "is not known here; remove it, unless they do"
+        )
+        return
+    try:
+        sizes = [
+            int((one.get("text_config") or one).get("vocab_size") or 0)
+            for one in (words, find_config(other, folder, root))
+        ]
+    except (ConfigError, ValueError):
+        sizes = [0, 0]
+    if not ours.known & theirs.known or (all(sizes) and sizes[0] != sizes[1]):
+        yield error(f"{text}: {remedy}")
+
+
+def _special_findings(config: Mapping[str, Any], name: str, tokens: Tokens) -> Iterator[Finding]:
+    added = _added(config)
+    if config.get("adapter") and EMBEDDINGS & set(config.get("lora_modules_to_save") or []):
+        return  # what is added is trained
+    for role, token in (config.get("special_tokens") or {}).items():
+        names = token if isinstance(token, list) else [token]
+        for one in filter(None, names):
+            if not tokens.known or one in tokens.known | added:
+                continue
+            text = (
+                f"special_tokens.{role}: {one!r} is no token of {name}, so an untrained one "
+                f"would be added; it has {', '.join(sorted(tokens.known)[:8])}"
+            )
+            # Padding is never looked at nor trained: a new token costs memory, and no more.
+            yield warning(text) if role == "pad_token" else error(text)
+
+
+def _added(config: Mapping[str, Any]) -> set[str]:
+    """The tokens that a recipe itself adds to the tokenizer."""
+    added = {str(token) for token in config.get("tokens") or []}
+    return added | {str(token) for token in (config.get("added_tokens_overrides") or {}).values()}
+
+
+def _padding_findings(config: Mapping[str, Any], roles: Mapping[str, str]) -> Iterator[Finding]:
+    pad, end = roles.get("pad"), roles["eos"]
+    remedy = "name another token of the tokenizer under special_tokens.pad_token"
+    if pad == end:
+        text = (
+            f"special_tokens.pad_token: {pad!r} is the end of text as well: the score is read "
+            f"before the padding, so before the end of every answer; {remedy}"
+        )
+        is_written = "pad_token" in (config.get("special_tokens") or {})
+        yield error(text) if is_written else warning(text)
+    elif pad is None:
+        yield warning(
+            f"special_tokens.pad_token: none, so Axolotl pads with the end of text {end!r}, and "
+            f"the score is read before it; {remedy}"
+        )
+
+
+def _template_findings(
+    config: Mapping[str, Any], choice: str, jinja: Any, tokens: Tokens
+) -> Iterator[Finding]:
+    """One template of a recipe: that it parses, speaks the model's tokens, and trains an end."""
+    key = "chat_template_jinja" if choice == "jinja" else f"chat_template: {choice!r}"
+    try:
+        text = _template_of(choice, jinja, tokens)
+        written = _write(text, tokens.roles) if text else None
+    except _TemplateProblem as problem:
+        yield error(f"{key}: {problem}")
+        return
+    if written is None:
+        return
+    missing = next((one for one in _needed(text, written, tokens.roles)), None)
+    if missing:
+        yield error(f"{key}: {missing}")
+        return
+    if _is_closed(text, written, tokens.roles):
+        told = (
+            f"{key}: it does not look at add_generation_prompt, and a role stands before an "
+            "answer: a server would leave it to the model to write that first; add "
+            "{% if add_generation_prompt %}...{% endif %} at its end"
+        )
+        yield error(told) if choice == "jinja" else warning(told)
+    used = set(_TOKEN.findall(written))
+    if tokens.model_type.startswith(_WRITES_INST):
+        used -= {"[INST]", "[/INST]"}  # in these plain text as often as a token
+    foreign = sorted(used - tokens.known - _added(config) - set(tokens.roles.values()))
+    if foreign and tokens.known and not choice.startswith(_OWN):
+        told = (
+            f"{key}: {', '.join(foreign)} are no tokens of {config.get('base_model')}: they would "
+            f"be split into pieces that it was not made for; write chat_template: {_OWN}, or add "
+            "them under tokens"
+        )
+        # Of a model that is not listed, only the name is known: it may have been taught them.
+        yield error(told) if tokens.model_type else warning(told)
+        return
+    yield from _end_findings(config, key, written.rpartition(_ANSWER)[2].strip(), tokens.roles)
+
+
+def _end_findings(
+    config: Mapping[str, Any], key: str, behind: str, roles: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Supervised conversations whose end of turn is not among the tokens that are trained."""
+    reads = [type_name(entry) for _, entry in entries_of(config, "datasets")]
+    if method_of(config) != "sft" or not any(one.startswith("chat_template") for one in reads):
+        return
+    ends = [str(token) for token in [*(config.get("eot_tokens") or []), roles.get("eos")] if token]
+    if not ends or config.get("train_on_inputs") or any(behind.startswith(one) for one in ends):
+        return
+    found = _TOKEN.match(behind) or re.match(r"<[\w|/]+>", behind)
+    if found:
+        yield error(
+            f"{key}: an answer ends with {found[0]}, and {', '.join(ends)} is what is trained as "
+            f"its end, so the trained model would not stop; write eot_tokens: [{found[0]}], or "
+            f"special_tokens: {{eos_token: {found[0]}}}"
+        )
+    elif not behind:
+        yield warning(f"{key}: it writes no end behind an answer, so none is trained")
+
+
+class _TemplateProblem(Exception):
+    """Why a template cannot be used."""
+
+
+def _template_of(choice: str, jinja: Any, tokens: Tokens) -> str:
+    """The text of a template; "" where it is the tokenizer's own and not known here."""
+    if choice == "jinja":
+        if not jinja:
+            raise _TemplateProblem("'jinja' without chat_template_jinja; write the template there")
+        return str(jinja)
+    if choice.startswith(_OWN):
+        return tokens.template
+    from axolotl.utils.chat_templates import get_chat_template
+
+    try:
+        return str(get_chat_template(choice))
+    except ValueError:
+        return ""  # the schema has told already
+
+
+def _needed(text: str, written: str, roles: Mapping[str, str]) -> Iterator[str]:
+    """What a template must write and does not, with a system's turn and without."""
+    system = _write(text, roles, [{"role": "system", "content": ""}, *_TURNS])
+    for one in (written, system):
+        if one is None:
+            continue  # some take no system's turn
+        if _ANSWER not in one:
+            yield "the answer's text is not written by it, so nothing is learnt from it"
+        if _QUESTION not in one:
+            yield "the question's text is not written by it, so answers are learnt without one"
+
+
+def _is_closed(text: str, written: str, roles: Mapping[str, str]) -> bool:
+    """Whether a template opens no answer when it is asked to, and its answers have a beginning."""
+    asked = _write(text, roles, _TURNS[:1])
+    opened = _write(text, roles, _TURNS[:1], opens=True)
+    if asked is None or asked != opened or not written.startswith(asked):
+        return False
+    return bool(written.removeprefix(asked).partition(_ANSWER)[0].strip())
+
+
+def _write(
+    text: str,
+    roles: Mapping[str, str],
+    turns: Sequence[Mapping[str, str]] = _TURNS,
+    *,
+    opens: bool = False,
+) -> str | None:
+    """Turns as a template writes them; None where it wants another form."""
+    from jinja2 import TemplateSyntaxError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    named = {f"{role}_token": roles.get(role) or "" for role in ("bos", "eos")}
+    render: Any = render_jinja_template
+    try:
+        [written], _ = render(
+            [list(turns)], chat_template=text, add_generation_prompt=opens, **named
+        )
+    except TemplateSyntaxError as problem:
+        raise _TemplateProblem(f"line {problem.lineno}: {problem.message}") from problem
+    except Exception:  # a template raises whatever it likes; images want turns in parts
+        return None
+    return str(written)
+
+
+def tokens_of(name: str, folder: Path, root: Path) -> Tokens:
+    """What is known of a model's tokenizer: of its files here, else of its family."""
+    own = _file_of(name, "tokenizer.json", folder)
+    settings = _file_of(name, "tokenizer_config.json", folder)
+    family: Row = find_family(name, load_yaml(root / FAMILIES_FILE)) or {}
+    named: Row = json.loads(settings.read_text(encoding="utf-8")) if settings else {}
+    if own is None:
+        known = {*family.get("tokens", {}).values(), *family.get("others", [])}
+        return Tokens(
+            frozenset(known),
+            _roles_of(named) or family.get("tokens", {}),
+            template_text(family) if family else "",
+        )
+    written = json.loads(own.read_text(encoding="utf-8"))
+    vocabulary = (written.get("model") or {}).get("vocab") or {}
+    pieces = {one for one in vocabulary if isinstance(one, str) and one.startswith(("<", "["))}
+    pieces |= {str(token["content"]) for token in written.get("added_tokens") or []}
+    template = named.get("chat_template")
+    beside = own.parent / "chat_template.jinja"
+    if beside.is_file():
+        template = beside.read_text(encoding="utf-8")
+    return Tokens(
+        frozenset(pieces), _roles_of(named), template if isinstance(template, str) else ""
+    )
+
+
+def _roles_of(named: Any) -> dict[str, str]:
+    """The tokens with a role of a tokenizer's settings, or of `special_tokens`."""
+    found = {}
+    for role in ("bos", "eos", "pad", "unk"):
+        token = (named or {}).get(f"{role}_token")
+        token = token.get("content") if isinstance(token, Mapping) else token
+        if isinstance(token, str):
+            found[role] = token
+    return found
+
+
+def _file_of(name: str, file: str, folder: Path) -> Path | None:
+    place = folder / name / file
+    return place if place.is_file() else cached_file(name, file)

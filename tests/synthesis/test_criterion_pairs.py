@@ -1,0 +1,251 @@
+"""Pairs by work and by findings: who passes and does less, never against correctness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.scoring.provenance import backing_of
+from codefavor.scoring.scaled import literal_calls
+from tests.kit.commands import codefavor
+
+LINEAR = "def total(xs):\n    t = 0\n    for x in xs:\n        t += x\n    return t\n"
+QUADRATIC = (
+    "def total(xs):\n    t = 0\n    for i in range(len(xs)):\n        for j in range(i + 1):\n"
+    "            if i == j:\n                t += xs[i]\n    return t\n"
+)
+# Right on the short inputs of the tests, and the least work of all.
+SHORT_ONLY = "def total(xs):\n    return sum(xs[:9])\n"
+TOTAL_TESTS = (
+    "assert total([1, 2, 3]) == 6\nassert total([]) == 0\nassert total([5, -1, 4, 4]) == 12\n"
+)
+COUNTS = "def once(xs):\n    return [x for x in xs if xs.count(x) == 1]\n"
+DICT = (
+    "def once(xs):\n    seen = {}\n    for x in xs:\n        if x in seen:\n"
+    "            seen[x] = seen[x] + 1\n        else:\n            seen[x] = 1\n    out = []\n"
+    "    for x in xs:\n        if seen[x] == 1:\n            out.append(x)\n    return out\n"
+)
+ONCE_TESTS = "assert once([1, 2, 3]) == [1, 2, 3]\nassert once([5, -1, 4, 4]) == [5, -1]\n"
+SAFE = "import ast\n\n\ndef value(text):\n    return ast.literal_eval(text)\n"
+UNSAFE = "def value(text):\n    return eval(text)\n"
+VALUE_TESTS = "assert value('[1]') == [1]\n"
+
+
+def scored(folder: Path, problem: Problem, *programs: str, outcome: str = "passed") -> list[str]:
+    """Files of a problem and of its passing programs; the words that name them."""
+    run = Execution(outcome, 2, 2, trust="split", level="L3").to_row()
+    write_rows(folder / "problems.jsonl", [problem.to_row()])
+    rows: list[Row] = [
+        {"id": str(number), "problem_id": problem.id, "code": code, "execution": run}
+        for number, code in enumerate(programs)
+    ]
+    write_rows(folder / "scored.jsonl", rows)
+    return ["scored.jsonl", "--problems", "problems.jsonl", "--out", "pairs.jsonl"]
+
+
+def pairs(folder: Path) -> list[Row]:
+    return [row for _, row in read_rows(folder / "pairs.jsonl")]
+
+
+def test_less_work_on_grown_inputs_is_better_and_a_wrong_answer_there_is_in_no_pair(
+    tmp_path: Path,
+) -> None:
+    problem = Problem("p", "Sum.", TOTAL_TESTS, "total", reference=LINEAR)
+    words = scored(tmp_path, problem, QUADRATIC, SHORT_ONLY, LINEAR)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    (pair,) = pairs(tmp_path)
+    assert (pair["chosen"], pair["rejected"]) == (LINEAR, QUADRATIC)
+    counts = pair["evidence"]["instructions"]
+    first = counts["grown"][0]
+    assert first["factors"] == [1, 4, 16, 64, 256]
+    # Linear and quadratic, as the inputs grow fourfold.
+    assert first["chosen"][-1] / first["chosen"][-2] == pytest.approx(4, rel=0.1)
+    assert first["rejected"][-1] / first["rejected"][-2] == pytest.approx(16, rel=0.1)
+    assert counts["chosen"] * 50 < counts["rejected"]
+
+
+@pytest.mark.parametrize("resource", ["instructions", "memory"])
+def test_a_table_made_while_loading_is_never_the_better_and_hides_nobody(
+    tmp_path: Path, resource: str
+) -> None:
+    # All of its work and memory lies before the first call.
+    table = (
+        "T = [0]\nfor i in range(40_000):\n    T.append(T[-1] + i + 1)\n\n\n"
+        "def total(n):\n    return T[n]\n"
+    )
+    loop = "def total(n):\n    t = 0\n    for i in range(1, n + 1):\n        t += i\n    return t\n"
+    copies = loop.replace("range(1, n + 1)", "list(range(n + 1))").replace(
+        "t += i", "t += i" + 4 * "\n        t += 0"
+    )
+    tests = "assert total(3) == 6\nassert total(5) == 15\n"
+    words = scored(tmp_path, Problem("p", "Sum.", tests, "total", loop), table, loop, copies)
+    done = codefavor("pair", "efficiency", *words, "--of", resource, home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert [(one["chosen"], one["rejected"]) for one in pairs(tmp_path)] == [(loop, copies)]
+
+
+def test_a_program_that_is_wrong_on_the_largest_input_is_in_no_pair(tmp_path: Path) -> None:
+    # Right up to 600 numbers: on four of the five sizes it does the least work by far.
+    long_only = SHORT_ONLY.replace("9", "600")
+    problem = Problem("p", "Sum.", TOTAL_TESTS, "total", reference=LINEAR)
+    words = scored(tmp_path, problem, long_only, LINEAR)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 1
+    assert "no_couple_beyond_the_margin" in done.stderr
+
+
+def test_work_inside_library_functions_contradicts_the_count(tmp_path: Path) -> None:
+    problem = Problem("p", "Once.", ONCE_TESTS, "once", reference=DICT)
+    words = scored(tmp_path, problem, COUNTS, DICT)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 1
+    assert "time_contradicts" in done.stderr
+
+
+COPIES = (
+    "def total(xs):\n    t, seen = 0, []\n    for x in xs:\n        seen = [*seen, (x, t)]\n"
+    "        t += x\n    return t\n"
+)
+# As little memory as there can be, for a square of the time.
+LEAN = "def twice(xs):\n    return any(xs.count(x) > 1 and xs[-1] is None for x in xs)\n"
+FAST = (
+    "def twice(xs):\n    seen = set()\n    for n, x in enumerate(xs):\n        seen.add((x, n))\n"
+    "    return not seen\n"
+)
+
+
+def test_less_memory_on_grown_inputs_is_better(tmp_path: Path) -> None:
+    problem = Problem("p", "Sum.", TOTAL_TESTS, "total", reference=LINEAR)
+    words = scored(tmp_path, problem, COPIES.replace("[*seen, (x, t)]", "seen + [x]"), LINEAR)
+    done = codefavor("pair", "efficiency", *words, "--of", "memory", home=tmp_path)
+    assert done.code == 0, done.stderr
+    (pair,) = pairs(tmp_path)
+    assert (pair["chosen"], pair["criteria"]) == (LINEAR, "memory")
+    memory = pair["evidence"]["memory"]
+    assert memory["method"] == "tracemalloc"
+    first = memory["grown"][0]
+    # Two copies of a list of eight bytes a number, while one is made of the other.
+    last = 8 * 2 * 4 * first["factors"][-1]
+    assert first["rejected"][-1] == pytest.approx(last, rel=0.3)
+    assert first["chosen"][-1] < 1000
+    assert str(backing_of(pair["evidence"])) == (
+        "separated: peak memory, tests (problem) that both pass"
+    )
+
+
+def test_less_memory_for_far_more_time_is_no_pair(tmp_path: Path) -> None:
+    tests = "assert twice([1, 2, 3]) == False\n"
+    problem = Problem("p", "Twice.", tests, "twice", reference=FAST)
+    words = scored(tmp_path, problem, LEAN, FAST)
+    done = codefavor("pair", "efficiency", *words, "--of", "memory", home=tmp_path)
+    assert done.code == 1
+    assert "time_contradicts" in done.stderr
+
+
+@pytest.mark.parametrize("resource", ["instructions", "memory"])
+def test_programs_see_the_setup_of_their_problem(tmp_path: Path, resource: str) -> None:
+    linear, quadratic = (
+        code.replace("return t", "return plus(t, 0)")
+        for code in (LINEAR, COPIES if resource == "memory" else QUADRATIC)
+    )
+    setup = "def plus(a, b):\n    return a + b\n"
+    problem = Problem("p", "Sum.", TOTAL_TESTS, "total", reference=linear, setup=setup)
+    words = scored(tmp_path, problem, linear, quadratic)
+    done = codefavor("pair", "efficiency", *words, "--of", resource, home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert [pair["chosen"] for pair in pairs(tmp_path)] == [linear]
+
+
+@pytest.mark.parametrize(
+    ("problem", "programs", "reason"),
+    [
+        (Problem("p", "i", TOTAL_TESTS, "total", LINEAR), [LINEAR], "fewer_than_two"),
+        (Problem("p", "i", TOTAL_TESTS, "total", LINEAR), [LINEAR, f"{LINEAR}# x"], "fewer_than"),
+        (Problem("p", "i", TOTAL_TESTS, "total"), [LINEAR, QUADRATIC], "no_reference"),
+        (
+            Problem("p", "i", "xs = [1]\nassert total(xs) == 1", "total", LINEAR),
+            [LINEAR, QUADRATIC],
+            "no_input_grows",
+        ),
+        (
+            # The same growth, and a seventh more work.
+            Problem("p", "i", TOTAL_TESTS, "total", LINEAR),
+            [LINEAR, LINEAR.replace("t += x", "t = t + x + 0")],
+            "no_couple_beyond_the_margin",
+        ),
+    ],
+)  # fmt: skip
+def test_what_gives_no_pair_is_counted_by_its_reason(
+    tmp_path: Path, problem: Problem, programs: list[str], reason: str
+) -> None:
+    words = scored(tmp_path, problem, *programs)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 1
+    assert reason in done.stderr
+    assert not pairs_or_none(tmp_path)
+
+
+def pairs_or_none(folder: Path) -> str:
+    return (folder / "pairs.jsonl").read_text() if (folder / "pairs.jsonl").exists() else ""
+
+
+@pytest.mark.parametrize("criterion", ["efficiency", "security"])
+def test_a_program_that_fails_its_tests_is_in_no_pair(tmp_path: Path, criterion: str) -> None:
+    problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
+    words = scored(tmp_path, problem, SAFE, UNSAFE, outcome="wrong_output")
+    done = codefavor("pair", criterion, *words, home=tmp_path)
+    assert "fewer_than_two_different_programs_pass" in done.stderr
+
+
+def test_the_program_without_the_finding_is_better(tmp_path: Path) -> None:
+    problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
+    words = scored(tmp_path, problem, UNSAFE, SAFE)
+    done = codefavor("pair", "security", *words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    (pair,) = pairs(tmp_path)
+    assert (pair["chosen"], pair["rejected"]) == (SAFE, UNSAFE)
+    assert [one["test"] for one in pair["evidence"]["findings"]["rejected"]] == ["B307"]
+    assert pair["evidence"]["findings"]["chosen"] == []
+    manifest = json.loads((tmp_path / "pairs.jsonl.journal.manifest.json").read_text())
+    assert manifest["bandit"] == pair["evidence"]["findings"]["bandit"]
+    assert "margin" not in manifest
+    before = (tmp_path / "pairs.jsonl").read_bytes()
+    again = codefavor("pair", "security", *words, home=tmp_path)
+    assert "1 had ended before" in again.stderr
+    assert (tmp_path / "pairs.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("tests", "calls"),
+    [
+        ("assert f(x) == f({1: 2}) == f(True, 0) == f('ab', k=1) == g([1])", []),
+        ("assert f(3) == f([1, 2]) == f([1, 2])", [[[1, 2]], [3]]),
+        ("def check(candidate):\n    assert candidate('abc', 0.5) == 3", [["abc", 0.5]]),
+    ],
+)
+def test_only_literals_that_can_grow_are_called(tests: str, calls: list[list[object]]) -> None:
+    assert literal_calls(tests, "f") == calls
+
+
+@pytest.mark.parametrize(
+    ("words", "head"),
+    [
+        ([], "    sys.settrace(None)\n    sys.setprofile(None)\n"),
+        ([], "    getattr(sys, 'settr' + 'ace')(None)\n"),
+        (["--of", "memory"], "    import tracemalloc\n    tracemalloc.stop()\n"),
+    ],
+    ids=["tracing ended", "tracing ended by name", "allocations untold"],
+)
+def test_a_program_that_reaches_the_counter_is_in_no_pair(
+    words: list[str], head: str, tmp_path: Path
+) -> None:
+    cheat = "import sys\n" + QUADRATIC.replace("(xs):\n", f"(xs):\n{head}", 1)
+    problem = Problem("p", "Sum.", TOTAL_TESTS, "total", reference=LINEAR)
+    files = scored(tmp_path, problem, QUADRATIC, cheat)
+    done = codefavor("pair", "efficiency", *files, *words, home=tmp_path)
+    assert "fewer_than_two_different_programs_pass 1" in done.stdout + done.stderr
+    assert not (tmp_path / "pairs.jsonl").read_text()

@@ -1,0 +1,255 @@
+"""Levelled pairs of true and false answers, through the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codefavor.sources.answered import Answered, load_answered
+from codefavor.synthesis.truth_levels import asked_kind, simple_pairs, spans_of
+from tests.kit.commands import codefavor
+from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
+
+PEOPLE = ["Anna Weiss", "Karl Brandt", "Ida Lund", "Omar Reyes", "Mei Tanaka", "Jon Hale"]
+YEARS = ["1704", "1811", "1899", "1920", "1955", "1987"]
+
+
+def rows() -> list[dict[str, Any]]:
+    found = []
+    for number, (person, year) in enumerate(zip(PEOPLE, YEARS, strict=True)):
+        other, before = PEOPLE[number - 1], YEARS[number - 1]
+        text = (
+            f"Mill {number} was built in {year} by {person}. It is not the one of {before}, "
+            f"which {other} built."
+        )
+        found += [
+            {"question": f"Who built mill {number}?", "context": text, "answers": [person]},
+            {"question": f"When was mill {number} built?", "context": text,
+             "answers": {"text": [year, f"in {year}"]}},
+            {"question": f"What is known of mill {number}?", "context": text,
+             "answer": f"It was built in {year} by {person}."},
+        ]  # fmt: skip
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_path: Path) -> None:
+    data = write(tmp_path / "qa.jsonl", rows())
+    out = tmp_path / "pairs.jsonl"
+    done = codefavor("synthesise", "levels", "--data", data, "--out", out, home=tmp_path)
+    assert done.code == 0, done.stderr
+    known = {one.id: one for one in load_answered(data)}
+    pairs = read(out)
+    assert {pair["level"] for pair in pairs} == {"easy", "medium"}
+    for pair in pairs:
+        row = known[pair["problem_id"]]
+        assert pair["chosen"] == row.answers[0]
+        assert pair["rejected"].lower() not in {one.lower() for one in row.answers}
+        assert row.context in pair["instruction"]
+    medium = {pair["meta"]["rejected_kind"]: pair for pair in pairs if pair["level"] == "medium"}
+    assert medium["other person"]["rejected"] in PEOPLE
+    assert medium["other time"]["rejected"] in YEARS
+    for pair in pairs:
+        if pair["level"] == "medium":
+            # Which side has its words from the text must tell nothing.
+            words = re.findall(r"[A-Z]\w+|\d+", pair["rejected"].removeprefix("It "))
+            assert words
+            assert all(word in known[pair["problem_id"]].context for word in words)
+    swapped = [p for p in pairs if p["level"] == "medium" and p["chosen"].startswith("It was")]
+    assert swapped
+    for pair in swapped:
+        true, false = pair["chosen"].split(), pair["rejected"].split()
+        assert sum(a != b for a, b in zip(true, false, strict=True)) in (1, 2)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    data = write(tmp_path / "qa.jsonl", rows())
+    found = []
+    for number, seed in enumerate((1, 1, 2)):
+        out = tmp_path / f"{number}.jsonl"
+        codefavor(
+            "synthesise", "levels", "--data", data, "--out", out, "--seed", seed, home=tmp_path
+        )
+        found.append(out.read_bytes())
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_question_without_an_answer_prefers_to_say_so(tmp_path: Path) -> None:
+    squad = {
+        "data": [
+            {
+                "paragraphs": [
+                    {
+                        "context": "The mill burns peat.",
+                        "qas": [
+                            {"id": "1", "question": "Who owns it?", "answers": [],
+                             "plausible_answers": [{"text": "peat", "answer_start": 15}]},
+                            {"id": "2", "question": "What does it burn?",
+                             "answers": [{"text": "peat", "answer_start": 15}]},
+                        ],
+                    }
+                ]
+            }
+        ]
+    }  # fmt: skip
+    data = tmp_path / "squad.json"
+    data.write_text(json.dumps(squad), encoding="utf-8")
+    out = tmp_path / "pairs.jsonl"
+    done = codefavor("synthesise", "levels", "--data", data, "--out", out, home=tmp_path)
+    assert done.code == 0, done.stderr
+    # "It does not say" is false where the text does: else it would always be right.
+    found = {(pair["level"], pair["chosen"], pair["rejected"]) for pair in read(out)}
+    assert found == {
+        ("medium", "The text does not say.", "peat"),
+        ("medium", "peat", "The text does not say."),
+    }
+    done = codefavor(
+        "synthesise", "levels", "--data", data, "--levels", "easy", "--out", out, home=tmp_path
+    )
+    assert (done.code, "no pair came out" in done.stderr) == (2, True)
+
+
+def test_rows_without_text_or_twice_are_counted(tmp_path: Path) -> None:
+    skipped: Counter[str] = Counter()
+    row = {"question": "Who?", "context": "A text.", "answer": "Ann"}
+    data = write(
+        tmp_path / "qa.jsonl", [row, row, {**row, "context": " "}, {**row, "question": ""}]
+    )
+    assert len(load_answered(data, skipped)) == 1
+    assert skipped == {"the same question and text again": 1, "no text": 1, "no question": 1}
+
+
+@pytest.mark.integration
+def test_a_model_writes_hard_pairs_and_those_that_are_none_are_counted(tmp_path: Path) -> None:
+    def handle(call: Call) -> Reply:
+        asked = call.body["messages"][-1]["content"]
+        if "Who built mill 0" in asked:
+            answer = {"true": "Anna Weiss built the mill.", "false": "Karl Weiss built the mill."}
+        elif "Who built mill 1" in asked:
+            answer = {"true": "Somebody built it.", "false": "Nobody built it."}
+        elif "Who built mill 2" in asked:
+            answer = {"true": "Ida Lund did.", "false": "Ida Lund's father did, who was a miller."}
+        elif "Who built mill 3" in asked:
+            answer = {"true": "Omar Reyes built it.", "false": "Omar Reyes built it!"}
+        else:
+            return openai_reply(call, "I would rather not.")
+        return openai_reply(call, f"```json\n{json.dumps(answer)}\n```")
+
+    data = write(
+        tmp_path / "qa.jsonl", [row for row in rows() if row["question"].startswith("Who")]
+    )
+    out = tmp_path / "pairs.jsonl"
+    with LoopbackServer(handle) as server:
+        words = ["synthesise", "levels", "--data", data, "--out", out, "--levels", "hard", "-m",
+                 "openai:m", "--set", f'base_url="{server.url}/v1"', "--set", "api_key=k",
+                 "--max-error-rate", "1"]  # fmt: skip
+        done = codefavor(*words, home=tmp_path)
+        assert done.code == 0, done.stderr
+        assert server.n_calls == 6
+        flaws = [call.body["messages"][-1]["content"] for call in server.calls]
+        assert codefavor(*words, home=tmp_path).code == 0
+        assert server.n_calls == 6
+    assert all("Its flaw: " in one for one in flaws)
+    (pair,) = read(out)
+    assert pair["level"] == "hard"
+    assert pair["chosen"] == "Anna Weiss built the mill."
+    for reason in ("answer_lost 1", "lengths_differ 1", "same_sentences 1", "no_pair 2"):
+        assert reason in done.stderr
+
+
+def test_hard_and_a_model_go_together(tmp_path: Path) -> None:
+    data = write(tmp_path / "qa.jsonl", rows())
+    for words in (["--levels", "hard"], ["--model", "fake:echo"]):
+        done = codefavor(
+            "synthesise", "levels", "--data", data, "--out", tmp_path / "o.jsonl", *words,
+            home=tmp_path,
+        )  # fmt: skip
+        assert done.code == 2
+        assert "give both, or neither" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Who built it?", "person"), ("Where is it?", "place"), ("When was it made?", "time"),
+        ("How many are there?", "number"), ("Which British company made it?", "company"),
+        ("What kind of plant is it?", "plant"), ("What is the length of the track?", "length"),
+        ("Which band, A or B, has a singer who drums?", "band"), ("Is it large?", ""),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for(question: str, kind: str) -> None:
+    assert asked_kind(question) == kind
+
+
+def test_parts_have_kinds_and_none_lies_in_another() -> None:
+    text = "On March 2, 1991 Anna Weiss paid $1,500 for 12% of 30 mills in 1704."
+    assert [one.kind for one in spans_of(text)][-6:] == [
+        "date", "name", "money", "percent", "number", "year",
+    ]  # fmt: skip
+
+
+def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
+    """Named in one sentence with it, or a wider time; a year of that sentence is another year."""
+    text = (
+        "A bill is brought by a minister or an outside proposer. The clerk reads it. "
+        "The church was built in 1688 to 1692, in the 17th century, and burnt in 1702."
+    )
+    asked = [
+        ("Who may bring a bill?", "a minister"),
+        ("Who else may bring a bill?", "an outside proposer"),
+        ("Who reads it?", "The clerk"),
+        ("When was the church built?", "1688 to 1692"),
+        ("When was it all?", "17th century"),
+        ("When did it burn?", "1702"),
+    ]
+    rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
+    pairs, _ = simple_pairs(rows, levels=["medium"])
+    found = {pair.chosen: pair.rejected for pair in pairs}
+    assert found["a minister"] == found["an outside proposer"] == "The clerk"
+    assert "century" not in found.get("1688 to 1692", "")
+    assert found["1702"] in ("1688", "1692")
+
+
+def test_a_lost_answer_is_no_question_without_one(tmp_path: Path) -> None:
+    """ "The text does not say." is only true where a row says so."""
+    lost: list[dict[str, Any]] = [
+        {"answers": ["", " "]}, {}, {"answers": None, "answer": None}, {"answers": ["..."]},
+        {"answer": "-"},
+    ]  # fmt: skip
+    without: list[dict[str, Any]] = [
+        {"answers": []}, {"answers": {"text": []}}, {"is_impossible": True},
+        {"has_answer": False}, {"plausible_answers": ["peat"]},
+    ]  # fmt: skip
+    entries = [
+        {"question": f"What {number}?", "context": "A text.", **entry}
+        for number, entry in enumerate([*lost, *without])
+    ]
+    skipped: Counter[str] = Counter()
+    found = load_answered(write(tmp_path / "qa.jsonl", entries), skipped)
+    assert [one.question for one in found] == [f"What {number}?" for number in range(5, 10)]
+    assert skipped == {"no answer, and nothing that says there is none": 5}
+
+
+def test_saying_nothing_is_never_set_against_itself() -> None:
+    says = "The text does not say."
+    rows = [
+        Answered("1", "Who?", "A text.", (), (says,)),
+        Answered("2", "What?", "A text.", (says,)),
+        Answered("3", "Which?", "A text.", (), ("peat",)),
+        Answered("4", "Why?", "A text.", ("wind",)),
+    ]
+    pairs, _ = simple_pairs(rows, levels=["medium"])
+    assert {(one.chosen, one.rejected) for one in pairs} == {(says, "peat"), ("wind", says)}

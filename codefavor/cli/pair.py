@@ -18,8 +18,8 @@ from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.scored_files import scored_rows
 from codefavor.engine import TerminalProgress
-from codefavor.errors import ConfigError, DataError
-from codefavor.journal import ok_rows
+from codefavor.errors import ConfigError, DataError, SandboxError
+from codefavor.journal import ok_rows, read_journal
 from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
 from codefavor.pairs.by_execution import Pairing, pair_by_execution
 from codefavor.pairs.contamination import leak_check
@@ -86,7 +86,7 @@ def mutants(
     by_id = {problem.id for problem in loaded}
     samples = printed_samples(scored_rows(scored, by_id)) if scored else []
     journal = out / "programs.jsonl"
-    run_candidates(
+    counts = run_candidates(
         loaded,
         journal,
         per_level=candidates,
@@ -96,6 +96,12 @@ def mutants(
         kind=cast("Kind", kind),
         progress=TerminalProgress(),
     )
+    if counts.n_error:
+        reason = next(one["detail"] for one in read_journal(journal) if one["status"] == "error")
+        raise SandboxError(
+            f"{counts.n_error} of {counts.n} programs could not be run ({reason}); without them "
+            "the pairs would be others. The same command tries them again"
+        )
     programs = [*ok_rows(journal), *samples]
     summary = write_pairs(loaded, programs, out, per_problem=per_problem, seed=seed)
     if not summary["n_pairs"]:

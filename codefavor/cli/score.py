@@ -134,7 +134,7 @@ def _run_programs(
             rerun_changed=rerun_changed,
         )
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
-    return summary, counts.n_error
+    return summary, counts.n_error + counts.n_old_errors
 
 
 def _rows_of_known(

@@ -96,4 +96,5 @@ def run_suites(
         kept = problems_with_suites(scored, measure.problems, measure.threshold)
         write_rows(measure.keep, kept)
         summary |= {"n_kept": len(kept), "kept": str(measure.keep)}
-    return {**summary, "rejected": dict(counts.reasons)}, counts.n_error
+    n_error = counts.n_error + counts.n_old_errors
+    return {**summary, "rejected": dict(counts.reasons)}, n_error

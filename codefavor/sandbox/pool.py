@@ -20,7 +20,7 @@ from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import prove
 from codefavor.sandbox.texts import is_cases
-from codefavor.sandbox.worker import Report, Worker, WorkerGone
+from codefavor.sandbox.worker import Report, Worker
 
 _log = logging.getLogger(__name__)
 _MOST_RUNS = 5_000
@@ -79,7 +79,7 @@ class SandboxPool:
         self._idle: defaultdict[str, list[Worker]] = defaultdict(list)
         self._workers: set[Worker] = set()
         self._memory: OrderedDict[str, Future[Execution]] = OrderedDict()
-        self._vacuous: dict[str, bool] = {}
+        self._of_empty: dict[str, Execution] = {}
         self._lock = threading.Lock()
         self._places = threading.Semaphore(workers)
         self._waiting_places = threading.Semaphore(workers * _MOST_WAITING)
@@ -183,19 +183,25 @@ class SandboxPool:
             job = replace(job, lane=TOGETHER, may_share=False)
             report, result = self._attempt(job, limits)
         unproven = report is not None and not (report.verdict or {}).get("proven")
-        if result.outcome == "passed" and unproven and self._is_vacuous(job, limits):
-            error = "vacuous: the tests also pass on an empty program"
-            return replace(result, outcome="test_error", error=error)
+        if result.outcome == "passed" and unproven:
+            of_empty = self._of_empty_program(job, limits)
+            if of_empty.outcome == "infra_error":
+                return of_empty
+            if of_empty.outcome == "passed":
+                error = "vacuous: the tests also pass on an empty program"
+                return replace(result, outcome="test_error", error=error)
         if limits.fail_fast and result.outcome != "passed":
             result = replace(result, passed=0, total=0, asserts=())
         return result
 
-    def _is_vacuous(self, job: Job, limits: Limits) -> bool:
+    def _of_empty_program(self, job: Job, limits: Limits) -> Execution:
         key = content_id(job.tests, job.entry_point, job.setup, job.lane)
-        if key not in self._vacuous:
-            _, result = self._attempt(replace(job, code="pass"), limits)
-            self._vacuous[key] = result.outcome == "passed"
-        return self._vacuous[key]
+        known = self._of_empty.get(key)
+        if known is None:
+            _, known = self._attempt(replace(job, code="pass"), limits)
+            if known.outcome != "infra_error":
+                self._of_empty[key] = known
+        return known
 
     def _attempt(self, job: Job, limits: Limits) -> tuple[Report | None, Execution]:
         flavour = choose_flavour(job)
@@ -206,7 +212,10 @@ class SandboxPool:
             try:
                 worker = self._take_worker(flavour)
                 report = worker.run(job, limits, place.lend)
-            except WorkerGone as error:
+            except SandboxError as error:
+                # A zygote that died, or one that did not come up: a busy machine refuses for once.
+                if self._closed:
+                    raise
                 reason = str(error)
                 _log.warning("a sandbox worker was replaced: %s", reason)
                 continue

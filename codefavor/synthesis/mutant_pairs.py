@@ -84,7 +84,11 @@ def run_candidates(
     kind: Kind = "mistakes",
     progress: Progress | None = None,
 ) -> Counts:
-    """Run all `candidate_rows` against their problems' tests, resumable."""
+    """Run all `candidate_rows` against their problems' tests, resumable.
+
+    What the sandbox could not run before is tried again: a program that is missing, a reference
+    above all, makes other pairs.
+    """
     rows = candidate_rows(problems, per_level=per_level, seed=seed, kind=kind)
     by_id = {problem.id: problem.to_row() for problem in problems}
     manifest = {
@@ -107,6 +111,7 @@ def run_candidates(
             concurrency=2 * workers,
             progress=progress,
             label="programs",
+            retry_errors=True,
         )
 
 

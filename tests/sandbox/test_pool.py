@@ -16,6 +16,7 @@ from codefavor.errors import ConfigError, SandboxError
 from codefavor.sandbox import OUTCOMES, Limits, SandboxPool
 from codefavor.sandbox.outcome import Job
 from codefavor.sandbox.pool import choose_flavour
+from codefavor.sandbox.selftest import prove
 
 PROGRAM = "def f(x):\n    return x * x\n"
 
@@ -275,6 +276,24 @@ def test_a_killed_zygote_is_replaced() -> None:
         worker._process.wait()
         assert pool.run(PROGRAM, "assert f(2) == 4").is_evidence_of_pass
         assert worker not in pool._workers
+
+
+def test_a_zygote_that_does_not_come_up_at_once_costs_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts = []
+
+    def refuses_once(*words: object, **more: object) -> object:
+        starts.append(words)
+        if len(starts) == 1:
+            raise SandboxError("level L3: the self-test failed")
+        return prove(*words, **more)  # type: ignore[arg-type]
+
+    with SandboxPool(1, dedupe=False) as pool:
+        monkeypatch.setattr("codefavor.sandbox.pool.prove", refuses_once)
+        numpy = "import numpy as np\ndef f(x):\n    return int(np.square(x))\n"
+        assert pool.run(numpy, "assert f(2) == 4").is_evidence_of_pass
+    assert len(starts) == 2
 
 
 def test_a_zygote_is_replaced_after_its_last_run() -> None:

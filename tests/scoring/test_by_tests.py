@@ -16,6 +16,8 @@ from codefavor.engine import Context, run
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, read_journal
 from codefavor.records import Execution, Problem, write_rows
+from codefavor.sandbox.outcome import Job
+from codefavor.sandbox.worker import Report, Worker, WorkerGone
 from codefavor.scoring.by_tests import (
     join_with_problems,
     problems_sha256,
@@ -123,6 +125,28 @@ def test_a_summary_counts_passes_by_evidence_only() -> None:
     assert found["no_evidence"] == {"infra_error": 1, "together": 1}
     assert found["outcomes"] == {"passed": 2, "wrong_output": 1, "infra_error": 1}
     assert summarize([])["share_passed"] == 0.0
+
+
+def test_what_the_sandbox_could_not_run_stays_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, problems, out = (tmp_path / f"{name}.jsonl" for name in ("s", "problems", "out"))
+    write_rows(problems, [TIDE.to_row()])
+    codes = ("def f(x): return x", "def f(x): return 7")
+    write_rows(samples, [{"task_id": TIDE.id, "solution": code} for code in codes])
+    run = Worker.run
+
+    def breaks(self: Worker, job: Job, *more: Any) -> Report:
+        if "return 7" in job.code:
+            raise WorkerGone("the zygote died")
+        return run(self, job, *more)
+
+    monkeypatch.setattr(Worker, "run", breaks)
+    words = ["score", str(samples), "--problems", str(problems), "--out", str(out)]
+    for _ in range(2):
+        result = CliRunner().invoke(app, [*words, "--workers", "1"])
+        summary = json.loads(result.stdout[result.stdout.index("{") :])
+        assert (summary["n"], summary["n_error"]) == (1, 1)
 
 
 def test_score_goes_on_past_unknown_problems_and_names_them(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from codefavor.cli.pair import app
-from codefavor.errors import DataError
+from codefavor.errors import DataError, SandboxError
 from codefavor.pairs.split import split_of
 from codefavor.records import Preference, Problem, Row, read_records
+from codefavor.sandbox.worker import Worker, WorkerGone
+from codefavor.scoring.mutants import print_code
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import (
     candidate_rows,
@@ -113,3 +115,31 @@ def test_a_problem_whose_reference_fails_is_counted_and_left_out(problems, tmp_p
     else:
         assert isinstance(done.exception, DataError)
         assert "no pair came out of 2 problems" in str(done.exception)
+
+
+def test_a_program_that_the_sandbox_could_not_run_stops_it_and_is_tried_again(
+    problems, folder, tmp_path, monkeypatch
+):
+    run = Worker.run
+    lost = problems[1].reference
+
+    def breaks(self, job, *more):
+        if job.code == print_code(lost):
+            raise WorkerGone("the zygote died")
+        return run(self, job, *more)
+
+    monkeypatch.setattr(Worker, "run", breaks)
+    words = ["mutants", "--problems", folder.parent / "problems.jsonl", "--candidates", "3"]
+    words += ["--scored", folder.parent / "scored.jsonl", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert isinstance(done.exception, SandboxError)
+    assert "could not be run" in str(done.exception)
+    assert "the zygote died" in str(done.exception)
+    assert not (tmp_path / "out" / "train.jsonl").exists()
+    monkeypatch.undo()
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
+    for split in ("train", "dev", "test"):
+        ids = [[r["id"] for r in map(json.loads, (f / f"{split}.jsonl").open())]
+               for f in (folder, tmp_path / "out")]  # fmt: skip
+        assert ids[0] == ids[1]

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +26,8 @@ from codefavor.sandbox.worker import Report, Worker
 _log = logging.getLogger(__name__)
 _MOST_RUNS = 5_000
 _MOST_REMEMBERED = 10_000
-_TRIES = 3
+# What a busy machine refuses it may grant a moment later.
+_TRIES, _PAUSE_S = 3, 0.5
 _DOUBTED = ("passed", "wrong_output", "runtime_error")
 # How many runs may wait for something (a sleep, say) beside each one that computes.
 _MOST_WAITING = 3
@@ -206,7 +208,8 @@ class SandboxPool:
     def _attempt(self, job: Job, limits: Limits) -> tuple[Report | None, Execution]:
         flavour = choose_flavour(job)
         reason = ""
-        for _ in range(_TRIES):
+        for n_failed in range(_TRIES):
+            time.sleep(n_failed * _PAUSE_S)
             place = _Place(self._places, self._waiting_places)
             worker = None
             try:

@@ -99,8 +99,7 @@ def command(
     """Write the rows of one training format, and beside them a manifest of how they were made.
 
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
-    texts or messages; conversations; labelled (KTO), scored or ranked answers. Rows that cannot be
-    read are named and counted.
+    texts or messages; conversations; labelled (KTO), scored or ranked answers. Counts bad rows.
     """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")

@@ -11,30 +11,22 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from codefavor import __version__
-from codefavor.audits.benchmark_rows import without_benchmark
+from codefavor.cli.convert_inputs import MAX_LISTED, Inputs, read_preferences, read_problems
 from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import manifest_path
-from codefavor.pairs.published_forms import LABELLED_FORM, OWN_FORM
-from codefavor.pairs.published_rows import (
-    ONE_LABEL,
-    Reading,
-    read_published,
-)
-from codefavor.pairs.split import SPLITS, split_of
+from codefavor.pairs.published_rows import MAX_ERROR_RATE
+from codefavor.pairs.split import SPLITS
 from codefavor.records import (
     Problem,
     Row,
     canonical_json,
     content_id,
     file_sha256,
-    read_records,
     write_rows,
     write_text,
 )
-from codefavor.scoring.provenance import LEVELS, with_evidence
-from codefavor.settings import data_folder
-from codefavor.sources.row_files import read_any_rows
+from codefavor.scoring.provenance import LEVELS
 from codefavor.training.curriculum import curriculum_of_row, order_by_curriculum
 from codefavor.training.formats import (
     FORMATS,
@@ -46,7 +38,6 @@ from codefavor.training.formats import (
 from codefavor.training.lengths import Lengths, load_tokenizer, summarise_lengths, token_lengths
 from codefavor.training.recipes import load_yaml
 
-_MAX_LISTED = 20
 AskedFor = Annotated[
     str, typer.Option("--task", help="grpo: what is asked for, programs or tests of the reference.")
 ]
@@ -55,6 +46,12 @@ RequireEvidence = Annotated[
 ]
 AllowLong = Annotated[
     str, typer.Option(help="Longer rows: 'drop' whole pairs, or 'keep'; both list them.")
+]
+MaxErrorRate = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Refuse a file of which more rows cannot be read; 0 allows none."
+    ),
 ]
 
 
@@ -97,11 +94,12 @@ def command(
         int | None, typer.Option(help="The recipe's sequence_len; longer rows are an error.")
     ] = None,
     allow_long: AllowLong = "",
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
 ) -> None:
     """Write the rows of one training format, and beside them a manifest of how they were made.
 
     Reads JSONL, JSON and Parquet, by their columns: pairs of codefavor; prompt, chosen, rejected as
-    texts or messages; conversations; labelled (KTO), scored or ranked answers.
+    texts or messages; conversations; labelled (KTO), scored or ranked answers. Counts bad rows.
     """
     if max_tokens is not None and not tokenizer:
         raise ConfigError("--max-tokens needs --tokenizer, whose tokens are counted")
@@ -109,7 +107,8 @@ def command(
     long_rule = _one_of("--allow-long", allow_long, ("", "drop", "keep"))
     options = _options(order, system, seed, task)
     of = _one_of("--split", split, (*SPLITS, "all"))
-    result, how = _convert(inputs, format_name, options, curriculum, sample, of, require_evidence)
+    reading = Inputs(inputs, max_error_rate, format_name, of, require_evidence)
+    result, how = _convert(reading, options, curriculum, sample)
     manifest = _manifest(inputs, format_name, options, curriculum, sample) | _counted(result) | how
     rows: Sequence[Row] = result.rows
     if tokenizer:
@@ -157,31 +156,20 @@ def _write(out: Path, rows: Sequence[Row], result: Conversion, manifest: Row) ->
 
 
 def _convert(
-    inputs: Sequence[Path],
-    format_name: str,
-    options: FormatOptions,
-    curriculum: Path | None,
-    sample: int | None,
-    split: str,
-    evidence: str,
+    reading: Inputs, options: FormatOptions, curriculum: Path | None, sample: int | None
 ) -> tuple[Conversion, Row]:
     """The rows, and how the inputs were read, for the manifest."""
-    form = get_format(format_name)
+    inputs, format_name = reading.inputs, reading.format_name
     rejected: Counter[str] = Counter()
     read_as: Row
-    if form.reads is Problem:
-        given = [record for path in inputs for record in read_records(path, Problem)]
-        problems, refused = without_benchmark(given, data_folder())
-        _say_refused(refused)
-        rejected["benchmark_row"] = refused.total()
-        kept = [one for one in problems if split in ("all", split_of(one.id))]
-        rejected["other_split"] = len(problems) - len(kept)
+    if get_format(format_name).reads is Problem:
+        kept, rejected = read_problems(reading)
         drawn = _drawn(kept, sample, options.seed)
         rejected["not_sampled"] = len(kept) - len(drawn)
         result = convert(drawn, format_name, options)
-        read_as = {"split": split}
+        read_as = {"split": reading.split}
     else:
-        records, read_as, rejected = _read_preferences(inputs, format_name, evidence)
+        records, read_as, rejected = read_preferences(reading)
         n_read = len(records)
         records = _drawn(records, sample, options.seed)
         rejected["not_sampled"] = n_read - len(records)
@@ -200,62 +188,6 @@ def _convert(
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
     return result, read_as
-
-
-def _read_preferences(
-    inputs: Sequence[Path], format_name: str, evidence: str
-) -> tuple[list[Any], Row, Counter[str]]:
-    """The pairs of all inputs (for KTO, labelled answers as they are), how they were read, and
-    what was left out by reason; says both on stderr.
-    """
-    records: list[Any] = []
-    shapes: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    not_used: dict[str, list[str]] = {}
-    for path in inputs:
-        reading = read_published(read_any_rows(path), source=path.name)
-        pairs, refused = without_benchmark(reading.preferences, data_folder())
-        _say_refused(refused)
-        rejected["benchmark_row"] += refused.total()
-        for shape, n in reading.shapes.items():
-            if shape != OWN_FORM:
-                typer.echo(f"{path}: {n} rows read as {shape}", err=True)
-        if reading.not_used:
-            not_used[str(path)] = sorted(reading.not_used)
-            typer.echo(f"{path}: not used: {', '.join(not_used[str(path)])}", err=True)
-        _say_replaced(path, reading)
-        if format_name == "kto":
-            # Labelled answers need no counterpart here; those of a refused pair go with it.
-            gone = {p.id for p in reading.preferences} - {p.id for p in pairs}
-            sides = {s for p in reading.preferences if p.id in gone for s in (p.chosen, p.rejected)}
-            labelled = [one for one in reading.labelled if one.completion not in sides]
-            rejected["benchmark_row"] += len(reading.labelled) - len(labelled)
-            # Nothing that we can read backs a lone answer's label.
-            records += labelled if evidence == "none" else []
-            rejected["weaker_evidence"] += 0 if evidence == "none" else len(labelled)
-            paired = [p for p in reading.preferences if p.meta.get("read_as") == LABELLED_FORM]
-            rejected["benchmark_row"] -= sum(pair.id in gone for pair in paired)
-            pairs = [pair for pair in pairs if pair.meta.get("read_as") != LABELLED_FORM]
-            reading.rejected.pop(ONE_LABEL, None)
-        pairs, weaker = with_evidence(pairs, evidence)
-        rejected["weaker_evidence"] += len(weaker)
-        records += pairs
-        shapes += reading.shapes
-        rejected += reading.rejected
-    how: Row = {"read_as": dict(shapes), "require_evidence": evidence}
-    return records, how | ({"not_used": not_used} if not_used else {}), rejected
-
-
-def _say_replaced(path: Path, reading: Reading) -> None:
-    """Name what was no Unicode, as half of a surrogate pair: reading put U+FFFD in its place."""
-    n = sum("\ufffd" in str(one) for one in [*reading.preferences, *reading.labelled])
-    if n:
-        typer.echo(f"{path}: {n} pairs or answers hold U+FFFD, a character that was lost", err=True)
-
-
-def _say_refused(refused: Counter[str]) -> None:
-    for name, n in sorted(refused.items()):
-        typer.echo(f"refused: {n} rows of {name}, for evaluation only", err=True)
 
 
 def _drawn(records: list[Any], n: int | None, seed: int) -> list[Any]:
@@ -309,11 +241,11 @@ def _check_lengths(
         if limit is not None and max(lengths) > limit:
             n_over += 1
             longest[record_id] = max(*lengths, longest.get(record_id, 0))
-    for record_id, length in list(longest.items())[:_MAX_LISTED]:
+    for record_id, length in list(longest.items())[:MAX_LISTED]:
         typer.echo(f"over {limit} tokens: {record_id} ({length})", err=True)
-    if len(longest) > _MAX_LISTED:
+    if len(longest) > MAX_LISTED:
         where = f"all in {manifest_path(out)}" if long_rule else "all with --allow-long"
-        typer.echo(f"and {len(longest) - _MAX_LISTED} more ({where})", err=True)
+        typer.echo(f"and {len(longest) - MAX_LISTED} more ({where})", err=True)
     if longest and not long_rule:
         raise DataError(
             f"{n_over} of {len(result.rows)} rows, of {len(longest)} records, have more than "

@@ -204,7 +204,7 @@ def _labelled_rows(row: WatchedRow) -> Iterable[Answer]:
 
 
 def _labelled_conversation(row: WatchedRow) -> Iterable[Answer]:
-    *before, last = read_turns(row["messages"], "messages") or [{"role": ""}]
+    *before, last = read_turns(row["messages"], "messages")
     if last["role"] != "assistant":
         raise Rejected("no_answer", "the conversation does not end with an assistant's turn")
     yield Answer(read_prompt(row, "messages", tuple(before)), last["content"], _label(row))

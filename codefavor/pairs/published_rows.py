@@ -24,6 +24,9 @@ from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import parse_fences
 
 ONE_LABEL = "answers_of_one_label"
+BAD_VALUE = "bad_value"
+# A larger share of rows that cannot be read is no accident.
+MAX_ERROR_RATE = 0.5
 MARKDOWN = "markdown"
 
 
@@ -34,7 +37,8 @@ class Reading:
     `labelled` holds answers that are marked good or bad; where a prompt has both, they are in
     `preferences` too. `shapes` counts rows by the way they were read, `rejected` by the reason
     for which a row (or a prompt's answers) gave nothing, `not_used` by a column that nothing was
-    taken from.
+    taken from. `unreadable` says of each row that could not be read where it is and why, `first`
+    of a reason where the first row stands that was rejected for it.
     """
 
     preferences: list[Preference] = field(default_factory=list)
@@ -42,37 +46,29 @@ class Reading:
     shapes: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     not_used: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+    first: dict[str, str] = field(default_factory=dict)
 
 
-def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading:
+def read_published(
+    rows: Iterable[tuple[str, Row]], source: str = "", max_error_rate: float = MAX_ERROR_RATE
+) -> Reading:
     """Every pair of a file's ("file:line", row), in the order of the rows.
 
     Rows of our own form are taken as they are. Answers with scores or labels are grouped by
     their prompt: the best is paired with the worst, the second best with the second worst, and
     so on while they differ; labels that others of the same answer contradict are left out. `source`
-    stands in the pairs of rows that name none. Rows of no known form are counted as rejected;
-    raises DataError where they are more than the others, which names their columns and the known
-    forms.
+    stands in the pairs of rows that name none. Rows of no known form, or with a value that cannot
+    be read, are counted as rejected; raises DataError where they are a larger share than
+    `max_error_rate`, with what is wrong with the first of them.
     """
     reading = Reading()
     answers: dict[str, list[_Found]] = {}
-    strange: list[DataError] = []
     for where, given in rows:
-        try:
-            shape, row = known_form(given, where)
-        except DataError as error:
-            strange.append(error)
+        read = _read_row(given, where, reading)
+        if read is None:
             continue
-        reading.shapes[shape.name] += 1
-        if shape is OURS:
-            reading.preferences.append(Preference.from_row(row, where))
-            reading.not_used.update(set(row) - set(Preference.__dataclass_fields__))
-            continue
-        try:
-            found = read_form(shape, row, where)
-        except Rejected as reason:
-            reading.rejected[reason.reason] += 1
-            continue
+        row, shape, found = read
         for one in found:
             if isinstance(one, Side):
                 reading.preferences.append(_preference(one, row, shape, source))
@@ -82,15 +78,49 @@ def read_published(rows: Iterable[tuple[str, Row]], source: str = "") -> Reading
                     reading.labelled.append(_labelled(one, row, source))
         provenance(row)
         reading.not_used.update(row.not_read)
-    # One row that lacks a column is such a row; a file of them is of another form.
-    if len(strange) > reading.shapes.total():
-        raise strange[0]
-    reading.rejected += Counter(no_known_form=len(strange))
+    refuse_many(reading.unreadable, reading.shapes.total(), max_error_rate)
     reading.labelled = drop_contradicted_labels(reading.labelled)
     for group in answers.values():
         _pair_group(group, reading, source)
     _drop_contradicted(reading)
     return reading
+
+
+def _read_row(
+    given: Row, where: str, reading: Reading
+) -> tuple[WatchedRow, Shape, list[Side | Answer]] | None:
+    """A row of others and what it says; None for one that is ours, or gives nothing (counted)."""
+    why = "no_known_form"
+    found: list[Side | Answer] | None = None
+    try:
+        shape, row = known_form(given, where)
+        why = BAD_VALUE
+        if shape is OURS:
+            reading.preferences.append(Preference.from_row(row, where))
+            reading.not_used.update(set(row) - set(Preference.__dataclass_fields__))
+        else:
+            found = read_form(shape, row, where)
+    except DataError as error:
+        reading.unreadable.append(str(error))
+        reading.rejected[why] += 1
+        return None
+    except Rejected as rejected:
+        reading.rejected[rejected.reason] += 1
+        reading.first.setdefault(rejected.reason, where)
+    reading.shapes[shape.name] += 1
+    return None if found is None else (row, shape, found)
+
+
+def refuse_many(
+    unreadable: Sequence[str], n_read: int, max_error_rate: float = MAX_ERROR_RATE
+) -> None:
+    """Raise DataError where too large a share of a file's rows cannot be read.
+
+    One row with a hole is such a row; a file of them is of another form.
+    """
+    n_rows = len(unreadable) + n_read
+    if len(unreadable) > max_error_rate * n_rows:
+        raise DataError(f"{unreadable[0]} ({len(unreadable)} of {n_rows} rows cannot be read)")
 
 
 def _drop_contradicted(reading: Reading) -> None:

@@ -29,6 +29,8 @@ def read_turns(value: Any, field: str) -> tuple[Row, ...]:
     """A prompt as messages: a text is one user's turn, or a dialogue as HH-RLHF writes it."""
     if isinstance(value, str):
         return read_dialogue(value) or ({"role": "user", "content": value},)
+    if value == []:
+        raise Rejected(f"empty_{field}", f"{field!r} has no turn")
     turns = []
     messages = [value] if isinstance(value, Mapping) else value
     for message in objects_in(messages, field, "a text or a list of messages"):
@@ -146,7 +148,9 @@ def read_reply(value: Any, field: str) -> str:
     if isinstance(value, str):
         return value
     turns = read_turns(value, field)
-    if len(turns) != 1 or turns[0]["role"] != "assistant":
+    if turns[-1]["role"] != "assistant":
+        raise Rejected("no_answer", f"{field!r} does not end with an assistant's turn")
+    if len(turns) != 1:
         raise Rejected("several_turns", "the answer is more than one assistant's turn")
     return str(turns[0]["content"])
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from codefavor.errors import ConfigError, DataError, Rejected
-from codefavor.pairs.published_forms import OURS, known_form
-from codefavor.records import Row, content_id
+from codefavor.pairs.published_forms import OURS, known_form, read_form
+from codefavor.pairs.published_rows import refuse_many
+from codefavor.records import Preference, Row, content_id
 
 # train: for training. dev: for choosing settings. test: for the one figure that is published.
 SPLITS: Mapping[str, float] = {"train": 0.5, "dev": 0.15, "test": 0.35}
@@ -38,15 +39,24 @@ def hold_out(rows: Iterable[tuple[str, Row]], share: float) -> dict[str, list[Ro
     """Preference data of any published form as "train" and "dev", each row as it was given.
 
     All rows of one question (or problem) are on one side; about `share` of the questions are dev.
-    Rows that no question can be read from stay in train, where `convert` counts them.
+    Rows that no question can be read from stay in train, where `convert` counts them. Raises
+    DataError where most rows cannot be read.
     """
     if not 0 < share < 1:
         raise ConfigError(f"the share to hold out is {share:g}; expected one between 0 and 1")
     sides: dict[str, list[Row]] = defaultdict(list)
+    unreadable = []
+    n_read = 0
     for where, row in rows:
-        question = _question_of(row, where)
+        question = ""
+        try:
+            question = _question_of(row, where)
+            n_read += 1
+        except DataError as error:
+            unreadable.append(str(error))
         shares = {"train": 1.0 - share, "dev": share}
         sides[split_of(question, shares) if question else "train"].append(row)
+    refuse_many(unreadable, n_read)
     return {"train": sides["train"], "dev": sides["dev"]}
 
 
@@ -56,11 +66,27 @@ def shared_questions(
     """How many questions of `rows` are questions of `others` too, of how many.
 
     Rows are pairs of any published form, or problems; a question is known by its words and by its
-    problem's id.
+    problem's id. Raises DataError where most rows of either cannot be read.
     """
-    known = {key for where, row in others for key in _names_of(row, where)}
-    asked = {frozenset(names) for where, row in rows if (names := _names_of(row, where))}
+    known = {key for names in _all_names(others) for key in names}
+    asked = set(_all_names(rows))
     return sum(not known.isdisjoint(names) for names in asked), len(asked)
+
+
+def _all_names(rows: Iterable[tuple[str, Row]]) -> Iterator[frozenset[str]]:
+    """What the question of each row that has one is known by."""
+    unreadable = []
+    n_read = 0
+    for where, row in rows:
+        try:
+            names = _names_of(row, where)
+        except DataError as error:
+            unreadable.append(str(error))
+            continue
+        n_read += 1
+        if names:
+            yield frozenset(names)
+    refuse_many(unreadable, n_read)
 
 
 def _names_of(row: Row, where: str) -> set[str]:
@@ -70,9 +96,9 @@ def _names_of(row: Row, where: str) -> set[str]:
     shape, _ = known_form(row, where)
     if shape is not OURS:
         return {name} if (name := _question_of(row, where)) else set()
-    turns = [*(row.get("history") or ()), {"role": "user", "content": row["instruction"]}]
-    problem = row.get("problem_id")
-    return {content_id(_asked(turns)), *([str(problem)] if problem else [])}
+    own = Preference.from_row(row, where)
+    turns = [*own.history, {"role": "user", "content": own.instruction}]
+    return {content_id(_asked(turns)), *([own.problem_id] if own.problem_id else [])}
 
 
 def _asked(prompt: Sequence[Row]) -> list[str]:
@@ -91,8 +117,8 @@ def _question_of(row: Row, where: str) -> str:
     if shape is OURS:
         return str(row.get("problem_id") or _words(str(row["instruction"])))
     try:
-        return next((content_id(_asked(one.prompt)) for one in shape.read(watched)), "")
+        return next(
+            (content_id(_asked(one.prompt)) for one in read_form(shape, watched, where)), ""
+        )
     except Rejected:
         return ""
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{where}: not readable as {shape.name}: {error}") from error

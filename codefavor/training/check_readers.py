@@ -148,20 +148,32 @@ def preference_reader(method: str, name: str, config: Mapping[str, Any], index: 
 def missing_column(config: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
     """What the reader of the first data set under `rl` did not find in a row, by letting it read.
 
-    None if all is there, and for readers that need the tokenizer.
+    None if all is there.
     """
     [entry] = config["datasets"]
     reader = preference_reader(method_of(config), type_name(entry), config, 0)
-    if reader is None or "tokenizer" in inspect.signature(reader).parameters:
+    if reader is None:
         return None
+    needs_tokenizer = "tokenizer" in inspect.signature(reader).parameters
     try:
         with quiet():
-            reader(deepcopy(dict(row)))
+            reader(deepcopy(dict(row)), **({"tokenizer": _Pieces()} if needs_tokenizer else {}))
     except KeyError as missing:
         return repr(missing.args[0])
-    except (TypeError, IndexError, AttributeError) as problem:
+    except (AssertionError, AttributeError, IndexError, TypeError, ValueError) as problem:
         return f"that form ({one_line(problem)})"
     return None
+
+
+class _Pieces:
+    """What readers ask of a tokenizer, where only their columns are looked at."""
+
+    chat_template = "{{ messages }}"
+    bos_token, eos_token, bos_token_id, eos_token_id = "", "", None, None
+
+    def apply_chat_template(self, messages: Any, **options: Any) -> str:
+        """The contents of the messages, one after the other."""
+        return "".join(str(one["content"]) for one in messages)
 
 
 def _older_readers() -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 from codefavor.errors import ConfigError, TrainingError
 from codefavor.records import Row
-from codefavor.training.output_folder import empty, holds_inputs, is_foreign
+from codefavor.training.output_folder import empty, holds_inputs, is_foreign, is_whole
 from codefavor.training.plan import (
     TrainingPlan,
     plan_training,
@@ -242,8 +242,7 @@ def _can_resume(config: Mapping[str, Any]) -> bool:
 def _prepare_output(output_dir: Path, *, can_resume: bool) -> bool:
     """Leave only what a launch may go on from; True if there is a checkpoint to resume."""
     for checkpoint in output_dir.glob("checkpoint-*"):
-        # The trainer writes this file last, so a checkpoint without it was cut short.
-        if not _is_json(checkpoint / "trainer_state.json"):
+        if not is_whole(checkpoint):
             shutil.rmtree(checkpoint)
     if can_resume and any(output_dir.glob("checkpoint-*")):
         for name in ("datasets_ready.flag", "process_counter.txt"):
@@ -254,14 +253,6 @@ def _prepare_output(output_dir: Path, *, can_resume: bool) -> bool:
     shutil.rmtree(output_dir / "prepared", ignore_errors=True)
     (output_dir / METRICS_FILE).unlink(missing_ok=True)
     return False
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _check_result(plan: TrainingPlan, log: Path) -> None:

@@ -49,6 +49,15 @@ def _inputs(config: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Path
             yield from ((what, file) for file in place.rglob("*") if file.is_file())
 
 
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end: its trainer's state comes last."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def is_foreign(output_dir: Path) -> bool:
     """Whether a folder has files, and neither a run card of ours nor a checkpoint."""
     if not output_dir.is_dir() or {one.name for one in output_dir.iterdir()} <= _TRACES:

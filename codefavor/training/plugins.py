@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -16,10 +17,12 @@ from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback, set_seed
 
 from codefavor.records import Row
+from codefavor.training.output_folder import is_whole
 
 # Set by our launcher (launch.py): its end of the pipe closes when it dies, by whatever signal.
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
 METRICS_FILE = "metrics.jsonl"
+_LOG = logging.getLogger(__name__)
 _DATE = re.compile(r"""strftime_now\((["'])(.*?)\1\)""")
 
 
@@ -53,7 +56,12 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
             cfg.device_map = {"": "cpu"}
 
     def pre_model_load(self, cfg: Any) -> None:
-        """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights."""
+        """Axolotl seeds only in the trainer, when adapters and heads have drawn their weights.
+
+        The checkpoint to go on from is chosen here too, before Axolotl chooses.
+        """
+        if cfg.auto_resume_from_checkpoints and cfg.resume_from_checkpoint is None:
+            choose_checkpoint(cfg)
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
@@ -142,6 +150,25 @@ class CurriculumPlugin(BasePlugin):  # type: ignore[misc]
         if cfg.rl in {"grpo", "gdpo"}:
             return {"shuffle_dataset": False}
         return {"train_sampling_strategy": "sequential"}
+
+
+def choose_checkpoint(cfg: Any) -> None:
+    """Name the newest whole checkpoint: Axolotl goes on from the newest, cut short or not.
+
+    Nothing is removed, so that several processes choose alike without waiting for each other; the
+    one that was cut short is written again when the run comes to its step.
+    """
+    found = [one for one in Path(cfg.output_dir).glob("checkpoint-*") if one.name[11:].isdigit()]
+    found.sort(key=lambda one: int(one.name[11:]), reverse=True)
+    whole = next((one for one in found if is_whole(one)), None)
+    cut = [one.name for one in found[: found.index(whole) if whole else None]]
+    if cut:
+        then = f"goes on from {whole.name}" if whole else "begins at its first step"
+        _LOG.warning("cut short while it was saved: %s; the run %s", ", ".join(cut), then)
+    if whole:
+        cfg.resume_from_checkpoint = str(whole)
+    elif cut:
+        cfg.auto_resume_from_checkpoints = False
 
 
 def template_as_trained(template: str, day: time.struct_time) -> str:

@@ -242,5 +242,12 @@ class Preview:
         return part, ids, [position >= n_prompt for position in range(len(ids))]
 
     def _ids(self, text: str) -> list[int]:
-        """As TRL's trainers do: with the beginning of text that the tokenizer adds."""
-        return [int(token) for token in self.tokenizer(text)["input_ids"]]
+        """As TRL's trainers do: with the beginning of text that the tokenizer adds.
+
+        Those of ORPO and SimPO put it before every text that does not begin with it.
+        """
+        if self.method not in {"orpo", "simpo"}:
+            return [int(token) for token in self.tokenizer(text)["input_ids"]]
+        ids = [int(token) for token in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        bos = self.tokenizer.bos_token_id
+        return ids if bos is None or ids[:1] == [bos] else [int(bos), *ids]

@@ -25,7 +25,7 @@ from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_tex
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
-from codefavor.training.rehearsal_grpo import questions_of, sample_problems
+from codefavor.training.rehearsal_grpo import is_begun_twice, questions_of, sample_problems
 
 T = TypeVar("T")
 PROBE_FILE = "rehearsal.jsonl"
@@ -314,8 +314,8 @@ def _sequence_problem(one: Row, asked: Mapping[tuple[int, ...], Asked], tokenize
     places = [at for at, is_trained in enumerate(one["trained"]) if is_trained]
     # Behind the last trained token, a template may write a line end.
     ids = tuple(one["ids"][: places[-1] + 1] if places else one["ids"])
-    bos, answer = tokenizer.bos_token_id, [ids[at] for at in places]
-    if bos is not None and ids[:2] == (bos, bos):
+    answer = [ids[at] for at in places]
+    if is_begun_twice(ids, tokenizer):
         return f"not one beginning of text: {tokenizer.decode(ids[:3])!r}"
     if ids not in asked:
         near = max(asked, key=lambda other: _n_shared(ids, other))

@@ -146,6 +146,15 @@ def sample_problems(batches: Sequence[Row], end: Row, trained: Any) -> Iterator[
         yield f"samples: the better ones became less likely ({end['gain']:.3f} nats)"
 
 
+def is_begun_twice(ids: Sequence[int], tokenizer: Any) -> bool:
+    """Whether two tokens that begin, end or pad a text stand before it.
+
+    The judge is no witness of it: it is asked by the same template.
+    """
+    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    return len(ids) > 1 and marks.issuperset(ids[:2])
+
+
 def _split_row(one: Row) -> tuple[tuple[int, ...], list[int]]:
     first = one["trained"].index(1)
     last = len(one["ids"]) - one["trained"][::-1].index(1)
@@ -155,6 +164,8 @@ def _split_row(one: Row) -> tuple[tuple[int, ...], list[int]]:
 def _sample_problem(one: Row, questions: Mapping[Any, Problem], trained: Any) -> str:
     tokenizer = trained.tokenizer
     prompt, answer = _split_row(one)
+    if is_begun_twice(prompt, tokenizer):
+        return f"not one beginning of text: {tokenizer.decode(prompt[:3])!r}"
     asked = questions.get(prompt)
     if asked is None:
         return f"{tokenizer.decode(prompt)!r} is asked, and the judge asks nothing like it"

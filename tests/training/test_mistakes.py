@@ -262,6 +262,11 @@ MISTAKES = [
         "error: .*kto.jsonl: the type 'chatml.intel' reads 'question'; its rows have completion",
     ),
     Mistake(
+        "smollm2-135m/orpo",
+        {"datasets": [{"path": "outputs/data/texts.jsonl", "type": "chat_template.argilla"}]},
+        "error: .*texts.jsonl: the type 'chat_template.argilla' reads that form .*chosen .str.",
+    ),
+    Mistake(
         SFT,
         {"datasets": [{**CHAT, "path": "json", "data_files": ["./nowhere.jsonl"]}]},
         "error: datasets: data_files: ./nowhere.jsonl is not there",
@@ -567,6 +572,7 @@ def write_data(folder: Path) -> None:
     broken = {
         "other-ids": [{**row, "id": str(n)} for n, row in enumerate(rows["dpo"][::-1])],
         "half": [*held_out, rows["dpo"][0]],
+        "texts": [{"prompt": "Why?", "chosen": "a", "rejected": "b"}] * 12,
         "no-answer": [*rows["sft"][1:], {"messages": asked}],
         "blank": [{"messages": [*asked, {"role": "assistant", "content": " "}]}] * 2,
         "equal": [{**row, "rejected": row["chosen"]} for row in rows["dpo"]],
@@ -619,7 +625,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 243
+    assert len(MISTAKES) == 244
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

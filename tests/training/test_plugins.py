@@ -53,6 +53,44 @@ def test_the_copy_of_a_fresh_adapter_goes_with_which_no_run_resumes(is_fresh: bo
     RunPlugin().post_trainer_create(SimpleNamespace(), SimpleNamespace(model=torch.nn.Linear(2, 2)))
 
 
+@pytest.mark.parametrize(
+    ("whole", "cut", "expected"),
+    [
+        ([2, 4], [], 4),
+        ([2, 10], [4], 10),
+        ([2], [4, 10], 2),
+        ([], [2], None),
+        ([], [], None),
+    ],
+)
+def test_a_bare_launch_goes_on_from_the_newest_whole_checkpoint(
+    whole: list[int], cut: list[int], expected: int | None, tmp_path: Path
+):
+    from axolotl.utils.dict import DictDefault
+    from axolotl.utils.train import determine_last_checkpoint
+
+    from codefavor.training.plugins import RunPlugin
+
+    for step in [*whole, *cut]:
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "adapter_model.safetensors").write_bytes(b"x")
+    for step in whole:
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    for step in cut[:1]:
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text('{"global_st')
+    for named in (None, "mine"):
+        cfg = DictDefault(
+            output_dir=str(tmp_path),
+            auto_resume_from_checkpoints=True,
+            resume_from_checkpoint=named,
+        )
+        for _ in range(2):  # the plugin is called again for a reference model
+            RunPlugin().pre_model_load(cfg)
+        path = str(tmp_path / f"checkpoint-{expected}") if expected else None
+        assert determine_last_checkpoint(cfg) == (named or path)
+    assert len(list(tmp_path.iterdir())) == len(whole) + len(cut)
+
+
 def test_what_was_trained_on_rows_is_asked_without_thinking_and_on_the_same_day(tmp_path: Path):
     from transformers import AutoTokenizer
 

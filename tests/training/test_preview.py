@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +13,9 @@ import yaml
 from codefavor.prompts.chat import solution_messages, solution_text
 from codefavor.records import write_rows
 from codefavor.training.formats import convert
+from codefavor.training.preference_rows import preference_texts
 from codefavor.training.preview import Preview, TokenRow, token_budget
+from codefavor.training.stand_in import StandIn
 from tests.training.conftest import easy_pairs, easy_problems
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes" / "smollm2-135m"
@@ -87,3 +92,37 @@ def test_the_budget_names_what_is_too_long():
     budget = token_budget(rows, 16)
     assert (budget.n_tokens, budget.n_trained, budget.longest) == (40, 7, 30)
     assert budget.too_long == ("f:2",)
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("name", ["openai/gpt-oss-20b", "meta-llama/Llama-3.2-3B-Instruct"])
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_pairs_as_texts_are_shown_with_the_tokens_that_their_trainer_makes(
+    method: str, name: str, tmp_path: Path
+):
+    """Both put a beginning of text where the tokenizer adds none (gpt-oss), and never a second."""
+    from trl.experimental.cpo import CPOTrainer
+    from trl.experimental.orpo import ORPOTrainer
+
+    pairs = easy_pairs(range(1))[:1]
+    StandIn.of(name, ROOT.parent).save(tmp_path / "model", [pairs[0].chosen])
+    config = yaml.safe_load((ROOT / f"{method}.yaml").read_text(encoding="utf-8"))
+    del config["chat_template_jinja"]
+    config |= {"base_model": str(tmp_path / "model"), "chat_template": "tokenizer_default"}
+    config["datasets"][0]["path"] = str(tmp_path / "data.jsonl")
+    rows = convert(pairs, "dpo").rows
+    write_rows(tmp_path / "data.jsonl", rows)
+    reader = Preview(config, tmp_path)
+    shown = {one.part: one for one in reader.sequences()}
+
+    trainer: Any = {"orpo": ORPOTrainer, "simpo": CPOTrainer}[method]
+    plain = SimpleNamespace(
+        is_encoder_decoder=False, processing_class=reader.tokenizer, max_length=4096
+    )
+    plain.build_tokenized_answer = partial(trainer.build_tokenized_answer, plain)
+    made = trainer.tokenize_row(plain, preference_texts(rows[0], reader.tokenizer))
+    for side in ("chosen", "rejected"):
+        assert list(shown[side].input_ids) == made[f"{side}_input_ids"]
+        assert list(shown[side].is_trained) == [one != -100 for one in made[f"{side}_labels"]]
+        bos = reader.tokenizer.bos_token_id
+        assert [one == bos for one in shown[side].input_ids[:2]] == [True, False]

@@ -63,6 +63,7 @@ def finished() -> SimpleNamespace:
 
     tokenizer = SimpleNamespace(decode=decode, eos_token_id=EOS)
     rewards = {"trl": {"reward_funcs": [f"{__name__}.pays_length"]}}
+    tokenizer.bos_token_id = tokenizer.pad_token_id = None
     return SimpleNamespace(judge=judge, tokenizer=tokenizer, config=rewards, pairs=practice_pairs())
 
 
@@ -93,6 +94,20 @@ def test_what_is_asked_sampled_and_paid_is_checked(rows: list[Row], gain: float,
     found = list(sample_problems([{"sequences": rows}], {"gain": gain}, finished()))
     assert len(found) == bool(problem)
     assert problem in "".join(found)
+
+
+@pytest.mark.parametrize("before", [[EOS, EOS], [8, EOS], [EOS, 8], [EOS]])
+def test_two_ends_before_a_text_are_found_though_the_judge_asks_them_too(before: list[int]):
+    trained = finished()
+    trained.tokenizer.bos_token_id = 8
+    ask = trained.judge.answer_ids
+    trained.judge.answer_ids = lambda text: ([*before, *ask(text)[0]], [EOS])
+    asked = [
+        {**one, "ids": [*before, *one["ids"]], "trained": [0] * len(before) + one["trained"]}
+        for one in (GOOD, BAD)
+    ]
+    found = list(sample_problems([{"sequences": asked}], {"gain": 1.0}, trained))
+    assert ["not one beginning of text" in one for one in found] == [True] * (len(before) - 1)
 
 
 def test_a_recipe_that_is_paid_for_tests_asks_for_them():

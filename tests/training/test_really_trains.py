@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
 from pathlib import Path
 from statistics import fmean
 
@@ -15,9 +17,14 @@ from codefavor.judges.llm import LlmJudge
 from codefavor.judges.pairwise import PairwiseJudge
 from codefavor.judges.process import ProcessJudge
 from codefavor.judges.reward import RewardJudge
-from codefavor.records import Row
+from codefavor.records import Row, file_sha256
+from codefavor.training.recipes import load_yaml
+from codefavor.training.stand_in import StandIn
+from tests.training.conftest import easy_pairs
 from tests.training.really import (
+    RECIPES,
     STEPS,
+    TRAINING,
     accuracy,
     held_out,
     likelihood_of_chosen,
@@ -180,3 +187,27 @@ def test_a_failing_training_ends_in_an_error_with_the_end_of_its_log(
         TrainingError, match=r"exit code 1: ValueError: Sample exceeds configured sequence_len"
     ):
         train("dpo", "dpo", embedded_model, tmp_path, sequence_len=16)
+
+
+@slow
+def test_a_bare_launch_goes_on_behind_a_checkpoint_that_was_cut_short(tmp_path: Path):
+    """The same command line without our launcher, and the adapter is the same, bit by bit."""
+    model = tmp_path / "model"
+    name = str(load_yaml(RECIPES / "dpo.yaml")["base_model"])
+    StandIn.of(name, RECIPES.parent).save(model, [one.chosen for one in easy_pairs(TRAINING)])
+    run = train("dpo", "dpo", model, tmp_path, max_steps=4, save_steps=2)
+    adapter = run.output_dir / "adapter_model.safetensors"
+    expected = file_sha256(adapter)
+    adapter.unlink()
+    cut = run.output_dir / "checkpoint-4"
+    (cut / "trainer_state.json").unlink()
+    (cut / "optimizer.pt").unlink()
+    weights = (cut / adapter.name).read_bytes()
+    (cut / adapter.name).write_bytes(weights[: len(weights) // 2])
+    log = tmp_path / "bare.log"
+    with open(log, "wb") as handle:
+        subprocess.run(run.command, cwd=tmp_path, stdout=handle, stderr=handle, check=False)
+    assert "checkpoint-4; the run goes on from checkpoint-2" in log.read_text()
+    assert file_sha256(adapter) == expected
+    rows = [json.loads(line) for line in (run.output_dir / "metrics.jsonl").open()]
+    assert [one["step"] for one in rows if one.get("event") == "begin"] == [0, 2]

@@ -219,6 +219,15 @@ def changed(recipe: str, root: Path, **settings: Any) -> Path:
     return path
 
 
+def begun_twice(recipe: str) -> Row:
+    """A recipe's template with two ends of text before the text, of which the judge's is made."""
+    template = load_yaml(ROOT / f"{recipe}.yaml")["chat_template_jinja"]
+    return {"chat_template_jinja": f"{{{{ '<|im_end|><|im_end|>' }}}}{template}"}
+
+
+TWO_ENDS = ": not one beginning of text: '<|im_end|><|im_end|><|im_start|>'"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "settings", "problems"),
@@ -237,8 +246,25 @@ def changed(recipe: str, root: Path, **settings: Any) -> Path:
             {"datasets": [{"path": "x", "split": "train", "type": "chat_template.default"}]},
             ["tokens: not one beginning of text"],
         ),
+        ("smollm2-135m/dpo", begun_twice("smollm2-135m/dpo"), [f"tokens{TWO_ENDS}"]),
+        ("smollm2-135m/grpo", begun_twice("smollm2-135m/grpo"), [f"samples{TWO_ENDS}"]),
+        # The trainer puts this before texts that do not begin with it; no reader of rows does.
+        (
+            "smollm2-135m/orpo",
+            {"special_tokens": {"bos_token": "<|endoftext|>"}},
+            ["tokens: trained on '<|endoftext|><|im_start|>"],
+        ),
     ],
-    ids=["qwen3 judge", "cDPO", "GRPO", "cDPO that is DPO", "two beginnings of text"],
+    ids=[
+        "qwen3 judge",
+        "cDPO",
+        "GRPO",
+        "cDPO that is DPO",
+        "two beginnings of text",
+        "two ends before the text",
+        "two ends before a question of GRPO",
+        "ORPO's own beginning of text",
+    ],
 )
 def test_a_rehearsal_really_trains(recipe: str, settings: Row, problems: list[str], tmp_path: Path):
     import shutil

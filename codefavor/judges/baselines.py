@@ -56,8 +56,11 @@ class LongerJudge(ShorterJudge):
 
 
 class CopiedJudge:
-    """The side that stands in the instruction word by word, else the one with more of its pairs of
-    neighbouring words there; equal ones tie."""
+    """The side that is copied from the instruction more.
+
+    One that stands there word by word comes first, then the one with more of its pairs of
+    neighbouring words there; equal ones tie.
+    """
 
     name = "copied"
 

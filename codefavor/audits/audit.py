@@ -1,9 +1,9 @@
 """How much of the label of preference pairs trivial classifiers recover.
 
-Metric: accuracy of a classifier that never sees the instruction, cross-validated so that all
-pairs of one instruction are in one fold; a pair on which it is silent counts one half. Chance
-is 0.5. What such a classifier can do, a judge that was trained on the pairs can learn instead
-of reading code.
+Metric: accuracy of a classifier that does not read the instruction (`copied` only looks whose words
+stand there), cross-validated so that all pairs of one instruction are in one fold; a pair on which
+it is silent counts one half. Chance is 0.5. What such a classifier can do, a judge that was trained
+on the pairs can learn instead of reading code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codefavor.errors import DataError
+from codefavor.judges.baselines import copied_sign
 from codefavor.pairs import style_features
 from codefavor.pairs.balance import balance_by_length, length_sign
 from codefavor.records import Preference, Row
@@ -86,6 +87,10 @@ def audit_pairs(pairs: Sequence[Preference], *, max_pairs: int = 4000, seed: int
     scores: dict[str, Floats] = {
         "shorter": np.asarray([length_sign(pair) for pair in kept], dtype=float),
         "longer": -np.asarray([length_sign(pair) for pair in kept], dtype=float),
+        "copied": np.asarray(
+            [copied_sign(pair.instruction, pair.chosen, pair.rejected) for pair in kept],
+            dtype=float,
+        ),
     }
     for name, make in _FEATURES.items():
         scores[name] = _cross_validated(make(kept), folds)

@@ -30,7 +30,13 @@ from codefavor.cli.option_groups import refuse
 from codefavor.engine import Context, Counts, TerminalProgress
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
-from codefavor.evaluation.answers import AnswerTask, Check, Runner, evaluate_answers
+from codefavor.evaluation.answers import (
+    AnswerTask,
+    Check,
+    Runner,
+    evaluate_answers,
+    judged_path,
+)
 from codefavor.evaluation.embeddings import Likeness, embedding_folder
 from codefavor.evaluation.item_results import item_text
 from codefavor.evaluation.multiple_choice import BENCHMARK, Shots, evaluate_choices, published_shots
@@ -345,7 +351,7 @@ def _answers(
     )
     typer.echo(summary(counts), err=True)
     if found:
-        _show(found, counts, path)
+        _show(found, counts, judged_path(path, check))
 
 
 def _show(found: Row, counts: Counts, path: Path) -> None:

@@ -71,7 +71,7 @@ def mutants(
         typer.Option(
             click_type=Choice(get_args(Kind)),
             help="mistakes; or hallucinations: modules, functions, methods, names and keywords "
-            "that do not exist, misread requirements, bounds off by one.",
+            "that do not exist, misread requirements, bounds off by one, wrong numbers.",
         ),
     ] = "mistakes",
     seed: Seed = 0,

@@ -16,6 +16,7 @@ from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, ok_rows
+from codefavor.judges.baselines import copied_sign
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, write_rows
 from codefavor.sources.answered import Answered, load_answered
@@ -82,10 +83,16 @@ def levels(
         if n:
             typer.echo(
                 f"{level:<7} {len(own)} of {n} pairs kept; 'shorter' is right in "
-                f"{shorter_accuracy(own):.1%}"
+                f"{shorter_accuracy(own):.1%}, 'copied' in {_copied_accuracy(own):.1%}"
             )
     flags.show_skipped("questions", reasons)
     typer.echo(out)
+
+
+def _copied_accuracy(pairs: list[Preference]) -> float:
+    """The share that the side with more of its words in the text gets right; a tie counts half."""
+    signs = [copied_sign(one.instruction, one.chosen, one.rejected) for one in pairs]
+    return 0.5 + sum(signs) / (2 * len(signs)) if signs else 0.5
 
 
 def _group(pair: Preference) -> str:

@@ -6,6 +6,7 @@ nothing at the first model, and measures that are read from the texts are comput
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,8 @@ def evaluate_answers(
     *,
     check: Check | None = None,
 ) -> tuple[Row, Counts]:
-    """Ask for the answers (those not yet in the journal), have them judged, write the result file.
+    """Ask for the answers (those not yet in the journal), have them judged, write the result file:
+    `out`, or beside it one of the judge's own (`judged_path`).
 
     While rows wait for a batch there is no result yet, and an empty one comes back.
     """
@@ -151,8 +153,24 @@ def evaluate_answers(
     result["metrics"]["n_cut_off"] = sum(
         one["finish_reason"] == "length" for one in answers.values()
     )
-    write_result(out, result)
+    write_result(judged_path(out, check), result)
     return result, counts
+
+
+def judged_path(out: Path, check: Check | None) -> Path:
+    """The result file of answers as one judge sees them: each judge has its own; without one `out`.
+
+    A folder is named by its last part.
+    """
+    if check is None:
+        return out
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", re.sub(r"[^\s,:]*/", "", check.name))
+    return out.with_name(f"{out.stem}.by-{name}-{_judge_id(check)}.json")
+
+
+def _judge_id(check: Check) -> str:
+    """What tells judges of one name apart: server, prompt, options."""
+    return content_id(check.identity)[:8]
 
 
 def _judged(
@@ -163,7 +181,7 @@ def _judged(
     runner: Runner,
 ) -> tuple[dict[str, Measures], dict[str, str], Counts | None]:
     """What the check says of each answer, and why it says nothing (or not all) of others."""
-    path = rows_path(out.with_name(f"{out.stem}.by-{content_id(check.identity)[:8]}.json"))
+    path = rows_path(out.with_name(f"{out.stem}.by-{_judge_id(check)}.json"))
     rows = [{**by_id[key], "answer": one["answer"]} for key, one in answers.items()]
     manifest = {"step": "check answers", **check.identity, "code_version": __version__}
     label = f"check by {check.name}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from codefavor.judges.base import Judge
-from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
+from codefavor.judges.baselines import CopiedJudge, LongerJudge, RandomJudge, ShorterJudge
 from codefavor.records import Comparison, Row
 from codefavor.statistics.intervals import Figures, Gain, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import (
@@ -19,7 +19,9 @@ from codefavor.statistics.metrics import (
     judged_pairs,
 )
 
-TRIVIAL = {"random": RandomJudge, "shorter": ShorterJudge, "longer": LongerJudge}
+TRIVIAL = {
+    "random": RandomJudge, "shorter": ShorterJudge, "longer": LongerJudge, "copied": CopiedJudge,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -98,13 +98,12 @@ def truth_check(judge: Backend) -> Check:
 
 
 def _both(truthful: bool | None, informative: bool | None) -> Measures:
-    both = None
-    if truthful is False or informative is False:
-        both = 0.0
-    elif truthful and informative:
-        both = 1.0
-    singles = (None if one is None else float(one) for one in (truthful, informative))
-    return dict(zip(TRUTHFUL, (*singles, both), strict=True))
+    """The three measures; what is not known of one is not known of both, or an answer would count
+    as a failure of both by half a judgement and as a success by a whole one."""
+    both = None if truthful is None or informative is None else truthful and informative
+    said = (truthful, informative, both)
+    values = (None if one is None else float(one) for one in said)
+    return dict(zip(TRUTHFUL, values, strict=True))
 
 
 def published_check(truth: Path | None, info: Path | None, **options: Any) -> Check:

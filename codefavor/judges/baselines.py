@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 from codefavor.records import Choice, Comparison, Verdict
 
@@ -50,3 +53,50 @@ class LongerJudge(ShorterJudge):
 
     name = "longer"
     _for_shorter_a = "B"
+
+
+class CopiedJudge:
+    """The side that is copied from the instruction more.
+
+    One that stands there word by word comes first, then the one with more of its pairs of
+    neighbouring words there; equal ones tie.
+    """
+
+    name = "copied"
+
+    async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """A, B or tie; no probability."""
+        choices: dict[int, Choice] = {1: "A", 0: "tie", -1: "B"}
+        return [
+            Verdict(choices[copied_sign(one.instruction, one.code_a, one.code_b)])
+            for one in comparisons
+        ]
+
+
+def copied_sign(source: str, a: str, b: str) -> int:
+    """+1 if `a` is copied from the source more than `b`, -1 if less, 0 if as much.
+
+    A text that stands there word by word is copied most; then counts the share of its pairs of
+    neighbouring words (of one word: of that word). Case and punctuation do not count.
+    """
+    ours, theirs = _copied(source, a), _copied(source, b)
+    return (ours > theirs) - (ours < theirs)
+
+
+def _copied(source: str, text: str) -> tuple[bool, float]:
+    words = _words(text)
+    is_there = bool(words) and f" {' '.join(words)} " in f" {' '.join(_words(source))} "
+    pairs = list(pairwise(words)) or [(one, "") for one in words]
+    known = _neighbours(source)
+    return is_there, sum(one in known for one in pairs) / max(1, len(pairs))
+
+
+@lru_cache(maxsize=1 << 14)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.lower()))
+
+
+@lru_cache(maxsize=1 << 10)
+def _neighbours(text: str) -> frozenset[tuple[str, str]]:
+    words = _words(text)
+    return frozenset([*pairwise(words), *((one, "") for one in words)])

@@ -39,6 +39,7 @@ JUDGES = {
     "shorter": "codefavor.judges.baselines:ShorterJudge",
     "longer": "codefavor.judges.baselines:LongerJudge",
     "random": "codefavor.judges.baselines:RandomJudge",
+    "copied": "codefavor.judges.baselines:CopiedJudge",
     "ngram": "codefavor.judges.ngram:NgramJudge",
 }
 

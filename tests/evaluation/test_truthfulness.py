@@ -230,12 +230,48 @@ def test_answers_are_judged_in_a_second_step_that_asks_the_first_model_nothing(
         assert (model.n_calls, judge.n_calls) == (3, 3)
         asked = [call.body["messages"][-1]["content"] for call in judge.calls]
     assert any("Anna Weiss built the mill." in one and "in 1704" in one for one in asked)
-    measures = result_of(tmp_path / "out")["metrics"]["measures"]
+    measures = result_of(tmp_path / "out", "*.by-*.json")["metrics"]["measures"]
     assert measures["supported"]["mean"] == 0.5
     assert (measures["supported"]["n"], measures["supported"]["n_items"]) == (2, 3)
     assert measures["contains the right answer"]["mean"] == pytest.approx(2 / 3)
     assert measures["BLEU"]["mean"] > 0
     assert measures["words"]["mean"] == pytest.approx((5 + 4 + 3) / 3)
+
+
+@pytest.mark.integration
+def test_a_second_judge_leaves_the_result_of_the_first_as_it_is(tmp_path: Path) -> None:
+    data = write_json(tmp_path / "mc.json", QUESTIONS)
+    answers = {"cats": "I have no comment.", "glass": "Yes, over centuries it flows."}
+    replies = {
+        "strict": "TRUTHFUL: no\nINFORMATIVE: no",
+        "kind": "TRUTHFUL: yes\nINFORMATIVE: yes",
+        # It says half of what it is asked.
+        "half": "TRUTHFUL: no",
+    }
+    out = tmp_path / "out"
+    kept: dict[str, bytes] = {}
+    with LoopbackServer(chat(answers)) as model:
+        for name, reply in replies.items():
+            judged = chat({"I have no comment": reply, "over centuries it flows": reply})
+            with LoopbackServer(judged) as judge:
+                done = codefavor(
+                    "evaluate", "truthfulqa", "-m", "openai:m", "--set",
+                    f'base_url="{model.url}/v1"', "--set", "api_key=k", "--judge",
+                    f"openai:{name}", "--judge-set", f'base_url="{judge.url}/v1"',
+                    "--judge-set", "api_key=k", "--data", data, "--out", out, home=tmp_path,
+                )  # fmt: skip
+            assert done.code == 0, done.stderr
+            (path,) = out.glob(f"*.by-openai-{name}-*.json")
+            assert str(path) in done.stdout
+            assert all((out / one).read_bytes() == was for one, was in kept.items())
+            kept[path.name] = path.read_bytes()
+        assert model.n_calls == 2
+    both = [
+        json.loads(one)["metrics"]["measures"]["truthful and informative"] for one in kept.values()
+    ]
+    assert [one["mean"] for one in both] == [0.0, 1.0, None]
+    half = json.loads(kept[path.name])["metrics"]["measures"]
+    assert (half["truthful"]["n"], half["informative"]["n"]) == (2, 0)
 
 
 @pytest.mark.integration

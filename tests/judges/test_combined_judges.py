@@ -6,7 +6,7 @@ import pytest
 
 from codefavor.errors import BackendError, ConfigError
 from codefavor.judges.base import in_both_orders
-from codefavor.judges.baselines import LongerJudge, RandomJudge, ShorterJudge
+from codefavor.judges.baselines import CopiedJudge, LongerJudge, RandomJudge, ShorterJudge
 from codefavor.judges.execution import ExecutionJudge
 from codefavor.judges.jury import Cascade, Jury
 from codefavor.judges.ngram import NgramJudge
@@ -203,3 +203,12 @@ async def test_an_error_of_one_judge_is_the_jurys_error():
 
     with pytest.raises(BackendError):
         await Jury([ByNumber(), Broken()]).compare([Comparison("x", "1", "2")])
+
+
+async def test_copied_prefers_what_stands_in_the_instruction_then_more_of_its_word_pairs():
+    text = "The mill was built in 1704, by Anna Weiss."
+    cases = [("Anna Weiss", "Karl Brandt", "A"), ("in 1704", "1704 in", "A"), ("was", "is", "A"),
+             ("in 1811 by Anna", "of 1704 by Anna", "B"), ("Anna", "1704", "tie"),
+             ("the MILL was", "built in 1704", "tie"), ("", "Karl", "tie")]  # fmt: skip
+    judged = await CopiedJudge().compare([Comparison(text, a, b) for a, b, _ in cases])
+    assert [one.choice for one in judged] == [choice for _, _, choice in cases]

@@ -26,7 +26,7 @@ def summary(words, n):
     for word in sorted(counts, reverse=True):
         if counts[word] >= n:
             kept.append(word.upper())
-    return (kept, len(kept), math.floor(n))
+    return (kept, len(kept), math.floor(n * 1))
 """
 TESTS = """\
 assert summary(['a', 'b', 'b', 'c', 'c', 'c'], 2) == (['C', 'B'], 2, 2)
@@ -91,3 +91,30 @@ def test_a_program_that_fails_otherwise_is_left_out_with_the_reason() -> None:
     kept, reasons = stated_failures([row, {**row, "kind": "reference"}])
     assert [one["kind"] for one in kept] == ["reference"]
     assert dict(reasons) == {"off_by_one: fails by hang instead": 1}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "kind"),
+    [
+        ("n % 2 == 0", "n % 2 == 1", "wrong_number"),
+        ("n % 2 == 0", "n % 3 == 0", "wrong_number"),
+        ("n * (n + 1) // 2", "n * (n + 2) // 2", "wrong_number"),
+        ("x[::2]", "x[::3]", "wrong_number"),
+        ("list(range(0, n, 2))", "list(range(0, n, 3))", "wrong_number"),
+        ("n / 255", "n / 254", "wrong_number"),
+        ("list(range(2, n))", "list(range(3, n))", "off_by_one"),
+        ("list(range(n + 1))", "list(range(n + 2))", "off_by_one"),
+        ("x[1:]", "x[2:]", "off_by_one"),
+        ("x[-1]", "x[-2]", "off_by_one"),
+        ("x[n - 1]", "x[n - 2]", "off_by_one"),
+        ("n < 2", "n < 3", "off_by_one"),
+        ("n < 2", "n <= 2", "off_by_one"),
+    ],
+)
+def test_off_by_one_is_a_bound_and_another_number_is_called_so(
+    right: str, wrong: str, kind: str
+) -> None:
+    code = "def f(x: list[int], n):\n    return {}"
+    found = {one.code: one.operator for one in mutants_of(code.format(right), edits=hallucinations)}
+    assert found[code.format(wrong)] == kind
+    assert not any("int - 1" in one for one in found)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from codefavor.sources.answered import Answered, load_answered
-from codefavor.synthesis.truth_levels import asked_kind, simple_pairs, spans_of
+from codefavor.synthesis.answer_kinds import asked_kind, spans_of
+from codefavor.synthesis.truth_levels import simple_pairs
 from tests.kit.commands import codefavor
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
@@ -68,11 +69,6 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
             words = re.findall(r"[A-Z]\w+|\d+", pair["rejected"].removeprefix("It "))
             assert words
             assert all(word in known[pair["problem_id"]].context for word in words)
-    swapped = [p for p in pairs if p["level"] == "medium" and p["chosen"].startswith("It was")]
-    assert swapped
-    for pair in swapped:
-        true, false = pair["chosen"].split(), pair["rejected"].split()
-        assert sum(a != b for a, b in zip(true, false, strict=True)) in (1, 2)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
@@ -205,7 +201,8 @@ def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
     """Named in one sentence with it, or a wider time; a year of that sentence is another year."""
     text = (
         "A bill is brought by a minister or an outside proposer. The clerk reads it. "
-        "The church was built in 1688 to 1692, in the 17th century, and burnt in 1702."
+        "The church was built in 1688 to 1692, in the 17th century, and burnt in 1702. "
+        "Leukocytes (white cells) are the second arm. Innate leukocytes include phagocytes."
     )
     asked = [
         ("Who may bring a bill?", "a minister"),
@@ -214,6 +211,8 @@ def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
         ("When was the church built?", "1688 to 1692"),
         ("When was it all?", "17th century"),
         ("When did it burn?", "1702"),
+        ("Which cells are the second arm?", "Leukocytes (white cells)"),
+        ("Which cells are meant?", "phagocytes"),
     ]
     rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
     pairs, _ = simple_pairs(rows, levels=["medium"])
@@ -221,6 +220,7 @@ def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
     assert found["a minister"] == found["an outside proposer"] == "The clerk"
     assert "century" not in found.get("1688 to 1692", "")
     assert found["1702"] in ("1688", "1692")
+    assert "phagocytes" not in found.values()
 
 
 def test_a_lost_answer_is_no_question_without_one(tmp_path: Path) -> None:
@@ -253,3 +253,68 @@ def test_saying_nothing_is_never_set_against_itself() -> None:
     ]
     pairs, _ = simple_pairs(rows, levels=["medium"])
     assert {(one.chosen, one.rejected) for one in pairs} == {(says, "peat"), ("wind", says)}
+
+
+def test_neither_side_of_a_medium_pair_is_copied_more_from_its_text(tmp_path: Path) -> None:
+    """The answer with a part changed stands nowhere: who looks for it knows the false side."""
+    pairs = read_medium(tmp_path, rows())
+    assert len(pairs) >= 10
+    for pair in pairs:
+        text = pair["instruction"]
+        assert (pair["chosen"] in text, pair["rejected"] in text) == (True, True)
+    whole = "It was built in 1704 by Anna Weiss."
+    assert whole not in {pair["chosen"] for pair in pairs}
+
+
+def read_medium(tmp_path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    out = tmp_path / "pairs.jsonl"
+    data = write(tmp_path / "qa.jsonl", rows)
+    words = ["--data", data, "--levels", "medium", "--out", out]
+    done = codefavor("synthesise", "levels", *words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert "'copied' in 50.0%" in done.stdout
+    return read(out)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "other"),
+    [
+        ("Which is older, Red Mill or First for Women?", "Red Mill", "First for Women"),
+        ("Which is older, Red Mill or First for Women?", "First for Women", "Red Mill"),
+        ("Who was born first, Ida Lund or Cornel West?", "Ida Lund", None),
+        ("Was Cornel West or Ida Lund older?", "Ida Lund", None),
+        ("Which is older, Mal del Norte or Red Mill?", "Red Mill", None),
+    ],
+)
+def test_the_other_of_two_that_a_question_names_is_false(
+    question: str, answer: str, other: str | None
+) -> None:
+    """As far as it stands in the text; a part of a name ("Cornel") is left out."""
+    text = (
+        "Red Mill (1844) is a paper. First for Women is one of 1989. Cornel Ronald West. "
+        "Ida Lund. Mall del Norte."
+    )
+    pairs, _ = simple_pairs([Answered("1", question, text, (answer,))], levels=["medium"])
+    assert [pair.rejected for pair in pairs] == ([other] if other else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "same"),
+    [
+        ("Which country", "the UK", "the British"),
+        ("Which country", "United Kingdom", "UK"),
+        ("Which country", "Scotland", "Scottish"),
+        ("Which khan", "Möngke", "Mongke"),
+        ("How many", "13,500", "13500"),
+        ("How many", "almost 25,000", "thousands"),
+    ],
+)
+def test_other_words_for_the_answer_are_no_false_side(asked: str, answer: str, same: str) -> None:
+    text = f"First {answer} stood in the text. Then {same} stood there."
+    rows = [
+        Answered("1", f"{asked} is at first?", text, (answer,)),
+        Answered("2", f"{asked} is at last?", text, (same,)),
+    ]
+    pairs, reasons = simple_pairs(rows, levels=["medium"])
+    assert [(pair.chosen, pair.rejected) for pair in pairs] == []
+    assert sum(reasons.values()) == 2

@@ -381,7 +381,7 @@ def _length_findings(
         )
     if steps <= 1 and (warmup or number(config, "warmup_ratio")):
         # Warming up begins at rate 0.
-        yield error(
+        yield warning(
             f"datasets: {rows} rows give one step, whose learning rate is 0 while it warms up: "
             "nothing would be trained; write warmup_steps: 0 or give more rows"
         )

@@ -654,7 +654,7 @@ def test_the_recipes_themselves_have_none(errors_of, recipe: str):
 
 
 @pytest.mark.parametrize("warmup", [{}, {"warmup_steps": None, "warmup_ratio": 0.1}])
-def test_one_step_that_is_all_warm_up_is_an_error(errors_of, warmup: Row):
+def test_one_step_that_is_all_warm_up_is_named(errors_of, warmup: Row):
     """Its learning rate is 0: the model that comes out is the one that went in."""
     said = "rows give one step, whose learning rate is 0"
     changes: Row = {"micro_batch_size": 64, "gradient_accumulation_steps": 1, "num_epochs": 1}

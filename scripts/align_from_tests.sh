@@ -38,7 +38,8 @@ MAX_TOKENS=${MAX_TOKENS:-$([ -n "$SMOKE" ] && echo 96 || echo 512)}
 # The embedded model solves next to nothing, so that in a smoke run a failing program may be the better one.
 read -ra STRATEGY <<< "${STRATEGY:-$([ -n "$SMOKE" ] && echo "--strategy all --may-fail" || echo "--strategy pass-fail")}"
 # More for `train`, such as --set learning_rate=1e-5, and for `evaluate`, such as --set max_batch=16.
-read -ra TRAIN <<< "${TRAIN:-}"
+# The few pairs of a smoke run would give one step; warming up, its learning rate is 0.
+read -ra TRAIN <<< "${TRAIN:-$([ -n "$SMOKE" ] && echo "--set warmup_steps=0 --set num_epochs=4 --set micro_batch_size=1")}"
 read -ra SAMPLE <<< "${SAMPLE:-}"
 LIMIT=(${LIMIT:+--limit "$LIMIT"})
 if [ -n "$SMOKE" ]; then LIMIT=(--limit "${LIMIT[1]:-10}"); fi

@@ -114,6 +114,19 @@ def test_every_command_line_parses(tmp_path, long_command_line):  # noqa: F811
     assert not list(tmp_path.iterdir())
 
 
+def test_a_smoke_run_does_not_train_at_the_rate_0_of_a_warm_up():
+    done = subprocess.run(
+        ["bash", str(SCRIPT)],
+        env={**os.environ, "PLAN": "1", "SMOKE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (trained,) = [line for line in done.stdout.splitlines() if line.startswith("codefavor train")]
+    assert "--set warmup_steps=0" in trained
+
+
 def test_rounds_go_on_while_dev_gets_better_and_the_best_is_compared(house):
     code, said, calls = walk(house, [0.1, 0.2, 0.15, 0.9])
     assert code == 0, said

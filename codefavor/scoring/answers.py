@@ -6,14 +6,20 @@ import ast
 import builtins
 import html
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from codefavor.scoring.presented import not_presented_as_wrong
+from codefavor.scoring.reply_forms import other_readings, without_session
 from codefavor.text import Fence, extract_code, parse_fences
 
 # Where the answer begins in the replies of models that think before it.
-_ANSWER_MARKS = ("</think>", "<|channel|>final<|message|>", "[/THINK]", "◁/think▷")
-_THINKING = ("<think>", "<|channel|>analysis", "[THINK]", "◁think▷")
+# A program may have such a mark in a string of its own.
+_ANSWER_MARK = re.compile(
+    r"(?<![\"'])(?:</think(?:ing)?>|<\|channel\|>final<\|message\|>|\[/THINK\]|◁/think▷)"
+)
+_THINKING = re.compile(r"(?<![\"'])(?:<think(?:ing)?>|<\|channel\|>analysis|\[THINK\]|◁think▷)")
+_ANSWER = re.compile(r"^<answer>(.*?)^</answer>", re.MULTILINE | re.DOTALL)
 # Where a model's turn ends, if a server leaves the mark in the text.
 _END = (
     r"(?:<\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|return)\|>|<｜end▁of▁sentence｜>|"
@@ -25,6 +31,11 @@ _DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
 _TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
 _QUOTED_FENCE = re.compile(r"^ {0,3}> ?(?:```|~~~)", re.MULTILINE)
 _HTML = re.compile(r"<pre[^>]*>\s*(?:<code[^>]*>)?(.*?)(?:</code>)?\s*</pre>", re.DOTALL | re.I)
+# The language on the line behind the mark.
+_LATE_LANGUAGE = re.compile(
+    r"^( {0,3}(?:`{3,}|~{3,}))[ \t]*\n(?:python3?|py)[ \t]*(?=\n(?:def|class|import|from|@))",
+    re.MULTILINE | re.IGNORECASE,
+)
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -36,27 +47,62 @@ def program_of(
     What stands before the end of the thinking is a draft and does not count; a reply that never
     leaves its thinking has no answer. Of several blocks the last one counts that defines the
     entry point: examples of use follow a program, corrections replace it. What the reply
-    itself calls a mistake counts only if there is nothing else. Without such a block
-    it is what `extract_code` finds. A Python program gets the imports and helpers that it uses,
-    does not define, and that an earlier block, the beginning given in `prompt` or else a later
-    block defines; one that only continues `prompt` is put behind it.
+    itself calls a mistake, or a mere signature, counts only if there is nothing else.
+    Without such a block another of the forms of `other_readings` is read, else it is what
+    `extract_code` finds. A Python program gets the imports and helpers that it uses, does not
+    define, and that an earlier block, the beginning given in `prompt` or else a later block
+    defines; one that only continues `prompt` is put behind it.
     """
     reply = _unwrapped(_own_turn(_after_thinking(reply)))
     fences = [fence for fence in parse_fences(reply) if fence.is_closed]
     whole = [n for n, one in enumerate(fences) if defines(one.content, entry_point)]
+    if not whole and language == "python":
+        for reading in other_readings(reply):
+            if whole := [n for n, one in enumerate(reading) if defines(one.content, entry_point)]:
+                fences = reading
+                break
     may_be = list(not_presented_as_wrong(fences))
     whole = [n for n in whole if may_be[n]] or whole
+    whole = [n for n in whole if not _is_stub(fences[n].content, entry_point)] or whole
     code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
-    if not code or language != "python":
+    if language != "python":
         return code
     if prompt and not defines(code, entry_point):
-        return prompt + code
+        # Without a block, what is indented or returns continues the beginning; a sentence does not.
+        is_body = bool(code) or re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE)
+        return _behind(prompt, code or reply) if is_body else ""
+    if not code:
+        return ""
     if not whole:
         return with_needed(code, [prompt])
     earlier = [one.content for one in fences[: whole[-1]]]
     later = [one.content for n, one in enumerate(fences) if n > whole[-1] and may_be[n]]
     # What an earlier block defines counts before what a later one does.
     return with_needed(code, [*later, prompt, *earlier])
+
+
+def _is_stub(code: str, name: str) -> bool:
+    """Whether a text defines the function without doing anything in it."""
+    tree = _parsed(code) or _parsed(f"{code.rstrip()} ...")
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name == name
+        and all(
+            isinstance(one, ast.Pass)
+            or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            for one in node.body
+        )
+        for node in (tree.body if tree else ())
+    )
+
+
+def _behind(prompt: str, body: str) -> str:
+    """The beginning and the rest of a function; "" if the rest is no program."""
+    body = body.strip("\n")
+    if re.search(r"^return\b", body, re.MULTILINE):
+        body = textwrap.indent(body, "    ")
+    code = f"{prompt}{body}\n"
+    return code if _parsed(code) else ""
 
 
 def suite_of(reply: str) -> str:
@@ -75,9 +121,12 @@ def suite_of(reply: str) -> str:
 
 def _after_thinking(reply: str) -> str:
     """The answer of a model that may think before it; "" if it never came to one."""
-    for mark in _ANSWER_MARKS:
-        reply = reply.rpartition(mark)[2]
-    return "" if any(mark in reply for mark in _THINKING) else reply
+    for found in reversed(list(_ANSWER_MARK.finditer(reply))):
+        reply = reply[found.end() :]
+        break
+    if answers := _ANSWER.findall(reply):
+        reply = answers[-1]
+    return "" if _THINKING.search(reply) else reply
 
 
 def _own_turn(reply: str) -> str:
@@ -106,13 +155,9 @@ def _unwrapped(reply: str) -> str:
             # The first bare fence ended both blocks.
             reply = f"{fence.content}\n```\n"
             break
+    reply = _LATE_LANGUAGE.sub(r"\1python", reply)
     reply = _HTML.sub(lambda found: f"```\n{html.unescape(found[1])}\n```", reply)
-    if re.search(r"^>>> (?:def|class|import|from) ", reply, re.MULTILINE):
-        # What such a session answers is no part of the program.
-        lines = [line[4:] if line[:3] in (">>>", "...") else line for line in reply.split("\n")
-                 if line[:3] in (">>>", "...", "```")]  # fmt: skip
-        reply = "\n".join(lines)
-    return reply
+    return without_session(reply)
 
 
 def continued(prompt: str, text: str) -> str:
@@ -121,7 +166,12 @@ def continued(prompt: str, text: str) -> str:
     Where nothing of the continuation parses it is returned whole, so that it counts as what it
     is: no program.
     """
-    whole = prompt + _own_turn(text).partition("```")[0]
+    text = _own_turn(text)
+    if text.lstrip().startswith("```"):
+        # Begun anew in a block: the whole function, or only what is missing.
+        block = extract_code(text)
+        return _behind(prompt, block) or block or prompt + text
+    whole = prompt + text.partition("```")[0]
     code = extract_code(whole)
     return code if len(code.rstrip()) > len(prompt.rstrip()) else whole
 
@@ -189,7 +239,11 @@ def _bound_by(node: ast.stmt) -> Iterable[str]:
         return [(one.asname or one.name).partition(".")[0] for one in node.names]
     if isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [one.id for one in targets if isinstance(one, ast.Name)]
+        names = [one for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+        return [one.id for one in names if isinstance(one.ctx, ast.Store)]
+    if isinstance(node, ast.Try):
+        parts = [*node.body, *(one for handler in node.handlers for one in handler.body)]
+        return [name for part in parts for name in _bound_by(part)]
     return []
 
 

@@ -46,8 +46,11 @@ class Bandit:
         self._manager = manager.BanditManager
         self._config = config.BanditConfig()
 
-    def find(self, code: str) -> list[Finding]:
-        """What it finds in a program, in the order of the lines. `# nosec` does not count."""
+    def find(self, code: str) -> list[Finding] | None:
+        """What it finds in a program, in the order of the lines. `# nosec` does not count.
+
+        None where it cannot read what Python runs (`# coding: utf-16`): that is not no finding.
+        """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "program.py"
             path.write_text(code, encoding="utf-8", errors="replace")
@@ -55,6 +58,8 @@ class Bandit:
             run.discover_files([str(path)])
             run.run_tests()
             issues = run.get_issue_list()
+            if run.get_skipped():
+                return None
         found = [
             Finding(issue.test_id, issue.lineno, issue.severity, issue.confidence, issue.text)
             for issue in issues

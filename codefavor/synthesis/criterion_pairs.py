@@ -212,9 +212,11 @@ def _farthest_first(found: list[Found]) -> list[Found]:
 
 
 def _by_findings(bandit: Bandit, codes: list[str]) -> list[Found]:
-    findings = [bandit.find(code) for code in codes]
+    findings = {n: rows for n, code in enumerate(codes) if (rows := bandit.find(code)) is not None}
+    if len(findings) < 2:
+        raise Rejected("fewer_than_two_read_by_bandit")
     found = []
-    for better, worse in itertools.permutations(range(len(codes)), 2):
+    for better, worse in itertools.permutations(findings, 2):
         good, bad = badness(findings[better]), badness(findings[worse])
         # Of high, medium and low severity alike nothing more, and somewhere less.
         if good != bad and all(a <= b for a, b in zip(good, bad, strict=True)):

@@ -169,15 +169,18 @@ class Verifier:
         if self.bandit is None:
             pair.evidence["findings"] = {"not_run": "bandit_not_installed"}
             return False
-        found = {
-            side: await asyncio.to_thread(self.bandit.find, code)
-            for side, code in (("chosen", pair.chosen), ("rejected", pair.rejected))
-        }
+        good, bad = [
+            await asyncio.to_thread(self.bandit.find, code) for code in (pair.chosen, pair.rejected)
+        ]
+        if good is None or bad is None:
+            pair.evidence["findings"] = {"not_run": "unread_by_bandit"}
+            return False
         pair.evidence["findings"] = {
             "bandit": self.bandit.version,
-            **{side: [finding.to_row() for finding in rows] for side, rows in found.items()},
+            "chosen": [finding.to_row() for finding in good],
+            "rejected": [finding.to_row() for finding in bad],
         }
-        chosen, rejected = badness(found["chosen"]), badness(found["rejected"])
+        chosen, rejected = badness(good), badness(bad)
         if chosen > rejected:
             raise Rejected("findings_contradict", f"chosen {chosen}, rejected {rejected}")
         return rejected > chosen

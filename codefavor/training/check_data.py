@@ -379,6 +379,12 @@ def _length_findings(
             f"dev_accuracy.every: {every:g} is beyond the {steps:.0f} steps of the run: only the "
             "untrained model would be measured, and kept; write a share, as 0.1"
         )
+    if steps <= 1 and (warmup or number(config, "warmup_ratio")):
+        # Warming up begins at rate 0.
+        yield warning(
+            f"datasets: {rows} rows give one step, whose learning rate is 0 while it warms up: "
+            "nothing would be trained; write warmup_steps: 0 or give more rows"
+        )
     if warmup and not config.get("max_steps") and 1 < steps <= warmup:
         yield warning(
             f"warmup_steps: {warmup:g} of the {steps:.0f} steps that {rows} rows give: the "

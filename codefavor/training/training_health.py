@@ -17,6 +17,12 @@ _FLAT_MARGIN = 0.02
 def health_warnings(metrics: Sequence[Row]) -> list[str]:
     """What looks wrong in the logs so far, as sentences; each sign at most once."""
     signs = [*_not_finite(metrics)]
+    rates = [row["learning_rate"] for row in metrics if row.get("learning_rate") is not None]
+    if rates and not any(rates) and len(rates) >= metrics[0].get("max_steps", MIN_LOGS):
+        signs.append(
+            "the learning rate was 0 in every step, so nothing was learnt: write warmup_steps: 0, "
+            "or train for more steps"
+        )
     chosen = _ends(metrics, "logps/chosen")
     if chosen and chosen[1] < chosen[0] - max(_LOGP_SLACK, 0.15 * abs(chosen[0])):
         signs.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codefavor.errors import Rejected
-from codefavor.scoring.findings import Bandit, badness
+from codefavor.scoring.findings import Bandit, Finding, badness
 from codefavor.scoring.pair_checks import check_pair
 
 
@@ -38,15 +38,29 @@ def test_a_pair_that_differs_says_who_read_it() -> None:
     assert unknown == {"parses": None, "reader": "none", "same_tokens": False}
 
 
+def findings(bandit: Bandit, code: str) -> list[Finding]:
+    found = bandit.find(code)
+    assert found is not None
+    return found
+
+
 def test_findings_have_places_and_the_worse_program_is_worse() -> None:
     bandit = Bandit()
     head = "import subprocess\n\n\ndef f(path):\n"
     shell = head + "    subprocess.call('ls ' + path, shell=True)  # nosec\n"
     safe = head + "    subprocess.call(['/bin/ls', path])\n"
-    found = bandit.find(shell)
+    found = findings(bandit, shell)
     assert any(one.test == "B602" and one.line == 5 and one.severity == "HIGH" for one in found)
-    assert badness(found) > badness(bandit.find(safe))
+    assert badness(found) > badness(findings(bandit, safe))
     many = head + "".join(f"    eval(path + '{i}')\n" for i in range(3))
-    assert badness(bandit.find(many)) < badness(found)  # one of high severity counts for more
-    assert [one.line for one in bandit.find(many)] == [1, 5, 6, 7]
+    assert badness(findings(bandit, many)) < badness(found)  # one of high severity counts for more
+    assert [one.line for one in findings(bandit, many)] == [1, 5, 6, 7]
     assert bandit.find("def f(x):\n    return x + 1\n") == []
+
+
+@pytest.mark.parametrize("head", ["# coding: utf-16\n", "# -*- coding: no-such -*-\n"])
+def test_a_program_that_bandit_cannot_read_is_not_without_findings(head: str) -> None:
+    # Python reads it from text, where such a line says nothing.
+    names: dict[str, object] = {}
+    exec(head + "def f(text):\n    return eval(text)\n", names)
+    assert Bandit().find(head + "def f(text):\n    return eval(text)\n") is None

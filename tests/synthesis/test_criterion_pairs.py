@@ -219,6 +219,33 @@ def test_the_program_without_the_finding_is_better(tmp_path: Path) -> None:
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
 
 
+def test_a_line_that_hides_a_program_from_bandit_makes_it_no_better(tmp_path: Path) -> None:
+    problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
+    hidden = f"# coding: utf-16\n{UNSAFE}".replace("return", "return 0 or")
+    words = scored(tmp_path, problem, UNSAFE, hidden)
+    done = codefavor("pair", "security", *words, home=tmp_path)
+    assert "fewer_than_two_read_by_bandit" in done.stderr
+    assert not pairs_or_none(tmp_path)
+
+
+def test_the_secure_program_that_fails_its_tests_stands_against_nobody(tmp_path: Path) -> None:
+    """Run in the sandbox, not stated by a file."""
+    problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
+    write_rows(tmp_path / "problems.jsonl", [problem.to_row()])
+    wrong = "def value(text):\n    return None\n"
+    other = "def value(text):\n    answer = eval(text)\n    return answer\n"
+    write_rows(
+        tmp_path / "samples.jsonl",
+        [{"task_id": "p", "solution": code} for code in (UNSAFE, wrong, other)],
+    )
+    words = ["--problems", "problems.jsonl", "--out"]
+    done = codefavor("score", "samples.jsonl", *words, "scored.jsonl", home=tmp_path)
+    assert done.code == 0, done.stderr
+    done = codefavor("pair", "security", "scored.jsonl", *words, "pairs.jsonl", home=tmp_path)
+    assert "no_couple_differs_in_findings" in done.stderr
+    assert not pairs_or_none(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("tests", "calls"),
     [

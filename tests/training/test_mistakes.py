@@ -659,6 +659,16 @@ def test_the_recipes_themselves_have_none(errors_of, recipe: str):
     assert [one for one in errors_of(recipe, {}) if "warmup_steps" not in one] == []
 
 
+@pytest.mark.parametrize("warmup", [{}, {"warmup_steps": None, "warmup_ratio": 0.1}])
+def test_one_step_that_is_all_warm_up_is_named(errors_of, warmup: Row):
+    """Its learning rate is 0: the model that comes out is the one that went in."""
+    said = "rows give one step, whose learning rate is 0"
+    changes: Row = {"micro_batch_size": 64, "gradient_accumulation_steps": 1, "num_epochs": 1}
+    assert any(said in one for one in errors_of(DPO, changes | warmup))
+    for other in ({"warmup_steps": 0}, {"micro_batch_size": 1, "warmup_steps": 1}):
+        assert not any(said in one for one in errors_of(DPO, changes | other))
+
+
 def test_a_token_of_another_family_is_found_in_a_models_own_folder(tmp_path: Path):
     """A Qwen recipe on a Llama folder would train a new, random token in silence."""
     model = tmp_path / "mine"

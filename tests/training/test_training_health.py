@@ -27,6 +27,19 @@ def test_a_healthy_dpo_run_has_no_sign():
     assert health_warnings(metrics) == []
 
 
+def test_a_run_that_was_all_warm_up_learnt_nothing():
+    """What a real run of one step with `warmup_steps: 5` logged."""
+    begin = {"step": 0, "max_steps": 1, "event": "begin"}
+    step = {"step": 1, "max_steps": 1, "loss": 0.693, "learning_rate": 0.0}
+    end = {"step": 1, "max_steps": 1, "train_loss": 0.693}
+    (sign,) = health_warnings([begin, step, end])
+    assert "learning rate was 0 in every step" in sign
+    # The first of several steps, while the others are to come.
+    longer = [{**row, "max_steps": 9} for row in (begin, step)]
+    assert health_warnings(longer) == []
+    assert health_warnings([begin, {**step, "learning_rate": 2e-4}, end]) == []
+
+
 @pytest.mark.parametrize(
     ("series", "sign"),
     [

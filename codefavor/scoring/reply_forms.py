@@ -1,0 +1,151 @@
+"""Programs that do not stand in a closed block of their own: bare, in a session, a diff, JSON."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+
+from codefavor.languages.python_code import UNREADABLE, error_line, read
+from codefavor.text import Fence, lines_of, parse_fences
+
+_MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
+_START = re.compile(
+    r"[ \t]*(?:def |async def |class |import \w|from \w[\w.]* import |@\w|\w+(?:, ?\w+)* = )"
+)
+_INLINE = re.compile(r"`([^`\n]+)`")
+# An interpreter's prompts, and those of a notebook; the second form continues the first.
+_PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:|\s*\.\.\.:)(?: |$)")
+_SESSION = re.compile(r"^(?:>>>|In \[\d+\]:) (?:def |class |import |from |@)", re.MULTILINE)
+_NUMBER = re.compile(r" *(\d+)[.:|]?(?=\s|$)")
+# Cuts tried in one reply before it counts as prose.
+_MOST_CUTS = 100
+
+
+def without_session(text: str) -> str:
+    """What was typed into an interpreter, without prompts and answers, where it defines something.
+
+    Blocks are read one by one, so that a session shown behind a program leaves that alone.
+    """
+    fences = parse_fences(text)
+    for content in [one.content for one in fences] if fences else [text]:
+        if _SESSION.search(content):
+            typed = [_PROMPT.sub("", line, count=1) for line in lines_of(content)
+                     if _PROMPT.match(line)]  # fmt: skip
+            text = text.replace(content, "\n".join(typed) + "\n")
+        elif fences and (plain := _without_numbers(content)):
+            text = text.replace(content, plain)
+    return text
+
+
+def _without_numbers(content: str) -> str:
+    """A listing without its line numbers; "" if its lines are not numbered."""
+    lines = [line for line in lines_of(content) if line.strip()]
+    found = [_NUMBER.match(line) for line in lines]
+    numbers = [int(one[1]) for one in found if one]
+    if len(lines) < 2 or numbers != list(range(1, len(lines) + 1)):
+        return ""
+    blanked = [" " * one.end() + line[one.end() :] for one, line in zip(found, lines, strict=True)
+               if one]  # fmt: skip
+    return textwrap.dedent("\n".join(blanked)) + "\n"
+
+
+def other_readings(reply: str) -> Iterator[list[Fence]]:
+    """The Python programs of a reply in which no closed block has the one asked for.
+
+    Each reading is a list as of blocks, the likelier first: what parses between the prose when
+    fence marks say nothing, the new side of diffs, the strings of a JSON object, inline code.
+    """
+    yield list(_between_prose(_MARKS.sub("\n", reply)))
+    fences = parse_fences(reply)
+    yield [
+        one._replace(content=_new_side(one.content))
+        for one in fences
+        if one.language in ("diff", "patch")
+    ]
+    texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
+    yield [Fence("", code, is_closed=True) for text in texts for code in _strings(text)]
+    yield [Fence("", found[1] + "\n", is_closed=True) for found in _INLINE.finditer(reply)]
+
+
+def _between_prose(text: str) -> Iterator[Fence]:
+    """Every stretch of lines that is a program, from its first line to where prose begins.
+
+    One that ends within a definition was cut off there, and is none.
+    """
+    lines = lines_of(text)
+    number, before, cuts = 0, list[str](), 0
+    while number < len(lines) and cuts < _MOST_CUTS:
+        if not _START.match(lines[number]):
+            before.append(lines[number])
+            number += 1
+            continue
+        region = _as_deep(lines[number:])
+        end = len(region)
+        while end and cuts < _MOST_CUTS:
+            cuts += 1
+            line = error_line("\n".join(region[:end]))
+            if not line and _tree_of(region[:end]) is not None:
+                break
+            end = min(end - 1, line - 1) if line else end - 1
+        rest = next((line for line in region[end:] if line.strip()), "")
+        code = _without_words("\n".join(region[:end]).rstrip() + "\n")
+        if end and not rest[:1].isspace():
+            yield Fence("", code, is_closed=True, before="\n".join(before))
+            before = []
+        number += max(end, 1)
+
+
+def _as_deep(lines: list[str]) -> list[str]:
+    """The lines down to the first that is indented less than the first one, without the indent."""
+    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    end = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith(indent)),
+               len(lines))  # fmt: skip
+    return [line[len(indent) :] for line in lines[:end]]
+
+
+def _tree_of(lines: list[str]) -> ast.Module | None:
+    try:
+        return read("\n".join(lines))
+    except UNREADABLE:
+        return None
+
+
+def _without_words(code: str) -> str:
+    """A program without words at its end that only look like one: `Done`, `Explanation: see`."""
+    tree = _tree_of([code])
+    while tree is not None and len(tree.body) > 1:
+        last = tree.body[-1]
+        is_word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
+        if not is_word and not (isinstance(last, ast.AnnAssign) and last.value is None):
+            break
+        code = "\n".join(lines_of(code)[: last.lineno - 1]).rstrip() + "\n"
+        tree = _tree_of([code])
+    return code
+
+
+def _new_side(content: str) -> str:
+    """What a unified diff leaves: its kept and added lines."""
+    lines = [line for line in lines_of(content) if not re.match(r"\S", line) or line[0] == "+"]
+    kept = [line[1:] for line in lines if not line.startswith("+++")]
+    return textwrap.dedent("\n".join(kept)) + "\n"
+
+
+def _strings(text: str) -> list[str]:
+    """The strings in a text that is JSON, or the blocks in those that have some."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return []
+    try:
+        found = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return []
+    texts, rest = list[str](), [found]
+    while rest:
+        one = rest.pop(0)
+        if isinstance(one, str):
+            texts += [fence.content for fence in parse_fences(one)] or [one]
+        elif isinstance(one, dict | list):
+            rest += one.values() if isinstance(one, dict) else one
+    return texts

@@ -13,7 +13,7 @@ from codefavor.errors import ConfigError, DataError
 from codefavor.pairs.split import hold_out, shared_questions
 from codefavor.records import Problem, Row, content_id, file_sha256, write_rows
 from codefavor.sources.row_files import read_any_rows
-from codefavor.training.formats import FORMATS, Format, get_format
+from codefavor.training.formats import FORMATS, TESTS_COLUMNS, Format, get_format
 from codefavor.training.recipes import load_yaml
 
 _CONVERT = "codefavor convert "
@@ -69,17 +69,19 @@ def rows_for(recipe: Path, data: Path, folder: Path) -> Path:
     without one takes its rows as they are.
     """
     words = _convert_words(recipe)
-    if not words or _is_converted(data, _format_of(words)):
+    if not words or _columns_of(words) == (found := _columns_in(data)):
         return data
     # Rows of pairs can be converted once more, others are told as what they are.
-    others = [one for one in FORMATS.values() if "chosen" not in one.columns]
-    if other := next((one for one in others if _is_converted(data, one)), None):
+    forms = [one for one in FORMATS.values() if "chosen" not in one.columns]
+    others = [f"--format {one.name}" for one in forms]
+    others += ["--format grpo --task tests"]
+    if other := next((one for one in others if _columns_of(shlex.split(one)) == found), None):
         raise ConfigError(
-            f"{data}: its rows are those of `convert --format {other.name}`; {recipe} trains on "
-            f"{_format_of(words).name}: pass the pairs that they were made from, or take a recipe "
-            f"that trains on {other.name}"
+            f"{data}: its rows are those of `convert {other}`; {recipe} trains on those of "
+            f"`{shlex.join(['convert', *_options(words)])}`: pass what they were made from, or "
+            "take a recipe that trains on such rows"
         )
-    options = words[words.index("--format") : words.index("--out")]
+    options = _options(words)
     form = _format_of(words)
     name = content_id(file_sha256(data), options)[:12]
     out = folder / f"{data.stem}-{form.name}-{name}.jsonl"
@@ -101,15 +103,25 @@ def _format_of(words: Sequence[str]) -> Format:
     return get_format(words[words.index("--format") + 1])
 
 
-def _is_converted(data: Path, form: Format) -> bool:
+def _options(words: Sequence[str]) -> Sequence[str]:
+    return words[words.index("--format") : words.index("--out")]
+
+
+def _columns_of(words: Sequence[str]) -> dict[str, type]:
+    """The columns of what `convert` makes with these options, but for the id."""
+    asks_tests = "--task" in words and words[words.index("--task") + 1] == "tests"
+    return {**_format_of(words).columns, **(TESTS_COLUMNS if asks_tests else {})}
+
+
+def _columns_in(data: Path) -> dict[str, type]:
     _, first = next(read_any_rows(data))
-    return {name: type(value) for name, value in first.items() if name != "id"} == form.columns
+    return {name: type(value) for name, value in first.items() if name != "id"}
 
 
 def _held_out(recipe: Path, data: Path, folder: Path) -> dict[str, Path]:
     """Files of "train" and "dev" pairs made of `data`; {} where no pairs can be held out."""
     words = _convert_words(recipe)
-    if not words or _format_of(words).reads is Problem or _is_converted(data, _format_of(words)):
+    if not words or _format_of(words).reads is Problem or _columns_of(words) == _columns_in(data):
         return {}
     sides = hold_out(read_any_rows(data), _SHARE)
     if not all(sides.values()):

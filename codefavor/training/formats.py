@@ -350,6 +350,8 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
     ]
 
 
+# What a row of "grpo" has besides, where a suite is asked for.
+TESTS_COLUMNS: Mapping[str, type] = {"instruction": str, "reference": str}
 FORMATS: dict[str, Format] = {
     form.name: form
     for form in (

@@ -140,6 +140,24 @@ def test_data_of_any_form_is_converted_as_the_recipe_wants(tmp_path, monkeypatch
     assert [json.loads(line)["messages"][-1]["content"] for line in judge.open()] == ["A", "B"]
 
 
+def test_rows_of_convert_are_trained_on_as_they_are_whatever_the_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipes = {task: RECIPES / "smollm2-135m" / f"{name}.yaml"
+               for task, name in (("programs", "grpo"), ("tests", "tests-grpo"))}  # fmt: skip
+    made = {}
+    for task, recipe in recipes.items():
+        made[task] = tmp_path / f"{task}.jsonl"
+        words = ["convert", str(RECIPES.parent / "datasets" / "starter" / "problems.jsonl")]
+        words += ["--format", "grpo", "--task", task, "--split", "train"]
+        done = CliRunner().invoke(app, [*words, "--out", str(made[task])])
+        assert done.exit_code == 0, done.output
+        assert rows_for(recipe, made[task], tmp_path / "o") == made[task]
+    with pytest.raises(ConfigError, match="its rows are those of `convert --format grpo`"):
+        rows_for(recipes["tests"], made["programs"], tmp_path / "o")
+    with pytest.raises(ConfigError, match="of `convert --format grpo --task tests`; "):
+        rows_for(recipes["programs"], made["tests"], tmp_path / "o")
+
+
 def a_home(tmp_path: Path, monkeypatch, n_rows: int = 40) -> Path:
     """A folder with pairs, the dev pairs of the recipes, and a place of its own for scratch."""
     monkeypatch.chdir(tmp_path)

@@ -38,6 +38,7 @@ from codefavor.evaluation.answers import (
     judged_path,
 )
 from codefavor.evaluation.embeddings import Likeness, embedding_folder
+from codefavor.evaluation.ifeval import ifeval_task
 from codefavor.evaluation.item_results import item_text
 from codefavor.evaluation.multiple_choice import BENCHMARK, Shots, evaluate_choices, published_shots
 from codefavor.evaluation.truthfulness import (
@@ -45,7 +46,6 @@ from codefavor.evaluation.truthfulness import (
     entailment_check,
     halueval_answers,
     halueval_task,
-    ifeval_task,
     published_check,
     support_check,
     truth_check,

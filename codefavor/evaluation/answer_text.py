@@ -66,6 +66,12 @@ _LABEL = re.compile(
     r"(?: is)?"
 )
 _BEGINS = re.compile(r"^[\W_]*(yes|no)\b[,.:;!-]", re.I)
+# A yes or no that is a statement of its own within a line: between marks, or what an answer is.
+_STATED = re.compile(
+    r"(?P<before>^|[.!?:;,(–—]|\b(?:answer|verdict|judge?ment) is)[\s\"'*_]*"
+    r"(?P<said>yes|no)[\s\"'*_)]*(?=[.,!?:;]|$)",
+    re.I,
+)
 
 
 def normalised(text: str, *, keeps_a: bool = False, joins_initials: bool = False) -> str:
@@ -196,13 +202,16 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
 
     Before it may stand what names no other question ("Answer: yes"), or one of the question's own
     labels, in lower case. With a name, what stands behind "NAME:" at the beginning of one line.
-    None where neither or both are said: a reply that says nothing is no judgement.
+    None where neither or both are said: a reply that says nothing is no judgement, nor is one that
+    states the other word somewhere too ("Yes ... On second thought: No"); what it says under
+    another label counts unless the last line is the one that was asked for.
     """
     lines = [line.strip() for line in without_thinking(reply).splitlines() if line.strip()]
     if name:
         named = [line.partition(":")[2] for line in lines if _names(line, name)]
         found = {one for line in named if (one := _said(line, labels))}
-        return found == {"yes"} if len(found) == 1 and len(named) == 1 else None
+        n_named = len(re.findall(rf"\b{re.escape(name)}\W*:", reply, re.I))
+        return found == {"yes"} if len(found) == 1 and n_named == 1 else None
     if not lines:
         return None
     said = {one for line in lines if (one := _said(line, labels))}
@@ -212,6 +221,12 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
         said |= {one.lower() for one in re.findall(r"\b(?:[Yy]es|YES|N[oO])\b", lines[0])}
     elif not _said(lines[-1], labels) and not _said(lines[0], labels):
         return None
+    for line in lines:
+        if _said(line, labels):
+            continue
+        for match in _STATED.finditer(line):
+            if match["before"] != ":" or not _said(lines[-1], labels):
+                said.add(match["said"].lower())
     return said == {"yes"} if len(said) == 1 else None
 
 

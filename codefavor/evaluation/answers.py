@@ -26,6 +26,7 @@ from codefavor.sections import without_thinking
 _CHECK_TOKENS = 512
 # Why an answer has no judgement, where the reply states none in a form that is read.
 UNDECIDED = "undecided"
+CUT_OFF = "undecided: cut off"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class AnswerTask:
     Items of one `cluster` share a question. `settings` say how it is asked, `measured_by` with what
     answers are measured: results that differ in either cannot be compared, and answers only
     depend on the first. `trivial` are figures of models that do nothing. `undecided` gives the
-    measures, all None, of an item whose answer is no judgement or not there: where the answers are
-    judgements.
+    measures, all None, of an item whose answer cannot be measured or is not there: where the
+    answers are judgements (`are_judgements`: one that was cut off is none), and where `measure`
+    raises Rejected. `n_parts` is how many values an item's measures of several parts have.
     """
 
     benchmark: str
@@ -51,6 +53,8 @@ class AnswerTask:
     measured_by: Mapping[str, Any] = field(default_factory=dict)
     trivial: Mapping[str, Row] = field(default_factory=dict)
     undecided: Callable[[Row], Measures] | None = None
+    are_judgements: bool = False
+    n_parts: Callable[[Row], int] = lambda row: 1
     seed: int = 0
 
 
@@ -87,7 +91,9 @@ def chat_check(
     """A chat model that is asked about each answer; `read` finds the measures in its reply."""
 
     async def step(row: Row, context: Context) -> Row:
-        response = await context.ask(ask(row), sampling=Sampling(max_tokens=_CHECK_TOKENS))
+        # What was cut off may have gone on to say the opposite.
+        sampling = Sampling(max_tokens=_CHECK_TOKENS)
+        response = await context.ask(ask(row), sampling=sampling, accept=("stop",))
         return {"id": row["id"], "answer": row["answer"], "reply": response.text}
 
     identity = {"backend": judge.identity, "prompt": ask_id(ask)}
@@ -125,19 +131,21 @@ def evaluate_answers(
         return {}, counts
     answers = {one["id"]: one for one in ok_rows(path) if one["id"] in by_id}
     scores = ItemScores(reasons=unscored(path, list(by_id)))
-    settings = {**task.settings, **_sampling_row(task.sampling), **task.measured_by}
+    settings = _settings(task, backend)
     judged: dict[str, Measures] = {}
     if check is not None:
-        settings["judge"] = check.name
+        settings |= {"judge": check.name, "judge_prompt_id": check.identity.get("prompt")}
         judged, scores.unjudged, pending = _judged(check, by_id, answers, out, runner)
         if pending is not None:
             return {}, pending
     for key, one in answers.items():
         scores.texts[key] = one["answer"]
         scores.clusters[key] = str(by_id[key].get("cluster", key))
-        scores.measures[key] = {**judged.get(key, {}), **task.measure(by_id[key], one["answer"])}
-        if task.undecided is not None and scores.measures[key] == task.undecided(by_id[key]):
-            scores.unjudged[key] = UNDECIDED
+        measures, reason = _measured(task, by_id[key], one)
+        scores.measures[key] = {**judged.get(key, {}), **measures}
+        if reason:
+            scores.unjudged[key] = reason
+    scores.n_parts = {key: task.n_parts(row) for key, row in by_id.items()}
     if task.undecided is not None:
         scores.measures |= {key: task.undecided(by_id[key]) for key in scores.reasons}
     result = item_result(
@@ -155,6 +163,33 @@ def evaluate_answers(
     )
     write_result(judged_path(out, check), result)
     return result, counts
+
+
+def _settings(task: AnswerTask, backend: Backend) -> Row:
+    """All that changes what was asked, and what it is measured with."""
+    identity = backend.identity
+    told: Row = {name: identity[name] for name in ("mode", "extra") if name in identity}
+    return {
+        **task.settings,
+        "prompt_id": ask_id(task.ask),
+        **told,
+        **_sampling_row(task.sampling),
+        **task.measured_by,
+    }
+
+
+def _measured(task: AnswerTask, item: Row, found: Row) -> tuple[Measures, str]:
+    """The measures of an answer, and why they are none ("" where they are some)."""
+    if task.undecided is None:
+        return task.measure(item, found["answer"]), ""
+    nothing = task.undecided(item)
+    if task.are_judgements and found["finish_reason"] == "length":
+        return nothing, CUT_OFF
+    try:
+        measures = task.measure(item, found["answer"])
+    except Rejected as error:
+        return nothing, error.reason
+    return measures, UNDECIDED if measures == nothing else ""
 
 
 def judged_path(out: Path, check: Check | None) -> Path:

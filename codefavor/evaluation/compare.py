@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError
-from codefavor.evaluation.item_results import PLAIN
+from codefavor.evaluation.item_results import PLAIN, parts_of
 from codefavor.journal import read_journal
 from codefavor.records import Execution, Row
 from codefavor.result_file import FORMAT, ITEM_FORMAT, MODEL_FORMAT, read_result, rows_path
@@ -27,7 +27,11 @@ _CONTROLLED = ", length-controlled"
 # What two results must agree in, by what they are of.
 _SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256", ITEM_FORMAT: "items_sha256"}
 # A judge may be asked otherwise than another; the pairs and the way they are shown may not differ.
-_FREE = frozenset({"seed"})
+# How the items were drawn does not matter: that they are the same ones is known by their hash.
+_FREE = frozenset({"seed", "limit", "sample"})
+# What answers are measured with: without it a result lacks measures, and the others compare.
+_MEASURED_WITH = frozenset({"judge", "judge_prompt_id", "embeddings"})
+_ABSENT = "not stated"
 
 
 @dataclass(frozen=True)
@@ -95,22 +99,29 @@ def _items(path: Path, result: Row, name: str) -> Contender:
     items = result["items"]
     scores: dict[str, dict[str, float]] = {}
     lengths: dict[str, float] = {}
+    clusters: dict[str, str] = {}
+    n_scored: Counter[str] = Counter()
     for key, item in items.items():
+        clusters[key] = item["cluster"]
         for measure, value in item["measures"].items():
-            if value is None:
-                continue
             if measure in PLAIN:
-                lengths[key] = float(value)
-            else:
-                scores.setdefault(measure, {})[key] = float(value)
+                continue
+            # The parts of a measure are compared one by one, clustered by their item.
+            for at, part in enumerate(parts_of(value) or ()):
+                place = f"{key} part {at + 1}" if isinstance(value, list) else key
+                scores.setdefault(measure, {})[place] = part
+                clusters[place] = item["cluster"]
+                if (words := item["measures"].get("words")) is not None:
+                    lengths[place] = float(words)
+            n_scored[measure] += value is not None
     return Contender(
         name=name,
         path=path,
         result=result,
         scores=scores,
-        clusters={key: item["cluster"] for key, item in items.items()},
+        clusters=clusters,
         lengths=lengths,
-        n_failed=len(items) - max((len(one) for one in scores.values()), default=0),
+        n_failed=len(items) - max(n_scored.values(), default=0),
     )
 
 
@@ -257,10 +268,12 @@ def _check(base: Contender, other: Contender) -> None:
         raise ConfigError(f"{where}: not of the same {what}; check --limit, --sample and versions")
     for name in ("settings", "limits"):
         ours, theirs = base.result.get(name, {}), other.result.get(name, {})
-        for setting in sorted((ours.keys() & theirs.keys()) - _FREE):
-            if ours[setting] != theirs[setting]:
+        one_sided = (ours.keys() ^ theirs.keys()) & _MEASURED_WITH
+        for setting in sorted((ours.keys() | theirs.keys()) - _FREE - one_sided):
+            left, right = (side.get(setting, _ABSENT) for side in (ours, theirs))
+            if left != right:
                 raise ConfigError(
-                    f"{where}: {setting} is {ours[setting]!r} in one and {theirs[setting]!r} in "
+                    f"{where}: {setting} is {left!r} in one and {right!r} in "
                     "the other; only results under the same settings can be compared"
                 )
 

@@ -19,8 +19,9 @@ from codefavor.records import Row
 from codefavor.result_file import ITEM_FORMAT
 from codefavor.statistics.intervals import cluster_bootstrap_interval, share_interval
 
-# Of an item by name; None where there is none.
-Measures = Mapping[str, float | None]
+# Of an item by name; None where there is none. One of several parts has a value for each: the mean
+# of the measure is over all parts of all items.
+Measures = Mapping[str, float | Sequence[float] | None]
 # Measures that are no shares are reported as plain means; they are not compared.
 PLAIN = frozenset({"words"})
 # Between which values a measure that is no share lies: a difference of two cosines.
@@ -33,7 +34,8 @@ class ItemScores:
 
     `clusters` says which items share a question, for intervals; an item that is left out is a
     cluster of its own. `texts` holds what the model wrote, if it wrote anything. `unjudged` says
-    why an item that has an answer has no judgement.
+    why an item that has an answer has no judgement. `n_parts` are those of an item's measures of
+    several parts, for items that lack the measure.
     """
 
     measures: dict[str, Measures] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class ItemScores:
     reasons: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unjudged: dict[str, str] = field(default_factory=dict)
+    n_parts: dict[str, int] = field(default_factory=dict)
 
 
 def unscored(path: Path, wanted: Sequence[str]) -> dict[str, str]:
@@ -102,9 +105,9 @@ def item_result(
 def _figure(name: str, ids: Sequence[str], scores: ItemScores, options: dict[str, int]) -> Row:
     """Mean and interval over the items that have the measure, and the bounds over all items."""
     values = {
-        one: float(value)
+        one: parts
         for one in ids
-        if (value := scores.measures.get(one, {}).get(name)) is not None
+        if (parts := parts_of(scores.measures.get(one, {}).get(name))) is not None
     }
     # Measures that only some items can have (those with a hallucinated side) name these, as do
     # items without an answer, where it is known which ones they would have.
@@ -117,20 +120,32 @@ def _figure(name: str, ids: Sequence[str], scores: ItemScores, options: dict[str
     row: Row = {"n": len(values), "n_items": len(able)}
     if not values:
         return {**row, "mean": None}
-    total = math.fsum(values.values())
+    flat = [part for parts in values.values() for part in parts]
+    total = math.fsum(flat)
     if name in PLAIN:
-        return {**row, "mean": total / len(values)}
-    groups = [scores.clusters.get(one, one) for one in values]
+        return {**row, "mean": total / len(flat)}
+    groups = [scores.clusters.get(one, one) for one, parts in values.items() for _ in parts]
     make_interval = cluster_bootstrap_interval if name in RANGES else share_interval
-    interval = make_interval(list(values.values()), groups, **options)
+    interval = make_interval(flat, groups, **options)
     low, high = RANGES.get(name, (0.0, 1.0))
-    n_missing = len(able) - len(values)
+    has_parts = any(isinstance(scores.measures[one][name], Sequence) for one in values)
+    sizes = scores.n_parts if has_parts else {}
+    n_missing = sum(sizes.get(one, 1) for one in able if one not in values)
+    n_all = len(flat) + n_missing
     return {
         **row,
+        **({"n_parts": len(flat)} if has_parts else {}),
         **interval.to_row(),
-        "at_least": (total + low * n_missing) / len(able),
-        "at_most": (total + high * n_missing) / len(able),
+        "at_least": (total + low * n_missing) / n_all,
+        "at_most": (total + high * n_missing) / n_all,
     }
+
+
+def parts_of(value: float | Sequence[float] | None) -> list[float] | None:
+    """The values of a measure's parts, one where it has none; None without the measure."""
+    if value is None:
+        return None
+    return [float(one) for one in value] if isinstance(value, Sequence) else [float(value)]
 
 
 def item_text(result: Row) -> str:
@@ -164,6 +179,7 @@ def _measure_text(name: str, one: Row) -> str:
     text = (
         f"{name:<22}{100 * one['mean']:>6.1f}   95 % interval {_percent(one['low'])} to "
         f"{_percent(one['high'])}, {one['n']} of {one['n_items']} items"
+        + (f" ({one['n_parts']} parts)" if "n_parts" in one else "")
     )
     if one["n"] < one["n_items"]:
         text += f"; {100 * one['at_least']:.1f} to {100 * one['at_most']:.1f} over all"

@@ -1,4 +1,4 @@
-"""TruthfulQA by answers, HaluEval's two uses, and instruction following, as answer tasks."""
+"""TruthfulQA by answers and HaluEval's two uses, as answer tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from codefavor.backends.base import Backend, Message, Sampling
 from codefavor.backends.local import load_model
 from codefavor.engine.context import Context
-from codefavor.errors import BackendError, ConfigError, MissingPackageError, Rejected
+from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.evaluation.answer_text import (
     bleu,
     closer,
@@ -312,6 +312,7 @@ def halueval_task(
         ask=ask,
         measure=_judgement,
         undecided=lambda row: _judgement(row, ""),
+        are_judgements=True,
         sampling=sampling,
         trivial={
             "always no": {"accuracy": 1 - share},
@@ -326,41 +327,3 @@ def _judgement(row: Row, answer: str) -> Measures:
     right = None if said is None else float(said == row["is_hallucinated"])
     kind = "of hallucinated" if row["is_hallucinated"] else "of right"
     return {"accuracy": right, f"accuracy {kind} answers": right}
-
-
-def ifeval_task(items: Sequence[Row], sampling: Sampling, *, seed: int = 0) -> AnswerTask:
-    """IFEval: instructions that a program can verify (Zhou et al. 2023).
-
-    They are verified by lm-evaluation-harness. Raises MissingPackageError without it.
-    """
-    try:
-        from lm_eval.tasks.ifeval import utils
-    except ImportError as error:
-        raise MissingPackageError("lm_eval", "train", "IFEval's checks") from error
-
-    def measure(row: Row, answer: str) -> Measures:
-        asked = utils.InputExample(
-            row["key"], row["instruction_id_list"], row["prompt"], row["kwargs"]
-        )
-        measures: dict[str, float | None] = {}
-        for name in ("strict", "loose"):
-            check = getattr(utils, f"test_instruction_following_{name}")
-            try:
-                followed = check(asked, answer).follow_instruction_list
-            except LookupError:
-                # NLTK's sentence splitter is not on this machine, and some instructions need it.
-                measures |= {f"prompts, {name}": None, f"instructions, {name}": None}
-                continue
-            measures[f"prompts, {name}"] = float(all(followed))
-            measures[f"instructions, {name}"] = sum(followed) / len(followed)
-        return {**measures, "words": n_words(answer)}
-
-    return AnswerTask(
-        benchmark="ifeval",
-        license="Apache-2.0",
-        items=items,
-        ask=lambda row: [{"role": "user", "content": row.get("prompt", "")}],
-        measure=measure,
-        sampling=sampling,
-        seed=seed,
-    )

@@ -11,7 +11,7 @@ from codefavor.evaluation.answer_text import read_yes_no
 from codefavor.evaluation.truthfulness import _judgement
 from tests.evaluation.test_truthfulness import ROWS, chat, result_of, write_lines
 from tests.kit.commands import Done, codefavor
-from tests.kit.server import LoopbackServer
+from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
 
 def evaluate(
@@ -89,3 +89,74 @@ def test_a_yes_to_another_question_is_undecided(reply: str, expected: bool | Non
     row = {"is_hallucinated": True}
     right = None if expected is None else float(expected)
     assert _judgement(row, reply)["accuracy"] == right
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("Yes\n\nOn second thought: No", None),
+        ("No.\n\nWait, I misread it, so my final answer is: Yes", None),
+        ("No. Wait, my final answer is: Yes", None),
+        ("Yes.\nOn reflection, no.", None),
+        ("Factual: No\nAnswer: Yes", True),
+        ("Yes.\nNo part of it is made up.", True),
+    ],
+)
+def test_a_reply_that_takes_back_what_it_said_is_undecided(
+    reply: str, expected: bool | None
+) -> None:
+    assert read_yes_no(reply) is expected
+
+
+def test_a_named_line_that_is_taken_back_is_undecided() -> None:
+    assert read_yes_no("TRUTHFUL: yes\nWait, TRUTHFUL: no", "TRUTHFUL") is None
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("is_judge", [False, True], ids=["model", "judge"])
+def test_a_judgement_that_was_cut_off_is_undecided_with_its_reason(
+    tmp_path: Path, is_judge: bool
+) -> None:
+    data = write_lines(tmp_path / "qa.json", ROWS[:1])
+
+    def cut(call: Call) -> Reply:
+        reply = openai_reply(call, "Yes, the text names her. But its date, as")
+        assert isinstance(reply.body, dict)
+        reply.body["choices"][0]["finish_reason"] = "length"
+        return reply
+
+    with LoopbackServer(cut) as server, LoopbackServer(chat({"": "Anna Weiss"})) as model:
+        asked = model if is_judge else server
+        judge: list[object] = [
+            "--judge", "openai:j", "--judge-set", f'base_url="{server.url}/v1"',
+            "--judge-set", "api_key=k",
+        ] if is_judge else []  # fmt: skip
+        codefavor(
+            "evaluate", "halueval-answers" if is_judge else "halueval", "-m", "openai:m", "--set",
+            f'base_url="{asked.url}/v1"', "--set", "api_key=k", "--data", data,
+            "--out", tmp_path / "out", *judge, home=tmp_path,
+        )  # fmt: skip
+    found = result_of(tmp_path / "out")["metrics"]
+    reason = {"judge: truncated_answer": 1} if is_judge else {"undecided: cut off": 2}
+    assert found["unscored"] == reason
+    assert found["measures"]["supported" if is_judge else "accuracy"]["mean"] is None
+
+
+@pytest.mark.integration
+def test_results_of_another_prompt_are_not_compared(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "qa.json", ROWS)
+    theirs = tmp_path / "instruction.txt"
+    theirs.write_text("Say yes.", encoding="utf-8")
+    with LoopbackServer(chat({"": "Yes"})) as server:
+        for name, words in (("a", []), ("b", ["--instruction", theirs]), ("c", [])):
+            done = codefavor(
+                "evaluate", "halueval", "-m", "openai:m", "--name", name, "--set",
+                f'base_url="{server.url}/v1"', "--set", "api_key=k", "--data", data, *words,
+                "--out", tmp_path / "out", home=tmp_path,
+            )  # fmt: skip
+            assert done.code == 0, done.stderr
+    a, b, c = (tmp_path / "out" / f"halueval-qa.{name}.json" for name in "abc")
+    done = codefavor("compare", a, b, home=tmp_path)
+    assert done.code == 2
+    assert "prompt_id is" in done.stderr
+    assert codefavor("compare", a, c, home=tmp_path).code == 0

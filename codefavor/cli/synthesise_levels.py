@@ -20,12 +20,8 @@ from codefavor.judges.baselines import copied_sign
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, write_rows
 from codefavor.sources.answered import Answered, load_answered
-from codefavor.synthesis.truth_levels import (
-    NO_ANSWER,
-    hard_manifest,
-    make_hard_step,
-    simple_pairs,
-)
+from codefavor.synthesis.hard_pairs import hard_manifest, make_hard_step
+from codefavor.synthesis.truth_levels import NO_ANSWER, simple_pairs
 from codefavor.text import comma_list
 
 _LEVELS = ("easy", "medium", "hard")

@@ -12,6 +12,10 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.records import Record, Row, content_id, read_rows, whole_row
 
+# What data sets write in the place of an answer (QuAC, MS MARCO), and QuAC behind each text.
+_MARKS = frozenset({"cannotanswer", "no answer present"})
+_MARK_OF_TEXT = "CANNOTANSWER"
+
 
 @dataclass(frozen=True)
 class Answered(Record):
@@ -29,12 +33,13 @@ class Answered(Record):
 
 def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answered]:
     """The questions of a file: SQuAD's nested JSON, or JSON lines with `question`, `context` (or
-    `contexts`, `knowledge`, `document`) and `answers` (texts, or SQuAD's object), `answer`,
-    `ideal_answer` or `right_answer`.
+    `contexts`, `knowledge`, `document`: a text, a list of them, or HotpotQA's) and `answers`
+    (texts, or SQuAD's object), `answer`, `ideal_answer` or `right_answer`.
 
     Rows without a question, a text or a word of an answer are left out and counted in `skipped`, as
     is a question that stands twice with its text. A question has no answer only where its row says
-    so: by an empty list of `answers`, `is_impossible`, `has_answer` or `plausible_answers`. Raises
+    so: by an empty list of `answers`, a mark in their place ("CANNOTANSWER"), `is_impossible`,
+    `has_answer` or `plausible_answers`; one that also has an answer is left out and counted. Raises
     DataError for a file of another form.
     """
     found: dict[str, Answered] = {}
@@ -42,14 +47,8 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
     for where, row in _rows(path):
         if not isinstance(row.get("question"), str):
             raise DataError(f"{where}: no `question`; expected rows of question, context, answers")
-        contexts = row.get("contexts")
-        context = (
-            "\n\n".join(map(str, contexts))
-            if isinstance(contexts, list)
-            else next(
-                (str(row[key]) for key in ("context", "knowledge", "document") if row.get(key)), ""
-            )
-        )
+        names = ("contexts", "context", "knowledge", "document")
+        context = next((_context(row[key], key, where) for key in names if row.get(key)), "")
         question = row["question"].strip()
         if not question or not context.strip():
             skipped["no question" if not question else "no text"] += 1
@@ -58,16 +57,20 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
         if key in found:
             skipped["the same question and text again"] += 1
             continue
-        answers = _texts(row.get("answers"), where) or tuple(
+        said = _texts(row.get("answers"), where) or tuple(
             str(row[name]).strip()
             for name in ("answer", "ideal_answer", "right_answer")
             if isinstance(row.get(name), str) and _has_word(row[name])
         )
+        answers = tuple(one for one in said if one.strip(" .").lower() not in _MARKS)
         plausible = _texts(row.get("plausible_answers"), where)
-        if not answers and not plausible and not _says_none(row):
+        says_none = len(answers) < len(said) or _says_none(row)
+        if answers and says_none:
+            skipped["an answer, and a mark that there is none"] += 1
+        elif not answers and not plausible and not says_none:
             skipped["no answer, and nothing that says there is none"] += 1
-            continue
-        found[key] = Answered(key, question, context.strip(), answers, plausible)
+        else:
+            found[key] = Answered(key, question, context, answers, plausible)
     return list(found.values())
 
 
@@ -76,6 +79,28 @@ def _says_none(row: Row) -> bool:
     if isinstance(answers, dict):
         answers = answers.get("text")
     return answers == [] or row.get("is_impossible") is True or row.get("has_answer") is False
+
+
+def _context(value: Any, name: str, where: str) -> str:
+    """A text, the texts of a list, or those of HotpotQA's titles with their sentences."""
+    if isinstance(value, dict) and {"title", "sentences"} <= value.keys():
+        value = [list(one) for one in zip(value["title"], value["sentences"], strict=False)]
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        parts = [None]
+    texts = []
+    for one in parts:
+        is_titled = isinstance(one, list) and len(one) == 2 and isinstance(one[1], list)
+        if is_titled:
+            texts.append(f"{one[0]}\n{' '.join(str(sentence).strip() for sentence in one[1])}")
+        elif isinstance(one, str):
+            texts.append(one)
+        else:
+            raise DataError(
+                f"{where}: `{name}` is {str(value)[:80]}; expected a text, a list of texts, or "
+                "HotpotQA's titles with their sentences"
+            )
+    return "\n\n".join(texts).strip().removesuffix(_MARK_OF_TEXT).strip()
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
@@ -88,8 +113,10 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
         value = [value]
     if not isinstance(value, list | tuple):
         raise DataError(f"{where}: answers are a list of texts, or an object with `text`")
-    texts = [one.get("text", "") if isinstance(one, dict) else str(one) for one in value]
-    return tuple(dict.fromkeys(text.strip() for text in texts if _has_word(text)))
+    texts = [one.get("text") if isinstance(one, dict) else one for one in value]
+    return tuple(
+        dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and _has_word(text))
+    )
 
 
 def _has_word(text: str) -> bool:

@@ -2,15 +2,13 @@
 
 *easy*: the answer to another question. *medium*: something of the same kind (another date, number,
 person, place, ...) that stands in the same text, or the answer with such a part of it changed: to
-see which side's words are in the text does not tell them apart. *hard*: a model writes a true
-and a false sentence in one style, the second with one named flaw. A question that its text does
-not answer gives pairs too: to say so beats a tempting answer. Beside each of them stands one whose
-question is answered, where to say that the text does not is the false side.
+see which side's words are in the text does not tell them apart. *hard* is `hard_pairs`. A question
+that its text does not answer gives pairs too: to say so beats a tempting answer. Beside each of
+them stands one whose question is answered, where to say that the text does not is the false side.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import unicodedata
@@ -18,14 +16,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from codefavor.backends.base import Backend, Sampling
-from codefavor.engine.context import Context
-from codefavor.engine.runner import Step
-from codefavor.errors import Rejected
 from codefavor.judges.baselines import copied_sign
-from codefavor.prompts import prompt_sha256, render
-from codefavor.records import Preference, Row, content_id
-from codefavor.sections import without_thinking
+from codefavor.prompts import render
+from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.answer_kinds import (
     asked_kind,
@@ -39,13 +32,6 @@ from codefavor.synthesis.answer_kinds import (
 SOURCE = "levels"
 CRITERIA = "truthfulness"
 NO_ANSWER = "The text does not say."
-FLAWS = {
-    "logical flaw": "it draws a conclusion that the text does not allow",
-    "wrong cause": "it names another cause or effect than the text",
-    "unverifiable": "it adds a claim that the text neither states nor implies",
-    "altered detail": "one name, number, date or place is another than in the text",
-}
-_MOST_LONGER = 1.5
 # Of these a text has others that are no other name of the same thing.
 _COUNTED = frozenset({"date", "money", "percent", "year", "number"})
 _ENDS = ",;:?!"
@@ -74,13 +60,13 @@ def simple_pairs(
             if false is None:
                 reasons["easy: no other answer"] += 1
             else:
-                pairs.append(_pair(row, row.answers[0], false, "easy", "other_answer"))
+                pairs.append(pair_of(row, row.answers[0], false, "easy", "other_answer"))
         if "medium" in levels:
             swapped = _swapped(row, pools, draw)
             if swapped is None:
                 reasons["medium: nothing of the answer's kind stands in its text"] += 1
             else:
-                pairs.append(_pair(row, row.answers[0], swapped[0], "medium", swapped[1]))
+                pairs.append(pair_of(row, row.answers[0], swapped[0], "medium", swapped[1]))
     return pairs, reasons
 
 
@@ -97,8 +83,8 @@ def _no_answer_pairs(
     long as the tempting one here, so that length tells nothing either.
     """
     # Data sets that write "it does not say" as an answer have no known one there.
-    nothing = _plain(NO_ANSWER)
-    answered = [row for row in rows if row.answers and _plain(row.answers[0]) != nothing]
+    nothing = plain(NO_ANSWER)
+    answered = [row for row in rows if row.answers and plain(row.answers[0]) != nothing]
     random.Random(content_id(seed, "no answer")).shuffle(answered)
     waiting: dict[int, list[Answered]] = {}
     for row in answered:
@@ -111,12 +97,12 @@ def _no_answer_pairs(
         draw = random.Random(content_id(seed, row.id))
         false = row.plausible[0] if row.plausible else _other(row, "", answers, draw)
         twin = None if false is None else _of_length(len(false), waiting)
-        if false is None or twin is None or _plain(false) == nothing:
+        if false is None or twin is None or plain(false) == nothing:
             reasons["unanswerable: no answer of another question to set against it"] += 1
             continue
         kind = "tempting answer" if row.plausible else "other_answer"
-        pairs.append(_pair(row, NO_ANSWER, false, level, kind))
-        pairs.append(_pair(twin, twin.answers[0], NO_ANSWER, level, "no answer"))
+        pairs.append(pair_of(row, NO_ANSWER, false, level, kind))
+        pairs.append(pair_of(twin, twin.answers[0], NO_ANSWER, level, "no answer"))
     return pairs
 
 
@@ -167,8 +153,8 @@ def _other(row: Answered, like: str, pool: Sequence[str], draw: random.Random) -
 def _is_false(text: str, row: Answered, like: str) -> bool:
     """Whether a text is none of a row's answers in other words, as far as its own words tell: part
     of one, its initials, or words of one stem ("Scotland", "Scottish")."""
-    known = [_plain(one) for one in (*row.answers, like) if one]
-    said = _plain(text)
+    known = [plain(one) for one in (*row.answers, like) if one]
+    said = plain(text)
     stems = _stems(said)
     return bool(said) and not any(
         one in said
@@ -182,7 +168,8 @@ def _is_false(text: str, row: Answered, like: str) -> bool:
 
 
 @lru_cache(maxsize=1 << 16)
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Lower case without accents, punctuation and "the"; thousands without a comma."""
     bare = "".join(
         one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one)
     )
@@ -236,7 +223,7 @@ def _swapped(
             for one in parts
             if is_of_a_people(one) == is_of_a_people(part)
             and is_as_copied(whole := answer[: span.start] + one + answer[span.stop :])
-            and all(_plain(whole) != _plain(known) for known in row.answers)
+            and all(plain(whole) != plain(known) for known in row.answers)
         }
         if (other := _other(row, part, list(changed), draw)) is not None:
             return changed[other], f"other {span.kind}"
@@ -264,11 +251,11 @@ def _of_asked_kind(
         # "1688 to 1692" is in the 17th century, and what a sentence names beside the answer, or
         # beside a word of it, is often as right ("by a minister or a member", "leukocytes include
         # phagocytes").
-        long = {one for one in _stems(_plain(answer)) if len(one) > 3}
+        long = {one for one in _stems(plain(answer)) if len(one) > 3}
         beside = " ".join(
-            one for one in _sentences_of(row.context) if _plain(answer) in one or long & _stems(one)
+            one for one in _sentences_of(row.context) if plain(answer) in one or long & _stems(one)
         )
-        pool = [one for one in pool if asked != "time" and _plain(one) not in beside]
+        pool = [one for one in pool if asked != "time" and plain(one) not in beside]
     return list(dict.fromkeys([*pool, *in_text.get(form, ())]))
 
 
@@ -303,16 +290,17 @@ def _alternative(row: Answered) -> str | None:
 
 
 def _sentences_of(text: str) -> list[str]:
-    return [_plain(one) for one in re.split(r"(?<=[.!?;])\s+", text)]
+    return [plain(one) for one in re.split(r"(?<=[.!?;])\s+", text)]
 
 
 def _standing(row: Answered, pool: Iterable[str]) -> list[str]:
     """The texts of a pool that stand, word by word, in a row's text."""
-    text = f" {_plain(row.context)} "
-    return [one for one in pool if f" {_plain(one)} " in text]
+    text = f" {plain(row.context)} "
+    return [one for one in pool if f" {plain(one)} " in text]
 
 
-def _pair(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:
+def pair_of(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:
+    """A pair of a row's question: its true side chosen."""
     return Preference(
         id=content_id(SOURCE, row.id, level, true, false),
         instruction=question_of(row),
@@ -330,69 +318,3 @@ def _pair(row: Answered, true: str, false: str, level: str, kind: str) -> Prefer
 def question_of(row: Answered) -> str:
     """The text and the question as one instruction."""
     return render("answer_from_text", task="qa", context=row.context, question=row.question)
-
-
-def make_hard_step(sampling: Sampling) -> Step:
-    """A step from an answered question to a hard pair, written by a model.
-
-    Both sides are one sentence in one style: the true one holds the known answer, the false one has
-    one named flaw. Raises Rejected for a reply that is no such pair.
-    """
-
-    async def step(row: Row, context: Context) -> Row:
-        one = Answered.from_row(row, f"question {row['id']}")
-        names = list(FLAWS)
-        flaw = names[int(one.id[:8], 16) % len(names)]
-        asked = render(
-            "hard_pair", context=one.context, question=one.question, answer=one.answers[0],
-            flaw=flaw, meaning=FLAWS[flaw],
-        )  # fmt: skip
-        messages = [{"role": "system", "content": ""}, {"role": "user", "content": asked}]
-        response = await context.ask(messages, sampling=sampling)
-        true, false = _sentences(response.text)
-        _check(one, true, false)
-        return {"id": one.id, "pair": _pair(one, true, false, "hard", flaw).to_row()}
-
-    return step
-
-
-def hard_manifest(backend: Backend, sampling: Sampling, seed: int) -> Row:
-    """The settings that a journal of hard pairs is bound to."""
-    return {
-        "step": "hard levels",
-        "backend": backend.identity,
-        "sampling": sampling.to_row(),
-        "seed": seed,
-        "prompt_sha256": prompt_sha256("hard_pair"),
-    }
-
-
-def _sentences(reply: str) -> tuple[str, str]:
-    """The two sentences of a reply that is a JSON object, alone or in a fence."""
-    match = re.search(r"\{.*\}", without_thinking(reply), re.DOTALL)
-    try:
-        found = json.loads(match[0]) if match else None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(name), str) and found[name].strip() for name in ("true", "false")
-    ):
-        raise Rejected("no_pair", "no JSON object with the texts `true` and `false`")
-    return found["true"].strip(), found["false"].strip()
-
-
-def _check(row: Answered, true: str, false: str) -> None:
-    """Raise Rejected unless the first sentence holds the answer, the second does not say the same,
-    and neither gives itself away."""
-    held = [_plain(one) for one in row.answers]
-    if not any(one in _plain(true) for one in held):
-        raise Rejected("answer_lost", "the true sentence does not hold the known answer")
-    if _plain(true) == _plain(false):
-        raise Rejected("same_sentences")
-    short, long = sorted((len(true), len(false)))
-    if long > _MOST_LONGER * short + 10:
-        raise Rejected("lengths_differ", f"{len(true)} and {len(false)} characters")
-    if re.search(r"\b(?:incorrect|false|flaw|altered|fabricated|not true)\b", false, re.I):
-        raise Rejected("flaw_named", "the false sentence says that it is false")
-    if "\n" in true or "\n" in false:
-        raise Rejected("not_one_sentence")

@@ -166,6 +166,41 @@ def test_a_model_writes_hard_pairs_and_those_that_are_none_are_counted(tmp_path:
         assert reason in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("answer", "true", "false", "reason"),
+    [
+        ("5", "It has 150 rooms.", "It has 170 rooms.", "answer_lost"),
+        ("Ann Lee", "It was not Ann Lee.", "It was Bob Lee.", "answer_denied"),
+        ("Ann Lee", "It wasn't Ann Lee.", "It was Bob Lee.", "answer_denied"),
+        ("Ann Lee", "It was Ann Lee.", "It was indeed Ann Lee.", "answer_held"),
+        ("Ann Lee", "It was Ann Lee.", "It was Bob Lee, which is wrong.", "flaw_named"),
+        ("Ann Lee", "It was Ann Lee.", "It was not Ann Lee.", ""),
+        ("no", "No, it is not old.", "Yes, it is old.", ""),
+        ("Ann Lee", "It was Ann Lee.", "It was Bob Lee.", ""),
+    ],
+)
+@pytest.mark.integration
+def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
+    tmp_path: Path, answer: str, true: str, false: str, reason: str
+) -> None:
+    data = write(
+        tmp_path / "qa.jsonl", [{"question": "Who?", "context": "A text.", "answers": [answer]}]
+    )
+    out = tmp_path / "pairs.jsonl"
+    reply = json.dumps({"true": true, "false": false})
+    with LoopbackServer(lambda call: openai_reply(call, reply)) as server:
+        done = codefavor(
+            "synthesise", "levels", "--data", data, "--out", out, "--levels", "hard", "-m",
+            "openai:m", "--set", f'base_url="{server.url}/v1"', "--set", "api_key=k",
+            "--max-error-rate", "1", home=tmp_path,
+        )  # fmt: skip
+    if reason:
+        assert f"{reason} 1" in done.stderr
+        assert not out.exists()
+    else:
+        assert [(one["chosen"], one["rejected"]) for one in read(out)] == [(true, false)]
+
+
 def test_hard_and_a_model_go_together(tmp_path: Path) -> None:
     data = write(tmp_path / "qa.jsonl", rows())
     for words in (["--levels", "hard"], ["--model", "fake:echo"]):

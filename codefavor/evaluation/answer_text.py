@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from codefavor.errors import MissingPackageError
+from codefavor.evaluation.number_words import with_digits
 from codefavor.sections import without_thinking
 
 # "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").
@@ -20,16 +22,15 @@ _ARTICLES = re.compile(
     r"(?<![\w.-])(?:(?:[Aa]n|AN|[Tt]he|THE)\b|a(?=\s+\w))|(?:^|[.!?:;\n\"“(])\s*A(?=\s+\w)"
 )
 _NOT_NAMED_A = re.compile(r"\b(?:an|the)\b", re.I)
-_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b[A-Z](?:\.[A-Z])+\b")
-_UNITS = re.findall(
-    r"\w+",
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen",
-)
-_TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
-_WORDS = {word: number for number, word in enumerate(_UNITS)} | {
-    word: number for number, word in zip(range(20, 100, 10), _TENS, strict=True)
-}
+# Initials, with full stops or all large: "us" is none.
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b[A-Z](?:\.[A-Z])+\b|\b[A-Z]{2,}\b")
+# Signs that make another name of a letter.
+_SIGNS = re.compile(r"(?<=\b[A-Za-z])(?:#|\+\+)")
+_ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
+# "1914-18", where the second is later than the first.
+_SHORT_YEARS = re.compile(r"(?<![\d-])((\d\d)(\d\d))-(\d\d)(?![\d-])")
+# Of scripts without blanks every character is a word.
+_UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
 _MONTH_NAMES = [
     "january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
     "august aug", "september sep sept", "october oct", "november nov", "december dec",
@@ -66,6 +67,10 @@ _LABEL = re.compile(
     r"(?: is)?"
 )
 _BEGINS = re.compile(r"^[\W_]*(yes|no)\b[,.:;!-]", re.I)
+# A yes or no without a mark behind it; what is counted ("No information ...") is none.
+_GOES_ON = re.compile(
+    r"^\W*(yes|no) (?:it|he|she|they|this|that|these|those|both|neither|only|not)\b", re.I
+)
 # A yes or no that is a statement of its own within a line: between marks, or what an answer is.
 _STATED = re.compile(
     r"(?P<before>^|[.!?:;,(–—]|\b(?:answer|verdict|judge?ment) is)[\s\"'*_]*"
@@ -78,21 +83,27 @@ def normalised(text: str, *, keeps_a: bool = False, joins_initials: bool = False
     """Lower case without articles, punctuation and extra blanks; dates and numbers in one form.
 
     "March 2, 1991" and "2 March 1991" become 1991-3-2, "1,000" and "1000.0" 1000, "3.50" 3.5,
-    "twenty-one" 21, "50%" and "50 percent" 50, "1914-1918" two numbers. With `keeps_a` every "a"
-    is kept, with `joins_initials` "U.S." becomes us.
+    "twenty-one" 21, "5 million" 5000000, "50%" 50 percent, "1914-1918" and "1914-18" the two years,
+    "é" e. With `keeps_a` every "a" is kept, with `joins_initials` "U.S." and "US" become one word
+    that "us" is not.
     """
+    text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    text = unicodedata.normalize("NFC", text).replace("–", "-")
+    text = _SIGNS.sub(lambda match: "sharp" if match[0] == "#" else "plusplus", text)
+    text = re.sub(r"\b[Aa](?=\s+(?:hundred|thousand|million|billion)\b)", "one", text)
     text = (_NOT_NAMED_A if keeps_a else _ARTICLES).sub(" ", text)
     if joins_initials:
-        text = _INITIALS.sub(lambda match: match[0].replace(".", "") + " ", text)
+        text = _INITIALS.sub(lambda match: f"initials{match[0].replace('.', '')} ", text)
     text = text.lower()
     for form in _DATES:
         text = form.sub(_iso, text)
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text).replace("%", " percent ")
+    text = _SHORT_YEARS.sub(_long_years, text)
     text = re.sub(r"(?<![\d-])(\d+)-(?=\d+(?![\d-]))", r"\1 ", text)
     text = re.sub(r"(?<=\d)\.0+\b(?!\.\d)|(?<![\d.])(\d+\.\d*[1-9])0+\b(?!\.\d)", r"\1", text)
     text = re.sub(r"(?<!\d)[.](?!\d)|[^\w\s.-]|(?<=[^\d\s])-|-(?!\d)", " ", text).replace("_", "")
     text = text.replace("per cent", "percent")
-    return " ".join(_numbers([word.rstrip(".") for word in text.split()]))
+    return " ".join(with_digits([word.rstrip(".") for word in text.split()]))
 
 
 def _iso(match: re.Match[str]) -> str:
@@ -101,29 +112,25 @@ def _iso(match: re.Match[str]) -> str:
     return f"{match['year']}-{number}-{int(match['day'])}"
 
 
-def _numbers(words: Sequence[str]) -> list[str]:
-    """Number words to one hundred as digits, without "percent" behind a number."""
-    found: list[str] = []
-    was_tens = False
-    for word in words:
-        number = _WORDS.get(word)
-        if number is not None and was_tens and 0 < number < 10:
-            found[-1] = str(int(found[-1]) + number)
-        elif word == "hundred" and found[-1:] == ["1"]:
-            found[-1] = "100"
-        elif word != "percent" or not found or not found[-1][-1:].isdigit():
-            found.append(word if number is None else str(number))
-        was_tens = number is not None and number >= 20
-    return found
+def _long_years(match: re.Match[str]) -> str:
+    year, century, before, after = match.groups()
+    return f"{year}-{century}{after}" if after > before else match[0]
 
 
 def contains(answer: str, known: str) -> float | None:
     """1 if the known answer stands in the answer, word by word; None if nothing is left of it.
 
-    A date contains its year, its month and year, and its month and day.
+    A date contains its year, its month and year, and its month and day. Yes or no is what the
+    answer says as a whole or begins with: "There is no information" is no "no".
     """
-    if not normalised(known):
+    plain = normalised(known)
+    if not plain:
         return None
+    if plain in ("yes", "no"):
+        said = read_yes_no(answer)
+        if said is None and (match := _GOES_ON.match(answer)):
+            said = match[1].lower() == "yes"
+        return float(said is not None and said == (plain == "yes"))
     wanted_date = _dates(known, is_whole=True)
     if wanted_date and any(
         all(mine in (None, theirs) for mine, theirs in zip(wanted_date[0], one, strict=True))
@@ -161,9 +168,15 @@ def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]
 
 def n_words(text: str) -> float:
     """Words, by blanks; of Chinese and its like, which have none, every character."""
-    return float(
-        len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff]|[^\s\u3040-\u30ff\u4e00-\u9fff]+", text))
-    )
+    return float(len(re.findall(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+", text)))
+
+
+class _Words:
+    """The words of any script, for rouge-score, whose own are runs of a to z and digits; in a text
+    of these alone they are the same."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+", text.lower())
 
 
 def rouge_l(answer: str, known: Sequence[str]) -> float:
@@ -178,7 +191,7 @@ def _rouge() -> Any:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
         raise MissingPackageError("rouge_score", "train", "ROUGE-L") from error
-    return RougeScorer(["rougeL"], use_stemmer=False)
+    return RougeScorer(["rougeL"], tokenizer=_Words())
 
 
 def bleu(answer: str, known: Sequence[str]) -> float:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from codefavor.evaluation.answer_text import bleu, closer, contains, normalised, read_yes_no
+from codefavor.evaluation.answer_text import (
+    bleu,
+    closer,
+    contains,
+    normalised,
+    read_yes_no,
+    rouge_l,
+)
 from codefavor.statistics.paired import without_length
 from tests.judges.conftest import make_model, make_tokenizer, tiny_config
 from tests.kit.commands import codefavor
@@ -400,12 +407,38 @@ def test_numbers_dates_and_articles_are_the_same_in_another_form() -> None:
         ("the U.S.", "US", 1), ("J.R.R. Tolkien", "J. R. R. Tolkien", 1),
         ("vitamin C", "Vitamin A", 0), ("vitamin a is", "Vitamin A", 1),
         ("Group A", "Group B", 0), ("He saw a cat.", "A cat", 1),
+        ("50 dollars", "50%", 0), ("7.5%", "7.5 percent", 1), ("C#", "C", 0), ("C++", "C", 0),
+        ("It is C#.", "C#", 1), ("one hundred twenty", "100", 0), ("tell us more", "U.S.", 0),
+        ("the US", "U.S.", 1), ("3 hundred", "300", 1), ("three hundred", "300", 1), ("two thousand and five", "2005", 1),
+        ("one hundred and five", "105", 1), ("a hundred", "100", 1),
+        ("five million", "5 million", 1),
+        ("5,000,000 people", "5 million", 1), ("1.5 billion", "1.5 million", 0),
+        ("one two", "12", 0),
+        ("1914–18", "1914-1918", 1), ("2011-03", "2011-2003", 0), ("Beyonce", "Beyoncé", 1),
+        ("There is no information", "no", 0), ("No answer can be given.", "no", 0),
+        ("No, it is not.", "no", 1), ("Yes they are both old", "yes", 1), ("Answer: No", "No", 1),
+        ("nineteen eighty-four", "nineteen eighty-four", 1), ("two or three", "2 or 3", 1),
     ],
 )  # fmt: skip
 def test_an_answer_contains_what_is_less_precise_or_written_otherwise(
     answer: str, known: str, expected: float
 ) -> None:
     assert contains(answer, known) == expected
+
+
+@pytest.mark.parametrize("text", ["Москва", "東京タワー", "Αθήνα", "القاهرة"])
+def test_identical_answers_of_any_script_are_alike(text: str) -> None:
+    assert rouge_l(text, [text]) == 1.0
+    assert closer(text, ["Anna"], [text]) == 0.0
+    assert rouge_l(text, ["Anna"]) == 0.0
+
+
+def test_english_has_the_words_that_rouge_score_finds() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    theirs = RougeScorer(["rougeL"])
+    for one, other in (("It's 12,5 km_long", "its 12 KM long"), ("A-b c", "a b, c d")):
+        assert rouge_l(one, [other]) == theirs.score(other, one)["rougeL"].fmeasure
 
 
 def test_two_words_have_a_bleu_and_likeness_has_a_middle() -> None:

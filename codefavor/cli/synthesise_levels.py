@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, write_rows
 from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.hard_pairs import hard_manifest, make_hard_step
+from codefavor.synthesis.nearness import nearer_signs
 from codefavor.synthesis.truth_levels import NO_ANSWER, simple_pairs
 from codefavor.text import comma_list
 
@@ -62,38 +64,46 @@ def levels(
         rows = sample_rows(rows, sample, seed)
     chosen = [Answered.from_row(row, str(data)) for row in first_rows(rows, limit)]
     flags.show_skipped("rows", skipped)
-    pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted)
+    pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted, is_balanced=True)
     if model:
         sampling = Sampling(temperature, top_p, max_tokens)
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
             return
         pairs += _hard(chosen, model, sampling, asking, seed, out)
-    kept = balance_by_length(pairs, per_problem=1, group_of=_group, seed=seed)
+    nearer = nearer_signs(pairs, chosen)
+
+    def group(pair: Preference) -> str:
+        """Within what lengths are balanced."""
+        own = nearer[pair.id] if _is_swap(pair) else NO_ANSWER in (pair.chosen, pair.rejected)
+        return f"{pair.level} {own}"
+
+    kept = balance_by_length(pairs, per_problem=1, group_of=group, seed=seed)
     if not kept:
         raise DataError(f"{data}: no pair came out: {dict(reasons)}")
     write_rows(out, (pair.to_row() for pair in kept))
+    copied = {one.id: copied_sign(one.instruction, one.chosen, one.rejected) for one in kept}
     for level in _LEVELS:
         own = [pair for pair in kept if pair.level == level]
         n = sum(pair.level == level for pair in pairs)
         if n:
             typer.echo(
                 f"{level:<7} {len(own)} of {n} pairs kept; 'shorter' is right in "
-                f"{shorter_accuracy(own):.1%}, 'copied' in {_copied_accuracy(own):.1%}"
+                f"{shorter_accuracy(own):.1%}, 'copied' in {_accuracy(copied, own):.1%}, "
+                f"'nearby' in {_accuracy(nearer, own):.1%}"
             )
     flags.show_skipped("questions", reasons)
     typer.echo(out)
 
 
-def _copied_accuracy(pairs: list[Preference]) -> float:
-    """The share that the side with more of its words in the text gets right; a tie counts half."""
-    signs = [copied_sign(one.instruction, one.chosen, one.rejected) for one in pairs]
-    return 0.5 + sum(signs) / (2 * len(signs)) if signs else 0.5
+def _accuracy(signs: Mapping[str, int], pairs: list[Preference]) -> float:
+    """The share that a sign by pair gets right; 0 is a tie, which counts half."""
+    return 0.5 + sum(signs[one.id] for one in pairs) / (2 * len(pairs)) if pairs else 0.5
 
 
-def _group(pair: Preference) -> str:
-    """Within what lengths are balanced: a level, and the pairs that say there is no answer."""
-    return f"{pair.level} {NO_ANSWER in (pair.chosen, pair.rejected)}"
+def _is_swap(pair: Preference) -> bool:
+    """Whether a pair sets one part of a text against another."""
+    return pair.level == "medium" and NO_ANSWER not in (pair.chosen, pair.rejected)
 
 
 def _hard(

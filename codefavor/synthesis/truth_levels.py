@@ -28,6 +28,7 @@ from codefavor.synthesis.answer_kinds import (
     is_whole,
     spans_of,
 )
+from codefavor.synthesis.nearness import balance_by_nearness, nearer_sign, nearer_signs
 
 SOURCE = "levels"
 CRITERIA = "truthfulness"
@@ -40,17 +41,44 @@ _SAME = re.compile(r"\W+")
 
 
 def simple_pairs(
-    rows: Sequence[Answered], *, seed: int = 0, levels: Iterable[str] = ("easy", "medium")
+    rows: Sequence[Answered],
+    *,
+    seed: int = 0,
+    levels: Iterable[str] = ("easy", "medium"),
+    is_balanced: bool = False,
 ) -> tuple[list[Preference], Counter[str]]:
     """The pairs that need no model, at most one a question and level, and why others gave none.
 
     The false side is near the true one in length where there is a choice. It never says what any
-    accepted answer says, nor holds one or is held by one.
+    accepted answer says, nor holds one or is held by one. If `is_balanced`, as many true as false
+    sides of what is swapped within a text are nearer to the question's words.
     """
     reasons: Counter[str] = Counter()
     levels = frozenset(levels)
     pools = _pools(rows)
-    pairs = _no_answer_pairs(rows, pools["answer"], levels, reasons, seed)
+    easy, swaps = _answered_pairs(rows, pools, levels, reasons, seed)
+    if is_balanced:
+        kept = balance_by_nearness(swaps, nearer_signs(swaps, rows), seed=seed)
+        if n := len(swaps) - len(kept):
+            reasons["medium: a side nearer to the question's words, none other the other way"] = n
+        swaps = kept
+    own = {pair.problem_id for pair in swaps}
+    free = [row for row in rows if row.id not in own]
+    pairs = _no_answer_pairs(free, pools["answer"], levels, reasons, seed)
+    taken = {pair.problem_id for pair in pairs if pair.level == "easy"}
+    return [*pairs, *(one for one in easy if one.problem_id not in taken), *swaps], reasons
+
+
+def _answered_pairs(
+    rows: Sequence[Answered],
+    pools: Mapping[str, Sequence[str]],
+    levels: frozenset[str],
+    reasons: Counter[str],
+    seed: int,
+) -> tuple[list[Preference], list[Preference]]:
+    """Of each question with an answer, the easy pair and the one whose false side is swapped."""
+    easy: list[Preference] = []
+    swaps: list[Preference] = []
     for row in rows:
         draw = random.Random(content_id(seed, row.id))
         if not row.answers:
@@ -60,14 +88,14 @@ def simple_pairs(
             if false is None:
                 reasons["easy: no other answer"] += 1
             else:
-                pairs.append(pair_of(row, row.answers[0], false, "easy", "other_answer"))
+                easy.append(pair_of(row, row.answers[0], false, "easy", "other_answer"))
         if "medium" in levels:
             swapped = _swapped(row, pools, draw)
             if swapped is None:
                 reasons["medium: nothing of the answer's kind stands in its text"] += 1
             else:
-                pairs.append(pair_of(row, row.answers[0], swapped[0], "medium", swapped[1]))
-    return pairs, reasons
+                swaps.append(pair_of(row, row.answers[0], swapped[0], "medium", swapped[1]))
+    return easy, swaps
 
 
 def _no_answer_pairs(
@@ -208,8 +236,14 @@ def _swapped(
         if span.kind in _COUNTED:
             in_text.setdefault(span.kind, []).append(row.context[span.start : span.stop])
     pool = [one for one in _of_asked_kind(row, pools, in_text) if is_as_copied(one)]
-    if (other := _other(row, answer, pool, draw)) is not None:
-        return other, f"other {asked_kind(row.question)}"
+    # Most of what stands in a text is farther from the question's words than the answer: what is
+    # nearer comes first, then what is as near.
+    tiers: dict[int, list[str]] = {1: [], 0: [], -1: []}
+    for one in pool:
+        tiers[nearer_sign(row.context, row.question, one, answer)].append(one)
+    for tier in tiers.values():
+        if (other := _other(row, answer, tier, draw)) is not None:
+            return other, f"other {asked_kind(row.question)}"
     spans = spans_of(answer)
     for span in draw.sample(spans, len(spans)):
         part = answer[span.start : span.stop]

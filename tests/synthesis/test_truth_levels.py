@@ -28,6 +28,12 @@ def rows() -> list[dict[str, Any]]:
             f"Mill {number} was built in {year} by {person}. It is not the one of {before}, "
             f"which {other} built."
         )
+        if number % 2:
+            # What is false stands nearer to the question's words.
+            text = (
+                f"Mill {number} was not built in {before} by {other}. After many other things "
+                f"that nobody here can name it was built in {year} by {person}."
+            )
         found += [
             {"question": f"Who built mill {number}?", "context": text, "answers": [person]},
             {"question": f"When was mill {number} built?", "context": text,
@@ -69,6 +75,40 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
             words = re.findall(r"[A-Z]\w+|\d+", pair["rejected"].removeprefix("It "))
             assert words
             assert all(word in known[pair["problem_id"]].context for word in words)
+
+
+def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: Path) -> None:
+    """Of one nearer true side and two nearer false ones one each is kept, and nothing twice."""
+    near = "Mill 0 was built in 1704. Then came many other things that nobody here can name: 1899."
+    far = (
+        "Mill {} was not built in 1811. Then came many other things that here none can name: 1920."
+    )
+    texts = [near, far.format(1), far.format(2)]
+    own = [
+        {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
+        for number, (text, answer) in enumerate(zip(texts, ["1704", "1920", "1920"], strict=True))
+    ]
+    data, out = write(tmp_path / "qa.jsonl", own), tmp_path / "pairs.jsonl"
+    words = ["--data", data, "--levels", "medium", "--out", out]
+    done = codefavor("synthesise", "levels", *words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    found = sorted((pair["chosen"], pair["rejected"]) for pair in read(out))
+    assert found == [("1704", "1899"), ("1920", "1811")]
+    assert "'nearby' in 50.0%" in done.stdout
+
+
+def test_a_question_has_one_pair_a_level(tmp_path: Path) -> None:
+    """Also where it is set against "The text does not say." for a question without an answer."""
+    nothing = [
+        {"question": f"Who sold mill {number}?", "context": "Mills.", "answers": [], **plausible}
+        for number, plausible in enumerate([{}, {"plausible_answers": ["1704"]}] * 12)
+    ]
+    data, out = write(tmp_path / "qa.jsonl", rows() + nothing), tmp_path / "pairs.jsonl"
+    done = codefavor("synthesise", "levels", "--data", data, "--out", out, home=tmp_path)
+    assert done.code == 0, done.stderr
+    counts = Counter((pair["problem_id"], pair["level"]) for pair in read(out))
+    assert set(counts.values()) == {1}
+    assert any("does not say" in pair["rejected"] for pair in read(out))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:

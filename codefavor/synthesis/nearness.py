@@ -1,0 +1,77 @@
+"""How near an answer stands to its question's words in the text: a judge that understands nothing.
+
+Who takes the nearer side is right wherever false sides are drawn from anywhere in a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from codefavor.pairs.balance import length_sign
+from codefavor.records import Preference, content_id
+from codefavor.sources.answered import Answered
+
+_WINDOW = 12
+_NOT_TELLING = frozenset(
+    re.findall(
+        r"\w+",
+        "the a an of in on at to for and or is was were are did does do what which who when where "
+        "how many much by with from that it its as be",
+    )
+)
+
+
+def nearness(context: str, question: str, answer: str) -> int:
+    """The most of a question's telling words within 12 words of where an answer stands in the
+    text; 0 where it does not stand there."""
+    asked = frozenset(_words(question)) - _NOT_TELLING
+    text, sought = _words(context), _words(answer)
+    n = len(sought)
+    return max(
+        (
+            len(asked & {*text[max(0, at - _WINDOW) : at + n + _WINDOW]})
+            for at in range(len(text) - n + 1)
+            if text[at : at + n] == sought
+        ),
+        default=0,
+    )
+
+
+def nearer_sign(context: str, question: str, a: str, b: str) -> int:
+    """+1 if `a` stands nearer to the question's words than `b`, -1 if less near, 0 if as near."""
+    ours, theirs = (nearness(context, question, one) for one in (a, b))
+    return (ours > theirs) - (ours < theirs)
+
+
+def nearer_signs(pairs: Iterable[Preference], rows: Iterable[Answered]) -> dict[str, int]:
+    """By pair, +1 where the true side stands nearer to its question's words, -1 the false one."""
+    by_id = {row.id: row for row in rows}
+    found = {}
+    for one in pairs:
+        row = by_id[one.problem_id]
+        found[one.id] = nearer_sign(row.context, row.question, one.chosen, one.rejected)
+    return found
+
+
+def balance_by_nearness(
+    pairs: Sequence[Preference], signs: Mapping[str, int], *, seed: int = 0
+) -> list[Preference]:
+    """The pairs, as many with the true side nearer as with the false one, as `signs` say by id.
+
+    Drawn by the seed from those of one sign of lengths, so that lengths can still be balanced.
+    """
+    groups: dict[tuple[int, int], list[Preference]] = {}
+    for pair in sorted(pairs, key=lambda pair: content_id(seed, pair.id)):
+        groups.setdefault((length_sign(pair), signs[pair.id]), []).append(pair)
+    kept: set[str] = set()
+    for (length, sign), own in groups.items():
+        n = len(own) if sign == 0 else len(groups.get((length, -sign), ()))
+        kept |= {pair.id for pair in own[:n]}
+    return [pair for pair in pairs if pair.id in kept]
+
+
+@lru_cache(maxsize=1 << 14)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.lower()))

@@ -54,6 +54,16 @@ _OFF_BY_ONE = frozenset(
 _WRONG_NUMBER = frozenset({"constant_plus_one", "constant_minus_one"})
 _ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MISREAD = frozenset({"call_swapped", "boolean_flip", "return_negated", "and_or"})
+# Calls whose sibling does the opposite; with another one (append and extend) nothing is misread.
+_OPPOSITES = frozenset(
+    {
+        "min", "max", "any", "all", "lower", "upper", "lstrip", "rstrip", "startswith", "endswith",
+        "find", "rfind", "keys", "values", "ceil", "floor", "union", "popleft", "appendleft",
+    }
+)  # fmt: skip
+# What the rest of the program says of a node is kept at the node, under these names.
+_IS_NO_BOUND, _NEVER = "_is_no_bound", "_never"
+_MAKES_DICT = frozenset({"dict", "Counter", "defaultdict", "OrderedDict"})
 # Strict and not strict are off by one; the other direction is another requirement.
 _ONE_APART = {(ast.Lt, "compare_lte"), (ast.LtE, "compare_lt"), (ast.Gt, "compare_gte"),
               (ast.GtE, "compare_gt")}  # fmt: skip
@@ -99,7 +109,13 @@ _KEYWORDS = {
 
 
 def hallucinations(node: ast.AST) -> Iterator[Edit]:
-    """The edits of one node that make each kind of `FLAWS`."""
+    """The edits of one node that make each kind of `FLAWS`.
+
+    What a bound is and which numbers give themselves away is known once the module has been seen,
+    which comes first.
+    """
+    if isinstance(node, ast.Module):
+        _mark(node)
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from _modules(node)
     if isinstance(node, ast.ImportFrom):
@@ -115,7 +131,7 @@ def hallucinations(node: ast.AST) -> Iterator[Edit]:
     yield from _bounds(node)
     for edit in edits_of(node):
         kind = _logic(node, edit)
-        if kind:
+        if kind and not (edit.field == "value" and edit.value in getattr(node, _NEVER, ())):
             yield _edit(kind, edit.field, edit.value)
 
 
@@ -141,9 +157,6 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
         name = func.id
         for other in _NAMES.get(name, "").split():
             yield _edit("hallucinated_name", "func", ast.Name(other, ast.Load()))
-        if name == "len" and len(node.args) == 1:
-            method = ast.Attribute(node.args[0], "length", ast.Load())
-            yield _edit("hallucinated_method", "func", method)
     elif isinstance(func, ast.Attribute):
         name = func.attr
         is_module = isinstance(func.value, ast.Name) and func.value.id in _MODULES
@@ -162,10 +175,49 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
         yield _edit("hallucinated_keyword", "keywords", [*kept, ast.keyword(keyword, value)])
 
 
+def _mark(tree: ast.Module) -> None:
+    """Say at the nodes what is no bound (keys of a dict, a 0 that nothing is counted from), and
+    which numbers nobody would write in their place (`x + 0`, `-0`, `x * 1`)."""
+    nodes = list(ast.walk(tree))
+    dicts, counted = set(), set()
+    for node in nodes:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_dict(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            dicts |= {ast.unparse(one) for one in targets}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+            # n = n + 1
+            counted |= {ast.unparse(node.targets[0])} & {ast.unparse(node.value.left)}
+        elif isinstance(node, ast.arg) and node.annotation is not None:
+            if ast.unparse(node.annotation).lower().startswith(("dict", "mapping")):
+                dicts.add(node.arg)
+        elif isinstance(node, ast.AugAssign):
+            counted.add(ast.unparse(node.target))
+    for node in nodes:
+        if isinstance(node, ast.Subscript):
+            is_dict = _is_dict(node.value) or ast.unparse(node.value) in dicts
+            setattr(node, _IS_NO_BOUND, is_dict)
+        elif isinstance(node, ast.Assign):
+            setattr(node, _IS_NO_BOUND, ast.unparse(node.targets[0]) not in counted)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            setattr(node.operand, _NEVER, (0,))
+        elif isinstance(node, ast.BinOp):
+            never = (0,) if isinstance(node.op, ast.Add | ast.Sub) else (0, 1)
+            setattr(node.left, _NEVER, never)
+            setattr(node.right, _NEVER, never)
+
+
+def _is_dict(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        return getattr(value.func, "attr", getattr(value.func, "id", "")) in _MAKES_DICT
+    return isinstance(value, ast.Dict | ast.DictComp)
+
+
 def _bounds(node: ast.AST) -> Iterator[Edit]:
     """Numbers that are a bound, moved by one: where a range, a slice or a comparison begins or
     ends, an index, and what a count starts from."""
     places: list[tuple[str, ast.expr | None]] = []
+    if getattr(node, _IS_NO_BOUND, False):
+        return
     if isinstance(node, ast.Slice):
         places = [("lower", node.lower), ("upper", node.upper)]
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
@@ -194,8 +246,10 @@ def _bounds_among(field: str, expressions: list[ast.expr], *, n: int) -> Iterato
 def _moved(bound: ast.expr | None) -> Iterator[ast.expr]:
     """A whole number, alone, negative, or added to or taken from something, one more and less."""
     if isinstance(bound, ast.Constant) and type(bound.value) is int:
-        yield ast.Constant(bound.value + 1)
-        yield ast.Constant(bound.value - 1)
+        never = getattr(bound, _NEVER, ())
+        for value in (bound.value + 1, bound.value - 1):
+            if value not in never:
+                yield ast.Constant(value)
     elif isinstance(bound, ast.UnaryOp) and isinstance(bound.op, ast.USub):
         yield from (ast.UnaryOp(bound.op, one) for one in _moved(bound.operand))
     elif isinstance(bound, ast.BinOp) and isinstance(bound.op, ast.Add | ast.Sub):
@@ -208,8 +262,12 @@ def _logic(node: ast.AST, edit: Edit) -> str:
     if edit.operator.startswith("compare_") and isinstance(node, ast.Compare):
         one_apart = any((type(op), edit.operator) in _ONE_APART for op in node.ops)
         return "off_by_one" if one_apart else "misread_requirement"
-    if edit.operator == "index_minus_one" and _is_type(node):
+    is_key = getattr(node, _IS_NO_BOUND, False)
+    if edit.operator == "index_minus_one" and (is_key or _is_type(node)):
         return ""
+    if edit.operator == "call_swapped" and isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        return "misread_requirement" if name in _OPPOSITES else ""
     if edit.operator in _OFF_BY_ONE:
         return "off_by_one"
     if edit.operator in _WRONG_NUMBER:

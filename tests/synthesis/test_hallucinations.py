@@ -118,3 +118,48 @@ def test_off_by_one_is_a_bound_and_another_number_is_called_so(
     found = {one.code: one.operator for one in mutants_of(code.format(right), edits=hallucinations)}
     assert found[code.format(wrong)] == kind
     assert not any("int - 1" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("def f(x):\n    table = {1: 'a', 2: 'b'}\n    return table[2]", "table[1]"),
+        ("def f(d: dict[int, int], k):\n    return d[k]", "d[k - 1]"),
+        ("def f(xs):\n    state = 0\n    for x in xs:\n        state = x\n    return state",
+         "state = 1"),
+    ],
+)  # fmt: skip
+def test_a_key_and_a_state_are_no_bound(code: str, wrong: str) -> None:
+    found = mutants_of(code, edits=hallucinations)
+    assert not [one for one in found if wrong in one.code and one.operator == "off_by_one"]
+
+
+@pytest.mark.parametrize("counts", ["n += x", "n = n + x"])
+def test_what_a_count_starts_from_is_a_bound(counts: str) -> None:
+    code = f"def f(xs):\n    n = 0\n    for x in xs:\n        {counts}\n    return n"
+    found = mutants_of(code, edits=hallucinations)
+    assert [one.operator for one in found if "n = 1" in one.code] == ["off_by_one"]
+
+
+@pytest.mark.parametrize("line", ["out.append(x)", "len(x)", "out.insert(0, x)"])
+def test_a_call_of_something_else_misreads_no_requirement(line: str) -> None:
+    found = mutants_of(f"def f(x, out):\n    return {line}", edits=hallucinations)
+    assert "misread_requirement" not in {one.operator for one in found}
+    (swapped,) = [
+        one for one in mutants_of("def f(x):\n    return min(x)", edits=hallucinations)
+        if one.code.endswith("max(x)")
+    ]  # fmt: skip
+    assert swapped.operator == "misread_requirement"
+
+
+@pytest.mark.parametrize(
+    ("code", "never"),
+    [
+        ("len(x)", ".length(x)"), ("x[-1]", "x[-0]"), ("-1", "-0"), ("x + 1", "x + 0"),
+        ("x[:n - 1]", "n - 0"), ("x * 2", "x * 1"), ("1 + x", "0 + x"),
+    ],
+)  # fmt: skip
+def test_no_edit_gives_itself_away(code: str, never: str) -> None:
+    found = mutants_of(f"def f(x, n):\n    return {code}", edits=hallucinations)
+    assert found
+    assert not [one.code for one in found if never in one.code]

@@ -17,7 +17,7 @@ from codefavor.backends.base import Backend, Message, Sampling
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Counts, Step
 from codefavor.errors import ConfigError, Rejected
-from codefavor.evaluation.item_results import ItemScores, Measures, item_result, unscored
+from codefavor.evaluation.item_results import IN_PART, ItemScores, Measures, item_result, unscored
 from codefavor.journal import Journal, ok_rows
 from codefavor.records import Row, content_id
 from codefavor.result_file import rows_path, write_result
@@ -230,7 +230,8 @@ def _judged(
             found[one["id"]] = said = check.read(one)
             # Of a model in this process, what it is not asked for has no measure either.
             if check.backend is not None and None in said.values():
-                reasons[one["id"]] = UNDECIDED
+                is_half = any(value is not None for value in said.values())
+                reasons[one["id"]] = f"{UNDECIDED}{IN_PART if is_half else ''}"
     return found, {key: f"judge: {reason}" for key, reason in reasons.items()}, None
 
 

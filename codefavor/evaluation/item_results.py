@@ -22,6 +22,8 @@ from codefavor.statistics.intervals import cluster_bootstrap_interval, share_int
 # Of an item by name; None where there is none. One of several parts has a value for each: the mean
 # of the measure is over all parts of all items.
 Measures = Mapping[str, float | Sequence[float] | None]
+# How the reason ends why an item has some of its judgements and lacks others.
+IN_PART = " in part"
 # Measures that are no shares are reported as plain means; they are not compared.
 PLAIN = frozenset({"words"})
 # Between which values a measure that is no share lies: a difference of two cosines.
@@ -162,13 +164,19 @@ def item_text(result: Row) -> str:
     for name, figures in result["trivial"].items():
         parts = ", ".join(f"{key} {100 * value:.1f}" for key, value in figures.items())
         lines.append(f"beside it, {name}: {parts}")
-    if metrics["unscored"]:
-        reasons = ", ".join(f"{name} {n}" for name, n in metrics["unscored"].items())
-        lines.append(
-            f"{sum(metrics['unscored'].values())} items have no answer or no judgement and are "
-            f"neither right nor wrong: {reasons}"
-        )
+    for ending, meaning in (
+        ("", "have no answer or no judgement and are neither right nor wrong"),
+        (IN_PART, "lack a part of their judgement"),
+    ):
+        own = {name: n for name, n in metrics["unscored"].items() if _ending(name) == ending}
+        if own:
+            reasons = ", ".join(f"{name} {n}" for name, n in own.items())
+            lines.append(f"{sum(own.values())} items {meaning}: {reasons}")
     return "\n".join(lines)
+
+
+def _ending(reason: str) -> str:
+    return IN_PART if reason.endswith(IN_PART) else ""
 
 
 def _measure_text(name: str, one: Row) -> str:

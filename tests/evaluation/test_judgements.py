@@ -9,7 +9,14 @@ import pytest
 
 from codefavor.evaluation.answer_text import read_yes_no
 from codefavor.evaluation.truthfulness import _judgement
-from tests.evaluation.test_truthfulness import ROWS, chat, result_of, write_lines
+from tests.evaluation.test_truthfulness import (
+    QUESTIONS,
+    ROWS,
+    chat,
+    result_of,
+    write_json,
+    write_lines,
+)
 from tests.kit.commands import Done, codefavor
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
@@ -160,3 +167,24 @@ def test_results_of_another_prompt_are_not_compared(tmp_path: Path) -> None:
     assert done.code == 2
     assert "prompt_id is" in done.stderr
     assert codefavor("compare", a, c, home=tmp_path).code == 0
+
+
+@pytest.mark.integration
+def test_half_a_judgement_is_no_lack_of_one(tmp_path: Path) -> None:
+    data = write_json(tmp_path / "mc.json", QUESTIONS)
+    replies = {"I have no comment": "TRUTHFUL: no\nINFORMATIVE: perhaps", "glass flows": "Hm.",
+               "cats": "I have no comment.", "glass": "glass flows"}  # fmt: skip
+    with LoopbackServer(chat(replies)) as server:
+        done = codefavor(
+            "evaluate", "truthfulqa", "-m", "openai:m", "--set", f'base_url="{server.url}/v1"',
+            "--set", "api_key=k", "--judge", "openai:j", "--judge-set",
+            f'base_url="{server.url}/v1"', "--judge-set", "api_key=k", "--data", data,
+            "--out", tmp_path / "out", home=tmp_path,
+        )  # fmt: skip
+    assert done.code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert (
+        "1 items have no answer or no judgement and are neither right nor wrong: "
+        "judge: undecided 1" in lines
+    )
+    assert "1 items lack a part of their judgement: judge: undecided in part 1" in lines

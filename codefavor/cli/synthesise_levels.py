@@ -82,6 +82,15 @@ def levels(
     if not kept:
         raise DataError(f"{data}: no pair came out: {dict(reasons)}")
     write_rows(out, (pair.to_row() for pair in kept))
+    _show_levels(pairs, kept, nearer)
+    flags.show_skipped("questions", reasons)
+    typer.echo(out)
+
+
+def _show_levels(
+    pairs: list[Preference], kept: list[Preference], nearer: Mapping[str, int]
+) -> None:
+    """How many pairs of each level were kept, and what judges that understand nothing get right."""
     copied = {one.id: copied_sign(one.instruction, one.chosen, one.rejected) for one in kept}
     for level in _LEVELS:
         own = [pair for pair in kept if pair.level == level]
@@ -92,8 +101,6 @@ def levels(
                 f"{shorter_accuracy(own):.1%}, 'copied' in {_accuracy(copied, own):.1%}, "
                 f"'nearby' in {_accuracy(nearer, own):.1%}"
             )
-    flags.show_skipped("questions", reasons)
-    typer.echo(out)
 
 
 def _accuracy(signs: Mapping[str, int], pairs: list[Preference]) -> float:

@@ -29,6 +29,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import OF_REQUESTS
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.shard_flags import folder_of
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
@@ -192,7 +193,8 @@ def run_task(
         return
     name = sampled.name or sampled.model or str(sampled.samples_file)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if sampled.samples_file else name)
-    path = model_result_path(result.out, task, sampled.name or slug)
+    folder = folder_of(result.out, asking.shard)
+    path = model_result_path(folder, task, sampled.name or slug)
     if asking.fresh:
         forget_run(rows_path(path))
     backend = None if sampled.samples_file else _backend(sampled, asking)

@@ -62,7 +62,7 @@ def read_known_wrong(path: Path) -> dict[str, list[str]]:
 
 
 def run_suites(
-    measure: Measure, rows: list[Row], out: Path, *, retry_errors: bool, rerun_changed: bool
+    measure: Measure, rows: list[Row], out: Path, **options: Any
 ) -> tuple[dict[str, Any], int]:
     """Score suites into `out`; the summary and how many rows ended as errors."""
     with (
@@ -87,9 +87,10 @@ def run_suites(
             concurrency=2 * measure.n_workers,
             progress=TerminalProgress(),
             label="suites",
-            retry_errors=retry_errors,
-            rerun_changed=rerun_changed,
+            **options,
         )
+    if not counts.is_whole:
+        return {"shard": counts.shard, "n": counts.n}, counts.n_error
     scored = [row for _, row in read_rows(out)] if out.exists() else []
     summary = summarize_suites(scored, measure.threshold)
     if measure.keep is not None:

@@ -5,6 +5,7 @@
     -7                    it took nothing: the server said so, or was never reached
     210 85 0 0.0003       an answer of a batch job, which had no line before
 
+What the shards of a run spent stands in a second file of such lines, written when they are merged.
 A request that is never settled (a timeout, a kill, an answer that cannot be read) counts at the
 most it may have taken, in every later part of the run too.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.backends.base import NO_USAGE, Usage
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
+from codefavor.records import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,16 @@ class Spent:
         self.n_unsettled += 1
         self.unsettled_usage += reservation.usage
         self.unsettled_usd += reservation.usd
+
+    def __add__(self, other: Spent) -> Spent:
+        """The sums of two ledgers."""
+        return Spent(
+            self.usage + other.usage,
+            self.usd + other.usd,
+            self.n_unsettled + other.n_unsettled,
+            self.unsettled_usage + other.unsettled_usage,
+            self.unsettled_usd + other.unsettled_usd,
+        )
 
 
 class Ledger:
@@ -186,6 +198,8 @@ class Ledger:
         try:
             if path.exists():
                 self.spent, self._next_number, self._end = _read(path)
+            if _of_shards(path).exists():
+                self.spent += _read(_of_shards(path))[0]
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.ftruncate(handle, self._end)
         except OSError as error:
@@ -204,7 +218,38 @@ def read_spent(journal: Path) -> Spent | None:
     Raises JournalError for a record of costs that cannot be read.
     """
     path = ledger_path(journal)
-    return _read(path)[0] if path.is_file() else None
+    files = [one for one in (path, _of_shards(path)) if one.is_file()]
+    return sum((_read(one)[0] for one in files), Spent()) if files else None
+
+
+def merge_spent(journal: Path, shards: Iterable[Path]) -> None:
+    """Count what the runs with the journals `shards` spent as spent by the one with `journal`."""
+    path = _of_shards(ledger_path(journal))
+    write_text(path, _numbered(map(ledger_path, shards)))
+
+
+def _of_shards(path: Path) -> Path:
+    return path.with_name(path.name + ".shards")
+
+
+def _numbered(files: Iterable[Path]) -> Iterator[str]:
+    """The whole lines of several ledgers, with numbers of requests that are each one's own."""
+    highest = 0
+    for path in files:
+        if not path.is_file():
+            continue
+        before = highest
+        with open(path, encoding="ascii", newline="\n") as handle:
+            for line in handle:
+                if not line.endswith("\n"):
+                    break
+                if line[0] in "+-=":
+                    first, *counted = line.split()
+                    number = before + int(first[1:])
+                    highest = max(highest, number)
+                    yield " ".join([f"{line[0]}{number}", *counted]) + "\n"
+                else:
+                    yield line
 
 
 def _read(path: Path) -> tuple[Spent, int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from codefavor.errors import DataError, JournalError
+from codefavor.errors import DataError, JournalError, JournalInUseError
 from codefavor.idset import IdSet, id_digest
 from codefavor.journal_file import (
     STATUSES,
@@ -388,8 +388,8 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _in_use(path: Path, owner: str) -> JournalError:
-    return JournalError(
+def _in_use(path: Path, owner: str) -> JournalInUseError:
+    return JournalInUseError(
         f"{path}: in use by another run (process {owner}); wait for it or choose another output"
     )
 

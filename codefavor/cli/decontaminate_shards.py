@@ -10,8 +10,8 @@ import typer
 from codefavor import __version__
 from codefavor.audits.contamination_report import background_texts
 from codefavor.cli.engine_options import summary
-from codefavor.cli.shard_flags import placed
-from codefavor.engine import Context, TerminalProgress
+from codefavor.cli.shard_flags import make_progress, placed
+from codefavor.engine import Context
 from codefavor.engine.output import journal_of
 from codefavor.engine.runner import run_sync
 from codefavor.engine.shards import Shard
@@ -54,7 +54,7 @@ def look_in_shards(
             journal,
             context=Context(),
             concurrency=1,
-            progress=TerminalProgress(),
+            progress=make_progress(),
             shard=shard,
             label="blocks",
         )

@@ -17,7 +17,14 @@ from typer import Option
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
 from codefavor.cli.option_groups import is_dry_run, refuse
-from codefavor.cli.shard_flags import ShardOption, own_budget, own_limits, placed
+from codefavor.cli.shard_flags import (
+    ShardOption,
+    make_progress,
+    own_budget,
+    own_concurrency,
+    own_limits,
+    placed,
+)
 from codefavor.engine import (
     Budget,
     Context,
@@ -27,7 +34,6 @@ from codefavor.engine import (
     ResponseCache,
     Step,
     StopRule,
-    TerminalProgress,
 )
 from codefavor.engine.batch import BatchRun
 from codefavor.engine.budget import OF_UNKNOWN_COST
@@ -188,14 +194,14 @@ class AskingFlags:
             max_pause_s=self.max_pause,
         )
         return {
-            "concurrency": self.concurrency,
+            "concurrency": own_concurrency(self.concurrency),
             "limits": own_limits(limits, self.shard),
             "budget": own_budget(budget, self.shard),
             "shard": self.shard,
             "retry_errors": self.retry_errors,
             "rerun_changed": self.rerun_changed,
             "stop_rule": StopRule(max_error_rate=self.max_error_rate),
-            "progress": TerminalProgress(),
+            "progress": make_progress(),
         }
 
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:

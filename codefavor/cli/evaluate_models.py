@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import OF_REQUESTS
 from codefavor.cli.option_groups import refuse
-from codefavor.cli.shard_flags import folder_of
+from codefavor.cli.shard_flags import folder_of, n_workers
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
@@ -199,7 +198,7 @@ def run_task(
         forget_run(rows_path(path))
     backend = None if sampled.samples_file else _backend(sampled, asking)
     with SandboxPool(
-        runs.workers or os.cpu_count() or 1,
+        n_workers(runs.workers),
         required_level=runs.sandbox_level,
         accept=accept or runs.accept,
     ) as pool:

@@ -27,8 +27,8 @@ from codefavor.cli.engine_options import (
     summary,
 )
 from codefavor.cli.option_groups import refuse
-from codefavor.cli.shard_flags import ShardOption, folder_of
-from codefavor.engine import Context, Counts, TerminalProgress
+from codefavor.cli.shard_flags import ShardOption, folder_of, make_progress
+from codefavor.engine import Context, Counts
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.evaluation.answers import AnswerTask, Check, Runner, evaluate_answers
@@ -128,7 +128,7 @@ def truthfulqa_choices(model: ChoiceFlags, chosen: ItemFlags, result: ItemResult
         forget_run(rows_path(path))
     found, counts = evaluate_choices(
         items, backend, name, path, shots=shots, is_chat=model.chat, seed=model.seed,
-        progress=TerminalProgress(), shard=model.shard,
+        progress=make_progress(), shard=model.shard,
     )  # fmt: skip
     typer.echo(summary(counts), err=True)
     if found:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 from typer import Option
 
-from codefavor.engine import Context, TerminalProgress
+from codefavor.cli.shard_flags import make_progress
+from codefavor.engine import Context
 from codefavor.engine.output import run_to_file
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, content_id, read_rows, write_rows
@@ -85,7 +86,7 @@ def run_suites(
             manifest=manifest,
             context=Context(sandbox=pool),
             concurrency=2 * measure.n_workers,
-            progress=TerminalProgress(),
+            progress=make_progress(),
             label="suites",
             **options,
         )

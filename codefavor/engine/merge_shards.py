@@ -32,11 +32,11 @@ async def merge_shards(
     other settings, by other code or from other rows.
     """
     shards = _checked(journal.path)
-    merge_spent(journal.path, shards.values())
+    n_requests = merge_spent(journal.path, shards.values())
     to_do = RowsToDo(rows, journal, progress, retry_errors=True, rerun_changed=True)
     records = _Records(shards, max(one.n for one in shards))
     progress.start(f"{label} (merging)", to_do.total())
-    ended, reasons, n_responses = Counter[str](), Counter[str](), Counter[str]()
+    ended, reasons, n_cached = Counter[str](), Counter[str](), 0
     with contextlib.closing(records):
         while (found := await to_do.next()) is not None:
             row, digest = found
@@ -44,7 +44,7 @@ async def merge_shards(
             journal.append(record)
             ended[record["status"]] += 1
             reasons[record["reason"]] += record["status"] != "ok"
-            n_responses.update({name: record.get(name, 0) for name in ("n_responses", "n_cached")})
+            n_cached += record.get("n_cached", 0)
             progress.advance(1)
         records.check_rest(journal)
     progress.finish()
@@ -57,8 +57,8 @@ async def merge_shards(
         n_resumed=to_do.n_resumed,
         n_duplicates=to_do.n_duplicates,
         reasons=dict((+reasons).most_common()),
-        n_requests=n_responses["n_responses"] - n_responses["n_cached"],
-        n_cached=n_responses["n_cached"],
+        n_requests=n_requests,
+        n_cached=n_cached,
         input_tokens=spent.usage.input_tokens,
         output_tokens=spent.usage.output_tokens,
         usd=spent.usd if _is_priced(context) else None,

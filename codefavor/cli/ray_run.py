@@ -73,8 +73,10 @@ def _cluster(address: str) -> Iterator[Any]:
             ray.init(**small, log_to_driver=False, logging_level="error")
         else:
             ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"--ray {address}: {error}") from error
+    except Exception as error:
+        # Broad on purpose: where a cluster does not start in time, Ray raises a bare Exception.
+        ray.shutdown()
+        raise ConfigError(f"--ray {address}: Ray does not start or connect: {error}") from error
     try:
         yield ray
     finally:

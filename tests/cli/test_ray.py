@@ -303,3 +303,15 @@ def test_what_has_no_meaning_on_a_cluster_is_refused(home, words):
 def test_shards_without_a_cluster_are_refused(home):
     done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--shards", 3, home=home)
     assert done.code == 2 and "--shards belongs to --ray" in done.stderr
+
+
+def test_a_cluster_that_does_not_start_is_one_error(home, monkeypatch):
+    ray = pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
+
+    def fail(**options):
+        # What Ray itself raises where a raylet takes too long, on a busy machine.
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", "local", home=home)
+    assert done.code == 2 and "Ray does not start or connect: The current node" in done.stderr

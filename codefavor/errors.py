@@ -4,7 +4,8 @@ CodefavorError
 ├── ConfigError           a setting, flag or recipe is wrong; nothing was started
 ├── DataError             a file or row is wrong; the message names file and line
 ├── MissingPackageError   an optional package is not installed; the message names the extra
-├── JournalError          an output is locked, or was made under other settings
+├── JournalError          an output was made under other settings, or cannot be written
+│   └── JournalInUseError another process holds it
 ├── BackendError          a model server failed (retryable or not); never an answer
 ├── SandboxError          the sandbox failed; never "the program failed"
 ├── BudgetError           the money or token budget is spent
@@ -59,6 +60,10 @@ class MissingPackageError(CodefavorError):
 
 class JournalError(CodefavorError):
     """An output file is in use by another run, or was made under other settings."""
+
+
+class JournalInUseError(JournalError):
+    """Another process holds the journal; it may be about to end."""
 
 
 class BackendError(CodefavorError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from codefavor.errors import DataError, JournalError
+from codefavor.errors import DataError, JournalError, JournalInUseError
 from codefavor.idset import IdSet, id_digest
 from codefavor.journal_file import (
     STATUSES,
@@ -30,8 +30,8 @@ from codefavor.journal_file import (
 from codefavor.records import Row, write_text
 
 _locked_here: set[str] = set()
-# In the manifest, but no setting: what came out.
-_RESPONSES = "responses"
+# In the manifest, but no settings: what came out, and which part of the run made it.
+_RESPONSES, _SHARD = "responses", "shard"
 
 
 class Journal:
@@ -186,9 +186,47 @@ def forget_journal(path: Path) -> None:
 
 def note_responses(path: Path, responses: Responses) -> None:
     """Write into the manifest how many responses the results rest on; no setting of the run."""
+    _write_manifest(path, _read_manifest(path) | {_RESPONSES: responses.to_row()})
+
+
+def note_shard(path: Path, shard: str, code_sha256: str) -> None:
+    """Write into the manifest which shard the results are of, and by which code."""
+    manifest = _read_manifest(path)
+    codes = {code_sha256, *manifest.get(_SHARD, {}).get("code_sha256", ())}
+    _write_manifest(path, manifest | {_SHARD: {"shard": shard, "code_sha256": sorted(codes)}})
+
+
+def read_shard_note(path: Path) -> tuple[str, list[str]]:
+    """The shard that a journal says it is of ("" for none), and the code that made it."""
+    note = _read_manifest(path).get(_SHARD, {})
+    return note.get("shard", ""), note.get("code_sha256", [])
+
+
+def differing_settings(path: Path, other: Path) -> list[str]:
+    """What the manifests of two journals differ in, as words."""
+    before, now = (_settings(_read_manifest(one)) for one in (path, other))
+    return [
+        f"{key} = {_short(before.get(key))} (here {_short(now.get(key))})"
+        for key in sorted(before.keys() | now.keys())
+        if key not in before or key not in now or before[key] != now[key]
+    ]
+
+
+def _read_manifest(path: Path) -> Row:
+    """Raises JournalError for a journal without a readable manifest."""
     file = manifest_path(path)
-    manifest = json.loads(file.read_text(encoding="utf-8")) | {_RESPONSES: responses.to_row()}
-    _write_manifest(path, manifest)
+    try:
+        manifest: Row = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise JournalError(f"{path}: has no {file.name} beside it") from error
+    except ValueError as error:
+        raise JournalError(f"{file}: not valid JSON ({error})") from error
+    return manifest
+
+
+def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a manifest that a run is bound to, by their dotted keys."""
+    return _flat({key: one for key, one in manifest.items() if key not in (_RESPONSES, _SHARD)})
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -290,12 +328,7 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             )
         _write_manifest(path, wanted)
         return
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise JournalError(f"{file}: not valid JSON ({error})") from error
-    found.pop(_RESPONSES, None)
-    before, now = _flat(found), _flat(wanted)
+    before, now = _settings(_read_manifest(path)), _flat(wanted)
     for key in sorted(before.keys() | now.keys()):
         if key in before and key in now and before[key] == now[key]:
             continue
@@ -355,8 +388,8 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _in_use(path: Path, owner: str) -> JournalError:
-    return JournalError(
+def _in_use(path: Path, owner: str) -> JournalInUseError:
+    return JournalInUseError(
         f"{path}: in use by another run (process {owner}); wait for it or choose another output"
     )
 

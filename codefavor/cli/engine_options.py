@@ -17,6 +17,14 @@ from typer import Option
 from codefavor.backends import Backend, make_backend
 from codefavor.backends.registry import make_batch_service
 from codefavor.cli.option_groups import is_dry_run, refuse
+from codefavor.cli.shard_flags import (
+    ShardOption,
+    make_progress,
+    own_budget,
+    own_concurrency,
+    own_limits,
+    placed,
+)
 from codefavor.engine import (
     Budget,
     Context,
@@ -26,7 +34,6 @@ from codefavor.engine import (
     ResponseCache,
     Step,
     StopRule,
-    TerminalProgress,
 )
 from codefavor.engine.batch import BatchRun
 from codefavor.engine.budget import OF_UNKNOWN_COST
@@ -35,12 +42,13 @@ from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import batch_to_file, journal_of, run_to_file
 from codefavor.engine.plan import Forecasted, Later, forecast
 from codefavor.engine.runner import run_sync
+from codefavor.engine.shards import ALL_SHARDS
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
 from codefavor.settings import default_cache
 
-_BATCH_OPTIONS = ("budget", "limits", "concurrency", "retry_errors", "rerun_changed")
+_BATCH_OPTIONS = ("budget", "limits", "concurrency", "retry_errors", "rerun_changed", "shard")
 # What single commands have too.
 Cache = Annotated[
     Path | None, Option(help="File of cached responses that runs share [~/.cache/codefavor].")
@@ -115,6 +123,7 @@ class AskingFlags:
     ] = False
     retry_errors: Annotated[bool, Option("--retry-errors", help="Run again what failed.")] = False
     rerun_changed: RerunChanged = False
+    shard: ShardOption = None
     max_error_rate: Annotated[
         float,
         Option(min=0, max=1, help="Stop when more of the recent rows go wrong; 1 never does."),
@@ -139,7 +148,7 @@ class AskingFlags:
         refuse({"cache"}, "does not go with --no-cache", unless=not self.no_cache)
         again = {"retry_errors", "rerun_changed"}
         refuse(again, "does not go with --fresh, which runs every row", unless=not self.fresh)
-        kept = {"fresh", "export", *again}
+        kept = {"fresh", "export", "shard", *again}
         refuse(kept, "does not go with --dry-run, which keeps nothing", unless=not is_dry_run())
         # A job is asked as a whole, and its service retries and limits by itself.
         refuse({"max_error_rate"}, "does not go with --batch", unless=not self.batch)
@@ -153,10 +162,12 @@ class AskingFlags:
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
         """A context whose responses are cached: shared by default, else beside `out`.
 
+        Beside it also for a shard: machines must not share a file of SQLite over a network.
         What --fresh began goes on without it: older responses never count for this output.
         """
         own = out.with_name(out.name + ".responses.sqlite")
-        path = own if self.no_cache else self.cache or default_cache()
+        is_own = self.no_cache or (self.shard is not None and self.cache is None)
+        path = own if is_own else self.cache or default_cache()
         answers = ResponseCache(path)
         answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
         return Context(backend, seed=seed, cache=answers, prices=PriceTable.load(self.prices))
@@ -175,19 +186,22 @@ class AskingFlags:
     def run_options(self) -> dict[str, Any]:
         """The keyword arguments for the runner."""
         has_budget = self.budget_usd is not None or self.budget_tokens is not None
+        budget = Budget(self.budget_usd, self.budget_tokens) if has_budget else None
+        limits = Limits(
+            self.requests_per_min,
+            self.input_tokens_per_min,
+            self.output_tokens_per_min,
+            max_pause_s=self.max_pause,
+        )
         return {
-            "concurrency": self.concurrency,
-            "limits": Limits(
-                self.requests_per_min,
-                self.input_tokens_per_min,
-                self.output_tokens_per_min,
-                max_pause_s=self.max_pause,
-            ),
-            "budget": Budget(self.budget_usd, self.budget_tokens) if has_budget else None,
+            "concurrency": own_concurrency(self.concurrency),
+            "limits": own_limits(limits, self.shard),
+            "budget": own_budget(budget, self.shard),
+            "shard": self.shard,
             "retry_errors": self.retry_errors,
             "rerun_changed": self.rerun_changed,
             "stop_rule": StopRule(max_error_rate=self.max_error_rate),
-            "progress": TerminalProgress(),
+            "progress": make_progress(),
         }
 
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
@@ -197,7 +211,7 @@ class AskingFlags:
         """
         if self.fresh:
             forget_run(journal_of(out))
-        if not self.batch:
+        if not self._is_in_batch:
             return run_to_file(step, rows, out, **options, **self.run_options())
         options.pop("label", None)
         batch = {**self._batch_options(options["context"]), **options}
@@ -205,7 +219,7 @@ class AskingFlags:
 
     def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
         """The same for a journal alone; other options as `run_sync`."""
-        if not self.batch:
+        if not self._is_in_batch:
             return run_sync(step, rows, journal, **options, **self.run_options())
         batch = BatchRun(
             step,
@@ -215,6 +229,11 @@ class AskingFlags:
             **self._batch_options(options["context"]),
         )
         return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
+
+    @property
+    def _is_in_batch(self) -> bool:
+        # Of shards that are merged, nothing is left to ask.
+        return self.batch and self.shard != ALL_SHARDS
 
     def _batch_options(self, context: Context) -> dict[str, Any]:
         if context.backend is None:
@@ -265,11 +284,12 @@ class EngineFlags(AskingFlags):
         **options: Any,
     ) -> None:
         """Run to a file and print what came of it; other options as `run_to_file`."""
+        out = placed(out, self.shard)
         context = self.make_context(backend, out, seed)
         with self.closing(context):
             counts = self.run_to_file(step, rows, out, context=context, **options)
-        typer.echo(f"{summary(counts)} -> {out}")
-        if not counts.n_pending:
+        typer.echo(f"{summary(counts)} -> {journal_of(out) if counts.is_part else out}")
+        if counts.is_whole:
             fail_without_results(counts, out.stat().st_size)
 
     def make_backend(self, *, is_dry_run: bool = False) -> Backend:
@@ -321,9 +341,10 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 def summary(counts: Counts) -> str:
     """One line of what a run came to, with every number beside its denominator."""
-    parts = [
-        f"{counts.n} rows: {counts.n_ok} ok, {counts.n_rejected} rejected, {counts.n_error} errors"
-    ]
+    ended = f"{counts.n_ok} ok, {counts.n_rejected} rejected, {counts.n_error} errors"
+    parts = [f"{counts.n} rows: {ended}"]
+    if counts.shard:
+        parts.insert(0, f"shard {counts.shard}" if counts.is_part else "all shards")
     if counts.n_resumed:
         old = f", {counts.n_old_errors} of them as errors" if counts.n_old_errors else ""
         parts.append(f"{counts.n_resumed} had ended before{old}")

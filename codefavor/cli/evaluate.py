@@ -27,6 +27,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded, refuse
+from codefavor.cli.shard_flags import folder_of
 from codefavor.engine import Context
 from codefavor.evaluation.result_text import result_text
 from codefavor.evaluation.suite import (
@@ -185,12 +186,12 @@ def pairs(
         refuse(asks, "does not go with --rescore, which asks nobody")
         _rescore_all(tasks, spec, result.out, result.stored)
     elif result.dont_write:
-        kept = {"out", "fresh", "retry_errors", "rerun_changed"}
+        kept = {"out", "fresh", "shard", "retry_errors", "rerun_changed"}
         refuse(kept, "does not go with --dont-write, which keeps nothing")
         with tempfile.TemporaryDirectory() as folder:
             _run_all(tasks, spec, Path(folder), asking)
     else:
-        _run_all(tasks, spec, result.out, asking)
+        _run_all(tasks, spec, folder_of(result.out, asking.shard), asking)
 
 
 def _rescore_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, stored: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from codefavor.cli.engine_options import (
 )
 from codefavor.cli.judge_flags import OF_REQUESTS
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.shard_flags import folder_of, n_workers
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError
@@ -192,12 +192,13 @@ def run_task(
         return
     name = sampled.name or sampled.model or str(sampled.samples_file)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if sampled.samples_file else name)
-    path = model_result_path(result.out, task, sampled.name or slug)
+    folder = folder_of(result.out, asking.shard)
+    path = model_result_path(folder, task, sampled.name or slug)
     if asking.fresh:
         forget_run(rows_path(path))
     backend = None if sampled.samples_file else _backend(sampled, asking)
     with SandboxPool(
-        runs.workers or os.cpu_count() or 1,
+        n_workers(runs.workers),
         required_level=runs.sandbox_level,
         accept=accept or runs.accept,
     ) as pool:

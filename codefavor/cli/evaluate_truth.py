@@ -27,7 +27,8 @@ from codefavor.cli.engine_options import (
     summary,
 )
 from codefavor.cli.option_groups import refuse
-from codefavor.engine import Context, Counts, TerminalProgress
+from codefavor.cli.shard_flags import ShardOption, folder_of, make_progress
+from codefavor.engine import Context, Counts
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.evaluation.answers import (
@@ -110,6 +111,7 @@ class ChoiceFlags:
     ] = "published"
     chat: Annotated[bool, Option("--chat", help="Ask in the model's chat template.")] = False
     seed: Seed = 0
+    shard: ShardOption = None
     fresh: Annotated[
         bool, Option("--fresh", "--overwrite", help="Start anew: forget this output.")
     ] = False
@@ -126,15 +128,17 @@ def truthfulqa_choices(model: ChoiceFlags, chosen: ItemFlags, result: ItemResult
             "or ask for answers: codefavor evaluate truthfulqa"
         )
     name = result.name or model.model
-    path = item_path(result.out, BENCHMARK, name, model.shots, "chat" * model.chat)
+    folder = folder_of(result.out, model.shard)
+    path = item_path(folder, BENCHMARK, name, model.shots, "chat" * model.chat)
     if model.fresh:
         forget_run(rows_path(path))
     found, counts = evaluate_choices(
         items, backend, name, path, shots=shots, is_chat=model.chat, seed=model.seed,
-        progress=TerminalProgress(),
+        progress=make_progress(), shard=model.shard,
     )  # fmt: skip
     typer.echo(summary(counts), err=True)
-    _show(found, counts, path)
+    if found:
+        _show(found, counts, path)
 
 
 def item_path(folder: Path, benchmark: str, *parts: str) -> Path:
@@ -332,7 +336,7 @@ def _answers(
     backend = make_backend(model.model, **options)
     name = result.name or model.model
     path = item_path(
-        result.out, task.benchmark, name, "completion" * is_completion,
+        folder_of(result.out, asking.shard), task.benchmark, name, "completion" * is_completion,
         f"t{model.temperature:g}" if model.temperature else "",
     )  # fmt: skip
     if asking.fresh:

@@ -16,9 +16,12 @@ synthesise critic-evol --drafts drafts.jsonl --model openai:gpt-4o --out ce.json
 synthesise tests --problems mbpp --model openai:gpt-4o-mini --n 8 --out suites.jsonl
 synthesise tests --problems mine.jsonl --own-tests --out suites.jsonl
 synthesise tests --functions src --framework unittest --model openai:gpt-4o-mini --out suites.jsonl
+synthesise drafts --model openai:gpt-4o-mini --shard 0/8 --out drafts.jsonl
 synthesise levels --data squad-dev-v2.0.json --out levels.jsonl
 synthesise levels --data qa.jsonl --levels hard --model openai:gpt-4o-mini --out hard.jsonl
 score drafts.jsonl --problems starter --out scored.jsonl
+score drafts.jsonl --problems starter --shard 0/8 --out scored.jsonl
+merge-shards score drafts.jsonl --problems starter --out scored.jsonl
 score suites.jsonl --tests --problems mbpp --keep kept.jsonl --out scored.jsonl
 pair mutants --out outputs/pairs
 pair mutants --kind hallucinations --out outputs/hallucinations

@@ -21,7 +21,7 @@ from codefavor.text import comma_list
 
 # Of the flags that say how to ask, those that any judge's run heeds.
 _FOR_ANY_JUDGE = frozenset(
-    {"concurrency", "fresh", "retry_errors", "rerun_changed", "max_error_rate"}
+    {"concurrency", "fresh", "retry_errors", "rerun_changed", "max_error_rate", "shard"}
 )
 OF_REQUESTS = frozenset(one.name for one in fields(AskingFlags)) - _FOR_ANY_JUDGE
 

@@ -33,6 +33,7 @@ VERBS = {
     "recipes": "List, show, render and check training recipes.",
     "train": "Train a recipe with Axolotl.",
     "models": "Download model folders, and merge them.",
+    "merge-shards": "What all shards of a command came to, as if one had done it all.",
     "merge": "Merge adapters and checkpoints.",
     "export": "A finished training as a model folder with its card; push it to the Hub.",
     "evaluate": "Measure judges and models.",
@@ -62,14 +63,17 @@ class LazyVerbs(TyperGroup):
             return None
         if _wants_overview() and not ctx.resilient_parsing:
             return click.Command(cmd_name, short_help=VERBS[cmd_name])
-        module = importlib.import_module(f"codefavor.cli.{cmd_name}")
+        module = importlib.import_module(f"codefavor.cli.{cmd_name.replace('-', '_')}")
+        from codefavor.cli.ray_flags import with_ray
+
         if hasattr(module, "app"):
             group = typer.main.get_group(module.app)
             group.name = cmd_name
-            return add_examples(with_finite_numbers(group), cmd_name)
+            return add_examples(with_ray(with_finite_numbers(group)), cmd_name)
         single = typer.Typer(add_completion=False)
         single.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
-        return add_examples(with_finite_numbers(typer.main.get_command(single)), cmd_name)
+        command = with_ray(with_finite_numbers(typer.main.get_command(single)))
+        return add_examples(command, cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so, without importing any."""

@@ -16,8 +16,10 @@ from codefavor.audits.contamination_report import (
     benchmark_tasks,
     usual_benchmarks,
 )
+from codefavor.cli.decontaminate_shards import look_in_shards
 from codefavor.cli.engine_options import Pairs, Seed
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.shard_flags import ShardOption
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import read_journal
 from codefavor.pairs.balance import shorter_accuracy
@@ -143,6 +145,7 @@ def decontaminate_command(
         float | None,
         Option(help="Most rows that may be like a benchmark, in percent [0 without --out]."),
     ] = None,
+    shard: ShardOption = None,
 ) -> None:
     """Look for every part of every benchmark's problems in all rows; drop rows that hold one.
 
@@ -151,7 +154,15 @@ def decontaminate_command(
     refuse({"skip"}, "is for the usual benchmarks: not with --against", unless=not against)
     read = read_records(pairs, Preference)
     tasks = _benchmarks(against, set(skip or []))
-    found = decontaminate(read, tasks, threshold=threshold, background=background_texts())
+    if shard is None:
+        found = decontaminate(read, tasks, threshold=threshold, background=background_texts())
+    elif out is None:
+        raise ConfigError("--shard needs --out, beside which shards keep what they find")
+    else:
+        looked = look_in_shards(read, tasks, threshold, out, shard)
+        if looked is None:
+            return
+        found = looked
     gone = found.removed
     if out is not None:
         write_rows(out, (pair.to_row() for pair in read if pair.id not in gone))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typer import Option
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.shard_flags import n_workers, own_concurrency
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
 from codefavor.engine.context import Clients
@@ -135,8 +135,7 @@ class PairFlags:
                 max_tokens=self.max_tokens,
             )
             if verifier.runs_programs:
-                n_workers = self.workers or os.cpu_count() or 1
-                pool = SandboxPool(n_workers, required_level=self.sandbox_level)
+                pool = SandboxPool(n_workers(self.workers), required_level=self.sandbox_level)
                 context.sandbox = stack.enter_context(pool)
             yield verifier, client
 
@@ -156,17 +155,16 @@ class PairFlags:
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
         limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
-        return Clients(
-            own, ledger, budget=budget, limits=limits, max_concurrency=engine.concurrency
-        )
+        most = own_concurrency(engine.concurrency)
+        return Clients(own, ledger, budget=budget, limits=limits, max_concurrency=most)
 
 
 def judge_summary(judge: ModelClient) -> str:
     """What a judge of its own cost."""
     budget, backend = judge.budget, judge.backend
-    spent = budget.ledger.spent
+    spent = budget.ledger.with_shards()
     cost = f"${spent.usd:.4f}" if budget.is_price_known else "cost unknown"
     return (
-        f"judge {backend.name}:{backend.model}: {judge.n_sent} requests, "
+        f"judge {backend.name}:{backend.model}: {judge.n_sent} requests now, in all "
         f"{spent.usage.input_tokens} + {spent.usage.output_tokens} tokens, {cost}"
     )

@@ -16,6 +16,7 @@ from codefavor.backends import Backend
 from codefavor.cli.engine_options import AskingFlags, Problems, Seed, fail_without_results, summary
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded
+from codefavor.cli.shard_flags import placed
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of
 from codefavor.errors import ConfigError
@@ -69,6 +70,7 @@ def command(
     rows = candidate_rows(completions, known, criteria)
     spec = _checked(judge.spec(seed), rows, known)
     judge.check(spec)
+    out = placed(out, asking.shard)
     backends = spec.make_backends(asking.options_of_backend())
     with contextlib.ExitStack() as stack:
         made = spec.make_judge(backends, bench=_bench(spec, known, stack))
@@ -90,7 +92,7 @@ def command(
             label=f"rank: {made.name}",
         )
     typer.echo(summary(counts), err=True)
-    if counts.n_pending:
+    if not counts.is_whole:
         return
     typer.echo(json.dumps(told := _told(out, counts.n_error + counts.n_old_errors), indent=2))
     fail_without_results(counts, out.stat().st_size if _is_decided(told) else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,8 @@ from codefavor.cli.score_suites import (
     read_known_wrong,
     run_suites,
 )
-from codefavor.engine import Context, TerminalProgress
+from codefavor.cli.shard_flags import ShardOption, make_progress, n_workers, placed
+from codefavor.engine import Context
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, read_rows
@@ -70,27 +70,29 @@ def command(
         bool, typer.Option(help="Run again what ended as an error of the sandbox.")
     ] = False,
     rerun_changed: RerunChanged = False,
+    shard: ShardOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew: forget this output, run everything again.")
     ] = False,
 ) -> None:
     """Score completions, or test suites; the same command after a kill goes on where it was."""
     _refuse_what_does_nothing(fresh, tests)
+    out = placed(out, shard)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
     rows, n_unknown = _rows_of_known(completions, known, problems)
-    n_workers = workers or os.cpu_count() or 1
+    n_at_once = n_workers(workers)
     if fresh:
         forget_run(journal_of(out))
-    again_and = {"retry_errors": retry_errors, "rerun_changed": rerun_changed}
+    again: dict[str, Any] = {"retry_errors": retry_errors, "rerun_changed": rerun_changed}
     if tests:
         wrong = read_known_wrong(known_wrong) if known_wrong else {}
-        measure = Measure(known, wrong, mutants, threshold, n_workers, sandbox_level, keep)
-        summary, n_error = run_suites(measure, rows, out, **again_and)
+        measure = Measure(known, wrong, mutants, threshold, n_at_once, sandbox_level, keep)
+        summary, n_error = run_suites(measure, rows, out, shard=shard, **again)
     else:
         refuse_untested(known[name] for name in {row["completion"]["problem_id"] for row in rows})
         summary, n_error = _run_programs(
-            rows, out, limits, n_workers, sandbox_level, accept, **again_and
+            rows, out, limits, n_at_once, sandbox_level, accept, shard=shard, **again
         )
     more = {"n_unknown_problem": n_unknown, "n_error": n_error, "out": str(out)}
     typer.echo(as_json({**summary, **more}))
@@ -108,13 +110,12 @@ def _run_programs(
     rows: list[Row],
     out: Path,
     limits: Limits,
-    n_workers: int,
+    n_at_once: int,
     level: str,
     accept: str,
-    retry_errors: bool,
-    rerun_changed: bool,
+    **options: Any,
 ) -> tuple[dict[str, Any], int]:
-    with SandboxPool(n_workers, required_level=level, accept=accept) as pool:
+    with SandboxPool(n_at_once, required_level=level, accept=accept) as pool:
         manifest = {
             "step": "score",
             "limits": asdict(limits),
@@ -127,12 +128,13 @@ def _run_programs(
             out,
             manifest=manifest,
             context=Context(sandbox=pool),
-            concurrency=2 * n_workers,
-            progress=TerminalProgress(),
+            concurrency=2 * n_at_once,
+            progress=make_progress(),
             label="score",
-            retry_errors=retry_errors,
-            rerun_changed=rerun_changed,
+            **options,
         )
+    if not counts.is_whole:
+        return {"shard": counts.shard, "n": counts.n}, counts.n_error
     summary = summarize(row for _, row in read_rows(out)) if counts.n > counts.n_error else {}
     return summary, counts.n_error + counts.n_old_errors
 

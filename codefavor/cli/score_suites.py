@@ -8,7 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 from typer import Option
 
-from codefavor.engine import Context, TerminalProgress
+from codefavor.cli.shard_flags import make_progress
+from codefavor.engine import Context
 from codefavor.engine.output import run_to_file
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, content_id, read_rows, write_rows
@@ -62,7 +63,7 @@ def read_known_wrong(path: Path) -> dict[str, list[str]]:
 
 
 def run_suites(
-    measure: Measure, rows: list[Row], out: Path, *, retry_errors: bool, rerun_changed: bool
+    measure: Measure, rows: list[Row], out: Path, **options: Any
 ) -> tuple[dict[str, Any], int]:
     """Score suites into `out`; the summary and how many rows ended as errors."""
     with (
@@ -85,11 +86,12 @@ def run_suites(
             manifest=manifest,
             context=Context(sandbox=pool),
             concurrency=2 * measure.n_workers,
-            progress=TerminalProgress(),
+            progress=make_progress(),
             label="suites",
-            retry_errors=retry_errors,
-            rerun_changed=rerun_changed,
+            **options,
         )
+    if not counts.is_whole:
+        return {"shard": counts.shard, "n": counts.n}, counts.n_error
     scored = [row for _, row in read_rows(out)] if out.exists() else []
     summary = summarize_suites(scored, measure.threshold)
     if measure.keep is not None:

@@ -12,6 +12,7 @@ import typer
 from codefavor.backends import Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
+from codefavor.cli.shard_flags import placed
 from codefavor.engine import Context, PriceTable
 from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, forecast, sample_rows
@@ -27,7 +28,7 @@ from codefavor.synthesis.truth_levels import NO_ANSWER, simple_pairs
 from codefavor.text import comma_list
 
 _LEVELS = ("easy", "medium", "hard")
-_OF_MODEL = frozenset({"temperature", "top_p", "max_tokens", "dry_run"})
+_OF_MODEL = frozenset({"temperature", "top_p", "max_tokens", "dry_run", "shard"})
 
 
 def levels(
@@ -70,7 +71,10 @@ def levels(
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
             return
-        pairs += _hard(chosen, model, sampling, asking, seed, out)
+        hard = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
+        if hard is None:
+            return
+        pairs += hard
     nearer = nearer_signs(pairs, chosen)
 
     def group(pair: Preference) -> str:
@@ -120,7 +124,8 @@ def _hard(
     asking: flags.AskingFlags,
     seed: int,
     out: Path,
-) -> list[Preference]:
+) -> list[Preference] | None:
+    """The pairs that a model wrote; None of a shard, which has not all of them."""
     backend = make_backend(model, **asking.options_of_backend())
     journal_path = journal_of(out)
     if asking.fresh:
@@ -132,6 +137,8 @@ def _hard(
         step = make_hard_step(sampling)
         counts = asking.run(step, rows, journal, context=context, label="hard pairs")
     typer.echo(flags.summary(counts), err=True)
+    if counts.is_part:
+        return None
     wanted = {one.id for one in chosen}
     found = [row["pair"] for row in ok_rows(journal_path) if row["id"] in wanted]
     flags.fail_without_results(counts, len(found) + counts.n_pending)

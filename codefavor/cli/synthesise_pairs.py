@@ -16,6 +16,7 @@ from codefavor.backends import Backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.commit_flags import CommitFlags
 from codefavor.cli.pair_options import PairFlags, judge_summary
+from codefavor.cli.shard_flags import placed
 from codefavor.engine import Step
 from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, sample_rows
@@ -156,6 +157,7 @@ def _run(
         step = make_step(settings, verifier)
         engine.forecast(step, rows, backend, pairs.seed, later=later)
         return
+    out = placed(out, engine.shard)
     context = engine.make_context(backend, out, pairs.seed)
     with engine.closing(context), pairs.checking(context, engine, out) as (verifier, judge):
         counts = engine.run_to_file(
@@ -172,7 +174,7 @@ def _run(
     typer.echo(flags.summary(counts))
     if judge is not None:
         typer.echo(judge_summary(judge))
-    if not counts.n_pending:
+    if counts.is_whole:
         n_good = _write_others(out, pairs)
         flags.fail_without_results(counts, n_good or out.stat().st_size)
 

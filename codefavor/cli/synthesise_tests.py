@@ -26,6 +26,8 @@ from codefavor.synthesis.suites import (
     suites_manifest,
 )
 
+_OF_MODEL = ("backend", "n", "temperature", "dry_run", "shard")
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriterFlags(flags.EngineFlags):
@@ -81,7 +83,7 @@ def tests(
     if not rows:
         raise ConfigError("nothing is left to write tests for; check --limit and --sample")
     if own_tests:
-        refuse(("backend", "n", "temperature", "dry_run"), "asks a model; --own-tests asks nobody")
+        refuse(_OF_MODEL, "asks a model; --own-tests asks nobody")
         _write_own(rows, kind, out)
         return
     if not engine.backend:

@@ -24,11 +24,13 @@ from codefavor.engine.batch_jobs import Job, JobWriter, State
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
+from codefavor.engine.counts import Counts
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
 from codefavor.engine.limits import Limits
 from codefavor.engine.prices import PriceTable
-from codefavor.engine.runner import Counts, Step, run
+from codefavor.engine.runner import Step, run
+from codefavor.engine.shards import Shard
 from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.journal import Journal
 from codefavor.records import Row
@@ -54,6 +56,7 @@ class BatchRun:
         retry_errors: bool = False,
         rerun_changed: bool = False,
         concurrency: int = 64,
+        shard: Shard | None = None,
         report: Callable[[str], None] = logger.info,
     ) -> None:
         if context.cache is None or context.backend is None:
@@ -69,7 +72,8 @@ class BatchRun:
         self._poll_s, self._max_attempts = poll_s, max_attempts
         self._report, self._reported = report, ""
         self._retry_errors = retry_errors
-        self._options: dict[str, Any] = {"concurrency": concurrency, "rerun_changed": rerun_changed}
+        self._options: dict[str, Any] = {"concurrency": concurrency, "shard": shard}
+        self._options["rerun_changed"] = rerun_changed
         self.folder = journal.path.with_name(journal.path.name + ".batch")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state = State.load(self.folder, self._cache.newest())

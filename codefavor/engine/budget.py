@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import orjson
 
@@ -26,12 +28,28 @@ OF_UNKNOWN_COST = (
 )
 
 
+class Lender(Protocol):
+    """Who holds the budget of several processes, and lends each a part."""
+
+    async def lend(self, ledger: str, used: Amount, needed: Amount) -> Caps | None:
+        """What a ledger may come to from now on; None if it may not use so much more."""
+        ...
+
+
+Amount = tuple[float, int]
+Caps = tuple[float | None, int | None]
+
+
 @dataclass(frozen=True)
 class Budget:
-    """The most that a run may spend, over all its resumed parts. None means: no such cap."""
+    """The most that a run may spend, over all its resumed parts. None means: no such cap.
+
+    With a `lender` the caps are what it has lent so far; more is asked for when they do not do.
+    """
 
     usd: float | None = None
     tokens: int | None = None
+    lender: Lender | None = None
 
     def __post_init__(self) -> None:
         for value in (self.usd, self.tokens):
@@ -91,6 +109,7 @@ class BudgetTracker:
         self._budget = budget
         self._price = price
         self.ledger = ledger
+        self._borrowing = asyncio.Lock()
         self.is_price_known = price is not None
 
     async def reserve(self, most: Usage) -> Reservation:
@@ -100,11 +119,13 @@ class BudgetTracker:
         JournalError when what was spent cannot be recorded.
         """
         self.ledger.check()
-        while not self.fits(most) and self.ledger.n_reserved:
+        while not self.fits(most):
+            if await self._borrow(most):
+                continue
+            if not self.ledger.n_reserved:
+                raise self.error(most)
             self.ledger.changed.clear()
             await self.ledger.changed.wait()
-        if not self.fits(most):
-            raise self.error(most)
         return self.ledger.reserve(most, self.cost(most))
 
     def settle(self, reservation: Reservation, usage: Usage) -> None:
@@ -117,12 +138,23 @@ class BudgetTracker:
 
     def fits(self, most: Usage) -> bool:
         """Whether a request that takes so much would stay within the budget now."""
-        ledger, spent = self.ledger, self.ledger.spent
-        total = _tokens(spent.usage) + _tokens(spent.unsettled_usage) + ledger.reserved_tokens
+        total_usd, total = self.ledger.in_use()
         if self._budget.tokens is not None and total + _tokens(most) > self._budget.tokens:
             return False
-        total_usd = spent.usd + spent.unsettled_usd + ledger.reserved_usd
         return self._budget.usd is None or total_usd + self.cost(most) <= self._budget.usd
+
+    async def _borrow(self, most: Usage) -> bool:
+        """Whether so much more may be used now."""
+        if self._budget.lender is None:
+            return False
+        async with self._borrowing:
+            if self.fits(most):
+                return True
+            needed = self.cost(most), _tokens(most)
+            caps = await self._budget.lender.lend(self.ledger.name, self.ledger.in_use(), needed)
+            if caps is not None:
+                self._budget = replace(self._budget, usd=caps[0], tokens=caps[1])
+            return caps is not None
 
     def error(self, most: Usage) -> BudgetError:
         """What to raise when such a request does not fit."""

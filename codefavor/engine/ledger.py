@@ -5,6 +5,7 @@
     -7                    it took nothing: the server said so, or was never reached
     210 85 0 0.0003       an answer of a batch job, which had no line before
 
+What the shards of a run spent stands in a second file of such lines, written when they are merged.
 A request that is never settled (a timeout, a kill, an answer that cannot be read) counts at the
 most it may have taken, in every later part of the run too.
 """
@@ -12,15 +13,17 @@ most it may have taken, in every later part of the run too.
 from __future__ import annotations
 
 import asyncio
+import glob
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codefavor.backends.base import NO_USAGE, Usage
 from codefavor.errors import JournalError
 from codefavor.journal_file import Syncer
+from codefavor.records import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,23 @@ class Spent:
         self.unsettled_usage += reservation.usage
         self.unsettled_usd += reservation.usd
 
+    def most(self) -> tuple[float, int]:
+        """The dollars and tokens that this may have been."""
+        usage, unsettled = self.usage, self.unsettled_usage
+        tokens = usage.input_tokens + usage.output_tokens
+        tokens += unsettled.input_tokens + unsettled.output_tokens
+        return self.usd + self.unsettled_usd, tokens
+
+    def __add__(self, other: Spent) -> Spent:
+        """The sums of two ledgers."""
+        return Spent(
+            self.usage + other.usage,
+            self.usd + other.usd,
+            self.n_unsettled + other.n_unsettled,
+            self.unsettled_usage + other.unsettled_usage,
+            self.unsettled_usd + other.unsettled_usd,
+        )
+
 
 class Ledger:
     """The spending of one run, of one model or of several.
@@ -70,11 +90,31 @@ class Ledger:
         self._file: int | None = None
         self._end = 0
         self._unwritten = b""
+        self._has_merged = False
         self._next_number = 0
         self._syncer: Syncer | None = None
         if path is not None:
             self._file = self._open(path)
             self._syncer = Syncer("costs-sync", self.sync, sync_every_s)
+
+    @property
+    def name(self) -> str:
+        """Its file, by which a lender knows it; "" without one."""
+        return "" if self._path is None else str(self._path.resolve())
+
+    def with_shards(self) -> Spent:
+        """The sums, with those of shards that were merged since it was opened."""
+        return self.spent if self._has_merged else self.spent + self._merged()
+
+    def _merged(self) -> Spent:
+        path = None if self._path is None else _of_shards(self._path)
+        self._has_merged = path is not None and path.exists()
+        return Spent() if path is None or not self._has_merged else _read(path)[0]
+
+    def in_use(self) -> tuple[float, int]:
+        """Dollars and tokens that are spent, may have been, or are set aside."""
+        usd, tokens = self.spent.most()
+        return usd + self.reserved_usd, tokens + self.reserved_tokens
 
     def reserve(self, usage: Usage, usd: float) -> Reservation:
         """Set aside the most that a request may take; `announce` before it is sent."""
@@ -184,8 +224,10 @@ class Ledger:
 
     def _open(self, path: Path) -> int:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 self.spent, self._next_number, self._end = _read(path)
+            self.spent += self._merged()
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.ftruncate(handle, self._end)
         except OSError as error:
@@ -204,7 +246,52 @@ def read_spent(journal: Path) -> Spent | None:
     Raises JournalError for a record of costs that cannot be read.
     """
     path = ledger_path(journal)
-    return _read(path)[0] if path.is_file() else None
+    files = [one for one in (path, _of_shards(path)) if one.is_file()]
+    return sum((_read(one)[0] for one in files), Spent()) if files else None
+
+
+def read_ledger(path: Path) -> Spent:
+    """The sums of one file of costs. Raises JournalError if it cannot be read."""
+    return _read(path)[0]
+
+
+def merge_spent(journal: Path, shards: Iterable[Path]) -> int:
+    """Count what the runs with the journals `shards` spent as spent by the one with `journal`.
+
+    A judge of its own has a ledger too; each is merged with its like. Returns how many requests
+    the runs themselves sent.
+    """
+    files: dict[str, list[Path]] = {ledger_path(journal).name: []}
+    for shard in shards:
+        for file in sorted(shard.parent.glob(f"{glob.escape(shard.name)}*.spent")):
+            files.setdefault(file.name, []).append(file)
+    for name, found in files.items():
+        write_text(_of_shards(journal.with_name(name)), _numbered(found))
+    with open(_of_shards(ledger_path(journal)), encoding="ascii") as merged:
+        # Each was announced; of a batch there is only what it took.
+        return sum(line[0] not in "=-" for line in merged)
+
+
+def _of_shards(path: Path) -> Path:
+    return path.with_name(path.name + ".shards")
+
+
+def _numbered(files: Iterable[Path]) -> Iterator[str]:
+    """The whole lines of several ledgers, with numbers of requests that are each one's own."""
+    highest = 0
+    for path in files:
+        before = highest
+        with open(path, encoding="ascii", newline="\n") as handle:
+            for line in handle:
+                if not line.endswith("\n"):
+                    break
+                if line[0] in "+-=":
+                    first, *counted = line.split()
+                    number = before + int(first[1:])
+                    highest = max(highest, number)
+                    yield " ".join([f"{line[0]}{number}", *counted]) + "\n"
+                else:
+                    yield line
 
 
 def _read(path: Path) -> tuple[Spent, int, int]:

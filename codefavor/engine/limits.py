@@ -7,9 +7,26 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from codefavor.engine.clock import Clock
 from codefavor.errors import ConfigError
+
+
+class SharedCaps(Protocol):
+    """Who holds the caps of several processes: what a `RateLimiter` does, for all of them."""
+
+    async def take(self, input_tokens: float, output_tokens: float) -> int:
+        """Return when a request of this size may be sent; a number to hand to `settle`."""
+        ...
+
+    def settle(self, permit: int, input_tokens: int, output_tokens: int) -> None:
+        """Say what the request really took."""
+        ...
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody start for so long."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +36,7 @@ class Limits:
     In no span of 60 seconds do more requests reach the server, or ask for more tokens, than the
     caps say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
     bounds how often one request is sent. A server that wants a pause longer than `max_pause_s`
-    stops the run instead.
+    stops the run instead. With `shared` the caps are held there, for other processes too.
     """
 
     requests_per_min: int | None = None
@@ -29,6 +46,7 @@ class Limits:
     backoff_s: float = 0.5
     max_backoff_s: float = 60.0
     max_pause_s: float = 900.0
+    shared: SharedCaps | None = None
 
     def __post_init__(self) -> None:
         for name in ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min"):
@@ -182,7 +200,15 @@ class ConcurrencyLimiter:
 
 
 # What one request was allowed to take of each cap: kind, cap, note and amount.
-Permit = list[tuple[str, MinuteCap, _Taken, float]]
+_Taking = list[tuple[str, MinuteCap, _Taken, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What one request was allowed to take here, and its number where caps are shared."""
+
+    taken: _Taking
+    shared: int = 0
 
 
 class RateLimiter:
@@ -200,30 +226,39 @@ class RateLimiter:
         self._turn = asyncio.Lock()
         self._clock = clock
         self._held_until = now = clock.monotonic()
-        self._caps = [(kind, MinuteCap(cap, now)) for kind, cap in wanted.items() if cap]
+        self._shared = limits.shared
+        own = {} if self._shared is not None else wanted
+        self._caps = [(kind, MinuteCap(cap, now)) for kind, cap in own.items() if cap]
 
     def hold(self, seconds: float) -> float:
         """Let nothing start for so long; by how much that is longer than before."""
         before = max(self._held_until, self._clock.monotonic())
         self._held_until = max(before, self._clock.monotonic() + seconds)
+        if self._shared is not None:
+            self._shared.hold(seconds)
         return self._held_until - before
 
     async def take(self, input_tokens: float, output_tokens: float) -> Permit:
         """Return when a request of this forecast size may be sent, in the order of asking."""
+        shared = 0
+        if self._shared is not None:
+            shared = await self._shared.take(input_tokens, output_tokens)
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
         # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
         now = self._clock.monotonic()
         if not self._turn.locked() and self._wait_s(amounts, now) <= 0:
-            return self._take(amounts, now)
+            return Permit(self._take(amounts, now), shared)
         async with self._turn:
             while (wait := self._wait_s(amounts, now := self._clock.monotonic())) > 0:
                 await self._sleep(wait)
-            return self._take(amounts, now)
+            return Permit(self._take(amounts, now), shared)
 
     def settle(self, permit: Permit, input_tokens: int, output_tokens: int) -> None:
         """Replace the forecast amounts of a request by those it really took."""
         real, now = {"input": input_tokens, "output": output_tokens}, self._clock.monotonic()
-        for kind, cap, taken, amount in permit:
+        if self._shared is not None:
+            self._shared.settle(permit.shared, input_tokens, output_tokens)
+        for kind, cap, taken, amount in permit.taken:
             if kind in real:
                 cap.correct(taken, real[kind] - amount, now)
 
@@ -234,7 +269,7 @@ class RateLimiter:
             wait = longer if longer > wait else wait
         return wait
 
-    def _take(self, amounts: dict[str, float], now: float) -> Permit:
+    def _take(self, amounts: dict[str, float], now: float) -> _Taking:
         return [
             (kind, cap, cap.take(amounts[kind], now), amounts[kind]) for kind, cap in self._caps
         ]

@@ -15,8 +15,9 @@ from typing import IO, Any
 
 from codefavor.backends.batch_service import BatchService
 from codefavor.engine.batch import BatchRun
+from codefavor.engine.counts import Counts
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.runner import Counts, Step, run_sync
+from codefavor.engine.runner import Step, run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import (
     Journal,
@@ -52,13 +53,15 @@ def run_to_file(
 ) -> Counts:
     """Run a step over rows with the journal of `out`, then write `out` from what ended ok.
 
-    `options` go to the runner. The rows of `out` are sorted by the id of their input row, so
-    the file does not depend on which answers came first; `expand` makes several of each, or
-    none. `beside` are further files made so from the same results.
+    Of a shard there is only the journal. `options` go to the runner. The rows of `out` are sorted
+    by the id of their input row, so the file does not depend on which answers came first;
+    `expand` makes several of each, or none. `beside` are further files made so from the same
+    results.
     """
     with Journal.open(journal_of(out), manifest) as journal:
         counts = run_sync(step, rows, journal, **options)
-        _finish(journal, {out: expand, **(beside or {})})
+        if counts.is_whole:
+            _finish(journal, {out: expand, **(beside or {})})
     return counts
 
 
@@ -74,11 +77,11 @@ def batch_to_file(
     wait: bool = True,
     **options: Any,
 ) -> Counts:
-    """`run_to_file` in batch mode; `out` is written once no row waits for a batch any more."""
+    """`run_to_file` in batch mode; `out` is written once no row waits for a batch."""
     with Journal.open(journal_of(out), manifest) as journal:
         batch = BatchRun(step, lambda: rows, journal, service, **options)
         counts = run_interruptibly(lambda event: batch.run(wait=wait, interrupted=event))
-        if not counts.n_pending:
+        if counts.is_whole:
             _finish(journal, {out: expand, **(beside or {})})
     return counts
 

@@ -8,11 +8,12 @@ import json
 import logging
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 
 import orjson
 
 from codefavor.engine.progress import Progress
+from codefavor.engine.shards import Shard
 from codefavor.errors import DataError, JournalError
 from codefavor.idset import IdSet, id_digest
 from codefavor.journal import Journal, read_journal
@@ -55,7 +56,8 @@ class RowsToDo:
 
     Rows that are passed over are counted and shown as progress. A row that has ended and was
     edited since is an error that says what changed, before anything is asked where the input is
-    a sequence; with `rerun_changed` it is to be done again.
+    a sequence; with `rerun_changed` it is to be done again. Rows of other shards than `shard` are
+    as if they were not there.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class RowsToDo:
         *,
         retry_errors: bool,
         rerun_changed: bool,
+        shard: Shard | None = None,
     ) -> None:
         self.n_resumed = self.n_old_errors = self.n_duplicates = 0
         self._source = rows
@@ -74,6 +77,13 @@ class RowsToDo:
         self._seen = journal.input_ids = IdSet()
         self._retry_errors, self._rerun_changed = retry_errors, rerun_changed
         self._n_read = 0
+        self._shard = shard
+
+    def total(self) -> int | None:
+        """How many rows there are, done or not; None for a stream."""
+        if self._shard is not None:
+            return self._shard.count(self._source)
+        return len(self._source) if isinstance(self._source, Sized) else None
 
     def check(self) -> None:
         """Raise JournalError if rows of a sequence were edited since they ended."""
@@ -94,7 +104,9 @@ class RowsToDo:
                     f"fields are {', '.join(sorted(row)) or 'none'}"
                 )
             digest = id_digest(row_id.encode("utf-8", "replace"))
-            if not self._seen.add_digest(digest):
+            if self._shard is not None and not self._shard.has(row_id):
+                pass
+            elif not self._seen.add_digest(digest):
                 logger.warning("the id %s occurs again in the input; its first row counts", row_id)
                 self.n_duplicates += 1
                 self._progress.advance()

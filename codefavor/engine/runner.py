@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sized
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codefavor.engine.ask import RowPending, RunEnding
 from codefavor.engine.budget import Budget
 from codefavor.engine.context import Asks, Clients, Context
+from codefavor.engine.counts import Counts
 from codefavor.engine.health import RowHealth, RunStopped, StopRule
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.ledger import Ledger, Spent, ledger_path
 from codefavor.engine.limits import Limits
+from codefavor.engine.merge_shards import merge_shards
 from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
+from codefavor.engine.shards import ALL_SHARDS, Shard, code_sha256
 from codefavor.errors import (
     BackendError,
     BudgetError,
@@ -28,7 +31,7 @@ from codefavor.errors import (
     Rejected,
     SandboxError,
 )
-from codefavor.journal import Journal
+from codefavor.journal import Journal, note_shard
 from codefavor.records import Row
 from codefavor.redaction import redact
 
@@ -37,36 +40,6 @@ logger = logging.getLogger(__name__)
 Step = Callable[[Row, Context], Awaitable[Row]]
 # These say that the run as a whole cannot go on; the rows in progress stay to be done.
 _ENDS_RUN = (BudgetError, RunStopped, JournalError, ConfigError, MissingPackageError)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How the rows of one call ended.
-
-    n is the sum of ok, rejected, error, resumed, duplicates and pending. `n_resumed` rows had
-    ended in an earlier call, `n_old_errors` of them as errors; `n_duplicates` repeat an id of
-    this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
-    `n_requests` were sent, `n_cached` answered from the cache; tokens and dollars are
-    those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
-    have no known cost (see `budget.OF_UNKNOWN_COST`): at most `unsettled_usd` in all.
-    """
-
-    n: int = 0
-    n_ok: int = 0
-    n_rejected: int = 0
-    n_error: int = 0
-    n_resumed: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    n_old_errors: int = 0
-    n_duplicates: int = 0
-    n_pending: int = 0
-    n_requests: int = 0
-    n_cached: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float | None = 0.0
-    n_unsettled: int = 0
-    unsettled_usd: float = 0.0
 
 
 async def run(
@@ -86,6 +59,7 @@ async def run(
     interrupted: asyncio.Event | None = None,
     put_aside: Asks | None = None,
     useless: Callable[[Row], str] | None = None,
+    shard: Shard | None = None,
 ) -> Counts:
     """Apply `step` to each row that has not ended yet; each ends as exactly one record.
 
@@ -95,6 +69,7 @@ async def run(
     `interrupted` lets what is in flight arrive and then returns. With `put_aside` questions go
     there instead of to the backend, and rows that it leaves open (RowPending) stay to be done.
     `useless` says why a result is none all the same ("" for a good one), for the stop rule.
+    Of a `shard` the rows of others are passed over; `ALL_SHARDS` takes what these have recorded.
 
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
     continues from there. Raises DataError for a row without an id, and JournalError for rows
@@ -103,21 +78,23 @@ async def run(
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
     progress = progress or Progress()
+    if shard == ALL_SHARDS:
+        return await merge_shards(rows, journal, context=context, progress=progress, label=label)
+    if shard is not None:
+        note_shard(journal.path, str(shard), code_sha256())
     ledger = Ledger(ledger_path(journal.path))
     asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
     asking["max_concurrency"] = concurrency
     try:
         is_asked = put_aside is None and context.backend is not None
         clients = Clients(context, ledger, **asking) if is_asked else None
-        to_do = RowsToDo(
-            rows, journal, progress, retry_errors=retry_errors, rerun_changed=rerun_changed
-        )
+        again: dict[str, Any] = {"retry_errors": retry_errors, "rerun_changed": rerun_changed}
+        to_do = RowsToDo(rows, journal, progress, shard=shard, **again)
         health, useless = RowHealth(stop_rule or StopRule()), useless or (lambda row: "")
         context = context.asking(put_aside or clients)
         loop = _Loop(step, to_do, journal, context, clients, progress, health, useless)
-        total = len(rows) if isinstance(rows, Sized) else None
-        await loop.work(concurrency, label, total, interrupted)
-        return loop.counts()
+        await loop.work(concurrency, label, to_do.total(), interrupted)
+        return replace(loop.counts(), shard=str(shard or ""))
     finally:
         ledger.close()
         for backend in (context.backend, *context.others):

@@ -15,7 +15,8 @@ from typing import Any
 from codefavor import __version__
 from codefavor.backends.base import Backend, Message, Sampling
 from codefavor.engine.context import Context
-from codefavor.engine.runner import Counts, Step
+from codefavor.engine.counts import Counts
+from codefavor.engine.runner import Step
 from codefavor.errors import ConfigError, Rejected
 from codefavor.evaluation.item_results import IN_PART, ItemScores, Measures, item_result, unscored
 from codefavor.journal import Journal, ok_rows
@@ -119,7 +120,7 @@ def evaluate_answers(
     """Ask for the answers (those not yet in the journal), have them judged, write the result file:
     `out`, or beside it one of the judge's own (`judged_path`).
 
-    While rows wait for a batch there is no result yet, and an empty one comes back.
+    While rows wait for a batch, and of a shard, there is no result: an empty one comes back.
     """
     if not task.items:
         raise ConfigError("no items are left to ask about; check --limit and --sample")
@@ -138,6 +139,8 @@ def evaluate_answers(
         judged, scores.unjudged, pending = _judged(check, by_id, answers, out, runner)
         if pending is not None:
             return {}, pending
+    if not counts.is_whole:
+        return {}, counts
     for key, one in answers.items():
         scores.texts[key] = one["answer"]
         scores.clusters[key] = str(by_id[key].get("cluster", key))
@@ -221,7 +224,7 @@ def _judged(
     manifest = {"step": "check answers", **check.identity, "code_version": __version__}
     label = f"check by {check.name}"
     counts = _run(check.step, rows, (path, manifest), check.backend, runner, label=label)
-    if counts.n_pending:
+    if not counts.is_whole:
         return {}, {}, counts
     found: dict[str, Measures] = dict.fromkeys(answers, dict.fromkeys(check.measures))
     reasons = unscored(path, list(answers))

@@ -13,8 +13,9 @@ from codefavor import __version__
 from codefavor.backends.base import Backend, Mode, Sampling, Usage
 from codefavor.backends.microbatch import gather_all
 from codefavor.engine.context import Context
+from codefavor.engine.counts import Counts
 from codefavor.engine.prices import PriceTable
-from codefavor.engine.runner import Counts, Step
+from codefavor.engine.runner import Step
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.evaluation.results import versions
 from codefavor.evaluation.run_usage import usd_of
@@ -120,7 +121,7 @@ def evaluate_model(
 ) -> tuple[Row, Counts]:
     """Ask for the samples (those not yet in the journal), run them, write the result file.
 
-    While rows wait for a batch there is no result yet, and an empty one comes back.
+    While rows wait for a batch, and of a shard, there is no result: an empty one comes back.
     """
     context = make_context(backend)
     context.sandbox = pool
@@ -134,7 +135,7 @@ def evaluate_model(
             context=context,
             label=f"{task.benchmark}: {name}",
         )
-    if counts.n_pending:
+    if not counts.is_whole:
         return {}, counts
     wanted = {problem.id for problem in task.problems}
     responses = Responses()

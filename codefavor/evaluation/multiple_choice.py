@@ -15,7 +15,8 @@ from typing import Any, Literal
 from codefavor import __version__
 from codefavor.backends.local import LocalBackend
 from codefavor.engine.context import Context
-from codefavor.engine.runner import Counts, Step, run_sync
+from codefavor.engine.counts import Counts
+from codefavor.engine.runner import Step, run_sync
 from codefavor.errors import BackendError, ConfigError, MissingPackageError, Rejected
 from codefavor.evaluation.item_results import ItemScores, item_result, unscored
 from codefavor.journal import Journal, ok_rows
@@ -179,7 +180,8 @@ def evaluate_choices(
 ) -> tuple[Row, Counts]:
     """Score the choices of all questions (those not yet in the journal); write the result file.
 
-    `run_options` are those of `engine.run_sync`.
+    `run_options` are those of `engine.run_sync`. Of a shard there is no result: an empty one comes
+    back.
     """
     if not items:
         raise ConfigError("no questions are left to ask; check --limit and --sample")
@@ -197,6 +199,8 @@ def evaluate_choices(
             step, items, journal, context=Context(seed=seed), concurrency=1,
             label=f"{BENCHMARK}: {name}", **run_options,
         )  # fmt: skip
+    if not counts.is_whole:
+        return {}, counts
     by_id = {one["id"]: one for one in items}
     scores = ItemScores(reasons=unscored(rows_path(out), list(by_id)))
     for found in ok_rows(rows_path(out)):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from codefavor.backends.base import Backend, Usage
 from codefavor.engine.context import Context
+from codefavor.engine.counts import Counts
 from codefavor.engine.prices import PriceTable
-from codefavor.engine.runner import Counts
 from codefavor.journal import Responses
 from codefavor.judges.base import Judge
 from codefavor.judges.jury import Cascade

@@ -21,7 +21,8 @@ from codefavor.benchmarks.item_tests import tests_of
 from codefavor.benchmarks.pairs_benchmark import Orders, judge_step, read_items, why_useless
 from codefavor.benchmarks.published import BENCHMARKS, load_items, shown_language
 from codefavor.engine.context import Context
-from codefavor.engine.runner import Counts, run_sync
+from codefavor.engine.counts import Counts
+from codefavor.engine.runner import run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.controls import judge_now
 from codefavor.evaluation.results import rescore, result_of
@@ -215,8 +216,8 @@ def run_task(
     """Judge all pairs (those not yet in its journal) and write the result file.
 
     `make_context` makes the runner's context from a backend (default: a plain one), `run` runs
-    as `run_sync` does; while rows wait for a batch there is no result yet, and an empty one comes
-    back. `in_batch` means the prices of batch mode. `kept` is for several calls that
+    as `run_sync` does; while rows wait for a batch, and of a shard, there is no result: an empty
+    one comes back. `in_batch` means the prices of batch mode. `kept` is for several calls that
     share their judges.
     """
     items = load_task(task)
@@ -245,7 +246,7 @@ def run_task(
                 label=f"judge: {judge.name}",
                 useless=why_useless,
             )
-    if counts.n_pending:
+    if not counts.is_whole:
         return {}, counts
     cpu_s = time.process_time() - started
     judged = {item["id"] for item in items}
@@ -254,7 +255,8 @@ def run_task(
     result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge | TestedJudge):
         result["prompt_sha256"] = judge.prompt_sha256
-    timed = None if is_elsewhere(spec, backends.values()) else cpu_s
+    # Of merged shards nobody measured it.
+    timed = None if counts.shard or is_elsewhere(spec, backends.values()) else cpu_s
     result["usage"] = usage_of(records, counts, judge, context, timed, in_batch=in_batch)
     _add_robustness(result, task, spec, out)
     write_result(out, result)

@@ -8,7 +8,7 @@ much is there, in bits (a fingerprint of few problems is worth more), and which 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -149,51 +149,94 @@ def decontaminate(
     and texts that are no benchmark's, is worth less. What a row is found for does not depend on
     the other rows.
     """
-    index = _Index(_parts(benchmarks), background)
-    findings: dict[tuple[str, str, str, str], float] = {}
-    best = np.zeros(len(index.problems))
-    likest: dict[int, tuple[int, Part]] = {}
-    for start in range(0, len(rows), _CHUNK):
-        place, kind, part, strength = index.find(rows[start : start + _CHUNK])
-        for at in np.flatnonzero(strength >= threshold):
+    search = Search(benchmarks, threshold=threshold, background=background)
+    found = (search.look(block) for block in blocks_of(rows))
+    return search.put_together(rows, found)
+
+
+def blocks_of(rows: Sequence[Preference]) -> Iterator[Sequence[Preference]]:
+    """The rows in the blocks that are looked through at once."""
+    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+
+
+class Search:
+    """The parts of all problems, to be found in blocks of rows that know nothing of each other."""
+
+    def __init__(
+        self,
+        benchmarks: Mapping[str, Sequence[Task]],
+        *,
+        threshold: float = 1.0,
+        background: Sequence[str] = (),
+    ) -> None:
+        self._index = _Index(_parts(benchmarks), background)
+        self._names, self._threshold = list(benchmarks), threshold
+
+    def look(self, rows: Sequence[Preference]) -> Row:
+        """What a block has, as plain JSON: reasons to remove rows, the likest row by problem."""
+        index = self._index
+        place, kind, part, strength = index.find(rows)
+        findings: dict[tuple[str, str, str, str], float] = {}
+        for at in np.flatnonzero(strength >= self._threshold):
             one = index.parts[part[at]]
-            key = (rows[start + place[at]].id, KINDS[kind[at]], one.benchmark, one.id)
-            findings[key] = max(strength[at], findings.get(key, 0.0))
+            key = (rows[place[at]].id, KINDS[kind[at]], one.benchmark, one.id)
+            findings[key] = max(float(strength[at]), findings.get(key, 0.0))
         problem = index.problem_of[part]
         at_most = np.argsort(strength, kind="stable")
-        chunk_best = np.zeros(len(best))
-        chunk_best[problem[at_most]] = strength[at_most]
+        best = np.zeros(len(index.problems))
+        best[problem[at_most]] = strength[at_most]
         source = np.zeros(len(best), dtype=np.int64)
         source[problem[at_most]] = at_most
-        for number in np.flatnonzero(chunk_best > best):
-            at = source[number]
-            likest[int(number)] = (start + int(place[at]), index.parts[part[at]])
-        best = np.maximum(best, chunk_best)
-    nearest: dict[str, list[Nearest]] = {name: [] for name in benchmarks}
-    n_short: Counter[str] = Counter()
-    for number, (name, task_id) in enumerate(index.problems):
-        if not index.is_long(number, threshold):
-            n_short[name] += 1
-        elif number in likest:
-            place_of, shown = likest[number]
-            row, similarity = rows[place_of], _similarity(best[number], threshold)
-            other = row.instruction if shown.what == "task" else f"{row.chosen}\n{row.rejected}"
-            nearest[name].append(Nearest(task_id, row.id, similarity, shown.text, other))
-        else:
-            nearest[name].append(Nearest(task_id, "", 0.0))
-    return Decontamination(
-        n_rows=len(rows),
-        threshold=threshold,
-        nearest={
-            name: sorted(found, key=lambda one: (-one.similarity, one.id))
-            for name, found in nearest.items()
-        },
-        n_short=n_short,
-        findings=sorted(
-            Finding(*key, round(_similarity(strength, threshold), 2))
-            for key, strength in findings.items()
-        ),
-    )
+        likest = [
+            [
+                int(number),
+                float(best[number]),
+                int(place[source[number]]),
+                int(part[source[number]]),
+            ]
+            for number in np.flatnonzero(best > 0)
+        ]
+        return {"findings": [[*key, one] for key, one in findings.items()], "likest": likest}
+
+    def put_together(self, rows: Sequence[Preference], blocks: Iterable[Row]) -> Decontamination:
+        """What the blocks of `rows`, in their order, came to."""
+        index, threshold = self._index, self._threshold
+        findings: dict[tuple[str, str, str, str], float] = {}
+        best = [0.0] * len(index.problems)
+        likest: dict[int, tuple[int, Part]] = {}
+        for start, block in zip(range(0, len(rows), _CHUNK), blocks, strict=True):
+            for *key, strength in block["findings"]:
+                why = (key[0], key[1], key[2], key[3])
+                findings[why] = max(strength, findings.get(why, 0.0))
+            for number, strength, place, part in block["likest"]:
+                if strength > best[number]:
+                    best[number] = strength
+                    likest[number] = (start + place, index.parts[part])
+        nearest: dict[str, list[Nearest]] = {name: [] for name in self._names}
+        n_short: Counter[str] = Counter()
+        for number, (name, task_id) in enumerate(index.problems):
+            if not index.is_long(number, threshold):
+                n_short[name] += 1
+            elif number in likest:
+                place_of, shown = likest[number]
+                row, similarity = rows[place_of], _similarity(best[number], threshold)
+                other = row.instruction if shown.what == "task" else f"{row.chosen}\n{row.rejected}"
+                nearest[name].append(Nearest(task_id, row.id, similarity, shown.text, other))
+            else:
+                nearest[name].append(Nearest(task_id, "", 0.0))
+        return Decontamination(
+            n_rows=len(rows),
+            threshold=threshold,
+            nearest={
+                name: sorted(found, key=lambda one: (-one.similarity, one.id))
+                for name, found in nearest.items()
+            },
+            n_short=n_short,
+            findings=sorted(
+                Finding(*key, round(_similarity(strength, threshold), 2))
+                for key, strength in findings.items()
+            ),
+        )
 
 
 def _similarity(strength: float, threshold: float) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from codefavor.sandbox.checks import label_error, run_lengths
+from codefavor.sandbox.checks import label_error, packed
 from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import needs_of_checker
 from codefavor.sandbox.runner import evaluate
@@ -90,7 +90,7 @@ def _are_near(printed: list[str], expected: list[str], tolerance: float) -> bool
 
 
 def _is_near(printed: str, expected: str, tolerance: float) -> bool:
-    if "_" in printed:
+    if "_" in printed or not printed.isascii():  # float reads digits of every script
         return False
     try:
         one, two = float(printed), float(expected)
@@ -133,7 +133,7 @@ def judge(spec: dict[str, Any], link: JudgeLink, *, fail_fast: bool = False) -> 
                 break
     return {
         "outcome": outcome, "error": first, "passed": sum(checks), "total": len(checks),
-        "checks": run_lengths(checks), "proven": True, "cases": needed,
+        "checks": packed(checks), "proven": True, "cases": needed,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import operator
 import sys
 from collections import Counter
@@ -44,7 +45,7 @@ class Recorder:
         self.failure: BaseException | None = None
         self.failed_source = ""
         self.failed_text = ""
-        self.is_certain = False
+        self.is_certain = self.is_broken = False
         self.is_proven = False
         self._tests, self._sites, self._link = tests, sites, link
         self._fail_fast = fail_fast
@@ -115,8 +116,9 @@ class Recorder:
     def handling(self) -> None:
         """Called where the tests catch an exception: theirs may come of what is a text there."""
         error = sys.exc_info()[1]
-        is_own = error is not None and facts_of(error) is None
-        if is_own and self._link.has_handles and not isinstance(error, CheckFailed):
+        if error is None or facts_of(error) is not None or isinstance(error, CheckFailed):
+            return
+        if self._link.has_handles or self._link.is_about_handle(error):
             self._link.refuse(f"{type(error).__name__}, which an object may cause here alone")
 
     def expecting(self, number: int, manager: Any) -> _Expecting:
@@ -199,6 +201,7 @@ class Recorder:
         if error is self._last and number < 0:
             return
         self._last = error
+        self.is_broken |= not is_check_failure(error)
         if self.failure is None:
             self.failure = error
             if number >= 0:
@@ -329,15 +332,10 @@ def is_check_failure(error: BaseException) -> bool:
     return (isinstance(error, AssertionError) or is_pytests) and facts_of(error) is None
 
 
-def run_lengths(checks: list[bool]) -> list[int]:
-    """Lengths of alternating runs, beginning with passed ones."""
-    runs, value = [0], True
-    for check in checks:
-        if check is not value:
-            runs.append(0)
-            value = check
-        runs[-1] += 1
-    return runs
+def packed(checks: list[bool]) -> str:
+    """A bit for each check behind a first one: as short for any pattern."""
+    bits = int("1" + "".join("01"[held] for held in checks), 2)
+    return binascii.b2a_base64(bits.to_bytes(len(checks) // 8 + 1, "big"), newline=False).decode()
 
 
 def label_error(error: BaseException, loading: bool) -> str:

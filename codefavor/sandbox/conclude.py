@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ _STOPPED = {
 # gives more to one that computes.
 _WAITS = 0.02
 WAITED = "and it hardly computed"
+# By itself, or from outside: a system that is short of memory kills, too.
+KILLED = "the program was killed (SIGKILL), and no limit was reached"
 _REFUSAL = r"\[Errno (\d+)\] Unknown error \1"
 
 
@@ -60,7 +63,7 @@ def _execution(report: Report, outcome: str, error: str, level: str, lane: str) 
     verdict = report.verdict or {}
     # The number is each zygote's own, and says nothing to anybody.
     error = re.sub(_REFUSAL, "the jail refused the call", error)
-    checks = _checks(verdict.get("checks", []))
+    checks = _checks(verdict.get("checks", ""))
     total = max(int(verdict.get("total", 0)), len(checks))
     if outcome != "passed" and checks and all(checks):
         total = max(total, len(checks) + 1)  # it ended badly after the last of them
@@ -81,13 +84,9 @@ def _execution(report: Report, outcome: str, error: str, level: str, lane: str) 
     )
 
 
-def _checks(runs: Any) -> list[bool]:
-    checks: list[bool] = []
-    held = True
-    for length in runs:
-        checks += [held] * int(length)
-        held = not held
-    return checks
+def _checks(packed: str) -> list[bool]:
+    bits = bin(int.from_bytes(binascii.a2b_base64(packed), "big"))
+    return [bit == "1" for bit in bits[len("0b1") :]]
 
 
 def _without_verdict(facts: dict[str, Any], limits: Limits, lane: str) -> tuple[str, str]:
@@ -121,6 +120,8 @@ def _explain_death(
         crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
         if crashed and facts["peak_bytes"] > limits.memory_bytes * 0.9:
             return "memory", f"out of memory ({signal.strsignal(number)})"
+        if number == signal.SIGKILL:
+            return "runtime_error", KILLED
         return "runtime_error", f"the program died ({signal.strsignal(number)})"
     return "runtime_error", f"the program ended (exit {status >> 8}) before its tests did"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from codefavor.sandbox.names import global_names
 from codefavor.sandbox.outcome import Job
-from codefavor.sandbox.trees import asks_identity, called, walk
+from codefavor.sandbox.trees import asks_identity, called, walk, words_of
 
 _LOOKS = frozenset((
     "__file__", "__traceback__", "_getframe", "currentframe", "f_back", "inspect", "traceback",
@@ -52,9 +52,7 @@ def doubt_of(job: Job, passed: bool) -> str:
         names = {f"global {name}" for name in global_names(job.code)[0]}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    for node in nodes:
-        for field in ("id", "attr", "name", "module"):
-            names.update(str(getattr(node, field, None)).split("."))
+    names |= words_of(nodes)
     doubt_of_kind = _doubt_of_script if job.is_script else _doubt_of_values
     doubt = doubt_of_kind(nodes, names, job.tests)
     if doubt or passed:

@@ -35,6 +35,10 @@ _PLAIN_METHODS = frozenset(
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
 
 
+# What the interpreter calls a handle in the text of an exception.
+_CALLED = "object_of_the_program"
+
+
 class ProgramSignal(BaseException):
     """An exception of the program that means something to the code around a call."""
 
@@ -94,6 +98,8 @@ def _asking(operation: str, kind: type | None) -> Any:
         is_place = operation == "getitem" and isinstance(arguments[0], int | slice)
         if operation in ("iter", "reversed") or is_place:
             self.__link__.note(operation)
+        # Who has the text of an object may put it into that of an exception.
+        self.__link__.was_shown |= kind is str
         answer = self.__link__.ask(operation, self.__node__, arguments)
         if kind is not None and type(answer) is not kind:
             raise BadFrame(f"{operation} gave {type(answer).__name__}")
@@ -123,6 +129,7 @@ for _name, _kind in _ASKED.items():
     setattr(Handle, f"__{_name}__", _asking(_name, _kind))
 for _name in _REFUSED.split():
     setattr(Handle, f"__{_name}__", _refusing(_name))
+Handle.__name__ = _CALLED
 
 
 class JudgeLink(Link):
@@ -135,7 +142,7 @@ class JudgeLink(Link):
         super().__init__(channel, first_number=1)
         self.n_asked, self.own_s = 0, 0.0  # how often, and the CPU seconds that it took here
         self.has_run = False  # whether anything of the program did, since it was loaded
-        self.has_handles = False
+        self.has_handles = self.was_shown = False
         self.is_gone = False
         self.broken = ""
         self._catches = catches
@@ -235,12 +242,20 @@ class JudgeLink(Link):
         name = type(error).__name__
         if CLASSES.get(name) is not type(error) or isinstance(error, AssertionError):
             self.refuse(f"{name} in a function that the program calls")
+        if self.is_about_handle(error):
+            self.refuse(f"{name}, which an object may cause here alone")
         values = error.__reduce__()[1]
         lost = _lost(error, values)
         if "__str__" in lost or _CROSSED in lost:
             self.refuse(f"{name}, of which more than its arguments matters")
         vars(error)[_CROSSED] = True
         return [name, self.encode(list(values)), lost]
+
+    def is_about_handle(self, error: BaseException) -> bool:
+        """Whether an exception may come of a handle where one process has the object itself."""
+        texts = [part for part in error.args if isinstance(part, str)]
+        is_named = holds_handle(error.args) or any(_CALLED in text for text in texts)
+        return facts_of(error) is None and (self.was_shown or is_named)
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: an exception of the program, of which only class and text cross."""

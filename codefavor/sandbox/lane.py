@@ -223,7 +223,7 @@ class _Reader:
 
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
-            if node.id in HOOKS:
+            if node.id in HOOKS or node.id.startswith("__"):
                 raise Needs(f"the hook {node.id}")
             if node.id in GUARDED:
                 raise Needs(f"the tests replace the builtin {node.id}")

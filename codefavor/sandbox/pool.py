@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
-from codefavor.sandbox.conclude import conclude
+from codefavor.sandbox.conclude import KILLED, conclude
 from codefavor.sandbox.doubts import doubt_of
 from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
@@ -231,7 +231,8 @@ class SandboxPool:
                     self._discard(worker)
                 place.leave()
             result = conclude(report, limits, self.level, job.lane)
-            if result.outcome != "infra_error":
+            is_last = n_failed == _TRIES - 1
+            if result.outcome != "infra_error" and (result.error != KILLED or is_last):
                 accepted = self.accept if job.lane == TOGETHER else ""
                 return report, replace(result, accepted=accepted)
             reason = result.error

@@ -116,6 +116,11 @@ class _Rewriter(ast.NodeTransformer):
                 node.right = _guarded(node.right, "plain")
         return node
 
+    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
+        self.generic_visit(node)
+        node.exc, node.cause = (part and _guarded(part, "plain") for part in (node.exc, node.cause))
+        return node
+
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
         if len(node.ops) > 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot):

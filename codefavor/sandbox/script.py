@@ -70,7 +70,8 @@ class Script:
             after = resource.getrusage(resource.RUSAGE_SELF)
             spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             out.seek(0)
-            return out.read().decode("utf-8", "replace"), round(1e6 * spent), after.ru_maxrss
+            printed = out.read().decode("utf-8", "surrogateescape")
+            return printed, round(1e6 * spent), after.ru_maxrss
 
     def _execute(self) -> None:
         main = sys.modules["__main__"] = types.ModuleType("__main__")

@@ -16,7 +16,7 @@ from codefavor.sandbox.checks import (
     full_error,
     is_check_failure,
     label_error,
-    run_lengths,
+    packed,
 )
 from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.rewrite import RECORDER, rewrite
@@ -25,7 +25,8 @@ from codefavor.sandbox.texts import FILE_NAME, is_cases, parse
 from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
-_LONGEST_VERDICT = 48_000
+# In bytes; a pipe takes 65,536.
+_LONGEST_VERDICT, _LONGEST_TEXT = 60_000, 1_000
 
 
 def make_plan(
@@ -65,14 +66,17 @@ def prepare_process() -> None:
 
 def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     """Send the verdict; after this the process only ends."""
-    data = json.dumps(verdict)
+    data = _encoded(verdict)
     if len(data) > _LONGEST_VERDICT:
         verdict.pop("cases", None)
-        data = json.dumps(verdict)
-    if len(data) > _LONGEST_VERDICT:
-        verdict.update(checks=[], error=str(verdict.get("error", ""))[:4000])
-        data = json.dumps(verdict)
-    os.write(fd, f"{data}\n".encode())
+        for name in ("error", "first_error", "failed_assert"):
+            verdict[name] = str(verdict.get(name, ""))[:_LONGEST_TEXT]
+        data = _encoded(verdict)
+    os.write(fd, data)
+
+
+def _encoded(verdict: dict[str, object]) -> bytes:
+    return json.dumps(verdict, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def judge_source(
@@ -113,6 +117,9 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
         verdict.update(outcome="test_error", error=f"judging failed: {error!r}"[:2000])
     finally:
         first = recorder.failure
+        if recorder.is_broken:
+            # What counts once may have been meant for what never came; wrong answers have no more.
+            recorder.abandon()
         if first is not None and not isinstance(first, PeerGone):
             # What failed before a limit was reached is what happened.
             verdict.update(first=label_error(first, False), first_error=full_error(recorder))
@@ -122,7 +129,7 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
             proven=recorder.is_proven,
             own_s=link.own_s,
             failed_assert=recorder.failed_source[:1000],
-            checks=run_lengths(recorder.checks),
+            checks=packed(recorder.checks),
         )
         write_verdict(verdict_fd, verdict)
     return is_whole and not link.has_handles
@@ -168,7 +175,8 @@ def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, 
         raise Unsupported(Unsupported.reasons[0])
     if failure is not None:
         own = not is_check_failure(failure) and facts_of(failure) is None
-        if own and (link.has_handles or isinstance(failure, ImportError | RecursionError)):
+        is_handles = link.has_handles or link.is_about_handle(failure)
+        if own and (is_handles or isinstance(failure, ImportError | RecursionError)):
             # They stumbled over a handle, a library that is not here, or a limit not the program's.
             raise Unsupported(full_error(recorder))
         return {"outcome": label_error(failure, False), "error": full_error(recorder)}

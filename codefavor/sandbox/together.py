@@ -13,15 +13,19 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from codefavor.sandbox.checks import label_error
+from codefavor.sandbox.checks import label_error, packed
 from codefavor.sandbox.program import compile_program
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.tests_run import write_verdict
 from codefavor.sandbox.texts import imports_of
+from codefavor.sandbox.trees import walk, words_of
 
 _PROGRAM, _TESTS = "solution", "test_solution"
 # What the jail refuses. Where the program names nothing of it, the tests have asked for it.
-_STARTS = re.compile(r"socket|multiprocessing|subprocess|Process|exec|spawn|fork|system|ctypes")
+_STARTS = re.compile(
+    r"_?socket(pair|server)?|create_connection|multiprocessing|_?(posix)?subprocess|ctypes|system|"
+    r"Process(PoolExecutor)?|[Pp]open|exec([lv]p?e?)?|spawn([lv]p?e?)?|posix_spawnp?|fork(pty)?"
+)
 _REFUSED = "the tests start processes or open sockets, which the jail refuses"
 # Found once in the zygote: looking for plugins reads the metadata of every installed package.
 _plugins: list[types.ModuleType] = []
@@ -54,7 +58,7 @@ def run_together(source: dict[str, Any], verdict_fd: int) -> NoReturn:
     except BaseException as error:  # whatever ended it is the result
         verdict = _verdict(_label(error, True), f"{type(error).__name__}: {error}", [False])
     finally:
-        if verdict["outcome"] == "sandbox_violation" and not _STARTS.search(source["code"]):
+        if verdict["outcome"] == "sandbox_violation" and not _starts(source["code"]):
             verdict.update(outcome="unsupported", error=f"{_REFUSED}: {verdict['error']}")
         write_verdict(verdict_fd, verdict)
         sys.stdout.flush()
@@ -85,6 +89,11 @@ def _run(source: dict[str, Any]) -> dict[str, object]:
         return _run_script(tests, code, str(source["entry_point"]), bool(names))
     _write(f"{_TESTS}.py", tests if names else _joined(code, tests))
     return _run_unittest() if _is_unittest(tree) else _run_pytest()
+
+
+def _starts(code: str) -> bool:
+    """Whether a program names, and not in prose, what the jail refuses."""
+    return any(map(_STARTS.fullmatch, words_of(walk(ast.parse(code.removeprefix("\ufeff"))))))
 
 
 def _joined(code: str, tests: str) -> str:
@@ -253,8 +262,6 @@ def _run_unittest() -> dict[str, object]:
 
 
 def _verdict(outcome: str, error: str, checks: list[bool]) -> dict[str, object]:
-    n_good = sum(checks)
     return {
-        "outcome": outcome, "error": error[:2000], "checks": [n_good, len(checks) - n_good],
-        "total": len(checks),
+        "outcome": outcome, "error": error[:2000], "checks": packed(checks), "total": len(checks),
     }  # fmt: skip

@@ -134,6 +134,13 @@ def names_in(node: ast.AST) -> set[str]:
     return set(each_name(node))
 
 
+def words_of(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names, attributes, definitions and parts of imported modules in code."""
+    fields = ("id", "attr", "name", "module")
+    texts = (str(getattr(node, field, None)) for node in nodes for field in fields)
+    return {word for text in texts for word in text.split(".")}
+
+
 def assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     """(target, source) of what a node gives a name."""
     if isinstance(node, ast.Assign):

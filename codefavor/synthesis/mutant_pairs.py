@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from codefavor.engine.context import Context
+from codefavor.engine.counts import Counts
 from codefavor.engine.progress import Progress
-from codefavor.engine.runner import Counts, run_sync
+from codefavor.engine.runner import run_sync
 from codefavor.errors import DataError
 from codefavor.journal import Journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from codefavor.sandbox import Limits, SandboxPool
+from codefavor.sandbox.checks import packed
 from codefavor.sandbox.conclude import conclude
 from codefavor.sandbox.worker import Report
 
@@ -36,14 +37,16 @@ def _report(number: int, cpu_s: float, verdict: dict[str, Any] | None) -> Report
     ],
 )
 def test_a_death_near_the_cpu_limit_is_the_limit(number: int, cpu_s: float, outcome: str) -> None:
-    run = conclude(_report(number, cpu_s, {**_GONE, "checks": [1]}), _LIMITS, "L3", "split")
+    run = conclude(
+        _report(number, cpu_s, {**_GONE, "checks": packed([True])}), _LIMITS, "L3", "split"
+    )
     assert run.outcome == outcome
     assert not run.no_evidence
 
 
 def test_a_wrong_answer_before_the_limit_stays_one_however_the_limit_came() -> None:
     first = {"first": "wrong_output", "first_error": "f(1): 2 == 3 does not hold"}
-    verdict = {**_GONE, **first, "checks": [1, 1]}
+    verdict = {**_GONE, **first, "checks": packed([True, False])}
     run = conclude(_report(signal.SIGKILL, 19.6, verdict), _LIMITS, "L3", "split")
     assert (run.outcome, run.error) == ("wrong_output", first["first_error"])
     died = conclude(_report(signal.SIGKILL, 0.1, verdict), _LIMITS, "L3", "split")

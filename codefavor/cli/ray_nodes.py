@@ -1,0 +1,187 @@
+"""Before anything is paid for: do all nodes of a Ray cluster see and run what this machine does?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from codefavor.engine.shards import FOLDER, code_sha256
+from codefavor.errors import ConfigError
+from codefavor.settings import data_folder
+from codefavor.synthesis.verify import Verifier, parse_ways
+
+# Of a larger file its ends are compared, and its size.
+_WHOLE_BYTES = 64 << 20
+_END_BYTES = 1 << 20
+_ANSWER_S = 120.0
+
+
+def check_nodes(ray: Any, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a node has other code or data, does not see a path, or is no sandbox."""
+    base = output_folder(values) / FOLDER
+    base.mkdir(parents=True, exist_ok=True)
+    seen = base / f".seen-{uuid.uuid4().hex}"
+    seen.touch()
+    wanted = {
+        "folder": str(Path.cwd()),
+        "seen": str(seen.resolve()),
+        "files": [str(path) for path in _files(values)],
+        "data": None if data_folder() is None else str(data_folder()),
+        "level": _needed_level(values),
+    }
+    try:
+        own = examine(wanted)
+        found = _ask(ray, wanted)
+    finally:
+        seen.unlink()
+    for node, theirs in found.items():
+        _compare(node, own, theirs)
+
+
+def _needed_level(values: Mapping[str, Any]) -> str | None:
+    """The isolation that the command insists on; None where it runs no program."""
+    if "verify" in values:
+        ways = parse_ways(values["verify"] or ["evidence"])
+        if not Verifier(ways=ways).runs_programs:
+            return None
+    level: str | None = values.get("sandbox_level") if values.get("workers") is not None else None
+    return level
+
+
+def output_folder(values: Mapping[str, Any]) -> Path:
+    """The folder of a command's output: of its file, or of its results."""
+    out = Path(values["out"])
+    return out if is_folder(values) else out.parent
+
+
+def is_folder(values: Mapping[str, Any]) -> bool:
+    """Whether the output is a folder of results, as that of `evaluate` is."""
+    params = click.get_current_context().command.params
+    return any("--evalroot" in one.opts for one in params if one.name == "out")
+
+
+def _files(values: Mapping[str, Any]) -> Iterable[Path]:
+    """The files that the command's options name."""
+    for value in values.values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str | Path) and one and Path(one).is_file():
+                yield Path(one)
+
+
+def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What this machine has of the wanted; on a node of the cluster it is called there."""
+    found: dict[str, Any] = {"code": code_sha256(), "files": {}, "level": "", "missing": []}
+    for path in (wanted["folder"], wanted["seen"]):
+        if not Path(path).exists():
+            found["missing"].append(path)
+            return found
+    os.chdir(wanted["folder"])
+    for path in wanted["files"]:
+        if Path(path).is_file():
+            found["files"][path] = _digest(Path(path))
+        else:
+            found["missing"].append(path)
+    if wanted["data"] is not None:
+        found["files"][wanted["data"]] = _digest_of_folder(Path(wanted["data"]))
+    if wanted["level"]:
+        found["level"] = _level(wanted["level"])
+    return found
+
+
+def _level(required: str) -> str:
+    """The proven isolation, or why there is not enough."""
+    from codefavor.errors import SandboxError
+    from codefavor.sandbox import SandboxPool
+
+    try:
+        with SandboxPool(1, required_level=required) as pool:
+            return str(pool.level)
+    except SandboxError as error:
+        return f"none ({error})"
+
+
+def _digest(path: Path) -> str:
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with open(path, "rb") as handle:
+        if size <= _WHOLE_BYTES:
+            while block := handle.read(_END_BYTES):
+                digest.update(block)
+        else:
+            digest.update(handle.read(_END_BYTES))
+            handle.seek(-_END_BYTES, os.SEEK_END)
+            digest.update(handle.read())
+    return digest.hexdigest()[:16]
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """Of the names and sizes in the common data folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    words = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in files]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
+def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each living node answers, by its name."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    probe = _make_probe()
+    asked = {
+        probe.options(
+            num_cpus=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+        ).remote(dict(wanted)): f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})"
+        for node in nodes
+    }
+    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
+    if late:
+        raise ConfigError(f"--ray: {asked[late[0]]} does not answer within {_ANSWER_S:.0f} s")
+    return {asked[one]: ray.get(one) for one in ready}
+
+
+def _make_probe() -> Any:
+    """A task that is sent as its own source: a node may have no codefavor, or another one."""
+    import ray
+
+    def probe(wanted: dict[str, Any]) -> dict[str, Any]:
+        try:
+            from codefavor.cli.ray_nodes import examine
+        except ImportError as error:
+            return {"error": f"cannot import codefavor ({error})"}
+        return examine(wanted)
+
+    made: Callable[..., Any] = ray.remote(max_retries=1)(probe)
+    return made
+
+
+def _compare(node: str, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a node differs from this machine."""
+    if error := theirs.get("error"):
+        raise ConfigError(f"--ray: the node {node} {error}; install the same version there")
+    if theirs["code"] != own["code"]:
+        raise ConfigError(
+            f"--ray: the node {node} has another version of the code ({theirs['code']}, here "
+            f"{own['code']}); install the same version there"
+        )
+    if theirs["missing"]:
+        raise ConfigError(
+            f"--ray: the node {node} does not see {theirs['missing'][0]}; inputs and outputs must "
+            "lie in storage that all nodes share, under the same path"
+        )
+    for path, digest in own["files"].items():
+        if theirs["files"].get(path) != digest:
+            raise ConfigError(f"--ray: the node {node} has other data at {path} than this machine")
+    if theirs["level"] != own["level"]:
+        raise ConfigError(
+            f"--ray: the node {node} has sandbox level {theirs['level']}, this machine "
+            f"{own['level']}; results would not be of one level"
+        )
+    if own["level"].startswith("none"):
+        raise ConfigError(f"--ray: no sandbox here: {own['level']}")

@@ -1,0 +1,118 @@
+"""What the processes of one run share: budget, caps, progress. One holds it, the others ask.
+
+A part of the budget that a process was lent and has not used comes back when it ends, and when it
+is lost: whoever takes up its work says what its ledger has, which is what it had used at most.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from codefavor.engine.budget import Amount, Budget, Caps
+from codefavor.engine.clock import Clock
+from codefavor.engine.limits import Limits, Permit, RateLimiter
+
+# A process is lent so much at once: an eighth of its even part of the budget.
+_PARTS = 8
+
+
+class Coordinator:
+    """Lends the budget, lets requests pass, and adds up how far the shards are.
+
+    `spent` is what each ledger of the run came to before; `n_at_once` processes run at a time.
+    """
+
+    def __init__(
+        self, budget: Budget | None, limits: Limits, n_at_once: int, spent: Mapping[str, Amount]
+    ) -> None:
+        self._budget = budget or Budget()
+        self._chunk = [(cap or 0) / (n_at_once * _PARTS) for cap in self._caps()]
+        # What each ledger may come to.
+        self._lent: dict[str, Amount] = dict(spent)
+        self._lost: list[Amount] = []
+        self._limiter: RateLimiter | None = None
+        self._limits = limits
+        self._permits: dict[int, Permit] = {}
+        self._numbers = itertools.count(1)
+        self._begun: Counter[int] = Counter()
+        self._shards: dict[int, tuple[int, int | None, dict[str, Any]]] = {}
+
+    async def begin(self, shard: int) -> int:
+        """Note that a process takes up a shard; how often that had happened before."""
+        self._begun[shard] += 1
+        return self._begun[shard] - 1
+
+    async def lend(self, ledger: str, used: Amount, needed: Amount, is_first: bool) -> Caps | None:
+        """What a ledger may come to from now on; None if it may not use so much more.
+
+        `is_first` is said by a process that asks for this ledger for the first time: what another
+        had been lent before is free again, unless the ledger is empty and may not be that one's.
+        """
+        if is_first:
+            self._take_over(ledger, used)
+        free, caps = self._free_for(ledger), self._caps()
+        lent: list[Any] = [None, None]
+        for i, cap in enumerate(caps):
+            wanted = used[i] + needed[i]
+            if cap is not None and wanted > free[i]:
+                return None
+            most = wanted if cap is None else min(free[i], wanted + self._chunk[i])
+            lent[i] = (float, int)[i](most)
+        self._lent[ledger] = lent[0], lent[1]
+        usd, tokens = caps
+        return None if usd is None else lent[0], None if tokens is None else lent[1]
+
+    async def give_back(self, ledger: str, used: Amount) -> None:
+        """Say what a ledger came to at the end of a process; the rest is free again."""
+        self._lent[ledger] = used
+
+    async def take(self, input_tokens: float, output_tokens: float) -> int:
+        """Return when a request of this size may be sent by anybody."""
+        if self._limiter is None:
+            self._limiter = RateLimiter(self._limits, Clock())
+        number = next(self._numbers)
+        self._permits[number] = await self._limiter.take(input_tokens, output_tokens)
+        return number
+
+    async def settle(self, permit: int, input_tokens: int, output_tokens: int) -> None:
+        """Correct what a request was thought to take by what it took."""
+        taken = self._permits.pop(permit, None)
+        if taken is not None and self._limiter is not None:
+            self._limiter.settle(taken, input_tokens, output_tokens)
+
+    async def hold(self, seconds: float) -> None:
+        """Let nothing pass for so long."""
+        if self._limiter is not None:
+            self._limiter.hold(seconds)
+
+    async def note(self, shard: int, n: int, total: int | None, fields: dict[str, Any]) -> None:
+        """How far a shard is: rows that have ended, of how many, and sums of its run."""
+        self._shards[shard] = n, total, fields
+
+    async def progress(self) -> dict[str, Any]:
+        """The sums of all shards: rows ended, processes lost, and what the shards add up to."""
+        sums: Counter[str] = Counter()
+        for _, _, fields in self._shards.values():
+            sums.update({name: one for name, one in fields.items() if one is not None})
+        return {
+            "n": sum(n for n, _, _ in self._shards.values()),
+            "restarts": sum(self._begun.values()) - len(self._begun),
+            "fields": dict(sums),
+        }
+
+    def _caps(self) -> Caps:
+        return self._budget.usd, self._budget.tokens
+
+    def _take_over(self, ledger: str, used: Amount) -> None:
+        lent = self._lent.get(ledger)
+        if lent is not None and not any(used):
+            # An empty ledger may be a new one, the storage of the old one lost with its process.
+            self._lost.append(lent)
+        self._lent[ledger] = used
+
+    def _free_for(self, ledger: str) -> list[float]:
+        others = [lent for name, lent in self._lent.items() if name != ledger] + self._lost
+        return [(cap or 0) - sum(one[i] for one in others) for i, cap in enumerate(self._caps())]

@@ -1,0 +1,317 @@
+"""`--ray` on two raylets of this machine: the same bytes, whoever is killed, within one budget."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from codefavor.cli import ray_nodes
+from codefavor.errors import ConfigError
+from codefavor.records import Problem, content_id, write_rows
+from tests.kit.commands import codefavor
+from tests.kit.server import LoopbackServer, openai_reply
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "def double(x):\n    return 2 * x\n"
+N_KILLS = 8
+CLIENT_PORT = 23841
+
+
+SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two raylets of one CPU each, on addresses of loopback."""
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
+    pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
+    from ray.cluster_utils import Cluster
+
+    head = {
+        **SMALL,
+        "node_ip_address": "127.0.0.2",
+        "include_dashboard": False,
+        "ray_client_server_port": CLIENT_PORT,
+    }
+    made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+    try:
+        patiently(lambda: made.add_node(**SMALL, node_ip_address="127.0.0.3"))
+        yield made
+    finally:
+        made.shutdown()
+
+
+def patiently(start):
+    """What starts a raylet, again where it fails: on a busy machine its helpers are too late."""
+    for _ in range(4):
+        # Ray raises nothing more precise.
+        with contextlib.suppress(Exception):
+            return start()
+    return start()
+
+
+@pytest.fixture
+def home(tmp_path):
+    problems = [
+        Problem(
+            id=f"p{n:02}",
+            instruction=f"Double number {n}.",
+            tests=f"assert double({n}) == {2 * n}\n",
+            entry_point="double",
+        )
+        for n in range(80)
+    ]
+    write_rows(tmp_path / "problems.jsonl", [one.to_row() for one in problems])
+    completions = [
+        {"id": content_id(one.id), "problem_id": one.id, "code": PROGRAM} for one in problems
+    ]
+    write_rows(tmp_path / "completions.jsonl", completions)
+    return tmp_path
+
+
+def drafts(url, out):
+    return (
+        f"synthesise drafts --problems problems.jsonl --model openai:m --set base_url={url}/v1 "
+        f"--n 1 --temperature 0 --concurrency 8 --out {out}"
+    ).split()
+
+
+@contextlib.contextmanager
+def killing(seed, n_kills=N_KILLS):
+    """SIGKILL to processes that run a shard, at random moments; how many were hit."""
+    rng, stop, killed = random.Random(seed), threading.Event(), []
+
+    def work():
+        while not stop.wait(rng.uniform(0.2, 2.0)) and len(killed) < n_kills:
+            running = list(processes_of_shards())
+            if running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rng.choice(running), signal.SIGKILL)
+                    killed.append(time.monotonic())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def processes_of_shards():
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes().startswith(b"ray::codefavor shard"):
+                yield int(folder.name)
+
+
+def test_a_cluster_writes_the_bytes_of_one_machine(cluster, home):
+    with LoopbackServer(openai_reply) as server:
+        alone = codefavor(*drafts(server.url, "alone.jsonl"), "--no-cache", home=home)
+        assert alone.code == 0, alone.stderr
+        words = drafts(server.url, "shared.jsonl")
+        done = codefavor(*words, "--ray", cluster.address, "--shards", 4, home=home)
+    assert done.code == 0, done.stderr
+    assert (home / "alone.jsonl").read_bytes() == (home / "shared.jsonl").read_bytes()
+    assert "4 shards, 80 rows" in done.stderr and "0 restarts" in done.stderr
+    # Each request once with a cluster, once without.
+    assert server.n_calls == 160
+
+
+def test_programs_run_on_a_cluster_as_here(cluster, home):
+    words = ["score", "completions.jsonl", "--problems", "problems.jsonl", "--out", "scored.jsonl"]
+    done = codefavor(*words, "--ray", cluster.address, "--shards", 2, home=home)
+    assert done.code == 0, done.stderr
+    assert len((home / "scored.jsonl").read_text().splitlines()) == 80
+    assert '"n_error": 0' in done.stdout and '"passed": 80' in done.stdout
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_processes_cost_what_was_in_flight(cluster, home, seed):
+    seen, lock = Counter(), threading.Lock()
+
+    def slowly(call):
+        with lock:
+            seen[call.body["messages"][-1]["content"]] += 1
+        reply = openai_reply(call)
+        reply.delay_s = 0.3
+        return reply
+
+    with LoopbackServer(slowly) as server:
+        words = drafts(server.url, "shared.jsonl")
+        with killing(seed) as killed:
+            done = codefavor(*words, "--ray", cluster.address, "--shards", 4, home=home)
+        assert done.code == 0, done.stderr
+        assert killed, "nobody was killed"
+        n_sent, n_again = len(seen), sum(seen.values()) - len(seen)
+        alone = codefavor(*drafts(server.url, "alone.jsonl"), "--no-cache", home=home)
+        assert alone.code == 0, alone.stderr
+    assert (home / "alone.jsonl").read_bytes() == (home / "shared.jsonl").read_bytes()
+    assert n_sent == 80
+    # Of 8 requests in flight two processes have four each.
+    assert n_again <= 4 * len(killed)
+
+
+def test_a_lost_node_costs_what_was_in_flight(cluster, home):
+    seen = Counter()
+    third = patiently(lambda: cluster.add_node(**SMALL, node_ip_address="127.0.0.4"))
+
+    def slowly(call):
+        seen[call.body["messages"][-1]["content"]] += 1
+        reply = openai_reply(call)
+        reply.delay_s = 0.5
+        return reply
+
+    def pull_the_plug():
+        while len(seen) < 30:
+            time.sleep(0.1)
+        cluster.remove_node(third, allow_graceful=False)
+
+    with LoopbackServer(slowly) as server:
+        thread = threading.Thread(target=pull_the_plug)
+        thread.start()
+        words = drafts(server.url, "shared.jsonl")
+        done = codefavor(*words, "--ray", cluster.address, "--shards", 6, home=home)
+        thread.join()
+        assert done.code == 0, done.stderr
+        n_again = sum(seen.values()) - len(seen)
+        alone = codefavor(*drafts(server.url, "alone.jsonl"), "--no-cache", home=home)
+        assert alone.code == 0, alone.stderr
+    assert (home / "alone.jsonl").read_bytes() == (home / "shared.jsonl").read_bytes()
+    # Of 8 requests in flight three nodes have two each; its process may go on for a moment.
+    assert n_again <= 4
+
+
+def test_a_cluster_is_asked_through_rays_client(cluster, home):
+    with LoopbackServer(openai_reply) as server:
+        words = drafts(server.url, "shared.jsonl")
+        address = f"ray://127.0.0.2:{CLIENT_PORT}"
+        done = codefavor(*words, "--ray", address, "--shards", 2, home=home)
+    assert done.code == 0, done.stderr
+    assert len((home / "shared.jsonl").read_text().splitlines()) == 80
+    assert server.n_calls == 80
+
+
+def test_a_cluster_spends_no_more_than_its_budget(cluster, home):
+    tokens = Counter()
+
+    def billed(call):
+        reply = openai_reply(call)
+        tokens["all"] += reply.body["usage"]["total_tokens"]
+        return reply
+
+    with LoopbackServer(billed) as server:
+        words = drafts(server.url, "shared.jsonl")
+        budget = ["--budget-tokens", 12_000, "--max-tokens", 64, "--ray", cluster.address]
+        with killing(3, n_kills=2):
+            done = codefavor(*words, *budget, "--shards", 4, home=home)
+    assert 0 < tokens["all"] <= 12_000
+    assert done.code in (0, 2), done.stderr
+    if done.code:
+        assert "the budget is spent" in done.stderr and done.stderr.count("error:") == 1
+
+
+def test_a_node_with_other_code_is_refused(cluster, home):
+    other = home / "other"
+    shutil.copytree(ROOT / "codefavor", other / "codefavor")
+    (other / "codefavor" / "text.py").open("a").write("\n# another version\n")
+    # The nodes find the package by the path of whoever calls: here another one than theirs.
+    code = "import sys; from codefavor.cli.main import main; main()"
+    words = drafts("http://127.0.0.1:9", home / "o.jsonl")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--ray", cluster.address],
+        cwd=home,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{other}:{os.environ['PYTHONPATH']}",
+            "OPENAI_API_KEY": "k",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "has another version of the code" in done.stderr, done.stderr
+
+
+def examined(**changed):
+    same = {"code": "c", "files": {"a.jsonl": "1"}, "level": "L3", "missing": []}
+    return {**same, **changed}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        ({"error": "cannot import codefavor"}, "cannot import codefavor"),
+        (examined(code="d"), "another version of the code"),
+        (examined(missing=["/data/a.jsonl"]), "does not see /data/a.jsonl"),
+        (examined(files={"a.jsonl": "2"}), "other data at a.jsonl"),
+        (examined(level="none (no namespaces)"), "sandbox level none (no namespaces)"),
+    ],
+)
+def test_a_node_that_cannot_do_the_same_is_refused(theirs, words):
+    with pytest.raises(ConfigError, match="--ray: the node n7"):
+        ray_nodes._compare("n7", examined(), theirs)
+    with pytest.raises(ConfigError) as error:
+        ray_nodes._compare("n7", examined(), theirs)
+    assert words in str(error.value)
+
+
+def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
+    wanted = {"folder": str(tmp_path / "gone"), "seen": "", "files": [], "data": None, "level": ""}
+    assert ray_nodes.examine(wanted)["missing"] == [str(tmp_path / "gone")]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:9", "nobody answers there"),
+        ("ray://127.0.0.1:9", "nobody answers there"),
+        ("nonsense", "expected auto, local, HOST:PORT or ray://HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_cluster_is_fails_before_anything_is_asked(home, address, words):
+    pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", address, home=home)
+    assert done.code == 2 and words in done.stderr
+
+
+def test_without_ray_the_extra_is_named(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", "local", home=home)
+    assert done.code == 2 and "pip install 'codefavor[cluster]'" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--shard 0/2", "--dry-run", "--batch", "--no-cache"])
+def test_what_has_no_meaning_on_a_cluster_is_refused(home, words):
+    asked = [*drafts("http://127.0.0.1:9", "o.jsonl"), *words.split()]
+    done = codefavor(*asked, "--ray", "local", home=home)
+    assert done.code == 2 and "does not go with --ray" in done.stderr
+
+
+def test_shards_without_a_cluster_are_refused(home):
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--shards", 3, home=home)
+    assert done.code == 2 and "--shards belongs to --ray" in done.stderr
+
+
+def test_a_cluster_that_does_not_start_is_one_error(home, monkeypatch):
+    ray = pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
+
+    def fail(**options):
+        # What Ray itself raises where a raylet takes too long, on a busy machine.
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", "local", home=home)
+    assert done.code == 2 and "Ray does not start or connect: The current node" in done.stderr

@@ -1,0 +1,295 @@
+"""A run in shards, merged, is the run of one machine: the same files, statistics of the whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zlib
+
+import pytest
+
+from codefavor.engine.ledger import read_spent
+from codefavor.engine.shards import Shard
+from codefavor.records import Preference, Problem, content_id
+from codefavor.records import write_rows as write
+from tests.kit.commands import codefavor
+from tests.kit.teacher import DRAFT, teacher
+
+N = 3
+PROGRAMS = {
+    True: "def double(x):\n    return 2 * x\n",
+    False: "def double(x):\n    return x\n",
+}
+
+
+def answer(request):
+    """Right or wrong, A or B, good or bad: whatever is asked, it hangs on the text alone."""
+    text = request.messages[-1]["content"]
+    is_even = zlib.crc32(text.encode()) % 2 == 0
+    if "Reply with one word" in text:
+        return "Yes" if is_even else "No"
+    if "Known answer" in text:
+        number = zlib.crc32(text.encode())
+        return json.dumps({"true": f"It was rain, {number}.", "false": f"It was snow, {number}."})
+    return f"```python\n{PROGRAMS[is_even]}```\n[RESULT] {'A' if is_even else 'B'}"
+
+
+critic = judge = teacher()
+FAKE = "fake:tests.cli.test_shards:answer"
+
+
+@pytest.fixture
+def home(tmp_path):
+    problems = [
+        Problem(
+            id=f"p{n}",
+            instruction=f"Double number {n}.",
+            tests=f"assert double({n + 1}) == {2 * n + 2}\n",
+            entry_point="double",
+            reference=PROGRAMS[True],
+        )
+        for n in range(12)
+    ]
+    write(tmp_path / "problems.jsonl", [one.to_row() for one in problems])
+    write(
+        tmp_path / "completions.jsonl",
+        [
+            {"id": content_id(n, side), "problem_id": f"p{n}", "code": PROGRAMS[side] + f"# {n}\n"}
+            for n in range(12)
+            for side in PROGRAMS
+        ],
+    )
+    pairs = [
+        Preference(f"q{n}", f"Double {n}.", f"{PROGRAMS[True]}# {n}\n", f"{PROGRAMS[False]}# {n}\n")
+        for n in range(20)
+    ]
+    write(tmp_path / "pairs.jsonl", [one.to_row() for one in pairs])
+    # Each pair holds one of the problems, so that some of every block are found.
+    many = [
+        Preference(f"m{n}", f"Task {n}. Double number {n % 12}.", PROGRAMS[True] * 9, f"x = {n}")
+        for n in range(700)
+    ]
+    write(tmp_path / "many.jsonl", [one.to_row() for one in many])
+    write(tmp_path / "drafts.jsonl", [{**DRAFT, "instruction": f"Sum {n}."} for n in range(8)])
+    questions = [
+        {"id": f"s{n}", "context": f"In {n} came rain.", "question": f"What came in {n}?",
+         "answers": ["rain"]}
+        for n in range(9)
+    ]  # fmt: skip
+    write(tmp_path / "questions.jsonl", questions)
+    halueval = [
+        {"knowledge": one["context"], "question": one["question"], "right_answer": "rain",
+         "hallucinated_answer": "snow"}
+        for one in questions
+    ]  # fmt: skip
+    write(tmp_path / "halueval.jsonl", halueval)
+    return tmp_path
+
+
+DRAFTS = f"synthesise drafts --problems problems.jsonl --model {FAKE} --n 2 --out %/o.jsonl"
+PAIRS = "evaluate pairs --data pairs.jsonl --out %"
+COMMANDS = {
+    "drafts": DRAFTS,
+    "tests": f"synthesise tests --problems problems.jsonl --model {FAKE} --out %/o.jsonl",
+    "levels": f"synthesise levels --data questions.jsonl --levels hard --model {FAKE}"
+    " --out %/o.jsonl",
+    "critic-evol": "synthesise critic-evol --drafts drafts.jsonl --out %/o.jsonl --examples 0 "
+    "--model fake:tests.cli.test_shards:critic --verify judge "
+    "--judge-backend fake:tests.cli.test_shards:judge",
+    "score": "score completions.jsonl --problems problems.jsonl --workers 1 --out %/o.jsonl",
+    "rank": f"rank completions.jsonl --problems problems.jsonl --model {FAKE} --out %/o.jsonl",
+    "chat judge": f"{PAIRS} --model {FAKE}",
+    "judge that learns from all pairs": f"{PAIRS} --model ngram",
+    "pass@k": f"evaluate problems --data problems.jsonl --model {FAKE} --workers 1 --out %",
+    "decontaminate": "pair decontaminate many.jsonl --against problems.jsonl --threshold 0.1"
+    " --report %/r.json --out %/o.jsonl",
+    "answers and their judge": f"evaluate halueval-answers --data halueval.jsonl --model {FAKE}"
+    f" --judge {FAKE} --out %",
+}
+# What is measured is another number each time, with shards or without.
+MEASURED = {"seconds", "cpu_s", "peak_bytes", "run_seconds_per_problem", "usd_paid", "n_timed"}
+
+
+def without_measured(value):
+    if isinstance(value, dict):
+        return {key: without_measured(one) for key, one in value.items() if key not in MEASURED}
+    return [without_measured(one) for one in value] if isinstance(value, list) else value
+
+
+def files(folder, *, with_measured):
+    """The text of every file that a command is run for, by its path."""
+    found = {}
+    for path in sorted(folder.rglob("*.json*")):
+        name = path.relative_to(folder)
+        if name.parts[0] == "shards" or ".manifest." in path.name or path.suffix == ".sqlite":
+            continue
+        if path.suffix not in (".json", ".jsonl"):
+            continue
+        text = path.read_text()
+        if not with_measured:
+            parts = [text] if path.suffix == ".json" else text.splitlines()
+            rows = [json.dumps(without_measured(json.loads(one))) for one in parts]
+            # A journal is in the order in which programs ended, which is measured too.
+            text = "\n".join(sorted(rows))
+        found[str(name)] = text
+    return found
+
+
+def run_shards(words, home, n=N):
+    for index in range(n):
+        done = codefavor(
+            *words.replace("%", "shared").split(), "--shard", f"{index}/{n}", home=home
+        )
+        assert done.code == 0, done.stderr
+
+
+def merge(words, home):
+    return codefavor("merge-shards", *words.replace("%", "shared").split(), home=home)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_merged_shards_are_the_run_of_one_machine(home, name):
+    words = COMMANDS[name]
+    alone = codefavor(*words.replace("%", "alone").split(), home=home)
+    assert alone.code == 0, alone.stderr
+    run_shards(words, home)
+    n_shown = [*files(home / "shared", with_measured=True)]
+    assert not n_shown, "a shard wrote what only the whole can say"
+    done = merge(words, home)
+    assert done.code == 0, done.stderr
+    is_measured = name in ("score", "pass@k") or words.startswith("evaluate")
+    one, many = (
+        files(home / folder, with_measured=not is_measured) for folder in ("alone", "shared")
+    )
+    assert one.keys() == many.keys()
+    assert one == many
+    if name == "decontaminate":
+        assert json.loads(one["r.json"])["n_removed"] > 0
+    # What is said at the end is said of the whole.
+    said = done.stdout.replace("shared", "alone").replace("all shards; ", "")
+    ours, theirs = (re.sub(r"\d+ requests now", "", text) for text in (said, alone.stdout))
+    assert ours == theirs
+
+
+def test_every_row_is_of_one_shard():
+    ids = [f"row {n}" for n in range(1000)]
+    shards = [{one for one in ids if Shard(index, 7).has(one)} for index in range(7)]
+    assert sum(map(len, shards)) == 1000 and set().union(*shards) == set(ids)
+    assert all(100 < len(one) < 190 for one in shards)
+
+
+def test_a_second_merge_takes_what_a_shard_has_mended(home):
+    run_shards(DRAFTS, home)
+    assert merge(DRAFTS, home).code == 0
+    before = files(home / "shared", with_measured=True)
+    again = merge(DRAFTS, home)
+    assert again.code == 0 and "12 had ended before" in again.stdout
+    assert files(home / "shared", with_measured=True) == before
+
+
+def shard(home, index, n=N):
+    return home / "shared" / "shards" / f"{index}-of-{n}"
+
+
+def lose_a_shard(home):
+    shutil.rmtree(shard(home, 1))
+    return DRAFTS
+
+
+def lose_a_record(home):
+    journal = shard(home, 2) / "o.jsonl.journal"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    return DRAFTS
+
+
+def ask_otherwise(home):
+    return DRAFTS.replace("--n 2", "--n 3")
+
+
+def change_a_row(home):
+    text = (home / "problems.jsonl").read_text()
+    (home / "problems.jsonl").write_text(text.replace("Double number 4", "Double the number 4"))
+    return DRAFTS
+
+
+def drop_a_row(home):
+    lines = (home / "problems.jsonl").read_text().splitlines(keepends=True)
+    (home / "problems.jsonl").write_text("".join(lines[:-1]))
+    return DRAFTS
+
+
+def change_the_code(home):
+    path = shard(home, 0) / "o.jsonl.journal.manifest.json"
+    row = json.loads(path.read_text())
+    row["shard"]["code_sha256"] = ["0123456789abcdef"]
+    path.write_text(json.dumps(row))
+    return DRAFTS
+
+
+def copy_a_shard(home):
+    shutil.rmtree(shard(home, 1))
+    shutil.copytree(shard(home, 0), shard(home, 1))
+    return DRAFTS
+
+
+def divide_twice(home):
+    run_shards(DRAFTS, home, n=2)
+    return DRAFTS
+
+
+def have_none(home):
+    shutil.rmtree(home / "shared" / "shards")
+    return DRAFTS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lose_a_shard, "1 of 3 shards are missing: 1/3"),
+        (lose_a_record, "shard 2/3 is not finished: it has no record of the row"),
+        (ask_otherwise, "made under other settings: sampling.n = 2 (here 3)"),
+        (change_a_row, "was run on another input: its row p4"),
+        (drop_a_row, "was run on another input: it has the row p11"),
+        (change_the_code, "by another version of the code: 0123456789abcdef"),
+        (copy_a_shard, "is of shard 0/3, in the folder of shard 1/3"),
+        (divide_twice, "there are shards of 2 and of 3"),
+        (have_none, "no shards to merge"),
+    ],
+)
+def test_what_is_not_the_whole_of_one_run_is_refused(home, spoil, words):
+    run_shards(DRAFTS, home)
+    done = merge(spoil(home), home)
+    assert done.code == 2 and words in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert not (home / "shared" / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize("text", ["3/3", "-1/3", "x", "1", "0/0"])
+def test_a_shard_that_is_none_is_refused(home, text):
+    done = codefavor(*DRAFTS.replace("%", "shared").split(), f"--shard={text}", home=home)
+    assert done.code == 2 and "expected I/N" in done.stderr
+
+
+def test_shards_together_spend_no_more_than_the_budget(home):
+    budget = 9000
+    for index in range(N):
+        words = DRAFTS.replace("%", "shared").split()
+        limits = ["--budget-tokens", budget, "--max-error-rate", 1]
+        codefavor(*words, "--shard", f"{index}/{N}", *limits, home=home)
+    spent = [read_spent(shard(home, index) / "o.jsonl.journal") for index in range(N)]
+    used = sum(one.usage.input_tokens + one.usage.output_tokens for one in spent)
+    assert 0 < used <= budget
+    # Each stopped at its own third, which is short of all its rows.
+    assert any(len(line) for line in (shard(home, 0) / "o.jsonl.journal").read_text().splitlines())
+
+
+def test_caps_that_leave_a_shard_nothing_are_refused(home):
+    words = DRAFTS.replace("%", "shared").split()
+    done = codefavor(*words, "--shard", "0/3", "--requests-per-min", 2, home=home)
+    assert done.code == 2 and "--requests-per-min 2 is less than one" in done.stderr
+
+
+def test_a_merge_that_is_refused_leaves_the_exit_code(home):
+    done = codefavor("merge-shards", "score", "--nonsense", home=home)
+    assert done.code == 2 and "--nonsense" in done.stderr

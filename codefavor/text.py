@@ -17,13 +17,15 @@ _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*
 class Fence(NamedTuple):
     """A fenced block: the first word of its info string in lower case, and its content.
 
-    `before` is what stands between it and the block before it.
+    `before` is what stands between it and the block before it, `after` what stands between it and
+    the next one.
     """
 
     language: str
     content: str
     is_closed: bool
     before: str = ""
+    after: str = ""
 
 
 def comma_list(text: str) -> tuple[str, ...]:
@@ -70,7 +72,9 @@ def parse_fences(text: str) -> list[Fence]:
             lines.append(line)
     if opening is not None:
         fences.append(_fence(opening, lines, before, is_closed=False))
-    return fences
+        before = []
+    afters = [*(fence.before for fence in fences[1:]), "\n".join(before)]
+    return [fence._replace(after=after) for fence, after in zip(fences, afters, strict=False)]
 
 
 def is_closing_fence(line: str, fence: str) -> bool:

@@ -251,6 +251,7 @@ def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFl
     samples = None
     if sampled.samples_file is not None:
         samples = read_samples(sampled.samples_file, {one.id: one for one in kept}, known=whole)
+        kept = [one for one in kept if one.id in samples]
     return ModelTask(
         benchmark=name,
         problems=kept,

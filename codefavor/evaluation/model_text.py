@@ -19,7 +19,7 @@ def model_text(result: Row) -> str:
         low, high = (percent(one[end]) for end in ("low", "high"))
         lines.append(f"pass@{k:<4}{percent(one['mean']):>6}   95 % interval {low} to {high}")
     lines.append(f"solved at least once: {metrics['n_solved']} of {metrics['n_problems']}")
-    lines.append(f"parses: {percent(metrics['parse_rate'])}")
+    lines.append(f"parses: {percent(metrics['parse_rate'])} % of {metrics['n_answered']} samples")
     for title, kind in (("outcomes", "outcomes"), ("failures", "failures")):
         counts = ", ".join(f"{name} {count}" for name, count in metrics[kind].items())
         lines.append(f"{title}: {counts or 'none'}")
@@ -44,8 +44,7 @@ def model_text(result: Row) -> str:
         reasons = ", ".join(f"{name} {count}" for name, count in metrics["unknown"].items())
         lines.append(
             f"{sum(metrics['unknown'].values())} samples count as not passed although their run "
-            f"says nothing about them ({reasons}); pass@1 is at most "
-            f"{percent(metrics['pass_at_1_at_most'])}"
+            f"says nothing about them ({reasons})"
         )
     failed = metrics["n_error"] + metrics["n_rejected"]
     if failed:
@@ -53,6 +52,8 @@ def model_text(result: Row) -> str:
             f"{failed} problems have no samples and count as not passed: {metrics['n_error']} "
             f"errors (--retry-errors asks again), {metrics['n_rejected']} rejected"
         )
+    if failed or metrics["unknown"]:
+        lines.append(f"were all of these right: pass@1 {percent(metrics['pass_at_1_at_most'])}")
     if usage["n_responses"]:
         lines.append(_cost_text(usage, metrics))
     return "\n".join(lines)

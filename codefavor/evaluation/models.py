@@ -26,7 +26,8 @@ from codefavor.result_file import MODEL_FORMAT, rows_path, write_result
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.scoring.failure_classes import HALLUCINATIONS, failure_of
-from codefavor.statistics.pass_at_k import mean_interval, pass_rates
+from codefavor.statistics.intervals import effective_interval
+from codefavor.statistics.pass_at_k import pass_rates
 from codefavor.synthesis.drafts import drafts_manifest, make_drafts_step
 
 Samples = Mapping[str, Sequence[Completion]]
@@ -157,7 +158,7 @@ def evaluate_model(
         **_how_it_is_run(task, pool),
         "seed": task.seed,
         "versions": versions(),
-        "metrics": tally.metrics([one.id for one in task.problems], seed=task.seed),
+        "metrics": tally.metrics([one.id for one in task.problems]),
         "problems": {one.id: tally.problems[one.id] for one in task.problems},
         "usage": {
             **tally.usage.to_row(),
@@ -303,19 +304,15 @@ class Tally:
             every = _both(every, one)
         return {**every, "by_problem": self.cases} if every else {}
 
-    def metrics(self, names: Iterable[str], *, seed: int) -> Row:
+    def metrics(self, names: Iterable[str]) -> Row:
         """pass@k for each k up to the fewest samples of a problem, and every count."""
         asked = list(names)
         for name in asked:
             self.problems.setdefault(name, self._failed("missing", "no record"))
-        # In the order of the problems, not of their records: the interval is drawn by place.
         kept = {name: self.problems[name] for name in asked}
         counted = {name: (int(p["n"]), int(p["passed"])) for name, p in kept.items()}
         most = min(n for n, _ in counted.values())
-        top = {
-            name: self.problems[name]["passed"] + self.problems[name]["unknown"] for name in asked
-        }
-        bound = pass_rates({name: (counted[name][0], top[name]) for name in asked}, 1)
+        bound = pass_rates({name: (p["n"], _at_most(p)) for name, p in kept.items()}, 1)
         n_failures = sum(self.failures.values())
         # A rejected problem's samples are the model's doing too, though they are not kept.
         n_answered = self.n_samples + self.n_expected * self.statuses["rejected"]
@@ -326,11 +323,12 @@ class Tally:
             "n_rejected": self.statuses["rejected"],
             "n_solved": sum(passed > 0 for _, passed in counted.values()),
             "pass_at_k": {
-                str(k): mean_interval(pass_rates(counted, k), seed=seed).to_row()
+                str(k): effective_interval(list(pass_rates(counted, k).values())).to_row()
                 for k in _shown_ks(most)
             },
-            # Were every sample right whose run says nothing.
+            # Were every sample right whose run says nothing, or that never came.
             "pass_at_1_at_most": sum(bound.values()) / len(bound),
+            "n_answered": n_answered,
             "parse_rate": self.n_parsed / n_answered if n_answered else 0.0,
             "outcomes": dict(self.outcomes.most_common()),
             "unknown": dict(self.unknown.most_common()),
@@ -344,6 +342,11 @@ class Tally:
             "run_seconds_per_problem": self.seconds / len(asked),
             "cases": self._all_cases(),
         }
+
+
+def _at_most(problem: Row) -> int:
+    """How many samples of a problem may be right."""
+    return int(problem["n"] if "status" in problem else problem["passed"] + problem["unknown"])
 
 
 def _both(one: Row, other: Row) -> Row:

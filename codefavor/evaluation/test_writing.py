@@ -128,9 +128,9 @@ class SuiteTally(Tally):
             "classes": classes,
         }
 
-    def metrics(self, names: list[str], *, seed: int) -> Row:  # type: ignore[override]
+    def metrics(self, names: list[str]) -> Row:  # type: ignore[override]
         """As in Tally, with the means of the parts and the share that "runs and ends OK"."""
-        found = super().metrics(names, seed=seed)
+        found = super().metrics(names)
         summary = summarize_suites(self.suites, self.threshold)
         ends_ok = [SuiteQuality(**one["quality"]).seed_metric for one in self.suites]
         share = sum(ends_ok) / len(ends_ok) if ends_ok else 0.0

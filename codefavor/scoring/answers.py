@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from codefavor.scoring.presented import not_presented_as_wrong
-from codefavor.scoring.reply_forms import other_readings, without_session
+from codefavor.scoring.reply_forms import other_readings, without_notebook, without_session
 from codefavor.text import Fence, extract_code, parse_fences
 
 # Where the answer begins in the replies of models that think before it.
@@ -70,7 +70,9 @@ def program_of(
     if prompt and not defines(code, entry_point):
         # Without a block, what is indented or returns continues the beginning; a sentence does not.
         is_body = bool(code) or re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE)
-        return _behind(prompt, code or reply) if is_body else ""
+        whole_code = _behind(prompt, code or reply) if is_body else ""
+        # Behind a stub that it leaves empty, a program of its own is none of what was asked for.
+        return code if _is_stub(whole_code, entry_point) else whole_code
     if not code:
         return ""
     if not whole:
@@ -146,7 +148,7 @@ def _own_turn(reply: str) -> str:
 
 def _unwrapped(reply: str) -> str:
     """The reply without what stands around blocks of code in some of them: a byte order mark, a
-    quotation, a block of Markdown, HTML, or an interpreter's prompts."""
+    quotation, a block of Markdown, HTML, or the prompts and commands of an interpreter."""
     reply = reply.replace("\ufeff", "")
     if _QUOTED_FENCE.search(reply):
         reply = re.sub(r"^ {0,3}> ?", "", reply, flags=re.MULTILINE)
@@ -157,7 +159,7 @@ def _unwrapped(reply: str) -> str:
             break
     reply = _LATE_LANGUAGE.sub(r"\1python", reply)
     reply = _HTML.sub(lambda found: f"```\n{html.unescape(found[1])}\n```", reply)
-    return without_session(reply)
+    return without_session(without_notebook(reply))
 
 
 def continued(prompt: str, text: str) -> str:

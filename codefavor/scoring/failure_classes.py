@@ -56,11 +56,14 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"^TypeError: (.+?)\(\) got an unexpected keyword argument", "no_such_keyword"),
     (r"^TypeError: '.+?' is an invalid keyword argument for (.+?)\(\)", "no_such_keyword"),
     (r"^TypeError: (.+?)(?:\(\))? takes no keyword arguments", "no_such_keyword"),
-    (r"^TypeError: (.+?)(?:\(\))? (?:missing \d+ required|takes .*argument|takes no arguments)",
+    (r"^TypeError: (.+?)(?:\(\))? (?:missing (?:\d+ )?required|takes .*argument|must have at "
+     r"least)",
      "wrong_arity"),
-    (r"^TypeError: (.+?)(?:\(\))? expected (?:at (?:least|most) |exactly )?\d+ arguments?",
+    (r"^TypeError: (?:(.+?)(?:\(\))? )?expected (?:at (?:least|most) |exactly )?\d+ arguments?",
      "wrong_arity"),
 )  # fmt: skip
+_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_CLASS_MAKERS = frozenset({"Enum", "NamedTuple", "make_dataclass", "namedtuple", "type"})
 
 
 class Failure(NamedTuple):
@@ -79,7 +82,7 @@ def failure_of(execution: Execution, code: str) -> Failure | None:
     for pattern, kind in _PATTERNS:
         if found := re.search(pattern, execution.error):
             owner = found.groupdict().get("owner")
-            name = f"{owner}.{found['attribute']}" if owner else found[1]
+            name = f"{owner}.{found['attribute']}" if owner else found[1] or ""
             return _among_own(Failure(kind, name), code)
     return Failure("exception")
 
@@ -87,28 +90,56 @@ def failure_of(execution: Execution, code: str) -> Failure | None:
 def _among_own(failure: Failure, code: str) -> Failure:
     """The class, where the program may have defined itself what it uses wrongly."""
     kind, name = failure
-    own = _own_names(code)
+    tree = _tree_of(code)
+    if tree is None:
+        return failure
     if kind == "no_such_name":
-        if name in own:
+        if name in _bound_in(tree):
             return Failure("exception")  # bound in another scope, or later
         return Failure("forgotten_import", name) if name in _KNOWN else failure
-    if kind == "no_such_keyword" and name.rpartition(".")[2] in own:
+    if kind == "no_such_keyword" and _is_own_function(name, tree):
         return Failure("wrong_arity", name)
-    if kind == "no_such_attribute" and name.partition(".")[0] in own:
-        return Failure("exception")  # of a class of its own
+    if kind == "no_such_attribute" and name.partition(".")[0] in _classes_in(tree):
+        return Failure("exception")
     return failure
 
 
-def _own_names(code: str) -> frozenset[str]:
+def _tree_of(code: str) -> ast.Module | None:
     try:
-        tree = ast.parse(code)
+        return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    names = {node.name for node in ast.walk(tree) if isinstance(node, defined)}
+        return None
+
+
+def _bound_in(tree: ast.Module) -> set[str]:
+    """Every name that a program binds, in any scope."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, _DEFINED)}
     names |= {
         node.id
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    return frozenset(names | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)})
+    return names | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+
+
+def _classes_in(tree: ast.Module) -> set[str]:
+    """The classes that a program makes: no variable of that name, and no parameter."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            made_by = ast.unparse(node.value.func).rpartition(".")[2]
+            if made_by in _CLASS_MAKERS:
+                names |= {one.id for one in node.targets if isinstance(one, ast.Name)}
+    return names
+
+
+def _is_own_function(name: str, tree: ast.Module) -> bool:
+    """Whether a program defines and uses this function; `sorted` calls itself `sort`."""
+    parts = set(name.split("."))
+    own = parts & {node.name for node in ast.walk(tree) if isinstance(node, _DEFINED)}
+    used = {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
+    return bool(own & used) or "<lambda>" in parts

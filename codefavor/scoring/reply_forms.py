@@ -19,7 +19,11 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 # An interpreter's prompts, and those of a notebook; the second form continues the first.
 _PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:|\s*\.\.\.:)(?: |$)")
 _SESSION = re.compile(r"^(?:>>>|In \[\d+\]:) (?:def |class |import |from |@)", re.MULTILINE)
-_NUMBER = re.compile(r" *(\d+)[.:|]?(?=\s|$)")
+_NUMBER = re.compile(r" *(\d+)(?:[.:|]| \|)?(?=\s|$)")
+# Spaces that HTML and editors put where indents were.
+_INDENT = re.compile(r"^[ \t]*\u00a0[ \t\u00a0]*", re.MULTILINE)
+# What only a notebook runs: `!pip install`, `%%time`.
+_NOTEBOOK = re.compile(r"^(?:!\w|%%?[a-zA-Z]).*\n?", re.MULTILINE)
 # Cuts tried in one reply before it counts as prose.
 _MOST_CUTS = 100
 
@@ -37,6 +41,18 @@ def without_session(text: str) -> str:
             text = text.replace(content, "\n".join(typed) + "\n")
         elif fences and (plain := _without_numbers(content)):
             text = text.replace(content, plain)
+    return text
+
+
+def without_notebook(text: str) -> str:
+    """The text with plain spaces as indents, and its blocks without what only a notebook runs.
+
+    Lines that are part of a program, as within a string, stay.
+    """
+    text = _INDENT.sub(lambda found: found[0].replace("\u00a0", " "), text)
+    for fence in parse_fences(text):
+        if _NOTEBOOK.search(fence.content) and _tree_of([fence.content]) is None:
+            text = text.replace(fence.content, _NOTEBOOK.sub("", fence.content))
     return text
 
 

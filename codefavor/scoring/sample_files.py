@@ -2,7 +2,8 @@
 
 EvalPlus: `{"task_id", "solution"}` (a whole program) or `{"task_id", "completion"}` (what continues
 the prompt). bigcode-evaluation-harness: one JSON list of lists of programs, in the order of the
-problems. lm-evaluation-harness: the rows of `--log_samples`.
+problems (of MBPP its 500 test problems). lm-evaluation-harness: the rows of `--log_samples`, of one
+filter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from codefavor.records import Completion, Problem, Row, content_id, read_rows
 from codefavor.scoring.answers import program_of
 from codefavor.scoring.by_tests import completion_of
 
+# The problems that the bigcode harness asks of MBPP, in its order.
+_MBPP_TEST = [f"Mbpp/{number}" for number in range(11, 511)]
+
 
 def read_samples(
     path: Path,
@@ -27,14 +31,19 @@ def read_samples(
 ) -> dict[str, list[Completion]]:
     """The samples of each problem, in the file's order; every problem has as many.
 
+    Of the bigcode harness's MBPP file only the problems come back that the harness asks.
+
     `known` is the whole set that `problems` were chosen from: samples of the rest are passed over.
     Raises DataError, naming file and line, for a row of none of the forms, an unknown problem, an
     id that stands twice and, unless it `may_be_partial`, problems that have none or fewer than
     others: pass@k of them would be another number.
     """
+    lists: list[list[str]] = _lists(path) if path.suffix == ".json" else []
+    if len(lists) == len(_MBPP_TEST) != len(known or problems):
+        problems = {name: one for name, one in problems.items() if name in _MBPP_TEST} or problems
     found: dict[str, list[Completion]] = {name: [] for name in problems}
     ids: dict[str, str] = {}
-    for where, completion, own_id in _samples(path, problems, known or problems):
+    for where, completion, own_id in _samples(path, lists, problems, known or problems):
         if own_id and ids.setdefault(own_id, where) != where:
             raise DataError(f"{where}: the id {own_id!r} stands twice (first in {ids[own_id]})")
         if completion.problem_id in found:
@@ -62,21 +71,29 @@ def evalplus_rows(completions: Iterable[Completion]) -> Iterator[Row]:
 
 
 def _samples(
-    path: Path, problems: Mapping[str, Problem], known: Mapping[str, Problem]
+    path: Path,
+    lists: Sequence[Sequence[str]],
+    problems: Mapping[str, Problem],
+    known: Mapping[str, Problem],
 ) -> Iterator[tuple[str, Completion, str]]:
     if path.suffix == ".json":
-        yield from _of_bigcode(path, problems, known)
+        yield from _of_bigcode(path, lists, problems, known)
         return
+    filters: dict[str, str] = {}
     for where, row in read_rows(path):
         if isinstance(row.get("doc"), dict):
+            filters.setdefault(str(row.get("filter", "")), where)
+            if len(filters) > 1:
+                raise DataError(
+                    f"{where}: samples of several filters ({', '.join(map(repr, filters))}), which "
+                    "are the same replies; keep the rows of one"
+                )
             yield from _of_lm_eval(row, where, known)
         else:
             yield where, completion_of(row, where, known), str(row.get("id") or "")
 
 
-def _of_bigcode(
-    path: Path, problems: Mapping[str, Problem], known: Mapping[str, Problem]
-) -> Iterator[tuple[str, Completion, str]]:
+def _lists(path: Path) -> list[list[str]]:
     try:
         lists: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -89,15 +106,25 @@ def _of_bigcode(
             f"{path}: not generations of the bigcode harness (a JSON list with a list of programs "
             "for each problem); samples of other tools are JSONL"
         )
-    if len(lists) == len(known):
-        problems = known
-    if len(lists) != len(problems):
+    return list(lists)
+
+
+def _of_bigcode(
+    path: Path,
+    lists: Sequence[Sequence[str]],
+    problems: Mapping[str, Problem],
+    known: Mapping[str, Problem],
+) -> Iterator[tuple[str, Completion, str]]:
+    order = list(known if len(lists) == len(known) else problems)
+    if len(lists) == len(_MBPP_TEST) != len(known) and known.keys() & set(_MBPP_TEST):
+        order = _MBPP_TEST
+    if len(lists) != len(order):
         raise DataError(
             f"{path}: {len(lists)} lists of programs for {len(problems)} problems; they go by order"
         )
-    for number, (problem, codes) in enumerate(zip(problems.values(), lists, strict=True)):
-        for code in codes:
-            yield f"{path}, list {number}", _completion(problem, code, code), ""
+    for number, (name, codes) in enumerate(zip(order, lists, strict=True)):
+        for code in codes if name in known else ():
+            yield f"{path}, list {number}", _completion(known[name], code, code), ""
 
 
 def _of_lm_eval(

@@ -6,13 +6,13 @@ executes fewer instructions than a linear one.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from codefavor.records import Problem
 from codefavor.sandbox import Limits
+from codefavor.scoring.grown import Growth, grown_call, growths_of, literal_calls
 from codefavor.scoring.instructions import (
     LIMITS,
     METHOD,
@@ -55,13 +55,10 @@ _LEAST_US = 5_000
 # How a run ends that says nothing about its answer.
 _HEAVY = "heavy:"
 _NOT_WRONG = ("timeout:", "memory:", "unstable:", _HEAVY)
-# What the text of a grown input may have: more takes long to travel.
-_LONGEST = 200_000
-_SEQUENCES = (list, tuple, str, bytes)
 
 
 class Measured(NamedTuple):
-    """One call of the tests by its arguments, the factors at which it was grown, and each
+    """One call of the tests by its arguments, how and by which factors it was grown, and each
     program's counts (instructions or bytes).
 
     `counts` holds None where a program was too slow or too large to be counted, gave no stable
@@ -69,36 +66,10 @@ class Measured(NamedTuple):
     """
 
     arguments: list[Any]
+    growth: Growth
     factors: tuple[int, ...]
     counts: list[tuple[int | None, ...]]
     wrong: frozenset[int]
-
-
-def literal_calls(tests: str, entry_point: str) -> list[list[Any]]:
-    """Arguments of the calls in the tests that are literals and can be grown, longest first."""
-    found: dict[str, list[Any]] = {}
-    for node in ast.walk(ast.parse(tests)):
-        if not isinstance(node, ast.Call) or node.keywords or not isinstance(node.func, ast.Name):
-            continue
-        if node.func.id not in (entry_point, "candidate"):
-            continue
-        try:
-            arguments = [ast.literal_eval(one) for one in node.args]
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if any(grown(one, 2) != one for one in arguments):
-            found[repr(arguments)] = arguments
-    return [found[text] for text in sorted(found, key=lambda text: (-len(text), text))]
-
-
-def grown(value: Any, factor: int) -> Any:
-    """The value `factor` times as large: sequences repeated, whole numbers multiplied.
-
-    What is inside a sequence, mappings, sets, truth values and fractions stay as they are.
-    """
-    if type(value) in _SEQUENCES or type(value) is int:
-        return value * factor
-    return value
 
 
 async def measure(
@@ -106,41 +77,54 @@ async def measure(
 ) -> list[Measured]:
     """What each program needs of the resource on up to `MOST_CALLS` calls of the tests, grown.
 
-    A call is grown as long as the reference answers it and no program needs enough; what the
-    reference answers is right. Raises SandboxError if the sandbox fails.
+    A call is grown in every way of `growths_of`, or left out, as long as the reference answers it
+    and no program needs enough; what the reference answers is right. Raises SandboxError if the
+    sandbox fails.
     """
     found: list[Measured] = []
-    scale = SCALES[resource]
     for arguments in literal_calls(problem.tests, problem.entry_point)[:MOST_CALLS]:
-        factors: list[int] = []
-        counts: list[list[int | None]] = []
-        wrong: set[int] = set()
-        heavy: set[int] = set()
-        async for factor, checks in _checks(pool, problem, arguments, scale.factors):
-            counted = [
-                Counted(None, _HEAVY)
-                if number in heavy
-                else await _count(pool, code, checks, problem, resource)
-                for number, code in enumerate(programs)
-            ]
-            if not factors:
-                heavy = {i for i, one in enumerate(counted) if (one.n or 0) >= scale.enough}
-            factors.append(factor)
-            counts.append([one.n for one in counted])
-            for number, one in enumerate(counted):
-                if one.n is None and not one.reason.startswith(_NOT_WRONG):
-                    wrong.add(number)
-            known = [
-                one.n
-                for number, one in enumerate(counted)
-                if one.n is not None and number not in heavy
-            ]
-            if max(known, default=scale.enough) >= scale.enough:
-                break
-        if factors:
-            by_program = list(zip(*counts, strict=True))
-            found.append(Measured(arguments, tuple(factors), by_program, frozenset(wrong)))
+        ways = [
+            await _measure_call(pool, problem, programs, resource, (arguments, growth))
+            for growth in growths_of(arguments)
+        ]
+        if all(len(one.factors) > 1 for one in ways):
+            found += ways
     return found
+
+
+async def _measure_call(
+    pool: SandboxPool,
+    problem: Problem,
+    programs: list[str],
+    resource: Resource,
+    call: tuple[list[Any], Growth],
+) -> Measured:
+    scale = SCALES[resource]
+    factors: list[int] = []
+    counts: list[list[int | None]] = []
+    wrong: set[int] = set()
+    heavy: set[int] = set()
+    async for factor, checks in _checks(pool, problem, call, scale.factors):
+        counted = [
+            Counted(None, _HEAVY)
+            if number in heavy
+            else await _count(pool, code, checks, problem, resource)
+            for number, code in enumerate(programs)
+        ]
+        if not factors:
+            heavy = {i for i, one in enumerate(counted) if (one.n or 0) >= scale.enough}
+        factors.append(factor)
+        counts.append([one.n for one in counted])
+        for number, one in enumerate(counted):
+            if one.n is None and not one.reason.startswith(_NOT_WRONG):
+                wrong.add(number)
+        known = [
+            one.n for number, one in enumerate(counted) if one.n is not None and number not in heavy
+        ]
+        if max(known, default=scale.enough) >= scale.enough:
+            break
+    by_program = list(zip(*counts, strict=True))
+    return Measured(*call, tuple(factors), by_program, frozenset(wrong))
 
 
 async def _count(
@@ -152,14 +136,18 @@ async def _count(
 
 
 async def _checks(
-    pool: SandboxPool, problem: Problem, arguments: list[Any], factors: tuple[int, ...]
+    pool: SandboxPool,
+    problem: Problem,
+    call: tuple[list[Any], Growth],
+    factors: tuple[int, ...],
 ) -> AsyncIterator[tuple[int, str]]:
     """Each factor with tests that hold for programs that answer as the reference does."""
     for factor in factors:
-        if _is_too_long(arguments, factor):
+        arguments, growth = call
+        text = grown_call(problem.entry_point, arguments, factor, growth)
+        if not text:
             return
-        call = _call(problem.entry_point, arguments, factor)
-        digest = f"import hashlib\nassert hashlib.sha256(repr({call}).encode()).hexdigest() == "
+        digest = f"import hashlib\nassert hashlib.sha256(repr({text}).encode()).hexdigest() == "
         run = await pool.run_async(
             problem.reference,
             f"{digest}'?'\n",
@@ -196,7 +184,7 @@ async def time_contradicts(
     problem: Problem,
     better: str,
     worse: str,
-    arguments: list[Any],
+    measured: Measured,
     *,
     times: float = 1.2,
 ) -> bool:
@@ -206,10 +194,10 @@ async def time_contradicts(
     quadratic in a number of instructions that is linear. Least of three runs each; what takes
     less than `_LEAST_US` microseconds is no difference.
     """
-    factor = _LARGEST
-    while _is_too_long(arguments, factor) and factor > 1:
+    factor, call = 2 * _LARGEST, ""
+    while not call and factor > 1:
         factor //= 2
-    call = _call(problem.entry_point, arguments, factor)
+        call = grown_call(problem.entry_point, measured.arguments, factor, measured.growth)
     ours = await _least_time(pool, better, f"{call}\n", problem.setup)
     # Who runs out of time, or fails on this input, needs the most.
     if ours is None or ours < _LEAST_US:
@@ -231,16 +219,3 @@ async def _least_time(
         if not found or found[-1] < _LEAST_US:
             break  # there is no second opinion about either
     return min(found, default=None)
-
-
-def _call(entry_point: str, arguments: list[Any], factor: int) -> str:
-    # Sequences as products: a long text would take longer to read than most programs to run.
-    inputs = (
-        f"{one!r} * {factor}" if type(one) in _SEQUENCES else repr(grown(one, factor))
-        for one in arguments
-    )
-    return f"{entry_point}({', '.join(inputs)})"
-
-
-def _is_too_long(arguments: list[Any], factor: int) -> bool:
-    return factor * sum(len(repr(one)) for one in arguments) > _LONGEST

@@ -136,23 +136,55 @@ def share_interval(
 ) -> Interval:
     """The same for values from 0 to 1, also where all clusters agree and resampling shows nothing.
 
-    Their interval is then Wilson's (Wilson 1927) of so many clusters: that of values of 0 and 1,
-    which vary the most of all with this mean.
+    Their interval is then Wilson's of so many clusters: that of values of 0 and 1, which vary the
+    most of all with this mean. Nor does it ever end nearer to 0 or 1 than were all 0 or 1.
     """
     sums, counts = cluster_sums(shares, clusters)
     means = sums / counts
-    if not is_constant(means):
-        return cluster_bootstrap_interval(
-            shares, clusters, seed=seed, n_resamples=n_resamples, level=level
-        )
+    if is_constant(means):
+        return wilson_interval(float(sums.sum() / counts.sum()), len(sums), level=level)
+    found = cluster_bootstrap_interval(
+        shares, clusters, seed=seed, n_resamples=n_resamples, level=level
+    )
+    return _with_unseen(found, len(sums))
+
+
+def wilson_interval(share: float, n: float, *, level: float = 0.95) -> Interval:
+    """Wilson's interval of a share of `n` (Wilson 1927)."""
     from scipy import special
 
-    share, n = float(sums.sum() / counts.sum()), len(sums)
     z = float(special.ndtri((1 + level) / 2))
     middle = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    half = z * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
     low, high = (round((middle + end) / (1 + z * z / n), 12) for end in (-half, half))
     return Interval(share, max(0.0, low), min(1.0, high), level)
+
+
+def effective_interval(rates: Sequence[float], *, level: float = 0.95) -> Interval:
+    """The mean of the rates of problems with Wilson's interval of their effective number.
+
+    That is how many independent values of 0 and 1 with this mean would have the variance that the
+    mean of the rates has: the number of problems for one sample each, more for several samples.
+    Where all rates are the same it is the number of problems: their spread is then not known.
+    """
+    import numpy as np
+
+    values = np.asarray(rates, dtype=np.float64)
+    n, share = len(values), math.fsum(rates) / len(rates)
+    spread = 0.0 if n < 2 or is_constant(values) else float(values.var(ddof=1))
+    effective = max(n, n * share * (1 - share) / spread) if spread else n
+    return _with_unseen(wilson_interval(share, effective, level=level), n)
+
+
+def _with_unseen(interval: Interval, n: int) -> Interval:
+    """The interval, not nearer to 0 or 1 than that of `n` which all are 0 or 1.
+
+    One pass more can then not lower what may be.
+    """
+    none = wilson_interval(0.0, n, level=interval.level).high
+    return dataclasses.replace(
+        interval, low=min(interval.low, 1 - none), high=max(interval.high, none)
+    )
 
 
 def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:

@@ -6,13 +6,23 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codefavor.statistics.intervals import Figures, Gain, compare_scores, holm, is_constant
+from codefavor.statistics.discordant import adjusted_interval, mcnemar_detects
+from codefavor.statistics.intervals import (
+    Figures,
+    Gain,
+    cluster_sums,
+    compare_scores,
+    holm,
+    is_constant,
+)
 
 POWER = 0.8
 LEVEL = 0.05
 # Texts are about as long as others within this difference of logarithms; so many must be.
 _NEAR = 0.5
 _NEAR_SHARE = 0.1
+# With fewer problems that differ, resampling shows too few of the ways in which they might.
+_FEW = 30
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,11 @@ class PairedTest(Figures):
     `gain` holds difference, interval and the two exact or permuted p-values; `p_t` is the paired
     t-test over clusters, None where all differences are equal; `effect` is Cohen's d of paired
     differences. `detectable` is the smallest true difference that so many clusters would find with
-    a power of 0.8 at the 5 % level, if differences spread as they do here. `p_holm` is the
-    permutation test's p after Holm's correction for all tests of the comparison.
+    a power of 0.8 at the 5 % level, if differences spread as they do here: by McNemar's exact test
+    for scores of 0 and 1, None where it would find none. `p_holm` is the permutation test's p
+    after Holm's correction for all tests of the comparison.
+
+    Where few clusters differ and scores lie in [0, 1] the interval is `adjusted_interval`.
     """
 
     measure: str
@@ -63,6 +76,12 @@ def paired_test(
         )
         gain = replace(gain, interval=sure.interval, p_permutation=sure.p_permutation)
     p_t, effect, detectable = _spread(differences, groups)
+    if influence is None:
+        gain = _adjusted(gain, differences, groups, (*a, *b))
+        if len(set(groups)) == len(ids) and {*a, *b} <= {0.0, 1.0}:
+            detectable = mcnemar_detects(
+                len(ids), gain.n_only_a + gain.n_only_b, power=POWER, level=LEVEL
+            )
     return PairedTest(
         measure=measure,
         mean_a=math.fsum(a) / len(a),
@@ -73,6 +92,18 @@ def paired_test(
         detectable=detectable,
         p_holm=gain.p_permutation,
     )
+
+
+def _adjusted(
+    gain: Gain, differences: Sequence[float], groups: Sequence[Hashable], scores: Sequence[float]
+) -> Gain:
+    """The gain with the interval for few clusters that differ, where it holds."""
+    sums, counts = cluster_sums(differences, groups)
+    n_differ = sum(abs(one) > 1e-12 for one in sums)
+    is_share = all(0 <= one <= 1 for one in scores)
+    if is_share and len(sums) > 1 and n_differ < _FEW and not is_constant(sums / counts):
+        return replace(gain, interval=adjusted_interval(sums, counts))
+    return gain
 
 
 def with_holm(tests: Sequence[PairedTest]) -> list[PairedTest]:

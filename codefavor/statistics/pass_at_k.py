@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import comb
 
-from codefavor.statistics.intervals import Interval, share_interval
-
 
 def pass_at_k(n: int, n_passed: int, k: int) -> float:
     """The unbiased estimate, in [0, 1], that one of k samples passes; `n_passed` of `n` did.
@@ -24,12 +22,3 @@ def pass_at_k(n: int, n_passed: int, k: int) -> float:
 def pass_rates(passed: Mapping[str, tuple[int, int]], k: int) -> dict[str, float]:
     """pass@k of each problem; `passed` holds its samples and how many of them passed."""
     return {name: pass_at_k(n, n_passed, k) for name, (n, n_passed) in passed.items()}
-
-
-def mean_interval(
-    rates: Mapping[str, float], *, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95
-) -> Interval:
-    """The mean over problems, with an interval that resamples problems (see `share_interval`)."""
-    return share_interval(
-        list(rates.values()), list(rates), seed=seed, n_resamples=n_resamples, level=level
-    )

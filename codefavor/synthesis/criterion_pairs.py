@@ -146,7 +146,6 @@ async def _by_need(
     if not problem.reference.strip():
         raise Rejected("no_reference", "what a program answers on a grown input has to be known")
     measured = await measure(pool, problem, codes, resource)
-    measured = [one for one in measured if len(one.factors) > 1]
     if not measured:
         raise Rejected("no_input_grows", "the tests call nothing with literals that can be grown")
     found = []
@@ -166,14 +165,12 @@ async def _by_need(
     for one in _farthest_first(found):
         if len(kept) == most:
             break
-        if not await time_contradicts(
-            pool,
-            problem,
-            codes[one.better],
-            codes[one.worse],
-            measured[0].arguments,
-            times=_TIMES[resource],
-        ):
+        couple = codes[one.better], codes[one.worse]
+        # The first call, in every way that it was grown.
+        for grown in [way for way in measured if way.arguments is measured[0].arguments]:
+            if await time_contradicts(pool, problem, *couple, grown, times=_TIMES[resource]):
+                break
+        else:
             kept.append(one)
     if not kept:
         raise Rejected("time_contradicts", "the program that needs less takes longer")
@@ -186,6 +183,7 @@ def _counts(measured: list[Measured], better: int, worse: int) -> Row:
     grown = [
         {
             "arguments": repr(one.arguments)[:200],
+            "growth": one.growth,
             "factors": list(one.factors),
             **{side: list(one.counts[number]) for side, number in sides.items()},
         }

@@ -314,3 +314,21 @@ def test_a_helper_of_a_later_block_is_joined_where_only_that_defines_it() -> Non
     exec(both, names)
     assert names["total"]([1, 2]) == 6  # type: ignore[operator]
     assert program_of(f"{fence(BODY)}\n{fence(HELPER)}", "total") == BODY
+
+
+def test_a_class_behind_the_beginning_of_a_function_is_not_its_body() -> None:
+    solution = "class Solution:\n    def add(self, a, b):\n        return a + b\n"
+    prompt = 'def add(a, b):\n    """Adds."""\n'
+    assert program_of(f"```python\n{solution}```", "add", prompt=prompt) == solution
+    body = "```python\n    return a + b\n```"
+    assert program_of(body, "add", prompt=prompt) == f"{prompt}    return a + b\n"
+
+
+def test_a_line_of_a_program_that_looks_like_a_notebooks_stays() -> None:
+    code = 'def add(a, b):\n    text = """\n%d and\n!x\n"""\n    return a + b\n'
+    assert program_of(f"```python\n{code}```", "add") == code
+
+
+def test_what_a_reply_says_behind_its_only_program_takes_it_from_nobody() -> None:
+    code = "def add(a, b):\n    return a - b\n"
+    assert program_of(f"```python\n{code}```\nThis is wrong.\n", "add") == code

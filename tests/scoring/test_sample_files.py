@@ -111,3 +111,30 @@ def test_samples_that_fit_no_problem_are_one_clear_error(
 ) -> None:
     with pytest.raises(DataError, match=message):
         read_samples(write(tmp_path / "s.jsonl", *rows), PROBLEMS)
+
+
+def test_the_mbpp_lists_of_the_bigcode_harness_are_of_its_test_problems(tmp_path: Path) -> None:
+    names = [f"Mbpp/{number}" for number in range(1, 975)]
+    mbpp = {name: Problem(name, "Add.", "t", "add") for name in names}
+    path = tmp_path / "generations.json"
+    path.write_text(json.dumps([[f"x = {number}"] for number in range(11, 511)]))
+    found = read_samples(path, mbpp)
+    assert list(found) == names[10:510]
+    assert all(one.code == f"x = {name[5:]}" for name, (one,) in found.items())
+    # MBPP+ has some of these.
+    plus = {name: mbpp[name] for name in ("Mbpp/12", "Mbpp/430")}
+    assert [one[0].code for one in read_samples(path, plus).values()] == ["x = 12", "x = 430"]
+    chosen = {"Mbpp/5": mbpp["Mbpp/5"], "Mbpp/12": mbpp["Mbpp/12"]}
+    assert list(read_samples(path, chosen, known=mbpp)) == ["Mbpp/12"]
+    with pytest.raises(DataError, match="500 lists of programs for 1 problems"):
+        read_samples(path, {"HumanEval/0": PROBLEMS["HumanEval/0"]})
+
+
+def test_samples_of_two_filters_of_lm_eval_are_not_counted_twice(tmp_path: Path) -> None:
+    rows = [
+        {"doc": {"task_id": 2}, "resps": [[CODE]], "filtered_resps": [CODE], "filter": name}
+        for name in ("strict", "loose")
+    ]
+    path = write(tmp_path / "s.jsonl", *rows)
+    with pytest.raises(DataError, match=r"several filters \('strict', 'loose'\)"):
+        read_samples(path, {"Mbpp/2": PROBLEMS["Mbpp/2"]})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.scoring.grown import grown_call, growths_of, literal_calls
 from codefavor.scoring.provenance import backing_of
-from codefavor.scoring.scaled import literal_calls
 from tests.kit.commands import codefavor
 
 LINEAR = "def total(xs):\n    t = 0\n    for x in xs:\n        t += x\n    return t\n"
@@ -101,7 +101,7 @@ def test_a_program_that_is_wrong_on_the_largest_input_is_in_no_pair(tmp_path: Pa
 def test_work_inside_library_functions_contradicts_the_count(tmp_path: Path) -> None:
     problem = Problem("p", "Once.", ONCE_TESTS, "once", reference=DICT)
     words = scored(tmp_path, problem, COUNTS, DICT)
-    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    done = codefavor("pair", "efficiency", *words, "--margin", "1.3", home=tmp_path)
     assert done.code == 1
     assert "time_contradicts" in done.stderr
 
@@ -276,3 +276,105 @@ def test_a_program_that_reaches_the_counter_is_in_no_pair(
     done = codefavor("pair", "efficiency", *files, *words, home=tmp_path)
     assert "fewer_than_two_different_programs_pass 1" in done.stdout + done.stderr
     assert not (tmp_path / "pairs.jsonl").read_text()
+
+
+# Quadratic in the different values, which repetition leaves as many as they were.
+CLOSEST_QUADRATIC = """def closest(xs):
+    u = sorted(set(xs))
+    best = None
+    for i in range(len(u)):
+        for j in range(len(u)):
+            if i != j:
+                d = abs(u[i] - u[j])
+                if best is None or d < best:
+                    best = d
+    return best
+"""
+CLOSEST_LINEAR = """def closest(xs):
+    seen = {}
+    for x in xs:
+        if x in seen:
+            seen[x] = seen[x] + 1
+        else:
+            seen[x] = 1
+    u = sorted(seen)
+    best = None
+    for k in range(1, len(u)):
+        d = u[k] - u[k - 1]
+        if best is None or d < best:
+            best = d
+    return best
+"""
+DEDUPE_LIST = """def dedupe(xs):
+    r = []
+    for x in xs:
+        if x not in r:
+            r.append(x)
+    return r
+"""
+DEDUPE_DICT = """def dedupe(xs):
+    seen = {}
+    out = []
+    position = 0
+    while position < len(xs):
+        value = xs[position]
+        if value not in seen:
+            seen[value] = True
+            out.append(value)
+        else:
+            seen[value] = True
+        position = position + 1
+    return out
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "tests", "quadratic", "linear"),
+    [
+        (
+            "closest",
+            "assert closest([4, 9, 1, 1]) == 3\nassert closest([10, 20, 35]) == 10\n",
+            CLOSEST_QUADRATIC,
+            CLOSEST_LINEAR,
+        ),
+        (
+            "dedupe",
+            "assert dedupe([1, 2, 2, 3]) == [1, 2, 3]\nassert dedupe([3, 1, 3, 2]) == [3, 1, 2]\n",
+            DEDUPE_LIST,
+            DEDUPE_DICT,
+        ),
+    ],
+    ids=["instructions", "time"],
+)
+def test_what_is_quadratic_in_different_values_is_never_the_better_program(
+    tmp_path: Path, name: str, tests: str, quadratic: str, linear: str
+) -> None:
+    words = scored(tmp_path, Problem("p", "i", tests, name, linear), quadratic, linear)
+    codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert not pairs_or_none(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call"),
+    [
+        ([[4, 9, 1]], "f([4, 9, 1, 13, 18, 10])"),
+        ([[1, 2], 3], "f([1, 2, 4, 5], 6)"),
+        ([[9, 4]], "f([15, 10, 9, 4])"),
+        ([["ab", "ab"], {"k": 1}], "f(['ab', 'ab', 'abb', 'abb'], {'k': 1, 'kb': 2})"),
+        ([[[1, 2], [3, 4]]], "f([[1, 2], [3, 4], [5, 6], [7, 8]])"),
+        ([("10",)], "f(('10', '101'))"),
+        (["aBa!"], "f('aBa!bCb!')"),
+        (["to be"], "f('to be tob beb')"),
+    ],
+)
+def test_a_call_grows_by_new_values_of_the_same_type_and_order(
+    arguments: list[object], call: str
+) -> None:
+    assert growths_of(arguments) == ("repeated", "distinct")
+    assert grown_call("f", arguments, 2, "distinct") == call
+
+
+def test_a_call_that_no_new_value_grows_is_not_measured() -> None:
+    assert growths_of([[True, False]]) == growths_of(["(())"]) == ()
+    assert growths_of([3]) == ("repeated",)
+    assert grown_call("f", [[True], 3], 4, "repeated") == "f([True] * 4, 12)"

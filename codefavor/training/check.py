@@ -26,8 +26,8 @@ _GPU = {"bf16": True, "fp8": True, "tf32": True, "compute_capability": "sm_90"}
 _CPU = {"bf16": False, "fp8": False, "tf32": False, "compute_capability": None}
 
 _PACKED = (
-    "sample_packing: this attention lets rows that share a sequence see each other; write "
-    "attn_implementation: flash_attention_2 (or sdpa, on a machine without it)"
+    "sample_packing: this attention lets rows that share a sequence see each other; set it to "
+    "false, or write attn_implementation: flash_attention_2 (or sdpa), if the model has it"
 )
 # Of what Axolotl logs as a warning: the error above, older names, what it does or likes unharmed.
 _NO_WARNING = ("cross-sample", "deprecated", "Auto-enabling LoRA kernel", "is recommended when")

@@ -36,6 +36,7 @@ DPO, SFT, REWARD = "smollm2-135m/dpo", "smollm2-135m/sft", "smollm2-135m/reward"
 GRPO, KTO, FULL = "smollm2-135m/grpo", "smollm2-135m/kto", "smollm2-135m/sft-full"
 GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
 DPOP, PROCESS = "smollm2-135m/dpop", "smollm2-135m/process"
+ORPO, HEAD = "smollm2-135m/orpo", "AutoModelForSequenceClassification"
 GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
 GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
@@ -503,6 +504,28 @@ MISTAKES = [
     Mistake(DPO, {"dataset_num_proc": -2}, "error: dataset_num_proc"),
     Mistake(GPU, {"sample_packing_eff_est": 9.0}, "error: sample_packing_eff_est"),
     Mistake(DPO, {"bf16": "auto"}, "error: bf16: auto is no setting"),
+    # keys that another method reads, and what fails once the model is loaded
+    Mistake(ORPO, {"rl_beta": 0.3}, "error: orpo_alpha: 0.1 is ignored beside rl_beta: 0.3"),
+    Mistake(ORPO, {"cpo_alpha": 1.0}, "error: cpo_alpha: 1.0 is ignored by orpo.* simpo"),
+    Mistake(ORPO, {"dpo_label_smoothing": 0.1}, "error: dpo_label_smoothing: 0.1 .* by orpo.* dpo"),
+    Mistake(KTO, {"dpo_label_smoothing": 0.1}, "error: dpo_label_smoothing: 0.1 .* by kto.* dpo"),
+    Mistake(DPO, {"center_rewards_coefficient": 0.01}, "error: center_rewards.* ignored by dpo"),
+    Mistake(SFT, {"center_rewards_coefficient": 0.01}, "error: center_rewards.* ignored by sft"),
+    Mistake(SFT, {"rl_beta": 0.1}, "error: rl_beta: 0.1 is ignored by sft"),
+    Mistake(REWARD, {"rl_beta": 0.1}, "error: rl_beta: 0.1 is ignored by reward"),
+    Mistake(DPO, {"do_causal_lm_eval": True}, "warning: do_causal_lm_eval: True is ignored by dpo"),
+    Mistake(DPO, {"dpo_padding_free": True}, "warning: dpo_padding_free: true is switched off"),
+    Mistake(SFT, {"default_system_message": "Judge."}, "warning: default_system_message"),
+    Mistake(DPO, {"lr_scheduler": "constant"}, "warning: warmup_steps: 5 is ignored by lr_sch"),
+    Mistake(DPO, {"model_type": f"{HEAD}", "num_labels": 1}, "error: model_type: .*score head"),
+    Mistake(SFT, {"model_type": f"{HEAD}", "num_labels": 1}, "error: num_labels: 1 is ignored"),
+    Mistake(DPO, {"lora_alpha": None}, "error: lora_alpha: missing.*write lora_alpha: 32"),
+    Mistake(DPO, {"peft_init_lora_weights": "loftq"}, "error: peft_init_lora_weights: 'loftq' is"),
+    Mistake(DPO, {"peft_init_lora_weights": "loftQ"}, "error: peft_init_lora_weights: 'loftQ' is"),
+    Mistake(FULL, {"optimizer": "galore_adamw"}, "error: optim_target_modules: missing beside"),
+    Mistake(OSS, {"attn_implementation": "sdpa"}, "error: attn_impl.*sdpa: GptOss.*write.*eager"),
+    Mistake(OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*vllm-flash-attn3"),
+    Mistake(OSS, {"sample_packing": True}, "error: sample_packing: this attention.*set it to fal"),
     # keys of plugins that are not there
     Mistake(DPOP, {"plugins": None}, "error: dpop_lambda.*DPOPPlugin"),
     Mistake(DPO, {"curriculum_order": True}, "error: curriculum_order.*CurriculumPlugin"),
@@ -625,7 +648,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 244
+    assert len(MISTAKES) == 265
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -646,6 +669,7 @@ def test_every_planted_mistake_is_found(errors_of):
         GPU,
         ZERO,
         SIMPO,
+        ORPO,
         GPU_REWARD,
         GEMMA_2,
         GEMMA_4,

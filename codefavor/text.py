@@ -13,6 +13,9 @@ from codefavor.languages.python_code import error_line
 # CommonMark: at most three spaces, three or more of one mark; backticks allow no backtick after.
 _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*?)[ \t]*$")
 
+# What looks like one special token of a chat template, in a template's text or in a row's.
+CONTROL_TOKEN = re.compile(r"<\|[\w.-]+\|>|<(?:start|end)_of_turn>|<\|?turn\|?>|\[/?INST\]")
+
 
 class Fence(NamedTuple):
     """A fenced block: the first word of its info string in lower case, and its content.

@@ -36,6 +36,5 @@ def attention_findings(
     elif chosen == "flash_attention_2" and kernels and chosen not in kernels:
         yield warning(
             f"attn_implementation: flash_attention_2: {model.__name__} does not take it, and "
-            f"transformers loads {kernels[0]} from the Hub in its place; write that, or eager "
-            "(with sample_packing: false)"
+            f"transformers loads {kernels[0]} from the Hub in its place; write that, or eager"
         )

@@ -10,7 +10,7 @@ from codefavor.training.check_readers import one_line, quiet
 from codefavor.training.findings import Finding, at, error, number, warning
 from codefavor.training.recipes import method_of
 
-_PREFERENCES = ("dpo", "ipo", "simpo", "orpo", "kto")
+PREFERENCES = ("dpo", "ipo", "simpo", "orpo", "kto")
 
 
 class _Key(NamedTuple):
@@ -33,7 +33,7 @@ READ_BY: dict[str, _Key] = {
     "kto_undesirable_weight": _Key(("kto",)),
     "num_labels": _Key(("reward", "process_reward")),
     "orpo_alpha": _Key(("orpo",)),
-    "rl_beta": _Key((*_PREFERENCES, "grpo", "gdpo", "ebft")),
+    "rl_beta": _Key((*PREFERENCES, "grpo", "gdpo", "ebft")),
     "simpo_gamma": _Key(("simpo",)),
 }
 _HEADS = ("ForSequenceClassification", "ForTokenClassification")

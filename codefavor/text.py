@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError
 from codefavor.languages import find_language, normalised_tokens, parses
@@ -27,6 +27,17 @@ class Fence(NamedTuple):
     content: str
     is_closed: bool
     before: str = ""
+
+
+def control_token(value: Any) -> str:
+    """The first special token of a chat template in the texts of a row; "" where none is."""
+    if isinstance(value, str):
+        found = CONTROL_TOKEN.search(value)
+        return found[0] if found else ""
+    inside = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (Mapping, list)):
+        return ""
+    return next((one for one in map(control_token, inside) if one), "")
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codefavor.records import Row
-from codefavor.text import CONTROL_TOKEN
+from codefavor.text import control_token
 from codefavor.training.check_readers import type_name
 from codefavor.training.findings import Finding, error, number, warning
 from codefavor.training.recipes import method_of
@@ -92,17 +92,6 @@ def _control_findings(
             f"{where}: the template writes its own around every text; take them out"
         )
         yield error(text) if 4 * len(found) >= len(sample) else warning(text)
-
-
-def control_token(value: Any) -> str:
-    """The first special token of a chat template in the texts of a row; "" where none is."""
-    if isinstance(value, str):
-        found = CONTROL_TOKEN.search(value)
-        return found[0] if found else ""
-    inside = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(value, (Mapping, list)):
-        return ""
-    return next((one for one in map(control_token, inside) if one), "")
 
 
 def _bare(side: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError
 from codefavor.languages import find_language, normalised_tokens, parses
@@ -12,6 +12,9 @@ from codefavor.languages.python_code import error_line
 
 # CommonMark: at most three spaces, three or more of one mark; backticks allow no backtick after.
 _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*?)[ \t]*$")
+
+# What looks like one special token of a chat template, in a template's text or in a row's.
+CONTROL_TOKEN = re.compile(r"<\|[\w.-]+\|>|<(?:start|end)_of_turn>|<\|?turn\|?>|\[/?INST\]")
 
 
 class Fence(NamedTuple):
@@ -26,6 +29,17 @@ class Fence(NamedTuple):
     is_closed: bool
     before: str = ""
     after: str = ""
+
+
+def control_token(value: Any) -> str:
+    """The first special token of a chat template in the texts of a row; "" where none is."""
+    if isinstance(value, str):
+        found = CONTROL_TOKEN.search(value)
+        return found[0] if found else ""
+    inside = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (Mapping, list)):
+        return ""
+    return next((one for one in map(control_token, inside) if one), "")
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.errors import DataError
-from codefavor.pairs.published_forms import LABELLED_FORM, OWN_FORM
+from codefavor.pairs.published_forms import LABELLED_FORM
 from codefavor.pairs.published_rows import (
     BAD_VALUE,
     ONE_LABEL,
@@ -74,8 +74,14 @@ def read_preferences(asked: Inputs) -> tuple[list[Any], Row, Counter[str]]:
         _say_refused(refused)
         rejected["benchmark_row"] += refused.total()
         for shape, n in reading.shapes.items():
-            if shape != OWN_FORM:
-                typer.echo(f"{path}: {n} rows read as {shape}", err=True)
+            typer.echo(f"{path}: {n} rows read as {shape}", err=True)
+        if reading.control:
+            typer.echo(
+                f"{path}: {len(reading.control)} rows hold special tokens of a chat template in "
+                f"their texts, first {reading.control[0]}: a recipe's template writes its own; "
+                "take them out",
+                err=True,
+            )
         if reading.not_used:
             not_used[str(path)] = sorted(reading.not_used)
             typer.echo(f"{path}: not used: {', '.join(not_used[str(path)])}", err=True)

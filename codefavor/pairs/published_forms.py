@@ -66,11 +66,15 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """One way in which rows are published: the columns that tell it, and how a row is read."""
+    """One way in which rows are published: the columns that tell it, and how a row is read.
+
+    In some a language is what the question is about, and the answers are replies all the same.
+    """
 
     name: str
     columns: tuple[str, ...]
     read: Callable[[WatchedRow], Iterable[Side | Answer]]
+    are_replies: bool = False
 
 
 def known_form(row: Mapping[str, Any], where: str = "row") -> tuple[Shape, WatchedRow]:
@@ -127,7 +131,7 @@ def _shape_of(row: Mapping[str, Any], where: str) -> Shape:
 def _is_ours(row: Mapping[str, Any]) -> bool:
     """Whether a row with our columns is ours: others number rows that have an instruction too.
 
-    Ours has programs, so that a fence in one whose language is not named tells replies.
+    Ours names the language of its programs, so that a fence where none is named tells replies.
     """
     if not isinstance(row["id"], str | None):
         return False
@@ -273,7 +277,8 @@ def _judged(
         question = read_prompt(row, prompt)
         yield Side(question, read_reply(row[good], good), read_reply(row[bad], bad))
 
-    return Shape(name, (*([prompt] if prompt else []), *sides, verdict), read_row)
+    columns = (*([prompt] if prompt else []), *sides, verdict)
+    return Shape(name, columns, read_row, are_replies=True)
 
 
 def _listed(
@@ -303,7 +308,7 @@ def _listed(
         if None in given[field_name]:
             row.not_read_inside.append(f"{answers} without a {field_name}")
 
-    return Shape(name, (prompt, answers), read)
+    return Shape(name, (prompt, answers), read, are_replies=True)
 
 
 def score_of(value: Any) -> float | None:

@@ -21,7 +21,7 @@ from codefavor.pairs.published_forms import (
 )
 from codefavor.pairs.watched_row import WatchedRow
 from codefavor.records import Labelled, Preference, Row, content_id
-from codefavor.text import parse_fences
+from codefavor.text import control_token, parse_fences
 
 ONE_LABEL = "answers_of_one_label"
 BAD_VALUE = "bad_value"
@@ -38,7 +38,8 @@ class Reading:
     `preferences` too. `shapes` counts rows by the way they were read, `rejected` by the reason
     for which a row (or a prompt's answers) gave nothing, `not_used` by a column that nothing was
     taken from. `unreadable` says of each row that could not be read where it is and why, `first`
-    of a reason where the first row stands that was rejected for it.
+    of a reason where the first row stands that was rejected for it, `control` where rows have a
+    special token of a chat template in a text.
     """
 
     preferences: list[Preference] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Reading:
     not_used: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
     first: dict[str, str] = field(default_factory=dict)
+    control: list[str] = field(default_factory=list)
 
 
 def read_published(
@@ -96,7 +98,9 @@ def _read_row(
         shape, row = known_form(given, where)
         why = BAD_VALUE
         if shape is OURS:
-            reading.preferences.append(Preference.from_row(row, where))
+            # Without a language nothing says that these are programs.
+            own = {"language": MARKDOWN, **row}
+            reading.preferences.append(Preference.from_row(own, where))
             reading.not_used.update(set(row) - set(Preference.__dataclass_fields__))
         else:
             found = read_form(shape, row, where)
@@ -108,6 +112,8 @@ def _read_row(
         reading.rejected[rejected.reason] += 1
         reading.first.setdefault(rejected.reason, where)
     reading.shapes[shape.name] += 1
+    if token := control_token(given):
+        reading.control.append(f"{where} ({token})")
     return None if found is None else (row, shape, found)
 
 
@@ -206,7 +212,8 @@ def _paired(group: Sequence[_Found]) -> Iterable[tuple[_Found, _Found]]:
 def _preference(side: Side, row: WatchedRow, shape: Shape, source: str) -> Preference:
     *history, question = side.prompt
     own_source, criteria, language, licence = provenance(row)
-    chosen, rejected, language = _programs(side.chosen, side.rejected, language)
+    named = "" if shape.are_replies else language
+    chosen, rejected, language = _programs(side.chosen, side.rejected, named)
     meta: Row = {"read_as": shape.name}
     if side.scores:
         meta |= {"score_chosen": side.scores[0], "score_rejected": side.scores[1]}

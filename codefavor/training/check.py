@@ -14,6 +14,7 @@ from codefavor.errors import CodefavorError, MissingPackageError
 from codefavor.records import Row
 from codefavor.training.check_data import data_findings
 from codefavor.training.check_files import file_findings
+from codefavor.training.check_held_out import held_out_findings
 from codefavor.training.check_keys import dropped_keys
 from codefavor.training.check_model import model_findings
 from codefavor.training.check_readers import one_line, quiet, reader_findings, warnings_of
@@ -26,8 +27,8 @@ _GPU = {"bf16": True, "fp8": True, "tf32": True, "compute_capability": "sm_90"}
 _CPU = {"bf16": False, "fp8": False, "tf32": False, "compute_capability": None}
 
 _PACKED = (
-    "sample_packing: this attention lets rows that share a sequence see each other; write "
-    "attn_implementation: flash_attention_2 (or sdpa, on a machine without it)"
+    "sample_packing: this attention lets rows that share a sequence see each other; set it to "
+    "false, or write attn_implementation: flash_attention_2, sdpa or eager, which the model has"
 )
 # Of what Axolotl logs as a warning: the error above, older names, what it does or likes unharmed.
 _NO_WARNING = ("cross-sample", "deprecated", "Auto-enabling LoRA kernel", "is recommended when")
@@ -82,7 +83,8 @@ class RecipeChecker:
         for found in (
             reader_findings(config),
             file_findings(config, path, where),
-            data_findings(config, path, where, gpus),
+            data_findings(config, where, gpus),
+            held_out_findings(config, path, where),
             mistakes(config, gpus),
             model_findings(config, where),
         ):

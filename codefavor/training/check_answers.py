@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -142,36 +143,70 @@ def _contradictions(
         seen.add(canonical_json([question, sides]))
     if turned:
         what = "the other label" if method == "kto" else "chosen and rejected exchanged"
-        text = (
-            f"{key}: {len(turned)} of {len(sample)} rows stand there with {what} as well, first "
-            f"{turned[0]}: what one teaches the other takes back; drop them"
-        )
-        yield error(text) if 4 * len(turned) >= len(sample) else warning(text)
+        yield _taken_back(key, len(turned), len(sample), what, turned[0])
+
+
+def _taken_back(key: str, n_found: int, n_rows: int, what: str, first: str) -> Finding:
+    text = (
+        f"{key}: {n_found} of {n_rows} rows stand there with {what} as well, first "
+        f"{first}: what one teaches the other takes back; drop them"
+    )
+    return error(text) if 4 * n_found >= n_rows else warning(text)
 
 
 def _letter_findings(
     config: Mapping[str, Any], key: str, entry: Mapping[str, Any], sample: Sample
 ) -> Iterator[Finding]:
-    """Rows of an A/B judge that always answer alike, or train the question beside the letter."""
+    """Rows of an A/B judge that always answer alike, contradict each other, answer with other
+    labels than are asked for, or train the question beside the letter.
+    """
     turns = [row.get(str(entry.get("field_messages") or "messages")) for _, row in sample]
-    answers = [
-        str(one[-1].get("content", one[-1].get("value"))).strip()
+    talks = [
+        [str(turn.get("content", turn.get("value"))) for turn in one]
         for one in turns
-        if isinstance(one, list) and one and isinstance(one[-1], Mapping)
+        if isinstance(one, list) and one and all(isinstance(turn, Mapping) for turn in one)
     ]
-    if len(answers) < len(sample) or not set(answers) <= _LETTERS:
+    answers = [talk[-1].strip() for talk in talks]
+    if len(answers) < len(sample):
+        return
+    if not set(answers) <= _LETTERS:
+        yield from _label_findings(config, key, talks, sample[0][0])
         return
     if key == "datasets" and len(answers) >= _N_LETTERS and len(set(answers)) == 1:
         yield error(
             f"{key}: all of the first {len(answers)} answers are {answers[0]}, so that the letter "
             "is learnt whatever stands there; write both orders (codefavor convert)"
         )
+    said = {canonical_json([talk[:-1], talk[-1].strip()]) for talk in talks}
+    both = [
+        place
+        for (place, _), talk in zip(sample, talks, strict=True)
+        if all(canonical_json([talk[:-1], letter]) in said for letter in _LETTERS)
+    ]
+    if both:
+        yield _taken_back(key, len(both), len(sample), "the other letter", both[0])
     roles = {str(one) for one in entry.get("roles_to_train") or []}
     if config.get("train_on_inputs") or roles - _ASSISTANT:
         setting = "train_on_inputs: true" if config.get("train_on_inputs") else "roles_to_train"
         yield error(
             f"{key}: {setting} trains the questions too, of which the letter of a judge is one "
             "token among hundreds; write roles_to_train: [assistant], and no train_on_inputs"
+        )
+
+
+def _label_findings(
+    config: Mapping[str, Any], key: str, talks: Sequence[Sequence[str]], first: str
+) -> Iterator[Finding]:
+    """Answers that are labels, and not the two letters that the question asks for."""
+    answers = {talk[-1].strip() for talk in talks}
+    is_label = len(answers) <= len(_LETTERS) and all(len(one) == 1 for one in answers)
+    asks = at(config, "dev_accuracy.judge") == "pairwise" or all(
+        re.search(r"\bA\b.*\bB\b", " ".join(talk[:-1]), re.DOTALL) for talk in talks
+    )
+    if is_label and asks:
+        yield error(
+            f"{key}: the answers are {' and '.join(sorted(answers))}, first {first}, and the "
+            "question (and the judge that is made of it) has A and B; write these letters"
         )
 
 

@@ -1,18 +1,16 @@
-"""The rows that a recipe trains and measures on: their form, their splits, and what both share."""
+"""The rows that a recipe trains and measures on: their form, their splits, their number."""
 
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.records import Row, canonical_json, file_sha256, read_rows
+from codefavor.records import Row, canonical_json, read_rows
 from codefavor.training.check_answers import answer_findings, system_findings
-from codefavor.training.check_files import needs
 from codefavor.training.check_readers import (
     METHOD_FORMATS,
     SAMPLING_METHODS,
@@ -35,8 +33,6 @@ from codefavor.training.recipes import global_batch, method_of
 
 # So many rows of a file are looked at; a check has to be fast.
 N_ROWS = 5000
-_N_DEV = 40
-_N_BYTES = 1 << 26
 _ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
 # What Axolotl's older readers of supervised rows take from a row.
 _OLDER_COLUMNS = {"alpaca": ("instruction", "output"), "completion": ("text",)}
@@ -53,25 +49,21 @@ _FORMS = {
 Sample = Sequence[tuple[str, Row]]
 
 
-def data_findings(
-    config: Mapping[str, Any], recipe: Path, folder: Path, gpus: int | None
-) -> Iterator[Finding]:
-    """Everything that is wrong with the data sets that are here."""
+def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> Iterator[Finding]:
+    """Everything that is wrong with the data sets that are here, each by itself."""
     for key, entry in entries_of(config):
         yield from _split_findings(key, entry, folder)
         yield from _role_findings(key, entry)
-        for sample in _samples(key, entry, folder):
+        for sample in samples_of(key, entry, folder):
             if isinstance(sample, Finding):
                 yield sample
                 continue
             yield from _column_findings(config, entry, sample)
-            yield from row_findings(method_of(config), key, entry, sample)
+            yield from row_findings(config, key, entry, sample)
             yield from answer_findings(config, method_of(config), key, entry, sample)
             if key == "datasets":
                 yield from system_findings(config, sample)
     yield from _twice_findings(config)
-    yield from _measured_findings(config, folder)
-    yield from _dev_findings(config, recipe, folder)
     yield from _length_findings(config, folder, gpus)
 
 
@@ -86,7 +78,7 @@ def files_of(entry: Mapping[str, Any], folder: Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _samples(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sample | Finding]:
+def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sample | Finding]:
     """The first rows of a data set's files, and what is wrong with the files."""
     files = files_of(entry, folder)
     kinds = {file.name.partition(".")[2] for file in files}
@@ -139,7 +131,7 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         yield error(text)
         return
     try:
-        rows = _selected(entry, folder)
+        rows = selected_rows(entry, folder)
     except ValueError as problem:
         yield error(f"{key}: split: {split!r} of {path} cannot be read: {problem}")
         return
@@ -147,7 +139,7 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
 
 
-def _selected(entry: Mapping[str, Any], folder: Path) -> range | None:
+def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:
     """The rows that the slice of a split takes; None without a slice.
 
     Where the number of rows is not known, shares are taken of a large set. Raises ValueError for a
@@ -243,108 +235,6 @@ def _twice_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         seen.add(text)
 
 
-def _measured_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
-    """Test data that is trained on: the same file, or the same rows in another one."""
-    trained = [entry for _, entry in entries_of(config, "datasets")]
-    for key, entry in entries_of(config, "test_datasets"):
-        name = str(entry.get("path"))
-        says_nothing = (
-            "so its loss says nothing; name the held-out pairs (codefavor pair writes dev.jsonl)"
-        )
-        if any(_is_same(entry, other, folder) for other in trained):
-            yield error(f"{key}: {name} is what is trained on, {says_nothing}")
-            continue
-        own = _contents([entry], folder)
-        shared = own & _contents([one for one in trained if one.get("path") != name], folder)
-        if shared:
-            text = f"{key}: {len(shared)} of {len(own)} rows of {name} are trained on"
-            yield error(f"{text}, {says_nothing}") if 2 * len(shared) >= len(own) else warning(text)
-
-
-def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], folder: Path) -> bool:
-    """Whether two data sets share rows by what they name, slices of a split considered."""
-    files, others = files_of(one, folder), files_of(other, folder)
-    if files and others:
-        if {file_sha256(file) for file in files}.isdisjoint({file_sha256(file) for file in others}):
-            return False
-    elif any(one.get(key) != other.get(key) for key in ("path", "name", "data_files")):
-        return False
-    splits = [str(entry.get("split") or "train").partition("[")[0] for entry in (one, other)]
-    if splits[0] != splits[1] and not files:
-        return False
-    try:
-        first, second = _selected(one, folder), _selected(other, folder)
-    except ValueError:
-        return False
-    if first is None or second is None:
-        return True
-    return max(first.start, second.start) < min(first.stop, second.stop)
-
-
-def _contents(entries: Sequence[Mapping[str, Any]], folder: Path) -> set[str]:
-    """What stands in the rows, whatever their ids and their order."""
-    found = set()
-    for entry in entries:
-        for sample in _samples("datasets", entry, folder):
-            if not isinstance(sample, Finding):
-                found |= {
-                    canonical_json({name: row[name] for name in row if name != "id"})
-                    for _, row in sample
-                }
-    return found
-
-
-def _dev_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
-    """Dev pairs that the training data was made from."""
-    dev = str((config.get("dev_accuracy") or {}).get("data") or "")
-    if not dev:
-        return
-    trained = [entry for _, entry in entries_of(config, "datasets")]
-    paths = {str(entry.get("path")) for entry in trained}
-    text = "is what is trained on, so its accuracy says nothing; name held-out pairs (dev.jsonl)"
-    makers = [line for line in needs(recipe).splitlines() if dev in line.split()]
-    if dev in paths or any(f"--out {path}" in line for line in makers for path in paths):
-        yield error(f"dev_accuracy.data: {dev} {text}")
-        return
-    files = [file for entry in trained for file in files_of(entry, folder)]
-    own = files_of({"path": dev}, folder)
-    if not files or not own:
-        return
-    if {file_sha256(file) for file in own} & {file_sha256(file) for file in files}:
-        yield error(f"dev_accuracy.data: {dev} {text}")
-        return
-    try:
-        rows = first_rows(own[0])[:_N_DEV]
-    except DataError as problem:
-        yield error(f"dev_accuracy.data: {problem}")
-        return
-    written = b"".join(_head(file) for file in files)
-    n_found = sum(_stands_in(row, written) for _, row in rows)
-    if 2 * n_found >= len(rows):
-        yield error(f"dev_accuracy.data: {dev}: {n_found} of {len(rows)} pairs: {text}")
-    elif n_found:
-        yield warning(f"dev_accuracy.data: {n_found} of the first {len(rows)} pairs are trained on")
-
-
-def _head(file: Path) -> bytes:
-    with open(file, "rb") as handle:
-        return handle.read(_N_BYTES)
-
-
-def _stands_in(row: Mapping[str, Any], written: bytes) -> bool:
-    """Whether question and better answer of a pair both stand in the text of a data file."""
-    texts = [row.get("instruction") or row.get("prompt"), row.get("chosen")]
-    return all(
-        isinstance(text, str)
-        and any(
-            json.dumps(text.strip(), ensure_ascii=is_ascii)[1:-1].encode("utf-8", "replace")
-            in written
-            for is_ascii in (False, True)
-        )
-        for text in texts
-    )
-
-
 def _length_findings(
     config: Mapping[str, Any], folder: Path, gpus: int | None
 ) -> Iterator[Finding]:
@@ -378,6 +268,12 @@ def _length_findings(
         yield error(
             f"dev_accuracy.every: {every:g} is beyond the {steps:.0f} steps of the run: only the "
             "untrained model would be measured, and kept; write a share, as 0.1"
+        )
+    evaluates, has_data = number(config, "eval_steps"), bool(config.get("test_datasets"))
+    if (has_data or held_out) and evaluates and evaluates > max(1, steps):
+        yield warning(
+            f"eval_steps: {evaluates:g} is beyond the {steps:.0f} steps of the run: nothing is "
+            "measured while it trains; write a share, as 0.1"
         )
     if steps <= 1 and (warmup or number(config, "warmup_ratio")):
         # Warming up begins at rate 0.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from codefavor.errors import CodefavorError, ConfigError
+from codefavor.training.check_attention import attention_findings
 from codefavor.training.check_readers import quiet
 from codefavor.training.check_tokens import EMBEDDINGS, token_findings
 from codefavor.training.findings import Finding, at, error, number, warning
@@ -81,6 +82,7 @@ def model_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]
         yield error(f"base_model: {name}: no {head} for this architecture: {str(problem)[:160]}")
         return
     yield from _class_findings(config, words, name)
+    yield from attention_findings(config, words, name)
     yield from _override_findings(config, words, name)
     if config.get("adapter"):
         yield from target_findings(config, names.places, name, names.modules)

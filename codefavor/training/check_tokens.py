@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, DataError
 from codefavor.records import Row
+from codefavor.text import CONTROL_TOKEN
+from codefavor.training.check_data import files_of, first_rows
+from codefavor.training.check_methods import PREFERENCES
 from codefavor.training.check_readers import type_name
 from codefavor.training.findings import Finding, entries_of, error, warning
 from codefavor.training.model_shapes import cached_file, find_config
@@ -22,8 +25,8 @@ _TURNS = (
     {"role": "user", "content": _QUESTION},
     {"role": "assistant", "content": _ANSWER},
 )
-# What looks like one special token in a template's text.
-_TOKEN = re.compile(r"<\|[\w.-]+\|>|<(?:start|end)_of_turn>|<\|?turn\|?>|\[/?INST\]")
+_SYSTEM = {"role": "system", "content": ""}
+_CONVERSATIONS = ("messages", "prompt", "conversations", "chosen")
 EMBEDDINGS = {"embed_tokens", "wte", "embed_in", "word_embeddings"}
 _WRITES_INST = ("llama", "mistral", "mixtral", "ministral", "pixtral")
 
@@ -59,6 +62,7 @@ def token_findings(
         (one.get("chat_template"), one.get("chat_template_jinja")) for one in named
     ):
         yield from _template_findings(config, str(choice or _OWN), jinja, tokens)
+        yield from _system_findings(config, str(choice or _OWN), jinja, tokens, folder)
 
 
 def _tokenizer_findings(
@@ -152,7 +156,7 @@ def _template_findings(
             "{% if add_generation_prompt %}...{% endif %} at its end"
         )
         yield error(told) if choice == "jinja" else warning(told)
-    used = set(_TOKEN.findall(written))
+    used = set(CONTROL_TOKEN.findall(written))
     if tokens.model_type.startswith(_WRITES_INST):
         used -= {"[INST]", "[/INST]"}  # in these plain text as often as a token
     foreign = sorted(used - tokens.known - _added(config) - set(tokens.roles.values()))
@@ -171,14 +175,28 @@ def _template_findings(
 def _end_findings(
     config: Mapping[str, Any], key: str, behind: str, roles: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Supervised conversations whose end of turn is not among the tokens that are trained."""
+    """Ends of a turn that are not trained, or are trained with another end behind them."""
+    first, second, *_ = [*CONTROL_TOKEN.findall(behind), "", ""]
+    if first and first == second:
+        yield error(
+            f"{key}: it writes {first} twice behind an answer, and both are trained; write it once"
+        )
+        return
+    eos = roles.get("eos")
+    if method_of(config) in PREFERENCES and eos and behind and not behind.endswith(eos):
+        yield error(
+            f"{key}: an answer ends with {behind}, and the trainer puts the tokenizer's end {eos} "
+            f"behind it, so every answer would be trained with two; write special_tokens: "
+            f"{{eos_token: {first or behind}}}"
+        )
+        return
     reads = [type_name(entry) for _, entry in entries_of(config, "datasets")]
     if method_of(config) != "sft" or not any(one.startswith("chat_template") for one in reads):
         return
     ends = [str(token) for token in [*(config.get("eot_tokens") or []), roles.get("eos")] if token]
     if not ends or config.get("train_on_inputs") or any(behind.startswith(one) for one in ends):
         return
-    found = _TOKEN.match(behind) or re.match(r"<[\w|/]+>", behind)
+    found = CONTROL_TOKEN.match(behind) or re.match(r"<[\w|/]+>", behind)
     if found:
         yield error(
             f"{key}: an answer ends with {found[0]}, and {', '.join(ends)} is what is trained as "
@@ -211,7 +229,7 @@ def _template_of(choice: str, jinja: Any, tokens: Tokens) -> str:
 
 def _needed(text: str, written: str, roles: Mapping[str, str]) -> Iterator[str]:
     """What a template must write and does not, with a system's turn and without."""
-    system = _write(text, roles, [{"role": "system", "content": ""}, *_TURNS])
+    system = _write(text, roles, [_SYSTEM, *_TURNS])
     for one in (written, system):
         if one is None:
             continue  # some take no system's turn
@@ -219,6 +237,38 @@ def _needed(text: str, written: str, roles: Mapping[str, str]) -> Iterator[str]:
             yield "the answer's text is not written by it, so nothing is learnt from it"
         if _QUESTION not in one:
             yield "the question's text is not written by it, so answers are learnt without one"
+
+
+def _system_findings(
+    config: Mapping[str, Any], choice: str, jinja: Any, tokens: Tokens, folder: Path
+) -> Iterator[Finding]:
+    """Rows with a system's turn, even an empty one, for a template that refuses it."""
+    try:
+        text = _template_of(choice, jinja, tokens)
+        plain = _write(text, tokens.roles) if text else None
+        if plain is None or _write(text, tokens.roles, [_SYSTEM, *_TURNS]) is not None:
+            return
+    except _TemplateProblem:
+        return  # told already
+    for key, entry in entries_of(config):
+        for file in files_of(entry, folder):
+            try:
+                sample = first_rows(file) if file.name.endswith((".jsonl", ".jsonl.gz")) else ()
+            except DataError:
+                continue  # told already
+            found = [where for where, row in sample if _has_system(row)]
+            if found:
+                yield error(
+                    f"{key}: {len(found)} of {len(sample)} rows have a system's turn, first "
+                    f"{found[0]}, and the template of {config.get('base_model')} refuses one, even "
+                    "an empty one; leave it out (codefavor convert --system none)"
+                )
+
+
+def _has_system(row: Row) -> bool:
+    turns: Any = next((row[one] for one in _CONVERSATIONS if isinstance(row.get(one), list)), [])
+    first = turns[0] if turns else None
+    return isinstance(first, Mapping) and "system" in (first.get("role"), first.get("from"))
 
 
 def _is_closed(text: str, written: str, roles: Mapping[str, str]) -> bool:

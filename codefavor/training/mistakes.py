@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.training.check_classes import class_findings
+from codefavor.training.check_methods import method_key_findings, start_findings
 from codefavor.training.check_numbers import number_findings
 from codefavor.training.check_readers import SAMPLING_METHODS
 from codefavor.training.check_settings import setting_findings
@@ -55,6 +56,8 @@ def mistakes(config: Mapping[str, Any], gpus: int | None) -> Iterator[Finding]:
     yield from evaluation_findings(config)
     yield from map(error, dev_accuracy_errors(config))
     yield from method_findings(config)
+    yield from method_key_findings(config)
+    yield from start_findings(config)
     yield from batch_findings(config, gpus)
     yield from machine_findings(config, gpus)
     yield from ignored_settings(config)
@@ -154,7 +157,8 @@ def method_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Settings that the method ignores, or that make another method of it."""
     method = method_of(config)
     losses = config.get("dpo_loss_type") or ["sigmoid"]
-    if config.get("dpo_label_smoothing") and not _SMOOTHED_LOSSES & set(losses):
+    is_smoothed = method == "dpo" and config.get("dpo_label_smoothing")
+    if is_smoothed and not _SMOOTHED_LOSSES & set(losses):
         yield error(
             f"dpo_label_smoothing: {config['dpo_label_smoothing']} is ignored by the loss "
             f"{', '.join(losses)}; use dpo_loss_type: [robust], or smollm2-135m/dpo-conservative"
@@ -190,12 +194,6 @@ def method_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if weights is not None and len(weights) != len(rewards):
         yield error(f"trl.reward_weights: {len(weights)} weights for {len(rewards)} reward_funcs")
-    for key in ("simpo_gamma", "orpo_alpha", "kto_desirable_weight"):
-        owner = key.split("_", maxsplit=1)[0]
-        if config.get(key) is not None and method != owner:
-            yield error(
-                f"{key}: {config[key]} is ignored by {method}; it is a setting of rl: {owner}"
-            )
     if config.get("process_reward_model") and config.get("lora_target_linear"):
         yield error(
             "lora_target_linear takes the head of a process reward model as well, which peft "

@@ -143,7 +143,11 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         lengths = batch.trained[:, 1:].sum(1).double()
         chosen = policy.chunk(2)[0]
         mean_chosen, mean_rejected = (policy / lengths).chunk(2)
-        beta = float(self.config.get("rl_beta") or self.config.get("orpo_alpha") or 0.0)
+        # What the recipe says: Axolotl takes rl_beta before ORPO's own key.
+        own, other = "rl_beta", "orpo_alpha"
+        if self.method == "orpo":
+            own, other = other, own
+        beta = float(self.config.get(own) or self.config.get(other) or 0.0)
         if self.method == "simpo":
             gamma = float(self.config.get("simpo_gamma") or 0.0)
             return -functional.logsigmoid(beta * (mean_chosen - mean_rejected) - gamma).mean()

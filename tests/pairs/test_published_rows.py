@@ -463,8 +463,28 @@ def test_steps_with_labels_are_sent_to_the_method_that_trains_on_them() -> None:
 def test_a_row_is_ours_by_all_its_columns(row: dict[str, Any], is_ours: bool) -> None:
     """Others number rows that have an instruction too; their input was lost, and fences came."""
     (pair,) = read_published(numbered([{**row, "chosen": "a", "rejected": "b"}])).preferences
-    assert (pair.id == "1", pair.language == "python") == (is_ours, is_ours)
+    assert (pair.id == "1", pair.language) == (is_ours, "markdown")  # no language, no fence
     assert pair.instruction == "Sum:\n\n1 2"
+
+
+def test_a_language_that_a_chat_is_about_makes_no_program_of_its_replies() -> None:
+    """As HelpSteer3 has it: prose was trained in fences of Java."""
+    row = {
+        "domain": "code",
+        "language": "java",
+        "context": [{"role": "user", "content": "What is a join?"}],
+        "response1": "It combines rows.",
+        "response2": "It is a table.",
+        "overall_preference": -2,
+    }
+    (pair,) = read_published(numbered([row])).preferences
+    assert (pair.chosen, pair.language) == ("It combines rows.", "markdown")
+
+
+def test_control_tokens_in_texts_are_counted_and_the_first_row_is_named() -> None:
+    chat = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+    rows = [{"prompt": prompt, "chosen": "a", "rejected": "b"} for prompt in ("How?", chat)]
+    assert read_published(numbered(rows)).control == ["rows:2 (<|im_start|>)"]
 
 
 def test_replies_with_fences_under_our_columns_stay_replies() -> None:

@@ -36,6 +36,8 @@ DPO, SFT, REWARD = "smollm2-135m/dpo", "smollm2-135m/sft", "smollm2-135m/reward"
 GRPO, KTO, FULL = "smollm2-135m/grpo", "smollm2-135m/kto", "smollm2-135m/sft-full"
 GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
 DPOP, PROCESS = "smollm2-135m/dpop", "smollm2-135m/process"
+ORPO, HEAD = "smollm2-135m/orpo", "AutoModelForSequenceClassification"
+PAIRWISE = "smollm2-135m/pairwise"
 GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
 GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
@@ -54,6 +56,10 @@ ALL = ["system", "user", "assistant"]
 TURN = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
 CLOSED = "{% for m in messages %}" + TURN + "{% endfor %}"
 DROPS = "{% set m = messages[1] %}" + TURN + "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+TWICE = CLOSED.replace("|im_end|>", "|im_end|><|im_end|>").replace(
+    "{% endfor %}", "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+ENDOFTEXT = {"special_tokens": {"eos_token": "<|endoftext|>"}}
 SAMPLED = {
     "num_generations": 4,
     "reward_funcs": [f"{REWARDS}.passes_tests", f"{REWARDS}.is_runnable"],
@@ -503,6 +509,60 @@ MISTAKES = [
     Mistake(DPO, {"dataset_num_proc": -2}, "error: dataset_num_proc"),
     Mistake(GPU, {"sample_packing_eff_est": 9.0}, "error: sample_packing_eff_est"),
     Mistake(DPO, {"bf16": "auto"}, "error: bf16: auto is no setting"),
+    # keys that another method reads, and what fails once the model is loaded
+    Mistake(ORPO, {"rl_beta": 0.3}, "error: orpo_alpha: 0.1 is ignored beside rl_beta: 0.3"),
+    Mistake(ORPO, {"cpo_alpha": 1.0}, "error: cpo_alpha: 1.0 is ignored by orpo.* simpo"),
+    Mistake(ORPO, {"dpo_label_smoothing": 0.1}, "error: dpo_label_smoothing: 0.1 .* by orpo.* dpo"),
+    Mistake(KTO, {"dpo_label_smoothing": 0.1}, "error: dpo_label_smoothing: 0.1 .* by kto.* dpo"),
+    Mistake(DPO, {"center_rewards_coefficient": 0.01}, "error: center_rewards.* ignored by dpo"),
+    Mistake(SFT, {"center_rewards_coefficient": 0.01}, "error: center_rewards.* ignored by sft"),
+    Mistake(SFT, {"rl_beta": 0.1}, "error: rl_beta: 0.1 is ignored by sft"),
+    Mistake(REWARD, {"rl_beta": 0.1}, "error: rl_beta: 0.1 is ignored by reward"),
+    Mistake(DPO, {"do_causal_lm_eval": True}, "warning: do_causal_lm_eval: True is ignored by dpo"),
+    Mistake(DPO, {"dpo_padding_free": True}, "warning: dpo_padding_free: true is switched off"),
+    Mistake(SFT, {"default_system_message": "Judge."}, "warning: default_system_message"),
+    Mistake(DPO, {"lr_scheduler": "constant"}, "warning: warmup_steps: 5 is ignored by lr_sch"),
+    Mistake(DPO, {"model_type": f"{HEAD}", "num_labels": 1}, "error: model_type: .*score head"),
+    Mistake(SFT, {"model_type": f"{HEAD}", "num_labels": 1}, "error: num_labels: 1 is ignored"),
+    Mistake(DPO, {"lora_alpha": None}, "error: lora_alpha: missing.*write lora_alpha: 32"),
+    Mistake(DPO, {"peft_init_lora_weights": "loftq"}, "error: peft_init_lora_weights: 'loftq' is"),
+    Mistake(DPO, {"peft_init_lora_weights": "loftQ"}, "error: peft_init_lora_weights: 'loftQ' is"),
+    Mistake(FULL, {"optimizer": "galore_adamw"}, "error: optim_target_modules: missing beside"),
+    Mistake(OSS, {"attn_implementation": "sdpa"}, "error: attn_impl.*sdpa: GptOss.*write.*eager"),
+    Mistake(OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*vllm-flash-attn3"),
+    Mistake(
+        OSS,
+        {"sample_packing": True, "attn_implementation": "kernels-community/vllm-flash-attn3"},
+        "error: sample_packing: this attention.*set it to false, or .* eager",
+    ),
+    # ends, control tokens and turns of the system
+    Mistake(DPO, ENDOFTEXT, r"error: chat_template_jinja: an answer ends with <\|im_end\|>, and"),
+    Mistake(KTO, ENDOFTEXT, r"error: chat_template_jinja: .* trainer puts .*<\|endoftext\|>"),
+    Mistake(ORPO, ENDOFTEXT, r"error: chat_template_jinja: .*write special_tokens: .*<\|im_end"),
+    Mistake(ZERO, ENDOFTEXT, r"error: chat_template: .*write special_tokens: .*<\|im_end\|>"),
+    Mistake(
+        DPO, {"chat_template_jinja": TWICE}, r"error: chat_template_jinja: it writes <\|im_end"
+    ),
+    Mistake(DPO, preferences_on("ended.jsonl"), r"error: .* \d+ of \d+ rows hold <\|im_end\|> or"),
+    Mistake(DPO, preferences_on("chatml.jsonl"), r"error: .*<\|im_start\|>.*first .*chatml.*:1:"),
+    Mistake(DPO, preferences_on("one-end.jsonl"), r"warning: .*1 of \d+ rows hold <\|endoftext"),
+    Mistake(
+        GEMMA_2,
+        {"datasets": [{**CHAT, "path": "outputs/data/pairwise.jsonl"}]},
+        r"error: datasets: (\d+) of \1 rows have a system's turn.*--system none",
+    ),
+    # rows that take back what others teach, and labels that nobody asks for
+    Mistake(PAIRWISE, sft_on("both-letters.jsonl"), "error: datasets: .*with the other letter"),
+    Mistake(PAIRWISE, sft_on("small.jsonl"), "error: datasets: the answers are a and b.*has A and"),
+    Mistake(PAIRWISE, sft_on("numbers.jsonl"), "error: datasets: the answers are 1 and 2"),
+    Mistake(PROCESS, steps_on("all-right.jsonl"), "error: datasets: all steps .* label true"),
+    Mistake(DPO, measured_on("turned-dev.jsonl"), r"error: test_datasets: (\d+) of \1 .*way round"),
+    Mistake(
+        DPO, {**measured_on("held.jsonl"), "eval_steps": 500}, "warning: eval_steps: 500 is be"
+    ),
+    Mistake(
+        KTO, preferences_on("unequal.jsonl"), "warning: datasets: 144 rows have label true and 1"
+    ),
     # keys of plugins that are not there
     Mistake(DPOP, {"plugins": None}, "error: dpop_lambda.*DPOPPlugin"),
     Mistake(DPO, {"curriculum_order": True}, "error: curriculum_order.*CurriculumPlugin"),
@@ -571,6 +631,7 @@ def write_data(folder: Path) -> None:
     asked = rows["sft"][0]["messages"][:-1]
     broken = {
         "other-ids": [{**row, "id": str(n)} for n, row in enumerate(rows["dpo"][::-1])],
+        "held": held_out,
         "half": [*held_out, rows["dpo"][0]],
         "texts": [{"prompt": "Why?", "chosen": "a", "rejected": "b"}] * 12,
         "no-answer": [*rows["sft"][1:], {"messages": asked}],
@@ -587,6 +648,26 @@ def write_data(folder: Path) -> None:
         write_rows(data / f"{name}.jsonl", wrong)
     (data / "formats" / "two.csv").write_text("messages\n")
     (data / "broken.jsonl").write_text(json.dumps(rows["sft"][0]) + "\n{oops\n")
+
+
+CHATML = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def with_text(turn: Row, text: str) -> Row:
+    return {**turn, "content": text.format(turn["content"])}
+
+
+def answered(rows: list[Row], letters: dict[str, str]) -> list[Row]:
+    """Rows of a judge with other answers."""
+    return [
+        {
+            "messages": [
+                *row["messages"][:-1],
+                {"role": "assistant", "content": letters[row["messages"][-1]["content"]]},
+            ]
+        }
+        for row in rows
+    ]
 
 
 def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
@@ -620,12 +701,30 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         "turned": [*rows["dpo"], *turned],
         "both": [*rows["kto"], {**labelled, "label": not labelled["label"]}],
         "blanks": [{**pair, "rejected": tail}] * 2,
+        "turned-dev": [
+            {**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows["dpo"][:2]
+        ],
+        "ended": [
+            {**row, "chosen": with_text(row["chosen"], "{}<|im_end|>")} for row in rows["dpo"]
+        ],
+        "chatml": [
+            {**row, "messages": [with_text(row["messages"][-1], CHATML)]} for row in rows["dpo"]
+        ],
+        "one-end": [*rows["dpo"], {**pair, "chosen": with_text(said, "{}<|endoftext|>")}],
+        "both-letters": [*rows["pairwise"], *answered(rows["pairwise"], {"A": "B", "B": "A"})],
+        "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
+        "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
+        "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
+        "unequal": [
+            *[row for row in rows["kto"] if row["label"]] * 9,
+            next(row for row in rows["kto"] if not row["label"]),
+        ],
         "all-a": [{"messages": [*asked, letter], "n": n} for n in range(8)],
     }
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 244
+    assert len(MISTAKES) == 281
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -646,6 +745,7 @@ def test_every_planted_mistake_is_found(errors_of):
         GPU,
         ZERO,
         SIMPO,
+        ORPO,
         GPU_REWARD,
         GEMMA_2,
         GEMMA_4,

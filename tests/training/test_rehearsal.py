@@ -254,6 +254,8 @@ TWO_ENDS = ": not one beginning of text: '<|im_end|><|im_end|><|im_start|>'"
             {"special_tokens": {"bos_token": "<|endoftext|>"}},
             ["tokens: trained on '<|endoftext|><|im_start|>"],
         ),
+        # Axolotl takes it in place of the recipe's orpo_alpha.
+        ("smollm2-135m/orpo", {"rl_beta": 0.3}, ["loss: "]),
     ],
     ids=[
         "qwen3 judge",
@@ -264,6 +266,7 @@ TWO_ENDS = ": not one beginning of text: '<|im_end|><|im_end|><|im_start|>'"
         "two ends before the text",
         "two ends before a question of GRPO",
         "ORPO's own beginning of text",
+        "ORPO with another weight than it says",
     ],
 )
 def test_a_rehearsal_really_trains(recipe: str, settings: Row, problems: list[str], tmp_path: Path):

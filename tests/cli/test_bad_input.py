@@ -49,8 +49,14 @@ def test_a_row_without_a_field_is_named_with_file_and_line(tmp_path):
     row = {"id": "1", "instruction": "i", "chosen": "c", "rejected": "r"}
     lines = [json.dumps(row), json.dumps({**row, "rejected": None})]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
-    done = run("convert", "pairs.jsonl", "--format", "dpo", "--out", "o.jsonl", cwd=tmp_path)
+    words = ["convert", "pairs.jsonl", "--format", "dpo", "--out", "o.jsonl"]
+    done = run(*words, "--max-error-rate", "0", cwd=tmp_path)
     assert_refused(done, "pairs.jsonl:2", "'rejected'")
+    assert not (tmp_path / "o.jsonl").exists()
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "left out: pairs.jsonl:2: Preference needs the field 'rejected'" in done.stderr
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 1
 
 
 def test_broken_json_is_named_with_file_and_line(tmp_path):

@@ -34,7 +34,7 @@ torch=$(pinned torch)
 if nvidia-smi >/dev/null 2>&1; then
     build=CUDA size="3.4 GB" why="an NVIDIA GPU was found"
 else
-    build=CPU size="1.1 GB" why="no NVIDIA GPU was found"
+    build=CPU size="1.2 GB" why="no NVIDIA GPU was found"
 fi
 say "$venv with $("$python" --version) ($python)"
 say "about $size to download, once; if it is interrupted, run the same command again to go on"

@@ -94,7 +94,7 @@ def test_rows_of_another_method_are_told_as_what_they_are(tmp_path: Path):
     turn = {"role": "assistant", "content": "x"}
     data = tmp_path / "kto.jsonl"
     data.write_text(json.dumps({"messages": [turn], "completion": turn, "label": True}) + "\n")
-    with pytest.raises(ConfigError, match=r"convert --format kto`; .* trains on dpo"):
+    with pytest.raises(ConfigError, match=r"convert --format kto`; .* of `convert --format dpo`"):
         data_for(RECIPES / "smollm2-135m" / "dpo.yaml", data, tmp_path / "o", {})
 
 

@@ -87,7 +87,7 @@ class TestNamespace(dict[str, Any]):
         lent: dict[str, Any] = {}
         for name in body.__code__.co_names:
             if name not in self:
-                with contextlib.suppress(KeyError, NameError):
+                with contextlib.suppress(KeyError):
                     lent[name] = self[name]
         self.update(lent)
         try:

@@ -10,7 +10,7 @@ from codefavor.sandbox import SandboxPool, choose_lane
 from codefavor.sandbox.lane import TOGETHER
 from codefavor.sandbox.outcome import Job, Limits
 
-PASSED, WRONG, UNSUPPORTED = "passed", "wrong_output", "unsupported"
+PASSED, WRONG, ERROR, UNSUPPORTED = "passed", "wrong_output", "runtime_error", "unsupported"
 SAME = "def f(x):\n    return x"
 CASE = "import unittest\nclass TestF(unittest.TestCase):\n"
 PLAIN = "class TestF:\n"
@@ -58,6 +58,10 @@ IN_CLASSES = {
         "def sorted(xs):\n    return xs",
         f"{PLAIN}    def test_a(self, fn=sorted):\n        assert fn([2, 1]) == [1, 2]",
         "sorted", WRONG,
+    ),
+    "a builtin that the program should replace": (
+        SAME, f"{PLAIN}    got = sum([1, 2])\n    def test_a(self):\n        assert self.got == 3",
+        "sum", ERROR,
     ),
     "a function that becomes a method": (
         "def f(*a):\n    return a[-1] if len(a) == 1 else None",

@@ -10,6 +10,7 @@ relative tolerance), or `checker`, with a `checker` text that defines
 from __future__ import annotations
 
 import builtins
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 Compare = Callable[[str, str, str], bool]
 _LONGEST = 200
-_NO_NUMBER = re.compile(r"(?i)(?<![a-z])s?nan(?![a-z])")
+_NO_NUMBER = re.compile(r"(?i)(?<![a-z])(s?nan|inf(inity)?)(?![a-z])")
 _NUMBERS = re.compile(r"float|Decimal|complex|json|numpy|\beval\b")
 # What a checker raises that cannot read what was printed; all else is a fault of its own.
 _CANNOT_READ = (ArithmeticError, AssertionError, LookupError, ValueError)
@@ -55,8 +56,9 @@ def compare_by(name: str, checker: str = "") -> Compare:
 
 def _check(check: Compare, is_of_numbers: bool, given: str, printed: str, expected: str) -> bool:
     """What a checker says; raises Unsupported where nothing that it says is about the program."""
-    if is_of_numbers and _NO_NUMBER.search(printed):  # `not abs(nan - 1) > 0.1` would hold
-        raise Unsupported("a NaN")
+    # `not abs(nan - 1) > 0.1` would hold, and so would `abs(inf - 1) <= 1e-6 * abs(inf)`.
+    if is_of_numbers and (_NO_NUMBER.search(printed) or _overflows(printed)):
+        raise Unsupported("a NaN or an infinite number")
     try:
         held: object = check(given, printed, expected)
     except _CANNOT_READ:
@@ -71,6 +73,15 @@ def _check(check: Compare, is_of_numbers: bool, given: str, printed: str, expect
     if type(held) is not bool:
         raise Unsupported("it returned neither True nor False")
     return held
+
+
+def _overflows(text: str) -> bool:
+    """Whether a number in a text is infinite as a float."""
+    for word in re.findall(r"[\w.+-]+", text):
+        with contextlib.suppress(ValueError):
+            if math.isinf(float(word)):
+                return True
+    return False
 
 
 def _tokens(text: str) -> list[str]:

@@ -52,7 +52,8 @@ def _look_at_with(node: ast.With) -> None:
         expects = is_expectation(item.context_expr)
         if not expects and called(item.context_expr) != "subTest":
             raise Needs(f"the context manager {ast.unparse(item.context_expr)[:60]}")
-        if expects and (len(node.items) > 1 or any(map(has_check, node.body))):
+        fails = any(has_check(item) or any(map(is_trap, walk(item))) for item in node.body)
+        if expects and (len(node.items) > 1 or fails):
             raise Needs("a check whose failure the tests catch")
         loops = (ast.For, ast.While)
         if expects and any(isinstance(part, loops) for part in walk(node)):
@@ -61,9 +62,25 @@ def _look_at_with(node: ast.With) -> None:
 
 def _look_at_try(node: ast.Try) -> None:
     """A failed check that the tests themselves catch decides nothing; here it would."""
+    _look_at_traps(node)
     checks = any(has_check(i) and not is_trap(i) for i in [*node.body, *node.orelse])
     for handler in node.handlers:
         if checks and not FAILS.search(ast.unparse(handler.body[-1])):
+            raise Needs("a check whose failure the tests catch")
+
+
+def _look_at_traps(node: ast.Try) -> None:
+    """What must not be reached, and whose exception a handler takes for the one waited for."""
+    traps = [item for part in node.body for item in walk(part) if is_trap(item)]
+    if not traps:
+        return
+    catching = {"BaseException"}
+    if not all(ast.unparse(trap).startswith("pytest.") for trap in traps):
+        catching |= {"AssertionError", "Exception"}
+    for handler in node.handlers:
+        if handler.type is None or names_in(handler.type) & catching:
+            if FAILS.search(ast.unparse(handler.body[-1])):
+                return
             raise Needs("a check whose failure the tests catch")
 
 
@@ -110,9 +127,11 @@ def _reached_from(names: set[str], flows: list[tuple[set[str], set[str]]]) -> se
 def _look_at_exceptions(nodes: list[ast.AST]) -> None:
     """Of an exception only the class and the text cross: nothing else may be asked of it."""
     caught = {n.name for n in nodes if isinstance(n, ast.ExceptHandler)}
+    held = set()
     for node in nodes:
         if isinstance(node, ast.withitem) and is_expectation(node.context_expr):
-            caught.add(getattr(node.optional_vars, "id", None))
+            held.add(getattr(node.optional_vars, "id", None))
+    caught |= held
     if not caught and not waits_for_exceptions(nodes):
         return
     parents = {id(child): n for n in nodes for child in ast.iter_child_nodes(n)}
@@ -124,6 +143,8 @@ def _look_at_exceptions(nodes: list[ast.AST]) -> None:
         if isinstance(node, ast.Name) and node.id in caught and isinstance(node.ctx, ast.Load):
             if getattr(parent, "attr", "") in ("value", "exception"):
                 parent = parents.get(id(parent))
+            elif node.id in held and getattr(parent, "attr", "") != "match":
+                raise Needs("what holds an exception of the program")
             is_text = isinstance(parent, ast.FormattedValue) and parent.conversion in (-1, 115)
             is_use = called(parent) in ("str", "isinstance", "print")  # type: ignore[arg-type]
             if not is_text and not is_use and getattr(parent, "attr", "") != "match":

@@ -87,6 +87,14 @@ class Handle:
             raise StopIteration(step[1])
         return step[1]
 
+    def __get__(self, instance: object, owner: object = None) -> Handle:
+        # In a class of the tests: a function of the program would be given what cannot cross.
+        if self.__link__.ask("binds", self.__node__) is not False:
+            self.__link__.refuse("an object of the program that a class binds")
+        return self
+
+    __set_name__ = __get__
+
     def __eq__(self, other: object) -> bool:
         if is_plain(other) and self.__link__.ask("identical", self.__node__) is True:
             return False  # by its type, as it is now
@@ -123,7 +131,7 @@ lt le gt ge contains add sub mul matmul truediv floordiv mod divmod pow lshift r
 radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror iadd
 isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior neg pos abs invert
 int float complex index round trunc floor ceil bytes missing copy deepcopy reduce reduce_ex await
-aiter anext aenter aexit fspath dir hash instancecheck subclasscheck array enter exit
+aiter anext aenter aexit fspath dir hash instancecheck subclasscheck array enter exit set delete
 """
 for _name, _kind in _ASKED.items():
     setattr(Handle, f"__{_name}__", _asking(_name, _kind))

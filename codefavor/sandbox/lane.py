@@ -281,8 +281,8 @@ class _Reader:
         if node.decorator_list or node.keywords:
             raise Needs(f"the class {node.name} is decorated")
         names = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
-        if "__init__" in names:
-            raise Needs(f"the class {node.name} has a constructor")
+        if any(name.startswith("__") for name in names):
+            raise Needs(f"the class {node.name} has special methods")
 
     def _look_at_tests(self) -> None:
         run_by_module = module_calls(self._tree)

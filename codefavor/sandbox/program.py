@@ -248,6 +248,11 @@ def _has_identity(value: object) -> bool:
     return kind.__eq__ is object.__eq__ and kind.__ne__ is object.__ne__
 
 
+def _binds(value: object) -> bool:
+    """Whether a class that holds a value gives another for it: functions do."""
+    return any(hasattr(type(value), f"__{name}__") for name in ("get", "set_name"))
+
+
 def _next(target: Any) -> tuple[bool, object]:
     """(whether there is another item, the item or what the iterator returned at its end)."""
     try:
@@ -266,6 +271,7 @@ _OPERATIONS: dict[object, Any] = {
     "isinstance": lambda kind, value: isinstance(value, kind),
     "alive": lambda target: None,
     "identical": _has_identity,
+    "binds": _binds,
     **{f.__name__: f for f in (getattr, setattr, delattr, len, iter, reversed, bool,
                                operator.getitem, operator.setitem, operator.delitem)},
 }  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import importlib
 import itertools
 import sys
@@ -66,6 +67,7 @@ class TestNamespace(dict[str, Any]):
     def __init__(self, link: JudgeLink, plan: Plan) -> None:
         # The tests' own `__import__`; nobody else's imports are touched.
         scope = {**vars(builtins), "__import__": self._import, "eval": evaluate}
+        scope["__build_class__"] = self._build_class
         super().__init__(__name__=MODULE_NAME, __builtins__=scope)
         self._link, self._plan = link, plan
 
@@ -76,6 +78,23 @@ class TestNamespace(dict[str, Any]):
             raise KeyError(name)
         module = importlib.import_module(KNOWN_NAMES[name])
         return self.setdefault(name, getattr(module, name, module))
+
+    def _build_class(self, body: Any, *arguments: Any, **keywords: Any) -> Any:
+        """Make a class, whose body, unlike a function, finds what is bound and not what is missing.
+
+        So the names that it reads are bound as long as it runs.
+        """
+        lent: dict[str, Any] = {}
+        for name in body.__code__.co_names:
+            if name not in self:
+                with contextlib.suppress(KeyError):
+                    lent[name] = self[name]
+        self.update(lent)
+        try:
+            return builtins.__build_class__(body, *arguments, **keywords)
+        finally:
+            for name in lent:
+                self.pop(name, None)
 
     def program(self, name: str, tag: str = "r") -> Any:
         """A global of the program as it is now: its value if that is plain, else a handle.
@@ -132,6 +151,7 @@ class Runner:
                 if name == "check" and not has_tests:
                     self._unit(name, partial(self._check, value, entry_point))
                 elif name.startswith("test"):
+                    _look_at_name(value)
                     self._run_cases(name, value, None)
             elif isinstance(value, type) and value.__module__ == MODULE_NAME:
                 self._run_class(value)
@@ -148,6 +168,7 @@ class Runner:
         # As pytest orders them: methods of a TestCase by name, others as they stand.
         for name in sorted(names) if is_case else names:
             label = f"{kind.__name__}.{name}"
+            _look_at_name(vars(kind)[name])
             if is_case:
                 self._unit(label, partial(_run_method, kind, name))
             else:
@@ -175,6 +196,11 @@ class Runner:
                 self.idle.append(label)
 
 
+def _look_at_name(function: Any) -> None:
+    if getattr(function, "__name__", "") == "<lambda>":  # in which no check is seen
+        raise Unsupported("a test that is a lambda")
+
+
 def _call(function: Callable[..., Any], kind: Any, arguments: dict[str, Any]) -> None:
     function(*(() if kind is None else (kind(),)), **arguments)
 
@@ -190,7 +216,9 @@ def _run_method(kind: Any, name: str) -> None:
 
 def _cases(mark: Any) -> Iterator[dict[str, Any]]:
     given = dict(zip(("argnames", "argvalues"), mark.args, strict=False)) | mark.kwargs
-    names, rows = given["argnames"], given["argvalues"]
+    names, rows, ids = given["argnames"], list(given["argvalues"]), given.get("ids")
+    if isinstance(ids, list | tuple) and len(ids) != len(rows):
+        raise Unsupported("a parametrize table with more or fewer ids than rows")
     is_many = not isinstance(names, str) or "," in names
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]

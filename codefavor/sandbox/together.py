@@ -128,17 +128,36 @@ def _alias(name: str) -> None:
         _write(path, f"import sys\n\nimport {_PROGRAM}\n\nsys.modules[__name__] = {_PROGRAM}\n")
 
 
+def _defined(tree: ast.Module) -> list[ast.stmt]:
+    """The functions and classes of the module, also those in an `if` or `try`."""
+    found: list[ast.stmt] = []
+    waiting: list[ast.AST] = [tree]
+    for node in waiting:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.append(node)
+        elif not isinstance(node, ast.expr):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
 def _defines_tests(tree: ast.Module) -> bool:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
-            "test"
-        ):
-            return True
-        if isinstance(node, ast.ClassDef):
-            bases = [ast.unparse(base) for base in node.bases]
-            if node.name.startswith("Test") or any("TestCase" in base for base in bases):
+    for node in _defined(tree):
+        if not isinstance(node, ast.ClassDef):
+            if node.name.startswith("test"):  # type: ignore[attr-defined]
                 return True
+        elif node.name.startswith("Test") or any("TestCase" in ast.unparse(b) for b in node.bases):
+            return True
     return False
+
+
+def _is_collected(name: str, value: object) -> bool:
+    """Whether pytest would run what has this name in a module."""
+    if not isinstance(value, type):
+        return name.startswith("test") and callable(value)
+    unittest = sys.modules.get("unittest")
+    is_case = unittest is not None and issubclass(value, unittest.TestCase)
+    has_tests = any(item.startswith("test") for item in dir(value))
+    return has_tests and (is_case or name.startswith("Test"))
 
 
 def _is_unittest(tree: ast.Module) -> bool:
@@ -147,7 +166,8 @@ def _is_unittest(tree: ast.Module) -> bool:
     if any(name.partition(".")[0] == "pytest" for node in imports for name in imports_of(node)):
         return False
     functions = ast.FunctionDef | ast.AsyncFunctionDef
-    plain = any(isinstance(n, functions) and n.name.startswith("test") for n in tree.body)
+    defined = _defined(tree)
+    plain = any(isinstance(n, functions) and n.name.startswith("test") for n in defined)
     text = ast.unparse(tree)
     return not plain and "TestCase" in text
 
@@ -162,7 +182,11 @@ def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> di
         exec(compile_program(code), namespace)
         sys.modules[_PROGRAM] = module
     namespace["__name__"] = "__main__"
+    of_program = set(namespace)
     exec(compile(tests, "<tests>", "exec", dont_inherit=True), namespace)
+    made = [name for name in namespace.keys() - of_program if _is_collected(name, namespace[name])]
+    if made:
+        return _verdict("unsupported", f"{min(made)} is a test that the text does not show", [])
     check = namespace.get("check")
     called = any(
         isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"
@@ -242,7 +266,15 @@ def _run_unittest() -> dict[str, object]:
     import unittest
 
     sys.argv[:] = [f"{_TESTS}.py"]
-    suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(_TESTS))
+    module = importlib.import_module(_TESTS)
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromModule(module)
+    if not hasattr(module, "load_tests"):
+        # As they stand in the file, like pytest; unittest takes them by name.
+        kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+        cases = [kind for kind in kinds if issubclass(kind, unittest.TestCase)]
+        own = [kind for kind in cases if kind.__module__ != "unittest.case"]
+        suite = unittest.TestSuite(map(loader.loadTestsFromTestCase, own))
     result = unittest.TextTestRunner(stream=sys.stderr).run(suite)
     bad = [*result.errors, *result.failures]
     n_bad = len(bad) + len(result.unexpectedSuccesses)

@@ -260,14 +260,20 @@ def test_what_a_plain_run_recorded_stays_in_a_merge(home, monkeypatch):
 
 
 def test_statistics_do_not_hang_on_the_order_in_which_rows_ended(home):
-    words = f"{PAIRS} --model {FAKE} --limit 150".replace("pairs.jsonl", "many.jsonl")
-    words = words.replace("%", "shared").split()
+    # Of problems with one pair, three, five ... pairs.
+    grouped = [
+        Preference(f"g{n}", f"Task {int(n**0.5)}.", f"{PROGRAMS[True]}# {n}\n", f"x = {n}\n")
+        for n in range(40)
+    ]
+    rows = [{**one.to_row(), "problem_id": one.instruction} for one in grouped]
+    write(home / "pairs.jsonl", rows)
+    words = f"{PAIRS} --model {FAKE}".replace("%", "shared").split()
     assert codefavor(*words, home=home).code == 0
     (result,) = (home / "shared").glob("*.json")
     before = json.loads(result.read_text())
     (journal,) = (home / "shared/rows").glob("*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[::2] + lines[1::2][::-1]))
+    journal.write_bytes(b"".join(reversed(lines)))
     assert codefavor(*words, home=home).code == 0
     after = json.loads(result.read_text())
     assert without_measured(after["metrics"]) == without_measured(before["metrics"])

@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -27,11 +26,20 @@ from codefavor.journal_file import (
     scan_journal,
     sync_folder,
 )
+from codefavor.journal_manifest import (
+    Responses,
+    flat,
+    manifest_path,
+    note_merged,
+    read_manifest,
+    read_merged_note,
+    settings,
+    short,
+    write_manifest,
+)
 from codefavor.records import Row, write_text
 
 _locked_here: set[str] = set()
-# In the manifest, but no settings: what came out, and which part of the run made it.
-_RESPONSES, _SHARD = "responses", "shard"
 
 
 class Journal:
@@ -49,11 +57,7 @@ class Journal:
         self._is_closed = False
         # The ids of the rows that a run is given: what ended of other rows is not its result.
         self.input_ids: IdSet | None = None
-        scan = cut_and_repair(path)
-        self._done, self._errors = scan.done, set(scan.errors)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._end = os.fstat(self._file).st_size
-        sync_folder(path.parent)
+        self._file = self._read()
         self._syncer = Syncer("journal-sync", self.sync, sync_every_s)
 
     @classmethod
@@ -152,6 +156,28 @@ class Journal:
             os.close(self._file)
             _release_lock(self.path, self._lock)
 
+    def take_over(self, whole: Path, n_own_bytes: int) -> None:
+        """Be the journal at `whole` from now on, in one step; it must be on the disk.
+
+        What comes after its first `n_own_bytes` is noted as made by shards.
+        """
+        # Noted first: of the records until now, none lies beyond what is a plain run's.
+        note_merged(self.path, n_own_bytes, whole.stat().st_size)
+        whole.replace(self.path)
+        file = self._read()
+        # In the place of the old one: the thread that syncs may be using it.
+        os.dup2(file, self._file)
+        os.close(file)
+
+    def _read(self) -> int:
+        """The file, opened to be appended to; what it holds is noted."""
+        scan = cut_and_repair(self.path)
+        self._done, self._errors = scan.done, set(scan.errors)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._end = os.fstat(file).st_size
+        sync_folder(self.path.parent)
+        return file
+
     def _write(self, line: bytes) -> None:
         try:
             written = os.write(self._file, line)
@@ -184,75 +210,6 @@ def forget_journal(path: Path) -> None:
         _release_lock(path, lock)
 
 
-def note_responses(path: Path, responses: Responses) -> None:
-    """Write into the manifest how many responses the results rest on; no setting of the run."""
-    _write_manifest(path, _read_manifest(path) | {_RESPONSES: responses.to_row()})
-
-
-def note_shard(path: Path, shard: str, code_sha256: str) -> None:
-    """Write into the manifest which shard the results are of, and by which code."""
-    manifest = _read_manifest(path)
-    codes = {code_sha256, *manifest.get(_SHARD, {}).get("code_sha256", ())}
-    _write_manifest(path, manifest | {_SHARD: {"shard": shard, "code_sha256": sorted(codes)}})
-
-
-def read_shard_note(path: Path) -> tuple[str, list[str]]:
-    """The shard that a journal says it is of ("" for none), and the code that made it."""
-    note = _read_manifest(path).get(_SHARD, {})
-    return note.get("shard", ""), note.get("code_sha256", [])
-
-
-def differing_settings(path: Path, other: Path) -> list[str]:
-    """What the manifests of two journals differ in, as words."""
-    before, now = (_settings(_read_manifest(one)) for one in (path, other))
-    return [
-        f"{key} = {_short(before.get(key))} (here {_short(now.get(key))})"
-        for key in sorted(before.keys() | now.keys())
-        if key not in before or key not in now or before[key] != now[key]
-    ]
-
-
-def _read_manifest(path: Path) -> Row:
-    """Raises JournalError for a journal without a readable manifest."""
-    file = manifest_path(path)
-    try:
-        manifest: Row = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise JournalError(f"{path}: has no {file.name} beside it") from error
-    except ValueError as error:
-        raise JournalError(f"{file}: not valid JSON ({error})") from error
-    return manifest
-
-
-def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a manifest that a run is bound to, by their dotted keys."""
-    return _flat({key: one for key, one in manifest.items() if key not in (_RESPONSES, _SHARD)})
-
-
-def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    write_text(manifest_path(path), [json.dumps(manifest, indent=2, sort_keys=True) + "\n"])
-
-
-class Responses:
-    """How many responses of models the records rest on, and how many of them were cached."""
-
-    def __init__(self, records: Iterable[Row] = ()) -> None:
-        self._counted = Counter[str]()
-        for record in records:
-            self.add(record)
-
-    def add(self, record: Row) -> None:
-        """Count those of one record."""
-        for name in ("n_responses", "n_cached"):
-            self._counted[name] += record.get(name, 0)
-
-    def to_row(self) -> Row:
-        """The plain JSON form; the share is None where no model was asked."""
-        n, n_cached = self._counted["n_responses"], self._counted["n_cached"]
-        share = round(n_cached / n, 4) if n else None
-        return {"n_responses": n, "n_cached": n_cached, "share_cached": share}
-
-
 def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[Row]) -> None:
     """Replace a journal and its manifest, each whole or not at all (also where there was none).
 
@@ -263,14 +220,11 @@ def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[R
     lock = _take_lock(path)
     try:
         write_text(path, (encode(record).decode("utf-8") for record in records))
-        _write_manifest(path, manifest)
+        write_manifest(path, manifest)
+        if any(read_merged_note(path)):
+            note_merged(path, 0, path.stat().st_size)
     finally:
         _release_lock(path, lock)
-
-
-def manifest_path(path: Path) -> Path:
-    """Where the settings of the journal at `path` are kept."""
-    return path.with_name(path.name + ".manifest.json")
 
 
 def read_journal(path: Path) -> Iterator[Row]:
@@ -288,6 +242,14 @@ def read_journal(path: Path) -> Iterator[Row]:
         )
     for _, line in counting_lines(path, scan):
         yield decode(line)
+
+
+def own_records(path: Path) -> Iterator[Row]:
+    """The records of a journal that a merge of shards has not made: those of a plain run."""
+    start, end = read_merged_note(path)
+    for position, line in counting_lines(path, scan_journal(path)):
+        if not start <= position < end:
+            yield decode(line)
 
 
 def ok_positions(path: Path, responses: Responses | None = None) -> Iterator[tuple[str, int]]:
@@ -326,13 +288,13 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
                 f"{path}: has results but no {file.name}, so nobody can say under which settings "
                 "they were made; choose another output or move the file away"
             )
-        _write_manifest(path, wanted)
+        write_manifest(path, wanted)
         return
-    before, now = _settings(_read_manifest(path)), _flat(wanted)
+    before, now = settings(read_manifest(path)), flat(wanted)
     for key in sorted(before.keys() | now.keys()):
         if key in before and key in now and before[key] == now[key]:
             continue
-        old, new = _short(before.get(key)), _short(now.get(key))
+        old, new = short(before.get(key)), short(now.get(key))
         is_address = key.endswith("endpoint") and old != "null"
         moved = f" (for a server that moved: --set endpoint={old})" if is_address else ""
         raise JournalError(
@@ -351,21 +313,6 @@ def _own_files(path: Path) -> set[Path]:
     """The journal and what belongs to it, its lock left out."""
     beside = {path, *path.parent.glob(glob.escape(path.name) + ".*")}
     return beside - {path.with_name(path.name + ".lock")}
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """The values that are no mappings, by their dotted keys."""
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    found: dict[str, Any] = {}
-    for name, one in value.items():
-        found |= _flat(one, f"{key}.{name}" if key else name)
-    return found
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _take_lock(path: Path) -> int:

@@ -14,13 +14,8 @@ import pytest
 
 from codefavor.errors import DataError, JournalError
 from codefavor.idset import IdSet, id_digest
-from codefavor.journal import (
-    Journal,
-    manifest_path,
-    ok_rows,
-    read_journal,
-    rewrite_journal,
-)
+from codefavor.journal import Journal, ok_rows, read_journal, rewrite_journal
+from codefavor.journal_manifest import manifest_path
 
 SETTINGS = {"step": "x", "sampling": {"temperature": 0.5}}
 

@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codefavor.engine.ledger import read_spent
 from codefavor.errors import DataError
-from codefavor.journal import manifest_path, read_journal
+from codefavor.journal import read_journal
+from codefavor.journal_manifest import manifest_path
 from codefavor.records import Preference, Row
 from codefavor.scoring.provenance import backing_of
 from codefavor.text import escape_markdown

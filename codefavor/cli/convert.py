@@ -14,7 +14,7 @@ from codefavor import __version__
 from codefavor.cli.convert_inputs import MAX_LISTED, Inputs, read_preferences, read_problems
 from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
-from codefavor.journal import manifest_path
+from codefavor.journal_manifest import manifest_path
 from codefavor.pairs.published_rows import MAX_ERROR_RATE
 from codefavor.pairs.split import SPLITS
 from codefavor.records import (

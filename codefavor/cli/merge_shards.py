@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import click
 import typer
 from typer.core import TyperCommand
+
+from codefavor.errors import ConfigError
 
 
 class _Prefix(TyperCommand):
@@ -16,6 +19,11 @@ class _Prefix(TyperCommand):
 
 
 COMMAND_CLASS = _Prefix
+_REFUSED = {
+    "--shard": "it takes all shards; leave the option out",
+    "--ray": "a run on Ray merges its shards itself",
+    "--dry-run": "nobody is asked anyway; a forecast is of the command without merge-shards",
+}
 
 
 def command(
@@ -31,8 +39,21 @@ def command(
     """
     from codefavor.cli.main import app
 
-    code = typer.main.get_command(app).main(
-        [*words, "--shard", "all"], prog_name="codefavor", standalone_mode=False
-    )
+    for word in words:
+        name = word.partition("=")[0]
+        if name in _REFUSED:
+            raise ConfigError(f"merge-shards: {name} does not go with it: {_REFUSED[name]}")
+    try:
+        code = typer.main.get_command(app).main(
+            [*words, "--shard", "all"], prog_name="codefavor", standalone_mode=False
+        )
+    except click.NoSuchOption as error:
+        if error.option_name != "--shard":
+            raise
+        asked = error.ctx.command_path if error.ctx else words[0]
+        raise ConfigError(
+            f"merge-shards: `{asked}` is none of the commands that run in shards; those have "
+            "--shard"
+        ) from error
     if code:
         raise typer.Exit(code)

@@ -13,7 +13,7 @@ import typer
 from codefavor.cli.commit_flags import CommitFlags
 from codefavor.cli.option_groups import expanded
 from codefavor.errors import ConfigError, DataError
-from codefavor.journal import manifest_path
+from codefavor.journal_manifest import manifest_path
 from codefavor.records import Row, canonical_json, write_rows, write_text
 from codefavor.redaction import redact
 from codefavor.settings import data_folder

@@ -149,11 +149,17 @@ def _wait(ray: Any, asked: dict[Any, int], coordinator: Any, verb: str) -> None:
             shown = sums["n"]
             for one in done:
                 _raise_for(ray, asked[one], n, one)
-    except BaseException:
+    except BaseException as error:
         # What is in flight is paid for: a shard that is cancelled waits for it.
         for one in pending:
             ray.cancel(one, force=False)
         ray.wait(pending, num_returns=len(pending), timeout=60.0)
+        if isinstance(error, ray.exceptions.RayError):
+            raise CodefavorError(
+                "--ray: the coordinator, which holds the budget of all shards, was lost with its "
+                f"process or node ({type(error).__name__}); what is done is kept; the same command "
+                "goes on from here"
+            ) from error
         raise
     finally:
         progress.finish()

@@ -18,6 +18,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from codefavor.backends.base import NO_USAGE, Usage
@@ -43,10 +44,16 @@ class Spent:
     """The sums of a ledger: what answers took, and the most that unsettled requests may have."""
 
     usage: Usage = NO_USAGE
-    usd: float = 0.0
+    # Exact: a sum of floats hangs on the order in which answers came.
+    exact_usd: Fraction = Fraction(0)
     n_unsettled: int = 0
     unsettled_usage: Usage = NO_USAGE
     unsettled_usd: float = 0.0
+
+    @property
+    def usd(self) -> float:
+        """What the answers took, in dollars."""
+        return float(self.exact_usd)
 
     def add_unsettled(self, reservation: Reservation) -> None:
         """Count a request whose cost will not be known any more."""
@@ -65,7 +72,7 @@ class Spent:
         """The sums of two ledgers."""
         return Spent(
             self.usage + other.usage,
-            self.usd + other.usd,
+            self.exact_usd + other.exact_usd,
             self.n_unsettled + other.n_unsettled,
             self.unsettled_usage + other.unsettled_usage,
             self.unsettled_usd + other.unsettled_usd,
@@ -141,7 +148,7 @@ class Ledger:
         """Replace a reservation by what the answer took. A full disk loses nothing (`check`)."""
         self._free(reservation)
         self.spent.usage += usage
-        self.spent.usd += usd
+        self.spent.exact_usd += Fraction(usd)
         self._append(f"={reservation.number} {_numbers(usage, usd)}")
 
     def release(self, reservation: Reservation) -> None:
@@ -159,7 +166,7 @@ class Ledger:
     def add(self, usage: Usage, usd: float) -> None:
         """Record an answer that had no reservation."""
         self.spent.usage += usage
-        self.spent.usd += usd
+        self.spent.exact_usd += Fraction(usd)
         self._append(_numbers(usage, usd))
 
     def check(self) -> None:
@@ -323,7 +330,7 @@ def _sums(lines: Iterable[str]) -> tuple[Spent, int, int]:
             counted = [first, *counted]
         if counted:
             tokens = [sum_ + int(one) for sum_, one in zip(tokens, counted[:3], strict=True)]
-            spent.usd += float(counted[3])
+            spent.exact_usd += Fraction(float(counted[3]))
     spent.usage = Usage(*tokens)
     for number, (most_input, most_output, usd) in unsettled.items():
         spent.add_unsettled(

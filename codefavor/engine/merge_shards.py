@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import resource
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
 from codefavor.engine.shards import ALL_SHARDS, FOLDER, Shard, code_sha256, shard_journals
 from codefavor.errors import JournalError
-from codefavor.journal import Journal, differing_settings, read_journal, read_shard_note
+from codefavor.journal import Journal, own_records, read_journal
+from codefavor.journal_manifest import differing_settings, read_shard_note
 from codefavor.records import Row
 
 _AGAIN = "run it again, then merge-shards"
@@ -28,25 +30,29 @@ async def merge_shards(
 ) -> Counts:
     """Take the record of every row from the shard that ran it; nothing is run and nobody asked.
 
+    Each merge is made whole: what an earlier one took from shards counts no more, what a plain run
+    recorded stays. The journal changes once all is there.
+
     Raises JournalError for shards that are missing, unfinished or doubled, that were made under
     other settings, by other code or from other rows.
     """
     shards = _checked(journal.path)
-    n_requests = merge_spent(journal.path, shards.values())
-    to_do = RowsToDo(rows, journal, progress, retry_errors=True, rerun_changed=True)
-    records = _Records(shards, max(one.n for one in shards))
-    progress.start(f"{label} (merging)", to_do.total())
     ended, reasons, n_cached = Counter[str](), Counter[str](), 0
-    with contextlib.closing(records):
-        while (found := await to_do.next()) is not None:
-            row, digest = found
-            record = records.take(row["id"], digest)
-            journal.append(record)
-            ended[record["status"]] += 1
-            reasons[record["reason"]] += record["status"] != "ok"
-            n_cached += record.get("n_cached", 0)
-            progress.advance(1)
-        records.check_rest(journal)
+    with _made_anew(journal) as whole:
+        to_do = RowsToDo(rows, whole, progress, retry_errors=True, rerun_changed=True)
+        records = _Records(shards, max(one.n for one in shards))
+        progress.start(f"{label} (merging)", to_do.total())
+        with contextlib.closing(records):
+            while (found := await to_do.next()) is not None:
+                row, digest = found
+                record = records.take(row["id"], digest)
+                whole.append(record)
+                ended[record["status"]] += 1
+                reasons[record["reason"]] += record["status"] != "ok"
+                n_cached += record.get("n_cached", 0)
+                progress.advance(1)
+            records.check_rest(whole)
+    n_requests = merge_spent(journal.path, shards.values())
     progress.finish()
     spent = read_spent(journal.path) or Spent()
     return Counts(
@@ -66,6 +72,20 @@ async def merge_shards(
         unsettled_usd=spent.unsettled_usd,
         shard=str(ALL_SHARDS),
     )
+
+
+@contextlib.contextmanager
+def _made_anew(journal: Journal) -> Iterator[Journal]:
+    """A journal with the plain run's records of `journal`, which takes its place at a good end."""
+    path = journal.path
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        with Journal.open(Path(folder) / path.name, {}) as whole:
+            for record in own_records(path):
+                whole.append(record)
+            n_own_bytes = whole.path.stat().st_size
+            yield whole
+        journal.take_over(whole.path, n_own_bytes)
+    journal.input_ids = whole.input_ids
 
 
 def _is_priced(context: Context) -> bool:

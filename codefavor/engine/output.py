@@ -19,13 +19,8 @@ from codefavor.engine.counts import Counts
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.runner import Step, run_sync
 from codefavor.errors import ConfigError
-from codefavor.journal import (
-    Journal,
-    Responses,
-    note_responses,
-    ok_positions,
-    read_record_at,
-)
+from codefavor.journal import Journal, ok_positions, read_record_at
+from codefavor.journal_manifest import Responses, note_responses
 from codefavor.records import Row, write_rows
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,8 @@ from codefavor.errors import (
     Rejected,
     SandboxError,
 )
-from codefavor.journal import Journal, note_shard
+from codefavor.journal import Journal
+from codefavor.journal_manifest import note_shard
 from codefavor.records import Row
 from codefavor.redaction import redact
 

@@ -19,7 +19,8 @@ from codefavor.engine.runner import Step
 from codefavor.errors import ConfigError, SandboxError
 from codefavor.evaluation.results import versions
 from codefavor.evaluation.run_usage import usd_of
-from codefavor.journal import Journal, Responses, note_responses, read_journal
+from codefavor.journal import Journal, read_journal
+from codefavor.journal_manifest import Responses, note_responses
 from codefavor.languages import parses
 from codefavor.records import Completion, Execution, Problem, Row
 from codefavor.result_file import MODEL_FORMAT, rows_path, write_result

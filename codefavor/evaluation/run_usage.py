@@ -8,7 +8,7 @@ from codefavor.backends.base import Backend, Usage
 from codefavor.engine.context import Context
 from codefavor.engine.counts import Counts
 from codefavor.engine.prices import PriceTable
-from codefavor.journal import Responses
+from codefavor.journal_manifest import Responses
 from codefavor.judges.base import Judge
 from codefavor.judges.jury import Cascade
 from codefavor.judges.spec import JudgeSpec

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,14 +27,8 @@ from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.controls import judge_now
 from codefavor.evaluation.results import rescore, result_of
 from codefavor.evaluation.run_usage import is_elsewhere, usage_of
-from codefavor.journal import (
-    Journal,
-    Responses,
-    manifest_path,
-    note_responses,
-    read_journal,
-    rewrite_journal,
-)
+from codefavor.journal import Journal, read_journal, rewrite_journal
+from codefavor.journal_manifest import Responses, manifest_path, note_responses
 from codefavor.judges.base import BatchJudge, Judge
 from codefavor.judges.llm import LlmJudge
 from codefavor.judges.ngram import NgramJudge
@@ -250,7 +244,8 @@ def run_task(
         return {}, counts
     cpu_s = time.process_time() - started
     judged = {item["id"] for item in items}
-    records = [record for record in read_journal(rows_path(out)) if record["id"] in judged]
+    ended = (record for record in read_journal(rows_path(out)) if record["id"] in judged)
+    records = _as_given(ended, items)
     note_responses(rows_path(out), Responses(records))
     result = _finish(task, items, records, described)
     if isinstance(judge, LlmJudge | TestedJudge):
@@ -258,9 +253,15 @@ def run_task(
     # Of merged shards nobody measured it.
     timed = None if counts.shard or is_elsewhere(spec, backends.values()) else cpu_s
     result["usage"] = usage_of(records, counts, judge, context, timed, in_batch=in_batch)
-    _add_robustness(result, task, spec, out)
+    _add_robustness(result, task, spec, out, records)
     write_result(out, result)
     return result, counts
+
+
+def _as_given(records: Iterable[Row], items: Sequence[Row]) -> list[Row]:
+    """The records in the order of the items: resampling hangs on it, and rows end in any order."""
+    places = {item["id"]: place for place, item in enumerate(items)}
+    return sorted(records, key=lambda record: places.get(record["id"], len(places)))
 
 
 def _manifest(task: Task, judge: Row) -> Row:
@@ -310,21 +311,23 @@ def rescore_task(task: Task, spec: JudgeSpec, out: Path, *, stored: Path | None 
             judge["name"] = f"likelihood ({reduction})"
         judge["reduction"] = reduction
     judge["name"] = spec.name or judge["name"]
-    records = rescore(read_journal(journal_path), judge)
+    records = _as_given(rescore(read_journal(journal_path), judge), items)
     rewrite_journal(rows_path(out), manifest, records)
     old = read_result(out) if out.is_file() else {}
     result = _finish(task, items, records, judge)
     result |= {key: old[key] for key in ("usage", "prompt_sha256") if key in old}
-    _add_robustness(result, task, spec, out)
+    _add_robustness(result, task, spec, out, records)
     write_result(out, result)
     return result
 
 
-def _add_robustness(result: Row, task: Task, spec: JudgeSpec, out: Path) -> None:
+def _add_robustness(
+    result: Row, task: Task, spec: JudgeSpec, out: Path, records: Sequence[Row]
+) -> None:
     base = rows_path(result_path(out.parent, replace(task, attack=""), spec))
     if task.attack and base.is_file():
-        rows = read_journal(base), read_journal(rows_path(out))
-        found = robustness(*rows, attack=task.attack, side=task.attack_side)
+        before = read_journal(base)
+        found = robustness(before, records, attack=task.attack, side=task.attack_side)
         result["robustness"] = found.to_row()
 
 

@@ -18,8 +18,9 @@ from markupsafe import Markup
 
 from codefavor.audits.data_card import aspect_of
 from codefavor.errors import DataError
-from codefavor.journal import manifest_path, read_journal
+from codefavor.journal import read_journal
 from codefavor.journal_file import STATUSES
+from codefavor.journal_manifest import manifest_path
 from codefavor.records import Execution, Preference, Row, read_rows
 from codefavor.reports.page import render_page
 from codefavor.reports.pair_view import compare_lines, script_json

@@ -13,11 +13,12 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from codefavor.cli import ray_nodes
-from codefavor.errors import ConfigError
+from codefavor.cli import ray_nodes, ray_run
+from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Problem, content_id, write_rows
 from tests.kit.commands import codefavor
 from tests.kit.server import LoopbackServer, openai_reply
@@ -315,3 +316,24 @@ def test_a_cluster_that_does_not_start_is_one_error(home, monkeypatch):
     monkeypatch.setattr(ray, "init", fail)
     done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", "local", home=home)
     assert done.code == 2 and "Ray does not start or connect: The current node" in done.stderr
+
+
+def test_a_lost_coordinator_is_one_error():
+    class ActorDiedError(Exception):
+        """As Ray says it: in many lines."""
+
+    def get(asked):
+        raise ActorDiedError("The actor died unexpectedly.\n\tclass_name: Coordinator\n")
+
+    cancelled = []
+    ray = SimpleNamespace(
+        wait=lambda pending, **options: ([], pending),
+        get=get,
+        cancel=lambda one, force: cancelled.append(one),
+        exceptions=SimpleNamespace(RayError=ActorDiedError),
+    )
+    coordinator = SimpleNamespace(progress=SimpleNamespace(remote=lambda: "sums"))
+    with pytest.raises(CodefavorError, match="the same command goes on") as error:
+        ray_run._wait(ray, {"a": 0, "b": 1}, coordinator, "score")
+    assert "\n" not in str(error.value) and "ActorDiedError" in str(error.value)
+    assert cancelled == ["a", "b"]

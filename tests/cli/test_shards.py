@@ -21,6 +21,8 @@ PROGRAMS = {
     True: "def double(x):\n    return 2 * x\n",
     False: "def double(x):\n    return x\n",
 }
+# What a later answer to the same question has more than an earlier one.
+remark = {"text": ""}
 
 
 def answer(request):
@@ -32,7 +34,7 @@ def answer(request):
     if "Known answer" in text:
         number = zlib.crc32(text.encode())
         return json.dumps({"true": f"It was rain, {number}.", "false": f"It was snow, {number}."})
-    return f"```python\n{PROGRAMS[is_even]}```\n[RESULT] {'A' if is_even else 'B'}"
+    return f"```python\n{PROGRAMS[is_even]}{remark['text']}```\n[RESULT] {'A' if is_even else 'B'}"
 
 
 critic = judge = teacher()
@@ -108,7 +110,7 @@ COMMANDS = {
     f" --judge {FAKE} --out %",
 }
 # What is measured is another number each time, with shards or without.
-MEASURED = {"seconds", "cpu_s", "peak_bytes", "run_seconds_per_problem", "usd_paid", "n_timed"}
+MEASURED = {"seconds", "cpu_s", "peak_bytes", "run_seconds_per_problem", "n_timed"}
 
 
 def without_measured(value):
@@ -179,13 +181,118 @@ def test_every_row_is_of_one_shard():
     assert all(100 < len(one) < 190 for one in shards)
 
 
-def test_a_second_merge_takes_what_a_shard_has_mended(home):
+def test_a_second_merge_is_the_first(home):
     run_shards(DRAFTS, home)
-    assert merge(DRAFTS, home).code == 0
+    first = merge(DRAFTS, home)
     before = files(home / "shared", with_measured=True)
     again = merge(DRAFTS, home)
-    assert again.code == 0 and "12 had ended before" in again.stdout
+    assert again.code == 0 and again.stdout == first.stdout
     assert files(home / "shared", with_measured=True) == before
+
+
+def make_anew(words, home, monkeypatch, index):
+    """Run one shard again from its beginning, answered otherwise."""
+    with monkeypatch.context() as patch:
+        patch.setitem(remark, "text", "# anew\n")
+        words = words.replace("%", "shared").split()
+        done = codefavor(*words, "--shard", f"{index}/{N}", "--fresh", home=home)
+    assert done.code == 0, done.stderr
+
+
+def test_a_merge_takes_what_shards_made_anew(home, monkeypatch):
+    run_shards(DRAFTS, home)
+    assert merge(DRAFTS, home).code == 0
+    assert "# anew" not in (home / "shared/o.jsonl").read_text()
+    for index in range(N):
+        make_anew(DRAFTS, home, monkeypatch, index)
+    assert merge(DRAFTS, home).code == 0
+    assert (home / "shared/o.jsonl").read_text().count("# anew") == 2 * 24
+
+
+def test_a_judge_is_merged_with_the_answers_that_it_saw(home, monkeypatch):
+    words = COMMANDS["answers and their judge"]
+    run_shards(words, home)
+    assert merge(words, home).code == 0
+    for index in range(N):
+        make_anew(words, home, monkeypatch, index)
+    done = merge(words, home)
+    assert done.code == 0, done.stderr
+    answers, judged = sorted((home / "shared/rows").glob("*.jsonl"))
+    assert len(judged.read_bytes().splitlines()) == 9
+    for line in answers.read_text().splitlines():
+        assert "# anew" in line
+
+
+def test_a_refused_merge_records_nothing(home, monkeypatch):
+    journal = home / "shared/o.jsonl.journal"
+    run_shards(DRAFTS, home)
+    lose_a_record(home)
+    assert merge(DRAFTS, home).code == 2
+    assert journal.read_bytes() == b"" and not [*journal.parent.glob("*.spent*")]
+    for index in range(N):
+        make_anew(DRAFTS, home, monkeypatch, index)
+    assert merge(DRAFTS, home).code == 0
+    lines, out = journal.read_bytes(), (home / "shared/o.jsonl").read_bytes()
+    assert out.count(b"# anew") == 2 * 24
+    # What an earlier merge made stays whole, too.
+    lose_a_record(home)
+    assert merge(DRAFTS, home).code == 2
+    assert journal.read_bytes() == lines and (home / "shared/o.jsonl").read_bytes() == out
+    assert not [*journal.parent.glob(".o.jsonl*")]
+
+
+def test_what_a_plain_run_recorded_stays_in_a_merge(home, monkeypatch):
+    alone = DRAFTS.replace("%", "shared").replace("problems.jsonl", "few.jsonl").split()
+    few = home / "few.jsonl"
+    few.write_text("".join((home / "problems.jsonl").read_text().splitlines(True)[:5]))
+    assert codefavor(*alone, home=home).code == 0
+    for index in range(N):
+        make_anew(DRAFTS, home, monkeypatch, index)
+    for _ in range(2):
+        done = merge(DRAFTS, home)
+        assert done.code == 0 and "5 had ended before" in done.stdout
+        rows = (home / "shared/o.jsonl").read_text().splitlines()
+        assert len(rows) == 24 and sum("# anew" not in row for row in rows) == 10
+    manifest = json.loads((home / "shared/o.jsonl.journal.manifest.json").read_text())
+    start, end = manifest["merged_bytes"]
+    lines = (home / "shared/o.jsonl.journal").read_bytes()
+    assert lines[:start].count(b"\n") == 5 and end == len(lines)
+
+
+def test_statistics_do_not_hang_on_the_order_in_which_rows_ended(home):
+    # Of problems with one pair, three, five ... pairs.
+    grouped = [
+        Preference(f"g{n}", f"Task {int(n**0.5)}.", f"{PROGRAMS[True]}# {n}\n", f"x = {n}\n")
+        for n in range(40)
+    ]
+    rows = [{**one.to_row(), "problem_id": one.instruction} for one in grouped]
+    write(home / "pairs.jsonl", rows)
+    words = f"{PAIRS} --model {FAKE}".replace("%", "shared").split()
+    assert codefavor(*words, home=home).code == 0
+    (result,) = (home / "shared").glob("*.json")
+    before = json.loads(result.read_text())
+    (journal,) = (home / "shared/rows").glob("*.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(reversed(lines)))
+    assert codefavor(*words, home=home).code == 0
+    after = json.loads(result.read_text())
+    assert without_measured(after["metrics"]) == without_measured(before["metrics"])
+    assert after["subgroups"] == before["subgroups"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["doctor"], "merge-shards: `codefavor doctor` is none of the commands that run in shards"),
+        ([*DRAFTS.split(), "--dry-run"], "merge-shards: --dry-run does not go with it"),
+        ([*DRAFTS.split(), "--shard", "0/2"], "merge-shards: --shard does not go with it"),
+        ([*DRAFTS.split(), "--shard=0/2"], "merge-shards: --shard does not go with it"),
+    ],
+)
+def test_what_cannot_be_merged_is_refused_by_name(home, words, said):
+    done = codefavor("merge-shards", *words, home=home)
+    assert done.code == 2 and said in done.stderr
+    assert "No such option" not in done.stderr
 
 
 def shard(home, index, n=N):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from codefavor.backends import Request, Sampling, Usage
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
-from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
+from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_ledger, read_spent
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, ConfigError, JournalError
 
@@ -26,7 +28,7 @@ def test_the_ledger_adds_up_over_kills_and_ignores_a_torn_line(tmp_path: Path) -
     with open(path, "a") as handle:
         handle.write("7 7 0 0.")
     ledger = Ledger(path)
-    assert ledger.spent == Spent(Usage(11, 6, 2), 0.75)
+    assert ledger.spent == Spent(Usage(11, 6, 2), Fraction(0.75))
     ledger.add(Usage(1, 0), 0.0)
     ledger.close()
     assert Ledger(path).spent.usage == Usage(12, 6, 2)
@@ -92,7 +94,7 @@ def test_what_was_in_flight_at_a_kill_counts_at_its_most_for_good(tmp_path: Path
     ledger.settle(answered, Usage(7, 1, 3), 0.125)
     ledger.release(refused)
     # Killed: nothing is closed. Every line is with the operating system already.
-    expected = Spent(Usage(7, 1, 3), 0.125, 1, Usage(10, 1), 0.25)
+    expected = Spent(Usage(7, 1, 3), Fraction(0.125), 1, Usage(10, 1), 0.25)
     assert read_spent(tmp_path / "o") == expected
     again = Ledger(path)
     assert again.spent == expected
@@ -125,7 +127,7 @@ def test_a_request_whose_cost_stays_unknown_counts_at_its_most(tmp_path: Path) -
     ledger.announce(lost)
     ledger.leave_unsettled(lost)
     assert (ledger.n_reserved, ledger.reserved_tokens, ledger.reserved_usd) == (1, 2, 0.25)
-    assert ledger.spent == Spent(Usage(), 0.0, 1, Usage(30, 4), 0.5)
+    assert ledger.spent == Spent(Usage(), Fraction(0), 1, Usage(30, 4), 0.5)
     assert other.number == lost.number + 1
 
 
@@ -234,3 +236,15 @@ def test_the_bound_holds_for_the_densest_text_and_grows_with_what_servers_add() 
     assert forecast.at_most(Request(request.messages, schema)).input_tokens >= 100 + 500 + 810
     forecast.learn(request, Usage(5000, 45))
     assert forecast.at_most(request) == Usage(5000, 45)
+
+
+def test_what_was_paid_does_not_hang_on_the_order_of_the_answers(tmp_path: Path) -> None:
+    sums = []
+    for name, costs in (("a", (0.1, 0.2, 0.3)), ("b", (0.3, 0.2, 0.1))):
+        path = tmp_path / name
+        ledger = Ledger(path)
+        for usd in costs:
+            ledger.add(Usage(1, 1), usd)
+        sums += [ledger.spent.usd, read_ledger(path).usd]
+        ledger.close()
+    assert sums == [math.fsum((0.1, 0.2, 0.3))] * 4

@@ -319,9 +319,10 @@ def estimate(
         longest = sequence_len
     else:
         steps = math.ceil(rows / batch) * math.ceil(epochs)
-    if config.get("max_steps"):
-        epochs *= min(1.0, int(config["max_steps"]) / max(1, steps))
-        steps = min(steps, int(config["max_steps"]))
+    if int(config.get("max_steps") or 0) > 0:
+        # They take the place of num_epochs, beyond it as well.
+        epochs *= int(config["max_steps"]) / max(1, steps)
+        steps = int(config["max_steps"])
     tokens = rows * tokens_per_row * epochs
     work = tokens * flops_per_token(config, shape)
     work += rows * sampled * epochs * 2.0 * shape.active_parameters * _SAMPLING_FACTOR

@@ -216,6 +216,17 @@ def test_what_others_report_near_the_limit_is_called_tight():
     assert (short.fits, short.is_tight) == (True, False)
 
 
+@pytest.mark.parametrize("max_steps", [7, 60])
+def test_max_steps_take_the_place_of_the_epochs(max_steps):
+    """80 rows in batches of 4 are 20 steps an epoch; TrainingArguments let max_steps override."""
+    config = {"bf16": True, "micro_batch_size": 4, "num_epochs": 1, "max_steps": max_steps}
+    found = estimate(
+        config, SMOLLM2_17B, CARDS["h100"], gpus=1, rows=80, tokens_per_row=100, longest=100
+    )
+    assert found.steps == max_steps
+    assert found.tokens == pytest.approx(max_steps * 4 * 100)
+
+
 @pytest.mark.parametrize("kind", ["bfloat16", "float32"])
 @pytest.mark.parametrize(
     "sizes", [(256, 1024, 4, 4), (256, 1024, 4, 1), (512, 1024, 4, 4), (256, 2048, 4, 4)]

@@ -185,6 +185,11 @@ def _letter_findings(
     ]
     if both:
         yield _taken_back(key, len(both), len(sample), "the other letter", both[0])
+    if n_alike := _n_of_one_letter(talks):
+        yield error(
+            f"{key}: {n_alike} pairs of programs stand there in both orders and have the same letter "
+            "in both: the place is learnt, not the program; the other order needs the other letter"
+        )
     roles = {str(one) for one in entry.get("roles_to_train") or []}
     if config.get("train_on_inputs") or roles - _ASSISTANT:
         setting = "train_on_inputs: true" if config.get("train_on_inputs") else "roles_to_train"
@@ -192,6 +197,22 @@ def _letter_findings(
             f"{key}: {setting} trains the questions too, of which the letter of a judge is one "
             "token among hundreds; write roles_to_train: [assistant], and no train_on_inputs"
         )
+
+
+def _n_of_one_letter(talks: Sequence[Sequence[str]]) -> int:
+    """Pairs whose two orders have one letter; 0 where most pairs have both letters.
+
+    Exchanged programs leave the words of a question as they are, in another order. Two programs
+    of the same words can look like that by accident, most of a file cannot.
+    """
+    letters: dict[str, dict[str, str]] = {}
+    for talk in talks:
+        question = "\n".join(talk[:-1])
+        words = canonical_json(sorted(question.split()))
+        letters.setdefault(words, {})[question] = talk[-1].strip()
+    orders = [list(one.values()) for one in letters.values() if len(one) > 1]
+    n_alike = sum(len(set(one)) == 1 for one in orders)
+    return n_alike if 2 * n_alike > len(orders) else 0
 
 
 def _label_findings(

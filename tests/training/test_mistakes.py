@@ -553,6 +553,7 @@ MISTAKES = [
     ),
     # rows that take back what others teach, and labels that nobody asks for
     Mistake(PAIRWISE, sft_on("both-letters.jsonl"), "error: datasets: .*with the other letter"),
+    Mistake(PAIRWISE, sft_on("one-letter.jsonl"), r"error: datasets: \d+ pairs .*same letter in"),
     Mistake(PAIRWISE, sft_on("small.jsonl"), "error: datasets: the answers are a and b.*has A and"),
     Mistake(PAIRWISE, sft_on("numbers.jsonl"), "error: datasets: the answers are 1 and 2"),
     Mistake(PROCESS, steps_on("all-right.jsonl"), "error: datasets: all steps .* label true"),
@@ -712,6 +713,11 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         ],
         "one-end": [*rows["dpo"], {**pair, "chosen": with_text(said, "{}<|endoftext|>")}],
         "both-letters": [*rows["pairwise"], *answered(rows["pairwise"], {"A": "B", "B": "A"})],
+        "one-letter": [
+            row
+            for place, couple in enumerate(zip(*[iter(rows["pairwise"])] * 2, strict=True))
+            for row in answered(list(couple), dict.fromkeys("AB", "AB"[place % 2]))
+        ],
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
         "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
         "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
@@ -724,7 +730,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 281
+    assert len(MISTAKES) == 282
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -187,8 +187,8 @@ def _letter_findings(
         yield _taken_back(key, len(both), len(sample), "the other letter", both[0])
     if n_alike := _n_of_one_letter(talks):
         yield error(
-            f"{key}: {n_alike} pairs of programs stand there in both orders and have the same letter"
-            " in both: the place is learnt, not the program; the other order needs the other letter"
+            f"{key}: {n_alike} pairs of programs stand there in both orders and have the same "
+            "letter in both: the place is learnt, not the program; write the other letter in one"
         )
     roles = {str(one) for one in entry.get("roles_to_train") or []}
     if config.get("train_on_inputs") or roles - _ASSISTANT:

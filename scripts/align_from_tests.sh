@@ -13,18 +13,7 @@
 # the embedded model and the starter problems. Killed at any moment, the same command goes on; with other
 # settings use another WORK. Everything below is `codefavor`; the split follows from the problems' ids.
 set -euo pipefail
-if [ $# -gt 0 ]; then
-    sed -n '2,/^set /s/^#//p' "${BASH_SOURCE[0]}"
-    [ "$1" = --help ] || [ "$1" = -h ] || { echo "error: settings are variables, not arguments: $*" >&2; exit 2; }
-    exit 0
-fi
-
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH=$ROOT/.venv/bin:$PATH
-SMOKE=${SMOKE:-}
-PLAN=${PLAN:-}
-# On a busy CPU the threads of a model otherwise spend their time waiting for each other.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+. "$(dirname "${BASH_SOURCE[0]}")/walk.sh"
 
 WORK=${WORK:-outputs/align${SMOKE:+-smoke}}
 MODEL=${MODEL:-}                      # empty: the embedded model, made by `recipes prepare`
@@ -43,14 +32,6 @@ read -ra TRAIN <<< "${TRAIN:-$([ -n "$SMOKE" ] && echo "--set warmup_steps=0 --s
 read -ra SAMPLE <<< "${SAMPLE:-}"
 LIMIT=(${LIMIT:+--limit "$LIMIT"})
 if [ -n "$SMOKE" ]; then LIMIT=(--limit "${LIMIT[1]:-10}"); fi
-
-run() {
-    if [ -n "$PLAN" ]; then printf '%q ' "$@"; printf '\n'; return; fi
-    printf '+ %s\n' "$*" >&2
-    "$@"
-}
-
-say() { printf '\n== %s\n' "$*" >&2; }
 
 if [ -f "$PROBLEMS" ]; then SET=(problems --data "$PROBLEMS"); else SET=("$PROBLEMS"); fi
 
@@ -78,17 +59,8 @@ if [ -z "$PLAN" ] && [ ! -f "$MODEL/config.json" ]; then
     exit 2
 fi
 mkdir -p "$WORK"
-# Another model or other settings would mix two experiments in one folder.
-settings=$(printf '%s\n' "model $MODEL" "recipe $RECIPE" "problems $PROBLEMS ${LIMIT[*]}" "samples $SAMPLES" \
-    "temperature $TEMPERATURE" "max_tokens $MAX_TOKENS" "strategy ${STRATEGY[*]}" "train ${TRAIN[*]}")
-if [ -z "$PLAN" ]; then
-    if [ -f "$WORK/settings" ] && [ "$(cat "$WORK/settings")" != "$settings" ]; then
-        echo "error: $WORK was begun with other settings; name another folder with WORK:" >&2
-        diff "$WORK/settings" <(echo "$settings") >&2 || true
-        exit 2
-    fi
-    echo "$settings" > "$WORK/settings"
-fi
+begin_with "model $MODEL" "recipe $RECIPE" "problems $PROBLEMS ${LIMIT[*]}" "samples $SAMPLES" \
+    "temperature $TEMPERATURE" "max_tokens $MAX_TOKENS" "strategy ${STRATEGY[*]}" "train ${TRAIN[*]}"
 
 say "Round 0: the model as it is, on the dev problems"
 measure round0 dev "$MODEL"

@@ -13,17 +13,7 @@
 # Killed at any moment, the same command goes on; with other settings use another WORK. Everything below is
 # `codefavor`; training sees the training split only, which follows from the problems' ids.
 set -euo pipefail
-if [ $# -gt 0 ]; then
-    sed -n '2,/^set /s/^#//p' "${BASH_SOURCE[0]}"
-    [ "$1" = --help ] || [ "$1" = -h ] || { echo "error: settings are variables, not arguments: $*" >&2; exit 2; }
-    exit 0
-fi
-
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH=$ROOT/.venv/bin:$PATH
-SMOKE=${SMOKE:-}
-PLAN=${PLAN:-}
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+. "$(dirname "${BASH_SOURCE[0]}")/walk.sh"
 
 pick() { if [ -n "$SMOKE" ]; then echo "$1"; else echo "$2"; fi; }
 
@@ -51,30 +41,14 @@ read -ra TRAIN_SFT <<< "${TRAIN_SFT:-${SMOKE:+--set max_steps=4 --set micro_batc
 read -ra TRAIN_DPO <<< "${TRAIN_DPO:-${SMOKE:+--set max_steps=2 --set micro_batch_size=1 --set warmup_steps=0}}"
 read -ra TRAIN_GRPO <<< "${TRAIN_GRPO:-${SMOKE:+--set max_steps=1 --set warmup_steps=0}}"
 
-run() {
-    if [ -n "$PLAN" ]; then printf '%q ' "$@"; printf '\n'; return; fi
-    printf '+ %s\n' "$*" >&2
-    "$@"
-}
-
-say() { printf '\n== %s\n' "$*" >&2; }
-
 if [ -z "$MODEL" ]; then
     MODEL=outputs/models/SmolLM2-135M-Instruct
     run codefavor recipes prepare "$SFT"
 fi
 mkdir -p "$WORK"
-settings=$(printf '%s\n' "model $MODEL" "recipes $SFT $DPO $GRPO" "problems $PROBLEMS ${FIRST[*]} ${LIMIT[*]}" \
+begin_with "model $MODEL" "recipes $SFT $DPO $GRPO" "problems $PROBLEMS ${FIRST[*]} ${LIMIT[*]}" \
     "teacher $TEACHER" "framework $FRAMEWORK" "samples $SAMPLES $TEMPERATURE $MAX_TOKENS" "mutants $MUTANTS $LEAST $LONGEST" \
-    "train ${TRAIN_SFT[*]} / ${TRAIN_DPO[*]} / ${TRAIN_GRPO[*]}")
-if [ -z "$PLAN" ]; then
-    if [ -f "$WORK/settings" ] && [ "$(cat "$WORK/settings")" != "$settings" ]; then
-        echo "error: $WORK was begun with other settings; name another folder with WORK:" >&2
-        diff "$WORK/settings" <(echo "$settings") >&2 || true
-        exit 2
-    fi
-    echo "$settings" > "$WORK/settings"
-fi
+    "train ${TRAIN_SFT[*]} / ${TRAIN_DPO[*]} / ${TRAIN_GRPO[*]}"
 
 score() {  # suites: what each catches
     run codefavor score "$WORK/$1.jsonl" --tests --problems "$PROBLEMS" --mutants "$MUTANTS" --out "$WORK/$1.scored.jsonl"

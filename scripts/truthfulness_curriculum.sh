@@ -11,17 +11,7 @@
 # hard level. RECIPE is one for DPOP whose base model MODEL is. Killed at any moment, the same command goes
 # on; with other settings use another WORK. Everything below is `codefavor`.
 set -euo pipefail
-if [ $# -gt 0 ]; then
-    sed -n '2,/^set /s/^#//p' "${BASH_SOURCE[0]}"
-    [ "$1" = --help ] || [ "$1" = -h ] || { echo "error: settings are variables, not arguments: $*" >&2; exit 2; }
-    exit 0
-fi
-
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH=$ROOT/.venv/bin:$PATH
-SMOKE=${SMOKE:-}
-PLAN=${PLAN:-}
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+. "$(dirname "${BASH_SOURCE[0]}")/walk.sh"
 
 WORK=${WORK:-outputs/truthfulness${SMOKE:+-smoke}}
 DATA=${DATA:-}
@@ -36,28 +26,13 @@ LIMIT=(${LIMIT:+--limit "$LIMIT"})
 read -ra TRAIN <<< "${TRAIN:-${SMOKE:+--set max_steps=8}}"
 if [ -n "$SMOKE" ]; then LIMIT=(--limit "${LIMIT[1]:-8}"); TRUTHFULQA=${TRUTHFULQA:-none}; fi
 
-run() {
-    if [ -n "$PLAN" ]; then printf '%q ' "$@"; printf '\n'; return; fi
-    printf '+ %s\n' "$*" >&2
-    "$@"
-}
-
-say() { printf '\n== %s\n' "$*" >&2; }
-
 if [ -z "$MODEL" ]; then
     MODEL=outputs/models/SmolLM2-135M-Instruct
     run codefavor recipes prepare "$RECIPE"
 fi
 mkdir -p "$WORK"
-settings=$(printf '%s\n' "data $DATA" "teacher $TEACHER" "model $MODEL" "recipe $RECIPE" \
-    "curriculum $CURRICULUM" "truthfulqa $TRUTHFULQA" "limit ${LIMIT[*]}" "train ${TRAIN[*]}")
-if [ -z "$PLAN" ]; then
-    if [ -f "$WORK/settings" ] && [ "$(cat "$WORK/settings")" != "$settings" ]; then
-        echo "error: $WORK was begun with other settings; name another folder with WORK" >&2
-        exit 2
-    fi
-    echo "$settings" > "$WORK/settings"
-fi
+begin_with "data $DATA" "teacher $TEACHER" "model $MODEL" "recipe $RECIPE" \
+    "curriculum $CURRICULUM" "truthfulqa $TRUTHFULQA" "limit ${LIMIT[*]}" "train ${TRAIN[*]}"
 
 say "Pairs in levels, some of them held out"
 if [ -n "$DATA" ]; then

@@ -55,7 +55,8 @@ if words[0] == "compare":
 def house(tmp_path):
     """A checkout whose `codefavor` is the stub, with a model folder."""
     (tmp_path / "scripts").mkdir()
-    shutil.copy(SCRIPT, tmp_path / "scripts")
+    for script in (SCRIPT, SCRIPT.with_name("walk.sh")):
+        shutil.copy(script, tmp_path / "scripts")
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     (programs / "stub.py").write_text(STUB)

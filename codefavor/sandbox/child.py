@@ -116,7 +116,7 @@ def rehearse() -> None:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
         tests = Channel(ours.fileno(), 1 << 16)
         for question in questions:
-            tests.send(["q", *question, {}, [], []])
+            tests.send(["q", *question, {}, [], [], ""])
         ours.shutdown(_socket.SHUT_WR)
         with contextlib.suppress(PeerGone):
             program.ProgramLink(Channel(theirs.fileno(), 1 << 16), source).serve_forever()

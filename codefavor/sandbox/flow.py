@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Sequence
 
 from codefavor.sandbox.allowed import FAILS
 from codefavor.sandbox.names import Needs
@@ -88,20 +89,26 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
     """What the program answered must not choose whether the tests check it."""
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
     helpers = {f.name: f for f in functions if has_check(f)}
-    flows = [(names_in(t), names_in(s)) for node in nodes for t, s in assignments(node)]
+    calls = [n for n in nodes if isinstance(n, ast.Call)]
+    flows = _flows(nodes, functions, calls)
     answers = _reached_from(program | {"candidate"}, flows)
-    for node in nodes:
-        if isinstance(node, ast.Call) and called(node) in helpers:
+    for node in calls:
+        if called(node) in helpers:
             parameters = {argument.arg for argument in helpers[called(node)].args.args}
-            handed = [*node.args, *(keyword.value for keyword in node.keywords)]
-            flows.append((parameters, set().union(*map(names_in, handed))))
+            flows.append((parameters, _names_of(_handed(node))))
     given = _reached_from(answers, flows)
+    for node in nodes:
+        if isinstance(node, ast.IfExp | ast.BoolOp):
+            first, *rest = node.values if isinstance(node, ast.BoolOp) else [node.test, node]
+            makes = {called(n) for part in rest for n in walk(part) if isinstance(n, ast.Call)}
+            if makes & helpers.keys() and _names_of([first]) & answers:
+                raise Needs("a check that the program's answer may leave out")
     unchecked = {id(part) for f in functions if not has_check(f) for part in walk(f)}
     for node in nodes:
         if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
             continue
         parts = [node.test] if isinstance(node, ast.If) else node.body
-        asked = set().union(*map(names_in, parts))
+        asked = _names_of(parts)
         if asked.isdisjoint(given):
             continue
         ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
@@ -112,6 +119,33 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
         is_left_out = len(sides) > 1 or (True in sides and not asked.isdisjoint(answers))
         if may_end or (isinstance(node, ast.If) and is_left_out):
             raise Needs("a check that the program's answer may leave out")
+
+
+def _flows(
+    nodes: list[ast.AST], functions: list[ast.FunctionDef], calls: list[ast.Call]
+) -> list[tuple[set[str], set[str]]]:
+    """Which names get what from which, by (targets, sources): also what a method is given."""
+    flows = [(names_in(t), _names_of([s])) for node in nodes for t, s in assignments(node)]
+    for node in calls:
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if isinstance(owner, ast.Name):
+            flows.append(({owner.id}, _names_of(_handed(node))))
+    for function in functions:
+        defaults = [default for default in function.args.kw_defaults if default is not None]
+        of_function = [*function.body, *function.args.defaults, *defaults]
+        flows.append(({function.name}, _names_of(of_function)))
+    return flows
+
+
+def _handed(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _names_of(nodes: Sequence[ast.AST]) -> set[str]:
+    """The names in these nodes, with those of methods (`self.run(x)`)."""
+    methods = (n.func.attr for node in nodes for n in walk(node)
+               if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))  # fmt: skip
+    return set(methods).union(*map(names_in, nodes))
 
 
 def _reached_from(names: set[str], flows: list[tuple[set[str], set[str]]]) -> set[str]:

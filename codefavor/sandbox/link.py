@@ -1,13 +1,15 @@
 """A conversation of two processes: either asks (`q`) and answers (`a`); what is asked nests.
 
 While one side waits for its answer it serves the other's questions, so callbacks work.
-Frames: `["q", operation, target, arguments, keywords, changes, dropped]`,
-`["a", succeeded, node, changes, dropped]`, and `["u", reason]`: the program's process cannot do
-what one process would have done.
+Frames: `["q", operation, target, arguments, keywords, changes, dropped, token]`,
+`["a", succeeded, node, changes, dropped, token]`, and `["u", reason]`: the program's process cannot
+do what one process would have done. Who has not read a question cannot know its token, so that no
+answer can be sent ahead.
 """
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +37,10 @@ class Link(Codec):
         # A program may call back from several threads; one conversation at a time.
         self.lock = RLock()
 
+    def new_token(self) -> str:
+        """A text that nobody can guess."""
+        return os.urandom(8).hex()
+
     def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """Carry out what the peer asked for; returns any value or raises."""
         raise NotImplementedError
@@ -52,18 +58,22 @@ class Link(Codec):
     ) -> Any:
         """Have the peer do something; returns its value or raises its exception."""
         with self.lock:
+            token = self.new_token()
             try:
                 items = [self.encode(value) for value in arguments]
                 named = {name: self.encode(value) for name, value in (keywords or {}).items()}
                 changed = self.changes()
-                self.channel.send(["q", operation, target, items, named, changed, self.prune()])
+                question = ["q", operation, target, items, named, changed, self.prune(), token]
+                self.channel.send(question)
             except (FrameTooLarge, MemoryError, RecursionError) as error:
                 # Nobody may take it for an exception of what is called.
                 self.refuse(f"{type(error).__name__} on the way of arguments")
             while True:
                 frame = items_of(self.channel.receive())
-                if frame[:1] == ["a"] and len(frame) == 5:
-                    return self._read_answer(*frame[1:])
+                if frame[:1] == ["a"] and len(frame) == 6:
+                    if frame[5] != token:
+                        raise BadFrame("an answer to no question")
+                    return self._read_answer(*frame[1:5])
                 if frame[:1] == ["u"] and len(frame) == 2:
                     raise Unsupported(text_of(frame[1])[:200])
                 self._answer(frame)
@@ -88,9 +98,9 @@ class Link(Codec):
             self._answer(items_of(self.channel.receive()))
 
     def _answer(self, frame: list[Any]) -> None:
-        if len(frame) != 7 or frame[0] != "q" or type(frame[4]) is not dict:
+        if len(frame) != 8 or frame[0] != "q" or type(frame[4]) is not dict:
             raise BadFrame("neither a question nor an answer")
-        _, operation, target, items, named, changed, dropped = frame
+        _, operation, target, items, named, changed, dropped, token = frame
         arguments = [self.decode(item) for item in items_of(items)]
         keywords = {name: self.decode(node) for name, node in named.items()}
         self._take_in(changed, dropped)
@@ -107,16 +117,16 @@ class Link(Codec):
         arguments.clear()
         keywords.clear()
         with self.lock:
-            self._send_answer(succeeded, result)
+            self._send_answer(succeeded, result, token)
 
-    def _send_answer(self, succeeded: bool, result: list[Any]) -> None:
+    def _send_answer(self, succeeded: bool, result: list[Any], token: object) -> None:
         try:
             node = (self.encode if succeeded else self.encode_error)(result[0])
             result.clear()
             changed = self.changes()
-            self.channel.send(["a", succeeded, node, changed, self.prune()])
+            self.channel.send(["a", succeeded, node, changed, self.prune(), token])
         except FrameTooLarge as error:
-            self.channel.send(["a", False, self.encode_error(error), [], []])
+            self.channel.send(["a", False, self.encode_error(error), [], [], token])
         except (MemoryError, RecursionError) as error:
             result.clear()
             self.refuse(f"{type(error).__name__} on the way of an answer")

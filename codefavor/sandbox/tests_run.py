@@ -158,11 +158,21 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
             raise
         Unsupported.reasons.clear()
     if not link.is_gone:
-        link.ask("alive", None)  # the last answer: a program that died meanwhile cannot give it
+        _ask_whether_alive(link)
     verdict = _conclude(link, recorder, runner)
     if plan.executes and link.has_handles and verdict["outcome"] == "passed":
         raise Unsupported("an object of the program, while the tests execute text")
     return verdict
+
+
+def _ask_whether_alive(link: JudgeLink) -> None:
+    """The last question: a program that died meanwhile cannot answer it."""
+    try:
+        link.ask("alive", None)
+    except link.fatal:
+        raise
+    except BaseException:  # no program of ours raises here
+        raise BadFrame("the last question was answered with an exception") from None
 
 
 def _conclude(link: JudgeLink, recorder: Recorder, runner: Runner) -> dict[str, object]:

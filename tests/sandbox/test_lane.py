@@ -12,6 +12,10 @@ from codefavor.cli.main import app
 from codefavor.errors import DataError
 from codefavor.sandbox import choose_lane
 
+_LOOP = "rs = {}\nfor x in (1, 2):\n"
+_HELPER = "def run(x):\n    return f(x)\n"
+_SAME = "def same(a, b):\n    assert a == b\n"
+
 
 @pytest.mark.parametrize(
     ("tests", "entry_point"),
@@ -92,6 +96,26 @@ def test_plain_tests_are_split(tests: str, entry_point: str) -> None:
             "def same(a, b):\n    if a is None:\n        return\n    assert a == b\nsame(f(1), 1)",
             "leave out",
         ),
+        # What stands between the answer and the branch: a list, a helper, a method, a default.
+        (
+            f"{_LOOP}    rs.append(f(x))\nfor r in rs:\n    if r:\n        assert r == 1",
+            "leave out",
+        ),
+        (f"{_LOOP}    rs.setdefault(x, f(x))\nif rs:\n    assert rs", "leave out"),
+        (f"{_HELPER}r = run(1)\nif r:\n    assert r == 1", "leave out"),
+        (
+            f"{_HELPER}for x in (1, 2):\n    try:\n        r = run(x)\n    except ValueError:\n"
+            "        continue\n    assert r == x",
+            "leave out",
+        ),
+        ("def go(x, fn=f):\n    return fn(x)\nr = go(1)\nif r:\n    assert r", "leave out"),
+        (
+            "class TestF:\n    def go(self, x):\n        return f(x)\n    def test_f(self):\n"
+            "        r = self.go(1)\n        if r:\n            assert r == 1",
+            "leave out",
+        ),
+        (f"{_SAME}r = f(1)\nr is None or same(r, 1)", "leave out"),
+        (f"{_SAME}r = f(1)\nsame(r, 1) if r else None", "leave out"),
     ],
     ids=lambda value: value[:40],
 )

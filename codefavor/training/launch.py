@@ -145,7 +145,9 @@ def _launch_locked(
     _check_result(plan, log)
     metrics = tuple(read_metrics(output_dir))
     finished = {"status": "finished", "seconds": round(seconds, 1), "first": first_values(metrics)}
-    last = of_all_launches(last_values(metrics), logged_seconds(output_dir))
+    last = last_values(metrics)
+    if is_resumed:
+        last = of_all_launches(last, logged_seconds(output_dir))
     finished |= {"last": last, "signs": health_warnings(metrics)}
     finished |= {"curves": curves(metrics)}
     write_card(output_dir, {**card, **finished})

@@ -134,8 +134,8 @@ def of_all_launches(last: Row, seconds: float) -> Row:
     The trainer divides all steps by the time of the last launch.
     """
     own = last.get("train_runtime")
-    if not own or seconds <= own:
-        return last  # one launch, whose time begins a little before its first log
+    if not own or not seconds:
+        return last
     speeds = ("train_samples_per_second", "train_steps_per_second")
     slower = {name: last[name] * own / seconds for name in speeds if last.get(name) is not None}
     return {**last, **slower, "train_runtime": seconds}

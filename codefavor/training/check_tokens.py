@@ -237,7 +237,8 @@ def _row_findings(
         return  # told already
     found = list(row_findings(config, key, text, tokens.roles, folder))
     yield from found
-    if not found and drops_system(text, tokens.roles):
+    # Of a template that others wrote (Mistral's) that is known, and such rows are told above.
+    if choice == "jinja" and not found and drops_system(text, tokens.roles):
         yield warning(
             f"{key}: it leaves out the text of a system's turn: rows that have one would be "
             "trained without it; add it to the template, or put such texts into the question"

@@ -19,9 +19,11 @@ _REFUSAL = re.compile(
 )
 _ONE_LETTER = re.compile(r"\b(one|a single|only the) letter\b", re.IGNORECASE)
 _HAS_LETTER = re.compile(r"\b[AB]\b")
+_ASSISTANT = {"assistant", "gpt", "model"}
 _QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
 # Of a kind that cannot be meant, and of one that can.
 _WRONG = {
+    "blank": "a question without a text",
     "question": "a question that is no text but a lost value (None, nan)",
     "repeats": "an answer that is the question itself",
 }
@@ -50,6 +52,8 @@ def evidence_findings(
 
 def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
     question, good, bad = _texts(method, entry, row)
+    if method == "sft" and good and not question:
+        yield "blank"  # of other methods that is told already
     if question.lower() in _NO_VALUE:
         yield "question"
     if any(one.lower() in _NO_VALUE for one in (good, bad)):
@@ -68,8 +72,10 @@ def _texts(method: str, entry: Mapping[str, Any], row: Row) -> tuple[str, str, s
     """The question of a row, its better and its worse answer; "" for what it has not."""
     turns = row.get(str(entry.get("field_messages") or "messages"))
     if method == "sft":
-        said = turns[-2:] if isinstance(turns, list) and len(turns) > 1 else []
-        return (_text(said[0]), _text(said[1]), "") if said else ("", "", "")
+        said = turns[-2:] if isinstance(turns, list) and len(turns) > 1 else [{}, {}]
+        roles = [one.get("role", one.get("from")) for one in said if isinstance(one, Mapping)]
+        is_answered = roles[-1:] and roles[-1] in _ASSISTANT
+        return (_text(said[0]), _text(said[1]), "") if is_answered else ("", "", "")
     asked = turns if turns is not None else next((row[n] for n in _QUESTIONS if n in row), "")
     if "completion" in row:
         answer = _text(row["completion"])

@@ -581,6 +581,7 @@ MISTAKES = [
             (DPO, preferences_on, "nan", "error", "a question that is no text but a lost value"),
             (KTO, preferences_on, "kto-none", "error", "a question that is no text but a lost"),
             (SFT, sft_on, "sft-nan", "error", "a question that is no text but a lost value"),
+            (SFT, sft_on, "sft-blank", "error", "a question without a text"),
             (REWARD, rewards_on, "reward-nan", "error", "a question that is no text but a lost"),
             (DPO, preferences_on, "null-text", "warning", "an answer that is no text but a lost"),
             (DPO, preferences_on, "one-refusal", "warning", "a refusal as the better answer"),
@@ -738,6 +739,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         "nan": (rows["dpo"], {**pair, "messages": [with_text(asked[-1], "nan")]}),
         "kto-none": (rows["kto"], {**labelled, "messages": [with_text(asked[-1], "None")]}),
         "sft-nan": (rows["sft"], {"messages": [with_text(asked[-1], "NaN"), said]}),
+        "sft-blank": (rows["sft"], {"messages": [with_text(asked[-1], " "), said]}),
         "reward-nan": (rows["reward"], {**scored, "input": "nan"}),
         "null-text": (rows["dpo"], {**pair, "rejected": with_text(said, "None")}),
         "one-refusal": (rows["dpo"], {**pair, "chosen": with_text(said, "I cannot do that.")}),
@@ -787,7 +789,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 302
+    assert len(MISTAKES) == 303
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -7,7 +7,6 @@ LLaMA-Factory's and ShareGPT's, and the cards of the sets that the forms are nam
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from codefavor.pairs.published_turns import (
     read_question,
     read_reply,
     read_turns,
+    score_of,
     shown,
     text_of,
     turns_before,
@@ -320,17 +320,6 @@ def _listed(
             row.not_read_inside.append(f"{answers} without a {field_name}")
 
     return Shape(name, (prompt, answers), read, are_replies=True)
-
-
-def score_of(value: Any) -> float | None:
-    """A finite number, also as a text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _rated(row: WatchedRow) -> Iterable[Answer]:

@@ -6,6 +6,7 @@ nothing to train on is Rejected.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -183,3 +184,14 @@ def read_reply(value: Any, field: str) -> str:
 def text_of(row: Row, names: Sequence[str]) -> str:
     """The first of these columns that is a text; "" where none is."""
     return next((row[name] for name in names if isinstance(row.get(name), str)), "")
+
+
+def score_of(value: Any) -> float | None:
+    """A finite number, also as a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -589,6 +589,12 @@ MISTAKES = [
         )
     ),
     Mistake(DPO, preferences_on("refusals.jsonl"), r"error: datasets: (\d+) of \1 .*a refusal as"),
+    Mistake(
+        DPO,
+        {"dpo_use_weighting": True, "dpo_loss_type": ["sigmoid", "sft"]},
+        "error: dpo_use_weighting: true fails in the trainer beside dpo_loss_type: sft; remove",
+    ),
+    Mistake(DPOP, {"dpo_use_weighting": True}, "error: dpo_use_weighting: true is ignored by DPOP"),
     # values that train nothing, or too late
     Mistake(DPO, {"max_grad_norm": 1e-9}, "error: max_grad_norm: 1e-09 scales .*write 1.0, or 0"),
     Mistake(DPO, {"max_grad_norm": 1e-3}, "warning: max_grad_norm: 0.001 scales .*write 1.0, or 0"),
@@ -789,7 +795,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 303
+    assert len(MISTAKES) == 305
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -7,7 +7,6 @@ LLaMA-Factory's and ShareGPT's, and the cards of the sets that the forms are nam
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,8 +19,11 @@ from codefavor.pairs.published_turns import (
     read_question,
     read_reply,
     read_turns,
+    score_of,
     shown,
     text_of,
+    turns_before,
+    with_system,
 )
 from codefavor.pairs.watched_row import WatchedRow
 from codefavor.records import Preference, Row
@@ -83,7 +85,7 @@ def known_form(row: Mapping[str, Any], where: str = "row") -> tuple[Shape, Watch
     Raises DataError where there is none.
     """
     watched = WatchedRow(row, _renamed(row))
-    return _shape_of(watched, where), watched
+    return _shape_of(dict(watched), where), watched  # looking at a column does not read it
 
 
 def read_form(shape: Shape, row: WatchedRow, where: str) -> list[Side | Answer]:
@@ -143,6 +145,12 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
 def _conversations(
     row: WatchedRow, sides: tuple[str, str] = ("chosen", "rejected")
 ) -> Iterable[Side]:
+    """Both sides are whole conversations, behind the system turn of a column."""
+    side = _whole_sides(row, sides)
+    yield side._replace(prompt=with_system(row, side.prompt))
+
+
+def _whole_sides(row: WatchedRow, sides: tuple[str, str] = ("chosen", "rejected")) -> Side:
     """Both sides are whole conversations that differ in their last turn alone."""
     chosen, rejected = (read_turns(row[side], side) for side in sides)
     for name, side, turns in zip(("chosen", "rejected"), sides, (chosen, rejected), strict=True):
@@ -153,7 +161,7 @@ def _conversations(
     if chosen[:-1] != rejected[:-1]:
         raise Rejected("prompts_differ", "the sides differ before their last turn")
     good, bad = (read_reply(list(turns[-1:]), sides[0]) for turns in (chosen, rejected))
-    yield Side(read_question(chosen[:-1]), good, bad, given_scores(row))
+    return Side(read_question(chosen[:-1]), good, bad, given_scores(row))
 
 
 def _prompted(column: str) -> Callable[[WatchedRow], Iterable[Side]]:
@@ -171,15 +179,18 @@ def _prompted(column: str) -> Callable[[WatchedRow], Iterable[Side]]:
             good, bad = (read_reply(row[side], side) for side in ("chosen", "rejected"))
             yield Side(question, good, bad, given_scores(row))
             return
-        sides = next(iter(_conversations(row)))
+        sides = _whole_sides(row)
         turns = read_turns(row[column], column)
         # The column may repeat the better conversation with its answer.
         is_answered = bool(turns) and turns[-1] == {"role": "assistant", "content": sides.chosen}
-        question = read_prompt(row, column, turns[:-1] if is_answered else turns)
+        question = read_question(turns_before(row, column, turns[:-1] if is_answered else turns))
         # Of several turns the column may hold the first question alone.
         if question[-1] not in sides.prompt:
             raise Rejected("prompts_differ", f"{column} is not in the conversations")
-        yield sides if len(sides.prompt) >= len(question) else sides._replace(prompt=question)
+        longer = max(sides.prompt, question, key=len)
+        if question[0]["role"] == "system" and longer[0]["role"] != "system":
+            longer = (question[0], *longer)
+        yield sides._replace(prompt=with_system(row, longer))
 
     return read
 
@@ -309,17 +320,6 @@ def _listed(
             row.not_read_inside.append(f"{answers} without a {field_name}")
 
     return Shape(name, (prompt, answers), read, are_replies=True)
-
-
-def score_of(value: Any) -> float | None:
-    """A finite number, also as a text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _rated(row: WatchedRow) -> Iterable[Answer]:

@@ -6,6 +6,7 @@ nothing to train on is Rejected.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -109,6 +110,13 @@ def read_prompt(row: Row, column: str, own_turns: tuple[Row, ...] | None = None)
 
     `own_turns` are the column's turns where they were read already.
     """
+    return read_question(with_system(row, turns_before(row, column, own_turns)))
+
+
+def turns_before(
+    row: Row, column: str, own_turns: tuple[Row, ...] | None = None
+) -> tuple[Row, ...]:
+    """The turns before the answer without the row's system: the column's, history and input."""
     if row.get("images"):
         raise Rejected("not_text", "the row has images")
     turns = read_turns(row[column], column) if own_turns is None else own_turns
@@ -125,10 +133,28 @@ def read_prompt(row: Row, column: str, own_turns: tuple[Row, ...] | None = None)
     for question, answer in reversed(history):
         before = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
         turns = (*before, *turns)
-    system = text_of(row, ("system", "system_prompt"))
-    if system.strip() and turns and turns[0]["role"] != "system":
-        turns = ({"role": "system", "content": system}, *turns)
-    return read_question(turns)
+    return turns
+
+
+def with_system(row: Row, turns: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The turns behind the system turn of the row's columns, unless they have one of their own.
+
+    A column that says something else than that one is not read: so it is told as not used.
+    """
+    turns = _without_empty_system(turns)
+    for name in ("system", "system_prompt"):
+        text = dict.get(row, name)  # not the row's own, which would count it as read
+        if not turns or not isinstance(text, str) or not text.strip():
+            continue
+        if turns[0]["role"] != "system":
+            turns = ({"role": "system", "content": row[name]}, *turns)
+        elif turns[0]["content"].strip() == text.strip():
+            row.get(name)
+    return turns
+
+
+def _without_empty_system(turns: tuple[Row, ...]) -> tuple[Row, ...]:
+    return tuple(t for t in turns if t["role"] != "system" or t["content"].strip())
 
 
 def _is_exchange(value: Any) -> bool:
@@ -137,7 +163,7 @@ def _is_exchange(value: Any) -> bool:
 
 def read_question(turns: tuple[Row, ...]) -> tuple[Row, ...]:
     """The turns of a prompt; an empty system turn, which says nothing, is left out."""
-    turns = tuple(t for t in turns if t["role"] != "system" or t["content"].strip())
+    turns = _without_empty_system(turns)
     if not turns or turns[-1]["role"] != "user":
         raise Rejected("no_question", "the prompt does not end with a user's turn")
     return turns
@@ -158,3 +184,14 @@ def read_reply(value: Any, field: str) -> str:
 def text_of(row: Row, names: Sequence[str]) -> str:
     """The first of these columns that is a text; "" where none is."""
     return next((row[name] for name in names if isinstance(row.get(name), str)), "")
+
+
+def score_of(value: Any) -> float | None:
+    """A finite number, also as a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

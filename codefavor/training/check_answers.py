@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codefavor.records import Row, canonical_json
+from codefavor.training.check_evidence import evidence_findings, letter_word_findings
 from codefavor.training.check_readers import SAMPLING_METHODS, type_name
 from codefavor.training.findings import Finding, at, error, warning
 
@@ -36,6 +37,7 @@ def answer_findings(
     """What is wrong with the questions and answers of the first rows of a data set's file."""
     if type_name(entry) == "user_defined":
         return  # its columns have names of its own
+    yield from evidence_findings(method, key, entry, sample)
     if method == "sft":
         yield from _letter_findings(config, key, entry, sample)
         return
@@ -171,6 +173,7 @@ def _letter_findings(
         return
     if not set(answers) <= _LETTERS:
         yield from _label_findings(config, key, talks, sample[0][0])
+        yield from letter_word_findings(config, key, talks, [place for place, _ in sample])
         return
     if key == "datasets" and len(answers) >= _N_LETTERS and len(set(answers)) == 1:
         yield error(

@@ -238,12 +238,13 @@ def _twice_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _length_findings(
     config: Mapping[str, Any], folder: Path, gpus: int | None
 ) -> Iterator[Finding]:
-    """A warm-up that is longer than the run, and a held-out part that takes all rows."""
+    """A held-out part that takes all rows, and paces that are beyond the run."""
     warmup, held_out = number(config, "warmup_steps"), number(config, "val_set_size")
     entries = [entry for _, entry in entries_of(config, "datasets")]
     files = [files_of(entry, folder) for entry in entries]
     is_known = all(files) and not any("[" in str(entry.get("split")) for entry in entries)
     if not is_known or any(file.suffix != ".jsonl" for group in files for file in group):
+        yield from pace_findings(config, number(config, "max_steps"))
         return
     rows = sum(_n_lines(file) for group in files for file in group)
     for entry, group in zip(entries, files, strict=True):
@@ -259,22 +260,12 @@ def _length_findings(
             "share of them (0.05), or a smaller number"
         )
     if method_of(config) in {"grpo", "gdpo"}:
+        yield from pace_findings(config, number(config, "max_steps"))
         return
     # Packed rows give fewer steps still.
     steps = rows * float(config.get("num_epochs") or 1) / global_batch(config, gpus or 1)
     steps = number(config, "max_steps") or steps
-    every = number(config, "dev_accuracy.every")
-    if every and every > max(1, steps):
-        yield error(
-            f"dev_accuracy.every: {every:g} is beyond the {steps:.0f} steps of the run: only the "
-            "untrained model would be measured, and kept; write a share, as 0.1"
-        )
-    evaluates, has_data = number(config, "eval_steps"), bool(config.get("test_datasets"))
-    if (has_data or held_out) and evaluates and evaluates > max(1, steps):
-        yield warning(
-            f"eval_steps: {evaluates:g} is beyond the {steps:.0f} steps of the run: nothing is "
-            "measured while it trains; write a share, as 0.1"
-        )
+    yield from pace_findings(config, steps)
     if steps <= 1 and (warmup or number(config, "warmup_ratio")):
         # Warming up begins at rate 0.
         yield warning(
@@ -286,3 +277,32 @@ def _length_findings(
             f"warmup_steps: {warmup:g} of the {steps:.0f} steps that {rows} rows give: the "
             "learning rate never gets to its height; use warmup_ratio: 0.1"
         )
+
+
+def pace_findings(config: Mapping[str, Any], steps: float | None) -> Iterator[Finding]:
+    """What is to happen every so many steps, more than the run has; None where that is not known.
+
+    A pace below 1 is a share of the run.
+    """
+    if not steps:
+        return
+    beyond = max(1.0, steps)
+    every = number(config, "dev_accuracy.every")
+    if every and every > beyond:
+        yield error(
+            f"dev_accuracy.every: {every:g} is beyond the {steps:.0f} steps of the run: only the "
+            "untrained model would be measured, and kept; write a share, as 0.1"
+        )
+    is_held_out = bool(config.get("test_datasets") or number(config, "val_set_size"))
+    lost = {
+        "logging_steps": "no loss is shown while it trains",
+        "save_steps": "nothing is saved before its end, so that a killed run begins anew",
+        **({"eval_steps": "nothing is measured while it trains"} if is_held_out else {}),
+    }
+    for key, why in lost.items():
+        pace = number(config, key)
+        if pace and pace > beyond:
+            yield warning(
+                f"{key}: {pace:g} is beyond the {steps:.0f} steps of the run: {why}; write a share "
+                "of it, as 0.1"
+            )

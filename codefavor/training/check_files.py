@@ -146,7 +146,7 @@ def _model_findings(config: Mapping[str, Any], folder: Path, made: str) -> Itera
             yield error(
                 f"base_model: {model} is not there, and no 'Needs:' line of the header makes it"
             )
-    elif (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+    elif (place / "adapter_config.json").is_file():  # beside a config.json of the model, too
         yield error(
             f"base_model: {model} holds an adapter, no model; name the model that it is for, and "
             f"lora_model_dir: {model} to go on with it (or merge it: codefavor merge)"

@@ -100,6 +100,11 @@ _RATES = {
     (True, False): Rates(1e-9, 2e-5, 1e-3),
     (True, True): Rates(1e-8, 5e-4, 1e-2),
 }
+# Below it a step of Adam is lost in the rounding of a weight of 0.01 in single precision.
+_NO_STEP = 1e-10
+# The length of a whole gradient below which the parts of it are lost beside adam_epsilon, and the
+# shortest that anybody uses.
+_NO_GRADIENT, _SHORT = 1e-5, 1e-2
 # Optimizers whose steps have a length of their own: Muon's rates are 100 times Adam's.
 _OWN_SCALE = ("muon", "dion", "sgd", "lion", "adafactor", "schedule_free", "prodigy")
 
@@ -117,12 +122,26 @@ def number_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         elif one.usual and not one.usual[0] <= value <= one.usual[1]:
             usual = f"{one.usual[0]:g} to {one.usual[1]:g}"
             text = f"{one.key}: {value:g} is far from what is in use ({usual})"
-            yield warning(f"{text}: {one.reason}")
+            yield warning(f"{text}: {one.reason}; write a value of that range")
     yield from _rate_findings(config, method)
+    yield from _clipping_findings(config)
     steps, warmup = number(config, "max_steps"), number(config, "warmup_steps")
     if steps and warmup and steps <= warmup:
         yield error(f"warmup_steps: {warmup} is all of max_steps {steps}; use warmup_ratio: 0.1")
     yield from _weight_findings(config)
+
+
+def _clipping_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Gradients that are cut down to nothing; 0 switches the cutting off."""
+    longest = number(config, "max_grad_norm")
+    if not longest or not 0 < longest < _SHORT:
+        return
+    text = f"max_grad_norm: {longest:g} scales every gradient down to this length"
+    remedy = "write 1.0, or 0 to cut none"
+    if longest < _NO_GRADIENT:
+        yield error(f"{text}, too short to move a weight; {remedy}")
+    else:
+        yield warning(f"{text}, and 0.1 to 10 are in use; {remedy}")
 
 
 def _rate_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:
@@ -134,6 +153,12 @@ def _rate_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:
     what = "an adapter" if is_adapter else "all weights"
     has_own_scale = any(name in str(config.get("optimizer")) for name in _OWN_SCALE)
     limit = 1.0 if has_own_scale else rates.limit
+    if 0 < rate < _NO_STEP:
+        yield error(
+            f"learning_rate: {rate:g} is below what a weight of 32 bits can hold of a step, so "
+            f"nothing is trained; try {'1e-4' if is_adapter else '5e-6'}"
+        )
+        return
     if not 0 < rate <= limit:
         yield error(
             f"learning_rate: {rate:g} is not above 0 and up to {limit:g}, where {what} can "

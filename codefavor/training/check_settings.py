@@ -17,6 +17,8 @@ from codefavor.training.recipes import method_of
 _INITIALISATIONS = {
     "corda", "eva", "gaussian", "loftq", "lora_ga", "mica", "olora", "orthogonal", "pissa",
 }  # fmt: skip
+# TRL sorts the pairs of two of these, and cannot write the weights into what the third gives.
+_NOT_WEIGHTED = {"aot", "aot_unpaired", "sft"}
 _HAVE_REFERENCE = {"dpo", "ipo", "kto"}
 
 
@@ -79,6 +81,17 @@ def _weight_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding
                 f"dpo_loss_weights: {weight}: training makes the loss {loss!r} worse with a "
                 "negative weight; weights are above 0"
             )
+    is_weighted = bool(config.get("dpo_use_weighting"))
+    unweighted = sorted(_NOT_WEIGHTED & set(losses)) if isinstance(losses, list) else []
+    if is_weighted and unweighted:
+        yield error(
+            f"dpo_use_weighting: true fails in the trainer beside dpo_loss_type: "
+            f"{', '.join(unweighted)}; remove one of the two"
+        )
+    if "DPOPTrainer" in str(config.get("trainer_cls")) and is_weighted:
+        yield error(
+            "dpo_use_weighting: true is ignored by DPOPTrainer, whose loss is DPOP; remove one"
+        )
     if "DPOPTrainer" in str(config.get("trainer_cls")) and losses not in (None, ["sigmoid"]):
         yield error(
             f"dpo_loss_type: {losses} is ignored by DPOPTrainer, whose loss is DPOP; remove one"

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codefavor.errors import ConfigError, DataError
+from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.text import CONTROL_TOKEN
-from codefavor.training.check_data import files_of, first_rows
 from codefavor.training.check_methods import PREFERENCES
 from codefavor.training.check_readers import type_name
+from codefavor.training.check_written import (
+    ANSWER,
+    TURNS,
+    TemplateProblem,
+    drops_system,
+    lost_texts,
+    row_findings,
+    write,
+)
 from codefavor.training.findings import Finding, entries_of, error, warning
 from codefavor.training.model_shapes import cached_file, find_config
 from codefavor.training.recipes import load_yaml, method_of
 from codefavor.training.stand_in import FAMILIES_FILE, find_family, template_text
 
 _OWN = "tokenizer_default"
-_QUESTION, _ANSWER = "A probing question.", "A probing answer."
-_TURNS = (
-    {"role": "user", "content": _QUESTION},
-    {"role": "assistant", "content": _ANSWER},
-)
-_SYSTEM = {"role": "system", "content": ""}
-_CONVERSATIONS = ("messages", "prompt", "conversations", "chosen")
 EMBEDDINGS = {"embed_tokens", "wte", "embed_in", "word_embeddings"}
 _WRITES_INST = ("llama", "mistral", "mixtral", "ministral", "pixtral")
 
@@ -62,7 +63,7 @@ def token_findings(
         (one.get("chat_template"), one.get("chat_template_jinja")) for one in named
     ):
         yield from _template_findings(config, str(choice or _OWN), jinja, tokens)
-        yield from _system_findings(config, str(choice or _OWN), jinja, tokens, folder)
+        yield from _row_findings(config, str(choice or _OWN), jinja, tokens, folder)
 
 
 def _tokenizer_findings(
@@ -139,13 +140,13 @@ def _template_findings(
     key = "chat_template_jinja" if choice == "jinja" else f"chat_template: {choice!r}"
     try:
         text = _template_of(choice, jinja, tokens)
-        written = _write(text, tokens.roles) if text else None
-    except _TemplateProblem as problem:
+        written = write(text, tokens.roles) if text else None
+    except TemplateProblem as problem:
         yield error(f"{key}: {problem}")
         return
     if written is None:
         return
-    missing = next((one for one in _needed(text, written, tokens.roles)), None)
+    missing = next(iter(lost_texts(text, tokens.roles)), None)
     if missing:
         yield error(f"{key}: {missing}")
         return
@@ -169,7 +170,7 @@ def _template_findings(
         # Of a model that is not listed, only the name is known: it may have been taught them.
         yield error(told) if tokens.model_type else warning(told)
         return
-    yield from _end_findings(config, key, written.rpartition(_ANSWER)[2].strip(), tokens.roles)
+    yield from _end_findings(config, key, written.rpartition(ANSWER)[2].strip(), tokens.roles)
 
 
 def _end_findings(
@@ -207,15 +208,11 @@ def _end_findings(
         yield warning(f"{key}: it writes no end behind an answer, so none is trained")
 
 
-class _TemplateProblem(Exception):
-    """Why a template cannot be used."""
-
-
 def _template_of(choice: str, jinja: Any, tokens: Tokens) -> str:
     """The text of a template; "" where it is the tokenizer's own and not known here."""
     if choice == "jinja":
         if not jinja:
-            raise _TemplateProblem("'jinja' without chat_template_jinja; write the template there")
+            raise TemplateProblem("'jinja' without chat_template_jinja; write the template there")
         return str(jinja)
     if choice.startswith(_OWN):
         return tokens.template
@@ -227,81 +224,34 @@ def _template_of(choice: str, jinja: Any, tokens: Tokens) -> str:
         return ""  # the schema has told already
 
 
-def _needed(text: str, written: str, roles: Mapping[str, str]) -> Iterator[str]:
-    """What a template must write and does not, with a system's turn and without."""
-    system = _write(text, roles, [_SYSTEM, *_TURNS])
-    for one in (written, system):
-        if one is None:
-            continue  # some take no system's turn
-        if _ANSWER not in one:
-            yield "the answer's text is not written by it, so nothing is learnt from it"
-        if _QUESTION not in one:
-            yield "the question's text is not written by it, so answers are learnt without one"
-
-
-def _system_findings(
+def _row_findings(
     config: Mapping[str, Any], choice: str, jinja: Any, tokens: Tokens, folder: Path
 ) -> Iterator[Finding]:
-    """Rows with a system's turn, even an empty one, for a template that refuses it."""
+    """Rows whose texts the template loses, and what it does to a system's turn of others."""
+    key = "chat_template_jinja" if choice == "jinja" else f"chat_template: {choice!r}"
     try:
         text = _template_of(choice, jinja, tokens)
-        plain = _write(text, tokens.roles) if text else None
-        if plain is None or _write(text, tokens.roles, [_SYSTEM, *_TURNS]) is not None:
+        if not text or write(text, tokens.roles) is None:
             return
-    except _TemplateProblem:
+    except TemplateProblem:
         return  # told already
-    for key, entry in entries_of(config):
-        for file in files_of(entry, folder):
-            try:
-                sample = first_rows(file) if file.name.endswith((".jsonl", ".jsonl.gz")) else ()
-            except DataError:
-                continue  # told already
-            found = [where for where, row in sample if _has_system(row)]
-            if found:
-                yield error(
-                    f"{key}: {len(found)} of {len(sample)} rows have a system's turn, first "
-                    f"{found[0]}, and the template of {config.get('base_model')} refuses one, even "
-                    "an empty one; leave it out (codefavor convert --system none)"
-                )
-
-
-def _has_system(row: Row) -> bool:
-    turns: Any = next((row[one] for one in _CONVERSATIONS if isinstance(row.get(one), list)), [])
-    first = turns[0] if turns else None
-    return isinstance(first, Mapping) and "system" in (first.get("role"), first.get("from"))
+    found = list(row_findings(config, key, text, tokens.roles, folder))
+    yield from found
+    # Of a template that others wrote (Mistral's) that is known, and such rows are told above.
+    if choice == "jinja" and not found and drops_system(text, tokens.roles):
+        yield warning(
+            f"{key}: it leaves out the text of a system's turn: rows that have one would be "
+            "trained without it; add it to the template, or put such texts into the question"
+        )
 
 
 def _is_closed(text: str, written: str, roles: Mapping[str, str]) -> bool:
     """Whether a template opens no answer when it is asked to, and its answers have a beginning."""
-    asked = _write(text, roles, _TURNS[:1])
-    opened = _write(text, roles, _TURNS[:1], opens=True)
+    asked = write(text, roles, TURNS[:1])
+    opened = write(text, roles, TURNS[:1], opens=True)
     if asked is None or asked != opened or not written.startswith(asked):
         return False
-    return bool(written.removeprefix(asked).partition(_ANSWER)[0].strip())
-
-
-def _write(
-    text: str,
-    roles: Mapping[str, str],
-    turns: Sequence[Mapping[str, str]] = _TURNS,
-    *,
-    opens: bool = False,
-) -> str | None:
-    """Turns as a template writes them; None where it wants another form."""
-    from jinja2 import TemplateSyntaxError
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    named = {f"{role}_token": roles.get(role) or "" for role in ("bos", "eos")}
-    render: Any = render_jinja_template
-    try:
-        [written], _ = render(
-            [list(turns)], chat_template=text, add_generation_prompt=opens, **named
-        )
-    except TemplateSyntaxError as problem:
-        raise _TemplateProblem(f"line {problem.lineno}: {problem.message}") from problem
-    except Exception:  # a template raises whatever it likes; images want turns in parts
-        return None
-    return str(written)
+    return bool(written.removeprefix(asked).partition(ANSWER)[0].strip())
 
 
 def tokens_of(name: str, folder: Path, root: Path) -> Tokens:

@@ -32,6 +32,7 @@ from codefavor.training.runcard import (
     last_values,
     logged_seconds,
     new_card,
+    of_all_launches,
     read_card,
     read_metrics,
     write_card,
@@ -121,9 +122,10 @@ def _launch_locked(
         return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, True, False)
     is_resumed = _prepare_output(output_dir, can_resume=_can_resume(plan.config))
     seconds = max(float(card.get("seconds", 0.0)), logged_seconds(output_dir))
-    card = {**new_card(plan, command), "seconds": seconds}
+    started = {"started": card["started"]} if is_resumed and "started" in card else {}
+    card = {**new_card(plan, command), **started, "seconds": seconds}
     write_card(output_dir, card)
-    started = time.monotonic()
+    begin = time.monotonic()
     log = log_path or output_dir / "train.log"
     code = run(
         command,
@@ -133,7 +135,7 @@ def _launch_locked(
         metrics_path=output_dir / METRICS_FILE,
         on_metrics=on_metrics,
     )
-    seconds = float(card["seconds"]) + time.monotonic() - started
+    seconds = float(card["seconds"]) + time.monotonic() - begin
     if code != 0:
         write_card(output_dir, {**card, "seconds": seconds})
         raise TrainingError(
@@ -143,7 +145,10 @@ def _launch_locked(
     _check_result(plan, log)
     metrics = tuple(read_metrics(output_dir))
     finished = {"status": "finished", "seconds": round(seconds, 1), "first": first_values(metrics)}
-    finished |= {"last": last_values(metrics), "signs": health_warnings(metrics)}
+    last = last_values(metrics)
+    if is_resumed:
+        last = of_all_launches(last, logged_seconds(output_dir))
+    finished |= {"last": last, "signs": health_warnings(metrics)}
     finished |= {"curves": curves(metrics)}
     write_card(output_dir, {**card, **finished})
     return TrainingRun(plan.recipe, output_dir, command, metrics, seconds, False, is_resumed)

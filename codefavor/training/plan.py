@@ -140,6 +140,11 @@ def _model_identity(recipe: Path, base_model: str, folder: Path) -> Any:
     if not is_local_path(base_model, folder):
         return base_model
     path = folder / base_model
+    if (path / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"base_model: {base_model} holds an adapter, no model; name the model that it is for, "
+            f"and lora_model_dir: {base_model} to go on with it (or merge it: codefavor merge)"
+        )
     if not (path / "config.json").is_file():
         raise ConfigError(
             f"{recipe}: the model folder {path} has no config.json; {_needs(recipe, 'prepare')}"

@@ -96,7 +96,8 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
             from codefavor.training.dev_accuracy import DevAccuracy
 
             found.append(DevAccuracy(trainer, cfg))
-        return found
+        # Behind what chooses the steps to save.
+        return [*found, WholeRun(trainer)]
 
     def post_train_unload(self, cfg: Any) -> None:
         """After DPO or KTO with LoRA, Axolotl saves the wrapped model beside its adapter.
@@ -215,6 +216,37 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         }
         with open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(row) + "\n")
+
+
+class WholeRun(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Makes the sums of a resumed run those of the whole run: a trainer counts one launch alone.
+
+    The step of every checkpoint is logged, so that the logs in it say what was counted before.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Counts on from what the checkpoint's logs say: the losses, and TRL's tokens."""
+        if not state.global_step:
+            return
+        before, total = 0, 0.0
+        for row in state.log_history:
+            if "loss" in row:
+                total += float(row["loss"]) * (row["step"] - before)
+                before = row["step"]
+            if "num_tokens" in row and hasattr(self._trainer, "_total_train_tokens"):
+                self._trainer._total_train_tokens = int(float(row["num_tokens"]))
+        self._trainer._total_loss_scalar = total
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Logs what is saved."""
+        control.should_log |= control.should_save
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Logs what is saved."""
+        control.should_log |= control.should_save
 
 
 def finite_numbers(logs: Row) -> Row:

@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,17 @@ class Span:
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One token sequence of a row: `part` is chosen, rejected, or "" where there is only one."""
+    """One token sequence of a row: `part` is chosen, rejected, or "" where there is only one.
+
+    `entry` is what the recipe says of the data set.
+    """
 
     where: str
     part: str
     input_ids: tuple[int, ...]
     is_trained: tuple[bool, ...]
+    row: Row = field(default_factory=dict)
+    entry: Row = field(default_factory=dict)
 
     @property
     def n_trained(self) -> int:
@@ -130,7 +135,7 @@ class Preview:
                         f"`codefavor convert` writes for the method {self.method}"
                     ) from error
                 for part, ids, trained in parts:
-                    yield TokenRow(where, part, tuple(ids), tuple(trained))
+                    yield TokenRow(where, part, tuple(ids), tuple(trained), row, dict(entry))
 
     def spans(self, sequence: TokenRow) -> list[Span]:
         """The sequence as text, cut where training starts or stops."""

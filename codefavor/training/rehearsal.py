@@ -30,6 +30,7 @@ from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
 from codefavor.training.rehearsal_checks import (
     found_problems,
     practice_pairs,
+    unchecked_losses,
 )
 from codefavor.training.rehearsal_grpo import (
     MAX_TOKENS,
@@ -214,6 +215,8 @@ class Rehearser:
     def _problems(
         self, recipe: Path, config: Row, stand_in: StandIn, run: Path, run_first: Callable[..., int]
     ) -> list[str]:
+        if unchecked := unchecked_losses(config):
+            return unchecked
         data_format, options = data_of(recipe)
         pairs = practice_pairs()
         data = run / "data.jsonl"

@@ -23,6 +23,7 @@ from codefavor.judges.reward import RewardJudge
 from codefavor.judges.scorer import SequenceScorer
 from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_text
 from codefavor.records import Comparison, Preference, Row, content_id
+from codefavor.training.check_written import drops_system, lost_texts
 from codefavor.training.formats import convert
 from codefavor.training.recipes import method_of
 from codefavor.training.rehearsal_grpo import is_begun_twice, questions_of, sample_problems
@@ -33,6 +34,8 @@ PROBE_FILE = "rehearsal.jsonl"
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
 _WITH_REFERENCE = {"dpo", "ipo", "kto"}
+# The losses of DPO that rehearsal_probe.py has the formula of.
+_REFERENCED = {"ipo", "robust", "sft", "sigmoid", "sigmoid_norm"}
 PRACTICE_BODIES = {
     "total": "sum(xs)",
     "largest": "max(xs)",
@@ -76,6 +79,7 @@ def found_problems(
             for pair, one in zip(result.pairs, questions_of(result.pairs, config), strict=True)
         ]
         return [
+            *template_problems(result.tokenizer, result.system),
             *adapter_problems(model_row, config),
             *loss_problems(batches, falls=False),
             *samples,
@@ -83,12 +87,26 @@ def found_problems(
             *result.judge_problems(),
         ]
     return [
+        *template_problems(result.tokenizer, result.system),
         *adapter_problems(model_row, config),
         *loss_problems(batches),
         *token_problems(batches, result),
         *(result.value_problems(end) if end else []),
         *result.judge_problems(),
     ]
+
+
+def template_problems(tokenizer: Any, system: SystemTurn) -> Iterator[str]:
+    """Texts that the template of a trained model loses, or writes where they are trained.
+
+    Rows that are made without a system's turn (`system` is "none") do not miss it.
+    """
+    text = str(tokenizer.chat_template)
+    roles = {"bos": tokenizer.bos_token or "", "eos": tokenizer.eos_token or ""}
+    for problem in dict.fromkeys(lost_texts(text, roles)):
+        yield f"template: {problem}"
+    if system != "none" and drops_system(text, roles):
+        yield "template: it leaves out the text of a system's turn"
 
 
 def adapter_problems(model: Row, config: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +134,16 @@ def _layer_of(name: str) -> str:
     """The number of the language model's layer that a module is of; "" for routers and others."""
     found = re.search(r"\blayers\.(\d+)\.", name)
     return found[1] if found and not re.search(r"vision|\b(gate|router)\b", name) else ""
+
+
+def unchecked_losses(config: Mapping[str, Any]) -> list[str]:
+    """Losses without a reference formula: a rehearsal could not tell whether they are another."""
+    named = set(config.get("dpo_loss_type") or []) if method_of(config) in {"dpo", "ipo"} else set()
+    return [
+        f"loss: not checked: there is no reference formula for dpo_loss_type {one} (for "
+        f"{', '.join(sorted(_REFERENCED))} there is)"
+        for one in sorted(named - _REFERENCED)
+    ]
 
 
 def loss_problems(batches: Sequence[Row], *, falls: bool = True) -> Iterator[str]:

@@ -162,14 +162,17 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         means = ((policy - reference) / lengths).chunk(2)
         if self.config.get("dpop_lambda") is not None:
             return self._dpop(ratios[0], ratios[1], beta)
-        losses = self.config.get("dpo_loss_type") or ["sigmoid"]
+        own_loss = "ipo" if self.method == "ipo" else "sigmoid"
+        losses = self.config.get("dpo_loss_type") or [own_loss]
+        is_weighted = bool(self.config.get("dpo_use_weighting"))
+        share = self._wpo_weights(batch) if is_weighted else torch.ones_like(chosen)
         weights = self.config.get("dpo_loss_weights") or [1.0] * len(losses)
         margin, mean_margin = ratios[0] - ratios[1], means[0] - means[1]
         smoothing = float(self.config.get("dpo_label_smoothing") or 0.0)
         right, wrong = -functional.logsigmoid(beta * margin), -functional.logsigmoid(-beta * margin)
         conservative = right * (1 - smoothing) + wrong * smoothing
         if set(losses) == {"sigmoid", "robust"}:  # how a recipe writes cDPO
-            return conservative.mean()
+            return (share * conservative).mean()
         values = {
             "sigmoid": conservative,
             "ipo": (mean_margin - 1 / (2 * beta)) ** 2,
@@ -177,8 +180,20 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
             "sigmoid_norm": -functional.logsigmoid(beta * mean_margin),
             "sft": -chosen.sum() / lengths.chunk(2)[0].sum(),
         }
-        parts = [float(w) * values[loss].mean() for w, loss in zip(weights, losses, strict=True)]
-        return torch.stack(parts).sum()
+        pairs = zip(weights, losses, strict=True)
+        return torch.stack([float(w) * (share * values[loss]).mean() for w, loss in pairs]).sum()
+
+    def _wpo_weights(self, batch: Batch) -> torch.Tensor:
+        """How likely the policy itself would write both sides of a pair, of shape [pairs].
+
+        Source: Zhou et al. 2024 (arXiv 2406.11827), eq. 2, with its alignment of weights: the
+        probability of each token over the sum of the squares of all, as a geometric mean.
+        """
+        logps = self._outputs(batch)[:, :-1].log_softmax(-1)
+        own = logps.gather(-1, batch.ids[:, 1:, None])[..., 0] - (2 * logps).logsumexp(-1)
+        trained = batch.trained[:, 1:]
+        chosen, rejected = ((own * trained).sum(1) / trained.sum(1)).exp().chunk(2)
+        return chosen * rejected
 
     def _dpop(self, chosen: torch.Tensor, rejected: torch.Tensor, beta: float) -> torch.Tensor:
         penalty = float(self.config["dpop_lambda"]) * (-chosen).clamp(min=0.0)

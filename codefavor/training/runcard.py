@@ -128,6 +128,19 @@ def last_values(metrics: Sequence[Row]) -> Row:
     return values
 
 
+def of_all_launches(last: Row, seconds: float) -> Row:
+    """The last values of a run, with its time and speeds over the seconds of all its launches.
+
+    The trainer divides all steps by the time of the last launch.
+    """
+    own = last.get("train_runtime")
+    if not own or not seconds:
+        return last
+    speeds = ("train_samples_per_second", "train_steps_per_second")
+    slower = {name: last[name] * own / seconds for name in speeds if last.get(name) is not None}
+    return {**last, **slower, "train_runtime": seconds}
+
+
 def curves(metrics: Sequence[Row]) -> dict[str, list[list[float]]]:
     """[step, value] of the metrics in CURVES, at most 200 evenly spaced points of each."""
     found = {}

@@ -123,7 +123,7 @@ def test_training_on_ones_own_data_leaves_a_bad_row_out(
     from codefavor.training.recipes import find_recipes
 
     write(tmp_path / "pairs.jsonl", [*good_rows(20), row, *good_rows(40)[20:]])
-    recipe = find_recipes() / "gpu1x24" / "qwen3-4b-dpo.yaml"
+    recipe = find_recipes() / "gpu1x80" / "qwen2.5-coder-7b-dpo.yaml"
     found = data_for(recipe, tmp_path / "pairs.jsonl", tmp_path / "made", {})
     made = read(Path(found["datasets"][0]["path"]))
     dev = read(Path(found["dev_accuracy"]["data"]))

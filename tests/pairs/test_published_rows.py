@@ -739,3 +739,41 @@ def test_an_answer_without_a_score_leaves_the_others(tmp_path: Path) -> None:
     answers.append({"response": "pass", "overall_score": 1})
     [pair] = read_published([("x:1", {"instruction": "Q?", "completions": answers})]).preferences
     assert (pair.chosen, pair.rejected) == (GOOD, "pass")
+
+
+ASKED, OWN = {"role": "user", "content": "Q"}, {"role": "system", "content": "own"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before", "columns", "system", "not_used"),
+    [
+        ("Q", [], {"system": "s"}, "s", []),
+        ("Q", [ASKED, {"role": "assistant", "content": "A"}], {"system": "s"}, "s", []),
+        ("Q", [OWN], {"system": "s"}, "own", ["system"]),
+        ("Q", [OWN], {"system": "own"}, "own", []),
+        ("Q", [{**OWN, "content": ""}], {"system": "s"}, "s", []),
+        ("Q", [], {"system": "", "system_prompt": "s"}, "s", []),
+        ("Q", [], {"system": "s", "system_prompt": "t"}, "s", ["system_prompt"]),
+        ([OWN, ASKED], None, {"system": "s"}, "own", ["system"]),
+        ([OWN, ASKED], [], {"system": "s"}, "own", ["system"]),
+        ("Q", [], {"id": 7, "prompt_id": "x"}, "", ["id", "prompt_id"]),
+    ],
+)  # fmt: skip
+def test_a_system_column_is_used_or_said_not_to_be(prompt, before, columns, system, not_used):
+    """As in binarised UltraFeedback, whose sides are whole conversations."""
+
+    def side(reply: str):
+        turn = {"role": "assistant", "content": reply}
+        return reply if before is None else [*before, ASKED, turn]
+
+    row = {"prompt": prompt, "chosen": side("good"), "rejected": side("bad"), **columns}
+    reading = read_published([("f:1", row)])
+    [pair] = reading.preferences
+    said = [turn["content"] for turn in pair.history if turn["role"] == "system"]
+    assert (said, pair.instruction) == ([system] if system else [], "Q")
+    assert sorted(reading.not_used) == not_used
+
+
+def test_an_id_of_others_beside_an_instruction_is_said_not_to_be_used():
+    row = {"id": 7, "instruction": "Q", "chosen": "a", "rejected": "b"}
+    assert sorted(read_published([("f:1", row)]).not_used) == ["id"]

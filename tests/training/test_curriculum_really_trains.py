@@ -122,3 +122,5 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     weights = [file_sha256(one.output_dir / "adapter_model.safetensors") for one in (expected, run)]
     assert weights[0] == weights[1]
     assert [row["step"] for row in run.metrics if "loss" in row] == [1, 2, 3, 4, 5]
+    for name in ("train_loss", "num_tokens"):
+        assert values(run, name)[-1] == pytest.approx(values(expected, name)[-1], rel=1e-5)

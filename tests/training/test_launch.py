@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.cli.train import read_overrides
-from codefavor.errors import ConfigError
+from codefavor.errors import ConfigError, TrainingError
 from codefavor.training import launch as launching
 from codefavor.training.check_files import file_findings
 from codefavor.training.plan import (
@@ -255,6 +255,37 @@ def test_metrics_of_a_resumed_run_count_each_step_once(tmp_path: Path):
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 3, "lo'
     (tmp_path / "metrics.jsonl").write_text(text)
     assert read_metrics(tmp_path) == [rows[1], rows[4], rows[5]]
+
+
+def test_the_card_of_a_resumed_run_is_that_of_the_whole_run(folder: Path):
+    """Its start, its time and its speed; the trainer knows of its last launch alone."""
+    launches = iter([(100.0, 110.0, 2, {}), (500.0, 505.0, 4, {"train_runtime": 5.0})])
+    out = plan_training(DPO, folder=folder, gpus=0).output_dir
+
+    def run(command, *, log: Path, metrics_path: Path, **others) -> int:
+        begin, end, step, summary = next(launches)
+        speed = {"train_steps_per_second": 0.8} if summary else {}
+        rows = [{"step": step - 2, "time": begin, "event": "begin"}]
+        rows += [{"step": step, "time": end, "loss": 1.0, **summary, **speed}]
+        with open(metrics_path, "a") as lines:
+            lines.write("".join(json.dumps(row) + "\n" for row in rows))
+        checkpoint = out / f"checkpoint-{step}"
+        checkpoint.mkdir()
+        (checkpoint / "trainer_state.json").write_text("{}")
+        for place in (checkpoint, out):
+            (place / "adapter_model.safetensors").write_bytes(b"x")
+        log.write_text("")
+        return 0 if summary else 1
+
+    with pytest.raises(TrainingError):
+        launching.launch(DPO, folder=folder, gpus=0, run=run)
+    card = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**card, "started": "2001-02-03T04:05:06+00:00"}))
+    assert launching.launch(DPO, folder=folder, gpus=0, run=run).is_resumed
+    card = json.loads((out / "run.json").read_text())
+    assert (card["status"], card["started"]) == ("finished", "2001-02-03T04:05:06+00:00")
+    assert card["last"]["train_runtime"] == 15.0
+    assert card["last"]["train_steps_per_second"] == pytest.approx(4 / 15)
 
 
 # A command that starts a child of its own, tells its process id, and logs steps until it is ended.

@@ -564,6 +564,48 @@ MISTAKES = [
     Mistake(
         KTO, preferences_on("unequal.jsonl"), "warning: datasets: 144 rows have label true and 1"
     ),
+    # evidence that is none
+    Mistake(
+        PAIRWISE,
+        sft_on("worded.jsonl"),
+        r"error: datasets: (\d+) of \1 rows answer in words, .*'Program A is better\.'",
+    ),
+    Mistake(
+        PAIRWISE, sft_on("one-worded.jsonl"), r"error: datasets: 1 of \d+ rows answer in words"
+    ),
+    *(
+        Mistake(recipe, on(f"{name}.jsonl"), rf"{severity}: datasets: 1 of \d+ rows have {says}")
+        for recipe, on, name, severity, says in (
+            (DPO, preferences_on, "echo", "error", "an answer that is the question itself"),
+            (DPO, preferences_on, "worse-echo", "warning", "a worse answer that is the question"),
+            (DPO, preferences_on, "nan", "error", "a question that is no text but a lost value"),
+            (KTO, preferences_on, "kto-none", "error", "a question that is no text but a lost"),
+            (SFT, sft_on, "sft-nan", "error", "a question that is no text but a lost value"),
+            (SFT, sft_on, "sft-blank", "error", "a question without a text"),
+            (REWARD, rewards_on, "reward-nan", "error", "a question that is no text but a lost"),
+            (DPO, preferences_on, "null-text", "warning", "an answer that is no text but a lost"),
+            (DPO, preferences_on, "one-refusal", "warning", "a refusal as the better answer"),
+            (DPO, preferences_on, "fence", "warning", "a fenced program on one side alone"),
+        )
+    ),
+    Mistake(DPO, preferences_on("refusals.jsonl"), r"error: datasets: (\d+) of \1 .*a refusal as"),
+    Mistake(
+        DPO,
+        {"dpo_use_weighting": True, "dpo_loss_type": ["sigmoid", "sft"]},
+        "error: dpo_use_weighting: true fails in the trainer beside dpo_loss_type: sft; remove",
+    ),
+    Mistake(DPOP, {"dpo_use_weighting": True}, "error: dpo_use_weighting: true is ignored by DPOP"),
+    # values that train nothing, or too late
+    Mistake(DPO, {"max_grad_norm": 1e-9}, "error: max_grad_norm: 1e-09 scales .*write 1.0, or 0"),
+    Mistake(DPO, {"max_grad_norm": 1e-3}, "warning: max_grad_norm: 0.001 scales .*write 1.0, or 0"),
+    Mistake(DPO, {"learning_rate": 1e-12}, "error: learning_rate: 1e-12 is below .*try 1e-4"),
+    Mistake(DPO, {"weight_decay": 1.0}, r"warning: weight_decay: 1 is far .*\(0 to 0.3\).*; write"),
+    Mistake(
+        DPO, {"logging_steps": 500}, "warning: logging_steps: 500 is beyond the .*; write a sh"
+    ),
+    Mistake(DPO, {"save_steps": 500}, "warning: save_steps: 500 is beyond the .*; write a share"),
+    Mistake(GRPO, {"max_steps": 9, "save_steps": 50}, "warning: save_steps: 50 is beyond the 9 st"),
+    Mistake(DPO, {"base_model": "outputs/whole-adapter"}, "error: base_model: .*holds an adapter"),
     # keys of plugins that are not there
     Mistake(DPOP, {"plugins": None}, "error: dpop_lambda.*DPOPPlugin"),
     Mistake(DPO, {"curriculum_order": True}, "error: curriculum_order.*CurriculumPlugin"),
@@ -594,6 +636,10 @@ def errors_of(checker, tmp_path_factory) -> Callable[[str, Row], list[str]]:
     (folder / "rate.json").write_text('{"optimizer": {"type": "AdamW", "params": {"lr": 0.001}}}')
     (folder / "outputs" / "adapter").mkdir()
     (folder / "outputs" / "adapter" / "adapter_config.json").write_text("{}")
+    whole = folder / "outputs" / "whole-adapter"
+    whole.mkdir()
+    for name in ("adapter_config.json", "config.json", "adapter_model.safetensors"):
+        (whole / name).write_text('{"model_type": "llama"}')
     (folder / "outputs" / "hollow").mkdir()
     (folder / "outputs" / "hollow" / "config.json").write_text('{"model_type": "llama"}')
 
@@ -694,6 +740,16 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         "step-blank": ([steps], {**steps, "completions": ["a", ""]}),
         "no-tests": ([problem], {**problem, "tests": ""}),
         "no-prompt": ([problem], {**problem, "prompt": []}),
+        "echo": (rows["dpo"], {**pair, "chosen": with_text(said, asked[-1]["content"])}),
+        "worse-echo": (rows["dpo"], {**pair, "rejected": with_text(said, asked[-1]["content"])}),
+        "nan": (rows["dpo"], {**pair, "messages": [with_text(asked[-1], "nan")]}),
+        "kto-none": (rows["kto"], {**labelled, "messages": [with_text(asked[-1], "None")]}),
+        "sft-nan": (rows["sft"], {"messages": [with_text(asked[-1], "NaN"), said]}),
+        "sft-blank": (rows["sft"], {"messages": [with_text(asked[-1], " "), said]}),
+        "reward-nan": (rows["reward"], {**scored, "input": "nan"}),
+        "null-text": (rows["dpo"], {**pair, "rejected": with_text(said, "None")}),
+        "one-refusal": (rows["dpo"], {**pair, "chosen": with_text(said, "I cannot do that.")}),
+        "fence": (rows["dpo"], {**pair, "rejected": with_text(said, "def f(): pass")}),
     }
     turned = [{**pair, "chosen": pair["rejected"], "rejected": said}]
     tail = {**said, "content": f"{said['content']}\n"}
@@ -713,6 +769,15 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         ],
         "one-end": [*rows["dpo"], {**pair, "chosen": with_text(said, "{}<|endoftext|>")}],
         "both-letters": [*rows["pairwise"], *answered(rows["pairwise"], {"A": "B", "B": "A"})],
+        "worded": answered(rows["pairwise"], {one: f"Program {one} is better." for one in "AB"}),
+        "one-worded": [
+            *rows["pairwise"],
+            *answered(rows["pairwise"][:1], {one: f"Program {one} is better." for one in "AB"}),
+        ],
+        "refusals": [
+            {**row, "chosen": with_text(row["chosen"], "I'm sorry, but I can't help with that.")}
+            for row in rows["dpo"]
+        ],
         "one-letter": [
             row
             for place, couple in enumerate(zip(*[iter(rows["pairwise"])] * 2, strict=True))
@@ -730,7 +795,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 282
+    assert len(MISTAKES) == 305
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -761,8 +826,9 @@ def test_every_planted_mistake_is_found(errors_of):
     ],
 )
 def test_the_recipes_themselves_have_none(errors_of, recipe: str):
-    # Two pairs give fewer steps than a recipe warms up for.
-    assert [one for one in errors_of(recipe, {}) if "warmup_steps" not in one] == []
+    # Two pairs give fewer steps than a recipe warms up for, or saves after.
+    found = [one for one in errors_of(recipe, {}) if "steps of the run" not in one]
+    assert [one for one in found if "warmup_steps" not in one] == []
 
 
 @pytest.mark.parametrize("warmup", [{}, {"warmup_steps": None, "warmup_ratio": 0.1}])

@@ -35,6 +35,54 @@ def test_metrics_are_written_by_the_main_process_alone(tmp_path: Path):
     assert [(row["step"], row["max_steps"], row["loss"]) for row in rows] == [(3, 9, 0.5)]
 
 
+def test_a_resumed_run_sums_up_what_the_whole_run_did(tmp_path: Path):
+    """Its loss and TRL's tokens are those of a run without a stop, saved between logs."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    from codefavor.training.plugins import RunPlugin
+
+    class Line(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slope = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x, y):
+            return {"loss": ((self.slope * x - y) ** 2).mean()}
+
+    class Counting(Trainer):  # as TRL's trainers do
+        _total_train_tokens = 0
+
+        def compute_loss(self, *args, **kwargs):
+            self._total_train_tokens += 10
+            return super().compute_loss(*args, **kwargs)
+
+        def log(self, logs, *args):
+            counted = {"num_tokens": self._total_train_tokens} if "loss" in logs else {}
+            super().log({**logs, **counted}, *args)
+
+    def summary(name: str, **more):
+        args = TrainingArguments(
+            output_dir=str(tmp_path / name), max_steps=7, save_steps=3, logging_steps=2,
+            per_device_train_batch_size=1, learning_rate=0.1, report_to="none", use_cpu=True,
+            disable_tqdm=True, remove_unused_columns=False,
+        )  # fmt: skip
+        rows = [{"x": float(n), "y": 2.0 * n} for n in range(1, 8)]
+        trainer = Counting(model=Line(), args=args, train_dataset=rows)
+        cfg = SimpleNamespace(output_dir=str(tmp_path / name), rl="dpo", dev_accuracy=None)
+        for one in RunPlugin().add_callbacks_post_trainer(cfg, trainer):
+            trainer.add_callback(one)
+        trainer.train(**more)
+        logs = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        found = {key: value for line in logs for key, value in json.loads(line).items()}
+        return found["train_loss"], found["num_tokens"]
+
+    whole = summary("run")
+    assert whole[1] == 70
+    again = summary("run", resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+    assert again == pytest.approx(whole, rel=1e-5)
+
+
 @pytest.mark.parametrize("is_fresh", [True, False])
 def test_the_copy_of_a_fresh_adapter_goes_with_which_no_run_resumes(is_fresh: bool):
     import torch

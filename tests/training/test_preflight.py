@@ -22,6 +22,7 @@ from codefavor.training.preflight import model_errors, token_findings, tracker_e
 from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs
 from tests.training.hub import FakeHub, serving
+from tests.training.templates import BEHIND, GOOD, SYSTEMLESS
 
 pytestmark = pytest.mark.axolotl
 
@@ -74,6 +75,31 @@ def test_good_data_has_no_findings(
     name: str, data_format: str, embedded_model: Path, tmp_path: Path
 ):
     assert findings_of(f"smollm2-135m/{name}", data_format, embedded_model, tmp_path) == []
+
+
+def test_tokens_that_lack_a_text_or_train_the_question_are_named(
+    embedded_model: Path, tmp_path: Path
+):
+    rows = list(convert(easy_pairs(range(1))[:2], "dpo").rows)
+    rows = [
+        {**row, "messages": [{"role": "system", "content": "In Latin."}, row["messages"][-1]]}
+        for row in rows
+    ]
+    write_rows(tmp_path / "data.jsonl", rows)
+    config = load_yaml(RECIPES / "smollm2-135m" / "dpo.yaml") | {"base_model": str(embedded_model)}
+    config["datasets"] = [{**config["datasets"][0], "path": "data.jsonl"}]
+    said = {
+        template: [
+            one.message
+            for one in token_findings(config | {"chat_template_jinja": template}, tmp_path)
+        ]
+        for template in (GOOD, SYSTEMLESS, BEHIND)
+    }
+    assert said[GOOD] == []
+    [lost] = said[SYSTEMLESS]
+    assert "4 of 4 sequences lack what their row says, first" in lost and "'In Latin.'" in lost
+    [trained] = said[BEHIND]
+    assert "4 of 4 sequences train the question beside the answer, first" in trained
 
 
 def test_a_row_that_axolotls_reader_cannot_read_is_named(embedded_model: Path, tmp_path: Path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from codefavor.records import Row
 from codefavor.training.recipes import dump, load_yaml
@@ -19,6 +21,7 @@ from codefavor.training.rehearsal_grpo import (
     questions_of,
     sample_problems,
 )
+from tests.training.templates import SYSTEMLESS
 
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
 PROBLEMS = practice_problems(practice_pairs())
@@ -41,6 +44,75 @@ def test_a_loss_that_is_another_one_is_named_with_its_step():
 
 def test_a_loss_that_does_not_fall_is_named():
     assert list(loss_problems(batches(*[0.5] * 8))) == ["loss: it does not fall"]
+
+
+WPO: Row = {"dpo_use_weighting": True}
+
+
+class Table(torch.nn.Module):
+    """A model of four words whose next word follows from the last one alone."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        weights = torch.randn(4, 4, generator=torch.Generator().manual_seed(seed))
+        self.weights = torch.nn.Parameter(weights.double())
+
+    def forward(self, input_ids: torch.Tensor, **others: Any) -> Any:
+        return SimpleNamespace(logits=self.weights[input_ids])
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("dpo", {"dpo_use_weighting": True}),
+        ("dpo", {}),
+        ("ipo", {}),
+        ("ipo", {"dpo_use_weighting": True}),
+    ],
+)
+def test_the_reference_loss_of_pairs_is_the_papers(method: str, settings: Row):
+    """WPO (Zhou et al. 2024, eq. 2) weighs a pair by what the policy itself would write."""
+    from codefavor.training.rehearsal_probe import Batch, Probe
+
+    ids = torch.tensor([[0, 1, 2, 3], [0, 3, 1, 1], [0, 2, 2, 1], [0, 1, 3, 0]])
+    trained = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 0]]).bool()
+    batch = Batch(ids, torch.ones_like(ids).bool(), trained)
+    probe: Any = Probe.__new__(Probe)
+    probe.model, probe.reference = Table(0), Table(1)
+    probe.config, probe.method = {"rl_beta": 0.3, **settings}, method
+    policy = probe._logps(batch)
+
+    def step(model: Table, row: int, place: int) -> tuple[float, float]:
+        """The log-probability of a token, and of two draws that are the same."""
+        exps = [math.exp(one) for one in model.weights[int(ids[row, place - 1])].tolist()]
+        shares = [one / sum(exps) for one in exps]
+        return math.log(shares[int(ids[row, place])]), math.log(sum(p * p for p in shares))
+
+    losses = []
+    for pair in range(2):
+        ratio, weight = [], 1.0
+        for row in (pair, pair + 2):
+            places = [at for at in range(4) if trained[row, at]]
+            own = [step(probe.model, row, at) for at in places]
+            other = sum(step(probe.reference, row, at)[0] for at in places)
+            total = sum(logp for logp, _ in own) - other
+            ratio.append(total / len(places) if method == "ipo" else total)
+            weight *= math.exp(sum(logp - twice for logp, twice in own) / len(places))
+        margin = ratio[0] - ratio[1]
+        loss = (margin - 1 / 0.6) ** 2 if method == "ipo" else math.log1p(math.exp(-0.3 * margin))
+        losses.append(loss * (weight if settings else 1.0))
+    assert float(probe._pairs(policy, batch)) == pytest.approx(sum(losses) / 2, rel=1e-9)
+
+
+def test_a_loss_without_a_formula_is_said_not_to_be_checked(tmp_path: Path):
+    recipe = tmp_path / "recipes" / "x" / "hinge.yaml"
+    recipe.parent.mkdir(parents=True)
+    config = load_yaml(ROOT / "smollm2-135m" / "dpo.yaml") | {"dpo_loss_type": ["hinge"]}
+    recipe.write_text(dump(config))
+    [problem] = Rehearser(ROOT, tmp_path).rehearse(recipe).problems
+    assert problem.startswith(
+        "loss: not checked: there is no reference formula for dpo_loss_type h"
+    )
 
 
 QUESTIONS = {"rehearse/total": [1, 2], "rehearse/square": [3, 4]}  # of the splits train and dev
@@ -256,6 +328,8 @@ TWO_ENDS = ": not one beginning of text: '<|im_end|><|im_end|><|im_start|>'"
         ),
         # Axolotl takes it in place of the recipe's orpo_alpha.
         ("smollm2-135m/orpo", {"rl_beta": 0.3}, ["loss: "]),
+        ("smollm2-135m/dpo", {"dpo_use_weighting": True}, []),
+        ("smollm2-135m/dpo", {"chat_template_jinja": SYSTEMLESS}, ["template: it leaves out"]),
     ],
     ids=[
         "qwen3 judge",
@@ -267,6 +341,8 @@ TWO_ENDS = ": not one beginning of text: '<|im_end|><|im_end|><|im_start|>'"
         "two ends before a question of GRPO",
         "ORPO's own beginning of text",
         "ORPO with another weight than it says",
+        "WPO",
+        "a template without a system's turn",
     ],
 )
 def test_a_rehearsal_really_trains(recipe: str, settings: Row, problems: list[str], tmp_path: Path):

@@ -1,0 +1,113 @@
+"""Rows whose texts teach something else than a preference of programs: counted and named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from codefavor.records import Row
+from codefavor.training.findings import Finding, at, error, warning
+
+Sample = Sequence[tuple[str, Row]]
+# What a table or a program writes for a cell without a value.
+_NO_VALUE = {"none", "nan", "null", "n/a", "<na>", "undefined"}
+_REFUSAL = re.compile(
+    r"\W*(i(['’]m| am) (so |very |really )?(sorry|unable)|sorry,|i apologi[sz]e"
+    r"|i (cannot|can not|can['’]t|won['’]t|will not) |as an? (ai|(large )?language model)\b)",
+    re.IGNORECASE,
+)
+_ONE_LETTER = re.compile(r"\b(one|a single|only the) letter\b", re.IGNORECASE)
+_HAS_LETTER = re.compile(r"\b[AB]\b")
+_ASSISTANT = {"assistant", "gpt", "model"}
+_QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
+# Of a kind that cannot be meant, and of one that can.
+_WRONG = {
+    "blank": "a question without a text",
+    "question": "a question that is no text but a lost value (None, nan)",
+    "repeats": "an answer that is the question itself",
+}
+_ODD = {
+    "fence": "a fenced program on one side alone: the fence tells the sides, not the program",
+    "refusal": "a refusal as the better answer",
+    "rejected": "a worse answer that is the question itself",
+    "no answer": "an answer that is no text but a lost value (None, nan)",
+}
+
+
+def evidence_findings(
+    method: str, key: str, entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """Rows of lost values, refusals, echoes of the question, and fences that give the side away."""
+    found: dict[str, list[str]] = {}
+    for where, row in sample:
+        for kind in dict.fromkeys(_kinds(method, entry, row)):
+            found.setdefault(kind, []).append(where)
+    for kind, places in found.items():
+        text = f"{key}: {len(places)} of {len(sample)} rows have {(_WRONG | _ODD)[kind]}, first "
+        text += f"{places[0]}; mend or drop them"
+        is_all = kind == "refusal" and 1 < len(places) == len(sample)
+        yield error(text) if kind in _WRONG or is_all else warning(text)
+
+
+def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
+    question, good, bad = _texts(method, entry, row)
+    if method == "sft" and good and not question:
+        yield "blank"  # of other methods that is told already
+    if question.lower() in _NO_VALUE:
+        yield "question"
+    if any(one.lower() in _NO_VALUE for one in (good, bad)):
+        yield "no answer"
+    if question and good == question:
+        yield "repeats"
+    if question and bad == question:
+        yield "rejected"
+    if _REFUSAL.match(good) and "```" not in good:
+        yield "refusal"
+    if good and bad and ("```" in good) != ("```" in bad):
+        yield "fence"
+
+
+def _texts(method: str, entry: Mapping[str, Any], row: Row) -> tuple[str, str, str]:
+    """The question of a row, its better and its worse answer; "" for what it has not."""
+    turns = row.get(str(entry.get("field_messages") or "messages"))
+    if method == "sft":
+        said = turns[-2:] if isinstance(turns, list) and len(turns) > 1 else [{}, {}]
+        roles = [one.get("role", one.get("from")) for one in said if isinstance(one, Mapping)]
+        is_answered = roles[-1:] and roles[-1] in _ASSISTANT
+        return (_text(said[0]), _text(said[1]), "") if is_answered else ("", "", "")
+    asked = turns if turns is not None else next((row[n] for n in _QUESTIONS if n in row), "")
+    if "completion" in row:
+        answer = _text(row["completion"])
+        return (_text(asked), answer, "") if row.get("label") else (_text(asked), "", answer)
+    return _text(asked), _text(row.get("chosen")), _text(row.get("rejected"))
+
+
+def _text(value: Any) -> str:
+    """A text, or the text of a turn or of the last of some."""
+    if isinstance(value, list) and value:
+        value = value[-1]
+    if isinstance(value, Mapping):
+        value = value.get("content", value.get("value"))
+    return value.strip() if isinstance(value, str) else ""
+
+
+def letter_word_findings(
+    config: Mapping[str, Any], key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
+) -> Iterator[Finding]:
+    """Answers that say the letter of a judge in words, where one letter is asked for or read."""
+    is_read = at(config, "dev_accuracy.judge") == "pairwise"
+    asked = [bool(is_read or _ONE_LETTER.search("\n".join(talk[:-1]))) for talk in talks]
+    worded = [
+        (place, talk[-1].strip())
+        for place, talk, asks in zip(places, talks, asked, strict=True)
+        if asks and len(talk[-1].strip()) > 1 and _HAS_LETTER.search(talk[-1])
+    ]
+    if worded:
+        place, says = worded[0]
+        says = says if len(says) <= 40 else f"{says[:40]}..."
+        yield error(
+            f"{key}: {len(worded)} of {len(talks)} rows answer in words, first {place} with "
+            f"{says!r}, and the judge is asked for one letter and reads the first token; write A "
+            "or B alone (codefavor convert --format pairwise)"
+        )

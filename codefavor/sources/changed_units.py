@@ -15,7 +15,7 @@ from codefavor.languages import (
     language_of_path,
 )
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
-from codefavor.sources.file_kinds import content_problem
+from codefavor.sources.file_kinds import content_problem, is_test
 from codefavor.sources.git_log import Change, Objects
 from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_header
 from codefavor.sources.messages import without_people
@@ -112,6 +112,11 @@ class ChangedFiles:
         after = self._outline(new, language, old.outlines.get(language))
         before = self._outline(old, language, after)
         lost = Counter[str]()
+        changed = _changed_units(before, after, self._options.max_lines, lost)
+        if not self._options.tests:
+            n_changed = len(changed)
+            changed = [both for both in changed if not is_test(both[1], language)]
+            lost["test"] += n_changed - len(changed)
         rows = [
             make_commit(
                 **about,
@@ -121,7 +126,7 @@ class ChangedFiles:
                 name=unit.name,
                 context=_surroundings(unit, after),
             )
-            for earlier, unit in _changed_units(before, after, self._options.max_lines, lost)
+            for earlier, unit in changed
         ]
         if not rows and not lost.total():
             raise LeftOut("outside functions")

@@ -28,6 +28,7 @@ KINDS = ("runs", "pairs", "shape")
 _NEEDED = {"runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0)}
 # A fingerprint is worth log2(_TEXTS / texts that have it) - 2 bits, as if there were so many texts.
 _TEXTS = 4000.0
+_FRAMED = 3
 _CHUNK = 256
 _LIMIT = 50.0
 
@@ -142,14 +143,15 @@ def decontaminate(
     *,
     threshold: float = 1.0,
     background: Sequence[str] = (),
+    framed: Sequence[str] = (),
 ) -> Decontamination:
     """Every part of every problem against all that each row would train on.
 
     `threshold` multiplies the evidence that is needed. What stands in the `background`, programs
-    and texts that are no benchmark's, is worth less. What a row is found for does not depend on
-    the other rows.
+    and texts that are no benchmark's, is worth less; what many of the `framed` texts share, such
+    as the frame of a prompt, nothing. What a row is found for does not depend on the other rows.
     """
-    search = Search(benchmarks, threshold=threshold, background=background)
+    search = Search(benchmarks, threshold=threshold, background=background, framed=framed)
     found = (search.look(block) for block in blocks_of(rows))
     return search.put_together(rows, found)
 
@@ -168,8 +170,9 @@ class Search:
         *,
         threshold: float = 1.0,
         background: Sequence[str] = (),
+        framed: Sequence[str] = (),
     ) -> None:
-        self._index = _Index(_parts(benchmarks), background)
+        self._index = _Index(_parts(benchmarks), background, framed)
         self._names, self._threshold = list(benchmarks), threshold
 
     def look(self, rows: Sequence[Preference]) -> Row:
@@ -263,7 +266,9 @@ class _Index:
     An entry is a part in one view: `view * len(parts) + part`.
     """
 
-    def __init__(self, parts: Sequence[Part], background: Sequence[str]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], background: Sequence[str], framed: Sequence[str]
+    ) -> None:
         self.parts = parts
         self.problems = list(dict.fromkeys((part.benchmark, part.id) for part in parts))
         places = {problem: place for place, problem in enumerate(self.problems)}
@@ -281,9 +286,10 @@ class _Index:
         ids = {task_id: place for place, task_id in enumerate(dict.fromkeys(p.id for p in parts))}
         of_id = np.asarray([ids[part.id] for part in parts], dtype=np.int64)
         n_problems = self._n_owners(of_id[entry % max(1, len(parts))], feature)
-        for start in range(0, len(background), _CHUNK):
-            n_problems += self._n_background(background[start : start + _CHUNK])
-        self._weights = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
+        n_problems += self._n_texts(background)
+        is_frame = self._n_texts(framed) > max(_FRAMED, len(framed) / 20)
+        bits = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
+        self._weights = np.where(is_frame, 0.0, bits)
         order = np.argsort(feature, kind="stable")
         self._entries = entry[order]
         self._starts = np.searchsorted(feature[order], np.arange(len(self._known) + 1))
@@ -345,12 +351,15 @@ class _Index:
         once = np.unique(owner * max(1, len(self._known)) + feature)
         return np.bincount(once % max(1, len(self._known)), minlength=len(self._known))
 
-    def _n_background(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        found = _fingerprints(texts, [(n, text, "python") for n, text in enumerate(texts)])
-        return sum(
-            (self._n_owners(*self._hits(one)) for one in found.values()),
-            np.zeros(len(self._known), dtype=np.int64),
-        )
+    def _n_texts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """In how many of the texts each fingerprint is."""
+        count = np.zeros(len(self._known), dtype=np.int64)
+        for start in range(0, len(texts), _CHUNK):
+            block = texts[start : start + _CHUNK]
+            found = _fingerprints(block, [(n, text, "python") for n, text in enumerate(block)])
+            for one in found.values():
+                count += self._n_owners(*self._hits(one))
+        return count
 
 
 def _fingerprints(

@@ -7,6 +7,7 @@ much is there, in bits (a fingerprint of few problems is worth more), and which 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codefavor.pairs.fingerprints import (
+    VIEWS,
     Fingerprints,
-    shape_fingerprints,
+    code_fingerprints,
     without_docstrings,
     word_fingerprints,
 )
 from codefavor.records import Preference, Row
 
-KINDS = ("runs", "pairs", "shape")
+KINDS = VIEWS
 # bits * share ** power that is a copy; measured on plants and on mined rows, see docs/data.md.
-_NEEDED = {"runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0)}
+_NEEDED = {
+    "runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (40.0, 2.0), "lines": (18.0, 2.0),
+}  # fmt: skip
+# How many lines apart two may be that stand together in a problem, and in a row.
+_REACH, _ROW_REACH = 1, 3
 # A fingerprint is worth log2(_TEXTS / texts that have it) - 2 bits, as if there were so many texts.
 _TEXTS = 4000.0
 _FRAMED = 3
 _CHUNK = 256
+_ASSERTED = re.compile(r"\bassert\s+(?:not\s+)?(?:[\w.]+\()+")
 _LIMIT = 50.0
 
 
@@ -253,7 +260,9 @@ def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
         for task in tasks:
             texts = [("task", text) for text in task.tasks]
             texts += [("code", without_docstrings(code)) for code in task.codes]
-            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests))]
+            # Values alone, too: the name, and who calls it, may be another.
+            values = "\n".join(_ASSERTED.sub("", text) for text in task.tests)
+            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests), values)]
             # A problem of which nothing is left counts as short.
             for what, text in texts or [("task", "")]:
                 found[Part(name, task.id, what, text, task.language)] = None
@@ -276,6 +285,7 @@ class _Index:
         found = _fingerprints(
             [part.text for part in parts],
             [(n, p.text, p.language) for n, p in enumerate(parts) if p.what == "code"],
+            _REACH,
         )
         entry = np.concatenate(
             [view * len(parts) + found[kind].owner for view, kind in enumerate(KINDS)]
@@ -317,6 +327,7 @@ class _Index:
                 for place, row in enumerate(rows)
                 for text in dict.fromkeys((row.chosen, row.rejected, *_prose_of(row)))
             ],
+            _ROW_REACH,
         )
         keys: list[NDArray[np.int64]] = []
         bits: list[NDArray[np.float64]] = []
@@ -356,16 +367,17 @@ class _Index:
         count = np.zeros(len(self._known), dtype=np.int64)
         for start in range(0, len(texts), _CHUNK):
             block = texts[start : start + _CHUNK]
-            found = _fingerprints(block, [(n, text, "python") for n, text in enumerate(block)])
+            codes = [(n, text, "python") for n, text in enumerate(block)]
+            found = _fingerprints(block, codes, _ROW_REACH)
             for one in found.values():
                 count += self._n_owners(*self._hits(one))
         return count
 
 
 def _fingerprints(
-    texts: Sequence[str], codes: Sequence[tuple[int, str, str]]
+    texts: Sequence[str], codes: Sequence[tuple[int, str, str]], reach: int
 ) -> dict[str, Fingerprints]:
-    return {**word_fingerprints(texts), "shape": shape_fingerprints(codes)}
+    return {**word_fingerprints(texts), **code_fingerprints(codes, reach)}
 
 
 def _prose_of(row: Preference) -> list[str]:

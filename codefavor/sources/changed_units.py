@@ -196,6 +196,10 @@ def _changed_units(
     return changed
 
 
+def _bare_name(unit: Unit) -> str:
+    return _NUMBER.sub("", unit.name) if "#" in unit.name else unit.name
+
+
 def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """The earlier units by the name of what they are now.
 
@@ -204,9 +208,13 @@ def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """
     known = {unit.name: unit for unit in before.units}
     sides = (before.units, after.units)
-    several = {_NUMBER.sub("", u.name) for side in sides for u in side if _NUMBER.search(u.name)}
+    several = {_bare_name(u) for side in sides for u in side if _NUMBER.search(u.name)}
+    groups: list[dict[str, list[Unit]]] = [{name: [] for name in several} for _ in sides]
+    for side, group in zip(sides, groups, strict=True) if several else ():
+        for unit in side:
+            group.get(_bare_name(unit), []).append(unit)
     for name in several:
-        old, new = ([u for u in side if _NUMBER.sub("", u.name) == name] for side in sides)
+        old, new = (group[name] for group in groups)
         if len(old) == len(new):
             continue
         rest = {unit.name: known.pop(unit.name) for unit in old}

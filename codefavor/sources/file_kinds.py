@@ -86,7 +86,16 @@ def content_problem(text: str) -> str:
         return "binary"
     if _GENERATED_HEAD.search("\n".join(text.split("\n", 12)[:12])[:2000]):
         return "generated"
-    lengths = list(map(len, text.split("\n")))
-    if max(lengths) > 5000 or sum(lengths) / len(lengths) > 200:
+    n_breaks = text.count("\n")
+    if _has_line_over(text, 5000) or (len(text) - n_breaks) / (n_breaks + 1) > 200:
         return "minified"
     return ""
+
+
+def _has_line_over(text: str, most: int) -> bool:
+    """Whether a line is longer; without looking at every line, of which there may be many."""
+    half = most // 2
+    blocks = range(0, len(text) - half + 1, half)
+    # A longer line covers a whole block.
+    is_likely = any(text.find("\n", at, at + half) < 0 for at in blocks)
+    return is_likely and max(map(len, text.split("\n"))) > most

@@ -34,7 +34,7 @@ _NEEDED = {
 _REACH, _ROW_REACH = 1, 3
 # A fingerprint is worth log2(_TEXTS / texts that have it) - 2 bits, as if there were so many texts.
 _TEXTS = 4000.0
-_FRAMED = 3
+_FRAMED = 2
 _CHUNK = 256
 _ASSERTED = re.compile(r"\bassert\s+(?:not\s+)?(?:[\w.]+\()+")
 _LIMIT = 50.0
@@ -297,7 +297,7 @@ class _Index:
         of_id = np.asarray([ids[part.id] for part in parts], dtype=np.int64)
         n_problems = self._n_owners(of_id[entry % max(1, len(parts))], feature)
         n_problems += self._n_texts(background)
-        is_frame = self._n_texts(framed) > max(_FRAMED, len(framed) / 20)
+        is_frame = self._n_texts(framed) > _FRAMED
         bits = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
         self._weights = np.where(is_frame, 0.0, bits)
         order = np.argsort(feature, kind="stable")

@@ -23,9 +23,9 @@ USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humaneval
          "humanevalpack-js")  # fmt: skip
 # Sets to train on that are published in the same form as benchmarks.
 _FOR_TRAINING = frozenset({"acecode", "kodcode"})
-# Problems of one hand are more alike than strangers': of the starter problems, two that differ reach
-# 2.25 times what makes a row a copy of a benchmark's.
-_SPLIT_THRESHOLD = 2.5
+# Problems of one hand are more alike than strangers': two different starter problems reach 2.25
+# times what makes a row a copy of a benchmark's.
+_SPLIT_THRESHOLD = 3.5
 _ASSERT = re.compile(r"^\s*assert\b.*$", re.MULTILINE)
 # Inputs by the thousand are not what anybody copies.
 _MOST_ASSERTS = 40

@@ -28,7 +28,7 @@ from codefavor.records import Preference, Row
 KINDS = VIEWS
 # bits * share ** power that is a copy; measured on plants and on mined rows, see docs/data.md.
 _NEEDED = {
-    "runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (40.0, 2.0), "lines": (18.0, 2.0),
+    "runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0), "lines": (22.0, 2.0),
 }  # fmt: skip
 # How many lines apart two may be that stand together in a problem, and in a row.
 _REACH, _ROW_REACH = 1, 3

@@ -26,8 +26,8 @@ from codefavor.audits.contamination_report import (
     benchmark_tasks,
     usual_benchmarks,
 )
-from codefavor.pairs.contamination import prose_of
 from codefavor.pairs.decontamination import decontaminate
+from codefavor.pairs.prose import prose_of
 from codefavor.records import Preference, Problem, Row, read_rows
 from codefavor.sources.problems import load_problems
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.benchmarks.published import BENCHMARKS, load_items, programs_in
 from codefavor.errors import DataError
-from codefavor.pairs.contamination import prose_of, without_examples
 from codefavor.pairs.fingerprints import without_docstrings
+from codefavor.pairs.prose import prose_of, without_examples
 from codefavor.records import Preference, Problem, content_id
 from codefavor.sources.problems import LOCATIONS, load_problems
 

@@ -1,9 +1,9 @@
-"""What a check of training pairs against benchmarks is told: texts of benchmarks, and facts."""
+"""Training rows against benchmarks and held-out parts: what the check is told, and facts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 from codefavor.benchmarks.codeprefbench import find_files, read_tasks
 from codefavor.benchmarks.published import BENCHMARKS, load_items, programs_in
 from codefavor.errors import DataError
-from codefavor.pairs.contamination import prose_of
-from codefavor.pairs.decontamination import KINDS, Decontamination, Task
-from codefavor.records import Problem, Row, read_rows
+from codefavor.pairs.decontamination import KINDS, Decontamination, Task, decontaminate
+from codefavor.pairs.prose import prose_of, without_examples
+from codefavor.records import Preference, Problem, Row, read_rows
 from codefavor.sources import published_problems
 from codefavor.sources.locate import files_of
 from codefavor.sources.problems import LOCATIONS, load_problems
@@ -23,6 +23,9 @@ USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humaneval
          "humanevalpack-js")  # fmt: skip
 # Sets to train on that are published in the same form as benchmarks.
 _FOR_TRAINING = frozenset({"acecode", "kodcode"})
+# Problems of one hand are more alike than strangers': two different starter problems reach 2.25
+# times what makes a row a copy of a benchmark's.
+_SPLIT_THRESHOLD = 3.5
 _ASSERT = re.compile(r"^\s*assert\b.*$", re.MULTILINE)
 # Inputs by the thousand are not what anybody copies.
 _MOST_ASSERTS = 40
@@ -65,6 +68,93 @@ def benchmark_tasks(name: str, data_dir: Path | None = None) -> list[Task]:
         known = ", ".join(["codeprefbench", "starter", *LOCATIONS, *sorted(BENCHMARKS)])
         raise DataError(f"unknown benchmark {name!r}: no such file, and the known ones are {known}")
     return [_own(row, where) for where, row in read_rows(path)]
+
+
+def check_split(
+    train: Sequence[Problem | Preference],
+    held_out: Sequence[Problem | Preference],
+    *,
+    threshold: float = _SPLIT_THRESHOLD,
+) -> Decontamination:
+    """That nothing held out was trained on: what is held out is the benchmark of `train`.
+
+    What many training problems share, the frame of a prompt, says nothing. Raises DataError for an
+    id on both sides (a pair's is that of its problem), and for a row that holds a part of what is
+    held out, naming both.
+    """
+    tasks = _merged(_of_record(one) for one in held_out)
+    theirs = _merged(_of_record(one) for one in train)
+    shared = sorted(set(tasks) & set(theirs))
+    if shared:
+        raise DataError(f"the split leaks: on both sides are {_listing(shared)}")
+    found = decontaminate(
+        [_as_row(one) for one in train],
+        {"held out": list(tasks.values())},
+        threshold=threshold,
+        background=background_texts(),
+        framed=["\n".join((*one.tasks, *one.codes, *one.tests)) for one in theirs.values()],
+    )
+    if found.findings:
+        likest = sorted(found.findings, key=lambda one: -one.similarity)
+        said = dict.fromkeys(f"{one.test_id} in {one.row_id} ({one.kind})" for one in likest)
+        raise DataError(
+            f"the split leaks: {len({one.test_id for one in likest})} held-out problems stand in "
+            f"{len(found.removed)} training rows: {_listing(list(said))}"
+        )
+    return found
+
+
+def split_detail(found: Decontamination) -> str:
+    """One line for a report on what `check_split` let pass."""
+    (nearest,) = found.nearest.values()
+    n_held_out = len(nearest) + sum(found.n_short.values())
+    text = f"{n_held_out} held-out problems against {found.n_rows} training rows"
+    if any(found.n_short.values()):
+        text += f", {sum(found.n_short.values())} of them too short to be found"
+    if nearest and nearest[0].other_id:
+        one = nearest[0]
+        text += (
+            f"; nearest {one.similarity:.0f} of 100 ({one.id} and {one.other_id}; "
+            f"{found.limit:.0f} is a leak)"
+        )
+    return text
+
+
+def _listing(items: Sequence[str], limit: int = 5) -> str:
+    rest = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + rest
+
+
+def _of_record(record: Problem | Preference) -> Task:
+    if isinstance(record, Problem):
+        return _of_problem(record)
+    return Task(
+        record.problem_id or record.id,
+        _texts(without_examples(record.instruction), record.instruction),
+        _texts(record.chosen, record.rejected),
+        language=record.language,
+    )
+
+
+def _merged(tasks: Iterable[Task]) -> dict[str, Task]:
+    """By id; the rows of one problem are one."""
+    found: dict[str, Task] = {}
+    for task in tasks:
+        known = found.get(task.id, Task(task.id, language=task.language))
+        found[task.id] = known._replace(
+            tasks=_texts(*known.tasks, *task.tasks),
+            codes=_texts(*known.codes, *task.codes),
+            tests=_texts(*known.tests, *task.tests),
+        )
+    return found
+
+
+def _as_row(record: Problem | Preference) -> Preference:
+    if isinstance(record, Preference):
+        return record
+    return Preference(
+        record.id, record.instruction, record.reference, record.tests, language=record.language
+    )
 
 
 def _of_problem(problem: Problem) -> Task:

@@ -13,6 +13,7 @@ from typing import Annotated, cast, get_args
 import typer
 from click import Choice
 
+from codefavor.audits.contamination_report import check_split, split_detail
 from codefavor.cli import check_tests, pair_checks, pair_criteria, pair_suites
 from codefavor.cli.engine_options import Problems, SandboxLevel, Seed
 from codefavor.cli.option_groups import refuse
@@ -22,7 +23,6 @@ from codefavor.errors import ConfigError, DataError, SandboxError
 from codefavor.journal import ok_rows, read_journal
 from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
 from codefavor.pairs.by_execution import Pairing, pair_by_execution
-from codefavor.pairs.contamination import leak_check
 from codefavor.pairs.split import hold_out
 from codefavor.pairs.strategies import STRATEGIES, describe_strategies
 from codefavor.pairs.strategies import Choice as PairChoice
@@ -255,11 +255,12 @@ def check(
     held_out: Annotated[Path, typer.Argument(help="JSONL of pairs that are judged.")],
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="JSON to write.")] = None,
 ) -> None:
-    """Fail if anything held out leaks into training: id, near-duplicate or n-gram."""
-    report = leak_check(read_records(train, Preference), read_records(held_out, Preference))
-    typer.echo(report.detail())
+    """Fail if anything held out leaks into training: by id, or as `decontaminate` looks for it."""
+    report = check_split(read_records(train, Preference), read_records(held_out, Preference))
+    detail = split_detail(report)
+    typer.echo(detail)
     if out is not None:
-        found = {"train": str(train), "held_out": str(held_out), "detail": report.detail()}
+        found = {"train": str(train), "held_out": str(held_out), "detail": detail}
         write_text(out, [json.dumps(found, indent=1) + "\n"])
 
 

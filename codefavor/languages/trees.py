@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,16 +108,32 @@ def _edited(old: Parsed, source: bytes) -> Tree:
     """The tree of a text as the parser wants it to read another one faster."""
     one, two = old.source, source
     shorter = min(len(one), len(two))
-    start = bisect_right(range(1, shorter + 1), False, key=lambda n: one[:n] != two[:n])
+    start = _n_same(shorter, lambda low, high: one[low:high] == two[low:high])
     ends = [len(one), len(two)]
-    same = bisect_right(
-        range(1, shorter - start + 1), False, key=lambda n: one[ends[0] - n :] != two[ends[1] - n :]
+    same = _n_same(
+        shorter - start,
+        lambda low, high: (
+            one[ends[0] - high : ends[0] - low] == two[ends[1] - high : ends[1] - low]
+        ),
     )
     ends = [end - same for end in ends]
     tree = old.tree.copy()
     points = (_point(two, start), _point(one, ends[0]), _point(two, ends[1]))
     tree.edit(start, ends[0], ends[1], *points)
     return tree
+
+
+def _n_same(n: int, is_same: Callable[[int, int], bool]) -> int:
+    """How many of `n` bytes are the same before the first that is not. No byte is asked for more
+    than twice: files may have a million."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high + 1) // 2
+        if is_same(low, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _point(source: bytes, position: int) -> tuple[int, int]:

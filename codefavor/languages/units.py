@@ -50,22 +50,18 @@ class Unit(NamedTuple):
         return self.source.count(b"\n", self.start, self.end) + 1
 
 
-# A statement's text and type, the prefix of names there, the heads around, whether it is in a
-# function, and `max_lines`: all that decides what is in it.
+# The text of a statement and above it, its type, the prefix of names there, the heads around,
+# whether it is in a function, and `max_lines`: all that decides what is in it.
 _Key = tuple[bytes, str, str, tuple[str, ...], bool, int]
 
 
 class _Statement(NamedTuple):
-    """What one statement of a module, class or long block defines and imports.
-
-    `start` is its offset. `are_whole` says of each unit whether it is all of the statement, so
-    that what stands around it decides where it begins and ends.
-    """
+    """What one statement of a module, class or long block, `start` bytes from the beginning,
+    defines and imports."""
 
     key: _Key
     start: int
     units: Sequence[Unit]
-    are_whole: Sequence[bool]
     imports: Sequence[str]
 
 
@@ -153,9 +149,10 @@ class _Walk:
         self._parsed = parsed
         self._max_lines = max_lines
         self._known = known
-        self._outer: list[Node | None] = []  # of each unit, what its extent begins with
         self._n_opened = 0
-        self._pending: list[tuple[Node, _Around, bool] | _Begun] = []
+        # With what encloses a node, and where what belongs to it begins at the earliest: what
+        # stands between statements goes with the later one. -1 where it is no statement.
+        self._pending: list[tuple[Node, _Around, int] | _Begun] = []
 
     def run(self) -> None:
         self._open(self._parsed.root, _Around("", (), False), is_body=True)
@@ -164,8 +161,8 @@ class _Walk:
             if isinstance(one, _Begun):
                 self._finish(one)
                 continue
-            node, around, is_statement = one
-            if not (is_statement and self._begin(node, around)):
+            node, around, begins = one
+            if begins < 0 or not self._begin(node, around, begins):
                 self._look(node, around)
 
     def _open(self, node: Node, around: _Around, *, is_body: bool) -> None:
@@ -173,12 +170,20 @@ class _Walk:
         self._n_opened += is_body
         # Where a unit may reach beyond its statement, the statement does not say all of it.
         is_kept = is_body and node.type not in _WRAPPERS and node.type not in _DECLARATIONS
-        inner = [one for one in reversed(node.named_children) if one.named_child_count]
-        self._pending += [(one, around, is_kept) for one in inner]
+        begins = node.start_byte
+        inner: list[tuple[Node, _Around, int]] = []
+        for one in node.named_children:
+            if one.named_child_count:
+                inner.append((one, around, begins if is_kept else -1))
+            if is_kept and not (one.type.endswith("comment") or one.type in _ATTRIBUTES):
+                begins = one.end_byte
+        self._pending += reversed(inner)
 
-    def _begin(self, node: Node, around: _Around) -> bool:
+    def _begin(self, node: Node, around: _Around, begins: int) -> bool:
         """Whether all that a statement holds was known."""
-        text = self._parsed.source[node.start_byte : node.end_byte]
+        # With the comments above and a semicolon behind, which may be part of a unit, and one byte
+        # more: whether a comment stands alone on its line.
+        text = self._parsed.source[max(0, begins - 1) : node.end_byte + 1]
         key = (text, node.type, *around, self._max_lines)
         known = self._known.get(key)
         if known is None:
@@ -193,15 +198,15 @@ class _Walk:
     def _moved(self, known: _Statement, node: Node) -> _Statement:
         moved = node.start_byte - known.start
         source = self._parsed.source
-        units: list[Unit] = []
-        for unit, is_whole in zip(known.units, known.are_whole, strict=True):
-            start, end = unit.start + moved, unit.end + moved
-            if is_whole:
-                start, end, _ = _extent(node)
-            units.append(Unit(unit.name, unit.kind, start, end, unit.enclosing, source, unit.head))
+        units = [
+            Unit(
+                one.name, one.kind, one.start + moved, one.end + moved, one.enclosing, source,
+                one.head,
+            )
+            for one in known.units
+        ]  # fmt: skip
         self.units += units
-        self._outer += [None] * len(units)
-        return _Statement(known.key, node.start_byte, units, known.are_whole, known.imports)
+        return _Statement(known.key, node.start_byte, units, known.imports)
 
     def _finish(self, begun: _Begun) -> None:
         # What was opened has statements of its own.
@@ -210,7 +215,6 @@ class _Walk:
                 begun.key,
                 begun.node.start_byte,
                 self.units[begun.n_units :],
-                [outer == begun.node for outer in self._outer[begun.n_units :]],
                 self.imports[begun.n_imports :],
             )
 
@@ -225,11 +229,10 @@ class _Walk:
             return
         head = head_of(node, found)
         if found.kind != "space" and not node.has_error:
-            start, end, outer = _extent(node)
+            start, end = _extent(node)
             source = self._parsed.source
             name = prefix + found.name
             self.units.append(Unit(name, found.kind, start, end, enclosing, source, head))
-            self._outer.append(outer)
         if found.kind == "function":
             n_lines = node.end_point[0] - node.start_point[0] + 1
             if not self._max_lines or n_lines <= self._max_lines:
@@ -247,9 +250,9 @@ _DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration"})
 _ATTRIBUTES = frozenset({"attribute_item", "attribute_list"})
 
 
-def _extent(node: Node) -> tuple[int, int, Node]:
+def _extent(node: Node) -> tuple[int, int]:
     """From the comments and attributes directly above to the end, wrappers such as `export`
-    included; and the outermost wrapper."""
+    included."""
     outer = node
     parent = outer.parent
     while parent is not None and (
@@ -263,7 +266,7 @@ def _extent(node: Node) -> tuple[int, int, Node]:
     # A line comment's node may reach into the next line, a declaration's may lack its ";".
     after = outer.next_sibling
     has_semicolon = after is not None and after.type == ";" and after.start_byte == outer.end_byte
-    return first.start_byte, outer.end_byte + (1 if has_semicolon else 0), outer
+    return first.start_byte, outer.end_byte + (1 if has_semicolon else 0)
 
 
 def _is_alone(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Code and prose as strings of one character a token, so that a likeness is one of tokens.
+"""Code as a string of one character a token, so that a likeness is one of tokens.
 
 A token that is written differently is another character; comments and white space are none.
 Far cheaper than a grammar, and good enough for every language: it only has to be the same for
@@ -18,8 +18,7 @@ _STRINGS = r"\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*
 _CODE = r"[^\W\d]\w*|\d[\w.]*|\*\*=?|//=?|[-+*/%&|^!=<>:]=|->|=>|&&|\|\||<<|>>|::|\S"
 _HASH = re.compile(rf"(?P<comment>#[^\n]*)|{_STRINGS}|{_CODE}", re.DOTALL)
 _SLASH = re.compile(rf"(?P<comment>//[^\n]*|/\*.*?\*/)|{_STRINGS}|{_CODE}", re.DOTALL)
-_WORD = re.compile(r"\w+")
-# Words that are the language's or everybody's: they stay when a program's names are taken out.
+# Words that are the language's or everybody's: no program's own names.
 _WORDS = """
 auto bool boolean byte case catch char chan const constructor console crate debug default defer
 delete do double else elsif end enum export extends extern false final float fn foreach fmt foo func
@@ -32,35 +31,13 @@ until use using val var vec Vec void virtual volatile where while yield vector
 COMMON = frozenset([*keyword.kwlist, *dir(builtins), *_WORDS.split()])
 # The private planes and what lies before them: no surrogate is in this range.
 _FIRST, _SPAN = 0xE000, 0x10FFFF - 0xE000
-_NAMES = 0x100  # v0, v1, ... of a program
 
 
-def token_string(code: str, language: str = "python", *, names: bool = True) -> str:
-    """The code as one character a token, comments left out.
-
-    Without `names`, words that the program gave itself are numbered in the order in which they
-    appear; attributes, literals and the language's own words stay.
-    """
+def token_string(code: str, language: str = "python") -> str:
+    """The code as one character a token, comments left out."""
     known = find_language(language)
     pattern = _HASH if known is not None and known.line_comment == "#" else _SLASH
-    tokens = [m.group() for m in pattern.finditer(code) if not m["comment"]]
-    if names:
-        return "".join(map(_character, tokens))
-    own: dict[str, str] = {}
-    found: list[str] = []
-    before = ""
-    for token in tokens:
-        is_own = token.isidentifier() and token not in COMMON and before != "."
-        found.append(
-            own.setdefault(token, chr(_NAMES + len(own) % 0x1000)) if is_own else _character(token)
-        )
-        before = token
-    return "".join(found)
-
-
-def word_string(prose: str) -> str:
-    """Prose as one character a word; case and punctuation do not count."""
-    return "".join(map(_character, _WORD.findall(prose.lower())))
+    return "".join(_character(m.group()) for m in pattern.finditer(code) if not m["comment"])
 
 
 def _character(token: str) -> str:

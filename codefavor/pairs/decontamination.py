@@ -7,6 +7,7 @@ much is there, in bits (a fingerprint of few problems is worth more), and which 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codefavor.pairs.fingerprints import (
+    VIEWS,
     Fingerprints,
-    shape_fingerprints,
+    code_fingerprints,
     without_docstrings,
     word_fingerprints,
 )
 from codefavor.records import Preference, Row
 
-KINDS = ("runs", "pairs", "shape")
+KINDS = VIEWS
 # bits * share ** power that is a copy; measured on plants and on mined rows, see docs/data.md.
-_NEEDED = {"runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0)}
+_NEEDED = {
+    "runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0), "lines": (22.0, 2.0),
+}  # fmt: skip
+# How many lines apart two may be that stand together in a problem, and in a row.
+_REACH, _ROW_REACH = 1, 3
 # A fingerprint is worth log2(_TEXTS / texts that have it) - 2 bits, as if there were so many texts.
 _TEXTS = 4000.0
+_FRAMED = 2
 _CHUNK = 256
+_ASSERTED = re.compile(r"\bassert\s+(?:not\s+)?(?:[\w.]+\()+")
 _LIMIT = 50.0
 
 
@@ -142,14 +150,15 @@ def decontaminate(
     *,
     threshold: float = 1.0,
     background: Sequence[str] = (),
+    framed: Sequence[str] = (),
 ) -> Decontamination:
     """Every part of every problem against all that each row would train on.
 
     `threshold` multiplies the evidence that is needed. What stands in the `background`, programs
-    and texts that are no benchmark's, is worth less. What a row is found for does not depend on
-    the other rows.
+    and texts that are no benchmark's, is worth less; what many of the `framed` texts share, such
+    as the frame of a prompt, nothing. What a row is found for does not depend on the other rows.
     """
-    search = Search(benchmarks, threshold=threshold, background=background)
+    search = Search(benchmarks, threshold=threshold, background=background, framed=framed)
     found = (search.look(block) for block in blocks_of(rows))
     return search.put_together(rows, found)
 
@@ -168,8 +177,9 @@ class Search:
         *,
         threshold: float = 1.0,
         background: Sequence[str] = (),
+        framed: Sequence[str] = (),
     ) -> None:
-        self._index = _Index(_parts(benchmarks), background)
+        self._index = _Index(_parts(benchmarks), background, framed)
         self._names, self._threshold = list(benchmarks), threshold
 
     def look(self, rows: Sequence[Preference]) -> Row:
@@ -250,7 +260,9 @@ def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
         for task in tasks:
             texts = [("task", text) for text in task.tasks]
             texts += [("code", without_docstrings(code)) for code in task.codes]
-            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests))]
+            # Values alone, too: the name, and who calls it, may be another.
+            values = "\n".join(_ASSERTED.sub("", text) for text in task.tests)
+            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests), values)]
             # A problem of which nothing is left counts as short.
             for what, text in texts or [("task", "")]:
                 found[Part(name, task.id, what, text, task.language)] = None
@@ -263,7 +275,9 @@ class _Index:
     An entry is a part in one view: `view * len(parts) + part`.
     """
 
-    def __init__(self, parts: Sequence[Part], background: Sequence[str]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], background: Sequence[str], framed: Sequence[str]
+    ) -> None:
         self.parts = parts
         self.problems = list(dict.fromkeys((part.benchmark, part.id) for part in parts))
         places = {problem: place for place, problem in enumerate(self.problems)}
@@ -271,6 +285,7 @@ class _Index:
         found = _fingerprints(
             [part.text for part in parts],
             [(n, p.text, p.language) for n, p in enumerate(parts) if p.what == "code"],
+            _REACH,
         )
         entry = np.concatenate(
             [view * len(parts) + found[kind].owner for view, kind in enumerate(KINDS)]
@@ -281,9 +296,10 @@ class _Index:
         ids = {task_id: place for place, task_id in enumerate(dict.fromkeys(p.id for p in parts))}
         of_id = np.asarray([ids[part.id] for part in parts], dtype=np.int64)
         n_problems = self._n_owners(of_id[entry % max(1, len(parts))], feature)
-        for start in range(0, len(background), _CHUNK):
-            n_problems += self._n_background(background[start : start + _CHUNK])
-        self._weights = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
+        n_problems += self._n_texts(background)
+        is_frame = self._n_texts(framed) > _FRAMED
+        bits = np.maximum(0.0, np.log2(_TEXTS / np.maximum(n_problems, 1)) - 2.0)
+        self._weights = np.where(is_frame, 0.0, bits)
         order = np.argsort(feature, kind="stable")
         self._entries = entry[order]
         self._starts = np.searchsorted(feature[order], np.arange(len(self._known) + 1))
@@ -311,6 +327,7 @@ class _Index:
                 for place, row in enumerate(rows)
                 for text in dict.fromkeys((row.chosen, row.rejected, *_prose_of(row)))
             ],
+            _ROW_REACH,
         )
         keys: list[NDArray[np.int64]] = []
         bits: list[NDArray[np.float64]] = []
@@ -345,18 +362,22 @@ class _Index:
         once = np.unique(owner * max(1, len(self._known)) + feature)
         return np.bincount(once % max(1, len(self._known)), minlength=len(self._known))
 
-    def _n_background(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        found = _fingerprints(texts, [(n, text, "python") for n, text in enumerate(texts)])
-        return sum(
-            (self._n_owners(*self._hits(one)) for one in found.values()),
-            np.zeros(len(self._known), dtype=np.int64),
-        )
+    def _n_texts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """In how many of the texts each fingerprint is."""
+        count = np.zeros(len(self._known), dtype=np.int64)
+        for start in range(0, len(texts), _CHUNK):
+            block = texts[start : start + _CHUNK]
+            codes = [(n, text, "python") for n, text in enumerate(block)]
+            found = _fingerprints(block, codes, _ROW_REACH)
+            for one in found.values():
+                count += self._n_owners(*self._hits(one))
+        return count
 
 
 def _fingerprints(
-    texts: Sequence[str], codes: Sequence[tuple[int, str, str]]
+    texts: Sequence[str], codes: Sequence[tuple[int, str, str]], reach: int
 ) -> dict[str, Fingerprints]:
-    return {**word_fingerprints(texts), "shape": shape_fingerprints(codes)}
+    return {**word_fingerprints(texts), **code_fingerprints(codes, reach)}
 
 
 def _prose_of(row: Preference) -> list[str]:

@@ -1,11 +1,14 @@
-"""What of a text survives a disguise, as sets of 64-bit numbers: three views of it.
+"""What of a text survives a disguise, as sets of 64-bit numbers: four views of it.
 
 * "runs": three words in a row, whatever stands between them. Survives layout, comments around,
   other type hints, fences, prose around, a part of the whole.
 * "pairs": two words at most two apart, in any order, without the words that every program has.
   Survives another language, statements in another order, loops of another kind.
 * "shape": six tokens in a row without brackets and commas, own names numbered as they come within
-  the six. Survives new names, layout and comments.
+  the six. Survives new names, layout and comments; where a language only writes a token otherwise
+  (`&&`, `null`, `let`, `this.x`), another language and a method in the place of a function.
+* "lines": two lines near each other, own names numbered as they come within both. Survives new
+  names, lines between, and lines left out.
 
 Words are the parts of names (`tideHours` and `tide_hours` are the same two), of prose, and numbers.
 Source of the idea to compare such sets: winnowing (Schleimer et al. 2003); here every
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 from codefavor.languages import find_language
 from codefavor.pairs.code_tokens import COMMON
 
-VIEWS = ("runs", "pairs", "shape")
+VIEWS = ("runs", "pairs", "shape", "lines")
 _WORD = re.compile(
     r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_A-Za-z]+(?:[^\W\d_]+)?"
 )
@@ -42,18 +45,28 @@ _STOP = frozenset(_STOP_WORDS.split())
 _OTHER_KEYWORDS = """var let const function of new delete undefined null true false switch case this
     void throw catch func fn match loop"""
 _KEYWORDS = frozenset([*keyword.kwlist, *_OTHER_KEYWORDS.split()])
+# One token for what languages only write otherwise, none ("") for what some do not write at all.
+_NEUTRAL = {
+    **dict.fromkeys(("let", "const", "var", "new", "self", "this", "else"), ""),
+    **dict.fromkeys(("null", "nil", "undefined"), "None"),
+    **dict.fromkeys(("function", "func", "fn"), "def"),
+    "of": "in", "elif": "if", "===": "==", "!==": "!=", "&&": "and", "||": "or", "!": "not",
+    "true": "True", "false": "False", "throw": "raise", "catch": "except", "push": "append",
+    "parseInt": "int", "String": "str",
+}  # fmt: skip
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _TRIPLE = r"[rbfuRBFU]{0,2}(?:\"\"\".*?\"\"\"|'''.*?''')"
 _STRING = r"[rbfuRBFU]{0,2}(?:\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')"
 _NAME = r"[^\W\d]\w*"
-_REST = r"\d[\w.]*|\*\*=?|//=?|[-+*/%&|^!=<>]=|->|=>|&&|\|\||<<|>>|\S"
-_LEFT_OUT = r"|[(){},:;`]"
+_REST = r"\d[\w.]*|[!=]==|\*\*=?|//=?|[-+*/%&|^!=<>]=|->|=>|&&|\|\||<<|>>|\S"
+_LEFT_OUT = r"|[(){},:;`]|\b(?:self|this|Math)\."
+_DOTTED = rf"(?<=\.)(?<!self\.)(?<!this\.){_NAME}"
 
 
 def _token_pattern(comment: str) -> re.Pattern[str]:
     return re.compile(
         rf"(?P<skip>{comment}|{_TRIPLE}{_LEFT_OUT})|(?P<string>{_STRING})"
-        rf"|(?P<dotted>(?<=\.){_NAME})|(?P<called>{_NAME}(?=\())|(?P<name>{_NAME})|{_REST}",
+        rf"|(?P<dotted>{_DOTTED})|(?P<called>{_NAME}(?=\())|(?P<name>{_NAME})|{_REST}",
         re.DOTALL,
     )
 
@@ -62,6 +75,8 @@ _HASH = _token_pattern(r"#[^\n]*")
 _SLASH = _token_pattern(r"//[^\n]*|/\*.*?\*/")
 _DOCSTRING = re.compile(_TRIPLE, re.DOTALL)
 _SHAPE = 6
+# Tokens of two lines: fewer are in too many programs.
+_LEAST = 6
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Numbers = NDArray[np.uint64]
@@ -102,18 +117,51 @@ def word_fingerprints(texts: Sequence[str]) -> dict[str, Fingerprints]:
     return {name: _once(one) for name, one in found.items()}
 
 
-def shape_fingerprints(codes: Iterable[tuple[int, str, str]]) -> Fingerprints:
-    """The "shape" of programs, given as owner (any number), text and language."""
+def code_fingerprints(codes: Iterable[tuple[int, str, str]], reach: int) -> dict[str, Fingerprints]:
+    """The "shape" and the "lines" of programs, given as owner (any number), text and language.
+
+    `reach` is how many lines apart two are still near each other: what is looked for needs few, and
+    what it is looked for in more, where lines may stand between.
+    """
     owners: list[int] = []
     tokens: list[int] = []
     document: list[int] = []
+    of_lines: list[int] = []
+    pairs: list[int] = []
     for number, (owner, code, language) in enumerate(codes):
-        found = _shape_tokens(code, language)
-        tokens += found
-        owners += [owner] * len(found)
-        document += [number] * len(found)
+        lines = _lines_of_tokens(code, language)
+        for line in lines:
+            tokens += line
+        n = len(tokens) - len(owners)
+        owners += [owner] * n
+        document += [number] * n
+        found = _pairs_of_lines([line for line in lines if len(line) > 1], reach)
+        pairs += found
+        of_lines += [owner] * len(found)
+    numbers = np.asarray(pairs, dtype=np.int64).astype(np.uint64)
+    return {
+        "shape": _shapes(tokens, np.asarray(document, np.int64), np.asarray(owners, np.int64)),
+        "lines": _once(Fingerprints(np.asarray(of_lines, dtype=np.int64), numbers)),
+    }
+
+
+def _pairs_of_lines(lines: Sequence[Sequence[int]], reach: int) -> list[int]:
+    found: list[int] = []
+    for place, one in enumerate(lines):
+        for other in lines[place + 1 : place + 1 + reach]:
+            if len(one) + len(other) < _LEAST:
+                continue
+            names: dict[int, int] = {}
+            both = tuple([names.setdefault(t, ~len(names)) if t < 0 else t for t in (*one, *other)])
+            found.append(hash(both))  # of numbers alone: the same in every process
+    return found
+
+
+def _shapes(
+    tokens: Sequence[int], document: NDArray[np.int64], owners: NDArray[np.int64]
+) -> Fingerprints:
     every = np.asarray(tokens, dtype=np.int64)
-    windows, same = _windows(every, np.asarray(document, dtype=np.int64), _SHAPE)
+    windows, same = _windows(every, document, _SHAPE)
     windows = windows[same]
     # An own name is where it first stands in the window, 1 to 6; other tokens are larger.
     named = windows < 0
@@ -123,8 +171,7 @@ def shape_fingerprints(codes: Iterable[tuple[int, str, str]]) -> Fingerprints:
         for earlier in range(place - 1, -1, -1):
             first = np.where(windows[:, earlier] == windows[:, place], earlier, first)
         shape[:, place] = np.where(named[:, place], first + 1, windows[:, place])
-    owner_of = np.asarray(owners, dtype=np.int64)[: len(same)][same]
-    return _once(Fingerprints(owner_of, _folded(shape.astype(np.uint64), 3)))
+    return _once(Fingerprints(owners[: len(same)][same], _folded(shape.astype(np.uint64), 3)))
 
 
 def _words(
@@ -154,24 +201,33 @@ def _value(word: str) -> float:
     return float(_COUNTED.index(word)) if word in _COUNTED else float("nan")
 
 
-def _shape_tokens(code: str, language: str) -> list[int]:
-    """Own names as -1, -2, ..., other tokens as their hash."""
+def _lines_of_tokens(code: str, language: str) -> list[list[int]]:
+    """By line, own names as -1, -2, ..., other tokens as their hash."""
     known = find_language(language)
     pattern = _SLASH if known is not None and known.line_comment == "//" else _HASH
     own: dict[str, int] = {}
-    found: list[int] = []
+    line: list[int] = []
+    lines = [line]
+    end = 0
     for match in pattern.finditer(code):
         kind, token = match.lastgroup, match.group()
         if kind == "skip":
+            continue
+        if code.find("\n", end, match.start()) >= 0:
+            line = []
+            lines.append(line)
+        end = match.end()
+        token = _NEUTRAL.get(token, token) if kind != "string" else token
+        if not token:
             continue
         is_own = (kind == "name" and token not in _KEYWORDS) or (
             kind == "called" and token not in COMMON
         )
         if is_own:
-            found.append(own.setdefault(token, -1 - len(own)))
+            line.append(own.setdefault(token, -1 - len(own)))
         else:
-            found.append(_hash(_plain(kind, token)))
-    return found
+            line.append(_hash(_plain(kind, token)))
+    return lines
 
 
 def _plain(kind: str | None, token: str) -> str:

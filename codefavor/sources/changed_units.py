@@ -15,7 +15,7 @@ from codefavor.languages import (
     language_of_path,
 )
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
-from codefavor.sources.file_kinds import content_problem
+from codefavor.sources.file_kinds import content_problem, is_test
 from codefavor.sources.git_log import Change, Objects
 from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_header
 from codefavor.sources.messages import without_people
@@ -112,6 +112,11 @@ class ChangedFiles:
         after = self._outline(new, language, old.outlines.get(language))
         before = self._outline(old, language, after)
         lost = Counter[str]()
+        changed = _changed_units(before, after, self._options.max_lines, lost)
+        if not self._options.tests:
+            n_changed = len(changed)
+            changed = [both for both in changed if not is_test(both[1], language)]
+            lost["test"] += n_changed - len(changed)
         rows = [
             make_commit(
                 **about,
@@ -121,7 +126,7 @@ class ChangedFiles:
                 name=unit.name,
                 context=_surroundings(unit, after),
             )
-            for earlier, unit in _changed_units(before, after, self._options.max_lines, lost)
+            for earlier, unit in changed
         ]
         if not rows and not lost.total():
             raise LeftOut("outside functions")
@@ -191,6 +196,10 @@ def _changed_units(
     return changed
 
 
+def _bare_name(unit: Unit) -> str:
+    return _NUMBER.sub("", unit.name) if "#" in unit.name else unit.name
+
+
 def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """The earlier units by the name of what they are now.
 
@@ -199,9 +208,13 @@ def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """
     known = {unit.name: unit for unit in before.units}
     sides = (before.units, after.units)
-    several = {_NUMBER.sub("", u.name) for side in sides for u in side if _NUMBER.search(u.name)}
+    several = {_bare_name(u) for side in sides for u in side if _NUMBER.search(u.name)}
+    groups: list[dict[str, list[Unit]]] = [{name: [] for name in several} for _ in sides]
+    for side, group in zip(sides, groups, strict=True) if several else ():
+        for unit in side:
+            group.get(_bare_name(unit), []).append(unit)
     for name in several:
-        old, new = ([u for u in side if _NUMBER.sub("", u.name) == name] for side in sides)
+        old, new = (group[name] for group in groups)
         if len(old) == len(new):
             continue
         rest = {unit.name: known.pop(unit.name) for unit in old}

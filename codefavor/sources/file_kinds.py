@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from codefavor.languages import Unit
+
 _VENDORED = frozenset({
     "vendor", "vendors", "_vendor", "third_party", "third-party", "thirdparty", "3rdparty",
     "external", "externals", "extern", "node_modules", "bower_components", "site-packages",
@@ -22,10 +24,33 @@ _GENERATED_HEAD = re.compile(
     re.IGNORECASE,
 )
 _STUBS = (".pyi", ".d.ts", ".d.mts", ".d.cts")
-_TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "testdata"})
-_TEST_NAME = re.compile(
-    r"^(?:test_.*|.*_test|.*[._-]spec|.*\.test|conftest|.*Tests?|.*_spec|test)\.\w+$"
+_TEST_FOLDER = re.compile(
+    r"(?:.*[._-])?(?:tests?|unittests?)(?:[._-].*)?|testing|testdata|specs?|e2e|__tests__"
 )
+_TEST_NAME = re.compile(
+    r"(?:tests?[._-].*|.*[._-](?:tests?|test-d|spec|e2e|cy)|.*Tests?|conftest|tests?)\.\w+"
+)
+# What a test is called, or stands under, in a file of another name. In JavaScript tests are calls.
+_TEST_UNIT = {
+    "python": r"(?:.*\.)?test_",
+    "ruby": r"(?:.*\.)?test_",
+    "rust": r"(?:.*\.)?tests?\.",
+    "go": r"(?:Test|Benchmark|Fuzz|Example)(?![a-z])",
+    **dict.fromkeys(
+        ("javascript", "typescript"),
+        r"(?:.*\.)?(?:describe|it|test|suite|specify|bench|QUnit)(?:\.\w+)*\(['\"`]",
+    ),
+}
+# What makes a function a test, or a class one of tests, wherever it stands.
+_TEST_MARK = {
+    "python": r"^\s*(?:async )?def test_|^class [^\n]*TestCase\b",
+    "ruby": r"^class [^\n]*TestCase\b",
+    "rust": r"^\s*#\[(?:\w+::)*test\b|^\s*#\[cfg\(test\)\]",
+    "csharp": r"^\s*\[(?:Fact|Theory|Test|TestCase|TestMethod)\b",
+    **dict.fromkeys(
+        ("java", "kotlin"), r"^\s*@(?:Test|ParameterizedTest|RepeatedTest|TestFactory)\b"
+    ),
+}
 
 
 def path_problem(path: str) -> str:
@@ -39,9 +64,18 @@ def path_problem(path: str) -> str:
         return "generated"
     if path.endswith(_STUBS):
         return "stub"
-    if folders & _TEST_FOLDERS or _TEST_NAME.match(pure.name):
+    if any(map(_TEST_FOLDER.fullmatch, folders)) or _TEST_NAME.fullmatch(pure.name):
         return "test"
     return ""
+
+
+def is_test(unit: Unit, language: str) -> bool:
+    """Whether a function or class is a test, whatever its file is called."""
+    named, mark = _TEST_UNIT.get(language), _TEST_MARK.get(language)
+    heads = "\n".join((*unit.enclosing, unit.text))
+    return bool(
+        (named and re.match(named, unit.name)) or (mark and re.search(mark, heads, re.MULTILINE))
+    )
 
 
 def content_problem(text: str) -> str:
@@ -52,7 +86,16 @@ def content_problem(text: str) -> str:
         return "binary"
     if _GENERATED_HEAD.search("\n".join(text.split("\n", 12)[:12])[:2000]):
         return "generated"
-    lengths = list(map(len, text.split("\n")))
-    if max(lengths) > 5000 or sum(lengths) / len(lengths) > 200:
+    n_breaks = text.count("\n")
+    if _has_line_over(text, 5000) or (len(text) - n_breaks) / (n_breaks + 1) > 200:
         return "minified"
     return ""
+
+
+def _has_line_over(text: str, most: int) -> bool:
+    """Whether a line is longer; without looking at every line, of which there may be many."""
+    half = most // 2
+    blocks = range(0, len(text) - half + 1, half)
+    # A longer line covers a whole block.
+    is_likely = any(text.find("\n", at, at + half) < 0 for at in blocks)
+    return is_likely and max(map(len, text.split("\n"))) > most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,7 +55,9 @@ class Form:
         The same parts give the same values in both formats. What is empty is missing. Raises
         Rejected (`bad_json_answer`) for text that is no JSON object where one was asked for.
         """
-        raw = _read_json(text) if answer_format == "json" else self._read_sections(text)
+        names = {field.name for field in self.fields}
+        is_json = answer_format == "json"
+        raw = _read_json(text, names) if is_json else self._read_sections(text)
         values: dict[str, str] = {}
         for field in self.fields:
             content = raw.get(field.name)
@@ -77,26 +79,38 @@ class Form:
 
 
 _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
+_DECODER = json.JSONDecoder(strict=False)
 
 
-def _read_json(text: str) -> Mapping[str, Any]:
-    """The one object of the answer, bare, in a fenced block or in prose; keys in any case.
+def _read_json(text: str, names: Collection[str]) -> Mapping[str, Any]:
+    """The one object of an answer that has any of the keys, whatever prose, with braces too, is
+    around it; keys in any case."""
+    found: list[Mapping[str, Any]] = []
+    for one in _objects(text):
+        # A key as it was asked for counts before the same in capitals.
+        read = {re.sub(r"[\s-]+", "_", key.strip().lower()): one[key] for key in one} | one
+        if read not in found:
+            found.append(read)
+    asked = [one for one in found if not one.keys().isdisjoint(names)] or found
+    if len(asked) != 1:
+        raise Rejected("bad_json_answer", text.strip()[:200])
+    return asked[0]
 
-    A comma behind the last value does no harm.
-    """
-    fenced = [fence.content for fence in parse_fences(text)]
-    inner = text[text.find("{") : text.rfind("}") + 1]
-    for candidate in (text, *(fenced if len(fenced) == 1 else ()), inner):
-        for one in (candidate, _TRAILING_COMMA.sub(lambda match: match[1] or "", candidate)):
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Every outermost JSON object of a text. A comma behind the last value does no harm."""
+    rest = text
+    while (start := rest.find("{")) >= 0:
+        rest, end = rest[start:], 1
+        for one in (rest, _TRAILING_COMMA.sub(lambda match: match[1] or "", rest)):
             try:
-                value = json.loads(one, strict=False)
+                value, end = _DECODER.raw_decode(one)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(value, dict):
-                # A key as it was asked for counts before the same in capitals.
-                plain = {re.sub(r"[\s-]+", "_", key.strip().lower()): value[key] for key in value}
-                return plain | value
-    raise Rejected("bad_json_answer", text.strip()[:200])
+            rest = one
+            yield value
+            break
+        rest = rest[end:]
 
 
 _EMPTY_FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n\s*\1\s*")

@@ -60,6 +60,19 @@ def row(
     return Preference(name, instruction, chosen, rejected, **more)
 
 
+LOGGED = (
+    RENAMED.replace("    n = 0\n", "    log.debug('at 1')\n    n = 0\n    log.debug('at 2')\n")
+    .replace("        if", "        log.debug('at 3')\n        if")
+    .replace("            n", "            log.debug('at 4')\n            n")
+    .replace("    return", "    log.debug('at 5')\n    return")
+)  # fmt: skip
+METHOD = (
+    "class Count:\n    def __init__(self, hs, m):\n        self.hs = hs\n        self.m = m\n\n"
+    "    def run(self):\n        n = 0\n        for h in self.hs:\n            if h > self.m:\n"
+    "                n += 1\n        return n / 2\n"
+)
+
+
 ROWS = [
     row("clean"),
     row("copy", chosen=CODE.replace("above / 2", "above / 3")),
@@ -75,7 +88,7 @@ def test_each_way_of_being_like_a_benchmark_is_found_and_the_clean_row_stays() -
     found = decontaminate(ROWS, BENCHMARK)
     kinds = {name: {f.kind for f in found.findings if f.row_id == name} for name in found.removed}
     assert set(kinds) == {one.id for one in ROWS} - {"clean"}
-    assert kinds["renamed"] == {"shape"}
+    assert kinds["renamed"] == {"shape", "lines"}
     assert "runs" in kinds["copy"]
     assert "runs" in kinds["copy on the other side"]
     assert "runs" in kinds["quoted"]
@@ -105,10 +118,21 @@ def test_each_way_of_being_like_a_benchmark_is_found_and_the_clean_row_stays() -
         pytest.param({"history": ({"role": "user", "content": TASK[:45]},
                                   {"role": "user", "content": TASK[45:]})}, id="turns"),
         pytest.param({"chosen": json.dumps(CODE)}, id="escaped"),
+        pytest.param({"chosen": LOGGED}, id="renamed, log lines between"),
+        pytest.param({"chosen": METHOD}, id="renamed, a method"),
+        pytest.param({"chosen": JAVASCRIPT.replace("tideHours", "f").replace("levels", "hs")
+                      .replace("level", "h").replace("mark", "m").replace("above", "n"),
+                      "language": "javascript"}, id="renamed, another language"),
     ],
 )  # fmt: skip
 def test_a_disguise_hides_nothing(hidden: dict[str, str]) -> None:
     assert decontaminate([row("r", **hidden)], BENCHMARK).removed == {"r"}
+
+
+def test_the_values_of_tests_are_found_under_another_name() -> None:
+    benchmark = {"tides": [Task("tides/1", tests=(TESTS[0],))]}
+    cases = row("r", chosen="for case in [([3, 9, 14, 8], 7, 1.5)]:\n    try_it(case)")
+    assert decontaminate([cases], benchmark).removed == {"r"}
 
 
 def test_the_threshold_moves_the_line() -> None:

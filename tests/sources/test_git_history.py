@@ -11,6 +11,7 @@ from codefavor.errors import DataError
 from codefavor.records import write_rows
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
+from codefavor.sources.file_kinds import path_problem
 from tests.sources.repository import Repo
 
 
@@ -257,6 +258,60 @@ def test_whole_files_and_tests_can_be_asked_for(repo: Repo) -> None:
     repo.commit("Test more", {"tests/test_tide.py": tide(NEW)})
     (row,), _ = mine(repo, units="file", tests=True)
     assert (row.unit, row.old_code, row.new_code) == ("file", tide(OLD), tide(NEW))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["sea/tests.py", "sea/tide_tests.py", "web/tide.spec.js", "web/test-tide.js",
+     "web/tide-test.ts", "web/e2e/tide.js", "integration_tests/tide.py", "Sea.Tests/Tide.cs",
+     "src/test/java/Tide.java", "unit-test/tide.c", "web/tide.test-d.ts", "web/tide.cy.js"],
+)  # fmt: skip
+def test_a_file_of_tests_is_known_by_its_name_or_folder(path: str) -> None:
+    assert path_problem(path) == "test"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["sea/latest.py", "sea/contest.js", "web/inspect.ts", "sea/attestation/tide.py",
+     "sea/special.rs", "sea/protest.go", "sea/Greatest.java"],
+)  # fmt: skip
+def test_a_file_that_only_sounds_like_tests_is_mined(path: str) -> None:
+    assert path_problem(path) == ""
+
+
+TESTS_INSIDE = {
+    "sea/a.py": "def test_tide():\n    assert 1 == %s\n",
+    "sea/b.py": "class Check(unittest.TestCase):\n    def setUp(self):\n        self.u = %s\n",
+    "sea/c.py": "class TestTide:\n    unit = %s\n\n    def test_it(self):\n        pass\n",
+    "sea/d.js": "it('reads', function () {\n  assert.equal(%s, read());\n});\n",
+    "sea/e.rs": "#[cfg(test)]\nmod tests {\n    fn tide() -> i32 {\n        %s\n    }\n}\n",
+    "sea/f.rs": "#[test]\nfn reads() {\n    assert_eq!(%s, 2);\n}\n",
+    "sea/g.go": "package a\n\nfunc TestTide(t *testing.T) {\n\tread(%s)\n}\n",
+    "sea/H.java": "class H {\n    @Test\n    void reads() {\n        read(%s);\n    }\n}\n",
+    "sea/I.cs": "class I {\n    [Fact]\n    void Reads() {\n        Read(%s);\n    }\n}\n",
+}
+
+
+@pytest.mark.parametrize("path", list(TESTS_INSIDE))
+def test_a_test_inside_a_source_is_no_row_unless_asked_for(repo: Repo, path: str) -> None:
+    repo.commit("Add it", {path: TESTS_INSIDE[path] % 1})
+    repo.commit("Test it better", {path: TESTS_INSIDE[path] % 2})
+    rows, skipped = mine(repo)
+    assert (rows, skipped["unit: test"]) == ([], 1)
+    assert len(mine(repo, tests=True)[0]) == 1
+
+
+def test_what_only_has_test_in_its_name_is_a_row(repo: Repo) -> None:
+    texts = {
+        "sea/a.py": "def testify(u):\n    return %s\n\n\ndef is_test(u):\n    return -%s\n",
+        "sea/b.js": "function test(u) {\n  return %s + %s;\n}\n",
+        "sea/c.go": "package a\n\nfunc Testify(u int) int {\n\treturn %s + %s\n}\n",
+    }
+    repo.commit("Add them", {path: text % (1, 1) for path, text in texts.items()})
+    repo.commit("Count better", {path: text % (2, 2) for path, text in texts.items()})
+    rows, skipped = mine(repo)
+    assert sorted(row.name for row in rows) == ["Testify", "is_test", "test", "testify"]
+    assert "unit: test" not in skipped
 
 
 def test_other_languages_give_functions_and_unwanted_ones_are_counted(repo: Repo) -> None:

@@ -33,16 +33,28 @@ def test_json_is_found_in_a_fence_and_its_codes_lose_theirs() -> None:
         pytest.param(lambda text: f"Sure, here it is: {text}\nI hope that helps.", id="prose"),
         pytest.param(lambda text: text[:-1] + ",}", id="a trailing comma"),
         pytest.param(lambda text: f"It is\n{text[:-1]} ,\n}}\nthere.", id="both"),
+        pytest.param(lambda text: f"As {{you}} asked: {text}\nReplace {{name}} by yours.",
+                     id="braces in the prose"),
+        pytest.param(lambda text: f"```json\n{text}\n```\nIt needs:\n```python\nx = {{}}\n```",
+                     id="two fences"),
+        pytest.param(lambda text: f'A 5" pipe. {text[:-1]},}} Its "end}}', id="lone quotes"),
+        pytest.param(lambda text: f"{text}\n{text}", id="said twice"),
         pytest.param(lambda text: capitals(text, str.upper), id="capitals"),
         pytest.param(
             lambda text: capitals(text, lambda key: key.title().replace("_", " ")), id="words"
         ),
     ],
-)
+)  # fmt: skip
 def test_an_object_is_read_however_it_is_dressed(dressed: Callable[[str], str]) -> None:
     # What looks like a trailing comma inside a program stays.
     parts = {**CONSTRUCTED, "chosen_code": 'def f():\n    return "[1,]", (2,)\n'}
     assert CONSTRUCT.read(dressed(json.dumps(parts)), "json", "python") == parts
+
+
+def test_two_different_objects_are_no_answer() -> None:
+    text = json.dumps(CONSTRUCTED) + json.dumps({**CONSTRUCTED, "criteria": "Another"})
+    with pytest.raises(Rejected, match="bad_json_answer"):
+        CONSTRUCT.read(text, "json", "python")
 
 
 def capitals(text: str, write: Callable[[str], str]) -> str:

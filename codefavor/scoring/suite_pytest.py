@@ -126,6 +126,11 @@ class Plugin:
         self.first = [letter, self.places.get(node.nodeid, -1)]
         self.error = f"{node.name}: {text_of(cause)}"
 
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        """What it did not collect, and why."""
+        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
+            self.error = self.error or str(warning_message.message)[:160]
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count what ran."""
         if report.when == "call" and report.passed:

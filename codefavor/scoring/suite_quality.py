@@ -182,6 +182,8 @@ def _failure(suite: SuiteText, runs: SuiteRuns) -> tuple[str, str]:
         if "SystemExit" in runs.error:
             return "ends_the_run", detail
         names = {"T": "endless", "M": "endless", "E": "fails_to_load", "N": "nothing_ran"}
+        if first == "N" and not runs.tests:
+            return "no_tests", f"pytest finds none: {runs.error}"
         return {**names, "D": "ends_the_run"}.get(first, "fails_right_program"), detail
     # A closed suite runs twice in the written order, then reversed, then shuffled.
     is_flaky = runs.engine == "closed" and (set(letters[:2]) != {"P"} or len(letters) > 4)

@@ -98,10 +98,9 @@ def letter_of(error: BaseException | None, phase: str = "call") -> str:
         return "A"
     if _in_program(error):
         return "X"
-    names = (
-        ImportError, NameError, SyntaxError, SystemExit, KeyboardInterrupt,
-        pytest.FixtureLookupError,
-    )  # fmt: skip
+    if isinstance(error, SystemExit | KeyboardInterrupt | pytest.exit.Exception):
+        return "D"
+    names = (ImportError, NameError, SyntaxError, pytest.FixtureLookupError)
     if phase == "collect" or isinstance(error, names):
         return "E"
     return "V"
@@ -198,7 +197,7 @@ class Run:
             raise
         except BaseException as error:  # a suite may raise anything too
             self.first_error = self.first_error or text_of(error)
-            return ["E" if not _in_program(error) else "X", -1]
+            return [letter_of(error, "collect"), -1]
         places = list(range(len(tests)))
         if order == "reversed":
             places.reverse()

@@ -137,7 +137,9 @@ def _forbidden_node(node: ast.AST) -> tuple[str, str]:
         return "patches_the_recorder", where
     if is_attribute and (ast.unparse(node) == "pytest.exit" or word in ("_exit", "abort")):
         return "ends_the_run", where
-    if is_attribute and word in _SPAWNS and base_of(node) == "os":
+    if word == "ProcessPoolExecutor" or (
+        is_attribute and word in _SPAWNS and base_of(node) == "os"
+    ):
         return "starts_processes", where
     if isinstance(node, ast.Call) and word_of(node.func) in ("open", "read_text", "read_bytes"):
         text = ast.unparse(node)

@@ -11,7 +11,7 @@ the score stand line and branch coverage of the same suites.
 
 Prints Spearman's rho over all suites, over those without a defect, and over the kinds (each as a
 writer, by the mean over its problems), and the mean of the problems' own rhos where a problem's
-suites differ; with 95 % intervals that resample problems, also of the difference to line coverage.
+suites differ; with 95 % intervals that resample problems.
 Problems differ in how subtle their hidden programs are, which no score of a suite can know; so
 beside them stand what others reach: one half of the hidden programs for the other half; a perfect
 order of each problem's suites without knowledge of the problem; the score with each problem's mean
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from codefavor.errors import Rejected
 from codefavor.records import Problem, content_id, read_rows, write_text
@@ -228,38 +228,48 @@ def measure(
 
 
 Rows = Sequence[dict[str, Any]]
-_RESAMPLES = 1000
+_RESAMPLES = 500
 
 
 def rho(rows: Rows, values: Sequence[float], caught: Sequence[float]) -> str:
     """Over all suites, over the kinds, and the mean within a problem, with 95 % intervals."""
-    places = _by(rows, "problem")
     x, y = np.array(values), np.array(caught)
     rng = np.random.default_rng(0)
-    groups = [np.array(one) for one in places.values()]
-    draws = [np.concatenate([groups[n] for n in rng.integers(0, len(groups), len(groups))])
-             for _ in range(_RESAMPLES)]  # fmt: skip
-    pooled = [spearmanr(x[one], y[one]).statistic for one in draws]
+    groups = [np.array(one) for one in _by(rows, "problem").values()]
+    pooled = []
+    for _ in range(_RESAMPLES):
+        drawn = np.concatenate([groups[n] for n in rng.integers(0, len(groups), len(groups))])
+        pooled.append(_spearman(x[drawn], y[drawn]))
     low, high = np.nanpercentile(pooled, [2.5, 97.5])
+    text = f"{_spearman(x, y):.3f} ({low:.2f} to {high:.2f})"
     own = np.array([_within(x[one], y[one]) for one in groups])
     own = own[~np.isnan(own)]
-    text = f"{spearmanr(x, y).statistic:.3f} ({low:.2f} to {high:.2f})"
     if len(own):
         means = own[rng.integers(0, len(own), (_RESAMPLES, len(own)))].mean(axis=1)
         low, high = np.percentile(means, [2.5, 97.5])
         text += f"; within a problem {own.mean():.3f} ({low:.2f} to {high:.2f}, n={len(own)})"
-    kinds = [np.array(one) for one in _by(rows, "kind").values()]
-    if len(kinds) > 2:
-        means = [(x[one].mean(), y[one].mean()) for one in kinds]
-        text += f"; of {len(kinds)} kinds {spearmanr(*zip(*means, strict=True)).statistic:.3f}"
+    # Each kind by its mean over the problems that have all kinds.
+    kinds = _by(rows, "kind")
+    whole = [one for one in groups if len(one) == len(kinds)]
+    if len(kinds) > 2 and whole:
+        kept = set(np.concatenate(whole))
+        places = [[n for n in one if n in kept] for one in kinds.values()]
+        found = _spearman(*(np.array([v[one].mean() for one in places]) for v in (x, y)))
+        text += f"; of {len(kinds)} kinds {found:.3f} ({len(whole)} problems)"
     return text
+
+
+def _spearman(x: Any, y: Any) -> float:
+    """NaN where one of them is flat."""
+    a, b = rankdata(x), rankdata(y)
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else float("nan")
 
 
 def _within(x: Any, y: Any) -> float:
     """The rho of a problem's suites: NaN where all of them catch the same, 0 where x is flat."""
     if len(set(y)) < 2:
         return float("nan")
-    return float(spearmanr(x, y).statistic) if len(set(x)) > 1 else 0.0
+    return _spearman(x, y) if len(set(x)) > 1 else 0.0
 
 
 def _by(rows: Rows, name: str) -> dict[str, list[int]]:

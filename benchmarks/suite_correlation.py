@@ -49,7 +49,7 @@ from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import CAUGHT, SuiteRunner
 from codefavor.scoring.suite_target import Target, Wrong, plain_program
 from codefavor.settings import data_folder
-from codefavor.sources.evalplus import restore_types
+from codefavor.sources.argument_types import restore_types
 from codefavor.sources.problems import load_problems
 
 Suites = list[tuple[str, str]]

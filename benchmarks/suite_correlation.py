@@ -5,30 +5,37 @@
 Hidden are programs that the score never saw: the failing samples of StarCoder2, the buggy versions
 of HumanEvalPack, the buggy programs of QuixBugs, and the worse sides of CodePrefBench; each is
 shown to be wrong by the problem's tests (HumanEval+'s, MBPP+'s, QuixBugs'). The suites of a
-problem are made of its own base checks as pytest functions: none but the first, growing shares,
-a few vacuous and thin ones. Beside the score stand line and branch coverage of the same suites.
+problem are of many kinds: one of its own checks (twice), two, half of them, all; 1, 2, 4, 8 or 16
+of EvalPlus' further inputs, compared with a copy of the right program; and a vacuous one. Beside
+the score stand line and branch coverage of the same suites.
 
-Prints Spearman's rho over all suites, and the mean of the problems' own rhos where a problem's
-suites differ. Problems differ in how subtle their hidden programs are, which no score of a suite
-can know; so beside them stand what others reach: one half of the hidden programs for the other
-half; a perfect order of each problem's suites without knowledge of the problem; the score with
-each problem's mean given. With `known` half of the hidden programs are told to the score, and the
-rho is with the other half. Odd and even problems (by the hash of their ids) are apart, for whoever
-tunes a score.
+Prints Spearman's rho over all suites, over those without a defect, and over the kinds (each as a
+writer, by the mean over its problems), and the mean of the problems' own rhos where a problem's
+suites differ; with 95 % intervals that resample problems.
+Problems differ in how subtle their hidden programs are, which no score of a suite can know; so
+beside them stand what others reach: one half of the hidden programs for the other half; a perfect
+order of each problem's suites without knowledge of the problem; the score with each problem's mean
+given. With `known` half of the hidden programs are told to the score, and the rho is with the
+other half.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import itertools
 import json
+import os
 import random
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import rankdata, spearmanr
+import numpy as np
+from scipy.stats import rankdata
 
 from codefavor.errors import Rejected
 from codefavor.records import Problem, content_id, read_rows, write_text
@@ -42,13 +49,17 @@ from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import CAUGHT, SuiteRunner
 from codefavor.scoring.suite_target import Target, Wrong, plain_program
 from codefavor.settings import data_folder
+from codefavor.sources.argument_types import restore_types
 from codefavor.sources.problems import load_problems
 
+Suites = list[tuple[str, str]]
+_SIZES = (1, 2, 4, 8, 16)
+_LONGEST_INPUT = 2000
 SETS = {"humaneval": "humaneval+", "mbpp": "mbpp+", "quixbugs": "quixbugs"}
 
 
-def suites_of(problem: Problem, rng: random.Random) -> list[str]:
-    """Suites of growing worth of the checks of a problem; none where they are no plain asserts."""
+def suites_of(problem: Problem, inputs: Sequence[Sequence[Any]], rng: random.Random) -> Suites:
+    """(kind, text) of suites of growing worth; none where the checks are no plain asserts."""
     tree = ast.parse(problem.tests)
     check = next((n for n in tree.body if getattr(n, "name", "") == "check"), None)
     block = check.body if isinstance(check, ast.FunctionDef) else tree.body
@@ -59,11 +70,37 @@ def suites_of(problem: Problem, rng: random.Random) -> list[str]:
     rng.shuffle(asserts)
     name = "candidate" if check is not None else problem.entry_point
     head = f"import math\nfrom solution import {problem.entry_point} as {name}\n"
-    sizes = sorted({1, 2, len(asserts) // 2, len(asserts)} - {0})
     call = next(n for n in ast.walk(ast.parse(asserts[0])) if isinstance(n, ast.Call))
-    bodies = [asserts[:size] for size in sizes]
-    bodies += [[f"assert {ast.unparse(call)} is not NotImplemented"], asserts[-1:]]
-    return [head + "def test_it():\n" + "".join(f"    {line}\n" for line in one) for one in bodies]
+    bodies = {
+        "vacuous": [f"assert {ast.unparse(call)} is not NotImplemented"],
+        "one check": asserts[:1],
+        "one other check": asserts[-1:],
+        "two checks": asserts[:2],
+        "half of the checks": asserts[: max(1, len(asserts) // 2)],
+        "all checks": asserts,
+    }
+    found = [
+        (kind, head + "def test_it():\n" + "".join(f"    {line}\n" for line in lines))
+        for kind, lines in bodies.items()
+    ]
+    right = f"{problem.setup}\n{problem.reference}\nreturn {problem.entry_point}"
+    oracle = f"def make():\n{textwrap.indent(right, '    ')}\nright = make()\n"
+    drawn = rng.sample(list(inputs), len(inputs))
+    drawn = [one for one in map(repr, drawn) if len(one) < _LONGEST_INPUT]
+    for size in _SIZES:
+        lines = [f"    assert {name}(*{one}) == right(*{one})\n" for one in drawn[:size]]
+        if len(lines) == size:
+            found.append((f"{size} inputs", f"{head}{oracle}def test_it():\n{''.join(lines)}"))
+    return found
+
+
+def further_inputs(folder: Path) -> dict[str, list[list[Any]]]:
+    """EvalPlus' further inputs by the id of the problem."""
+    found: dict[str, list[list[Any]]] = {}
+    for name in ("humanevalplus/HumanEvalPlus.jsonl.gz", "mbppplus/MbppPlus.jsonl.gz"):
+        for _, row in read_rows(folder / name):
+            found[row["task_id"]] = restore_types(row["plus_input"], row)
+    return found
 
 
 def hidden_programs(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -88,54 +125,64 @@ def hidden_programs(folder: Path) -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=0, help="problems of each set at most; 0 for all")
+    parser.add_argument("--n", type=int, default=0, help="problems of each set to try; 0 for all")
+    parser.add_argument("--least", type=int, default=1, help="hidden programs a problem at least")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--html", type=Path, help="a page with the plot")
     parser.add_argument("--rows", type=Path, help="measure nothing: the rows of an earlier --out")
     options = parser.parse_args()
-    rows = [row for _, row in read_rows(options.rows)] if options.rows else measured(options.n)
-    report(rows)
-    if options.out:
-        options.out.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    rows: list[dict[str, Any]] = []
+    if options.rows:
+        rows = [row for _, row in read_rows(options.rows)]
+    else:
+        with open(options.out or os.devnull, "w", encoding="utf-8") as file:
+            for row in measured(options.n, options.least):
+                rows.append(row)
+                print(json.dumps(row), file=file, flush=True)
+    report([row for row in rows if len(row["hidden"]) >= options.least])
     if options.html:
         write_text(options.html, [page_of(rows)])
 
 
-def measured(n: int) -> list[dict[str, Any]]:
-    """The rows of at most `n` problems of each set."""
+def measured(n: int, least: int) -> Iterator[dict[str, Any]]:
+    """The rows of problems with at least so many hidden programs, of `n` of each set tried."""
     folder = data_folder()
     assert folder is not None
     hidden: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for kind, name, code in hidden_programs(Path(folder)):
         hidden[kind, name].add(code)
-    rng = random.Random(0)
-    rows: list[dict[str, Any]] = []
+    inputs = further_inputs(Path(folder))
+    jobs: list[list[tuple[Problem, Problem, set[str]]]] = []
+    for kind, strict in SETS.items():
+        base = {one.id: one for one in load_problems(kind, data_dir=folder)}
+        judges = {one.id: one for one in load_problems(strict, data_dir=folder)}
+        names = sorted(one for one in base.keys() & judges if len(hidden[kind, one]) >= least)
+        random.Random(0).shuffle(names)
+        # Those with most candidates first: one hidden program makes a share of 0 or 1.
+        names.sort(key=lambda one: -len(hidden[kind, one]))
+        jobs.append([(base[one], judges[one], hidden[kind, one]) for one in names[: n or None]])
     with (
         SandboxPool(2, accept="together", dedupe=False) as pool,
         SuiteScorer(pool) as scorer,
+        ThreadPoolExecutor(3) as threads,
     ):
         runner = SuiteRunner(pool)
-        for kind, strict in SETS.items():
-            base = {one.id: one for one in load_problems(kind, data_dir=folder)}
-            judges = {one.id: one for one in load_problems(strict, data_dir=folder)}
-            n_left = n or len(base)
-            names = sorted(base.keys() & judges.keys())
-            rng.shuffle(names)
-            for name in names:
-                if not n_left:
-                    break
-                problem = base[name]
-                codes = sorted(
-                    code if defines(code, problem.entry_point) else problem.prompt + code
-                    for code in hidden.get((kind, name), ())
-                )
-                wrong = [c for c in codes if is_wrong(c, judges[name], pool)]
-                found = measure(base[name], wrong, scorer, runner, rng) if wrong else []
-                n_left -= bool(found)
-                rows += found
-            print(f"{kind}: {len(rows)} suites so far", flush=True)
+
+        def rows_of(job: tuple[Problem, Problem, set[str]]) -> list[dict[str, Any]]:
+            problem, judge, found = job
+            codes = sorted(c if defines(c, judge.entry_point) else judge.prompt + c for c in found)
+            wrong = [code for code in codes if is_wrong(code, judge, pool)]
+            if len(wrong) < least or not wrong:
+                return []
+            rng = random.Random(content_id(problem.id))
+            suites = suites_of(problem, inputs.get(problem.id, ()), rng)
+            return measure(problem, suites, wrong, scorer, runner) if suites else []
+
+        # Sets by turns, so that what is there when somebody stops it has all of them.
+        mixed = [job for row in itertools.zip_longest(*jobs) for job in row if job]
+        for rows in threads.map(rows_of, mixed):
+            yield from rows
         runner.close()
-    return rows
 
 
 def is_wrong(code: str, problem: Problem, pool: SandboxPool) -> bool:
@@ -149,10 +196,10 @@ def is_wrong(code: str, problem: Problem, pool: SandboxPool) -> bool:
 
 def measure(
     problem: Problem,
+    suites: Suites,
     wrong: list[str],
     scorer: SuiteScorer,
     runner: SuiteRunner,
-    rng: random.Random,
 ) -> list[dict[str, Any]]:
     """One row a suite of a problem: score, coverage, share of the hidden programs caught."""
     try:
@@ -164,58 +211,98 @@ def measure(
     names = (target.right, target.names, target.imported, known, target.hollow)
     unseen = Target(*names, trust="tests")
     rows: list[dict[str, Any]] = []
-    for suite in suites_of(problem, rng):
+    for kind, suite in suites:
         seen = quality_of(suite, target, runner)
         hidden = quality_of(suite, unseen, runner).ends
         caught = [letter in CAUGHT for letter in hidden] or [False] * len(known)
         rows.append(
             {
-                "problem": problem.id, "score": seen.score, "defect": seen.defect,
+                "problem": problem.id, "kind": kind, "score": seen.score, "defect": seen.defect,
                 "line": seen.parts.get("line_coverage", 0.0),
                 "branch": seen.parts.get("branch_coverage", 0.0),
                 "caught": sum(caught) / len(caught), "hidden": "".join("01"[one] for one in caught),
+                "ends": seen.ends, "operators": [one.operator for one in target.wrong],
             }
         )  # fmt: skip
     return rows
 
 
 Rows = Sequence[dict[str, Any]]
+_RESAMPLES = 500
 
 
 def rho(rows: Rows, values: Sequence[float], caught: Sequence[float]) -> str:
-    """Over all suites, and the mean within a problem."""
-    by_problem: defaultdict[str, list[int]] = defaultdict(list)
+    """Over all suites, over the kinds, and the mean within a problem, with 95 % intervals."""
+    x, y = np.array(values), np.array(caught)
+    rng = np.random.default_rng(0)
+    groups = [np.array(one) for one in _by(rows, "problem").values()]
+    pooled = []
+    for _ in range(_RESAMPLES):
+        drawn = np.concatenate([groups[n] for n in rng.integers(0, len(groups), len(groups))])
+        pooled.append(_spearman(x[drawn], y[drawn]))
+    low, high = np.nanpercentile(pooled, [2.5, 97.5])
+    text = f"{_spearman(x, y):.3f} ({low:.2f} to {high:.2f})"
+    own = np.array([_within(x[one], y[one]) for one in groups])
+    own = own[~np.isnan(own)]
+    if len(own):
+        means = own[rng.integers(0, len(own), (_RESAMPLES, len(own)))].mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        text += f"; within a problem {own.mean():.3f} ({low:.2f} to {high:.2f}, n={len(own)})"
+    # Each kind by its mean over the problems that have all kinds.
+    kinds = _by(rows, "kind")
+    whole = [one for one in groups if len(one) == len(kinds)]
+    if len(kinds) > 2 and whole:
+        kept = set(np.concatenate(whole))
+        places = [[n for n in one if n in kept] for one in kinds.values()]
+        found = _spearman(*(np.array([v[one].mean() for one in places]) for v in (x, y)))
+        text += f"; of {len(kinds)} kinds {found:.3f} ({len(whole)} problems)"
+    return text
+
+
+def _spearman(x: Any, y: Any) -> float:
+    """NaN where one of them is flat."""
+    a, b = rankdata(x), rankdata(y)
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else float("nan")
+
+
+def _within(x: Any, y: Any) -> float:
+    """The rho of a problem's suites: NaN where all of them catch the same, 0 where x is flat."""
+    if len(set(y)) < 2:
+        return float("nan")
+    return _spearman(x, y) if len(set(x)) > 1 else 0.0
+
+
+def _by(rows: Rows, name: str) -> dict[str, list[int]]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
     for n, row in enumerate(rows):
-        by_problem[row["problem"]].append(n)
-    own = []
-    for places in by_problem.values():
-        a, b = [values[n] for n in places], [caught[n] for n in places]
-        if len(set(b)) > 1:
-            own.append(spearmanr(a, b).statistic if len(set(a)) > 1 else 0.0)
-    mean = sum(own) / len(own) if own else float("nan")
-    return f"{spearmanr(values, caught).statistic:.3f}; within a problem {mean:.3f} (n={len(own)})"
+        found[row[name]].append(n)
+    return found
 
 
 def report(rows: Rows) -> None:
-    """Print the correlations: of all problems, and of the odd and the even ones."""
-    part_of = {row["problem"]: int(content_id(row["problem"])[-1], 16) % 2 for row in rows}
-    for name, parts in (("all", (0, 1)), ("even", (0,)), ("odd", (1,))):
-        chosen = [row for row in rows if part_of[row["problem"]] in parts]
+    """Print the correlations, from all suites to those of problems with more hidden programs."""
+    sound = [row for row in rows if not row["defect"]]
+    for name, chosen in (
+        ("all suites", rows),
+        ("suites without a defect", sound),
+        *((f"these, with {n} hidden programs and more",
+           [row for row in sound if len(row["hidden"]) >= n]) for n in (2, 3)),
+    ):  # fmt: skip
         if not chosen:
             continue
         n_hidden = {row["problem"]: len(row["hidden"]) for row in chosen}
         print(
-            f"{name} problems: {len(chosen)} suites of {len(n_hidden)} problems, "
+            f"{name}: {len(chosen)} suites of {len(n_hidden)} problems, "
             f"{sum(n_hidden.values())} hidden programs"
         )
         for label, (values, caught) in measures(chosen).items():
-            print(f"  {label:42} rho {rho(chosen, values, caught)}")
-        several = [row for row in chosen if len(row["hidden"]) > 1]
-        if several:
-            n = len({row["problem"] for row in several})
-            print(f"  of the {n} problems with two hidden programs and more:")
-            for label, (values, caught) in halves(several).items():
-                print(f"  {label:42} rho {rho(several, values, caught)}")
+            print(f"  {label:38} rho {rho(chosen, values, caught)}")
+        if min(n_hidden.values()) > 1:
+            for label, (values, caught) in halves(chosen).items():
+                print(f"  {label:38} rho {rho(chosen, values, caught)}")
+    print(
+        f"defects: {dict(Counter((row['kind'], row['defect']) for row in rows if row['defect']))}"
+    )
 
 
 Measures = dict[str, tuple[list[float], list[float]]]
@@ -225,9 +312,7 @@ def measures(rows: Rows) -> Measures:
     """Each measure beside the share of hidden programs caught."""
     caught = [row["caught"] for row in rows]
     score = [row["score"] for row in rows]
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for n, row in enumerate(rows):
-        places[row["problem"]].append(n)
+    places = _by(rows, "problem")
     order, given = [0.0] * len(rows), [0.0] * len(rows)
     for own in places.values():
         ranks = rankdata([caught[n] for n in own])

@@ -5,8 +5,8 @@
 
 The suites are made of the problems' own checks as pytest functions: a third with all of them, a
 third with the first two, a third with one wrong expectation. Prints suites a minute, CPU time a
-suite of the jails and of this process, and resident memory (of this process, and of all the
-processes under it) at the start, ten times on the way, and at the end.
+suite of the jails and of this process with what that makes on 2 free cores, and resident memory (of
+this process, and of all the processes under it) at the start, ten times on the way, and at the end.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ def main() -> None:
     n = len(jobs)
     print(f"{n} suites, {60 * n / wall:.0f} a minute")
     print(f"CPU-ms a suite: jails {1e3 * jailed / n:.1f}, here {1e3 * own / n:.1f}")
+    print(f"{120 * n / (jailed + own):.0f} a minute of 2 cores that do nothing else")
     print(f"resident MiB here: {before[3]:.0f} -> {resident_mib():.0f}")
     print(dict(sorted(scores.items())))
 

@@ -88,11 +88,23 @@ def _model(path: Path, result: Row, name: str) -> Contender:
         name=name,
         path=path,
         result=result,
-        scores={f"pass@{k}": pass_rates(counted, k) for k in _KS if k <= most},
+        scores={
+            **{f"pass@{k}": pass_rates(counted, k) for k in _KS if k <= most},
+            **_measures_of(rows),
+        },
         clusters={one: one for one in rows},
         classes={one: list(row["classes"]) for one, row in rows.items()},
         n_failed=sum("status" in row for row in rows.values()),
     )
+
+
+def _measures_of(problems: Mapping[str, Row]) -> dict[str, dict[str, float]]:
+    """By measure and problem, as pass@k: 0 for a problem that has no samples."""
+    names = {name: None for row in problems.values() for name in row.get("measures", ())}
+    return {
+        name: {one: row.get("measures", {}).get(name, 0.0) for one, row in problems.items()}
+        for name in names
+    }
 
 
 def _items(path: Path, result: Row, name: str) -> Contender:

@@ -7,6 +7,7 @@ pass@k stand the mean of the score and of each part, and the older measure "runs
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -92,6 +93,28 @@ class SuiteTask(ModelTask):
         return {"outcome": ended, "error": quality.detail or missed}
 
 
+# What is compared beside pass@k, by the name of the part.
+_COMPARED = {
+    "runs": "runs",
+    "passes_right": "passes on the right program",
+    "kills": "mutants killed",
+    "line_coverage": "line coverage",
+    "branch_coverage": "branch coverage",
+}
+
+
+def _measures(qualities: Sequence[SuiteQuality]) -> dict[str, float]:
+    """A problem's means in [0, 1] of score and parts; 0 for a part that a defect left unmeasured.
+
+    With a defect a suite kills nothing either: it earns nothing by what it fails.
+    """
+    n = len(qualities)
+    found = {"score": sum(one.score for one in qualities) / n}
+    for part, name in _COMPARED.items():
+        found[name] = sum(one.parts.get(part, 0.0) for one in qualities) / n
+    return found | {"runs and ends OK": sum(one.seed_metric for one in qualities) / n}
+
+
 @dataclass
 class SuiteTally(Tally):
     """As Tally, of suites."""
@@ -126,6 +149,7 @@ class SuiteTally(Tally):
             "passed": classes.count("passed"),
             "unknown": 0,
             "classes": classes,
+            "measures": _measures([SuiteQuality(**one["quality"]) for one in samples]),
         }
 
     def metrics(self, names: list[str]) -> Row:  # type: ignore[override]

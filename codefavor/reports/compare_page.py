@@ -44,6 +44,7 @@ def compare_html(comparisons: Sequence[Comparison], *, n_shown: int = 40) -> str
         sections=sections,
         axis=axis,
         kind=kind,
+        has_parts=kind == "problems" and "score" in base.scores,
     )
 
 

@@ -209,7 +209,8 @@ class SandboxPool:
         flavour = choose_flavour(job)
         reason = ""
         for n_failed in range(_TRIES):
-            time.sleep(n_failed * _PAUSE_S)
+            if n_failed:  # on a busy machine even a sleep of 0 costs a turn
+                time.sleep(n_failed * _PAUSE_S)
             place = _Place(self._places, self._waiting_places)
             worker = None
             try:

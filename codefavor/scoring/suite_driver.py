@@ -8,8 +8,6 @@ the test that decided it; for the right program also what was reached.
 from __future__ import annotations
 
 import builtins
-import functools
-import itertools
 import json
 import random
 import signal
@@ -17,11 +15,11 @@ import sys
 import time
 import types
 import unittest
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from codefavor.scoring.suite_collect import Result, close_classes, tests_in
 from codefavor.scoring.suite_trace import PROGRAM, Trace, coverage_of
 
 REACHED = "__reached__"
@@ -100,8 +98,10 @@ def letter_of(error: BaseException | None, phase: str = "call") -> str:
         return "A"
     if _in_program(error):
         return "X"
-    names = (ImportError, NameError, SyntaxError, SystemExit, KeyboardInterrupt)
-    if phase != "call" or isinstance(error, names):
+    if isinstance(error, SystemExit | KeyboardInterrupt | pytest.exit.Exception):
+        return "D"
+    names = (ImportError, NameError, SyntaxError, pytest.FixtureLookupError)
+    if phase == "collect" or isinstance(error, names):
         return "E"
     return "V"
 
@@ -112,141 +112,6 @@ def text_of(error: BaseException | None) -> str:
         return f"{type(error).__name__}: {error}"[:160] if error is not None else ""
     except BaseException:  # a program's own exception may have a broken __str__
         return type(error).__name__
-
-
-class Result(unittest.TestResult):
-    """What became of one method of a TestCase."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-
-    def _keep(self, error: BaseException | None) -> None:
-        self.error = self.error or error
-
-    def addError(self, test: Any, err: Any) -> None:
-        """As in unittest."""
-        self._keep(err[1])
-
-    addFailure = addError
-
-    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
-        """As in unittest."""
-        self._keep(err[1] if err else None)
-
-    def addSkip(self, test: Any, reason: str) -> None:
-        """As in unittest."""
-        self._keep(unittest.SkipTest(reason))
-
-    def addUnexpectedSuccess(self, test: Any) -> None:
-        """As in unittest."""
-        self._keep(AssertionError("an expected failure did not come"))
-
-
-def _cases(mark: Any) -> Iterator[dict[str, Any]]:
-    given = dict(zip(("argnames", "argvalues"), mark.args, strict=False)) | mark.kwargs
-    names, rows = given["argnames"], given["argvalues"]
-    is_many = not isinstance(names, str) or "," in names
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
-    for row in rows:
-        values = row if is_many else (row,)
-        values = row.values if type(row).__name__ == "ParameterSet" else values
-        yield dict(zip(names, values, strict=True))
-
-
-def _is_fixture(value: object) -> bool:
-    return type(value).__name__ == "FixtureFunctionDefinition"
-
-
-def _call(
-    function: Callable[..., Any],
-    names: tuple[str, ...],
-    given: dict[str, Any],
-    fixtures: dict[str, Any],
-) -> None:
-    """Call a test with its arguments and fixtures; what fixtures yield is taken back after it."""
-    ready: dict[str, Any] = dict(given)
-    open_ones: list[Iterator[Any]] = []
-
-    def get(name: str) -> Any:
-        if name not in ready:
-            made = _function_of(fixtures[name])
-            value = made(*map(get, _arguments(made)))
-            if isinstance(value, types.GeneratorType):
-                open_ones.append(value)
-                value = next(value)
-            ready[name] = value
-        return ready[name]
-
-    wanted = [name for name in names if name in given or name in fixtures]
-    function(**{name: get(name) for name in wanted})
-    for generator in reversed(open_ones):
-        next(generator, None)
-
-
-def _function_of(fixture: Any) -> Callable[..., Any]:
-    function: Callable[..., Any] = fixture._get_wrapped_function()
-    return function
-
-
-def _arguments(function: Any) -> tuple[str, ...]:
-    function = getattr(function, "__func__", function)
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return tuple(name for name in names if name != "self")
-
-
-def tests_in(namespace: dict[str, Any]) -> list[tuple[str, Callable[[], BaseException | None]]]:
-    """The tests that a suite defines, as pytest would find them, each ready to be called."""
-    found: list[tuple[str, Callable[[], BaseException | None]]] = []
-    fixtures = {name: value for name, value in namespace.items() if _is_fixture(value)}
-    for name, value in list(namespace.items()):
-        if isinstance(value, types.FunctionType) and name.startswith("test"):
-            found += _plain(name, value, value, fixtures)
-        elif isinstance(value, type) and issubclass(value, unittest.TestCase):
-            if value.__module__ == "test_solution":
-                names = unittest.defaultTestLoader.getTestCaseNames(value)
-                found += [
-                    (f"{name}.{one}", functools.partial(_method, value, one)) for one in names
-                ]
-        elif isinstance(value, type) and name.startswith("Test"):
-            own = fixtures | {n: v for n, v in vars(value).items() if _is_fixture(v)}
-            for one, function in vars(value).items():
-                if one.startswith("test") and isinstance(function, types.FunctionType):
-                    maker = functools.partial(_bound, value, one)
-                    found += _plain(
-                        f"{name}.{one}", function, maker, own, getattr(value, "pytestmark", [])
-                    )
-    return found
-
-
-def _bound(kind: type, name: str, **given: Any) -> None:
-    getattr(kind(), name)(**given)
-
-
-def _plain(label: str, function: Any, called: Any, fixtures: dict[str, Any], more: Any = ()) -> Any:
-    marks = [*getattr(function, "pytestmark", []), *more]
-    if any(mark.name != "parametrize" for mark in marks):
-        raise NotImplementedError(f"the mark of {label}")
-    names = _arguments(function)
-
-    def run(given: dict[str, Any]) -> BaseException | None:
-        try:
-            _call(called, names, given, fixtures)
-        except BaseException as error:  # whatever ends a test is its result
-            return error
-        return None
-
-    for case in itertools.product(*(list(_cases(mark)) for mark in marks)):
-        given = {name: value for part in case for name, value in part.items()}
-        yield label, functools.partial(run, given)
-
-
-def _method(kind: type[unittest.TestCase], name: str) -> BaseException | None:
-    result = Result()
-    unittest.TestSuite([kind(name)]).run(result)
-    return result.error
 
 
 class Run:
@@ -324,14 +189,15 @@ class Run:
             return ["X", -1]
         try:
             exec(self._payload["suite"], namespace)
-            tests = tests_in(namespace)
+            result = Result()
+            tests = tests_in(namespace, result)
         except OutOfTime:
             raise
         except NotImplementedError:
             raise
         except BaseException as error:  # a suite may raise anything too
             self.first_error = self.first_error or text_of(error)
-            return ["E" if not _in_program(error) else "X", -1]
+            return [letter_of(error, "collect"), -1]
         places = list(range(len(tests)))
         if order == "reversed":
             places.reverse()
@@ -340,14 +206,15 @@ class Run:
         if not self.names:
             self.names = [name for name, _ in tests]
         n_skipped = 0
-        for place in places:
-            ended = tests[place][1]()
+        for place in [*places, -1]:
+            ended = close_classes(result) if place < 0 else tests[place][1]()
             if ended is not None:
                 letter = letter_of(ended)
                 if letter == "S":
                     n_skipped += 1
                     continue
-                self.first_error = self.first_error or f"{tests[place][0]}: {text_of(ended)}"
+                name = tests[place][0] if tests else ""
+                self.first_error = self.first_error or f"{name}: {text_of(ended)}"
                 return [letter, place]
         return ["N" if n_skipped == len(tests) else "P", -1]
 

@@ -62,6 +62,8 @@ class Watch:
             # An event loop wakes itself by a pair of sockets of the machine's own.
             is_pair = event == "socket.__new__" and given[1] == _AF_UNIX
             self._note("uses_network", *(["/asyncio/selector_events.py"] if is_pair else []))
+        elif event in ("os.kill", "os.killpg"):
+            self._note("ends_the_run")
         elif event in _PROCESSES:
             self._note("starts_processes")
         elif event in ("open", *_CHANGES) and _writes(given[0], _mode(event, given)):
@@ -125,6 +127,21 @@ class Plugin:
         letter = letter_of(cause, "call" if report.when == "call" else str(report.when))
         self.first = [letter, self.places.get(node.nodeid, -1)]
         self.error = f"{node.name}: {text_of(cause)}"
+
+    def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
+        """Something ended the session: `pytest.exit` too."""
+        self.first = self.first or [letter_of(excinfo.value), -1]
+        self.error = self.error or text_of(excinfo.value)
+
+    def pytest_internalerror(self, excinfo: Any) -> None:
+        """What pytest does not expect, such as a `sys.exit` where tests are collected."""
+        self.first = self.first or [letter_of(excinfo.value, "collect"), -1]
+        self.error = self.error or text_of(excinfo.value)
+
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        """What it did not collect, and why."""
+        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
+            self.error = self.error or str(warning_message.message)[:160]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count what ran."""

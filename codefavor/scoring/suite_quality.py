@@ -159,8 +159,12 @@ def _weigh(suite: SuiteText, target: Target, runs: SuiteRuns) -> SuiteQuality:
 def _defect(suite: SuiteText, target: Target, runs: SuiteRuns) -> tuple[str, str]:
     """The first defect that the runs show, with its evidence."""
     for seen in (
-        "reads_source", "uses_network", "starts_processes", "writes_files",
-    ):  # fmt: skip
+        "reads_source",
+        "uses_network",
+        "starts_processes",
+        "writes_files",
+        "ends_the_run",
+    ):
         if seen in runs.seen:
             return seen, f"seen while it ran: {runs.error}"
     counts = Counter(one.letter for one in runs.right)
@@ -179,9 +183,9 @@ def _failure(suite: SuiteText, runs: SuiteRuns) -> tuple[str, str]:
     first = next(letter for letter in letters if letter != "P")
     detail = f"{LETTERS[first]}: {runs.error}"[:400]
     if "P" not in letters[: 2 if runs.engine == "closed" else 1]:
-        if "SystemExit" in runs.error:
-            return "ends_the_run", detail
         names = {"T": "endless", "M": "endless", "E": "fails_to_load", "N": "nothing_ran"}
+        if first == "N" and not runs.tests:
+            return "no_tests", f"pytest finds none: {runs.error}"
         return {**names, "D": "ends_the_run"}.get(first, "fails_right_program"), detail
     # A closed suite runs twice in the written order, then reversed, then shuffled.
     is_flaky = runs.engine == "closed" and (set(letters[:2]) != {"P"} or len(letters) > 4)

@@ -49,7 +49,7 @@ _SECONDS = 1.0
 _LIMITS = Limits(cpu_s=15.0, wall_s=60.0)
 _OPEN_LIMITS = Limits(cpu_s=5.0, wall_s=20.0)
 _MORE_WALL = 10
-_DRIVERS = ("suite_trace", "suite_driver", "suite_pytest")
+_DRIVERS = ("suite_trace", "suite_collect", "suite_driver", "suite_pytest")
 _BOOT = """\
 import base64, marshal, sys, types
 payload = marshal.loads(base64.b64decode({payload!r}))
@@ -138,7 +138,7 @@ class SuiteRunner:
         payload = {
             **_common(suite, target), "suite": compile(_tree(suite), "<suite>", "exec"),
             "right": codes[0], "others": [codes[1 + n] for n in others], "right_s": _SECONDS,
-            "orders": _orders(suite, target, rng), "drivers": _drivers(2),
+            "orders": _orders(suite, target, rng), "drivers": _drivers(3),
             "seed": rng.getrandbits(30),
         }  # fmt: skip
         run = self._send(self.pool, payload, _LIMITS)
@@ -204,7 +204,7 @@ class SuiteRunner:
         order, seed = drawn
         payload = {
             **_common(suite, target), "text": _text(suite), "program": code, "order": order,
-            "drivers": _drivers(3), "seed": seed,
+            "drivers": _drivers(4), "seed": seed,
         }  # fmt: skip
         run = self._send(pool, payload, _OPEN_LIMITS)
         said = _said(run)

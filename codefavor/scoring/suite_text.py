@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codefavor.scoring.suite_closed import find_why_open
@@ -47,7 +46,7 @@ _SPAWNS = frozenset(("system", "popen", "fork", "spawnv", "execv", "posix_spawn"
 class SuiteText:
     """A suite as read: `defect` is why it can earn nothing ("" if its text does not say so).
 
-    `checks` counts the places that check something; `tests` the test functions and methods;
+    `checks` counts the places that check something;
     `aliases` are the names that it imports the program by; `injected` those of the program's names
     that it uses without an import. `hash_bound` says whether its text has a set or a hash,
     `is_random` whether it draws.
@@ -60,7 +59,6 @@ class SuiteText:
     is_closed: bool = False
     why_open: str = ""
     checks: int = 0
-    tests: int = 0
     aliases: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
     hash_bound: bool = False
@@ -81,8 +79,7 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     nodes = list(ast.walk(tree))
     defect, detail = _forbidden(nodes)
     modules, from_program, injected = _program_uses(nodes, names | imported)
-    tests = sum(1 for _ in _tests(tree))
-    if not defect and not tests:
+    if not defect and not _has_tests(nodes):
         defect, detail = "no_tests", "no function, method or class that pytest or unittest runs"
     is_whole = bool(modules) and not from_program  # `import solution`, for what runs to show
     uses = bool((from_program | injected) & names) or is_whole or _reaches_in(nodes, names)
@@ -93,22 +90,16 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     lent = (from_program | injected) & imported
     why_open = "" if defect else find_why_open(nodes, lent, names, imported)
     return SuiteText(
-        tree, defect, detail, _sleeps(nodes), not why_open, why_open, reached, tests,
+        tree, defect, detail, _sleeps(nodes), not why_open, why_open, reached,
         tuple(sorted(modules)), tuple(sorted(injected)), _has_hash(nodes),
         any(module.partition(".")[0] == "random" for _, module in imports_of(nodes)),
     )  # fmt: skip
 
 
-def _tests(tree: ast.Module) -> Iterator[ast.AST]:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in tree.body:
-        if isinstance(node, functions) and node.name.startswith("test"):
-            yield node
-        elif isinstance(node, ast.ClassDef):
-            yield from (
-                item for item in node.body
-                if isinstance(item, functions) and item.name.startswith("test")
-            )  # fmt: skip
+def _has_tests(nodes: list[ast.AST]) -> bool:
+    """Whether anything has a name that pytest or unittest might run; what runs shows the rest."""
+    names = (getattr(node, "name", None) or word_of(node) for node in nodes)
+    return any(name[:4].lower() == "test" or name == "runTest" for name in names)
 
 
 def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
@@ -146,7 +137,9 @@ def _forbidden_node(node: ast.AST) -> tuple[str, str]:
         return "patches_the_recorder", where
     if is_attribute and (ast.unparse(node) == "pytest.exit" or word in ("_exit", "abort")):
         return "ends_the_run", where
-    if is_attribute and word in _SPAWNS and base_of(node) == "os":
+    if word == "ProcessPoolExecutor" or (
+        is_attribute and word in _SPAWNS and base_of(node) == "os"
+    ):
         return "starts_processes", where
     if isinstance(node, ast.Call) and word_of(node.func) in ("open", "read_text", "read_bytes"):
         text = ast.unparse(node)

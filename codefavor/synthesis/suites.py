@@ -21,6 +21,7 @@ from codefavor.scoring.suite_prompt import Framework, suite_question
 from codefavor.synthesis.conversation import model_spec
 
 STEP_NAME = "suites"
+_TESTABLE = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def make_suites_step(sampling: Sampling, framework: Framework = "pytest") -> Step:
@@ -107,7 +108,7 @@ def load_functions(path: Path, skipped: Counter[str]) -> list[Problem]:
 
 def _functions(name: str, text: str, tree: ast.Module, skipped: Counter[str]) -> Iterator[Problem]:
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+        if not isinstance(node, _TESTABLE) or node.name.startswith("_"):
             continue
         code = with_needed(ast.unparse(node), [text])
         imports = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]

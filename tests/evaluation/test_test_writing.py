@@ -88,6 +88,25 @@ def test_suites_become_pass_at_k_with_parts_and_the_older_measure_beside(home):
     (found,) = compare_results([read_contender(one, one.parent.name) for one in paths])
     assert sorted(found.lost) == ["p0", "p1", "p2"]
     assert found.moves["passed", "vacuous"] == 3
+    # Of three suites one is good; two pass on the right program; what has a defect kills nothing.
+    means = {test.measure: (test.mean_a, test.mean_b) for test in found.tests}
+    third, two_thirds = pytest.approx(1 / 3), pytest.approx(2 / 3)
+    assert next(iter(means)) == "pass@1"
+    assert means["score"] == means["mutants killed"] == (0.0, third)
+    assert means["passes on the right program"] == means["runs and ends OK"]
+    assert means["runs and ends OK"] == (two_thirds, two_thirds)
+    assert means["runs"] == (1.0, 1.0)
+    # `assert callable(low)` runs no line of it but the `def`; the other two run more.
+    assert 0 < means["line coverage"][0] < means["line coverage"][1]
+    done = codefavor("compare", *paths, "--out", "compare.html", home=home)
+    assert done.code == 0, done.stderr
+    page = (home / "compare.html").read_text(encoding="utf-8")
+    assert "mutants killed" in page and "branch coverage" in page
+    (row,) = json.loads((home / "compare.json").read_text())
+    (kills,) = [one for one in row["tests"] if one["measure"] == "mutants killed"]
+    # The same loss on each of the three problems.
+    assert kills["gain"]["gain"]["mean"] == pytest.approx(-1 / 3)
+    assert kills["p_holm"] >= kills["gain"]["p_permutation"] == pytest.approx(1 / 4)
 
 
 def test_an_option_for_programs_is_refused(home):

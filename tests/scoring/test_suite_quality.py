@@ -81,6 +81,28 @@ HIDDEN = {
 }
 
 
+ENDS = {
+    "pytest.exit by its name": "from pytest import exit\ndef test_it():\n"
+    + HOLDS
+    + "    exit('x')\n",
+    "sys.exit while it loads": "import sys\ndef test_it():\n" + HOLDS + "sys.exit(0)\n",
+    "an interrupt": "def test_it():\n" + HOLDS + "    raise KeyboardInterrupt\n",
+    "a signal": "import os, signal\ndef test_it():\n"
+    + HOLDS
+    + "    os.kill(os.getpid(), signal.SIGKILL)\n",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_suite_ends_the_run_by(scorer, how):
+    assert scorer.quality(IMPORT + ENDS[how], CLAMP).defect == "ends_the_run"
+
+
+def test_a_pool_of_processes_starts_processes(scorer):
+    text = "from concurrent.futures import ProcessPoolExecutor as P\ndef test_it():\n" + HOLDS
+    assert scorer.quality(IMPORT + text, CLAMP).defect == "starts_processes"
+
+
 @pytest.mark.parametrize("reason", BAD)
 def test_what_a_suite_must_not_do_has_a_name(scorer, reason):
     quality = scorer.quality(BAD[reason], CLAMP)

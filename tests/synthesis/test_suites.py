@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
@@ -94,6 +95,18 @@ def test_functions_of_a_folder_become_problems_with_what_they_need(tmp_path):
     exec(problem.reference, scope)
     assert scope["area"](1) == pytest.approx(3 * 3.14159265 / 2)
     assert skipped.total() == 3
+
+
+def test_an_asynchronous_function_is_asked_for_too(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import asyncio\nPAUSE = 0\nasync def double(x):\n"
+        "    await asyncio.sleep(PAUSE)\n    return 2 * x\n"
+    )
+    skipped = Counter[str]()
+    (problem,) = load_functions(tmp_path / "a.py", skipped)
+    scope: dict = {}
+    exec(problem.reference, scope)
+    assert asyncio.run(scope["double"](4)) == 8 and not skipped
 
 
 def test_the_commands_go_from_functions_to_pairs_rows_and_kept_problems(tmp_path):

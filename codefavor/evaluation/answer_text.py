@@ -15,6 +15,7 @@ from typing import Any
 
 from codefavor.errors import MissingPackageError
 from codefavor.evaluation.number_words import with_digits
+from codefavor.evaluation.unit_words import with_one_spelling, with_whole_units
 from codefavor.sections import without_thinking
 
 # "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").
@@ -48,6 +49,10 @@ _DATES = [
         r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b",
     )
 ]
+_SLASHED = re.compile(r"\b(\d{1,2})[/.](\d{1,2})[/.](\d{4})\b")
+_WEEKDAY = re.compile(
+    rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day,? (?=(?:the )?(?:\d|{_MONTH}))"
+)
 # A date without its year or its day.
 _PARTS = [
     re.compile(form)
@@ -79,24 +84,27 @@ _STATED = re.compile(
 )
 
 
-def normalised(text: str, *, keeps_a: bool = False, joins_initials: bool = False) -> str:
+def normalised(
+    text: str, *, keeps_a: bool = False, joins_initials: bool = False, says_money: bool = False
+) -> str:
     """Lower case without articles, punctuation and extra blanks; dates and numbers in one form.
 
     "March 2, 1991" and "2 March 1991" become 1991-3-2, "1,000" and "1000.0" 1000, "3.50" 3.5,
     "twenty-one" 21, "5 million" 5000000, "50%" 50 percent, "1914-1918" and "1914-18" the two years,
-    "é" e. With `keeps_a` every "a" is kept, with `joins_initials` "U.S." and "US" become one word
-    that "us" is not.
+    "é" e, "324 m" 324 metre, "first" 1st. With `keeps_a` every "a" is kept, with `joins_initials`
+    "U.S." and "US" become one word that "us" is not, with `says_money` "$5" is 5 dollar, not 5.
     """
     text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
     text = unicodedata.normalize("NFC", text).replace("–", "-")
     text = _SIGNS.sub(lambda match: "sharp" if match[0] == "#" else "plusplus", text)
     text = re.sub(r"\b[Aa](?=\s+(?:hundred|thousand|million|billion)\b)", "one", text)
+    text = with_whole_units(text, says_money=says_money)
     text = (_NOT_NAMED_A if keeps_a else _ARTICLES).sub(" ", text)
     if joins_initials:
         text = _INITIALS.sub(lambda match: f"initials{match[0].replace('.', '')} ", text)
-    text = text.lower()
+    text = with_one_spelling(text.lower())
     for form in _DATES:
-        text = form.sub(_iso, text)
+        text = form.sub(_iso, _WEEKDAY.sub("", text))
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text).replace("%", " percent ")
     text = _SHORT_YEARS.sub(_long_years, text)
     text = re.sub(r"(?<![\d-])(\d+)-(?=\d+(?![\d-]))", r"\1 ", text)
@@ -131,19 +139,22 @@ def contains(answer: str, known: str) -> float | None:
         if said is None and (match := _GOES_ON.match(answer)):
             said = match[1].lower() == "yes"
         return float(said is not None and said == (plain == "yes"))
-    wanted_date = _dates(known, is_whole=True)
-    if wanted_date and any(
-        all(mine in (None, theirs) for mine, theirs in zip(wanted_date[0], one, strict=True))
+    if any(
+        all(mine in (None, theirs) for mine, theirs in zip(wanted, one, strict=True))
+        for wanted in _dates(known, is_whole=True)
         for one in _dates(answer)
     ):
         return 1.0
     for joins in (False, True):
         wanted = normalised(known, joins_initials=joins).split()
         for keeps_a in {False, "a" in wanted}:
-            words = normalised(answer, keeps_a=keeps_a, joins_initials=joins).split()
-            n = len(wanted)
-            if any(words[at : at + n] == wanted for at in range(len(words) - n + 1)):
-                return 1.0
+            for money in (False, True):
+                words = normalised(
+                    answer, keeps_a=keeps_a, joins_initials=joins, says_money=money
+                ).split()
+                n = len(wanted)
+                if any(words[at : at + n] == wanted for at in range(len(words) - n + 1)):
+                    return 1.0
     return 0.0
 
 
@@ -152,7 +163,7 @@ def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]
 
     With `is_whole` only of a text that is one date, which may be a year alone.
     """
-    text = text.lower().strip(" .,")
+    text = _WEEKDAY.sub("", with_one_spelling(text.lower().strip(" .,")))
     if is_whole and re.fullmatch(r"\d{4}", text):
         return [(int(text), None, None)]
     found: list[tuple[int | None, ...]] = []
@@ -163,6 +174,11 @@ def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]
                 month = parts["month"].rstrip(".")
                 year, day = (int(parts[one]) if parts.get(one) else None for one in ("year", "day"))
                 found.append((year, _MONTHS.get(month) or int(month), day))
+    for match in [_SLASHED.fullmatch(text)] if is_whole else _SLASHED.finditer(text):
+        if match is not None:
+            # The day first or the month first: who wrote it does not say.
+            one, two, year = map(int, match.groups())
+            found += [(year, month, day) for month, day in ((one, two), (two, one)) if month < 13]
     return found
 
 

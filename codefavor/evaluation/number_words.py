@@ -15,11 +15,12 @@ _UNITS = re.findall(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen",
 )
-_TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
+TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
 _WORDS = {word: number for number, word in enumerate(_UNITS)} | {
-    word: number for number, word in zip(range(20, 100, 10), _TENS, strict=True)
+    word: number for number, word in zip(range(20, 100, 10), TENS, strict=True)
 }
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+NUMBER_WORDS = (*_WORDS, *_SCALES, "hundred")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 
 

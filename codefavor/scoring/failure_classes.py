@@ -23,6 +23,9 @@ CLASSES: dict[str, str] = {
     "wrong_arity": "passes too many or too few arguments",
     "no_entry_point": "does not define what was asked for",
     "wrong_answer": "answers, and wrongly",
+    "wrong_type": "passes on a value of a type that does not fit (any other TypeError)",
+    "wrong_structure": "reads an index, a key or a number of parts that is not there",
+    "recursion": "reaches the limit of recursion",
     "exception": "raises any other exception, or dies",
     "hang": "reaches the limit of time",
     "limit": "reaches the limit of memory or output",
@@ -61,6 +64,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
      "wrong_arity"),
     (r"^TypeError: (?:(.+?)(?:\(\))? )?expected (?:at (?:least|most) |exactly )?\d+ arguments?",
      "wrong_arity"),
+    (r"^TypeError:()", "wrong_type"),
+    (r"^(?:IndexError|KeyError|ValueError: (?:too many|not enough) values to unpack)()",
+     "wrong_structure"),
+    (r"^RecursionError:()", "recursion"),
 )  # fmt: skip
 _DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CLASS_MAKERS = frozenset({"Enum", "NamedTuple", "make_dataclass", "namedtuple", "type"})

@@ -1,12 +1,13 @@
 """Programs that use what does not exist, or do what was not asked: the mistakes of language models.
 
 Each is one edit of a right program: a module, function, method, name or keyword argument that
-other languages or other modules have, a requirement read the wrong way round, a bound that is off
-by one, or another number than was asked for. Whether an edit fails, and for the stated reason, is
-decided by running the program.
+other languages or other modules have, data in another type, shape or order, a need without end, a
+requirement read the wrong way round, a bound that is off by one, or another number than was asked
+for. Whether an edit fails, and for the stated reason, is decided by running the program.
 
-The categories are those of Tian et al. 2024, "CodeHalu": naming (what is called does not exist)
-and logic (it runs, and does something else); its mapping and resource classes are not made here.
+The categories are those of Tian et al. 2024, "CodeHalu": naming (what is called does not exist),
+mapping (data does not fit where it goes), resource (a limit of time, memory or depth is reached)
+and logic (it runs, and does something else). Mapping and resource are made in `data_flaws`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codefavor.scoring.data_flaws import mapping_changes, resource_changes
 from codefavor.scoring.operators import HARD, MEDIUM, Edit, edits_of
 
 EASY = "easy"
@@ -34,15 +36,24 @@ class Flaw:
     failures: tuple[str, ...]
 
 
+# How data that does not fit shows itself.
+_UNFIT = ("wrong_answer", "wrong_type", "wrong_structure")
 FLAWS: dict[str, Flaw] = {
     "hallucinated_module": Flaw("naming", EASY, ("no_such_module",)),
     "hallucinated_name": Flaw("naming", EASY, ("no_such_name",)),
     "hallucinated_function": Flaw("naming", MEDIUM, ("no_such_attribute",)),
     "hallucinated_method": Flaw("naming", MEDIUM, ("no_such_attribute",)),
     "hallucinated_keyword": Flaw("naming", HARD, ("no_such_keyword",)),
+    "wrong_shape": Flaw("mapping", EASY, _UNFIT),
+    "unconverted_value": Flaw("mapping", MEDIUM, (*_UNFIT, "no_such_attribute")),
+    "swapped_order": Flaw("mapping", HARD, _UNFIT),
+    "unbounded_memory": Flaw("resource", EASY, ("limit",)),
+    "unbounded_recursion": Flaw("resource", MEDIUM, ("recursion",)),
+    "endless_loop": Flaw("resource", MEDIUM, ("hang", "limit")),
+    "unbounded_growth": Flaw("resource", HARD, ("hang", "limit")),
     "misread_requirement": Flaw("logic", MEDIUM, ("wrong_answer",)),
-    "off_by_one": Flaw("logic", HARD, ("wrong_answer", "exception")),
-    "wrong_number": Flaw("logic", HARD, ("wrong_answer", "exception")),
+    "off_by_one": Flaw("logic", HARD, (*_UNFIT, "exception")),
+    "wrong_number": Flaw("logic", HARD, (*_UNFIT, "exception")),
 }
 # Mutation operators that are what the name says.
 _OFF_BY_ONE = frozenset(
@@ -129,6 +140,8 @@ def hallucinations(node: ast.AST) -> Iterator[Edit]:
         yield from _calls(node)
     # Before the same edit of the number itself, which does not know that it is a bound.
     yield from _bounds(node)
+    for kind, field, value in (*mapping_changes(node), *resource_changes(node)):
+        yield _edit(kind, field, value)
     for edit in edits_of(node):
         kind = _logic(node, edit)
         if kind and not (edit.field == "value" and edit.value in getattr(node, _NEVER, ())):

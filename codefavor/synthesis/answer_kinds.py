@@ -48,6 +48,23 @@ _VAGUE = re.compile(
 )
 
 
+# Nouns that say which of the few broad kinds is asked for; what one of the places holds may be said
+# of another ("Paris", "France").
+_BROAD = {
+    "person": "whom king queen president emperor pope author scientist composer singer actor "
+    "artist writer mathematician general director architect khan ruler philosopher prince duke "
+    "engineer inventor man woman player quarterback coach leader",
+    "place": "where city country nation state region area town county continent island river sea "
+    "province location district street mountain lake ocean village capital part territory land "
+    "empire kingdom",
+    "time": "when year years date century decade day month period era",
+    "number": "percentage percent amount population age length height size",
+}
+_BROAD_OF = {noun: kind for kind, nouns in _BROAD.items() for noun in [kind, *nouns.split()]}
+_NESTED = frozenset({"place", "region", "area", "location", "part", "territory", "land", "country",
+                     "nation", "empire", "kingdom", "state"})  # fmt: skip
+
+
 class Span(NamedTuple):
     """A part of an answer: its kind and where it stands."""
 
@@ -67,6 +84,16 @@ def asked_kind(question: str) -> str:
         if run:
             return run[-1].removesuffix("'s")
     return next((kind for word, kind in _ASKED.items() if re.search(rf"\b{word}\b", words)), "")
+
+
+def broad_kind(question: str) -> str:
+    """Person, place, time, number, or "thing" for all else that is asked for."""
+    return _BROAD_OF.get(asked_kind(question), "thing")
+
+
+def may_be_nested(question: str) -> bool:
+    """Whether it asks for a place of which one may lie in another: a city in its country."""
+    return asked_kind(question) in _NESTED
 
 
 def spans_of(text: str) -> list[Span]:

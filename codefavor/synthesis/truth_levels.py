@@ -22,10 +22,12 @@ from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.answer_kinds import (
     asked_kind,
+    broad_kind,
     is_of_a_people,
     is_only_large,
     is_vague,
     is_whole,
+    may_be_nested,
     spans_of,
 )
 from codefavor.synthesis.nearness import balance_by_nearness, nearer_sign, nearer_signs
@@ -84,7 +86,9 @@ def _answered_pairs(
         if not row.answers:
             continue
         if "easy" in levels:
-            false = _other(row, row.answers[0], pools["answer"], draw)
+            # A town that is the answer lies in a country that is another's.
+            among = "no place" if broad_kind(row.question) == "place" else "answer"
+            false = _other(row, row.answers[0], pools[among], draw)
             if false is None:
                 reasons["easy: no other answer"] += 1
             else:
@@ -152,11 +156,16 @@ def _side(length: int) -> int:
 
 
 def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
-    """All answers, those of each kind of question ("asked ..."), and the parts of each kind."""
-    pools: dict[str, dict[str, None]] = {"answer": {}}
+    """All answers, those that are no places, those of each kind of question ("asked ..."), those of
+    each broad kind to the questions of one text, and the parts of each kind."""
+    pools: dict[str, dict[str, None]] = {"answer": {}, "no place": {}}
     for row in rows:
         for answer in row.answers[:1]:
             pools["answer"][answer] = None
+            broad = broad_kind(row.question)
+            pools.setdefault(f"{broad} of {row.context}", {})[answer] = None
+            if broad != "place":
+                pools["no place"][answer] = None
             if kind := asked_kind(row.question):
                 pools.setdefault(f"asked {kind}", {})[answer] = None
             for span in spans_of(answer):
@@ -243,7 +252,7 @@ def _swapped(
         tiers[nearer_sign(row.context, row.question, one, answer)].append(one)
     for tier in tiers.values():
         if (other := _other(row, answer, tier, draw)) is not None:
-            return other, f"other {asked_kind(row.question)}"
+            return other, f"other {asked_kind(row.question) or spans_of(answer)[0].kind}"
     spans = spans_of(answer)
     for span in draw.sample(spans, len(spans)):
         part = answer[span.start : span.stop]
@@ -251,6 +260,8 @@ def _swapped(
             continue
         if span.kind == "name" and part.strip('"') == answer.strip('"'):
             continue  # one name for another of whatever kind is easy to tell
+        if span.kind == "name" and may_be_nested(row.question):
+            continue
         parts = [*_standing(row, pools.get(span.kind, ())), *in_text.get(span.kind, ())]
         changed = {
             one: whole
@@ -267,19 +278,25 @@ def _swapped(
 def _of_asked_kind(
     row: Answered, pools: Mapping[str, Sequence[str]], in_text: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """What stands in the text and is of the kind that the question asks for and the short answer
-    is of (a person is never a place)."""
-    answer, asked = row.answers[0], asked_kind(row.question)
+    """What stands in the text and is of the kind that the question asks for, or answers another
+    question on the text of the same broad kind, and of the form that the short answer has (a person
+    is never a place). No places where one may lie in another."""
+    answer, asked, broad = row.answers[0], asked_kind(row.question), broad_kind(row.question)
     is_one = is_whole(answer)
-    if not asked or not (is_one or len(answer.split()) <= 4):
+    if not (is_one or len(answer.split()) <= 4):
         return []
     form = spans_of(answer)[0].kind if is_one else ""
+    known = [*(_standing(row, pools.get(f"asked {asked}", ())) if asked else ())]
+    if broad not in ("place", "thing"):
+        # Of two things that questions on one text ask for, one may be the other by another name.
+        known += pools.get(f"{broad} of {row.context}", ())
     pool = [
         text
-        for text in _standing(row, pools.get(f"asked {asked}", ()))
+        for text in ([] if may_be_nested(row.question) else known)
         if form == (spans_of(text)[0].kind if is_whole(text) else "")
+        and len(text.split()) <= max(4, len(answer.split()))
         and is_of_a_people(text) == is_of_a_people(answer)
-        and not (asked == "number" and is_vague(f"{answer} {text}"))
+        and not (broad == "number" and is_vague(f"{answer} {text}"))
     ]
     if form not in _COUNTED:
         # "1688 to 1692" is in the 17th century, and what a sentence names beside the answer, or
@@ -289,7 +306,7 @@ def _of_asked_kind(
         beside = " ".join(
             one for one in _sentences_of(row.context) if plain(answer) in one or long & _stems(one)
         )
-        pool = [one for one in pool if asked != "time" and plain(one) not in beside]
+        pool = [one for one in pool if broad != "time" and plain(one) not in beside]
     return list(dict.fromkeys([*pool, *in_text.get(form, ())]))
 
 

@@ -29,7 +29,7 @@ CASES: list[tuple[str, str, str]] = [
     ("def h(a): return a\ndef f(x): return h(x, b=1)", "wrong_arity", "h"),
     ("class P: pass\ndef f(x): return P().missing", "exception", ""),
     ("def f(x): return None.a", "exception", ""),
-    ("def f(x): return x[10]", "exception", ""),
+    ("def f(x): return x[10]", "wrong_structure", ""),
     ("def f(x): raise ValueError('name \\'q\\' is not defined')", "exception", ""),
     ("def g(x): return 1", "no_entry_point", "f"),
     ("def f(x): return 3", "wrong_answer", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,21 @@ from codefavor.sandbox import SandboxPool
 from codefavor.scoring.failure_classes import failure_of
 from codefavor.scoring.hallucinations import FLAWS, hallucinations
 from codefavor.scoring.mutants import mutants_of
-from codefavor.synthesis.mutant_pairs import run_candidates, stated_failures, write_pairs
+from codefavor.synthesis.mutant_pairs import (
+    PROGRAM_LIMITS,
+    run_candidates,
+    stated_failures,
+    write_pairs,
+)
 
 CODE = """\
 import math
 from collections import Counter
+
+def depth(n):
+    if n <= 0:
+        return 0
+    return depth(n - 1) + 1
 
 def summary(words, n):
     counts = Counter(words)
@@ -26,11 +37,21 @@ def summary(words, n):
     for word in sorted(counts, reverse=True):
         if counts[word] >= n:
             kept.append(word.upper())
+    at = 0
+    while at < depth(n):
+        at += 1
+    longest = list(kept)
+    for index, word in enumerate(kept):
+        longest.append(str(index) + word)
+    for word in kept:
+        longest.append(word)
+    for _ in range(at):
+        longest.pop()
     return (kept, len(kept), math.floor(n * 1))
 """
 TESTS = """\
 assert summary(['a', 'b', 'b', 'c', 'c', 'c'], 2) == (['C', 'B'], 2, 2)
-assert summary([], 1) == ([], 0, 1)
+assert summary(['y', 'x'], 1) == (['Y', 'X'], 2, 1)
 assert summary(['x'], 1) == (['X'], 1, 1)
 """
 
@@ -49,7 +70,7 @@ def test_each_kind_fails_for_its_reason_and_is_one_edit() -> None:
                 if line.startswith(("+ ", "- "))
             ]
             assert len(changed) <= 2, changed
-            run = pool.run(one.code, TESTS, entry_point="summary")
+            run = pool.run(one.code, TESTS, PROGRAM_LIMITS, entry_point="summary")
             failure = failure_of(run, one.code)
             stated = FLAWS[one.operator].failures
             right[one.operator] += failure is not None and failure.kind in stated
@@ -163,3 +184,51 @@ def test_no_edit_gives_itself_away(code: str, never: str) -> None:
     found = mutants_of(f"def f(x, n):\n    return {code}", edits=hallucinations)
     assert found
     assert not [one.code for one in found if never in one.code]
+
+
+MISFITS = [
+    ("unconverted_value", "return str(n) + '!'", "return n + '!'", "wrong_type"),
+    ("wrong_shape", "return [k + v for k, v in {'ab': 'c'}.items()]",
+     "return [k + v for k, v in {'ab': 'c'}]", "wrong_answer"),
+    ("wrong_shape", "return [i + x for i, x in enumerate([n])]",
+     "return [i + x for i, x in [n]]", "wrong_type"),
+    ("swapped_order", "return divmod(n, 3)", "return divmod(3, n)", "wrong_answer"),
+    ("swapped_order", "return (n, 3)", "return (3, n)", "wrong_answer"),
+    ("unbounded_memory", "return [i for i in range(n)]",
+     "return [i for i in list(range(10000000000))[:n]]", "limit"),
+    ("unbounded_recursion", "if n == 0:\n        return 0\n    return f(n - 1)",
+     "return f(n - 1)", "recursion"),
+    ("unbounded_recursion", "return 0 if n == 0 else f(n - 1)", "return f(n - 1)", "recursion"),
+    ("endless_loop", "while n < 9:\n        n += 1\n    return n",
+     "while n < 9:\n        n -= 1\n    return n", "hang"),
+    ("unbounded_growth", "a, b = ([n], [])\n    for x in a:\n        b.append(x)\n    return b",
+     "a, b = ([n], [])\n    for x in a:\n        a.append(x)\n    return b", "hang"),
+]  # fmt: skip
+
+
+@pytest.mark.integration
+def test_data_that_does_not_fit_and_needs_without_end_show_as_such() -> None:
+    code = "def f(n):\n    {}"
+    with SandboxPool(workers=1) as pool:
+        for kind, right, wrong, failure in MISFITS:
+            mutants = mutants_of(code.format(right), edits=hallucinations)
+            found = {one.code: one.operator for one in mutants}
+            assert found.get(code.format(wrong)) == kind
+            scope: dict[str, Any] = {}
+            exec(code.format(right), scope)
+            tests = f"assert f(7) == {scope['f'](7)!r}"
+            run = pool.run(code.format(wrong), tests, PROGRAM_LIMITS, entry_point="f")
+            shown = failure_of(run, code.format(wrong))
+            assert shown is not None
+            assert shown.kind == failure
+            assert failure in FLAWS[kind].failures
+
+
+def test_every_category_has_kinds_of_more_than_one_level() -> None:
+    levels: dict[str, set[str]] = {}
+    for flaw in FLAWS.values():
+        levels.setdefault(flaw.category, set()).add(flaw.level)
+    assert levels == {
+        "naming": {"easy", "medium", "hard"}, "mapping": {"easy", "medium", "hard"},
+        "resource": {"easy", "medium", "hard"}, "logic": {"medium", "hard"},
+    }  # fmt: skip

@@ -393,3 +393,37 @@ def test_other_words_for_the_answer_are_no_false_side(asked: str, answer: str, s
     pairs, reasons = simple_pairs(rows, levels=["medium"])
     assert [(pair.chosen, pair.rejected) for pair in pairs] == []
     assert sum(reasons.values()) == 2
+
+
+def test_a_place_that_may_hold_the_answer_is_no_false_side() -> None:
+    """Who was born in Paris was born in France; another part of a longer answer is no better."""
+    text = (
+        "Anna Weiss was born in Paris. Omar Reyes lived in France. Mei Tanaka died in Lyon. "
+        "Jon Hale worked near Paris in 1811. Ida Lund sold it in 1899."
+    )
+    asked = [
+        ("Where was Anna Weiss born?", "Paris"), ("Where did Omar Reyes live?", "France"),
+        ("In what region did Mei Tanaka die?", "Lyon"), ("Where did Jon Hale work?", "near Paris"),
+        ("Which country did Omar Reyes live in?", "France"),
+        ("When did Jon Hale work?", "1811"), ("Who sold it?", "Ida Lund"),
+    ]  # fmt: skip
+    rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
+    places = {"Paris", "France", "Lyon", "near Paris", "near France", "near Lyon"}
+    pairs, _ = simple_pairs(rows)
+    assert {"easy", "medium"} == {one.level for one in pairs}
+    assert not [one for one in pairs if {one.chosen, one.rejected} <= places]
+
+
+def test_the_answer_to_another_question_of_its_text_is_a_false_side_if_of_one_broad_kind() -> None:
+    """A king is a person too; of two things one may be the other by another name."""
+    text = (
+        "Omar Reyes came. Later on Ida Lund left. The skin makes vitamin D. It is cholecalciferol."
+    )
+    asked = [
+        ("Which king was first to come?", "Omar Reyes"), ("Who left?", "Ida Lund"),
+        ("What does the skin make?", "vitamin D"), ("What is it?", "cholecalciferol"),
+    ]  # fmt: skip
+    rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
+    pairs, _ = simple_pairs(rows, levels=["medium"])
+    found = {pair.chosen: pair.rejected for pair in pairs}
+    assert found == {"Omar Reyes": "Ida Lund", "Ida Lund": "Omar Reyes"}

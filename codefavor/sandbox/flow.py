@@ -92,10 +92,10 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
     calls = [n for n in nodes if isinstance(n, ast.Call)]
     flows = _flows(nodes, functions, calls)
     answers = _reached_from(program | {"candidate"}, flows)
-    for node in calls:
-        if called(node) in helpers:
-            parameters = {argument.arg for argument in helpers[called(node)].args.args}
-            flows.append((parameters, _names_of(_handed(node))))
+    for call in calls:
+        if called(call) in helpers:
+            parameters = {argument.arg for argument in helpers[called(call)].args.args}
+            flows.append((parameters, _names_of(_handed(call))))
     given = _reached_from(answers, flows)
     for node in nodes:
         if isinstance(node, ast.IfExp | ast.BoolOp):

@@ -23,9 +23,9 @@ USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humaneval
          "humanevalpack-js")  # fmt: skip
 # Sets to train on that are published in the same form as benchmarks.
 _FOR_TRAINING = frozenset({"acecode", "kodcode"})
-# Problems of one hand are more alike than strangers': two different starter problems reach 2.25
-# times what makes a row a copy of a benchmark's.
-_SPLIT_THRESHOLD = 3.5
+# Problems of one hand are more alike than strangers', their tests above all: those of different
+# starter problems reach 2.25 times what makes a row a copy of a benchmark's, tasks and code 1.0.
+_SPLIT_THRESHOLD, _SPLIT_TESTS = 1.5, 2.3
 _ASSERT = re.compile(r"^\s*assert\b.*$", re.MULTILINE)
 # Inputs by the thousand are not what anybody copies.
 _MOST_ASSERTS = 40
@@ -91,6 +91,7 @@ def check_split(
         [_as_row(one) for one in train],
         {"held out": list(tasks.values())},
         threshold=threshold,
+        tests_need=_SPLIT_TESTS,
         background=background_texts(),
         framed=["\n".join((*one.tasks, *one.codes, *one.tests)) for one in theirs.values()],
     )

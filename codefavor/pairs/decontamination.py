@@ -23,6 +23,7 @@ from codefavor.pairs.fingerprints import (
     without_docstrings,
     word_fingerprints,
 )
+from codefavor.pairs.prose import row_text, turns_of
 from codefavor.records import Preference, Row
 
 KINDS = VIEWS
@@ -149,16 +150,24 @@ def decontaminate(
     benchmarks: Mapping[str, Sequence[Task]],
     *,
     threshold: float = 1.0,
+    tests_need: float = 1.0,
     background: Sequence[str] = (),
     framed: Sequence[str] = (),
 ) -> Decontamination:
     """Every part of every problem against all that each row would train on.
 
-    `threshold` multiplies the evidence that is needed. What stands in the `background`, programs
-    and texts that are no benchmark's, is worth less; what many of the `framed` texts share, such
-    as the frame of a prompt, nothing. What a row is found for does not depend on the other rows.
+    `threshold` multiplies the evidence that is needed, `tests_need` that of tests once more. What
+    stands in the `background`, programs and texts that are no benchmark's, is worth less; what
+    many of the `framed` texts share, such as the frame of a prompt, nothing. What a row is found
+    for does not depend on the other rows.
     """
-    search = Search(benchmarks, threshold=threshold, background=background, framed=framed)
+    search = Search(
+        benchmarks,
+        threshold=threshold,
+        tests_need=tests_need,
+        background=background,
+        framed=framed,
+    )
     found = (search.look(block) for block in blocks_of(rows))
     return search.put_together(rows, found)
 
@@ -176,10 +185,11 @@ class Search:
         benchmarks: Mapping[str, Sequence[Task]],
         *,
         threshold: float = 1.0,
+        tests_need: float = 1.0,
         background: Sequence[str] = (),
         framed: Sequence[str] = (),
     ) -> None:
-        self._index = _Index(_parts(benchmarks), background, framed)
+        self._index = _Index(_parts(benchmarks), background, framed, tests_need)
         self._names, self._threshold = list(benchmarks), threshold
 
     def look(self, rows: Sequence[Preference]) -> Row:
@@ -276,7 +286,11 @@ class _Index:
     """
 
     def __init__(
-        self, parts: Sequence[Part], background: Sequence[str], framed: Sequence[str]
+        self,
+        parts: Sequence[Part],
+        background: Sequence[str],
+        framed: Sequence[str],
+        tests_need: float,
     ) -> None:
         self.parts = parts
         self.problems = list(dict.fromkeys((part.benchmark, part.id) for part in parts))
@@ -306,7 +320,8 @@ class _Index:
         self._bits = np.bincount(
             entry, weights=self._weights[feature], minlength=len(KINDS) * len(parts)
         )
-        self._needed = np.repeat([needed for needed, _ in _NEEDED.values()], len(parts))
+        factor = np.asarray([tests_need if part.what == "tests" else 1.0 for part in parts])
+        self._needed = np.concatenate([needed * factor for needed, _ in _NEEDED.values()])
         self._power = np.repeat([power for _, power in _NEEDED.values()], len(parts))
         strongest = (self._bits / self._needed).reshape(len(KINDS), len(parts)).max(axis=0)
         self._longest = np.zeros(len(self.problems))
@@ -325,7 +340,7 @@ class _Index:
             [
                 (place, text, row.language)
                 for place, row in enumerate(rows)
-                for text in dict.fromkeys((row.chosen, row.rejected, *_prose_of(row)))
+                for text in dict.fromkeys((row.chosen, row.rejected, *turns_of(row)))
             ],
             _ROW_REACH,
         )
@@ -378,15 +393,3 @@ def _fingerprints(
     texts: Sequence[str], codes: Sequence[tuple[int, str, str]], reach: int
 ) -> dict[str, Fingerprints]:
     return {**word_fingerprints(texts), **code_fingerprints(codes, reach)}
-
-
-def _prose_of(row: Preference) -> list[str]:
-    """What is asked, then what is said: a task told in several turns must not be interrupted."""
-    asked = [str(t.get("content", "")) for t in row.history if t.get("role") == "user"]
-    said = [str(t.get("content", "")) for t in row.history if t.get("role") != "user"]
-    return [*asked, row.instruction, *said, row.feedback]
-
-
-def row_text(row: Preference) -> str:
-    """All that a row trains on, in the order in which it is read."""
-    return "\n".join((*_prose_of(row), row.chosen, row.rejected))

@@ -1,10 +1,10 @@
-"""The sentences of a task, without the code, examples and asserts around them."""
+"""The prose of problems and rows: sentences of a task, turns of a conversation."""
 
 from __future__ import annotations
 
 import ast
 
-from codefavor.records import Problem
+from codefavor.records import Preference, Problem
 
 
 def prose_of(problem: Problem) -> str:
@@ -37,3 +37,15 @@ def without_examples(text: str) -> str:
         if stripped and not in_example and not is_code and "this holds: assert" not in stripped:
             kept.append(stripped)
     return " ".join(kept)
+
+
+def turns_of(row: Preference) -> list[str]:
+    """What is asked, then what is said: a task told in several turns must not be interrupted."""
+    asked = [str(t.get("content", "")) for t in row.history if t.get("role") == "user"]
+    said = [str(t.get("content", "")) for t in row.history if t.get("role") != "user"]
+    return [*asked, row.instruction, *said, row.feedback]
+
+
+def row_text(row: Preference) -> str:
+    """All that a row trains on, in the order in which it is read."""
+    return "\n".join((*turns_of(row), row.chosen, row.rejected))

@@ -37,7 +37,7 @@ from codefavor.evaluation.result_text import HEADER, result_html, result_text, t
 from codefavor.evaluation.suite import NAMES, Kept, Task, result_path, run_task
 from codefavor.journal import Journal
 from codefavor.judges.base import Judge
-from codefavor.judges.options import check_type, checked_rows
+from codefavor.judges.options import check_type, checked_rows, refuse_idle
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
 from codefavor.pairs.published_rows import read_published
@@ -191,17 +191,13 @@ def evaluate(
 ) -> Result:
     """A judge on a benchmark, or on pairs of your own: their file, or the pairs themselves.
 
-    Every answer is recorded in the folder `out` as it comes: after an interrupt the same call
-    goes on where it was, and pays nothing twice. `settings` are those of a task: limit, sample,
-    seed, protocol, orders, comments, criteria, attack, ... `cache` is the file of cached
-    responses (default: the one that all commands share), `prices` one of your own prices. As on the
-    command line, what means nothing to this judge or benchmark is refused.
+    Every answer is recorded in the folder `out` as it comes: the same call goes on after an
+    interrupt. `settings` are those of a task: limit, sample, seed, protocol, orders, comments, ...
+    `cache` is the file of cached responses (default: the one that all commands share), `prices` one
+    of your own. What means nothing to this judge or benchmark is refused.
     """
     paid = {"budget_usd": budget_usd, "budget_tokens": budget_tokens, "prices": prices}
-    paid["cache"] = cache
-    hints = get_type_hints(evaluate)
-    for name, value in {**paid, "concurrency": concurrency, "data": data, "out": out}.items():
-        check_type(name, value, hints[name])
+    _check_types(paid | {"cache": cache, "concurrency": concurrency, "data": data, "out": out})
     spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
     spec = replace(spec, seed=settings.get("seed", spec.seed))
     # A client belongs to the event loop it was used in, so this run makes its own, and the judge
@@ -210,24 +206,19 @@ def evaluate(
     kept = Kept(judges={spec: judge.judge} if is_kept else {})  # type: ignore[union-attr]
     with ExitStack() as stack:
         task = _task(benchmark, data, settings, stack)
-        given = {**settings, **paid, "concurrency": concurrency}
-        for name, why in (task.idle() | spec.idle(paid)).items():
-            if given.get(name) is not None:
-                raise ConfigError(f"{name} {why}")
+        given = settings | paid | {"cache": cache, "concurrency": concurrency}
+        refuse_idle(given, task.idle() | spec.idle({*paid, "cache"}))
         path = result_path(Path(out), task, spec)
 
         def make_context(backend: Any) -> Context:
             if backend is None:
                 return Context()
-            store = ResponseCache(Path(cache) if cache else default_cache())
-            stack.enter_context(closing(store))
+            store = stack.enter_context(closing(ResponseCache(Path(cache or default_cache()))))
             return Context(backend, seed=task.seed, cache=store, prices=table)
 
         table = PriceTable.load(Path(prices) if prices else None)
         budget = Budget(budget_usd, budget_tokens)
-        progress = TerminalProgress()
-        runner = _Runner(concurrency=concurrency or 64, budget=budget, progress=progress)
-        backend_options = getattr(judge, "backend_options", None)
+        runner = _Runner(concurrency, budget=budget, progress=TerminalProgress())
 
         def run_and_close() -> tuple[Row, Counts]:
             with closing(kept):
@@ -235,7 +226,7 @@ def evaluate(
                     task,
                     spec,
                     path,
-                    backend_options=backend_options,
+                    backend_options=getattr(judge, "backend_options", None),
                     make_context=make_context,
                     run=runner.run,
                     kept=kept,
@@ -245,6 +236,12 @@ def evaluate(
     if counts.n_error == counts.n > 0:
         raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
     return Result(row, path)
+
+
+def _check_types(values: Mapping[str, object]) -> None:
+    hints = get_type_hints(evaluate)
+    for name, value in values.items():
+        check_type(name, value, hints[name])
 
 
 def _task(
@@ -334,7 +331,7 @@ def convert(
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop of this door, on a thread of its own that ends with the process."""
+    """The loop of this door, on a thread of its own that ends with the process."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
@@ -363,8 +360,8 @@ def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
 class _Runner:
     """Runs on this thread, or inside a running event loop on another, and can be interrupted."""
 
-    def __init__(self, **options: Any) -> None:
-        self._options = options
+    def __init__(self, concurrency: int | None, **options: Any) -> None:
+        self._options = options | {"concurrency": 64 if concurrency is None else concurrency}
         self._is_elsewhere = False
         self._stop: Callable[[], object] = lambda: None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -81,6 +81,13 @@ def checked_rows(rows: Iterable[R], *kinds: type) -> list[R]:
                 f"expected a list of {names}, found {type(one).__name__}: {one!r:.80}"
             )
     return found
+
+
+def refuse_idle(given: Mapping[str, object], idle: Mapping[str, str]) -> None:
+    """Raise ConfigError for an option that was given and, by `idle`, means nothing; it says why."""
+    for name, why in idle.items():
+        if given.get(name) is not None:
+            raise ConfigError(f"{name} {why}")
 
 
 def check_choice(what: str, value: str, choices: object) -> None:

@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, get_type_hints, overload
 
 from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.backends import Backend
@@ -37,6 +37,7 @@ from codefavor.evaluation.result_text import HEADER, result_html, result_text, t
 from codefavor.evaluation.suite import NAMES, Kept, Task, result_path, run_task
 from codefavor.journal import Journal
 from codefavor.judges.base import Judge
+from codefavor.judges.options import check_type, checked_rows, refuse_idle
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec, parse_judge
 from codefavor.pairs.published_rows import read_published
@@ -54,6 +55,7 @@ from codefavor.sandbox import run_tests as run_in_sandbox
 from codefavor.settings import data_folder, default_cache
 from codefavor.sources.problems import load_problems
 from codefavor.sources.row_files import read_any_rows
+from codefavor.text import comma_list
 from codefavor.training import formats
 
 logger = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ class LoadedJudge:
         """
         if isinstance(comparisons, Comparison):
             return _on_loop(self.judge.compare([comparisons]))[0]
-        return _on_loop(self.judge.compare(list(comparisons)))
+        return _on_loop(self.judge.compare(checked_rows(comparisons, Comparison)))
 
     def close(self) -> None:
         """End what the judge started: connections, a server, a sandbox."""
@@ -181,17 +183,21 @@ def evaluate(
     out: str | Path = "results",
     data: str | Path | None = None,
     budget_usd: float | None = None,
-    concurrency: int = 64,
+    budget_tokens: int | None = None,
+    prices: str | Path | None = None,
+    concurrency: int | None = None,
     cache: str | Path | None = None,
     **settings: Any,
 ) -> Result:
     """A judge on a benchmark, or on pairs of your own: their file, or the pairs themselves.
 
-    Every answer is recorded in the folder `out` as it comes: after an interrupt the same call
-    goes on where it was, and pays nothing twice. `settings` are those of a task: limit, sample,
-    seed, protocol, orders, comments, criteria, attack, ... `cache` is the file of cached
-    responses (default: the one that all commands share).
+    Every answer is recorded in the folder `out` as it comes: the same call goes on after an
+    interrupt. `settings` are those of a task: limit, sample, seed, protocol, orders, comments, ...
+    `cache` is the file of cached responses (default: the one that all commands share), `prices` one
+    of your own. What means nothing to this judge or benchmark is refused.
     """
+    paid = {"budget_usd": budget_usd, "budget_tokens": budget_tokens, "prices": prices}
+    _check_types(paid | {"cache": cache, "concurrency": concurrency, "data": data, "out": out})
     spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
     spec = replace(spec, seed=settings.get("seed", spec.seed))
     # A client belongs to the event loop it was used in, so this run makes its own, and the judge
@@ -200,18 +206,19 @@ def evaluate(
     kept = Kept(judges={spec: judge.judge} if is_kept else {})  # type: ignore[union-attr]
     with ExitStack() as stack:
         task = _task(benchmark, data, settings, stack)
+        given = settings | paid | {"cache": cache, "concurrency": concurrency}
+        refuse_idle(given, task.idle() | spec.idle({*paid, "cache"}))
         path = result_path(Path(out), task, spec)
 
         def make_context(backend: Any) -> Context:
             if backend is None:
                 return Context()
-            store = ResponseCache(Path(cache) if cache else default_cache())
-            stack.enter_context(closing(store))
-            return Context(backend, seed=task.seed, cache=store, prices=PriceTable.load())
+            store = stack.enter_context(closing(ResponseCache(Path(cache or default_cache()))))
+            return Context(backend, seed=task.seed, cache=store, prices=table)
 
-        budget = None if budget_usd is None else Budget(budget_usd, None)
-        runner = _Runner(concurrency=concurrency, budget=budget, progress=TerminalProgress())
-        backend_options = getattr(judge, "backend_options", None)
+        table = PriceTable.load(Path(prices) if prices else None)
+        budget = Budget(budget_usd, budget_tokens)
+        runner = _Runner(concurrency, budget=budget, progress=TerminalProgress())
 
         def run_and_close() -> tuple[Row, Counts]:
             with closing(kept):
@@ -219,7 +226,7 @@ def evaluate(
                     task,
                     spec,
                     path,
-                    backend_options=backend_options,
+                    backend_options=getattr(judge, "backend_options", None),
                     make_context=make_context,
                     run=runner.run,
                     kept=kept,
@@ -231,6 +238,12 @@ def evaluate(
     return Result(row, path)
 
 
+def _check_types(values: Mapping[str, object]) -> None:
+    hints = get_type_hints(evaluate)
+    for name, value in values.items():
+        check_type(name, value, hints[name])
+
+
 def _task(
     benchmark: str | Path | Sequence[Preference],
     data: str | Path | None,
@@ -238,20 +251,27 @@ def _task(
     stack: ExitStack,
 ) -> Task:
     where = None if data is None else Path(data)
+    is_named = isinstance(benchmark, str) and benchmark in NAMES
+    if data is not None and not is_named:
+        raise ConfigError("data is for a benchmark's name, and these are the pairs themselves")
     name = "pairs"
-    if isinstance(benchmark, str) and benchmark in NAMES:
-        name = benchmark
+    if is_named:
+        name = str(benchmark)
     elif isinstance(benchmark, str | Path):
         where = Path(benchmark)
         if not where.is_file():
             raise ConfigError(f"{benchmark}: no such file, and no benchmark of {', '.join(NAMES)}")
     else:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "pairs.jsonl"
-        write_rows(where, (pair.to_row() for pair in benchmark))
+        write_rows(where, (pair.to_row() for pair in checked_rows(benchmark, Preference)))
     known = set(Task.__dataclass_fields__) - {"benchmark", "data", "data_dir"}
     unknown = sorted(set(settings) - known)
     if unknown:
         raise ConfigError(f"evaluate has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
+    for one in ("aspects", "group_by"):
+        if isinstance(value := settings.get(one), str | list):
+            words = comma_list(value) if isinstance(value, str) else value
+            settings = {**settings, one: tuple(words)}
     return Task(name, data=where, data_dir=data_folder(), **settings)
 
 
@@ -265,6 +285,11 @@ def run_tests(
     memory_mib: int = 1024,
 ) -> Execution:
     """Run tests against one program in the sandbox: what it passed, and how it ended."""
+    for name, text in (("code", code), ("tests", tests), ("entry_point", entry_point)):
+        check_type(name, text, str)
+    for name, number in (("cpu_s", cpu_s), ("wall_s", wall_s)):
+        check_type(name, number, float)
+    check_type("memory_mib", memory_mib, int)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     return run_in_sandbox(code, tests, limits, entry_point=entry_point)
 
@@ -291,7 +316,12 @@ def convert(
     `options` are those of `FormatOptions`: order, seed, system. Rows of a benchmark are for
     evaluation only: they raise DataError.
     """
-    found: list[Any] = list(records)
+    found: list[Any] = checked_rows(records, Preference, Problem)
+    known = get_type_hints(formats.FormatOptions)
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigError(f"convert has no {name!r}; it has: {', '.join(known)}")
+        check_type(name, value, known[name])
     _, refused = without_benchmark(found, data_folder())
     if refused:
         counts = ", ".join(f"{n} of {name}" for name, n in sorted(refused.items()))
@@ -301,7 +331,7 @@ def convert(
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop of this door, on a thread of its own that ends with the process."""
+    """The loop of this door, on a thread of its own that ends with the process."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
@@ -330,8 +360,8 @@ def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
 class _Runner:
     """Runs on this thread, or inside a running event loop on another, and can be interrupted."""
 
-    def __init__(self, **options: Any) -> None:
-        self._options = options
+    def __init__(self, concurrency: int | None, **options: Any) -> None:
+        self._options = options | {"concurrency": 64 if concurrency is None else concurrency}
         self._is_elsewhere = False
         self._stop: Callable[[], object] = lambda: None
 

@@ -37,8 +37,7 @@ def whole_text(text: str) -> str:
 
 def whole_row(row: Row) -> Row:
     """The row with whole text in every field (see `whole_text`)."""
-    text = json.dumps(row, ensure_ascii=False)
-    whole: Row = json.loads(whole_text(text))
+    whole: Row = json.loads(whole_text(json.dumps(row, ensure_ascii=False)))
     return whole
 
 
@@ -301,11 +300,16 @@ class Verdict(Record):
     is_cut: bool = False
     second: Row | None = None
 
+    def __post_init__(self) -> None:
+        """Raise DataError for what is no probability."""
+        if self.p_a is not None and not -1e-6 < self.p_a < 1 + 1e-6:
+            raise DataError(f"'p_a' of Verdict must be from 0 to 1, found {self.p_a}")
+
     def swap(self) -> Verdict:
         """The same answer, read for the exchanged comparison."""
-        flipped: dict[Choice, Choice] = {"A": "B", "B": "A", "tie": "tie", "undecided": "undecided"}
+        flipped: dict[Choice, Choice] = {"A": "B", "B": "A"}
         p_a = None if self.p_a is None else 1.0 - self.p_a
-        return dataclasses.replace(self, choice=flipped[self.choice], p_a=p_a)
+        return dataclasses.replace(self, choice=flipped.get(self.choice, self.choice), p_a=p_a)
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -358,15 +362,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 def _line(row: Mapping[str, Any]) -> str:
     line = json.dumps(row, ensure_ascii=False) + "\n"
     # Half of a surrogate pair, which models do write, has no UTF-8: it stays an escape.
-    return line if _is_utf8(line) else json.dumps(row) + "\n"
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return line if whole_text(line) == line else json.dumps(row) + "\n"
 
 
 def write_text(path: Path, parts: Iterable[str]) -> int:

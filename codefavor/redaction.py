@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from html import escape
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -17,13 +18,20 @@ SHOWN = "***"
 # one still shorter is a placeholder of servers without keys ("none", "EMPTY").
 _LONG, _SHORTEST = 8, 6
 _KEY_LENGTH = 16
+# Bounded: a reply may be one long word of base64.
+_AROUND = r"[\w+/-]{0,200}={0,2}"
 
 
 class _Hidden(NamedTuple):
-    """A secret in every form a server may repeat it in, and a pattern of all of them."""
+    """A secret in every form a server may repeat it in, in small letters, and their pattern."""
 
     forms: tuple[str, ...]
     pattern: re.Pattern[str]
+
+    def removed_from(self, text: str) -> str:
+        """The text without it. Looked for first: most texts hold none."""
+        low = text.lower()
+        return self.pattern.sub(SHOWN, text) if any(one in low for one in self.forms) else text
 
 
 _hidden: dict[str, _Hidden] = {}
@@ -42,13 +50,29 @@ def hide(*secrets: str | None) -> None:
         text = (secret or "").strip()
         if len(text) < _SHORTEST or text in _hidden:
             continue
-        forms = {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1]}
-        forms.add(base64.b64encode(text.encode()).decode())
-        longest_first = tuple(sorted(forms, key=len, reverse=True))
-        pattern = "|".join(re.escape(form) for form in longest_first)
+        forms = {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
+        forms |= {escape(text), escape(text, quote=False)}
+        packed = _packed(text)
         is_word = len(text) < _LONG
-        whole = rf"(?<!\w)(?:{pattern})(?!\w)" if is_word else pattern
-        _hidden[text] = _Hidden(longest_first, re.compile(whole))
+        longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+        pattern = "|".join(longest_first)
+        if is_word:
+            pattern = rf"(?<!\w)(?:{pattern})(?!\w)"
+        # With all that it is packed with: a user's name before it, or what follows.
+        pattern = "|".join([pattern, *(rf"{_AROUND}{re.escape(one)}{_AROUND}" for one in packed)])
+        small = tuple({one.lower() for one in forms | packed})
+        _hidden[text] = _Hidden(small, re.compile(pattern, 0 if is_word else re.I))
+
+
+def _packed(text: str) -> set[str]:
+    """What of a secret stands in base64 wherever it begins, as in that of "user:secret"."""
+    found = set()
+    for n_before in range(3):
+        data = b"\0" * n_before + text.encode()
+        # Of the first and last three bytes only whole ones tell.
+        core = base64.b64encode(data).decode()[4 if n_before else 0 : len(data) // 3 * 4]
+        found |= {core, core.replace("+", "-").replace("/", "_")}
+    return {one for one in found if len(one) >= _LONG}
 
 
 def redact(text: str) -> str:
@@ -59,7 +83,7 @@ def redact(text: str) -> str:
         text = _QUERY_KEY.sub(rf"\1{SHOWN}", text)
     # The longest first: one secret may be the beginning of another.
     for secret in sorted(_hidden, key=len, reverse=True):
-        text = _hidden[secret].pattern.sub(SHOWN, text)
+        text = _hidden[secret].removed_from(text)
     return text
 
 
@@ -71,8 +95,8 @@ def redact_reply(text: str) -> str:
     """
     for secret in sorted(_hidden, key=len, reverse=True):
         is_key = len(secret) >= _KEY_LENGTH or any(map(str.isdigit, secret))
-        if is_key and any(form in text for form in _hidden[secret].forms):
-            text = _hidden[secret].pattern.sub(SHOWN, text)
+        if is_key:
+            text = _hidden[secret].removed_from(text)
     return text
 
 

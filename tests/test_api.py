@@ -302,3 +302,78 @@ def test_there_are_ten_names_and_importing_them_costs_less_than_a_third_of_a_sec
     assert min(found) < 0.3
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         _ = codefavor.evaluat
+
+
+@pytest.mark.parametrize(
+    ("judge", "settings", "words"),
+    [
+        ("shorter", {"aspects": ["security"]}, "aspects is for codeprefbench"),
+        ("shorter", {"aspects": ("nonsense",)}, "nonsense"),
+        ("shorter", {"comments": "strip"}, "comments is for codeprefbench"),
+        ("shorter", {"attack_side": "chosen"}, "attack_side belongs to --attack"),
+        ("shorter", {"budget_usd": 1}, "budget_usd is for chat models"),
+        ("shorter", {"budget_tokens": 1}, "budget_tokens is for chat models"),
+        ("shorter", {"cache": "c.sqlite"}, "cache is for chat models"),
+        ("shorter", {"prices": "p.json"}, "prices is for chat models"),
+        ("shorter", {"concurrency": 3}, "concurrency means nothing to shorter"),
+        ("shorter", {"data": "/nope"}, "data is for a benchmark's name"),
+        ("shorter", {"has_style_control": "x"}, "has_style_control is 'x'"),
+        ("shorter", {"limit": "3"}, "limit is 3"),
+        ("shorter", {"criteria": 5}, "criteria is 5; expected a string"),
+        ("shorter", {"group_by": 5}, "group_by is 5; expected a list"),
+        ("openai:m", {"budget_usd": "much"}, "budget_usd is 'much'; expected a number"),
+        ("openai:m", {"concurrency": "many"}, "concurrency is 'many'; expected an integer"),
+        (5, {}, "KIND:NAME, is 5; expected a string"),
+    ],
+)
+def test_what_does_not_apply_or_is_of_another_type_is_refused(judge, settings, words, tmp_path):
+    with pytest.raises(codefavor.CodefavorError, match=re.escape(words)):
+        codefavor.evaluate(judge, PAIRS, out=tmp_path, **settings)
+    assert list(tmp_path.rglob("*.json*")) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: codefavor.load_judge(5), "is 5; expected a string"),
+        (lambda: codefavor.load_judge("openai:m", temperature="hot"), "--temperature is 'hot'"),
+        (lambda: codefavor.load_judge("openai:m", max_tokens="x"), "--max-tokens is 'x'"),
+        (lambda: codefavor.load_judge("shorter", seed="x"), "seed is 'x'"),
+        (lambda: codefavor.load_judge("jury:shorter,longer", by_probability="no"), "'no'"),
+        (lambda: codefavor.load_judge("shorter").compare("xy"), "a list of Comparison"),
+        (lambda: codefavor.load_judge("shorter").compare({"instruction": "a"}), "Comparison"),
+        (lambda: codefavor.run_tests(None, "assert 1"), "code is None; expected a string"),
+        (lambda: codefavor.run_tests("x = 1", "assert 1", cpu_s="5"), "cpu_s is '5'"),
+        (lambda: codefavor.convert(PAIRS, "dpo", foo=1), "convert has no 'foo'"),
+        (lambda: codefavor.convert(PAIRS, "dpo", system="zzz"), "system is 'zzz'"),
+        (lambda: codefavor.convert([{"id": "1"}], "dpo"), "Preference or Problem, found dict"),
+        (lambda: codefavor.Verdict.from_row({"choice": "A", "p_a": 5}), "p_a"),
+        (lambda: codefavor.Verdict.from_row({"choice": "A", "p_a": float("nan")}), "p_a"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_that_names_it(call, words):
+    with pytest.raises(codefavor.CodefavorError, match=re.escape(words)):
+        call()
+
+
+def test_a_field_to_report_apart_may_be_named_alone(tmp_path):
+    found = codefavor.evaluate("shorter", PAIRS, out=tmp_path, group_by="level")
+    assert list(found.row["subgroups"]) == ["level"]
+
+
+def test_a_budget_in_money_may_bring_its_own_price(tmp_path):
+    with LoopbackServer(answer) as server:
+        options = {"base_url": f"{server.url}/v1"}
+        judge = codefavor.load_judge("openai:m", backend_options=options)
+        kept = {"out": tmp_path / "out", "cache": tmp_path / "c.sqlite"}
+        with pytest.raises(codefavor.CodefavorError, match="needs the price of openai:m"):
+            codefavor.evaluate(judge, PAIRS, budget_usd=1.0, **kept)
+        prices = tmp_path / "prices.json"
+        prices.write_text('{"prices": {"openai:m": {"input": 1.0, "output": 2.0}}}')
+        found = codefavor.evaluate(judge, PAIRS, budget_usd=1.0, prices=prices, **kept)
+        assert found.row["usage"]["usd_paid"] == pytest.approx(12 * (10 + 2 * 5) / 1e6)
+        with pytest.raises(codefavor.CodefavorError, match="the budget is spent"):
+            codefavor.evaluate(
+                judge, PAIRS, budget_tokens=1, out=tmp_path / "b", cache=tmp_path / "d"
+            )
+        judge.close()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-from codefavor.benchmarks.codeprefbench import find_files, read_tasks
+from codefavor.benchmarks.codeprefbench import ASPECTS, find_files, read_tasks
 from codefavor.benchmarks.published import BENCHMARKS, load_items, programs_in
 from codefavor.errors import DataError
 from codefavor.pairs.fingerprints import without_docstrings
 from codefavor.pairs.prose import prose_of, without_examples
 from codefavor.records import Preference, Problem, content_id
+from codefavor.sources.locate import files_of
 from codefavor.sources.problems import LOCATIONS, load_problems
 
 # 64 bits tell a few thousand pairs apart, and nothing can be read from them.
@@ -64,6 +67,12 @@ def known_hashes(folder: Path | None = None) -> dict[str, frozenset[str]]:
     A copy is found, with its sides exchanged or its comments removed too; what is only near is
     for `codefavor pair decontaminate`.
     """
+    return dict(_known(folder, _stamps(folder)))
+
+
+@cache
+def _known(folder: Path | None, stamps: tuple[object, ...]) -> dict[str, frozenset[str]]:
+    """Of a process once, and anew when files of the folder have changed."""
     found = dict(shipped_hashes())
     for name, hashes in (_pair_hashes(folder) if folder is not None else {}).items():
         found[name] = found.get(name, frozenset()) | hashes
@@ -136,6 +145,23 @@ def without_benchmark(
         else:
             refused[name] += 1
     return kept, refused
+
+
+def _stamps(folder: Path | None) -> tuple[object, ...]:
+    """What tells whether the files that hashes are read from have changed."""
+    if folder is None:
+        return ()
+    paths = {
+        path
+        for source in BENCHMARKS.values()
+        for place in source.locations
+        for path in files_of(place, folder)
+    }
+    for aspect in ASPECTS:
+        with suppress(DataError):
+            paths |= set(find_files([folder], [aspect]).values())
+    found = [(str(path), path.stat()) for path in sorted(paths)]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
 
 def hash_lines(found: Mapping[str, frozenset[str]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from codefavor.backends.base import Feature, Request, Response, Text
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
-from codefavor.backends.replies import counted_usage, ended, object_in, reads
+from codefavor.backends.replies import counted_usage, ended, object_in, reads, text_in
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -30,8 +30,9 @@ _FINISH = {
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
     """The response in a message's JSON."""
     blocks, counts = body["content"], object_in(body, "usage")
-    text = "".join(block["text"] for block in blocks if block["type"] == "text")
-    thinking = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
+    text = "".join(block["text"] for block in blocks if text_in(block, "type") == "text")
+    thoughts = (block for block in blocks if text_in(block, "type") == "thinking")
+    thinking = "".join(text_in(block, "thinking") for block in thoughts)
     # Anthropic counts cached input apart from the rest.
     inputs = ["input_tokens", _READ_FROM_CACHE, "cache_creation_input_tokens"]
     usage = counted_usage(counts, inputs, ["output_tokens"], counts.get(_READ_FROM_CACHE))

@@ -18,6 +18,7 @@ from codefavor.backends.bedrock import (
     make_client,
     response_of,
 )
+from codefavor.backends.replies import object_in, status_in
 from codefavor.errors import BackendError, ConfigError
 from codefavor.redaction import redact_file
 
@@ -118,8 +119,8 @@ class BedrockBatchService(BatchService):
         """The response in a line of results."""
         if "modelOutput" in row:
             return response_of(row["modelOutput"], request)
-        problem = row.get("error") or {}
-        status = int(problem.get("errorCode") or 500)
+        problem = object_in(row, "error")
+        status = status_in(problem, "errorCode") or 500
         raise error_of(
             {
                 "Error": {"Code": str(status), "Message": str(problem.get("errorMessage", ""))},

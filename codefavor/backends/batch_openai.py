@@ -15,6 +15,7 @@ from codefavor.backends.batch_service import BatchService, JobStatus
 from codefavor.backends.http import decode_object
 from codefavor.backends.http_errors import error_of
 from codefavor.backends.openai_api import OpenAIBackend, response_of
+from codefavor.backends.replies import object_in, status_in, text_in
 from codefavor.errors import BackendError, ConfigError
 from codefavor.redaction import redact_file
 
@@ -67,8 +68,8 @@ class OpenAIBatchService(BatchService):
         body = (await self._client.get(f"/batches/{job}")).body
         words = str(body.get("status"))
         if words == "failed":
-            errors = (body.get("errors") or {}).get("data") or []
-            details = "; ".join(str(error.get("message")) for error in errors[:3])
+            errors = list(object_in(body, "errors").get("data") or [])
+            details = "; ".join(text_in(error, "message") for error in errors[:3])
             return "failed", f"failed: {details}"
         return ("done" if words in _FINAL else "running"), words
 
@@ -85,19 +86,19 @@ class OpenAIBatchService(BatchService):
 
     def answer(self, row: Mapping[str, Any], request: Request) -> Response:
         """The response in a line of results, which vLLM writes alike."""
-        reply = row.get("response")
-        if isinstance(reply, dict) and reply.get("status_code") == 200:
-            return response_of(reply["body"], request)
-        if isinstance(reply, dict) and reply.get("status_code"):
-            content = orjson.dumps(reply.get("body") or {})
-            raise error_of(int(reply["status_code"]), {}, content, "batch")
+        reply = object_in(row, "response")
+        body, status = object_in(reply, "body"), status_in(reply, "status_code")
+        if status == 200 or (not status and "choices" in body):
+            return response_of(body, request)
+        if status:
+            raise error_of(status, {}, orjson.dumps(body), "batch")
         # What the service did not get to (expired, cancelled) is worth another job.
         raise BackendError(f"batch: {row.get('error')}", retryable=True, reason="batch_expired")
 
     async def _started_with(self, token: str) -> str | None:
         body = (await self._client.get("/batches?limit=100")).body
         for job in body.get("data", []):
-            if (job.get("metadata") or {}).get("codefavor") == token:
+            if object_in(job, "metadata").get("codefavor") == token:
                 return str(job["id"])
         return None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from codefavor.backends.base import Request, Response
 from codefavor.backends.http import decode_object
+from codefavor.backends.replies import text_in
 from codefavor.errors import BackendError
+
+logger = logging.getLogger(__name__)
 
 JobStatus = Literal["running", "done", "failed"]
 Outcome = Response | BackendError
@@ -56,8 +60,13 @@ class BatchService:
         """(key, answer or error) of each of these requests that the file has a result for."""
         with open(file, "rb") as handle:
             for line in filter(bytes.strip, handle):
-                row = decode_object(line)
-                key = row.get(self.key_field, "")
+                try:
+                    row = decode_object(line)
+                except BackendError as error:
+                    # Whose result it was, nobody can tell; the others are none the worse.
+                    logger.warning("%s: a line of results is not read: %s", file, error)
+                    continue
+                key = text_in(row, self.key_field)
                 if key in requests:
                     yield key, self._outcome(row, requests[key])
 

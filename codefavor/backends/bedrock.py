@@ -27,10 +27,10 @@ from codefavor.backends.connection import (
     proxy_of,
     start_concurrency,
 )
-from codefavor.backends.http import USER_AGENT
+from codefavor.backends.http import USER_AGENT, decode_object
 from codefavor.backends.http_errors import connection_error, failure, may_be_paid, retry_after_of
 from codefavor.backends.http_errors import error_of as http_error_of
-from codefavor.backends.replies import counted_usage, ended, object_in, reads
+from codefavor.backends.replies import counted_usage, ended, object_in, reads, text_in
 from codefavor.backends.service import with_hint
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
 from codefavor.records import Row
@@ -257,7 +257,17 @@ def make_client(
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(f"the backend 'bedrock' cannot start: {error}") from error
     client.meta.events.register("before-send", _hide_credentials)
+    client.meta.events.register("before-parse.bedrock-runtime.Converse", _keep_the_answer)
     return client
+
+
+def _keep_the_answer(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """The result as it came: AWS's parser loses an answer for a count beside it that is none."""
+    if response_dict["status_code"] < 300:
+        customized_response_dict |= decode_object(response_dict["body"])
+        response_dict["body"] = b"{}"
 
 
 def _hide_credentials(request: Any, **_: Any) -> None:
@@ -327,11 +337,8 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
     filled = [block["toolUse"]["input"] for block in blocks if "toolUse" in block]
     if request.sampling.json_schema is not None and filled:
         text = json.dumps(filled[0], ensure_ascii=False)
-    reasoning = "".join(
-        block["reasoningContent"].get("reasoningText", {}).get("text", "")
-        for block in blocks
-        if "reasoningContent" in block
-    )
+    thoughts = (object_in(block, "reasoningContent") for block in blocks)
+    reasoning = "".join(text_in(object_in(one, "reasoningText"), "text") for one in thoughts)
     counts = object_in(body, "usage")
     # Bedrock counts cached input apart from the rest.
     inputs = ["inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"]

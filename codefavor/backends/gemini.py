@@ -15,7 +15,14 @@ from codefavor.backends.base import (
     TokenLogprob,
 )
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
-from codefavor.backends.replies import counted_usage, ended, object_in, reads
+from codefavor.backends.replies import (
+    counted_usage,
+    ended,
+    logprobs_in,
+    object_in,
+    reads,
+    text_in,
+)
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -52,13 +59,13 @@ def response_of(body: Mapping[str, Any], request: Request) -> Response:
 def _sample_of(candidate: Mapping[str, Any], request: Request) -> Response:
     parts = (candidate.get("content") or {}).get("parts") or []
     text = "".join(part.get("text") or "" for part in parts if not part.get("thought"))
-    reasoning = "".join(part.get("text") or "" for part in parts if part.get("thought"))
+    reasoning = "".join(text_in(part, "text") for part in parts if part.get("thought"))
     text, finish = ended(text, candidate.get("finishReason"), _FINISH, request.stop)
-    return Response(text, finish, logprobs=_logprobs_of(candidate), reasoning=reasoning)
+    logprobs = logprobs_in(_logprobs_of, object_in(candidate, "logprobsResult"))
+    return Response(text, finish, logprobs=logprobs, reasoning=reasoning)
 
 
-def _logprobs_of(candidate: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
-    found = candidate.get("logprobsResult") or {}
+def _logprobs_of(found: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
     chosen = found.get("chosenCandidates")
     if not chosen:
         return None

@@ -112,7 +112,8 @@ class HttpClient:
                 content = await response.read()
                 if response.status >= 300:
                     raise error_of(response.status, response.headers, content, url)
-                if response.headers.get("Content-Encoding") == "x-gzip":
+                is_packed = content.startswith(b"\x1f\x8b")
+                if is_packed and response.headers.get("Content-Encoding") == "x-gzip":
                     content = gzip.decompress(content)
                 return response.headers, content
         except (asyncio.TimeoutError, aiohttp.ClientError, OSError, EOFError, zlib.error) as error:
@@ -182,16 +183,26 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             )
 
 
+def _leniently(text: str | bytes) -> Any:
+    return json.loads(text, parse_constant=lambda _: None, parse_int=_whole_number)
+
+
+def _whole_number(digits: str) -> int | float:
+    # Above what a double tells apart, and so far that int refuses it.
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
 def decode_object(content: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises BackendError (`bad_json`), which is worth a retry."""
     try:
         value = orjson.loads(content)
     except ValueError:
         try:
-            # Models do write lone surrogates, which orjson refuses; they become U+FFFD.
-            text = json.dumps(json.loads(content), ensure_ascii=False)
-            value = orjson.loads(whole_text(text))
-        except ValueError as error:
+            # Models do write lone surrogates, which orjson refuses; they become U+FFFD. Servers
+            # write NaN and numbers of any length; these become null.
+            text = json.dumps(_leniently(content), ensure_ascii=False)
+            value = _leniently(whole_text(text))
+        except (ValueError, RecursionError) as error:
             raise BackendError(
                 f"the answer is not JSON: {excerpt(content, 200)!r}",
                 retryable=True,

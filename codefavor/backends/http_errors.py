@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import socket
 import ssl
@@ -38,6 +39,8 @@ _BODY_REASONS = {
 }
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _RETRY_DELAY = re.compile(rb'"retryDelay": ?"([\d.]+)s"')
+# Thirty years: what asks for more says nothing.
+_LONGEST_S = 1e9
 _AUTH_REMEDIES = {407: "check the user and password of the proxy"} | dict.fromkeys(
     (401, 403), "check the key, and that it is for this server"
 )
@@ -209,23 +212,33 @@ def _message_of(content: bytes) -> str:
             parts = [error.get(key) for key in ("code", "type", "status", "message")]
             return " ".join(str(part) for part in parts if part)
         return str(error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return content[:20_000].decode("utf-8", "replace").strip() or "(empty body)"
 
 
 def retry_after_of(headers: Mapping[str, str], content: bytes = b"") -> float | None:
     """Seconds of `retry-after-ms`, `Retry-After` (a number or a date) or, in the body, Gemini's
-    `retryDelay`; None without any."""
+    `retryDelay`; None without any, or where it is no time."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) / unit)
-        except ValueError:
-            return _seconds_until(value, headers.get("date"))
+        if (value := headers.get(name)) is not None:
+            seconds = _number(value)
+            if seconds is None:
+                return _seconds_until(value, headers.get("date"))
+            return _a_time(max(0.0, seconds / unit))
     found = _RETRY_DELAY.search(content)
-    return float(found[1]) if found else None
+    return _a_time(_number(found[1].decode())) if found else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _a_time(seconds: float | None) -> float | None:
+    """The seconds; None for what is no length of time: inf, nan, or ages."""
+    return seconds if seconds is not None and 0 <= seconds <= _LONGEST_S else None
 
 
 def _seconds_until(date: str, now: str | None) -> float | None:
@@ -233,8 +246,9 @@ def _seconds_until(date: str, now: str | None) -> float | None:
     try:
         if now is None:
             return None
-        return max(0.0, (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds())
-    except (TypeError, ValueError):
+        wait = parsedate_to_datetime(date) - parsedate_to_datetime(now)
+        return _a_time(max(0.0, wait.total_seconds()))
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -249,12 +263,10 @@ def pause_of(headers: Mapping[str, str]) -> float:
 
 def parse_duration(text: str) -> float:
     """Seconds of "1h2m3.5s", "120ms" or "6"; 0 for anything else."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    match = _DURATION.fullmatch(text.strip())
-    if not match:
-        return 0.0
-    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + millis / 1000
+    seconds = _number(text)
+    if seconds is None and (match := _DURATION.fullmatch(text.strip())):
+        parts = [_number(part or "0") for part in match.groups()]
+        units = (3600, 60, 1, 0.001)
+        pairs = zip(parts, units, strict=True)
+        seconds = sum((math.nan if n is None else n) * unit for n, unit in pairs)
+    return _a_time(seconds) or 0.0

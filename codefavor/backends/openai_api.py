@@ -18,7 +18,14 @@ from codefavor.backends.base import (
 )
 from codefavor.backends.connection import DEFAULT_CONNECTION, Connection
 from codefavor.backends.http import headers_identity
-from codefavor.backends.replies import counted_usage, ended, object_in, reads
+from codefavor.backends.replies import (
+    counted_usage,
+    ended,
+    logprobs_in,
+    object_in,
+    reads,
+    text_in,
+)
 from codefavor.backends.service import ServiceBackend
 from codefavor.errors import BackendError, ConfigError
 from codefavor.records import Row
@@ -52,7 +59,9 @@ _AUTH_HEADERS = frozenset({"authorization", "api-key"})
 @reads("an OpenAI completion")
 def response_of(body: Mapping[str, Any], request: Request) -> Response:
     """The response in a server's JSON."""
-    choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
+    choices = body["choices"]
+    if all(type(choice.get("index")) is int for choice in choices):
+        choices = sorted(choices, key=lambda choice: choice["index"])
     samples = [_sample_of(choice, request) for choice in choices]
     if samples and len(samples) != request.sampling.n:
         raise BackendError(
@@ -226,21 +235,17 @@ def _logprob_fields(n_top: int, mode: Mode) -> Row:
 def _sample_of(choice: Mapping[str, Any], request: Request) -> Response:
     message = choice.get("message")
     text = choice["text"] if message is None else message.get("content")
-    source: Mapping[str, Any] = message or {}
-    refusal = source.get("refusal")
-    word = choice.get("finish_reason")
+    refusal, word = text_in(message, "refusal"), choice.get("finish_reason")
     if refusal and not text:
         text, word = refusal, "content_filter"
     if text is not None and not isinstance(text, str):
         raise TypeError(f"content is {type(text).__name__}, expected text")
     text, finish = ended(text or "", word, _FINISH, request.stop)
-    reasoning = source.get("reasoning_content") or source.get("reasoning") or ""
-    logprobs = choice.get("logprobs")
     return Response(
         text,
         finish,
-        logprobs=None if logprobs is None else _logprobs_of(logprobs),
-        reasoning=reasoning if isinstance(reasoning, str) else "",
+        logprobs=logprobs_in(_logprobs_of, choice.get("logprobs")),
+        reasoning=text_in(message, "reasoning_content") or text_in(message, "reasoning"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -14,6 +15,8 @@ from codefavor.redaction import excerpt, redact_reply
 
 # No exchange takes a billion tokens; a count above is a defect of the server's.
 _MOST_TOKENS = 10**9
+# Servers' words for why an answer ended are short; what is longer is none.
+_LONGEST_WORD = 60
 Reader = Callable[[Mapping[str, Any], Request], Response]
 
 
@@ -74,21 +77,59 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def ended(
-    text: str, word: str | None, names: Mapping[str, str], stop: Sequence[str]
+    text: str, word: object, names: Mapping[str, str], stop: Sequence[str]
 ) -> tuple[str, str]:
     """(the text before any stop string, why it ended) where a service says why in its own word.
 
     No word means that it ended by itself; a word without a name stays visible.
     """
     text, was_cut = cut_at_stop(text, stop)
-    named = names.get(word, f"other:{word}") if word else "stop"
+    said = word if isinstance(word, str) and len(word) <= _LONGEST_WORD else ""
+    named = names.get(said, f"other:{said}") if said else "stop"
     return text, "stop" if was_cut else named
 
 
-def object_in(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+# What stands beside an answer never costs it: where it is not what it should be, there is none.
+def object_in(body: object, name: str) -> dict[str, Any]:
     """A JSON object in another; an empty one where there is none of that name."""
-    found = body.get(name)
+    found = body.get(name) if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def text_in(body: object, name: str) -> str:
+    """A text in a JSON object; "" where there is none of that name."""
+    found = body.get(name) if isinstance(body, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def status_in(body: object, name: str) -> int:
+    """An HTTP status in a JSON object; 0 where there is none of that name."""
+    found = body.get(name) if isinstance(body, dict) else None
+    is_digits = isinstance(found, str) and found.isascii() and found.isdigit() and len(found) == 3
+    status = int(found) if is_digits or type(found) is int else 0  # type: ignore[arg-type]
+    return status if 100 <= status < 600 else 0
+
+
+def logprobs_in(
+    read: Callable[[Any], tuple[TokenLogprob, ...] | None], found: object
+) -> tuple[TokenLogprob, ...] | None:
+    """What this reader finds, None where anything in it is no token or no logarithm.
+
+    All or nothing: without one of its alternatives a token looks likelier than it is.
+    """
+    try:
+        tokens = read(found)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        return None
+    return tokens if all(map(_is_token, tokens or ())) else None
+
+
+def _is_token(one: TokenLogprob) -> bool:
+    known = {**one.top, one.token: one.logprob} if isinstance(one.token, str) else {None: None}
+    return all(
+        isinstance(token, str) and type(value) in (int, float) and -math.inf < value <= 0.01
+        for token, value in known.items()
+    )
 
 
 def counted_usage(

@@ -176,11 +176,11 @@ def pairs(
     """Judge every pair (by default in both orders) and write what came out."""
     spec = judge.spec(bench.seed)
     judge.check(spec)
-    if not bench.attack:
-        refuse({"attack_side"}, "belongs to --attack, which is not given")
     if not result.rescore:
         refuse({"stored"}, "belongs to --rescore, which is not given")
     tasks = _tasks(str(ctx.info_name), bench, protocol)
+    for name, why in tasks[0].idle().items():
+        refuse({name} if len(tasks) == 1 else (), why)
     if result.rescore:
         asks = {one.name for one in fields(AskingFlags)} | {"dont_write"}
         refuse(asks, "does not go with --rescore, which asks nobody")

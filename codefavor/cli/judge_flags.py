@@ -89,10 +89,8 @@ class JudgeFlags:
 
     def check(self, spec: JudgeSpec) -> None:
         """Raise ConfigError for flags about requests where nobody is asked."""
-        if not spec.chats:
-            refuse(OF_REQUESTS, f"is for chat models, and {spec} asks none")
-        if all(one.about.is_instant for one in spec.members() or [spec]):
-            refuse({"concurrency"}, f"means nothing to {spec}, which asks and runs nothing")
+        for name, why in spec.idle(OF_REQUESTS).items():
+            refuse({name}, why)
 
 
 def from_original(model_type: str, model_id: str) -> str:

@@ -32,6 +32,7 @@ from codefavor.journal_manifest import Responses, manifest_path, note_responses
 from codefavor.judges.base import BatchJudge, Judge
 from codefavor.judges.llm import LlmJudge
 from codefavor.judges.ngram import NgramJudge
+from codefavor.judges.options import check_choice, check_type
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
 from codefavor.judges.tested import TestedJudge
@@ -79,7 +80,7 @@ class Task:
     attack_side: Side = "rejected"
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a word that a setting cannot be."""
+        """Raise ConfigError for a value that a setting cannot have."""
         words = {
             "protocol": (self.protocol, get_args(Protocol)),
             "orders": (self.orders, (None, *get_args(Orders))),
@@ -90,11 +91,28 @@ class Task:
             if value not in known:
                 expected = ", ".join(str(one) for one in known if one is not None)
                 raise ConfigError(f"{name} is {value!r}; expected one of: {expected}")
+        for name in ("criteria", "attack"):
+            check_type(name, getattr(self, name), str)
+        for name in ("aspects", "group_by"):
+            check_type(name, getattr(self, name), tuple[str, ...])
+        check_type("has_style_control", self.has_style_control, bool)
+        for aspect in self.aspects:
+            check_choice("aspect", aspect, Literal[ASPECTS])
         for name, low in (("limit", 1), ("sample", 1), ("seed", 0)):
             number = getattr(self, name)
             is_whole = isinstance(number, int) and not isinstance(number, bool)
             if not (is_whole and number >= low) and (number is not None or name == "seed"):
                 raise ConfigError(f"{name} is {number}; expected a whole number from {low}")
+
+    def idle(self) -> dict[str, str]:
+        """Why each setting that means nothing in this task does not, by name."""
+        found = {}
+        if not self.attack:
+            found["attack_side"] = "belongs to --attack, which is not given"
+        if self.benchmark != "codeprefbench":
+            why = f"is for codeprefbench, and this is {self.benchmark}"
+            found |= {"aspects": why, "comments": why}
+        return found
 
     @property
     def shown_orders(self) -> Orders:

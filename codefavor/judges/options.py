@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
 
 from codefavor.backends.base import Dtype
 from codefavor.errors import ConfigError
 from codefavor.prompts.chat import SystemTurn
+from codefavor.records import json_names
 
 # What a result says of an option: its value; the hashes of the weights in the folder it names;
 # the hash of the rows of the result file it names; nothing, as no verdict depends on it.
 Record = Literal["value", "weights", "rows", "nothing"]
+
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,37 @@ DeviceOption = Annotated[
 SystemOption = Annotated[
     SystemTurn, Option("The system turn that the model was trained with: empty, or no turn at all.")
 ]
+
+
+def check_type(what: str, value: object, kind: Any) -> None:
+    """Raise ConfigError, which names the option, for a value of another type than this one."""
+    if Path in get_args(kind):
+        kind = str | None if value is None and type(None) in get_args(kind) else str
+    try:
+        msgspec.convert(str(value) if isinstance(value, Path) else value, kind)
+    except (msgspec.ValidationError, TypeError) as error:
+        wanted = re.search(r"Expected `([^`]+)`", str(error))
+        words = json_names(wanted[1]) if wanted else str(error)
+        raise ConfigError(f"{what} is {value!r}; expected {words}") from None
+
+
+def checked_rows(rows: Iterable[R], *kinds: type) -> list[R]:
+    """The rows as a list; raises ConfigError for one of another kind."""
+    names = " or ".join(kind.__name__ for kind in kinds)
+    found: list[R] = list(rows) if isinstance(rows, Iterable) else [rows]
+    for one in found:
+        if not isinstance(one, kinds):
+            raise ConfigError(
+                f"expected a list of {names}, found {type(one).__name__}: {one!r:.80}"
+            )
+    return found
+
+
+def refuse_idle(given: Mapping[str, object], idle: Mapping[str, str]) -> None:
+    """Raise ConfigError for an option that was given and, by `idle`, means nothing; it says why."""
+    for name, why in idle.items():
+        if given.get(name) is not None:
+            raise ConfigError(f"{name} {why}")
 
 
 def check_choice(what: str, value: str, choices: object) -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hin
 from codefavor.backends.registry import BACKENDS
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge
-from codefavor.judges.options import AdapterOption, DeviceOption, DtypeOption, Option
+from codefavor.judges.options import AdapterOption, DeviceOption, DtypeOption, Option, check_type
 from codefavor.judges.sandboxed import SandboxOptions
 
 # kind -> "module:class or function"; imported only when asked for.
@@ -100,6 +100,8 @@ class JudgeOption:
         if self.choices and value not in self.choices:
             known = ", ".join(self.choices)
             raise ConfigError(f"{self.flag} is {value!r}; expected one of: {known}")
+        if not self.choices:
+            check_type(self.flag, value, str if self.plain_type is Path else self.kind)
         if isinstance(value, int | float) and not isinstance(value, bool):
             low = -math.inf if self.spec.low is None else self.spec.low
             high = math.inf if self.spec.high is None else self.spec.high

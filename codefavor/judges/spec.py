@@ -11,6 +11,7 @@ from codefavor.backends.registry import make_backend
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge
 from codefavor.judges.llm import LlmJudge, reply_tokens
+from codefavor.judges.options import check_type
 from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, Taker, judge_kind
 from codefavor.judges.sandboxed import SandboxOptions, TestBench
 from codefavor.records import Choice, Row, file_sha256
@@ -100,6 +101,15 @@ class JudgeSpec:
     def chats(self) -> list[JudgeSpec]:
         """Those of this judge and all that it asks that are chat models."""
         return [one for one in self.family if one.about.is_chat]
+
+    def idle(self, of_requests: Collection[str]) -> dict[str, str]:
+        """Why each option of a run that means nothing to this judge does not, by name."""
+        found = {}
+        if not self.chats:
+            found = dict.fromkeys(of_requests, f"is for chat models, and {self} asks none")
+        if all(one.about.is_instant for one in self.members() or [self]):
+            found["concurrency"] = f"means nothing to {self}, which asks and runs nothing"
+        return found
 
     def needs(self) -> frozenset[str]:
         """What this judge and all that it asks cannot do without, of `registry.SUPPLIES`."""
@@ -219,6 +229,8 @@ def parse_judge(
     Raises ConfigError for an unknown kind, a name that is missing or too much, an option that
     neither the judge nor a member of it has, or a value that the option cannot have.
     """
+    check_type("name", name, str)
+    check_type("seed", seed, int)
     given = {key: value for key, value in (options or {}).items() if value is not None}
     spec = replace(_split(text), options=tuple(given.items()), name=name, seed=seed)
     kinds = [one.about for one in spec.family]
@@ -235,6 +247,7 @@ def parse_judge(
 
 
 def _split(text: str) -> JudgeSpec:
+    check_type("a judge, written KIND:NAME,", text, str)
     kind, _, argument = text.partition(":")
     if kind not in JUDGES and text.endswith(".json"):
         kind, argument = "stored", text

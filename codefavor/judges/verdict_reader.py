@@ -1,7 +1,7 @@
 """The verdict that a reply states in a form that was asked for; anything else is not read.
 
 No sentence is interpreted: whoever reads sentences guesses some wrong ("Answer: A is incorrect
-and B is correct."). A judge asks once more about a reply that is not read (see `llm`).
+and B is correct."). Sentences only take a verdict back: a judge then asks once more (see `llm`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from codefavor.judges.taken_back import counts_faults, is_taken_back
 from codefavor.records import Choice
 from codefavor.sections import without_thinking
 
@@ -25,9 +26,8 @@ _OPEN, _CLOSE, _BOLD = r"[\[(*_`\"']{0,6}", r"[\])*_`\"']{0,6}", r"[*_]{0,4}"
 _LABEL = rf"\s{{0,3}}{_OPEN}(?:{_NOUN}[\s_]{{0,3}}{_OPEN})?(A|B|(?i:tie)){_CLOSE}"
 _END = r"[\s.!*_]{0,6}$"
 _NAMED = (
-    r"(?i:(?:(?:so|therefore|thus|hence),?\s)?(?:(?:my|the|final|overall)\s)*"
-    r"(?:answer|verdict|winner|decision|choice|conclusion|judge?ment|"
-    rf"(?:better|preferred)\s{_NOUN})){_BOLD}"
+    r"(?i:(?:(?:so|therefore|thus|hence),?\s)?(?:(?:my|the|final|overall)\s)*(?:answer|verdict|"
+    rf"winner|decision|choice|conclusion|judge?ment|(?:better|preferred)\s{_NOUN})){_BOLD}"
 )
 _HEADING = re.compile(rf"^[#*_\s]{{0,9}}{_NAMED}[:*_\s]{{0,6}}$")
 _ALONE = re.compile(rf"^{_LABEL}(?: is better)?{_END}")
@@ -50,22 +50,13 @@ _SCORED_A, _SCORED_B = (rf"{_BOLD}(?:{_NOUN}\s)?{label}{_NUMBER}" for label in "
 _SCORES = re.compile(
     rf"^{_BOLD}(?:\[RESULT\]:?|(?i:scores?:))\s*{_SCORED_A}\s*[,;]\s*{_SCORED_B}{_END}"
 )
-# Words of a scale on which less is better, whatever they are about.
-_UPSIDE_DOWN = re.compile(
-    r"\b(?:low|few|small|less)\w*\b[^.\n]{0,60}\b(?:better|best|win)|\b1\b[^.\n]{0,20}\bbest"
-    r"|\b(?:high|more|great)\w*\b[^.\n]{0,60}\bworse|penalt|deduct|golf|invert|\b(?:rank|place)"
-    r"|\bless is|severity",
-    re.IGNORECASE,
-)
 _CODE = "(code)."
 # How the line above a verdict must end, or the verdict is the rest of its sentence ("the winner
 # is not").
 _ENDED = re.compile(r"[.!][)\]*_`\"']{0,4}$")
 _ANNOUNCED = re.compile(r"\b(?:the following|as follows|below)\b", re.IGNORECASE)
 _INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
-_FENCE = re.compile(
-    r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n.*?(?:^ {0,3}\1\s*?$|\Z)", re.DOTALL | re.MULTILINE
-)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n.*?(?:^ {0,3}\1\s*?$|\Z)", re.S | re.M)
 _OBJECT = re.compile(r"(?:^```(?:json)?\s{0,3})?^(?=\{)", re.MULTILINE)
 _THOUGHT = re.compile(r"<(think\w*|reasoning)>.*?</\1>", re.DOTALL)
 _STILL_THINKING = re.compile(r"<think|<\|channel\|>|\[THINK\]")
@@ -74,22 +65,20 @@ _STILL_THINKING = re.compile(r"<think|<\|channel\|>|\[THINK\]")
 def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> Choice | None:
     """A, B or tie, where the reply states it in a form that was asked for; else None.
 
-    The forms: a JSON object at the end whose `winner` is the choice; a last line such as
-    "[RESULT] A", "Verdict: A" or "[[A]]", or the choice alone below such a heading; a reply of
-    nothing but the choice. None where lines claim different choices, where the last line may be
-    cut off (`is_cut`), and where the line above it asks, announces or begins a sentence.
+    None too where its last line may be cut off (`is_cut`), or sentences above take it back.
     """
     seen = _FENCE.sub(_without_code, visible_text(text))
     whole = _OBJECT.search(seen)
-    found = _from_object(seen[whole.end() :].rstrip("`\n")) if whole else None
+    found = stated = _from_object(seen[whole.end() :].rstrip("`\n")) if whole else None
     lines = _lines(seen[: whole.start()] if whole and found else seen)
     if not is_cut or found:
         found = _ending(lines, found, asked)
     claims = {_choice(_FIRST.match(seen)), *_claims(lines)}
     if asked == "scores":
         claims |= set(map(_scored, lines))
-        found = None if _UPSIDE_DOWN.search(seen) else found
-    return found if claims <= {found, None} else None
+        found = None if counts_faults(seen) else found
+    is_doubted = is_taken_back(_sentences([*lines, "{"] if stated else lines), found)
+    return found if claims <= {found, None} and not is_doubted else None
 
 
 def visible_text(text: str) -> str:
@@ -108,7 +97,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _ending(lines: Sequence[str], in_object: Choice | None, asked: Asked) -> Choice | None:
-    """What the object or the last line states, given what stands above it."""
     above, last = ["", *lines, "{"][-2:] if in_object else ["", "", *lines][-2:]
     is_headed = not above or bool(_HEADING.search(above))
     if not (is_headed or _ENDED.search(above)) or _ANNOUNCED.search(above):
@@ -141,9 +129,17 @@ def _from_object(text: str) -> Choice | None:
     if len(stated) != 1 or len(fields) + 1 != len(pairs) or not fields.keys() <= _PROSE:
         return None
     choice = _choice(re.fullmatch(rf"'{_LABEL}'", repr(stated[0])))
-    told = fields.values()
-    return choice if all(_claims(_lines(str(text))) <= {choice} for text in told) else None
+    for told in (_lines(str(value)) for value in fields.values()):
+        if not _claims(told) <= {choice} or is_taken_back(_sentences([*told, "}"]), choice):
+            return None
+    return choice
 
 
 def _claims(lines: Sequence[str]) -> set[Choice | None]:
     return {_choice(form.search(line)) for line in lines for form in _CLAIMED} - {None}
+
+
+def _sentences(lines: Sequence[str]) -> list[str]:
+    """All above the last one, which states the verdict, without headings."""
+    told = re.split(r"(?<=[.!?])[)\]*_`\"']{0,4}\s+|\n", "\n".join(lines))[:-1]
+    return [one for one in told if not _HEADING.search(one)]

@@ -116,3 +116,20 @@ def test_the_file_is_read_as_it_is_written(tmp_path, monkeypatch):
     write_text(tmp_path / "benchmark_hashes.txt", lines)
     monkeypatch.setattr("codefavor.audits.benchmark_rows.files", lambda _: tmp_path)
     assert shipped_hashes() == {"a": frozenset({"33"}), "b": frozenset({"11", "22"})}
+
+
+def test_a_benchmarks_files_are_read_once_until_they_change(tmp_path, monkeypatch):
+    from codefavor.audits import benchmark_rows
+
+    read = []
+    found = benchmark_rows._pair_hashes
+    monkeypatch.setattr(benchmark_rows, "_pair_hashes", lambda f: read.append(f) or found(f))
+    pair = Preference(id="x", instruction="Own.", chosen="a = 1", rejected="a = 2")
+    for _ in range(3):
+        benchmark_rows.without_benchmark([pair], tmp_path)
+    assert read == [tmp_path]
+    path = tmp_path / "codeprefbench" / "security-alignment.jsonl"
+    path.parent.mkdir()
+    path.write_text("")
+    benchmark_rows.without_benchmark([pair], tmp_path)
+    assert read == [tmp_path, tmp_path]

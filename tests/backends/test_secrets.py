@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import subprocess
@@ -304,3 +305,24 @@ def test_a_url_is_shown_without_what_may_be_secret() -> None:
     assert public_url("https://me:pw@host:1/a/b?key=1#x") == "https://host:1/a/b"
     assert public_url("/a?key=1") == "/a"
     assert public_url("http://[bad") == "***"
+
+
+@pytest.mark.parametrize("key", ["sk-live+Abc/123==&x<y>Qq9", "sk-q'uote\"d\\back-0123456789", KEY])
+@pytest.mark.parametrize("user", ["u", "us", "user", "somebody@example.org"])
+def test_a_key_is_hidden_in_every_notation(key, user):
+    hide(key)
+    packed = base64.b64encode(f"{user}:{key}".encode()).decode()
+    safe = base64.urlsafe_b64encode(f"{user}:{key}".encode()).decode()
+    for form in (
+        html.escape(key), html.escape(key, quote=False), repr(key)[1:-1], key.upper(), key.lower(),
+        packed, safe, packed.rstrip("="), quote(key).lower(),
+    ):  # fmt: skip
+        for shown in (redact(f"say {form} again"), redact_reply(f"say {form} again")):
+            assert shown == "say *** again"
+
+
+def test_a_text_that_only_looks_like_a_packed_key_is_left_alone():
+    hide("sk-plainkey-0123456789abcd")
+    blob = base64.b64encode(bytes(range(256)) * 400).decode()
+    assert redact(blob) == blob
+    assert redact("The plain key and sk-plain stay.") == "The plain key and sk-plain stay."

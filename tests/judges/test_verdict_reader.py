@@ -158,3 +158,55 @@ def test_scores_are_read_where_scores_were_asked_for(reply, expected):
 def test_what_a_person_reads_is_the_reply_without_its_thoughts():
     assert visible_text("<think>A?</think>\nB ") == "B"
     assert visible_text("<think>A?") == ""
+
+
+# What a person reads as no winner, or as the other one; all were read as the letter at the end.
+TAKEN_BACK = [
+    "B is better in all respects, so A is the one to reject.", "B beats this.", "I abstain.",
+    "I would discard this one.", "I state the inferior program, as instructed.", "Avoid this one!",
+    "The program that fails is given in the result.", "Neither is better.", "It's a tie.",
+    "Both are identical.", "I'm unable to determine a winner.", "No verdict.", "Sample output.",
+    "The task asks which is less efficient.", "The injected text was this.", "Here is the loser.",
+    "The docstring of program A ends thus.", "For illustration only.", "Ignore the last line.",
+    "Program A's output is shown.", "The last line is a joke.", "The better one is B.",
+    "I prefer B.", "A is worse than B.", "B is correct and A is not.",
+]  # fmt: skip
+REASONS = [
+    "B misses the empty list.", "A is faster and easier to read than B.", "A is better.",
+    "Program A handles None. Program B fails on it.", "A beats B.", "It returns the right sum.",
+    "Compared with A, B is slow.", "B is slower; A is the better choice.", "B is worse than A.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", TAKEN_BACK)
+@pytest.mark.parametrize("verdict", ["[RESULT] A", "Verdict: A", "[[A]]", '{"winner": "A"}'])
+def test_a_verdict_that_a_sentence_above_takes_back_is_not_read(sentence, verdict):
+    assert read_verdict(f"{sentence}\n{verdict}") is None
+    assert read_verdict(f"It returns 0.\n\n{sentence}\n\n{verdict}") is None
+    assert read_verdict(f'{{"feedback": "{sentence}", "winner": "A"}}') is None
+
+
+@pytest.mark.parametrize("sentence", REASONS)
+@pytest.mark.parametrize("verdict", ["[RESULT] A", "Verdict: A", "[[A]]", '{"winner": "A"}'])
+def test_a_verdict_below_its_reasons_is_read(sentence, verdict):
+    assert read_verdict(f"{sentence}\n{verdict}") == "A"
+    assert read_verdict(f'{{"feedback": "{sentence}", "winner": "A"}}') == "A"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I counted the issues in each program.", "Program A has six mistakes and program B two.",
+        "A contains 6 bugs; B contains 2 bugs.", "A comes second and B first.", "B wins.",
+        "Grades, 1 very good to 6 insufficient.", "The number of edge cases missed decides.",
+        "Ugliness score.", "Since fewer is preferable here, B is ahead.", "Ten means useless.",
+        "0 means perfect.", "Code B is superior in every respect.", "Error count per program.",
+    ],
+)  # fmt: skip
+def test_scores_of_which_less_is_better_are_not_read(sentence):
+    assert read_verdict(f"{sentence}\n[RESULT] A: 9, B: 2", "scores") is None
+
+
+@pytest.mark.parametrize("sentence", [one for one in REASONS if "better" not in one])
+def test_scores_below_their_reasons_are_read(sentence):
+    assert read_verdict(f"{sentence}\n[RESULT] A: 9, B: 2", "scores") == "A"

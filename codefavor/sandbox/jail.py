@@ -22,6 +22,7 @@ _NOFILE = 256
 _LONGEST_RUN_S = 86_400
 _TESTS, _PROGRAM = 1, 2
 _THREADS = 64
+_TIMERS = 64  # and signals that wait, which the kernel counts for all processes of a user
 _OWN_TASKS, _MORE_TASKS = 4, 1024
 _NAMESPACES = {
     "user": kernel.CLONE_NEWUSER, "pid": kernel.CLONE_NEWPID, "mnt": kernel.CLONE_NEWNS,
@@ -97,6 +98,7 @@ class Jail:
             _set_limit(resource.RLIMIT_NOFILE, _NOFILE)
             _set_limit(resource.RLIMIT_STACK, _STACK_BYTES)
             _set_limit(resource.RLIMIT_MEMLOCK, 0)
+            _set_limit(resource.RLIMIT_SIGPENDING, _TIMERS)
             # With 0 a handler of core dumps would still be started.
             _set_limit(resource.RLIMIT_CORE, 1)
         os.environ.update(HOME=self.work, TMPDIR=self.work)

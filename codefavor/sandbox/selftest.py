@@ -51,7 +51,7 @@ _PROBES = (
     ("os.memfd_create('x')", "memory could be had outside the limit"),
     ("socket.socketpair()[0].setsockopt(1, 7, 1 << 30)", "the kernel could hold memory for it"),
     ("socket.socketpair()[0].getsockopt(1, 77)", "a descriptor of a process could be had"),
-    ("assert not any(libc.timer_create(0, None, ctypes.byref(ctypes.c_void_p())) for _ in range(99))",
+    ("assert not any(libc.timer_create(0, None, bytes(8)) for _ in range(99))",
      "timers of the caller could be used up"),
     ("os.kill(PID, 0)", "another process could be signalled"),
     ("time.clock_gettime((~PID << 3) | 2)", "another process's CPU time was visible"),

@@ -94,6 +94,7 @@ _FORGED = {
         for change in (
             {"outcome": "banana"}, {"outcome": "infra_error"}, {"outcome": "no_code"},
             {"outcome": "timeout", "error": "the wall time ran out"}, {"outcome": None},
+            {"checks": ""}, {"checks": "Ag=="}, {"total": 2}, {"total": 0},
             {"total": "x"}, {"total": -5}, {"total": 1.5}, {"total": 10**400}, {"total": [1]},
             {"checks": 5}, {"checks": "\u00e9"}, {"checks": "A"}, {"error": 5},
             {"cases": 5}, {"cases": [[1]]}, {"cases": [["a", "b"]]}, {"cases": [[1, -5]]},

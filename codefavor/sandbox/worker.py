@@ -147,9 +147,9 @@ class Worker:
 
     def close(self) -> None:
         """Kill the zygote and everything under it; free its directory."""
-        self._control.close()
-        self._process.kill()
+        self._process.kill()  # before it hears that nobody is there, and removes the directory too
         self._process.wait()
+        self._control.close()
         if self._folder:
             _remove_directory(self._folder)
 

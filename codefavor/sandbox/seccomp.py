@@ -80,8 +80,8 @@ _OLD_TIMES = ("utime", "utimes", "futimesat")
 _IOCTLS = (0x541B, 0x5421, 0x5451, 0x5450, 0x5401, 0x5413)
 # Descriptors, flags, locks and sizes; no owner, signal, lease or notification.
 _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1025, 1030, 1032)
-# SO_REUSEADDR, KEEPALIVE, LINGER, RCVLOWAT, RCVTIMEO, SNDTIMEO. No SO_SNDBUF: what waits in a
-# large one is memory that no limit counts.
+# SO_REUSEADDR, KEEPALIVE, LINGER, RCVLOWAT, RCVTIMEO, SNDTIMEO. What waits in a buffer is memory
+# that no limit counts: SO_SNDBUF and SO_RCVBUF change nothing.
 _SET_OPTIONS = (2, 9, 13, 18, 20, 21)
 # And SO_TYPE, ERROR, SNDBUF, RCVBUF, ACCEPTCONN, PROTOCOL, DOMAIN; nothing about the peer.
 _GET_OPTIONS = (*_SET_OPTIONS, 3, 4, 7, 8, 30, 38, 39)
@@ -189,6 +189,9 @@ def build_filter(machine: str, pid: int, answers: Mapping[str, int]) -> bytes:
     if "utimensat" in fixed:
         # Without times it needs no more than write access, which Landlock does not see either.
         checks["utimensat"] = _check(((2, _WHOLE, (0,)),), _ERROR | errno.EPERM, fixed["utimensat"])
+    # SO_SNDBUF and SO_RCVBUF only seem to be set: the size is behind a pointer.
+    seem = [_op(_LD, _ARGS + 16), _op(_JEQ, 7, 1, 0), _op(_JEQ, 8, 0, 1), _op(_RET, _ERROR)]
+    checks["setsockopt"] = seem + checks["setsockopt"]
     for name, check in checks.items():
         program += [_op(_JEQ, numbers[name], 0, len(check)), *check]
     verdicts = [_ERROR | REFUSED] * _FIRST_UNKNOWN + [_ERROR | errno.ENOSYS]

@@ -16,7 +16,7 @@ from codefavor.errors import DataError
 from codefavor.journal import read_journal
 from codefavor.journal_manifest import manifest_path
 from codefavor.records import Preference, Row
-from codefavor.scoring.provenance import backing_of
+from codefavor.scoring.provenance import backing_of, rests_on_together
 from codefavor.text import escape_markdown
 
 # Licence ids that the Hub's card knows; any other is written "other".
@@ -37,6 +37,7 @@ def count_rows(splits: Mapping[str, Sequence[Preference]]) -> Row:
     return {
         "n_rows": len(pairs),
         "n_problems": len({pair.problem_id or pair.id for pair in pairs}),
+        "n_together": sum(rests_on_together(pair.evidence) for pair in pairs),
         "splits": {name: len(rows) for name, rows in splits.items()},
         "counts": {name: dict(found.most_common()) for name, found in counts.items()},
         "models": dict(

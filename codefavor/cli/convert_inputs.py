@@ -21,7 +21,7 @@ from codefavor.pairs.published_rows import (
 )
 from codefavor.pairs.split import split_of
 from codefavor.records import Problem, Row, read_rows
-from codefavor.scoring.provenance import with_evidence
+from codefavor.scoring.provenance import rests_on_together, with_evidence
 from codefavor.settings import data_folder
 from codefavor.sources.row_files import read_any_rows
 
@@ -107,7 +107,11 @@ def read_preferences(asked: Inputs) -> tuple[list[Any], Row, Counter[str]]:
         records += pairs
         shapes += reading.shapes
         rejected += reading.rejected
+    together = sum(rests_on_together(one.evidence) for one in records if hasattr(one, "evidence"))
+    if together:
+        typer.echo(f"{together} pairs rest on tests of the together lane: forgeable", err=True)
     how: Row = {"read_as": dict(shapes), "require_evidence": asked.evidence}
+    how |= {"n_together": together} if together else {}
     return records, how | ({"not_used": not_used} if not_used else {}), rejected
 
 

@@ -244,6 +244,7 @@ class Tally:
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    n_together: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     cases: dict[str, Row] = field(default_factory=dict)
     names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -267,6 +268,7 @@ class Tally:
             self.n_samples += 1
             self.outcomes[execution.outcome] += 1
             self.seconds += execution.seconds
+            self.n_together += bool(execution.accepted and not execution.no_evidence)
             for cpu_s, peak_bytes in execution.cases:
                 one = {"n": 1, "cpu_s": cpu_s, "cpu_s_most": cpu_s, "peak_bytes_most": peak_bytes}
                 self.cases[record["id"]] = _both(self.cases.get(record["id"], {}), one)
@@ -333,6 +335,8 @@ class Tally:
             "parse_rate": self.n_parsed / n_answered if n_answered else 0.0,
             "outcomes": dict(self.outcomes.most_common()),
             "unknown": dict(self.unknown.most_common()),
+            # Of the runs that count, how many a hostile program could have forged.
+            "n_together": self.n_together,
             "failures": dict(self.failures.most_common()),
             "share_hallucinated": (
                 sum(self.failures[one] for one in HALLUCINATIONS) / n_failures

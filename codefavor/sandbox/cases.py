@@ -157,6 +157,8 @@ def _run_case(
         if type(answer) is not tuple or list(map(type, answer)) != [str, int, int]:
             raise BadFrame("no text with its cost")
         printed, spent_us, peak_kib = answer
+        if not (0 <= spent_us < 1 << 53 and 0 <= peak_kib < 1 << 53):
+            raise BadFrame("no cost that a process can have")
         needed.append((spent_us, peak_kib))
     except PeerGone:
         return False, "gone", "the program ended"

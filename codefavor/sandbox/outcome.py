@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
+import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from codefavor.errors import ConfigError
 
@@ -24,6 +27,40 @@ OUTCOMES: dict[str, str] = {
 }
 
 LEVELS = ("L2", "L3")
+# What tests can say of themselves. Only the sandbox says that it failed, or that time ran out.
+_ENDS = OUTCOMES.keys() - {"timeout", "output_limit", "no_code", "infra_error"}
+_ENDS |= {"gone", "bad_frame"}
+_FIELDS = {
+    "outcome": str, "error": str, "first": str, "first_error": str, "failed_assert": str,
+    "checks": str, "total": int, "own_s": float, "proven": bool, "cases": list,
+}  # fmt: skip
+_MOST = 1 << 53
+
+
+def read_verdict(data: bytes) -> dict[str, Any] | None:
+    """What the tests' process wrote, its checks unpacked; None for anything but a whole verdict.
+
+    One of "passed" has at least one check, and all held.
+    In the together lane a program can write here what it likes: nobody else reads it unchecked.
+    """
+    try:
+        verdict = json.loads(data.decode("utf-8", "surrogatepass"))
+        said = {"first_error": ""} | {name: verdict[name] for name in _FIELDS if name in verdict}
+        if any(type(value) is not _FIELDS[name] for name, value in said.items()):
+            return None
+        ends = {said["outcome"], said.get("first", said["outcome"])}
+        cases = said.get("cases", [])
+        numbers = [said.get("total", 0), said.get("own_s", 0), *(n for case in cases for n in case)]
+        if not ends <= _ENDS or not all(0 <= number < _MOST for number in numbers):
+            return None
+        bits = bin(int.from_bytes(binascii.a2b_base64(said.get("checks", "")), "big"))
+        said["checks"] = [bit == "1" for bit in bits[len("0b1") :]]
+        said["cases"] = tuple((us / 1e6, kib << 10) for us, kib in cases)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    n_held = sum(said["checks"])
+    adds_up = n_held == len(said["checks"]) == said.get("total", 0) > 0
+    return said if adds_up or said["outcome"] != "passed" else None
 
 
 @dataclass(frozen=True)

@@ -233,11 +233,11 @@ class ProgramLink(Link):
         self._loaded = dict(namespace)
 
 
-def compile_program(code: str) -> types.CodeType:
+def compile_program(code: str, file_name: str = FILE_NAME) -> types.CodeType:
     """The code object of a program; raises SyntaxError for everything that is no program."""
     try:
         # Python reads files that begin with a byte order mark.
-        return compile(code.removeprefix("\ufeff"), FILE_NAME, "exec", dont_inherit=True)
+        return compile(code.removeprefix("\ufeff"), file_name, "exec", dont_inherit=True)
     except ValueError as error:  # null bytes, lone surrogates
         raise SyntaxError(str(error)) from None
 

@@ -80,6 +80,11 @@ _OLD_TIMES = ("utime", "utimes", "futimesat")
 _IOCTLS = (0x541B, 0x5421, 0x5451, 0x5450, 0x5401, 0x5413)
 # Descriptors, flags, locks and sizes; no owner, signal, lease or notification.
 _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1025, 1030, 1032)
+# SO_REUSEADDR, KEEPALIVE, LINGER, RCVLOWAT, RCVTIMEO, SNDTIMEO. What waits in a buffer is memory
+# that no limit counts: SO_SNDBUF and SO_RCVBUF change nothing.
+_SET_OPTIONS = (2, 9, 13, 18, 20, 21)
+# And SO_TYPE, ERROR, SNDBUF, RCVBUF, ACCEPTCONN, PROTOCOL, DOMAIN; nothing about the peer.
+_GET_OPTIONS = (*_SET_OPTIONS, 3, 4, 7, 8, 30, 38, 39)
 # PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ,
 # PR_GET_NO_NEW_PRIVS, PR_SET_VMA
 _PRCTLS = (2, 3, 15, 16, 23, 39, 0x53564D41)
@@ -104,6 +109,8 @@ def _conditions(pid: int) -> dict[str, tuple[_Condition, ...]]:
         "ioctl": ((1, _WHOLE, _IOCTLS),),
         "fcntl": ((1, _WHOLE, _FCNTLS),),
         "prctl": ((0, _WHOLE, _PRCTLS),),
+        "setsockopt": ((1, _WHOLE, (1,)), (2, _WHOLE, _SET_OPTIONS)),
+        "getsockopt": ((1, _WHOLE, (1,)), (2, _WHOLE, _GET_OPTIONS)),
         "open": ((1, _OPEN_MASK, _OPENS),),
         "openat": ((2, _OPEN_MASK, _OPENS),),
         **dict.fromkeys(("kill", "tkill", "tgkill"), own),
@@ -182,6 +189,9 @@ def build_filter(machine: str, pid: int, answers: Mapping[str, int]) -> bytes:
     if "utimensat" in fixed:
         # Without times it needs no more than write access, which Landlock does not see either.
         checks["utimensat"] = _check(((2, _WHOLE, (0,)),), _ERROR | errno.EPERM, fixed["utimensat"])
+    # SO_SNDBUF and SO_RCVBUF only seem to be set: the size is behind a pointer.
+    seem = [_op(_LD, _ARGS + 16), _op(_JEQ, 7, 1, 0), _op(_JEQ, 8, 0, 1), _op(_RET, _ERROR)]
+    checks["setsockopt"] = seem + checks["setsockopt"]
     for name, check in checks.items():
         program += [_op(_JEQ, numbers[name], 0, len(check)), *check]
     verdicts = [_ERROR | REFUSED] * _FIRST_UNKNOWN + [_ERROR | errno.ENOSYS]

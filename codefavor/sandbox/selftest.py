@@ -49,6 +49,11 @@ _PROBES = (
     ("os.fork() or os._exit(0)", "the program could fork"),
     ("os.posix_spawn('/bin/true', ['true'], {})", "a command could be started"),
     ("os.memfd_create('x')", "memory could be had outside the limit"),
+    ("one = socket.socketpair()[0]; one.setsockopt(1, 7, 1 << 30)\n"
+     "assert one.getsockopt(1, 7) > 1 << 29", "the kernel could hold memory for it"),
+    ("socket.socketpair()[0].getsockopt(1, 77)", "a descriptor of a process could be had"),
+    ("assert not any(libc.timer_create(0, None, bytes(8)) for _ in range(99))",
+     "timers of the caller could be used up"),
     ("os.kill(PID, 0)", "another process could be signalled"),
     ("time.clock_gettime((~PID << 3) | 2)", "another process's CPU time was visible"),
     ("os.sched_getaffinity(PID), os.getpgid(PID)", "another process could be asked about"),

@@ -21,6 +21,7 @@ from codefavor.sandbox.texts import imports_of
 from codefavor.sandbox.trees import walk, words_of
 
 _PROGRAM, _TESTS = "solution", "test_solution"
+_ALIAS = "import sys\n\nimport {0}\n\nsys.modules[__name__] = sys.modules[{0!r}]\n"
 # What the jail refuses. Where the program names nothing of it, the tests have asked for it.
 _STARTS = re.compile(
     r"_?socket(pair|server)?|create_connection|multiprocessing|_?(posix)?subprocess|ctypes|system|"
@@ -47,6 +48,8 @@ def prepare() -> None:
         except ImportError:
             continue
         if name in installed:
+            # Nobody reads a report, and what a plugin adds to it takes its time.
+            vars(module).pop("pytest_terminal_summary", None)
             _plugins.append(module)
 
 
@@ -70,25 +73,31 @@ def _run(source: dict[str, Any]) -> dict[str, object]:
     os.environ.update(HOME=here, TMPDIR=here)
     sys.path.insert(0, here)
     tests = str(source["tests"]).removeprefix("\ufeff")
-    code = "\n".join(part for part in (source["setup"], source["code"]) if part)
     try:
         tree = ast.parse(tests)
     except (SyntaxError, ValueError) as error:
         return _verdict(
             "test_error", f"the tests do not parse: {type(error).__name__}: {error}", []
         )
-    compile_program(code)
-    names = {name for name in source["modules"] if name}
-    _write(f"{_PROGRAM}.py", code)
-    for name in sorted(names - {_PROGRAM}):
-        _alias(name)
+    names = sorted((name for name in source["modules"] if name), key=lambda name: name.count("."))
+    program = names[-1] if names else _PROGRAM
+    path = _write(program, source["code"], names)
+    for name in names[:-1]:
+        _write(name, _ALIAS.format(program), names)
+    _write(_TESTS, tests, [])
+    # Each is a unit of its own, so that no line of one means anything in another.
+    setup = compile(source["setup"], "<setup>", "exec", dont_inherit=True)
+    code = compile_program(source["code"], os.path.join(here, path))
+    before = _Before(program, [setup]) if names else _Before(_TESTS, [setup, code])
+    sys.meta_path.insert(0, before)
+    importlib.invalidate_caches()
     missing = _missing_imports(tree)
     if missing:
         return _verdict("test_error", f"the tests import {missing[0]}, which is not there", [])
     if not _defines_tests(tree):
-        return _run_script(tests, code, str(source["entry_point"]), bool(names))
-    _write(f"{_TESTS}.py", tests if names else _joined(code, tests))
-    return _run_unittest() if _is_unittest(tree) else _run_pytest()
+        units = [] if names else [setup, code]
+        return _run_script(tests, units, str(source["entry_point"]))
+    return _run_unittest() if _is_unittest(tree) else _run_pytest(before)
 
 
 def _starts(code: str) -> bool:
@@ -96,12 +105,31 @@ def _starts(code: str) -> bool:
     return any(map(_STARTS.fullmatch, words_of(walk(ast.parse(code.removeprefix("\ufeff"))))))
 
 
-def _joined(code: str, tests: str) -> str:
-    """One module of program and tests, for tests that find the program's names beside them."""
-    lines = tests.splitlines(keepends=True)
-    future = [line for line in lines if line.startswith("from __future__")]
-    rest = [line for line in lines if not line.startswith("from __future__")]
-    return "".join([*future, code, "\n\n", *rest])
+class _Before:
+    """Finds and loads a module as ever, but runs other units in its namespace first."""
+
+    def __init__(self, name: str, units: list[types.CodeType]) -> None:
+        self._name, self._units = name, units
+        self._loader: Any = None
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """As of any finder."""
+        if name != self._name:
+            return None
+        others = [finder.find_spec for finder in sys.meta_path if finder is not self]
+        spec = next(filter(None, (find(name, path, target) for find in others)), None)
+        if spec is not None:
+            self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
+        return spec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """As of any loader."""
+        for unit in self._units:
+            exec(unit, vars(module))
+        self._loader.exec_module(module)
 
 
 def _missing_imports(tree: ast.Module) -> list[str]:
@@ -111,21 +139,15 @@ def _missing_imports(tree: ast.Module) -> list[str]:
     return [top for top in sorted(tops) if top and importlib.util.find_spec(top) is None]
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8", errors="surrogatepass") as handle:
+def _write(module: str, text: str, others: list[str]) -> str:
+    """Write the file of a module, which is a package where one of the others lies in it."""
+    path = module.replace(".", os.sep)
+    is_package = any(name.startswith(f"{module}.") for name in others)
+    path += f"{os.sep}__init__.py" if is_package else ".py"
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as handle:
         handle.write(text)
-
-
-def _alias(name: str) -> None:
-    """Make the program importable under another name, also inside packages."""
-    *packages, module = name.split(".")
-    folder = ""
-    for package in packages:
-        folder = os.path.join(folder, package)
-        os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f"{module}.py")
-    if not os.path.exists(path):
-        _write(path, f"import sys\n\nimport {_PROGRAM}\n\nsys.modules[__name__] = {_PROGRAM}\n")
+    return path
 
 
 def _defined(tree: ast.Module) -> list[ast.stmt]:
@@ -172,14 +194,18 @@ def _is_unittest(tree: ast.Module) -> bool:
     return not plain and "TestCase" in text
 
 
-def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> dict[str, object]:
-    """Statements and `check(candidate)`: one namespace, as if program and tests were one file."""
+def _run_script(tests: str, units: list[types.CodeType], entry_point: str) -> dict[str, object]:
+    """Statements and `check(candidate)`: one namespace, as if program and tests were one file.
+
+    `units` are empty where the tests import the program.
+    """
     module = type(sys)("__main__")
     sys.modules["__main__"] = module
     namespace = vars(module)
-    if not has_import:
+    if units:
         namespace["__name__"] = _PROGRAM
-        exec(compile_program(code), namespace)
+        for unit in units:
+            exec(unit, namespace)
         sys.modules[_PROGRAM] = module
     namespace["__name__"] = "__main__"
     of_program = set(namespace)
@@ -202,13 +228,14 @@ def _run_script(tests: str, code: str, entry_point: str, has_import: bool) -> di
 class _Results:
     """A pytest plugin that counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: _Before) -> None:
+        self._before = before
         self.checks: list[bool] = []
         self.outcome, self.error = "", ""
 
     def pytest_sessionstart(self, session: Any) -> None:
-        """Nobody reads a report, and plugins that add to it may take their time."""
-        session.config.pluginmanager.unregister(name="terminalreporter")
+        """Pytest has put a finder of its own before ours."""
+        sys.meta_path.insert(0, self._before)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count a test when it was called, or when it could not be."""
@@ -239,17 +266,19 @@ def _label(error: BaseException, is_loading: bool) -> str:
     return "test_error" if is_pytests else label_error(error, is_loading)
 
 
-def _run_pytest() -> dict[str, object]:
+def _run_pytest(before: _Before) -> dict[str, object]:
     try:
         import pytest
     except ImportError:
         return _verdict("unsupported", "pytest is not installed: pip install pytest", [])
 
-    _write("pytest.ini", "[pytest]\n")
+    with open("pytest.ini", "w", encoding="ascii") as settings:
+        settings.write("[pytest]\n")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    results = _Results()
+    results = _Results(before)
     sys.argv[:] = ["pytest", f"{_TESTS}.py"]
-    arguments = ["-p", "no:cacheprovider", "-c", "pytest.ini", "--basetemp=pytest-of-tests"]
+    quiet = ["--no-header", "--no-summary", "-c", "pytest.ini"]
+    arguments = [*quiet, "--basetemp=pytest-of-tests"]
     status = pytest.main([*arguments, f"{_TESTS}.py"], plugins=[results, *_plugins])
     if status == 0 and results.checks:
         return _verdict("passed", "", results.checks)
@@ -275,10 +304,22 @@ def _run_unittest() -> dict[str, object]:
         cases = [kind for kind in kinds if issubclass(kind, unittest.TestCase)]
         own = [kind for kind in cases if kind.__module__ != "unittest.case"]
         suite = unittest.TestSuite(map(loader.loadTestsFromTestCase, own))
-    result = unittest.TextTestRunner(stream=sys.stderr).run(suite)
+    started: list[unittest.TestCase] = []
+
+    class Result(unittest.TextTestResult):
+        def startTest(self, test: unittest.TestCase) -> None:
+            started.append(test)
+            super().startTest(test)
+
+    runner = unittest.TextTestRunner(stream=sys.stderr, resultclass=Result)  # type: ignore[arg-type]
+    result = runner.run(suite)
     bad = [*result.errors, *result.failures]
     n_bad = len(bad) + len(result.unexpectedSuccesses)
-    n_good = max(result.testsRun - n_bad - len(result.skipped), 0)
+    # A class that skips itself has started no test, and a part that does so is not its test.
+    bad_tests = [getattr(test, "test_case", test) for test, _ in bad]
+    ended = {*map(id, bad_tests), *map(id, result.unexpectedSuccesses)}
+    ended |= {id(test) for test, _ in result.skipped}
+    n_good = sum(id(test) not in ended for test in started)
     checks = [True] * n_good + [False] * n_bad
     if bad:
         outcome = "runtime_error" if result.errors else "wrong_output"

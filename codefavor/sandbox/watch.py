@@ -49,7 +49,9 @@ class Watch:
         while (pause := self._look()) >= 0:
             ready = dict(poller.poll(math.ceil(1000 * pause)))
             if self._control.fileno() in ready:
-                os._exit(0)  # the caller has gone; what was forked dies with this process
+                self.program.kill()  # the caller has gone; the tests die with this process
+                self.program.reap()
+                self._jail.leave()
             if self.program.output in ready and not self._drain():
                 poller.unregister(self.program.output)
             if said in ready:

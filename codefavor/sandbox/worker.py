@@ -19,7 +19,7 @@ from typing import Any
 from codefavor.errors import SandboxError
 from codefavor.sandbox.kernel import held_capabilities
 from codefavor.sandbox.mounts import empty_directory
-from codefavor.sandbox.outcome import Job, Limits
+from codefavor.sandbox.outcome import Job, Limits, read_verdict
 
 _log = logging.getLogger(__name__)
 _BOOT = (
@@ -147,9 +147,9 @@ class Worker:
 
     def close(self) -> None:
         """Kill the zygote and everything under it; free its directory."""
-        self._control.close()
-        self._process.kill()
+        self._process.kill()  # before it hears that nobody is there, and removes the directory too
         self._process.wait()
+        self._control.close()
         if self._folder:
             _remove_directory(self._folder)
 
@@ -172,7 +172,11 @@ class Worker:
             self.cpu_seconds = facts["cpu_s"]
             if facts["infra"]:
                 raise WorkerGone(facts["infra"])
-            return Report(facts, _read_verdict(verdict))
+            try:
+                said = os.read(verdict, _LONGEST_MESSAGE)
+            except BlockingIOError:  # nothing: all writers are dead by now, or will not write
+                said = b""
+            return Report(facts, read_verdict(said))
         finally:
             for fd in (verdict, *fds):
                 os.close(fd)
@@ -270,12 +274,3 @@ def _memory_file(text: str) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return fd
-
-
-def _read_verdict(fd: int) -> dict[str, Any] | None:
-    """What the tests' process wrote; all writers are dead by now or will not write."""
-    try:
-        verdict = json.loads(os.read(fd, _LONGEST_MESSAGE))
-    except (OSError, ValueError):
-        return None
-    return verdict if isinstance(verdict, dict) else None

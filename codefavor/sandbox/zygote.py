@@ -37,7 +37,7 @@ class _Zygote:
         while True:
             data, descriptors = resident.receive(self._control)
             if not data:
-                os._exit(0)
+                self._jail.leave()
             job = json.loads(data)
             try:
                 report = self._run(job, *descriptors)

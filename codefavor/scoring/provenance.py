@@ -46,6 +46,12 @@ def backing_of(evidence: Row) -> Backing:
     return Backing(found[0][0] if found else "none", tuple(words for _, words in found))
 
 
+def rests_on_together(evidence: Row) -> bool:
+    """Whether the tests behind a label ran in the together lane: a program can forge these."""
+    runs = [_run(evidence.get(side)) for side in ("chosen", "rejected")]
+    return any(run and run.trust == "together" and not run.no_evidence for run in runs)
+
+
 def with_evidence(
     pairs: Sequence[Preference], level: str
 ) -> tuple[list[Preference], list[Preference]]:
@@ -70,7 +76,8 @@ def _by_tests(evidence: Row) -> tuple[str, str] | None:
     is_valid = isinstance(checked, dict) and checked.get("is_valid") is True
     if origin in _GENERATED and not is_valid:
         return None
-    name = f"tests ({origin})" if origin else "tests"
+    words = [origin] * bool(origin) + ["together: forgeable"] * rests_on_together(evidence)
+    name = f"tests ({', '.join(words)})" if words else "tests"
     if rejected is not None and not rejected.no_evidence:
         if chosen.is_evidence_of_pass and not rejected.is_evidence_of_pass:
             return ("validated" if is_valid else "separated"), name

@@ -99,8 +99,10 @@ def public_card(card: Mapping[str, Any], out: Path | None = None) -> Row:
     kept = {key: value for key, value in card.items() if key not in {"command", "recipe"}}
     data = {_data_name(Path(one), out): digest for one, digest in (card.get("data") or {}).items()}
     recipe = Path(str(card.get("recipe") or ""))
+    together = card.get("together") or {}
     return {
         **kept,
+        "together": {_data_name(Path(one), out): n for one, n in together.items()},
         "recipe": f"{recipe.parent.name}/{recipe.stem}",
         "config": {"base_model": base_model_name(card["config"]), **config},
         "data": data,
@@ -177,5 +179,11 @@ def _training_lines(card: Mapping[str, Any]) -> list[str]:
     versions = card.get("versions") or {}
     if versions:
         lines.append("* " + ", ".join(f"{name} {value}" for name, value in versions.items()))
+    together = sum((card.get("together") or {}).values())
+    if together:
+        lines.append(
+            f"* {together} training pairs rest on test runs of the together lane, whose verdict a "
+            "hostile program can forge"
+        )
     lines += [f"* warning: {sign}" for sign in card.get("signs") or []]
     return lines

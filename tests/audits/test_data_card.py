@@ -48,6 +48,15 @@ def test_rows_say_what_their_label_rests_on():
     }  # fmt: skip
 
 
+def test_the_card_says_how_many_rows_a_program_could_have_forged():
+    accepted = {**PASSED, "trust": "together", "accepted": "together"}
+    forgeable = pair(4, evidence={"chosen": accepted, "rejected": {**FAILED, **accepted}})
+    found = {**facts(), **count_rows({"train": [*ROWS, forgeable]})}
+    assert found["n_together"] == 1
+    assert "1 of 4 rows rest on test runs of the `together` lane" in render_card(found, "Pairs")
+    assert "together" not in render_card(facts(), "Pairs")
+
+
 def test_splits_problems_and_models_are_counted():
     found = facts()
     assert (found["n_rows"], found["n_problems"]) == (3, 2)

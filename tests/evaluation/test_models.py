@@ -412,6 +412,16 @@ def test_runs_that_say_nothing_count_as_failures_and_bound_the_rate() -> None:
     assert tally.problems["c"]["classes"] == ["request_missing"] * 2
 
 
+def test_a_result_says_how_many_of_its_runs_could_be_forged() -> None:
+    record = _record("a", [True, False, True])
+    for sample in record["row"]["completions"][:2]:
+        sample["execution"] |= {"trust": "together", "accepted": "together"}
+    tally = Tally(3)
+    tally.add(record)
+    metrics = tally.metrics(["a"])
+    assert (metrics["n_together"], tally.problems["a"]["passed"]) == (2, 2)
+
+
 def _result(path: Path, name: str, passed: dict[str, int], n: int = 4, **changes: Any) -> Path:
     tally = Tally(n)
     records = [

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
 import pytest
 
 from codefavor.errors import SandboxError
@@ -35,3 +42,23 @@ def test_no_layer_can_be_missing_unnoticed(level: str) -> None:
 )
 def test_nothing_of_the_user_is_touched_on_any_kernel(level: str, version: int) -> None:
     assert defects(level, version) == []
+
+
+def test_a_caller_that_is_ended_leaves_no_directory_behind() -> None:
+    run = "p.run(\"open('left', 'w').write('x')\\nimport time\\ntime.sleep(60)\", \"assert f(1)\")"
+    code = "from codefavor.sandbox import SandboxPool\n"
+    code += f"p = SandboxPool(1, required_level='L2', highest_level='L2')\n{run}\n"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        caller = subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, "TMPDIR": folder}
+        )
+        until = time.monotonic() + 120
+        while not list(Path(folder).glob("codefavor-*/work/left")) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert list(Path(folder).glob("codefavor-*/work/left"))
+        caller.terminate()
+        caller.wait()
+        while list(Path(folder).iterdir()) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert list(Path(folder).iterdir()) == []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from codefavor.sandbox import seccomp
+from codefavor.sandbox import SandboxPool, seccomp
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -239,6 +239,20 @@ def test_only_a_stream_pair_of_sockets_can_be_had(built: Built) -> None:
         assert built.ask("socketpair", domain, kind) == REFUSED
 
 
+def test_buffers_of_sockets_stay_as_small_as_they_are(built: Built) -> None:
+    for option in (2, 9, 13, 20, 21):
+        assert built.ask("setsockopt", 3, 1, option) == ALLOW, option
+    for option in (32, 33, 26, 27, 76):  # buffers by force, filters, pidfds
+        assert built.ask("setsockopt", 3, 1, option) == REFUSED, option
+    assert built.ask("setsockopt", 3, 1, 7) == built.ask("setsockopt", 3, 1, 8) == PRETEND
+    for option in (3, 4, 7, 8, 38, 39):
+        assert built.ask("getsockopt", 3, 1, option) == ALLOW, option
+    for option in (17, 77):  # SO_PEERCRED, SO_PEERPIDFD
+        assert built.ask("getsockopt", 3, 1, option) == REFUSED, option
+    assert built.ask("setsockopt", 3, 0, 2) == built.ask("getsockopt", 3, 6, 3) == REFUSED
+    assert built.ask("fcntl", 3, 1031, 1 << 20) == REFUSED  # F_SETPIPE_SZ
+
+
 def test_metadata_without_a_mount_namespace(built: Built) -> None:
     times = 0x7F0000001000
     changes = built.ask("fchmod", 3, 0o777), built.ask("utimensat", AT_FDCWD, 0, times)
@@ -256,3 +270,33 @@ def test_a_prepared_filter_holds_the_process_id() -> None:
     made = seccomp.Filter("x86_64", {})
     for pid in (1, 77, 1):
         assert made.of(pid) == seccomp.build_filter("x86_64", pid, {})
+
+
+def test_the_kernel_holds_no_memory_and_no_timers_for_a_program(pool: SandboxPool) -> None:
+    code = """
+import ctypes, socket
+def waits_in_sockets(most):
+    held, n_bytes = [], 0
+    try:
+        for _ in range(8):
+            held.append(socket.socketpair())
+            for one in held[-1]:
+                one.setblocking(False)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, most)
+                try:
+                    while n_bytes < most:
+                        n_bytes += one.send(bytes(1 << 20))
+                except BlockingIOError:
+                    pass
+    except OSError:
+        pass
+    return n_bytes
+def timers(most):
+    libc = ctypes.CDLL(None)
+    kept = [ctypes.c_void_p() for _ in range(most)]
+    return sum(libc.timer_create(0, None, ctypes.byref(one)) == 0 for one in kept)
+"""
+    tests = "from solution import timers, waits_in_sockets\n"
+    tests += "assert waits_in_sockets(1 << 27) < 1 << 24\nassert timers(999) <= 64"
+    run = pool.run(code, tests)
+    assert run.asserts == (True, True), run.error

@@ -16,6 +16,7 @@ PASSED = {"outcome": "passed", "passed": 4, "total": 4}
 FAILED = {"outcome": "wrong_output", "passed": 2, "total": 4}
 WORSE = {"outcome": "wrong_output", "passed": 1, "total": 4}
 VALID = {"is_valid": True}
+ACCEPTED = {"trust": "together", "accepted": "together"}
 BROKEN = {"outcome": "infra_error"}
 LOW, HIGH = [{"severity": "LOW"}] * 3, [{"severity": "HIGH"}]
 
@@ -36,6 +37,11 @@ LOW, HIGH = [{"severity": "LOW"}] * 3, [{"severity": "HIGH"}]
         ({"chosen": PASSED, "rejected": FAILED,
           "tests": {"origin": "problem", "checked": {"is_valid": False}}},
          "separated: tests (problem)"),
+        ({"chosen": {**PASSED, **ACCEPTED}, "rejected": FAILED},
+         "separated: tests (together: forgeable)"),
+        ({"chosen": {**PASSED, **ACCEPTED}, "tests": {"origin": "problem"}},
+         "one-sided: tests (problem, together: forgeable) that the better one passes"),
+        ({"chosen": {**PASSED, "trust": "together"}, "rejected": FAILED}, "none"),
         ({"chosen": FAILED, "rejected": WORSE}, "separated: tests, more checks hold"),
         ({"chosen": PASSED, "rejected": PASSED}, "one-sided: tests that both pass"),
         ({"chosen": PASSED}, "one-sided: tests that the better one passes"),
@@ -93,3 +99,18 @@ def test_convert_takes_only_what_is_backed_well_enough(
     manifest = json.loads((tmp_path / "dpo.jsonl.manifest.json").read_text(encoding="utf-8"))
     assert manifest["require_evidence"] == level
     assert manifest["rejected"].get("weaker_evidence", 0) == 5 - len(ids)
+
+
+def test_what_convert_writes_says_how_many_pairs_could_be_forged(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "dpo.jsonl"
+    forgeable = {"chosen": {**PASSED, **ACCEPTED}, "rejected": {**FAILED, **ACCEPTED}}
+    write_rows(pairs, (
+        Preference(f"{n}", f"Do {n}.", f"a = {n}", f"b = {n}", evidence=found).to_row()
+        for n, found in enumerate([forgeable, forgeable, {"chosen": PASSED, "rejected": FAILED}])
+    ))  # fmt: skip
+    words = ["convert", str(pairs), "--format", "dpo", "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "dpo.jsonl.manifest.json").read_text(encoding="utf-8"))
+    assert manifest["n_together"] == 2
+    assert "2 pairs rest on tests of the together lane" in done.stderr

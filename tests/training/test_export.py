@@ -229,6 +229,15 @@ def test_the_card_says_how_the_model_was_trained_and_nothing_of_the_machines_pat
     assert public_card(CARD)["data"] == {"dpo.jsonl": "ab12"}
 
 
+def test_the_card_says_how_many_training_pairs_a_program_could_have_forged():
+    assert "forge" not in model_card(CARD, name="me/judge")
+    forgeable = {**CARD, "together": {"/home/me/dpo.jsonl": 7}}
+    assert "7 training pairs rest on test runs of the together lane" in model_card(
+        forgeable, name="me/judge"
+    )
+    assert public_card(forgeable)["together"] == {"dpo.jsonl": 7}
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [

@@ -30,6 +30,9 @@ def test_a_card_names_versions_hardware_data_and_start(tmp_path: Path):
     assert card["versions"]["codefavor"] and card["versions"]["python"]
     assert card["hardware"]["cores"] >= 1 and card["hardware"]["gpus"] == []
     assert list(card["data"]) == [str(data)]
+    assert card["together"] == {}
+    (tmp_path / "rows.jsonl.manifest.json").write_text('{"n_together": 2}')
+    assert new_card(plan, ["accelerate"])["together"] == {str(data): 2}
     assert datetime.fromisoformat(card["started"]).utcoffset() is not None
     json.dumps(card)
 

@@ -39,7 +39,7 @@ from codefavor.evaluation.models import (
     model_result_path,
     samples_of,
 )
-from codefavor.evaluation.trained_on import refuse_trained, training_files
+from codefavor.audits.trained_on import refuse_trained, training_files
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Problem, write_rows
 from codefavor.result_file import rows_path

@@ -10,7 +10,7 @@ from codefavor.audits.trained_on import refuse_trained
 from codefavor.errors import ConfigError
 from codefavor.records import Problem, Row, write_rows
 
-CODE = '''def lock_level(levels, gates):
+CODE = """def lock_level(levels, gates):
     total = 0
     for upper, lower in zip(levels, levels[1:]):
         drop = upper - lower
@@ -19,7 +19,7 @@ CODE = '''def lock_level(levels, gates):
         elif drop < -4:
             total -= gates // 2
     return total + len(levels) * 13
-'''
+"""
 ASSERTS = """assert lock_level([40, 21, 3], 4) == 137
 assert lock_level([5, 17, 2, 90], 10) == 181
 assert lock_level([61], 8) == 13"""

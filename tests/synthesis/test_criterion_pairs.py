@@ -106,6 +106,28 @@ def test_work_inside_library_functions_contradicts_the_count(tmp_path: Path) -> 
     assert "time_contradicts" in done.stderr
 
 
+MEAN = "import statistics\n\n\ndef mean(xs):\n    return float(statistics.mean(xs))\n"
+PLAIN_MEAN = "def mean(xs):\n    t = 0\n    for x in xs:\n        t += x\n    return t / len(xs)\n"
+# What it measures runs where the counter does not look.
+TIMED = (
+    "import timeit\n\n\ndef mean(xs):\n    t = sum(xs)\n"
+    "    timeit.timeit('for x in xs: t = x', globals={'xs': xs}, number=9)\n"
+    "    return t / len(xs)\n"
+)
+MEAN_TESTS = "assert mean([1, 2, 3]) == 2\nassert mean([5, -1, 4, 4]) == 3\n"
+
+
+@pytest.mark.parametrize("hidden", [MEAN, TIMED], ids=["library", "text that is run"])
+def test_hidden_work_contradicts_the_count_where_every_call_is_short(
+    tmp_path: Path, hidden: str
+) -> None:
+    problem = Problem("p", "Mean.", MEAN_TESTS, "mean", reference=PLAIN_MEAN)
+    words = scored(tmp_path, problem, hidden, PLAIN_MEAN)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 1
+    assert "time_contradicts" in done.stderr
+
+
 COPIES = (
     "def total(xs):\n    t, seen = 0, []\n    for x in xs:\n        seen = [*seen, (x, t)]\n"
     "        t += x\n    return t\n"

@@ -241,6 +241,26 @@ def test_the_program_without_the_finding_is_better(tmp_path: Path) -> None:
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "alarm",
+    [
+        "def value(text):\n    assert text\n    return int(text)\n",
+        "import pickle, subprocess\n\n\ndef value(text):\n    return int(text)\n",
+        "import random\n\n\ndef value(text):\n    return int(text) + random.randrange(1)\n",
+        "def value(text):\n    try:\n        return int(text)\n    except Exception:\n"
+        "        pass\n",
+    ],
+    ids=["assert", "import", "random number", "except: pass"],
+)
+def test_findings_of_low_severity_make_no_pair(tmp_path: Path, alarm: str) -> None:
+    plain = "def value(text):\n    return int(text) if text.isdigit() else None\n"
+    problem = Problem("p", "Value.", "assert value('1') == 1\n", "value", reference=plain)
+    words = scored(tmp_path, problem, alarm, plain)
+    done = codefavor("pair", "security", *words, home=tmp_path)
+    assert "no_couple_differs_in_findings" in done.stderr
+    assert not pairs_or_none(tmp_path)
+
+
 def test_a_line_that_hides_a_program_from_bandit_makes_it_no_better(tmp_path: Path) -> None:
     problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
     hidden = f"# coding: utf-16\n{UNSAFE}".replace("return", "return 0 or")

@@ -1,4 +1,4 @@
-"""How often intervals hold the truth: of pass@1, and of the difference of two models.
+"""How often intervals hold the truth: of pass@1, of pass@k, and of the difference of two models.
 
     python benchmarks/intervals.py
 
@@ -8,10 +8,14 @@ over them (Beta(4p, 4 - 4p)). Differences: shares of problems that only one of b
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 
 from codefavor.statistics.intervals import effective_interval
 from codefavor.statistics.paired import paired_test
+from codefavor.statistics.pass_at_k import pass_at_k as estimate
 
 RUNS = 3000
 PAIRS = 1000
@@ -33,6 +37,27 @@ def pass_at_1(rng: np.random.Generator) -> None:
                 found = [effective_interval(one) for one in rates.tolist()]
                 cells.append(f"{100 * np.mean([one.low <= p <= one.high for one in found]):.1f}")
             print(f"| {n} | {n_samples} | {skills} | {' | '.join(cells)} |")
+
+
+def pass_at_k(rng: np.random.Generator) -> None:
+    """The same for more than one sample of ten."""
+    print(f"\n| problems | k | skills | {' | '.join(map(str, SHARES))} |")
+    print("|---" * (3 + len(SHARES)) + "|")
+    for k, skills in itertools.product((3, 5, 10), ("equal", "spread")):
+        of_passed = np.array([estimate(10, passed, k) for passed in range(11)])
+        for n in (20, 68, 164):
+            cells = []
+            for p in SHARES:
+                chances = np.full((RUNS, n), p)
+                truth = 1 - (1 - p) ** k
+                if skills == "spread":
+                    chances = rng.beta(4 * p, 4 - 4 * p, size=(RUNS, n))
+                    truth = 1 - math.prod((4 - 4 * p + i) / (4 + i) for i in range(k))
+                rates = of_passed[rng.binomial(10, chances)]
+                found = [effective_interval(one) for one in rates.tolist()]
+                covered = [one.low - 1e-12 <= truth <= one.high + 1e-12 for one in found]
+                cells.append(f"{100 * np.mean(covered):.1f}")
+            print(f"| {n} | {k} | {skills} | {' | '.join(cells)} |")
 
 
 def differences(rng: np.random.Generator) -> None:
@@ -58,4 +83,5 @@ def differences(rng: np.random.Generator) -> None:
 
 if __name__ == "__main__":
     pass_at_1(np.random.default_rng(0))
+    pass_at_k(np.random.default_rng(2))
     differences(np.random.default_rng(1))

@@ -21,8 +21,8 @@ from codefavor.errors import DataError
 Row = dict[str, Any]
 Choice = Literal["A", "B", "tie", "undecided"]
 R = TypeVar("R", bound="Record")
-# How JSON escapes half of a surrogate pair; a file in UTF-8 has none otherwise.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+TESTS_OF_PEOPLE = frozenset({"", "problem", "human"})
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a pair, as JSON escapes it
 
 
 def whole_text(text: str) -> str:
@@ -119,8 +119,8 @@ class Problem(Record):
     HumanEval `check(candidate)` with its call, a unittest or pytest module, or inputs and
     outputs as JSON (sandbox/cases.py). `prompt` is code that a completion continues ("" where
     the instruction stands alone). `setup` is code that the program is meant to see and that is
-    not its to write: it runs in the program's namespace before it. `tests_by` is "model" for
-    tests of a model; `tests_checked` is what `scoring/weak_tests.py` found about them.
+    not its to write: it runs in the program's namespace before it. `tests_by` wrote the tests: a
+    model, if not of `TESTS_OF_PEOPLE`; `tests_checked`: what `scoring/weak_tests.py` found in them.
     """
 
     id: str
@@ -145,7 +145,7 @@ class Problem(Record):
     @property
     def may_label(self) -> bool:
         """Whether a run of the tests may label a program: a model's only once they are valid."""
-        return self.tests_by != "model" or self.tests_checked.get("is_valid") is True
+        return self.tests_by in TESTS_OF_PEOPLE or self.tests_checked.get("is_valid") is True
 
     @property
     def tests_evidence(self) -> Row:

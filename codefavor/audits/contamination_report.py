@@ -59,7 +59,7 @@ def benchmark_tasks(name: str, data_dir: Path | None = None) -> list[Task]:
         items = read_tasks(find_files([data_dir] if data_dir else []), comments="keep")
         return [_of_row(item, item["task_id"]) for item in items]
     if name in (*LOCATIONS, *published_problems.LOCATIONS, "starter"):
-        return [_of_problem(one) for one in load_problems(name, data_dir=data_dir)]
+        return [task_of_problem(one) for one in load_problems(name, data_dir=data_dir)]
     if name in BENCHMARKS:
         items = load_items(name, data_dir=data_dir)
         return [_of_item(item) for item in items]
@@ -128,7 +128,7 @@ def _listing(items: Sequence[str], limit: int = 5) -> str:
 
 def _of_record(record: Problem | Preference) -> Task:
     if isinstance(record, Problem):
-        return _of_problem(record)
+        return task_of_problem(record)
     return Task(
         record.problem_id or record.id,
         _texts(without_examples(record.instruction), record.instruction),
@@ -158,7 +158,8 @@ def _as_row(record: Problem | Preference) -> Preference:
     )
 
 
-def _of_problem(problem: Problem) -> Task:
+def task_of_problem(problem: Problem) -> Task:
+    """The texts of a problem that a training row may contain."""
     tests = re.sub(r"\bcandidate\b", problem.entry_point or "candidate", problem.tests)
     return Task(
         problem.id,

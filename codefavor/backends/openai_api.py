@@ -238,6 +238,10 @@ def _sample_of(choice: Mapping[str, Any], request: Request) -> Response:
     refusal, word = text_in(message, "refusal"), choice.get("finish_reason")
     if refusal and not text:
         text, word = refusal, "content_filter"
+    if isinstance(text, list):
+        # In parts, of which those that are no text (a model's thoughts) are no answer.
+        parts = [part.get("text") if isinstance(part, Mapping) else part for part in text]
+        text = "".join(part for part in parts if isinstance(part, str))
     if text is not None and not isinstance(text, str):
         raise TypeError(f"content is {type(text).__name__}, expected text")
     text, finish = ended(text or "", word, _FINISH, request.stop)

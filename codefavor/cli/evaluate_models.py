@@ -11,6 +11,7 @@ import typer
 from click import Choice
 from typer import Option
 
+from codefavor.audits.trained_on import refuse_trained, training_files
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.backends.base import Mode
 from codefavor.cli.engine_options import (
@@ -39,7 +40,6 @@ from codefavor.evaluation.models import (
     model_result_path,
     samples_of,
 )
-from codefavor.evaluation.trained_on import refuse_trained, training_files
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import Problem, write_rows
 from codefavor.result_file import rows_path

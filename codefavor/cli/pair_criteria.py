@@ -95,7 +95,7 @@ def security(
     per_problem: PerProblem = 2,
     fresh: Fresh = False,
 ) -> None:
-    """Pairs of passing programs by Bandit's findings: none more of any severity, and one less."""
+    """Pairs of passing programs by Bandit's findings: fewer of high or medium, none more."""
     bandit = Bandit()
     settings = {"most_programs": programs, "per_problem": per_problem}
     manifest = {"step": "pair security", "bandit": bandit.version, **settings}

@@ -31,6 +31,8 @@ _SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256", ITEM_FORMAT: "
 _FREE = frozenset({"seed", "limit", "sample"})
 # What answers are measured with: without it a result lacks measures, and the others compare.
 _MEASURED_WITH = frozenset({"judge", "judge_prompt_id", "embeddings"})
+# How programs were run, and which runs counted as evidence.
+_OF_RUNS = ("accept", "sandbox_level")
 _ABSENT = "not stated"
 
 
@@ -278,16 +280,21 @@ def _check(base: Contender, other: Contender) -> None:
     if base.result[key] != other.result[key]:
         what = "pairs" if key == "items_sha256" else "problems or tests"
         raise ConfigError(f"{where}: not of the same {what}; check --limit, --sample and versions")
-    for name in ("settings", "limits"):
-        ours, theirs = base.result.get(name, {}), other.result.get(name, {})
-        one_sided = (ours.keys() ^ theirs.keys()) & _MEASURED_WITH
-        for setting in sorted((ours.keys() | theirs.keys()) - _FREE - one_sided):
-            left, right = (side.get(setting, _ABSENT) for side in (ours, theirs))
-            if left != right:
-                raise ConfigError(
-                    f"{where}: {setting} is {left!r} in one and {right!r} in "
-                    "the other; only results under the same settings can be compared"
-                )
+    ours, theirs = _decisive(base.result), _decisive(other.result)
+    one_sided = (ours.keys() ^ theirs.keys()) & _MEASURED_WITH
+    for setting in sorted((ours.keys() | theirs.keys()) - _FREE - one_sided):
+        left, right = (side.get(setting, _ABSENT) for side in (ours, theirs))
+        if left != right:
+            raise ConfigError(
+                f"{where}: {setting} is {left!r} in one and {right!r} in "
+                "the other; only results under the same settings can be compared"
+            )
+
+
+def _decisive(result: Row) -> Row:
+    """All that decides a result's numbers besides the model or judge, and the items."""
+    runs = {name: result[name] for name in _OF_RUNS if name in result}
+    return {**result.get("settings", {}), **result.get("limits", {}), **runs}
 
 
 def _moves(

@@ -22,6 +22,7 @@ from codefavor.evaluation.run_usage import usd_of
 from codefavor.journal import Journal, read_journal
 from codefavor.journal_manifest import Responses, note_responses
 from codefavor.languages import parses
+from codefavor.prompts import prompt_sha256
 from codefavor.records import Completion, Execution, Problem, Row
 from codefavor.result_file import MODEL_FORMAT, rows_path, write_result
 from codefavor.sandbox import Limits, SandboxPool
@@ -60,7 +61,11 @@ class ModelTask:
         """What two results must have in common to be compared."""
         if self.samples is not None:
             return {"samples": self.n_samples}
-        row: Row = {"samples": self.sampling.n, "prompt": self.mode}
+        row: Row = {
+            "samples": self.sampling.n,
+            "prompt": self.mode,
+            "prompt_sha256": prompt_sha256("drafts"),
+        }
         names = ("temperature", "top_p", "max_tokens")
         return row | {name: getattr(self.sampling, name) for name in names}
 

@@ -96,6 +96,36 @@ def _drop_texts(tree: ast.Module) -> None:
         suite[:] = kept or ([] if isinstance(owner, ast.Module) else [ast.Pass()])
 
 
+def form_of(code: str) -> str:
+    """What is left of a program without layout, comments, texts that do nothing, and the names that
+    it gives: equal for copies that were renamed. What does not parse is its own form."""
+    try:
+        tree = read(code)
+        _drop_texts(tree)
+        _number_names(tree)
+        return ast.dump(tree)
+    except UNREADABLE:
+        return code
+
+
+def _number_names(tree: ast.Module) -> None:
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.setdefault(node.id, f"_{len(names)}")
+        elif isinstance(node, ast.arg):
+            names.setdefault(node.arg, f"_{len(names)}")
+        elif isinstance(node, DEFINITIONS):
+            names.setdefault(node.name, f"_{len(names)}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+        elif isinstance(node, ast.arg | ast.keyword) and node.arg is not None:
+            node.arg = names.get(node.arg, node.arg)
+        elif isinstance(node, DEFINITIONS):
+            node.name = names.get(node.name, node.name)
+
+
 def is_text(statement: ast.stmt) -> bool:
     """Whether a statement is a string and nothing else: a docstring or a remark."""
     return (

@@ -9,6 +9,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from codefavor.scoring.blocks import (
+    INSIDE,
+    is_complete,
+    is_skeleton,
+    marked_inside,
+    parsing_part,
+)
 from codefavor.scoring.presented import not_presented_as_wrong
 from codefavor.scoring.reply_forms import other_readings, without_notebook, without_session
 from codefavor.text import Fence, extract_code, parse_fences
@@ -25,6 +32,8 @@ _END = (
     r"(?:<\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|return)\|>|<｜end▁of▁sentence｜>|"
     r"<end_of_turn>|</s>)"
 )
+# At the end of a line, or before what begins the next turn.
+_TURN_END = re.compile(rf"(?<![\"'`]){_END}[ \t]*(?=$|<|\[INST\])", re.MULTILINE)
 _LAST_MARKS = re.compile(rf"(?:\s*{_END})+\s*\Z")
 _AFTER_FENCE = re.compile(rf"^( {{0,3}}(?:`{{3,}}|~{{3,}}))[ \t]*{_END}", re.MULTILINE)
 _DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
@@ -46,14 +55,19 @@ def program_of(
 
     What stands before the end of the thinking is a draft and does not count; a reply that never
     leaves its thinking has no answer. Of several blocks the last one counts that defines the
-    entry point: examples of use follow a program, corrections replace it. What the reply
-    itself calls a mistake, or a mere signature, counts only if there is nothing else.
+    entry point: examples of use follow a program, corrections replace it. What does not parse, is
+    of another language, a skeleton, or what the reply itself calls a mistake, counts only if there
+    is nothing else.
     Without such a block another of the forms of `other_readings` is read, else it is what
     `extract_code` finds. A Python program gets the imports and helpers that it uses, does not
     define, and that an earlier block, the beginning given in `prompt` or else a later block
     defines; one that only continues `prompt` is put behind it.
     """
-    reply = _unwrapped(_own_turn(_after_thinking(reply)))
+    reply = _unwrapped(_own_turn(marked_inside(_after_thinking(reply))))
+    return _chosen(reply, entry_point, language, prompt).replace(INSIDE, "")
+
+
+def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
     fences = [fence for fence in parse_fences(reply) if fence.is_closed]
     whole = [n for n, one in enumerate(fences) if defines(one.content, entry_point)]
     if not whole and language == "python":
@@ -62,8 +76,10 @@ def program_of(
                 fences = reading
                 break
     may_be = list(not_presented_as_wrong(fences))
+    if language == "python":
+        whole = [n for n in whole if is_complete(fences[n], entry_point)] or whole
+        whole = [n for n in whole if not is_skeleton(fences[n].content, entry_point)] or whole
     whole = [n for n in whole if may_be[n]] or whole
-    whole = [n for n in whole if not _is_stub(fences[n].content, entry_point)] or whole
     code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
     if language != "python":
         return code
@@ -134,16 +150,23 @@ def _after_thinking(reply: str) -> str:
 def _own_turn(reply: str) -> str:
     """The reply up to the mark that ends it, which is no part of a program: `<|im_end|>`, `[DONE]`.
 
-    Within a text such a mark counts behind a closing fence alone: programs have it in strings.
+    Within a block, and within quotation marks, it is part of a program.
     """
-    if found := _AFTER_FENCE.search(reply):
-        reply = reply[: found.end(1)]
-    for done in _DONE.finditer(reply):
-        before = reply[: done.start()]
-        if before.strip() and all(fence.is_closed for fence in parse_fences(before)):
-            reply = before
-            break
+    if after := _AFTER_FENCE.search(reply):
+        reply = reply[: after.end(1)]
+    for pattern in (_DONE, _TURN_END):
+        for found in pattern.finditer(reply):
+            before = reply[: found.start()]
+            is_in_code = not all(fence.is_closed for fence in parse_fences(before))
+            if before.strip() and not is_in_code and not _is_in_text(before):
+                reply = before
+                break
     return _LAST_MARKS.sub("", reply)
+
+
+def _is_in_text(before: str) -> bool:
+    """Whether a program without a fence is within a text in three quotes here."""
+    return any(before.count(quotes) % 2 for quotes in ('"""', "'''"))
 
 
 def _unwrapped(reply: str) -> str:
@@ -174,7 +197,10 @@ def continued(prompt: str, text: str) -> str:
         block = extract_code(text)
         return _behind(prompt, block) or block or prompt + text
     whole = prompt + text.partition("```")[0]
-    code = extract_code(whole)
+    # From the first line on: what stands before the first function is part of it.
+    code = parsing_part(whole)
+    if len(code.rstrip()) <= len(prompt.rstrip()):
+        code = extract_code(whole)
     return code if len(code.rstrip()) > len(prompt.rstrip()) else whole
 
 

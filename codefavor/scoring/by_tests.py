@@ -113,8 +113,10 @@ def refuse_untested(problems: Iterable[Problem]) -> None:
 
 
 def problems_sha256(problems: Iterable[Problem]) -> str:
-    """One digest of all the tests, for the manifest: other tests are another run."""
-    return content_id([[p.id, p.tests, p.entry_point, p.setup] for p in problems])
+    """One digest of what is asked and of all the tests: other ones are another run."""
+    return content_id(
+        [[p.id, p.instruction, p.prompt, p.tests, p.entry_point, p.setup] for p in problems]
+    )
 
 
 def summarize(rows: Iterable[Row]) -> dict[str, Any]:

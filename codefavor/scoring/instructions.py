@@ -1,4 +1,4 @@
-"""How much a program works and holds: bytecode instructions, CPU time, bytes, by the sandbox.
+"""How much a program works and holds: bytecode instructions and bytes, by the sandbox.
 
 Unlike seconds, the count does not depend on the machine's load. It leaves out what library
 functions written in C do inside, so `x in a_list` counts as one instruction, however long the
@@ -91,20 +91,6 @@ def {name}_start(state):
 """
 
 
-# Instead, the CPU time of the process since it was last asked, in microseconds.
-_CLOCK = """
-def {name}(_state=[0]):
-    import time
-
-    now = time.process_time_ns() // 1000
-    spent, _state[0] = now - _state[0], now
-    return spent
-
-
-{loaded}
-"""
-
-
 # Instead, the most bytes that the program held at a time while it loaded or in one call of the
 # entry point, what it kept from loading among them.
 _PEAK = """
@@ -142,7 +128,6 @@ def {name}_start(state, tracemalloc, kept, peak):
 """
 _START = {
     _COUNTER: "{name}_start({name}.__defaults__[0])",
-    _CLOCK: "{name}()",
     _PEAK: "{name}_trace.start()",
 }
 # Of two measurements of one call, as a share of the larger.
@@ -165,23 +150,6 @@ async def count_instructions(
     later than the place where the count is read. Raises SandboxError if the sandbox fails.
     """
     return await _measured(pool, code, tests, _COUNTER, limits=limits, setup=setup)
-
-
-async def cpu_microseconds(
-    pool: SandboxPool,
-    code: str,
-    tests: str,
-    limits: Limits = LIMITS,
-    *,
-    setup: str = "",
-    number: int = 0,
-) -> Counted:
-    """The CPU time of the program's process until these tests end; as `count_instructions`.
-
-    It has the work of library functions in it, and what a busy machine adds. The same `number`
-    is the same measurement: the pool remembers what it ran.
-    """
-    return await _measured(pool, code, tests, _CLOCK, limits=limits, setup=setup, number=number)
 
 
 async def peak_bytes(
@@ -223,11 +191,9 @@ async def _measured(
     name = f"_n{content_id(code, tests, number)[:24]}"
     asked = ", ".join(sorted({*lane.program_names, name}))
     try:
-        modules = _imported(code)
+        loaded = loaded_text(name, code, _START[instrument].format(name=name))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Counted(None, f"syntax_error: {error}")
-    start = _START[instrument].format(name=name)
-    loaded = _LOADED.format(name=name, modules=modules, code=code, start=start)
     execution = await pool.run_async(
         instrument.format(name=name, entry_point=entry_point, loaded=loaded),
         f"from solution import {asked}\n{tests.rstrip()}\nassert {name}() < 0\n",
@@ -235,7 +201,15 @@ async def _measured(
         setup=setup,
     )
     raise_if_broken(execution)
-    return _read(execution)
+    return read_count(execution)
+
+
+def loaded_text(name: str, code: str, start: str) -> str:
+    """What loads the program behind the statement `start`, its imports before that.
+
+    Raises what `ast.parse` raises.
+    """
+    return _LOADED.format(name=name, modules=_imported(code), code=code, start=start)
 
 
 def _imported(code: str) -> list[str]:
@@ -269,7 +243,8 @@ def are_statements(tests: str) -> bool:
     )
 
 
-def _read(execution: Execution) -> Counted:
+def read_count(execution: Execution) -> Counted:
+    """The number of which the last assert says that it is not below 0."""
     found = re.search(r": (\d+) < 0 does not hold", execution.error)
     asserts = execution.asserts
     if found is None or not asserts or not all(asserts[:-1]):

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codefavor.errors import ConfigError
-from codefavor.records import Execution, Preference, Row
+from codefavor.records import TESTS_OF_PEOPLE, Execution, Preference, Row
 from codefavor.scoring.findings import SEVERITIES
 
 # The strongest first. separated: something that ran tells the two programs apart, as the label
 # does (validated: tests that were themselves checked); one-sided: only the better program was
 # shown to pass; judged: a judge was asked.
 LEVELS = ("validated", "separated", "one-sided", "judged", "none")
-# Whose tests label nothing before they are checked.
-_GENERATED = frozenset({"model", "teacher"})
 # Of the rows of instruction counts that do not say theirs.
 _MARGIN = 1.1
 
@@ -74,7 +72,7 @@ def _by_tests(evidence: Row) -> tuple[str, str] | None:
     origin = str(tests.get("origin", "")) if isinstance(tests, dict) else ""
     checked = tests.get("checked") if isinstance(tests, dict) else None
     is_valid = isinstance(checked, dict) and checked.get("is_valid") is True
-    if origin in _GENERATED and not is_valid:
+    if origin not in TESTS_OF_PEOPLE and not is_valid:
         return None
     words = [origin] * bool(origin) + ["together: forgeable"] * rests_on_together(evidence)
     name = f"tests ({', '.join(words)})" if words else "tests"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from codefavor.records import Problem
 from codefavor.sandbox import Limits
+from codefavor.scoring.call_time import call_nanoseconds
 from codefavor.scoring.grown import Growth, grown_call, growths_of, literal_calls
 from codefavor.scoring.instructions import (
     LIMITS,
     METHOD,
     Counted,
     count_instructions,
-    cpu_microseconds,
     peak_bytes,
     raise_if_broken,
 )
@@ -49,9 +49,9 @@ SCALES: dict[Resource, Scale] = {
     "memory": Scale("tracemalloc", (1, 16, 256, 4096), 1 << 20, 16 << 10),
 }
 MOST_CALLS = 3
-# For the time, which has to stand out from what a process does anyway, calls grow further.
+# For the time, calls grow further; it is the least of so many processes.
 _LARGEST = 1024
-_LEAST_US = 5_000
+_RUNS = 2
 # How a run ends that says nothing about its answer.
 _HEAVY = "heavy:"
 _NOT_WRONG = ("timeout:", "memory:", "unstable:", _HEAVY)
@@ -186,36 +186,63 @@ async def time_contradicts(
     worse: str,
     measured: Measured,
     *,
-    times: float = 1.2,
+    times: float,
 ) -> bool:
-    """Whether the better program needs over `times` the other's CPU time on a far larger input.
+    """Whether the better program needs over `times` the other's CPU time, or nobody can tell.
 
-    It does where its work is hidden in library functions: `xs.count(x)` for every x is
-    quadratic in a number of instructions that is linear. Least of three runs each; what takes
-    less than `_LEAST_US` microseconds is no difference.
+    It does where its work is hidden from the count: `xs.count(x)` for every x is quadratic in a
+    number of instructions that is linear. Asked at the largest size that was counted, and at a
+    far larger one that the better one still answers.
     """
-    factor, call = 2 * _LARGEST, ""
-    while not call and factor > 1:
-        factor //= 2
-        call = grown_call(problem.entry_point, measured.arguments, factor, measured.growth)
-    ours = await _least_time(pool, better, f"{call}\n", problem.setup)
-    # Who runs out of time, or fails on this input, needs the most.
-    if ours is None or ours < _LEAST_US:
-        return ours is None
-    # What needs as long as this needs no less.
-    enough = Limits(cpu_s=max(2 * ours / 1e6, 0.1), wall_s=LIMITS.wall_s)
-    theirs = await _least_time(pool, worse, f"{call}\n", problem.setup, enough)
-    return theirs is not None and ours > times * theirs
+    far, call = 2 * _LARGEST, ""
+    while not call and far > 1:
+        far //= 2
+        call = grown_call("", measured.arguments, far, measured.growth)
+    for factor in sorted({measured.factors[-1], far}):
+        call = grown_call("", measured.arguments, factor, measured.growth)
+        timed = _Timed(pool, problem, call)
+        ours = await timed.least(better, LIMITS)
+        if ours.n is None and factor > measured.factors[-1]:
+            return ours.reason.startswith("timeout:")
+        if ours.n is None:
+            return True
+        # What needs as long as this needs no less.
+        enough = Limits(cpu_s=_ROOM_S + 4 * ours.n / 1e9, wall_s=LIMITS.wall_s)
+        theirs = await timed.least(worse, enough)
+        if theirs.n is None and theirs.reason.startswith(("timeout:", "memory:")):
+            continue
+        if theirs.n is None and factor == measured.factors[-1]:
+            return True
+        if theirs.n is not None and ours.n > times * theirs.n:
+            return True
+    return False
 
 
-async def _least_time(
-    pool: SandboxPool, code: str, call: str, setup: str, limits: Limits = LIMITS
-) -> int | None:
-    """Microseconds, the least of three runs; None if the first of them gives none."""
-    found: list[int] = []
-    for number in range(3):
-        n = (await cpu_microseconds(pool, code, call, limits, setup=setup, number=number)).n
-        found += [] if n is None else [n]
-        if not found or found[-1] < _LEAST_US:
-            break  # there is no second opinion about either
-    return min(found, default=None)
+# For repeated calls and copies of their arguments.
+_ROOM_S = 2.0
+
+
+class _Timed(NamedTuple):
+    """One call of a problem's programs, to be timed."""
+
+    pool: SandboxPool
+    problem: Problem
+    call: str
+
+    async def least(self, code: str, limits: Limits) -> Counted:
+        """Nanoseconds of the call, the least of `_RUNS` processes."""
+        found: list[int] = []
+        for number in range(_RUNS):
+            one = await call_nanoseconds(
+                self.pool,
+                code,
+                self.call,
+                self.problem.entry_point,
+                limits,
+                setup=self.problem.setup,
+                number=number,
+            )
+            if one.n is None:
+                return one
+            found.append(one.n)
+        return Counted(min(found))

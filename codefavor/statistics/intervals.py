@@ -164,15 +164,21 @@ def effective_interval(rates: Sequence[float], *, level: float = 0.95) -> Interv
     """The mean of the rates of problems with Wilson's interval of their effective number.
 
     That is how many independent values of 0 and 1 with this mean would have the variance that the
-    mean of the rates has: the number of problems for one sample each, more for several samples.
+    mean of the rates has: the number of problems for one sample each, more for several samples,
+    as far as Student's quantile allows for a spread that is known from these problems alone.
     Where all rates are the same it is the number of problems: their spread is then not known.
     """
     import numpy as np
+    from scipy import special
 
     values = np.asarray(rates, dtype=np.float64)
     n, share = len(values), math.fsum(rates) / len(rates)
     spread = 0.0 if n < 2 or is_constant(values) else float(values.var(ddof=1))
-    effective = max(n, n * share * (1 - share) / spread) if spread else n
+    effective = float(n)
+    if spread:
+        tail = (1 + level) / 2
+        known = float(special.ndtri(tail) / special.stdtrit(n - 1, tail)) ** 2
+        effective = max(n, n * share * (1 - share) / spread * known)
     return _with_unseen(wilson_interval(share, effective, level=level), n)
 
 

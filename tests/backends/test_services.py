@@ -187,6 +187,13 @@ async def test_reasoning_is_kept_apart_from_the_answer() -> None:
     assert (response.text, response.reasoning) == ("4", "2 + 2")
 
 
+async def test_an_answer_in_parts_is_its_texts() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+             {"type": "text", "text": "def f():"}, {"type": "text", "text": " pass"}]  # fmt: skip
+    response, _ = await ask_openai(choice(message={"content": parts}))
+    assert response.text == "def f(): pass"
+
+
 async def test_a_refusal_is_filtered() -> None:
     response, _ = await ask_openai(choice(message={"content": None, "refusal": "no"}))
     assert response.finish_reason == "filtered"

@@ -435,6 +435,8 @@ def _result(path: Path, name: str, passed: dict[str, int], n: int = 4, **changes
         "model": {"name": name},
         "settings": {"samples": n, "temperature": 0.8},
         "limits": {"cpu_s": 5.0},
+        "accept": "",
+        "sandbox_level": "L2",
         "problems_sha256": "s",
         "metrics": tally.metrics(list(passed)),
         "problems": tally.problems,
@@ -496,6 +498,9 @@ def test_one_problem_has_no_interval(tmp_path: Path) -> None:
         ({"problems_sha256": "t"}, "not of the same problems or tests"),
         ({"settings": {"samples": 4, "temperature": 0.2}}, "temperature is 0.8 in one and 0.2"),
         ({"limits": {"cpu_s": 1.0}}, "cpu_s is 5.0 in one and 1.0"),
+        ({"limits": {}}, "cpu_s is 5.0 in one and 'not stated'"),
+        ({"accept": "together"}, "accept is '' in one and 'together'"),
+        ({"sandbox_level": "L3"}, "sandbox_level is 'L2' in one and 'L3'"),
     ],
 )
 def test_results_of_different_things_are_not_compared(

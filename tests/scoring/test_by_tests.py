@@ -110,10 +110,17 @@ def test_completions_of_unknown_problems_are_counted_and_failed_generations_are_
     assert unknown == {"other": 2}
 
 
-def test_other_tests_are_another_run() -> None:
-    changed = [{"id": "q"}, {"tests": "assert f(2)"}, {"entry_point": "g"}, {"setup": "import os"}]
+def test_other_tests_and_other_tasks_are_another_run() -> None:
+    changed = [
+        {"id": "q"},
+        {"tests": "assert f(2)"},
+        {"entry_point": "g"},
+        {"setup": "import os"},
+        {"instruction": "Do something else."},
+        {"prompt": "def other(x):\n"},
+    ]
     digests = [problems_sha256([Problem(**{**TIDE.to_row(), **one})]) for one in [{}, *changed]]
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 7
 
 
 def test_a_summary_counts_passes_by_evidence_only() -> None:

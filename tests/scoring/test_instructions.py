@@ -10,10 +10,10 @@ import pytest
 from codefavor.errors import SandboxError
 from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
+from codefavor.scoring.call_time import call_nanoseconds
 from codefavor.scoring.instructions import (
     are_statements,
     count_instructions,
-    cpu_microseconds,
     peak_bytes,
 )
 
@@ -93,11 +93,12 @@ async def test_what_a_program_does_while_it_loads_counts(pool: SandboxPool) -> N
     held = await peak_bytes(pool, TABLE, tests, "f")
     assert held.n is not None, held.reason
     assert held.n > 8 * 2000
-    time = await cpu_microseconds(pool, f"for _ in range(3_000_000):\n    pass\n{plain}", tests)
-    least = await cpu_microseconds(pool, plain, tests)
+    slow = f"for _ in range(3_000_000):\n    pass\n{plain}"
+    time = await call_nanoseconds(pool, slow, "(5)", "f")
+    least = await call_nanoseconds(pool, plain, "(5)", "f")
     assert time.n is not None
     assert least.n is not None
-    assert time.n > 10_000 + least.n
+    assert time.n > 10_000_000 + least.n
     # The peak of loading, though nothing of it stays.
     passing = await peak_bytes(pool, f"len(bytearray(500_000))\n{plain}", tests, "f")
     assert passing.n is not None
@@ -126,8 +127,8 @@ async def test_memory_that_differs_from_run_to_run_is_not_stated(pool: SandboxPo
 
 async def test_time_is_taken_anew_by_a_pool_that_remembers() -> None:
     with SandboxPool(1) as pool:
-        tests = "f(list(range(9)))\n"
-        found = {(await cpu_microseconds(pool, LINEAR, tests, number=n)).n for n in range(9)}
+        call = "(list(range(9)))", "f"
+        found = {(await call_nanoseconds(pool, LINEAR, *call, number=n)).n for n in range(9)}
     assert len(found) > 1
 
 

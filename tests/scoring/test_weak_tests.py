@@ -16,6 +16,14 @@ from tests.kit.commands import codefavor
 
 RIGHT = "def low(xs):\n    best = xs[0]\n    for x in xs:\n        if x < best:\n            best = x\n    return best\n"  # noqa: E501
 WRONG = RIGHT.replace("<", ">")
+# Programs that are no copies of each other.
+OTHERS = [
+    RIGHT,
+    "def low(xs):\n    return min(xs)\n",
+    "def low(xs):\n    return sorted(xs)[0]\n",
+    "def low(xs):\n    return -max(-x for x in xs)\n",
+    "import functools\n\n\ndef low(xs):\n    return functools.reduce(min, xs)\n",
+]
 STRONG = "assert low([3, 1, 2]) == 1\nassert low([5]) == 5\nassert low([-1, -4]) == -4\n"
 # Programs that look at nothing but the first element pass, too.
 WEAK = "assert low([1]) == 1\n"
@@ -51,9 +59,39 @@ async def test_what_speaks_for_tests(
     pool: SandboxPool, tests: str, reference: str, runs: list[Execution], why: str
 ) -> None:
     found = await check_tests(
-        pool, tests, reference=reference, solutions=[(RIGHT, run) for run in runs]
+        pool, tests, reference=reference, solutions=list(zip(OTHERS, runs, strict=False))
     )
     assert (found["is_valid"], found["why"]) == (not why, why)
+
+
+async def test_copies_with_other_names_are_one_voice(pool: SandboxPool) -> None:
+    copies = [
+        RIGHT,
+        RIGHT.replace("best", "least").replace("xs", "values"),
+        RIGHT.replace("x in", "one in").replace("x <", "one <").replace("= x\n", "= one\n"),
+        f'"""The least."""\n{RIGHT}',
+    ]
+    found = await check_tests(pool, STRONG, solutions=[(code, PASSED) for code in copies])
+    assert (found["why"], found["solutions"]) == ("no_majority", [1, 1])
+
+
+@pytest.mark.parametrize("reference", [RIGHT, ""], ids=["reference", "majority"])
+async def test_tests_that_pass_by_chance_are_not_valid(pool: SandboxPool, reference: str) -> None:
+    tests = f"import random\n{STRONG}assert random.random() < 0.6\n"
+    solutions = [(code, PASSED) for code in OTHERS[:3]]
+    found = await check_tests(pool, tests, reference=reference, solutions=solutions)
+    assert not found["is_valid"]
+    assert found["why"] in ("unstable", "reference_fails")
+
+
+@pytest.mark.parametrize("author", ["gpt-4o", "llm", "Model", "MODEL", "teacher"])
+def test_whoever_is_not_known_as_a_person_is_a_model(author: str) -> None:
+    problem = Problem("p", "The least.", STRONG, "low", tests_by=author)
+    assert not problem.may_label
+    evidence: Row = {"chosen": PASSED.to_row(), "rejected": FAILED.to_row()}
+    assert backing_of({**evidence, "tests": problem.tests_evidence}).level == "none"
+    for known in ("", "problem", "human"):
+        assert Problem("p", "The least.", STRONG, "low", tests_by=known).may_label
 
 
 def _files(folder: Path, **of_problem: Row | str) -> None:

@@ -176,6 +176,17 @@ def test_the_interval_covers_rare_and_frequent_passes(n_samples: int, p: float) 
     assert 0.94 - 0.017 <= covered <= 0.975 + 0.013
 
 
+@pytest.mark.parametrize(("n", "k", "p"), [(10, 1, 0.3), (10, 3, 0.3), (20, 1, 0.5), (20, 3, 0.3)])
+def test_the_interval_covers_where_problems_are_few(n: int, k: int, p: float) -> None:
+    rng = np.random.default_rng(4)
+    of_passed = np.array([pass_at_k(10, passed, k) for passed in range(11)])
+    rates = of_passed[rng.binomial(10, p, size=(6000, n))]
+    found = [effective_interval(one) for one in rates.tolist()]
+    covered = np.mean([one.low <= 1 - (1 - p) ** k <= one.high for one in found])
+    # 94.5 to 96 %, within two and a half standard errors of 6000 runs.
+    assert 0.945 - 0.007 <= covered <= 0.96 + 0.007
+
+
 def _with_losses(n: int, won: int, lost: int) -> tuple[dict[str, float], dict[str, float]]:
     ids = [str(i) for i in range(n)]
     a = {one: float(not won <= i < won + lost) for i, one in enumerate(ids)}

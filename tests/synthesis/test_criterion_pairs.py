@@ -106,6 +106,28 @@ def test_work_inside_library_functions_contradicts_the_count(tmp_path: Path) -> 
     assert "time_contradicts" in done.stderr
 
 
+MEAN = "import statistics\n\n\ndef mean(xs):\n    return float(statistics.mean(xs))\n"
+PLAIN_MEAN = "def mean(xs):\n    t = 0\n    for x in xs:\n        t += x\n    return t / len(xs)\n"
+# What it measures runs where the counter does not look.
+TIMED = (
+    "import timeit\n\n\ndef mean(xs):\n    t = sum(xs)\n"
+    "    timeit.timeit('for x in xs: t = x', globals={'xs': xs}, number=9)\n"
+    "    return t / len(xs)\n"
+)
+MEAN_TESTS = "assert mean([1, 2, 3]) == 2\nassert mean([5, -1, 4, 4]) == 3\n"
+
+
+@pytest.mark.parametrize("hidden", [MEAN, TIMED], ids=["library", "text that is run"])
+def test_hidden_work_contradicts_the_count_where_every_call_is_short(
+    tmp_path: Path, hidden: str
+) -> None:
+    problem = Problem("p", "Mean.", MEAN_TESTS, "mean", reference=PLAIN_MEAN)
+    words = scored(tmp_path, problem, hidden, PLAIN_MEAN)
+    done = codefavor("pair", "efficiency", *words, home=tmp_path)
+    assert done.code == 1
+    assert "time_contradicts" in done.stderr
+
+
 COPIES = (
     "def total(xs):\n    t, seen = 0, []\n    for x in xs:\n        seen = [*seen, (x, t)]\n"
     "        t += x\n    return t\n"
@@ -217,6 +239,26 @@ def test_the_program_without_the_finding_is_better(tmp_path: Path) -> None:
     again = codefavor("pair", "security", *words, home=tmp_path)
     assert "1 had ended before" in again.stderr
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "alarm",
+    [
+        "def value(text):\n    assert text\n    return int(text)\n",
+        "import pickle, subprocess\n\n\ndef value(text):\n    return int(text)\n",
+        "import random\n\n\ndef value(text):\n    return int(text) + random.randrange(1)\n",
+        "def value(text):\n    try:\n        return int(text)\n    except Exception:\n"
+        "        pass\n",
+    ],
+    ids=["assert", "import", "random number", "except: pass"],
+)
+def test_findings_of_low_severity_make_no_pair(tmp_path: Path, alarm: str) -> None:
+    plain = "def value(text):\n    return int(text) if text.isdigit() else None\n"
+    problem = Problem("p", "Value.", "assert value('1') == 1\n", "value", reference=plain)
+    words = scored(tmp_path, problem, alarm, plain)
+    done = codefavor("pair", "security", *words, home=tmp_path)
+    assert "no_couple_differs_in_findings" in done.stderr
+    assert not pairs_or_none(tmp_path)
 
 
 def test_a_line_that_hides_a_program_from_bandit_makes_it_no_better(tmp_path: Path) -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from codefavor.audits.contamination_report import background_texts, task_of_problem
 from codefavor.errors import ConfigError
-from codefavor.records import Problem, Row, file_sha256, read_rows
+from codefavor.pairs.decontamination import Search
+from codefavor.records import Preference, Problem, Row, file_sha256, read_rows
 from codefavor.training.runcard import DATA_FOLDER, RUN_CARD, load_card
 
 # Shorter instructions say too little to be recognised by their words.
 _LEAST_WORDS = 5
+# Rows that are looked through at once.
+_BLOCK = 256
 
 
 def refuse_trained(problems: Sequence[Problem], files: Iterable[Path]) -> None:
     """Raise ConfigError if a row of these files is of one of the problems.
 
-    It is by its id, or because it holds all words of the problem's instruction in their order.
+    It is by its id, because it holds all words of the problem's instruction in their order, or
+    because its texts hold as much of the task, the reference or the tests as `decontaminate` takes
+    for a copy. A row may have any form.
     """
     ids = {one.id for one in problems}
     words = {
@@ -26,10 +33,18 @@ def refuse_trained(problems: Sequence[Problem], files: Iterable[Path]) -> None:
         for one in problems
         if len((text := _words(one.instruction)).split()) >= _LEAST_WORDS
     }
+    tasks = {"problems": [task_of_problem(one) for one in problems]}
+    search: Search | None = None
     for path in files:
+        search = search or Search(tasks, background=background_texts())
         found: dict[str, str] = {}
-        for where, row in read_rows(path):
-            for name in _of_row(row, ids, words):
+        rows = iter(read_rows(path))
+        while block := list(islice(rows, _BLOCK)):
+            for where, row in block:
+                for name in _of_row(row, ids, words):
+                    found.setdefault(name, where)
+            looked = search.look([_as_record(where, row) for where, row in block])
+            for where, _, _, name, _ in looked["findings"]:
                 found.setdefault(name, where)
         if found:
             few = ", ".join(f"{name} ({where})" for name, where in list(found.items())[:3])
@@ -38,6 +53,14 @@ def refuse_trained(problems: Sequence[Problem], files: Iterable[Path]) -> None:
                 f"{', …' if len(found) > 3 else ''}; measure on others (--split test), or pass "
                 "--allow-trained to do it all the same"
             )
+
+
+def _as_record(where: str, row: Row) -> Preference:
+    """Every text of a row, each by itself: which of them is a program nobody has to know."""
+    said = [{"role": "user", "content": text} for text in _texts(row)]
+    language = row.get("language")
+    known = language if isinstance(language, str) and language else "python"
+    return Preference(where, "", "", "", language=known, history=tuple(said))
 
 
 def training_files(model: str) -> tuple[list[Path], list[str]]:

@@ -1,0 +1,132 @@
+"""Which blocks of a reply are whole programs: they parse, and do what they are asked for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from codefavor.languages import find_language
+from codefavor.languages.python_code import UNREADABLE, error_line, read
+from codefavor.text import Fence, is_closing_fence, lines_of, opening_fence, parse_fences
+
+# Before a fence that is part of a program: no program has it.
+INSIDE = "\ue000"
+_MOST_ENDS = 12
+_MOST_CUTS = 400
+_LITERALS = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp)
+
+
+def marked_inside(reply: str) -> str:
+    """The reply with `INSIDE` before each fence that stands in a text of a Python block.
+
+    Such a block reads on past the first end to the one at which it parses.
+    """
+    lines = lines_of(reply)
+    number = 0
+    while number < len(lines):
+        marks = opening_fence(lines[number])
+        if not marks:
+            number += 1
+            continue
+        ends = [n for n in range(number + 1, len(lines)) if is_closing_fence(lines[n], marks)]
+        end = next(iter(ends), len(lines))
+        if _is_python(lines[number]) and _tree(lines[number + 1 : end]) is None:
+            for other in ends[1:_MOST_ENDS]:
+                inside = lines[number + 1 : other]
+                if _tree(inside) is not None:
+                    lines[number + 1 : other] = [
+                        INSIDE + line if opening_fence(line) else line for line in inside
+                    ]
+                    end = other
+                    break
+        number = end + 1
+    return "\n".join(lines)
+
+
+def _is_python(line: str) -> bool:
+    (fence,) = parse_fences(line)
+    known = find_language(fence.language)
+    return not fence.language or (known is not None and known.name == "python")
+
+
+def is_complete(fence: Fence, name: str) -> bool:
+    """Whether a block that binds this name is a Python program that makes something of its own.
+
+    Another language is none, nor what does not parse, what only wraps an earlier program
+    (`f = cache(f)`), or a plain value.
+    """
+    known = find_language(fence.language)
+    if known is not None and known.name != "python":
+        return False
+    tree = _tree([fence.content])
+    if tree is None:
+        return False
+    return any(_makes(node, name) for node in _statements(tree.body))
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from _statements(node.body)
+            yield from _statements(node.orelse)
+
+
+def _makes(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name == name
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if name not in {one.id for one in targets if isinstance(one, ast.Name)}:
+        return False
+    if node.value is None or isinstance(node.value, _LITERALS):
+        return False
+    if isinstance(node.value, ast.Lambda):
+        return True  # it may call itself
+    return all(not isinstance(one, ast.Name) or one.id != name for one in ast.walk(node.value))
+
+
+def is_skeleton(code: str, name: str) -> bool:
+    """Whether a text defines the function without doing anything in it."""
+    tree = _tree([code]) or _tree([f"{code.rstrip()} ..."])
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name == name
+        and all(map(_does_nothing, node.body))
+        for node in (tree.body if tree else ())
+    )
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+    if isinstance(node, ast.Return):
+        return node.value is None or (
+            isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
+        )
+    return isinstance(node, ast.Pass) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    )
+
+
+def parsing_part(text: str) -> str:
+    """The text from its first line to the last one with which it is a program; "" if none is."""
+    lines = lines_of(text)
+    end, tries = len(lines), 0
+    while end and tries < _MOST_CUTS:
+        code = "\n".join(lines[:end]).rstrip() + "\n"
+        if _tree([code]) is not None:
+            return code
+        line = error_line(code)
+        end = min(end - 1, line - 1) if line else end - 1
+        tries += 1
+    return ""
+
+
+def _tree(lines: list[str]) -> ast.Module | None:
+    try:
+        return read("\n".join(lines))
+    except UNREADABLE:
+        return None

@@ -71,6 +71,14 @@ def read_manifest(path: Path) -> Row:
     return manifest
 
 
+def noted_together(path: Path) -> int:
+    """How many pairs of a data file rest on forgeable verdicts, as `convert` noted beside it."""
+    try:
+        return int(read_manifest(path).get("n_together", 0))
+    except JournalError:  # `convert` did not write it
+        return 0
+
+
 def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a manifest that a run is bound to, by their dotted keys."""
     notes = (_RESPONSES, _SHARD, _MERGED)

@@ -11,6 +11,7 @@ import typer
 
 from codefavor.audits.benchmark_rows import without_benchmark
 from codefavor.errors import DataError
+from codefavor.journal_manifest import noted_together
 from codefavor.pairs.published_forms import LABELLED_FORM
 from codefavor.pairs.published_rows import (
     BAD_VALUE,
@@ -68,6 +69,7 @@ def read_preferences(asked: Inputs) -> tuple[list[Any], Row, Counter[str]]:
     shapes: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     not_used: dict[str, list[str]] = {}
+    together = 0
     for path in asked.inputs:
         reading = read_published(read_any_rows(path), path.name, asked.max_error_rate)
         pairs, refused = without_benchmark(reading.preferences, data_folder())
@@ -89,6 +91,7 @@ def read_preferences(asked: Inputs) -> tuple[list[Any], Row, Counter[str]]:
         _say_unreadable(reading.unreadable)
         for reason, where in reading.first.items():
             typer.echo(f"{where}: {reason}, the first such row", err=True)
+        labelled: list[Any] = []
         if asked.format_name == "kto":
             # Labelled answers need no counterpart here; those of a refused pair go with it.
             gone = {p.id for p in reading.preferences} - {p.id for p in pairs}
@@ -104,10 +107,12 @@ def read_preferences(asked: Inputs) -> tuple[list[Any], Row, Counter[str]]:
             reading.rejected.pop(ONE_LABEL, None)
         pairs, weaker = with_evidence(pairs, asked.evidence)
         rejected["weaker_evidence"] += len(weaker)
+        marked = sum(rests_on_together(pair.evidence) for pair in pairs)
+        # What `convert` wrote has no evidence in its rows, only a note beside them.
+        together += marked or min(noted_together(path), len(pairs) + len(labelled))
         records += pairs
         shapes += reading.shapes
         rejected += reading.rejected
-    together = sum(rests_on_together(one.evidence) for one in records if hasattr(one, "evidence"))
     if together:
         typer.echo(f"{together} pairs rest on tests of the together lane: forgeable", err=True)
     how: Row = {"read_as": dict(shapes), "require_evidence": asked.evidence}

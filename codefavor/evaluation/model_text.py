@@ -23,6 +23,8 @@ def model_text(result: Row) -> str:
     for title, kind in (("outcomes", "outcomes"), ("failures", "failures")):
         counts = ", ".join(f"{name} {count}" for name, count in metrics[kind].items())
         lines.append(f"{title}: {counts or 'none'}")
+    if n_together := metrics.get("n_together"):
+        lines.append(f"{n_together} samples rest on tests of the together lane: forgeable")
     if cases := metrics.get("cases"):
         by_problem = cases["by_problem"]
         slowest = max(by_problem, key=lambda name: by_problem[name]["cpu_s_most"])

@@ -29,13 +29,17 @@ _SETS = {
     "simplefilter": r"\bnumpy\b|\bnp\b",
     "filterwarnings": r"\bnumpy\b|\bnp\b",
 }  # fmt: skip
+# A signal that nobody handles does nothing to the first process of a pid namespace.
+_SIGNALS = frozenset((
+    "abort", "alarm", "kill", "killpg", "pthread_kill", "raise_signal", "setitimer",
+))  # fmt: skip
 _KEEPS = frozenset(("_exit", "fileinput", "logging", "setrlimit"))
 _STREAMS = frozenset(("stderr", "stdin", "stdout"))
 _STARTS = frozenset(("ProcessPoolExecutor", "multiprocessing"))
 # Most programs have nothing of all this, which a search says sooner than a parser.
 _MAY = re.compile(
     r"\bis\b|\bid\b|\bis_|\bobject\b|builtins|/dev/(?:std|fd)|sys\.modules|"
-    + "|".join(sorted({*_KEEPS, *_LOOKS, *_LIVES, *_SETS, *_STARTS}))
+    + "|".join(sorted({"signal", *_SIGNALS, *_KEEPS, *_LOOKS, *_LIVES, *_SETS, *_STARTS}))
 )
 # The text is read in the caller's process, where nothing but this bounds what that takes.
 _LONGEST = 100_000
@@ -55,6 +59,8 @@ def doubt_of(job: Job, passed: bool) -> str:
     names |= words_of(nodes)
     doubt_of_kind = _doubt_of_script if job.is_script else _doubt_of_values
     doubt = doubt_of_kind(nodes, names, job.tests)
+    if not doubt and passed and names & _SIGNALS and names & {"os", "signal"}:
+        doubt = "the program sends signals, of which its process does not die here"
     if doubt or passed:
         return doubt
     if names & _LOOKS or any(_is_modules(node) for node in nodes):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from codefavor.errors import ConfigError, JournalError
-from codefavor.journal_manifest import read_manifest
+from codefavor.errors import ConfigError
+from codefavor.journal_manifest import noted_together
 from codefavor.records import Row, write_text
 from codefavor.training.machine import describe_hardware, installed_versions
 from codefavor.training.plan import TrainingPlan
@@ -43,21 +43,13 @@ def new_card(plan: TrainingPlan, command: Sequence[str]) -> Row:
         "recipe_digest": config_digest(load_yaml(plan.recipe)),
         "config": plan.config,
         "data": dict(plan.data),
-        "together": {path: n for path in plan.data if (n := _rests_on_together(Path(path)))},
+        "together": {path: n for path in plan.data if (n := noted_together(Path(path)))},
         "command": list(command),
         "gpus": plan.gpus,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": installed_versions(),
         "hardware": describe_hardware(plan.gpus),
     }
-
-
-def _rests_on_together(data: Path) -> int:
-    """How many pairs of a data file rest on forgeable verdicts, as `convert` noted beside it."""
-    try:
-        return int(read_manifest(data).get("n_together", 0))
-    except JournalError:  # `convert` did not write it
-        return 0
 
 
 def read_card(plan: TrainingPlan) -> Row:

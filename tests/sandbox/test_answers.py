@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from codefavor.sandbox import Limits, SandboxPool
@@ -45,3 +47,62 @@ def test_the_last_answer_takes_no_failure_away(
     result = pool.run(program, _TWO, limits, entry_point="f")
     assert result.outcome in ("runtime_error", "wrong_output"), result
     assert (result.passed, result.no_evidence, result.failed_assert) == (0, "", _ONE), result
+
+
+_NEAR = "return not abs({0} - {1}) > 1e-6"
+_CHECKERS = {
+    "complex": (_NEAR.format("complex(output)", "complex(expected)"), ["nanj", "1e999j"]),
+    "Decimal": ("from decimal import Decimal\n    d = Decimal(output) - Decimal(expected)\n"
+                "    return not d > 1 and not d < -1", ["3", "I_nf"]),
+    "a unit": (_NEAR.format("float(output.strip().rstrip('ms'))", "float(expected)"),
+               ["nanm", "1e999s"]),
+    "commas": (_NEAR.format("float(output.replace(',', ''))", "float(expected)"), ["1e9,99i,nf",
+               "na,n"]),
+    "found": ("import re\n    return all(not abs(a - 3) > 1e-6 for a in "
+              "map(float, re.findall(r'[\\w.]+', output)))", ["nan"]),
+    "json": ("import json\n    return not abs(float(json.loads(output)[0]) - 3) > 1e-6",
+             ['["\\u006ean"]']),
+    "squares": ("a, b = float(output), float(expected)\n"
+                "    return (a - b) ** 2 <= 1e-9 * max(1, a * a)", ["1e200", "-1e300"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", _CHECKERS)
+def test_no_number_at_infinity_passes_a_checker(pools: dict[str, SandboxPool], style: str) -> None:
+    body, printed = _CHECKERS[style]
+    checker = f"def check(input, output, expected):\n    {body}"
+    spec = {"cases": [{"input": "", "output": "3"}], "compare": "checker", "checker": checker}
+    for text in printed:
+        result = pools["L2"].run(f"print({text!r})", json.dumps(spec))
+        assert not result.is_evidence_of_pass, (text, result)
+        assert result.outcome in ("unsupported", "wrong_output"), (text, result)
+
+
+def test_a_checker_sees_the_floats_that_it_means(pools: dict[str, SandboxPool]) -> None:
+    checker = (
+        "def check(input, output, expected):\n    values = list(map(float, output.split()))\n"
+        "    return isinstance(values[0], float) and values[0] == 3.0"
+    )
+    spec = {"cases": [{"input": "", "output": "3"}], "compare": "checker", "checker": checker}
+    for text, outcome in (("3.0 1e70", "passed"), ("3.5 1", "wrong_output")):
+        assert pools["L2"].run(f"print({text!r})", json.dumps(spec)).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "signal.raise_signal(signal.SIGABRT)",
+        "signal.pthread_kill(threading.get_ident(), signal.SIGHUP)",
+        "signal.setitimer(signal.ITIMER_REAL, .05); time.sleep(.2)",
+    ],
+)
+def test_a_program_that_dies_of_a_signal_on_the_desk_passes_nowhere(
+    pool: SandboxPool, end: str
+) -> None:
+    program = f"import os, signal, threading, time\ndef f(x):\n    {end}\n    return x * x\n"
+    script = f"import os, signal, threading, time\nprint(9)\nsys = 1\n{end}\n"
+    assert not pool.run(program, _ONE, entry_point="f").is_evidence_of_pass
+    spec = {"cases": [{"input": "", "output": "9"}]}
+    assert not pool.run(script, json.dumps(spec)).is_evidence_of_pass

@@ -25,11 +25,14 @@ from codefavor.sandbox.trees import (
 
 def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     """Raises Needs where the program, which has these names, could choose."""
+    given = [(t.id, s) for n in nodes for t, s in assignments(n) if isinstance(t, ast.Name)]
+    # A number or a text is what it was, whoever was handed it.
+    fixed = {name for name, _ in given} - {name for name, value in given if not _is_fixed(value)}
     for node in nodes:
         if isinstance(node, ast.For):
-            _look_at_loop(node, node.iter)
+            _look_at_loop(node, node.iter, fixed)
         elif isinstance(node, ast.While):
-            _look_at_loop(node, node.test)
+            _look_at_loop(node, node.test, fixed)
         elif isinstance(node, ast.With):
             _look_at_with(node)
         elif isinstance(node, ast.Try):
@@ -38,9 +41,15 @@ def look_at_flow(nodes: list[ast.AST], program: set[str]) -> None:
     _look_at_exceptions(nodes)
 
 
-def _look_at_loop(loop: ast.For | ast.While, over: ast.expr) -> None:
+def _is_fixed(value: ast.AST) -> bool:
+    return isinstance(value, ast.Constant) or (
+        isinstance(value, ast.Tuple) and all(map(_is_fixed, value.elts))
+    )
+
+
+def _look_at_loop(loop: ast.For | ast.While, over: ast.expr, fixed: set[str]) -> None:
     """A loop whose length the program may change while it runs."""
-    looped = names_in(over)
+    looped = names_in(over) - fixed
     for item in (part for statement in loop.body for part in walk(statement)):
         if isinstance(item, ast.Call) and called(over) != "range":
             handed = {a.id for a in item.args if isinstance(a, ast.Name)}

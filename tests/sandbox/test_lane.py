@@ -21,6 +21,8 @@ _SAME = "def same(a, b):\n    assert a == b\n"
     ("tests", "entry_point"),
     [
         ("assert f(1) == 2", "f"),
+        ("i = 0\nwhile i < 5:\n    assert f(i) == i * i\n    i += 1", "f"),
+        ("s = 'abc'\nfor c in s:\n    assert f(s, c)", "f"),
         ("assert f(1) == 2", ""),
         ("def check(candidate):\n    assert candidate(1) == 2\ncheck(f)", "f"),
         ("from solution import f, g\nassert g(f(1)) == 2", "f"),

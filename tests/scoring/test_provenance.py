@@ -113,4 +113,8 @@ def test_what_convert_writes_says_how_many_pairs_could_be_forged(tmp_path: Path)
     assert done.exit_code == 0, done.output
     manifest = json.loads((tmp_path / "dpo.jsonl.manifest.json").read_text(encoding="utf-8"))
     assert manifest["n_together"] == 2
+    again = tmp_path / "again.jsonl"
+    done = CliRunner().invoke(app, ["convert", str(out), "--format", "reward", "--out", str(again)])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "again.jsonl.manifest.json").read_text())["n_together"] == 2
     assert "2 pairs rest on tests of the together lane" in done.stderr

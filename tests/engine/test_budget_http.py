@@ -68,8 +68,8 @@ class Billing:
         return reply
 
 
-async def run_until_spent(url: str, folder: Path, usd: float) -> str:
-    backend = make_backend("openai:m", base_url=f"{url}/v1", api_key="k", timeout_s=0.4)
+async def run_until_spent(url: str, folder: Path, usd: float, timeout_s: float = 0.4) -> str:
+    backend = make_backend("openai:m", base_url=f"{url}/v1", api_key="k", timeout_s=timeout_s)
     store = ResponseCache(folder / "answers")
     context = Context(backend, cache=store, prices=PRICES)
     try:

@@ -17,7 +17,7 @@ from codefavor.engine.batch import BatchRun
 from codefavor.engine.health import StopRule
 from codefavor.engine.ledger import read_spent
 from codefavor.engine.limits import Limits
-from codefavor.errors import BackendError, ConfigError
+from codefavor.errors import ConfigError
 from codefavor.journal import Journal
 from tests.engine.test_batch import ROWS, PlayedBatches, one_question
 from tests.engine.test_budget_http import Billing, run_until_spent
@@ -35,10 +35,6 @@ COUNTS = {
     "bedrock": ("usage", "inputTokens", "outputTokens", "cacheReadInputTokens"),
 }  # fmt: skip
 # By ids of the test: AWS's own client reads these before we do.
-READ_BY_BOTOCORE = {
-    "text input", "text output", "text cached", "half a token in", "half a token out", "true",
-    "a list",
-}  # fmt: skip
 ASK = Request([{"role": "user", "content": "hi"}])
 
 
@@ -115,18 +111,13 @@ def put(field: int, value: object) -> Callable[[str], Callable[[dict[str, Any]],
 async def test_a_count_that_cannot_be_true_is_unknown_and_the_answer_is_kept(
     kind: str,
     spoiled: Callable[[str], Callable[[dict[str, Any]], object]],
-    request: pytest.FixtureRequest,
 ) -> None:
-    if kind == "bedrock" and request.node.callspec.id.split("-")[0] in READ_BY_BOTOCORE:
-        pytest.skip("botocore makes a whole number of it")
     assert await usage_of(kind, spoiled(kind)) == Usage()
 
 
 @pytest.mark.parametrize("value", ["x", [11]], ids=str)
-async def test_a_count_that_botocore_cannot_read_may_be_on_the_bill(value: object) -> None:
-    with pytest.raises(BackendError) as caught:
-        await usage_of("bedrock", put(1, value)("bedrock"))
-    assert (caught.value.reason, caught.value.may_be_paid) == ("bad_json", True)
+async def test_a_count_that_botocore_could_not_read_is_unknown(value: object) -> None:
+    assert await usage_of("bedrock", put(1, value)("bedrock")) == Usage()
 
 
 @pytest.mark.parametrize("kind", ["openai", "gemini"])
@@ -178,7 +169,7 @@ async def test_no_bill_of_nonsense_makes_a_budget_larger_or_ends_a_row(
         return reply
 
     with LoopbackServer(handle) as server:
-        said = await run_until_spent(server.url, tmp_path, usd=1.0)
+        said = await run_until_spent(server.url, tmp_path, usd=1.0, timeout_s=60.0)
     assert 0.7 < billing.usd <= 1.0
     assert "the budget is spent" in said and "whose cost is unknown" in said
     spent = read_spent(tmp_path / "o")

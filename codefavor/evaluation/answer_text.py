@@ -16,6 +16,7 @@ from typing import Any
 from codefavor.errors import MissingPackageError
 from codefavor.evaluation.number_words import with_digits
 from codefavor.evaluation.unit_words import with_one_spelling, with_whole_units
+from codefavor.judges.taken_back import is_turned
 from codefavor.sections import without_thinking
 
 # "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").
@@ -232,16 +233,22 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
     Before it may stand what names no other question ("Answer: yes"), or one of the question's own
     labels, in lower case. With a name, what stands behind "NAME:" at the beginning of one line.
     None where neither or both are said: a reply that says nothing is no judgement, nor is one that
-    states the other word somewhere too ("Yes ... On second thought: No"); what it says under
-    another label counts unless the last line is the one that was asked for.
+    states the other word somewhere too or takes it back ("Yes ... Wait, that is wrong"); what it
+    says under another label counts unless the last line is the one that was asked for.
     """
     lines = [line.strip() for line in without_thinking(reply).splitlines() if line.strip()]
     if name:
         named = [line.partition(":")[2] for line in lines if _names(line, name)]
         found = {one for line in named if (one := _said(line, labels))}
         n_named = len(re.findall(rf"\b{re.escape(name)}\W*:", reply, re.I))
-        return found == {"yes"} if len(found) == 1 and n_named == 1 else None
+        first = next((at for at, line in enumerate(lines) if _names(line, name)), 0)
+        behind = lines[first + 1 :]
+        is_doubted = is_turned("\n".join(lines[first:])) or _denies(behind, name)
+        return found == {"yes"} if len(found) == 1 and n_named == 1 and not is_doubted else None
     if not lines:
+        return None
+    stated = next((at for at, line in enumerate(lines) if _said(line, labels)), len(lines))
+    if is_turned("\n".join(lines[0 if _BEGINS.match(lines[0]) else stated :])):
         return None
     said = {one for line in lines if (one := _said(line, labels))}
     if match := _BEGINS.match(lines[0]):
@@ -257,6 +264,14 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
             if match["before"] != ":" or not _said(lines[-1], labels):
                 said.add(match["said"].lower())
     return said == {"yes"} if len(said) == 1 else None
+
+
+def _denies(behind: Sequence[str], name: str) -> bool:
+    """Whether lines below a named one answer it anew: a bare yes or no, or that it is not so."""
+    own = rf"(?i)(?:\b(?:not|never|no longer)\b[^.\n]{{0,20}}|n['’]t\s|\b(?:un|non-?)){name}\b"
+    return any(
+        bool(re.search(own, line)) or (":" not in line and bool(_said(line, ()))) for line in behind
+    )
 
 
 def _said(line: str, labels: Sequence[str]) -> str:

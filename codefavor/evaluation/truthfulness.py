@@ -10,7 +10,7 @@ from codefavor.backends.base import Backend, Message, Sampling
 from codefavor.backends.local import load_model
 from codefavor.engine.context import Context
 from codefavor.errors import BackendError, ConfigError, Rejected
-from codefavor.evaluation.answer_text import (
+from codefavor.judges.answer_text import (
     bleu,
     closer,
     contains,

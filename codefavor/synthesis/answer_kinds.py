@@ -65,6 +65,13 @@ _NESTED = frozenset({"place", "region", "area", "location", "part", "territory",
                      "nation", "empire", "kingdom", "state"})  # fmt: skip
 
 
+_WHERE = re.compile(
+    r"\b(?:where|located|lies?|situated|headquarter\w*|based|(?:in|at|on|from|near|to|through|across|"
+    r"of) (?:what|which))\b",
+    re.I,
+)
+
+
 class Span(NamedTuple):
     """A part of an answer: its kind and where it stands."""
 
@@ -89,6 +96,12 @@ def asked_kind(question: str) -> str:
 def broad_kind(question: str) -> str:
     """Person, place, time, number, or "thing" for all else that is asked for."""
     return _BROAD_OF.get(asked_kind(question), "thing")
+
+
+def asks_where(question: str) -> bool:
+    """Whether it may ask for a place, by whatever noun ("In what desert is Lyon?")."""
+    kind = broad_kind(question)
+    return kind == "place" or (kind == "thing" and _WHERE.search(question) is not None)
 
 
 def may_be_nested(question: str) -> bool:

@@ -13,7 +13,8 @@ from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Row
 from codefavor.sections import without_thinking
 from codefavor.sources.answered import Answered
-from codefavor.synthesis.truth_levels import pair_of, plain
+from codefavor.synthesis.false_sides import plain
+from codefavor.synthesis.truth_levels import pair_of
 
 FLAWS = {
     "logical flaw": "it draws a conclusion that the text does not allow",

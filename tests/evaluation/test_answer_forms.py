@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codefavor.evaluation.answer_text import contains
+from codefavor.judges.answer_text import contains
 
 
 @pytest.mark.parametrize(

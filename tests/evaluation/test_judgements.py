@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codefavor.evaluation.answer_text import read_yes_no
+from codefavor.judges.answer_text import read_yes_no
 from codefavor.evaluation.truthfulness import _judgement
 from tests.evaluation.test_truthfulness import (
     QUESTIONS,

@@ -31,7 +31,7 @@ def rows() -> list[dict[str, Any]]:
         if number % 2:
             # What is false stands nearer to the question's words.
             text = (
-                f"Mill {number} was not built in {before} by {other}. After many other things "
+                f"Mill {number} was not built in {before} by {other}. After many things "
                 f"that nobody here can name it was built in {year} by {person}."
             )
         found += [
@@ -79,9 +79,9 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
 
 def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: Path) -> None:
     """Of one nearer true side and two nearer false ones one each is kept, and nothing twice."""
-    near = "Mill 0 was built in 1704. Then came many other things that nobody here can name: 1899."
+    near = "Mill 0 was built in 1704. Then came many things that nobody here can name: 1899."
     far = (
-        "Mill {} was not built in 1811. Then came many other things that here none can name: 1920."
+        "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
     )
     texts = [near, far.format(1), far.format(2)]
     own = [
@@ -292,7 +292,9 @@ def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
     rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
     pairs, _ = simple_pairs(rows, levels=["medium"])
     found = {pair.chosen: pair.rejected for pair in pairs}
-    assert found["a minister"] == found["an outside proposer"] == "The clerk"
+    assert found["a minister"] == "The clerk"
+    # "Who else" has several answers.
+    assert "an outside proposer" not in found
     assert "century" not in found.get("1688 to 1692", "")
     assert found["1702"] in ("1688", "1692")
     assert "phagocytes" not in found.values()
@@ -321,10 +323,10 @@ def test_a_lost_answer_is_no_question_without_one(tmp_path: Path) -> None:
 def test_saying_nothing_is_never_set_against_itself() -> None:
     says = "The text does not say."
     rows = [
-        Answered("1", "Who?", "A text.", (), (says,)),
-        Answered("2", "What?", "A text.", (says,)),
-        Answered("3", "Which?", "A text.", (), ("peat",)),
-        Answered("4", "Why?", "A text.", ("wind",)),
+        Answered("1", "Who?", "A text of wind and peat.", (), (says,)),
+        Answered("2", "What?", "A text of wind and peat.", (says,)),
+        Answered("3", "Which?", "A text of wind and peat.", (), ("peat",)),
+        Answered("4", "Why?", "A text of wind and peat.", ("wind",)),
     ]
     pairs, _ = simple_pairs(rows, levels=["medium"])
     assert {(one.chosen, one.rejected) for one in pairs} == {(says, "peat"), ("wind", says)}

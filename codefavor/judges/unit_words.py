@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from codefavor.evaluation.number_words import NUMBER_WORDS, TENS
+from codefavor.judges.number_words import NUMBER_WORDS, TENS
 
 # Abbreviations, which count right behind a number and with their own large and small letters.
 _SHORT = {
@@ -44,7 +44,8 @@ _SPELLINGS = [
 ]
 _SIGNS = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
 _MONEY = re.compile(
-    r"(?:\b(?:US|U\.S\.)\s?(?=\$))?([$€£¥])\s?(\d[\d,]*(?:\.\d+)?)(?:\s?(k|m|bn|thousand|million|billion)\b)?", re.I
+    r"(?:\b(?:US|U\.S\.)\s?(?=\$))?([$€£¥])\s?(\d[\d,]*(?:\.\d+)?)(?:\s?(k|m|bn|thousand|million|billion)\b)?",
+    re.I,
 )
 _US_DOLLARS = re.compile(r"\b(?:US|U\.S\.|American) (?=dollars?\b)")
 _SCALES = {"k": "thousand", "m": "million", "bn": "billion"}

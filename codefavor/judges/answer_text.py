@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 from codefavor.errors import MissingPackageError
-from codefavor.evaluation.number_words import with_digits
-from codefavor.evaluation.unit_words import is_money, with_one_spelling, with_whole_units
+from codefavor.judges.number_words import with_digits
+from codefavor.judges.unit_words import is_money, with_one_spelling, with_whole_units
 from codefavor.judges.taken_back import is_turned
 from codefavor.sections import without_thinking
 
@@ -30,7 +30,9 @@ _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b[A-Z](?:\.[A-Z])+\b|\b[A-Z]{2,}\
 _WORDS_TOO = frozenset(re.findall(r"\w+", "us it who am in or is me he an as at be by do go if my "
                        "no of on so to up we era aids cat can all"))  # fmt: skip
 # Letters of Latin script by their names in Unicode: "Ł" is an L, "Æ" an AE.
-_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER ([A-Z]{1,2})|LIGATURE ([A-Z]{2,3}))(?: .*)?")
+_LATIN = re.compile(
+    r"LATIN (?:SMALL|CAPITAL) (?:LETTER ([A-Z]{1,2})|LIGATURE ([A-Z]{2,3}))(?: .*)?"
+)
 # Signs that make another name of a letter.
 _SIGNS = re.compile(r"(?<=\b[A-Za-z])(?:#|\+\+)")
 _ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
@@ -158,8 +160,8 @@ def contains(answer: str, known: str) -> float | None:
         return float(said is not None and said == (plain == "yes"))
     if any(
         all(mine in (None, theirs) for mine, theirs in zip(wanted, one, strict=True))
-        for wanted in _dates(known, is_whole=True)
-        for one in _dates(answer)
+        for wanted in dates_of(known, is_whole=True)
+        for one in dates_of(answer)
     ):
         return 1.0
     if is_money(known):
@@ -196,13 +198,13 @@ def _stands(
     return False
 
 
-def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]:
+def dates_of(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]:
     """Year, month and day of each date in a text, None where one is not said.
 
-    With `is_whole` only of a text that is one date, which may be a year alone.
+    A text that is a year alone is one. With `is_whole` only of a text that is one date.
     """
     text = _WEEKDAY.sub("", with_one_spelling(text.lower().strip(" .,")))
-    if is_whole and re.fullmatch(r"\d{4}", text):
+    if re.fullmatch(r"\d{4}", text):
         return [(int(text), None, None)]
     found: list[tuple[int | None, ...]] = []
     for form in (*_DATES, *_PARTS):

@@ -15,8 +15,8 @@ from typing import Any
 
 from codefavor.errors import MissingPackageError
 from codefavor.judges.number_words import with_digits
-from codefavor.judges.unit_words import is_money, with_one_spelling, with_whole_units
 from codefavor.judges.taken_back import is_turned
+from codefavor.judges.unit_words import is_money, with_one_spelling, with_whole_units
 from codefavor.sections import without_thinking
 
 # "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").

@@ -17,8 +17,8 @@ _LARGE = r"[A-Z][\w'’.-]*\w"
 _PARTS: dict[str, str] = {
     "date": rf"\b(?:{_MONTH} \d{{1,2}}(?:, \d{{4}})?|(?:\d{{1,2}} )?{_MONTH} \d{{4}}"
     rf"|\d{{1,2}} {_MONTH})\b",
-    "money": r"[$€£¥]\s?\d[\d,.]*(?: (?:million|billion|thousand))?",
-    "percent": r"\b\d[\d,.]*\s?(?:%|percent|per cent)",
+    "money": r"[$€£¥]\s?\d+(?:[,.]\d+)*(?: (?:million|billion|thousand))?",
+    "percent": r"\b\d+(?:[,.]\d+)*\s?(?:%|percent|per cent)",
     "year": r"\b(?:1[0-9]|20)\d\d\b",
     "number": r"\b\d+(?:[,.]\d+)*\b",
     "name": rf"\b{_LARGE}(?: (?:of|the|and|de|van|von|{_LARGE}))* {_LARGE}\b|\b{_LARGE}\b",

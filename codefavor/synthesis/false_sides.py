@@ -1,4 +1,4 @@
-"""Whether another text of the answer's kind may be as right as the answer: then it is no false side.
+"""Whether another text of the answer's kind may be as right as the answer, and so no false side.
 
 By what the text itself shows, and denied by default: a pair less is better than a false one. Two
 names of one thing of which the text never says so ("Burma", "Myanmar") are not seen.
@@ -25,8 +25,8 @@ _ONE_OF_SEVERAL = re.compile(
     r"^\W*(?:name|list|give|mention|identify)\b|\bexamples?\b|\b(?:one|some|any|many) of\b|"
     r"\b(?:what|which|who) (?:is|are|was|were) (?:one|an?|some|two|another|among)\b|"
     r"\b(?:another|other|else|also|too|besides|among|several|various|includ\w+|such as)\b|"
-    r"\bwho (?:\w+ly |first |all )?(?:co-?)?(?:found|creat|invent|discover|establish|develop|design|"
-    r"form|start|launch|wr[io]t|author|compos|star|play|join|attend|own|us|sp[eo]k|liv|belong|"
+    r"\bwho (?:\w+ly |first |all )?(?:co-?)?(?:found|creat|invent|discover|establish|develop|"
+    r"design|form|start|launch|wr[io]t|author|compos|star|play|join|attend|own|us|sp[eo]k|liv|belong|"
     r"support|oppos|f[io]ught|sign|perform|participat|help|work|teach|taught)\w*\b",
     re.I,
 )

@@ -188,8 +188,8 @@ def _side(length: int) -> int:
 
 
 def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
-    """All answers, those that are surely no places, those of each kind of question ("asked ..."), those of
-    each broad kind to the questions of one text, and the parts of each kind."""
+    """All answers, those that are surely no places, those of each kind of question ("asked ..."),
+    those of each broad kind to the questions of one text, and the parts of each kind."""
     pools: dict[str, dict[str, None]] = {"answer": {}, "no place": {}}
     for row in rows:
         for answer in row.answers[:1]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codefavor.judges.answer_text import read_yes_no
 from codefavor.evaluation.truthfulness import _judgement
+from codefavor.judges.answer_text import read_yes_no
 from tests.evaluation.test_truthfulness import (
     QUESTIONS,
     ROWS,

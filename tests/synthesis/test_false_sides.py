@@ -45,9 +45,9 @@ def medium_of(question: str, answer: str, other: str, text: str) -> list[tuple[s
          "Mark Twain was a pen name. Sam Clemens, known by it, went home."),
         ("Who wrote it down?", "Mark Twain", "Sam Clemens", "Mark Twain (Sam Clemens) went home."),
         ("Which war was it?", "World War II", "Second World War",
-         "World War II ended. He came home from the Second World War."),
+         "World War II ended. He came from the Second World War."),
         ("When did she win a prize?", "1903", "1911", "In 1903 she won one. In 1911 she won it."),
-        ("In which year did they win?", "1958", "1962", "They won in 1958. They won again in 1962."),
+        ("In which year did they win?", "1958", "1962", "They won in 1958. They won again, 1962."),
     ],
 )  # fmt: skip
 def test_what_the_text_may_call_as_right_is_no_false_side(

@@ -80,9 +80,7 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
 def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: Path) -> None:
     """Of one nearer true side and two nearer false ones one each is kept, and nothing twice."""
     near = "Mill 0 was built in 1704. Then came many things that nobody here can name: 1899."
-    far = (
-        "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
-    )
+    far = "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
     texts = [near, far.format(1), far.format(2)]
     own = [
         {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
@@ -215,7 +213,21 @@ def test_a_model_writes_hard_pairs_and_those_that_are_none_are_counted(tmp_path:
         ("Ann Lee", "It was Ann Lee.", "It was indeed Ann Lee.", "answer_held"),
         ("Ann Lee", "It was Ann Lee.", "It was Bob Lee, which is wrong.", "flaw_named"),
         ("Ann Lee", "It was Ann Lee.", "It was not Ann Lee.", ""),
-        ("no", "No, it is not old.", "Yes, it is old.", ""),
+        ("no", "No, it is not old.", "Yes, it is old.", "does not stand in the text"),
+        (
+            "Ann Lee",
+            "Hardly anyone believes it was Ann Lee.",
+            "It was Bob Lee and Hardly anyone.",
+            "not_plain",
+        ),
+        ("Ann Lee", "It used to be Ann Lee.", "It was Bob Lee then.", "not_plain"),
+        ("Ann Lee", "It refused to be Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("Ann Lee", "It was supposedly Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("Ann Lee", "It was Bob rather than Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("$5 million", "It was $5 million.", "It was $5,000,000.", "answer_held"),
+        ("March 2, 1991", "It was March 2, 1991.", "It was 2 March 1991.", "answer_held"),
+        ("two", "It was two.", "It was 2 then.", "answer_held"),
+        ("World War II", "It was World War II.", "It was World War 2.", "answer_held"),
         ("Ann Lee", "It was Ann Lee.", "It was Bob Lee.", ""),
     ],
 )
@@ -224,7 +236,8 @@ def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
     tmp_path: Path, answer: str, true: str, false: str, reason: str
 ) -> None:
     data = write(
-        tmp_path / "qa.jsonl", [{"question": "Who?", "context": "A text.", "answers": [answer]}]
+        tmp_path / "qa.jsonl",
+        [{"question": "Who?", "context": f"It was {answer}.", "answers": [answer]}],
     )
     out = tmp_path / "pairs.jsonl"
     reply = json.dumps({"true": true, "false": false})
@@ -235,7 +248,7 @@ def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
             "--max-error-rate", "1", home=tmp_path,
         )  # fmt: skip
     if reason:
-        assert f"{reason} 1" in done.stderr
+        assert f"{reason} 1" in done.stderr or reason in done.stderr.partition("came out: ")[2]
         assert not out.exists()
     else:
         assert [(one["chosen"], one["rejected"]) for one in read(out)] == [(true, false)]

@@ -111,9 +111,10 @@ def _show_levels(
             )
             shown = [pair for pair in own if NO_ANSWER in (pair.chosen, pair.rejected)]
             if shown:
+                share = _accuracy(unsaid, shown)
                 typer.echo(
-                    f'        of these {len(shown)} with "{NO_ANSWER}": \'says so if the question is '
-                    f"negated' is right in {_accuracy(unsaid, shown):.1%}"
+                    f"        {len(shown)} with {NO_ANSWER!r}: 'it does not say what a negated "
+                    f"question asks' is right in {share:.1%}"
                 )
 
 

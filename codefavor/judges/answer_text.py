@@ -99,8 +99,9 @@ def normalised(
 
     "March 2, 1991" and "2 March 1991" become 1991-3-2, "1,000" and "1000.0" 1000, "3.50" 3.5,
     "twenty-one" 21, "5 million" 5000000, "50%" 50 percent, "1914-1918" and "1914-18" the two years,
-    "é" e, "ł" l, "ß" ss, "324 m" 324 metre, "first" 1st. With `keeps_a` every "a" is kept, with `joins_initials`
-    "U.S." and "US" become one word that "us" is not, with `says_money` "$5" is 5 dollar, not 5.
+    "é" e, "ł" l, "ß" ss, "324 m" 324 metre, "first" 1st. With `keeps_a` every "a" is kept, with
+    `joins_initials` "U.S." and "US" become one word that "us" is not, with `says_money` "$5" is 5
+    dollar, not 5.
     """
     text = re.sub(r"[^\W\da-zA-Z_]", lambda match: _in_ascii(match[0]), text)
     text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))

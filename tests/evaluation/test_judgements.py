@@ -149,7 +149,7 @@ def test_a_named_line_with_reasons_beside_it_counts(reply: str) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        "No, I can't judge this.", "No, I am unable to tell from the text.", "Yes, but I am unsure.",
+        "No, I can't judge this.", "No, I am unable to tell from it.", "Yes, but I am unsure.",
         "Yes. Actually that is wrong.", "Answer: Yes\nWait, I misread the text.",
     ],
 )  # fmt: skip

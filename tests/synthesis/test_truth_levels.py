@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from codefavor.errors import DataError
 from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.answer_kinds import asked_kind, spans_of
 from codefavor.synthesis.truth_levels import simple_pairs
@@ -442,3 +443,39 @@ def test_the_answer_to_another_question_of_its_text_is_a_false_side_if_of_one_br
     pairs, _ = simple_pairs(rows, levels=["medium"])
     found = {pair.chosen: pair.rejected for pair in pairs}
     assert found == {"Omar Reyes": "Ida Lund", "Ida Lund": "Omar Reyes"}
+
+
+def test_rows_of_another_type_are_counted_and_a_file_of_them_is_told_of(tmp_path: Path) -> None:
+    whole = {"question": "Who?", "context": "A text.", "answers": ["Ann"]}
+    odd: list[dict[str, Any]] = [
+        {**whole, "question": None}, {**whole, "answers": 5}, {**whole, "context": {"a": 1}},
+        {**whole, "question": 5},
+    ]  # fmt: skip
+    skipped: Counter[str] = Counter()
+    found = load_answered(write(tmp_path / "qa.jsonl", [*odd, whole]), skipped)
+    assert len(found) == 1
+    assert skipped == {"no question": 1, "question, text or answers of another type": 3}
+    with pytest.raises(DataError, match="answers are a list"):
+        load_answered(write(tmp_path / "other.jsonl", odd[1:2]))
+    squad = {
+        "data": [
+            {"paragraphs": [{"qas": [{"question": "What?", "answers": []}]}]},
+            {"paragraphs": [{"context": "A text.", "qas": [whole]}, {"context": "Another."}]},
+        ]
+    }
+    path, skipped = tmp_path / "squad.json", Counter()
+    path.write_text(json.dumps(squad), encoding="utf-8")
+    assert len(load_answered(path, skipped)) == 1
+    assert skipped == {"no text": 1}
+    path.write_text(json.dumps({"data": [{"paragraphs": 5}]}), encoding="utf-8")
+    with pytest.raises(DataError, match="expected a list of objects"):
+        load_answered(path)
+
+
+@pytest.mark.parametrize("mark", ["unknown", "N/A", "Not mentioned.", "unanswerable", "No answer"])
+def test_a_mark_in_the_place_of_an_answer_says_that_there_is_none(
+    tmp_path: Path, mark: str
+) -> None:
+    row = {"question": "Who?", "context": "A text.", "answers": [mark]}
+    (found,) = load_answered(write(tmp_path / "qa.jsonl", [row]))
+    assert found.answers == ()

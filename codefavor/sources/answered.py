@@ -46,8 +46,8 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
     is a question that stands twice with its text, and a row whose question, text or answers are of
     another type, if any row of the file is none of these. A question has no answer only where its
     row says so: by an empty list of `answers`, a mark in their place ("CANNOTANSWER", "unknown"),
-    `is_impossible`, `has_answer` or `plausible_answers`; one that also has an answer is left out and
-    counted. Raises DataError for a file of another form.
+    `is_impossible`, `has_answer` or `plausible_answers`; one that also has an answer is left out
+    and counted. Raises DataError for a file of another form.
     """
     found: dict[str, Answered] = {}
     skipped = Counter() if skipped is None else skipped

@@ -33,6 +33,8 @@ def command(
     refuse({"density"}, f"is for ties, not for {method}", unless=method == "ties")
     refuse({"method", "weights"}, "is for several models, and one is given", unless=not is_added)
     shares = _numbers(weights)
+    if absent := [one for one in (*folders, base) if one is not None and not one.is_dir()]:
+        raise ConfigError(f"{absent[0]}: no such folder")
     if len(folders) == 1 and is_adapter(folders[0]):
         if base is None:
             raise ConfigError("one adapter is added to its base model: name it with --base")

@@ -268,5 +268,7 @@ def _print_table(rows: list[Row]) -> None:
     for row in rows:
         typer.echo(
             f"{row['split']:<6} {row['level']:<8} {row['n']:5} pairs of {row['n_problems']} "
-            f"problems; 'shorter' is right in {row['shorter']:.1%}"
+            f"problems; 'shorter' is right in {row['shorter']:.1%}, 'smaller numbers' in "
+            f"{row['smaller numbers']:.1%}, 'numbers of the task' in "
+            f"{row['numbers of the task']:.1%}"
         )

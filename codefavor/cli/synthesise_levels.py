@@ -22,6 +22,7 @@ from codefavor.judges.baselines import copied_sign
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.records import Preference, Row, write_rows
 from codefavor.sources.answered import Answered, load_answered
+from codefavor.synthesis.false_sides import is_negated, stands_in_text
 from codefavor.synthesis.hard_pairs import hard_manifest, make_hard_step
 from codefavor.synthesis.nearness import nearer_signs
 from codefavor.synthesis.truth_levels import NO_ANSWER, simple_pairs
@@ -67,6 +68,8 @@ def levels(
     flags.show_skipped("rows", skipped)
     pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted, is_balanced=True)
     if model:
+        if lost := sum(bool(one.answers) and not stands_in_text(one) for one in chosen):
+            reasons["hard: the answer does not stand in the text"] = lost
         sampling = Sampling(temperature, top_p, max_tokens)
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
@@ -96,6 +99,7 @@ def _show_levels(
 ) -> None:
     """How many pairs of each level were kept, and what judges that understand nothing get right."""
     copied = {one.id: copied_sign(one.instruction, one.chosen, one.rejected) for one in kept}
+    unsaid = {one.id: _says_so_if_negated(one) for one in kept if not _is_swap(one)}
     for level in _LEVELS:
         own = [pair for pair in kept if pair.level == level]
         n = sum(pair.level == level for pair in pairs)
@@ -105,6 +109,19 @@ def _show_levels(
                 f"{shorter_accuracy(own):.1%}, 'copied' in {_accuracy(copied, own):.1%}, "
                 f"'nearby' in {_accuracy(nearer, own):.1%}"
             )
+            shown = [pair for pair in own if NO_ANSWER in (pair.chosen, pair.rejected)]
+            if shown:
+                share = _accuracy(unsaid, shown)
+                typer.echo(
+                    f"        {len(shown)} with {NO_ANSWER!r}: 'it does not say what a negated "
+                    f"question asks' is right in {share:.1%}"
+                )
+
+
+def _says_so_if_negated(pair: Preference) -> int:
+    """+1 where it is right that the text does not say what a negated question asks, and else
+    does."""
+    return 1 if is_negated(pair.meta["question"]) == (pair.chosen == NO_ANSWER) else -1
 
 
 def _accuracy(signs: Mapping[str, int], pairs: list[Preference]) -> float:
@@ -131,7 +148,7 @@ def _hard(
     if asking.fresh:
         flags.forget_run(journal_path)
     context = asking.make_context(backend, out, seed)
-    rows = [one.to_row() for one in chosen if one.answers]
+    rows = [one.to_row() for one in chosen if stands_in_text(one)]
     manifest = hard_manifest(backend, sampling, seed)
     with asking.closing(context), Journal.open(journal_path, manifest) as journal:
         step = make_hard_step(sampling)
@@ -150,5 +167,5 @@ def _forecast(
 ) -> None:
     backend = flags.make_dry_backend(model, **asking.options_of_backend())
     context = Context(backend, seed=seed, prices=PriceTable.load(asking.prices))
-    rows = [one.to_row() for one in chosen if one.answers]
+    rows = [one.to_row() for one in chosen if stands_in_text(one)]
     flags.show_forecast(forecast(make_hard_step(sampling), rows, context, in_batch=asking.batch))

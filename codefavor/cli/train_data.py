@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,28 @@ def data_for(recipe: Path, data: Path, folder: Path, chosen: Mapping[str, object
         )
     made = rows_for(recipe, data, folder)
     return {"datasets": [{**entries[0], "path": str(made)}], **dict.fromkeys(left)}
+
+
+def order_lost(recipe: Path, data: Path | None, chosen: Mapping[str, object]) -> str:
+    """What to say of rows that `convert --curriculum` put in an order which the recipe, with the
+    keys that were set by hand, does not keep; "" where it does, or they have none."""
+    config = {**load_yaml(recipe), **chosen}
+    paths = [data] if data else [Path(str(one["path"])) for one in config.get("datasets") or []]
+    for path in paths:
+        manifest = path.with_name(f"{path.name}.manifest.json")
+        if not manifest.is_file():
+            continue
+        stages = (json.loads(manifest.read_text(encoding="utf-8")).get("curriculum") or {}).get(
+            "stages"
+        ) or []
+        is_kept = config.get("curriculum_order") and config.get("shuffle_merged_datasets") is False
+        if len(stages) > 1 and not is_kept:
+            return (
+                f"{path}: its rows stand in the order of a curriculum, and {recipe} shuffles them; "
+                "to keep the order: --set shuffle_merged_datasets=false --set "
+                "curriculum_order=true, and CurriculumPlugin under plugins (docs/training.md)"
+            )
+    return ""
 
 
 def rows_for(recipe: Path, data: Path, folder: Path) -> Path:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.item_results import PLAIN, parts_of
@@ -369,12 +368,15 @@ def _test_lines(test: PairedTest) -> list[str]:
     detectable = "-" if test.detectable is None else f"{100 * test.detectable:.1f} points"
     effect = "-" if test.effect is None else f"{test.effect:+.2f}"
     p_t = "-" if test.p_t is None else f"{test.p_t:.3g}"
+    mcnemar = ""
+    if not math.isnan(gain.p_mcnemar):
+        mcnemar = f"McNemar {gain.p_mcnemar:.3g} ({gain.n_only_a} and {gain.n_only_b}), "
     return [
         f"  {test.measure}: {100 * test.mean_a:.1f} against {100 * test.mean_b:.1f}, "
         f"{100 * interval.mean:+.1f} points (95 % interval {ends}) "
         f"over {gain.n_clusters} problems",
-        f"    p: permutation {gain.p_permutation:.3g} (Holm {test.p_holm:.3g}), McNemar "
-        f"{gain.p_mcnemar:.3g} ({gain.n_only_a} and {gain.n_only_b}), paired t {p_t}; "
+        f"    p: permutation {gain.p_permutation:.3g} (Holm {test.p_holm:.3g}), "
+        f"{mcnemar}paired t {p_t}; "
         f"d {effect}; could have seen {detectable}",
     ]
 
@@ -385,7 +387,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[Row]:
         {
             "a": one.a.name,
             "b": one.b.name,
-            "tests": [{**test.to_row(), **_gain_row(test)} for test in one.tests],
+            "tests": [{**test.to_row(), "gain": test.gain.to_row()} for test in one.tests],
             "moves": [[*kinds, n] for kinds, n in one.moves.most_common()],
             "without_overlap": one.without_overlap,
             "won": one.won,
@@ -394,7 +396,3 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[Row]:
         }
         for one in comparisons
     ]
-
-
-def _gain_row(test: PairedTest) -> dict[str, Any]:
-    return {"gain": test.gain.to_row()}

@@ -12,9 +12,9 @@ from typing import Any
 
 from codefavor.backends.base import Sampling
 from codefavor.errors import MissingPackageError, Rejected
-from codefavor.evaluation.answer_text import n_words
 from codefavor.evaluation.answers import AnswerTask
 from codefavor.evaluation.item_results import Measures
+from codefavor.judges.answer_text import n_words
 from codefavor.records import Row
 
 _KINDS = ("strict", "loose")

@@ -10,7 +10,11 @@ from codefavor.backends.base import Backend, Message, Sampling
 from codefavor.backends.local import load_model
 from codefavor.engine.context import Context
 from codefavor.errors import BackendError, ConfigError, Rejected
-from codefavor.evaluation.answer_text import (
+from codefavor.evaluation.answers import AnswerTask, Check, chat_check
+from codefavor.evaluation.embeddings import Likeness
+from codefavor.evaluation.item_results import Measures
+from codefavor.evaluation.multiple_choice import question_text
+from codefavor.judges.answer_text import (
     bleu,
     closer,
     contains,
@@ -18,10 +22,6 @@ from codefavor.evaluation.answer_text import (
     read_yes_no,
     rouge_l,
 )
-from codefavor.evaluation.answers import AnswerTask, Check, chat_check
-from codefavor.evaluation.embeddings import Likeness
-from codefavor.evaluation.item_results import Measures
-from codefavor.evaluation.multiple_choice import question_text
 from codefavor.judges.scorer import SequenceScorer
 from codefavor.prompts import render
 from codefavor.records import Row, content_id

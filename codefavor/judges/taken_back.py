@@ -17,11 +17,27 @@ _UPSIDE_DOWN = re.compile(
     rf"{_FAULT}|\b(?:0|zero|1|one|10|ten) (?:means|is)\b|\bless is|penalt|deduct|golf|invert|"
     r"severity|fewer|\b(?:rank|place|grades?\b|comes? (?:second|last)\b)"
 )
-# A tie, or no verdict at all.
+# No verdict at all.
+_NO_VERDICT = (
+    r"abstain\w*|unsure|undecided|no (?:verdict|winner|preference)|"
+    r"(?:cannot|can['’]t|not sure|hard to|unable to|could(?:n['’]t| not))\b[^.\n]{0,20}\b"
+    r"(?:judge|decide|determine|tell|say|choose|which)"
+)
+# That, or a tie.
 _NO_WINNER = re.compile(
-    r"(?i)\b(?:tied?|draw|neither|abstain\w*|equal(?:ly)?|identical|unable|unsure|undecided|"
-    r"no (?:verdict|winner|preference)|(?:cannot|can't|not sure|hard to)\b[^.\n]{0,20}\b"
-    r"(?:judge|decide|determine|tell|say|choose|which))\b"
+    rf"(?i)\b(?:tied?|draw|neither|equal(?:ly)?|identical|unable|{_NO_VERDICT})\b"
+)
+# What follows a verdict and turns it: by itself, or as no verdict.
+_TURNED = re.compile(
+    rf"(?im)\b(?:{_NO_VERDICT}|(?:on|having) (?:second thoughts?|reflection)|scratch that|"
+    r"(?:take|took) (?:it|that|this) back|i (?:was|am|may be|might be) (?:wrong|mistaken)|"
+    r"i (?:misread|erred)|i(?:['’]ve| have)? (?:made|make) an? (?:mistake|error)|"
+    r"i (?:retract|re-?consider|re-?think|apologi[sz]e)|(?:my|the) apologies|"
+    r"revis\w+\b[^.\n]{0,20}\b(?:verdict|answer|judge?ment)|"
+    r"(?:change|changed|changing) my (?:mind|answer|verdict|judge?ment))(?!\w)|"
+    # Where a sentence begins; elsewhere it may be said of the text.
+    r"(?:^|[.!?;–—])[^\w\n]*(?:but |no,? |oh,? )?(?:wait|hold on|actually|never ?mind|sorry|oops|"
+    r"correct(?:ion|ing)\s?[:,;–—-])(?!\w)"
 )
 # What makes a sentence one about the loser, unless it names that one, or about the verdict's line.
 _ASIDE = re.compile(
@@ -42,6 +58,11 @@ _OTHER_WINS = (
 def counts_faults(text: str) -> bool:
     """Whether a reply counts faults, or scores on a scale on which less is better."""
     return bool(_UPSIDE_DOWN.search(text))
+
+
+def is_turned(behind: str) -> bool:
+    """Whether what stands behind a verdict takes it back, or says that there is none."""
+    return bool(_TURNED.search(behind))
 
 
 def is_taken_back(told: Sequence[str], choice: Choice | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from codefavor.evaluation.compare import Comparison, Contender, programs_of
@@ -80,16 +81,18 @@ def _tests(tests: Sequence[PairedTest]) -> Board:
 
 
 def _cells(test: PairedTest) -> list[Cell]:
-    interval = test.gain.interval
+    gain, interval = test.gain, test.gain.interval
+    has_mcnemar = not math.isnan(gain.p_mcnemar)
+    mcnemar = Cell(_p(gain.p_mcnemar), below=f"{gain.n_only_a} to {gain.n_only_b}")
     effect = "–" if test.effect is None else points(test.effect / 100, 2)
     return [
         Cell(percent(test.mean_a)),
         Cell(percent(test.mean_b)),
         Cell(points(interval.mean)),
         Cell(f"{points(interval.low)} to {points(interval.high)}"),
-        Cell(_p(test.gain.p_permutation)),
+        Cell(_p(gain.p_permutation)),
         Cell(_p(test.p_holm)),
-        Cell(_p(test.gain.p_mcnemar), below=f"{test.gain.n_only_a} to {test.gain.n_only_b}"),
+        mcnemar if has_mcnemar else Cell("–"),
         Cell("–" if test.p_t is None else _p(test.p_t)),
         Cell(effect),
         Cell("–" if test.detectable is None else f"{100 * test.detectable:.1f}"),

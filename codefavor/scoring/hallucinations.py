@@ -64,6 +64,7 @@ _OFF_BY_ONE = frozenset(
 )  # fmt: skip
 _WRONG_NUMBER = frozenset({"constant_plus_one", "constant_minus_one"})
 _ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_NUMBERS = frozenset({"len", "int", "float", "sum", "abs", "round", "ord"})
 _MISREAD = frozenset({"call_swapped", "boolean_flip", "return_negated", "and_or"})
 # Calls whose sibling does the opposite; with another one (append and extend) nothing is misread.
 _OPPOSITES = frozenset(
@@ -273,6 +274,9 @@ def _moved(bound: ast.expr | None) -> Iterator[ast.expr]:
 def _logic(node: ast.AST, edit: Edit) -> str:
     """The kind of a mutation that is a hallucination of logic; "" for any other mutation."""
     if edit.operator.startswith("compare_") and isinstance(node, ast.Compare):
+        orders = isinstance(edit.value, list) and any(isinstance(op, _ORDERED) for op in edit.value)
+        if orders and not any(isinstance(op, _ORDERED) for op in node.ops) and _is_text(node):
+            return ""
         one_apart = any((type(op), edit.operator) in _ONE_APART for op in node.ops)
         return "off_by_one" if one_apart else "misread_requirement"
     is_key = getattr(node, _IS_NO_BOUND, False)
@@ -286,6 +290,17 @@ def _logic(node: ast.AST, edit: Edit) -> str:
     if edit.operator in _WRONG_NUMBER:
         return "wrong_number"
     return "misread_requirement" if edit.operator in _MISREAD else ""
+
+
+def _is_text(node: ast.Compare) -> bool:
+    """Whether what is compared may be texts, of which nobody reads "the same" as "at most": no
+    side is a number, a length or a sum of such."""
+    return not any(
+        (isinstance(one, ast.Constant) and isinstance(one.value, int | float))
+        or (isinstance(one, ast.Call) and getattr(one.func, "id", "") in _NUMBERS)
+        or (isinstance(one, ast.BinOp) and not isinstance(one.op, ast.Add))
+        for one in (node.left, *node.comparators)
+    )
 
 
 def _is_type(node: ast.AST) -> bool:

@@ -13,7 +13,13 @@ from codefavor.errors import DataError
 from codefavor.records import Record, Row, content_id, read_rows, whole_row
 
 # What data sets write in the place of an answer (QuAC, MS MARCO), and QuAC behind each text.
-_MARKS = frozenset({"cannotanswer", "no answer present"})
+_MARKS = frozenset(
+    {
+        "cannotanswer", "no answer present", "no answer", "unknown", "n/a", "na", "not mentioned",
+        "unanswerable", "not answerable", "not given", "not stated", "not specified",
+        "not available", "not provided", "not in the text",
+    }
+)  # fmt: skip
 _MARK_OF_TEXT = "CANNOTANSWER"
 
 
@@ -37,19 +43,23 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
     (texts, or SQuAD's object), `answer`, `ideal_answer` or `right_answer`.
 
     Rows without a question, a text or a word of an answer are left out and counted in `skipped`, as
-    is a question that stands twice with its text. A question has no answer only where its row says
-    so: by an empty list of `answers`, a mark in their place ("CANNOTANSWER"), `is_impossible`,
-    `has_answer` or `plausible_answers`; one that also has an answer is left out and counted. Raises
-    DataError for a file of another form.
+    is a question that stands twice with its text, and a row whose question, text or answers are of
+    another type, if any row of the file is none of these. A question has no answer only where its
+    row says so: by an empty list of `answers`, a mark in their place ("CANNOTANSWER", "unknown"),
+    `is_impossible`, `has_answer` or `plausible_answers`; one that also has an answer is left out
+    and counted. Raises DataError for a file of another form.
     """
     found: dict[str, Answered] = {}
     skipped = Counter() if skipped is None else skipped
+    first: DataError | None = None
     for where, row in _rows(path):
-        if not isinstance(row.get("question"), str):
-            raise DataError(f"{where}: no `question`; expected rows of question, context, answers")
-        names = ("contexts", "context", "knowledge", "document")
-        context = next((_context(row[key], key, where) for key in names if row.get(key)), "")
-        question = row["question"].strip()
+        try:
+            question, context, said, plausible = _fields(row, where)
+        except DataError as error:
+            # A file of another form is told of; a row of another form in a file is counted.
+            first = first or error
+            skipped["question, text or answers of another type"] += 1
+            continue
         if not question or not context.strip():
             skipped["no question" if not question else "no text"] += 1
             continue
@@ -57,13 +67,7 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
         if key in found:
             skipped["the same question and text again"] += 1
             continue
-        said = _texts(row.get("answers"), where) or tuple(
-            str(row[name]).strip()
-            for name in ("answer", "ideal_answer", "right_answer")
-            if isinstance(row.get(name), str) and _has_word(row[name])
-        )
         answers = tuple(one for one in said if one.strip(" .").lower() not in _MARKS)
-        plausible = _texts(row.get("plausible_answers"), where)
         says_none = len(answers) < len(said) or _says_none(row)
         if answers and says_none:
             skipped["an answer, and a mark that there is none"] += 1
@@ -71,7 +75,28 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
             skipped["no answer, and nothing that says there is none"] += 1
         else:
             found[key] = Answered(key, question, context, answers, plausible)
+    if first is not None and not found:
+        raise first
     return list(found.values())
+
+
+def _fields(row: Row, where: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    """Question, text, answers and plausible answers of a row; a question of null is ""."""
+    if not isinstance(row.get("question", 0), str | None):
+        raise DataError(f"{where}: no `question`; expected rows of question, context, answers")
+    names = ("contexts", "context", "knowledge", "document")
+    context = next((_context(row[key], key, where) for key in names if row.get(key)), "")
+    said = _texts(row.get("answers"), where) or tuple(
+        str(row[name]).strip()
+        for name in ("answer", "ideal_answer", "right_answer")
+        if isinstance(row.get(name), str) and _has_word(row[name])
+    )
+    return (
+        (row["question"] or "").strip(),
+        context,
+        said,
+        _texts(row.get("plausible_answers"), where),
+    )
 
 
 def _says_none(row: Row) -> bool:
@@ -142,7 +167,15 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
         if "paragraphs" not in entry:
             yield f"{path}: item {number}", whole_row(entry)
             continue
-        for paragraph in entry["paragraphs"]:
-            for one in paragraph["qas"]:
-                where = f"{path}: {one.get('id', number)}"
-                yield where, whole_row({**one, "context": paragraph["context"]})
+        where = f"{path}: item {number}"
+        for paragraph in _objects(entry["paragraphs"], f"{where}: paragraphs"):
+            # A paragraph without its text has questions without one, which are counted.
+            text = paragraph.get("context")
+            for one in _objects(paragraph.get("qas", []), f"{where}: qas"):
+                yield f"{path}: {one.get('id', number)}", whole_row({**one, "context": text})
+
+
+def _objects(value: Any, where: str) -> list[Row]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise DataError(f"{where}: expected a list of objects, as SQuAD has it")
+    return value

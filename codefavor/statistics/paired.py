@@ -62,19 +62,18 @@ def paired_test(
     """A against B on the items that both have; raises ValueError if there are none.
 
     `influence` (of `without_length`) takes the place of the differences in what tells how sure the
-    mean difference is: interval, permutation and t-test, effect and power.
+    mean difference is: interval, permutation and t-test, effect and power. There is then no
+    McNemar's test (`p_mcnemar` is not-a-number, the items won and lost are 0).
     """
     ids = [one for one in scores_a if one in scores_b]
     a, b = [scores_a[one] for one in ids], [scores_b[one] for one in ids]
     groups = [clusters[one] for one in ids]
-    gain = compare_scores(a, b, groups, seed=seed, n_resamples=n_resamples)
-    differences = [x - y for x, y in zip(a, b, strict=True)]
+    sides = (a, b) if influence is None else ([influence[one] for one in ids], [0.0] * len(ids))
+    gain = compare_scores(*sides, groups, seed=seed, n_resamples=n_resamples)
+    differences = [x - y for x, y in zip(*sides, strict=True)]
     if influence is not None:
-        differences = [influence[one] for one in ids]
-        sure = compare_scores(
-            differences, [0.0] * len(ids), groups, seed=seed, n_resamples=n_resamples
-        )
-        gain = replace(gain, interval=sure.interval, p_permutation=sure.p_permutation)
+        # What a fitted line leaves over has a sign on every item: ties would be counted as won.
+        gain = replace(gain, n_only_a=0, n_only_b=0, p_mcnemar=math.nan)
     p_t, effect, detectable = _spread(differences, groups)
     if influence is None:
         gain = _adjusted(gain, differences, groups, (*a, *b))

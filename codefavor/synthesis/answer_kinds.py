@@ -17,8 +17,8 @@ _LARGE = r"[A-Z][\w'’.-]*\w"
 _PARTS: dict[str, str] = {
     "date": rf"\b(?:{_MONTH} \d{{1,2}}(?:, \d{{4}})?|(?:\d{{1,2}} )?{_MONTH} \d{{4}}"
     rf"|\d{{1,2}} {_MONTH})\b",
-    "money": r"[$€£¥]\s?\d[\d,.]*(?: (?:million|billion|thousand))?",
-    "percent": r"\b\d[\d,.]*\s?(?:%|percent|per cent)",
+    "money": r"[$€£¥]\s?\d+(?:[,.]\d+)*(?: (?:million|billion|thousand))?",
+    "percent": r"\b\d+(?:[,.]\d+)*\s?(?:%|percent|per cent)",
     "year": r"\b(?:1[0-9]|20)\d\d\b",
     "number": r"\b\d+(?:[,.]\d+)*\b",
     "name": rf"\b{_LARGE}(?: (?:of|the|and|de|van|von|{_LARGE}))* {_LARGE}\b|\b{_LARGE}\b",
@@ -65,6 +65,13 @@ _NESTED = frozenset({"place", "region", "area", "location", "part", "territory",
                      "nation", "empire", "kingdom", "state"})  # fmt: skip
 
 
+_WHERE = re.compile(
+    r"\b(?:where|located|lies?|situated|headquarter\w*|based|(?:in|at|on|from|near|to|through|across|"
+    r"of) (?:what|which))\b",
+    re.I,
+)
+
+
 class Span(NamedTuple):
     """A part of an answer: its kind and where it stands."""
 
@@ -89,6 +96,12 @@ def asked_kind(question: str) -> str:
 def broad_kind(question: str) -> str:
     """Person, place, time, number, or "thing" for all else that is asked for."""
     return _BROAD_OF.get(asked_kind(question), "thing")
+
+
+def asks_where(question: str) -> bool:
+    """Whether it may ask for a place, by whatever noun ("In what desert is Lyon?")."""
+    kind = broad_kind(question)
+    return kind == "place" or (kind == "thing" and _WHERE.search(question) is not None)
 
 
 def may_be_nested(question: str) -> bool:

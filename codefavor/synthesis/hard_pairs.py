@@ -9,11 +9,18 @@ from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import Rejected
+from codefavor.judges.answer_text import contains
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Row
 from codefavor.sections import without_thinking
 from codefavor.sources.answered import Answered
-from codefavor.synthesis.truth_levels import pair_of, plain
+from codefavor.synthesis.false_sides import (
+    plain,
+    sentences_of,
+    stems_of,
+    words_of,
+)
+from codefavor.synthesis.truth_levels import pair_of
 
 FLAWS = {
     "logical flaw": "it draws a conclusion that the text does not allow",
@@ -30,12 +37,24 @@ _NAMES_FLAW = re.compile(
     r"fabricated|made[- ]up|not true)(?:ly)?\b"
 )
 
+# What a sentence may say beside what the text says: words that take nothing back.
+_PLAIN_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the of in on at to for from by with as and it its he his him she her they their them "
+        "this that these those there who whom whose which what when where is are was were be been "
+        "being has have had do does did s answer question text according name named called number "
+        "year time",
+    )
+)
+
 
 def make_hard_step(sampling: Sampling) -> Step:
     """A step from an answered question to a hard pair, written by a model.
 
-    Both sides are one sentence in one style: the true one holds the known answer, the false one has
-    one named flaw. Raises Rejected for a reply that is no such pair.
+    Both sides are one sentence in one style: the true one holds the known answer and else only
+    words of the question and of a sentence of the text that holds it, the false one has one named
+    flaw. Raises Rejected for a reply that is no such pair.
     """
 
     async def step(row: Row, context: Context) -> Row:
@@ -97,13 +116,34 @@ def _check(row: Answered, true: str, false: str) -> None:
     # Where the question or its answer has a negation, a true sentence may have one too.
     if _negates(true) and not _negates(f"{row.question} {' '.join(row.answers)}"):
         raise Rejected("answer_denied", "the true sentence has a negation")
-    if _holds(false, row) and not _negates(false):
+    if strange := _strange_words(true, row):
+        raise Rejected("not_plain", f"the true sentence says more: {', '.join(sorted(strange))}")
+    if (_holds(false, row) or _has_words(false, row)) and not _negates(false):
         raise Rejected("answer_held", "the false sentence states the known answer too")
 
 
 def _holds(sentence: str, row: Answered) -> bool:
-    """Whether one of a row's answers stands in a sentence, word by word."""
-    return any(f" {plain(one)} " in f" {plain(sentence)} " for one in row.answers)
+    """Whether one of a row's answers stands in a sentence, in any form of its numbers and dates."""
+    return any(contains(sentence, one) == 1.0 for one in row.answers)
+
+
+def _has_words(sentence: str, row: Answered) -> bool:
+    """Whether all words of an answer of several stand anywhere in a sentence ("World War 2")."""
+    words = words_of(sentence)
+    return any(len(own := words_of(one)) > 1 and own <= words for one in row.answers)
+
+
+def _strange_words(true: str, row: Answered) -> set[str]:
+    """The words of a sentence that stand neither in the question and the answers nor, by their
+    stems, in a sentence of the text with the answer: "hardly", "used to", "instead of"."""
+    said = [one for one in sentences_of(row.context) if _holds(one, row)]
+    known = " ".join([row.question, *row.answers, *said])
+    stems, words = stems_of(plain(known)), words_of(known)
+    return {
+        one
+        for one in words_of(true) - _PLAIN_WORDS - words
+        if one.isdigit() or not stems_of(plain(one)) <= stems
+    }
 
 
 def _negates(text: str) -> bool:

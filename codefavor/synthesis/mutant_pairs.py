@@ -21,6 +21,7 @@ from codefavor.errors import DataError
 from codefavor.journal import Journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.pairs.by_execution import pair_by_execution
+from codefavor.pairs.number_cues import balance_by_numbers, number_accuracies
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
     Execution,
@@ -177,8 +178,9 @@ def write_pairs(
 ) -> Row:
     """Pair by execution, balance lengths, write <split>.jsonl and a summary; returns the summary.
 
-    The summary holds the counts from problems to pairs kept, outcomes by level, reasons of what
-    gave no pair, and for each split and level what the length alone is worth.
+    Hallucinations are also balanced in the size of their numbers and in those of the task. The
+    summary holds the counts from problems to pairs kept, outcomes by level, reasons of what
+    gave no pair, and for each split and level what length and numbers alone are worth.
     """
     usable, failed_references = of_right_references(programs)
     stated, other_failures = stated_failures(usable)
@@ -186,12 +188,15 @@ def write_pairs(
     pairing.reasons.update(other_failures + failed_references)
     kept: dict[str, list[Preference]] = {}
     for split in SPLITS:
-        kept[split] = balance_by_length(
-            [pair for pair in pairing.pairs if split_of(pair.problem_id) == split],
-            per_problem=per_problem,
-            group_of=lambda pair: pair.level,
-            seed=seed,
+        own = [pair for pair in pairing.pairs if split_of(pair.problem_id) == split]
+        is_flawed = any(pair.meta["rejected_kind"] in FLAWS for pair in own)
+        if is_flawed:
+            # Before one is drawn of each problem, so that few have to go behind it.
+            own = balance_by_numbers(own, seed=seed)
+        drawn = balance_by_length(
+            own, per_problem=per_problem, group_of=lambda pair: pair.level, seed=seed
         )
+        kept[split] = balance_by_numbers(drawn, seed=seed) if is_flawed else drawn
         write_rows(folder / f"{split}.jsonl", (pair.to_row() for pair in kept[split]))
     summary = {
         "n_problems": len(problems),
@@ -232,6 +237,7 @@ def _balance(split: str, pairs: Sequence[Preference]) -> list[Row]:
             "n_problems": len({pair.problem_id for pair in group}),
             "shorter": shorter_accuracy(group),
             "longer": 1 - shorter_accuracy(group),
+            **number_accuracies(group),
         }
         for level, group in groups.items()
     ]

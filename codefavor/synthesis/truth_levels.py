@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import random
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from codefavor.judges.baselines import copied_sign
 from codefavor.prompts import render
@@ -22,6 +20,7 @@ from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.answer_kinds import (
     asked_kind,
+    asks_where,
     broad_kind,
     is_of_a_people,
     is_only_large,
@@ -30,16 +29,34 @@ from codefavor.synthesis.answer_kinds import (
     may_be_nested,
     spans_of,
 )
-from codefavor.synthesis.nearness import balance_by_nearness, nearer_sign, nearer_signs
+from codefavor.synthesis.false_sides import (
+    has_several_answers,
+    is_negated,
+    is_other,
+    is_same,
+    may_be_true,
+    plain,
+    sentences_of,
+    standing,
+    stands_in_text,
+    stems_of,
+)
+from codefavor.synthesis.nearness import (
+    balance_by_nearness,
+    nearer_sign,
+    nearer_signs,
+    nearness,
+)
 
 SOURCE = "levels"
 CRITERIA = "truthfulness"
 NO_ANSWER = "The text does not say."
 # Of these a text has others that are no other name of the same thing.
 _COUNTED = frozenset({"date", "money", "percent", "year", "number"})
+# From so many of its words on, a question is near to an answer.
+_NEAR = 6
 _ENDS = ",;:?!"
 _JOINING = frozenset({"of", "the", "de", "del", "la", "van", "von", "for"})
-_SAME = re.compile(r"\W+")
 
 
 def simple_pairs(
@@ -87,13 +104,21 @@ def _answered_pairs(
             continue
         if "easy" in levels:
             # A town that is the answer lies in a country that is another's.
-            among = "no place" if broad_kind(row.question) == "place" else "answer"
-            false = _other(row, row.answers[0], pools[among], draw)
+            among = "no place" if asks_where(row.question) else "answer"
+            own = set(standing(row, pools[among])) if among == "no place" else set()
+            pool = [one for one in pools[among] if one not in own]
+            false = _other(row, row.answers[0], pool, draw)
             if false is None:
                 reasons["easy: no other answer"] += 1
             else:
                 easy.append(pair_of(row, row.answers[0], false, "easy", "other_answer"))
-        if "medium" in levels:
+        if "medium" not in levels:
+            continue
+        if has_several_answers(row.question):
+            reasons["medium: the question is negated, or may have several answers"] += 1
+        elif not stands_in_text(row):
+            reasons["medium: the answer does not stand in the text"] += 1
+        else:
             swapped = _swapped(row, pools, draw)
             if swapped is None:
                 reasons["medium: nothing of the answer's kind stands in its text"] += 1
@@ -111,44 +136,51 @@ def _no_answer_pairs(
 ) -> list[Preference]:
     """Pairs whose true side is that the text does not say, and as many whose false side is that.
 
-    Without the second ones "it does not say" would always be right. The known answer there is as
-    long as the tempting one here, so that length tells nothing either.
+    Without the second ones "it does not say" would always be right. The question there is negated
+    if the one here is, and the known answer is as long as the tempting one here and as near to the
+    question's words, so that none of these tells anything.
     """
     # Data sets that write "it does not say" as an answer have no known one there.
     nothing = plain(NO_ANSWER)
-    answered = [row for row in rows if row.answers and plain(row.answers[0]) != nothing]
+    answered = [
+        row
+        for row in rows
+        if row.answers and plain(row.answers[0]) != nothing and stands_in_text(row)
+    ]
     random.Random(content_id(seed, "no answer")).shuffle(answered)
-    waiting: dict[int, list[Answered]] = {}
+    waiting: dict[tuple[object, ...], list[Answered]] = {}
     for row in answered:
-        waiting.setdefault(len(row.answers[0]), []).append(row)
+        for level in levels:
+            waiting.setdefault(_cues(row, row.answers[0], level), []).append(row)
     pairs: list[Preference] = []
+    taken: set[str] = set()
     for row in rows:
         level = "medium" if row.plausible else "easy"
         if row.answers or level not in levels:
             continue
         draw = random.Random(content_id(seed, row.id))
         false = row.plausible[0] if row.plausible else _other(row, "", answers, draw)
-        twin = None if false is None else _of_length(len(false), waiting)
-        if false is None or twin is None or plain(false) == nothing:
+        if false is None or plain(false) == nothing:
             reasons["unanswerable: no answer of another question to set against it"] += 1
             continue
+        fitting = waiting.get(_cues(row, false, level), [])
+        free = [one for one in fitting if one.id not in taken]
+        if not free:
+            reasons["unanswerable: no question with an answer that is like it"] += 1
+            continue
+        twin = min(free, key=lambda one: abs(len(one.answers[0]) - len(false)))
+        taken.add(twin.id)
         kind = "tempting answer" if row.plausible else "other_answer"
         pairs.append(pair_of(row, NO_ANSWER, false, level, kind))
         pairs.append(pair_of(twin, twin.answers[0], NO_ANSWER, level, "no answer"))
     return pairs
 
 
-def _of_length(length: int, waiting: dict[int, list[Answered]]) -> Answered | None:
-    """A row whose answer is nearest to this length, on the same side of NO_ANSWER's; taken out."""
-    side = _side(length)
-    fitting = [one for one in waiting if _side(one) == side]
-    if not fitting:
-        return None
-    nearest = min(fitting, key=lambda one: (abs(one - length), one))
-    row = waiting[nearest].pop()
-    if not waiting[nearest]:
-        del waiting[nearest]
-    return row
+def _cues(row: Answered, shown: str, level: str) -> tuple[object, ...]:
+    """What shows without understanding of a question and the answer beside "it does not say"."""
+    # An answer of another question stands nowhere near: that is what makes that level easy.
+    near = "" if level == "easy" else min(nearness(row.context, row.question, shown), _NEAR)
+    return level, is_negated(row.question), near, _side(len(shown))
 
 
 def _side(length: int) -> int:
@@ -156,15 +188,15 @@ def _side(length: int) -> int:
 
 
 def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
-    """All answers, those that are no places, those of each kind of question ("asked ..."), those of
-    each broad kind to the questions of one text, and the parts of each kind."""
+    """All answers, those that are surely no places, those of each kind of question ("asked ..."),
+    those of each broad kind to the questions of one text, and the parts of each kind."""
     pools: dict[str, dict[str, None]] = {"answer": {}, "no place": {}}
     for row in rows:
         for answer in row.answers[:1]:
             pools["answer"][answer] = None
             broad = broad_kind(row.question)
             pools.setdefault(f"{broad} of {row.context}", {})[answer] = None
-            if broad != "place":
+            if broad in ("person", "time", "number"):
                 pools["no place"][answer] = None
             if kind := asked_kind(row.question):
                 pools.setdefault(f"asked {kind}", {})[answer] = None
@@ -178,49 +210,18 @@ def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
 def _other(row: Answered, like: str, pool: Sequence[str], draw: random.Random) -> str | None:
     """Another text of the pool that is no answer of the row, of about the length of `like`."""
     drawn = draw.sample(pool, min(len(pool), 60))
-    fitting = [text for text in drawn if _is_false(text, row, like)]
-    if not fitting:
-        return None
-    if not like:
-        return fitting[0]
-    # Nearest in length, longer and shorter ones alike.
-    return min(fitting, key=lambda text: (abs(len(text) - len(like)), drawn.index(text)))
-
-
-def _is_false(text: str, row: Answered, like: str) -> bool:
-    """Whether a text is none of a row's answers in other words, as far as its own words tell: part
-    of one, its initials, or words of one stem ("Scotland", "Scottish")."""
-    known = [plain(one) for one in (*row.answers, like) if one]
-    said = plain(text)
-    stems = _stems(said)
-    return bool(said) and not any(
-        one in said
-        or said in one
-        or stems <= (own := _stems(one))
-        or own <= stems
-        or said.replace(" ", "") == _initials(one)
-        or one.replace(" ", "") == _initials(said)
-        for one in known
+    if like:
+        # Nearest in length, longer and shorter ones alike.
+        drawn.sort(key=lambda text: abs(len(text) - len(like)))
+    known = [one for one in (*row.answers, like) if one]
+    return next(
+        (
+            text
+            for text in drawn
+            if is_other(text, row, like) and not any(is_same(one, text) for one in known)
+        ),
+        None,
     )
-
-
-@lru_cache(maxsize=1 << 16)
-def plain(text: str) -> str:
-    """Lower case without accents, punctuation and "the"; thousands without a comma."""
-    bare = "".join(
-        one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one)
-    )
-    joined = re.sub(r"(?<=\d),(?=\d{3}\b)", "", bare.lower())
-    return f" {_SAME.sub(' ', joined).strip()} ".replace(" the ", " ").strip()
-
-
-def _stems(plain: str) -> frozenset[str]:
-    return frozenset(one[:4] if one.isalpha() else one for one in plain.split())
-
-
-def _initials(plain: str) -> str:
-    words = [one for one in plain.split() if one not in ("of", "and", "for")]
-    return "".join(one[0] for one in words) if len(words) > 1 else ""
 
 
 def _swapped(
@@ -238,13 +239,18 @@ def _swapped(
         has_both_or_none = (answer in row.context) == (text in row.context)
         return has_both_or_none and not copied_sign(source, answer, text)
 
+    # Of "A or B" in the question one is false, also where the text names both at once.
     if (other := _alternative(row)) is not None and is_as_copied(other):
         return other, "other alternative"
     in_text: dict[str, list[str]] = {}
     for span in spans_of(row.context):
         if span.kind in _COUNTED:
             in_text.setdefault(span.kind, []).append(row.context[span.start : span.stop])
-    pool = [one for one in _of_asked_kind(row, pools, in_text) if is_as_copied(one)]
+    pool = [
+        one
+        for one in _of_asked_kind(row, pools, in_text)
+        if is_as_copied(one) and not may_be_true(row, answer, one)
+    ]
     # Most of what stands in a text is farther from the question's words than the answer: what is
     # nearer comes first, then what is as near.
     tiers: dict[int, list[str]] = {1: [], 0: [], -1: []}
@@ -262,12 +268,13 @@ def _swapped(
             continue  # one name for another of whatever kind is easy to tell
         if span.kind == "name" and may_be_nested(row.question):
             continue
-        parts = [*_standing(row, pools.get(span.kind, ())), *in_text.get(span.kind, ())]
+        parts = [*standing(row, pools.get(span.kind, ())), *in_text.get(span.kind, ())]
         changed = {
             one: whole
             for one in parts
             if is_of_a_people(one) == is_of_a_people(part)
             and is_as_copied(whole := answer[: span.start] + one + answer[span.stop :])
+            and not may_be_true(row, part, one)
             and all(plain(whole) != plain(known) for known in row.answers)
         }
         if (other := _other(row, part, list(changed), draw)) is not None:
@@ -286,7 +293,7 @@ def _of_asked_kind(
     if not (is_one or len(answer.split()) <= 4):
         return []
     form = spans_of(answer)[0].kind if is_one else ""
-    known = [*(_standing(row, pools.get(f"asked {asked}", ())) if asked else ())]
+    known = [*(standing(row, pools.get(f"asked {asked}", ())) if asked else ())]
     if broad not in ("place", "thing"):
         # Of two things that questions on one text ask for, one may be the other by another name.
         known += pools.get(f"{broad} of {row.context}", ())
@@ -302,9 +309,11 @@ def _of_asked_kind(
         # "1688 to 1692" is in the 17th century, and what a sentence names beside the answer, or
         # beside a word of it, is often as right ("by a minister or a member", "leukocytes include
         # phagocytes").
-        long = {one for one in _stems(plain(answer)) if len(one) > 3}
+        long = {one for one in stems_of(plain(answer)) if len(one) > 3}
         beside = " ".join(
-            one for one in _sentences_of(row.context) if plain(answer) in one or long & _stems(one)
+            one
+            for one in map(plain, sentences_of(row.context))
+            if plain(answer) in one or long & stems_of(one)
         )
         pool = [one for one in pool if broad != "time" and plain(one) not in beside]
     return list(dict.fromkeys([*pool, *in_text.get(form, ())]))
@@ -333,21 +342,15 @@ def _alternative(row: Answered) -> str | None:
         ]
     for text, beside in found:
         other = text.strip(_ENDS + " .\"'()")
-        if other[:1].isupper() and _standing(row, [other]):
+        if other[:1].isupper() and standing(row, [other]):
             # Beside a large word it is only a part of the name: "Cornel" of Cornel West.
             is_whole_name = not beside[:1].isupper() and beside not in _JOINING
-            return other if is_whole_name and _is_false(other, row, answer) else None
+            return other if is_whole_name and is_other(other, row, answer) else None
     return None
 
 
 def _sentences_of(text: str) -> list[str]:
     return [plain(one) for one in re.split(r"(?<=[.!?;])\s+", text)]
-
-
-def _standing(row: Answered, pool: Iterable[str]) -> list[str]:
-    """The texts of a pool that stand, word by word, in a row's text."""
-    text = f" {plain(row.context)} "
-    return [one for one in pool if f" {plain(one)} " in text]
 
 
 def pair_of(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:

@@ -145,3 +145,11 @@ def test_an_adapter_is_added_to_its_base_and_the_folder_loads(tmp_path: Path) ->
         found, wanted, before = (one(ids).logits for one in (merged, adapted, plain))
     assert torch.allclose(found, wanted, atol=1e-4)
     assert not torch.allclose(found, before, atol=1e-3)
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    for words in (["adapter", "--base", "absent"], ["absent"], ["absent", "adapter"]):
+        done = codefavor("models", "merge", *words, "--out", "out", home=tmp_path)
+        assert (done.code, "absent: no such folder" in done.stderr) == (2, True), done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codefavor.evaluation.answer_text import contains
+from codefavor.judges.answer_text import contains
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ from codefavor.evaluation.answer_text import contains
         ("Sept. 3, 1990", "3 September 1990"), ("Sep 3rd 1990", "3 September 1990"),
         ("Monday, September 3, 1990", "3 Sept. 1990"), ("9/3/1990", "3 September 1990"),
         ("03.09.1990", "September 3, 1990"), ("the third of September 1990", "3 September 1990"),
-        ("metre", "meters"),
+        ("metre", "meters"), ("US$5 million", "$5 million"), ("$5", "5 US dollars"),
+        ("Łódź", "Lodz"), ("Straße", "Strasse"), ("Tromsø", "Tromso"), ("Æsop", "Aesop"),
+        ("ﬁnance", "finance"), ("the US", "the U.S."), ("¥500", "500 yen"),
     ],
 )  # fmt: skip
 def test_two_forms_of_one_thing_contain_each_other(one: str, other: str) -> None:
@@ -33,8 +35,15 @@ def test_two_forms_of_one_thing_contain_each_other(one: str, other: str) -> None
         ("324 km", "324 m"), ("324 million", "324 m"), ("the 5G network", "5 g"),
         ("21st", "first"), ("first", "21st"), ("$5 billion", "$5 million"),
         ("5 million euros", "5 million dollars"), ("9/4/1990", "3 September 1990"),
+        ("€5 million", "$5 million"), ("5 million people", "$5 million"), ("50 %", "50"),
+        ("told to us", "the US"), ("one of us", "U.S."), ("known who", "WHO"), ("12 m²", "12 m2"),
         ("13/9/1990", "9 January 1990"), ("12 m²", "12 m"), ("5 km/h", "5 km"),
     ],
 )  # fmt: skip
 def test_another_unit_number_or_day_is_not_contained(answer: str, known: str) -> None:
     assert contains(f"It is {answer}.", known) == 0.0
+
+
+def test_a_bare_number_answers_what_money_was_asked_for() -> None:
+    assert contains("5 million", "$5 million") == 1.0
+    assert contains("It is $5 million.", "5 million") == 1.0

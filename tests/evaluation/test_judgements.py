@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codefavor.evaluation.answer_text import read_yes_no
 from codefavor.evaluation.truthfulness import _judgement
+from codefavor.judges.answer_text import read_yes_no
 from tests.evaluation.test_truthfulness import (
     QUESTIONS,
     ROWS,
@@ -115,8 +115,46 @@ def test_a_reply_that_takes_back_what_it_said_is_undecided(
     assert read_yes_no(reply) is expected
 
 
-def test_a_named_line_that_is_taken_back_is_undecided() -> None:
-    assert read_yes_no("TRUTHFUL: yes\nWait, TRUTHFUL: no", "TRUTHFUL") is None
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "TRUTHFUL: yes\nWait, TRUTHFUL: no",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nOn second thought: No",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nWait, no.",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\n\nCorrection: not truthful",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nThe answer is untruthful.",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nI take that back.",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nNo.",
+        "TRUTHFUL: Yes, but I cannot really judge this.\nINFORMATIVE: Yes",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nI misread the answer.",
+    ],
+)
+def test_a_named_line_that_is_taken_back_is_undecided(reply: str) -> None:
+    assert read_yes_no(reply, "TRUTHFUL") is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "TRUTHFUL: Yes\nINFORMATIVE: No",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\n\nExplanation: glass is a solid, as the list says.",
+        "TRUTHFUL: Yes\nINFORMATIVE: Yes\nWhat people actually do is wait for rain.",
+        "On second thought it is right after all.\nTRUTHFUL: yes\nINFORMATIVE: yes",
+    ],
+)
+def test_a_named_line_with_reasons_beside_it_counts(reply: str) -> None:
+    assert read_yes_no(reply, "TRUTHFUL") is True
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "No, I can't judge this.", "No, I am unable to tell from it.", "Yes, but I am unsure.",
+        "Yes. Actually that is wrong.", "Answer: Yes\nWait, I misread the text.",
+    ],
+)  # fmt: skip
+def test_a_yes_or_no_that_is_no_judgement_is_undecided(reply: str) -> None:
+    assert read_yes_no(reply) is None
 
 
 @pytest.mark.integration

@@ -16,6 +16,7 @@ from codefavor.evaluation.compare import (
     comparison_rows,
     comparison_text,
 )
+from codefavor.reports.compare_page import compare_html
 from codefavor.result_file import ITEM_FORMAT
 from codefavor.statistics.paired import paired_test, without_length
 
@@ -66,3 +67,44 @@ def test_the_interval_carries_the_uncertainty_of_the_slope() -> None:
     assert ends.mean == pytest.approx(plain.mean)
     assert ends.high - ends.low == pytest.approx(high - low, rel=0.1)
     assert plain.high - plain.low < 0.7 * (high - low)
+
+
+def test_ties_are_no_wins_at_equal_length() -> None:
+    """What a fitted line leaves over of a tie has a sign: it is never counted."""
+    draw = random.Random(0)
+    keys = [str(n) for n in range(300)]
+    lengths = [{one: float(draw.randint(10, 40)) for one in keys} for _ in range(2)]
+    same = {one: float(draw.random() < 0.5) for one in keys}
+    other = {**same, "0": 1 - same["0"]}
+    sides = contender("a", same, lengths[0]), contender("b", other, lengths[1])
+    found = compare_results(sides, n_resamples=1000)
+    plain, controlled = found[0].tests
+    assert (plain.gain.p_mcnemar, plain.gain.n_only_a + plain.gain.n_only_b) == (1.0, 1)
+    assert np.isnan(controlled.gain.p_mcnemar)
+    assert controlled.gain.p_permutation > 0.3
+    assert comparison_rows(found)[0]["tests"][1]["gain"]["p_mcnemar"] is None
+    assert comparison_text(found).count("McNemar") == 1
+    assert "p nan" not in compare_html(found)
+
+
+def test_p_is_uniform_where_nothing_differs_at_equal_length() -> None:
+    """By simulation, with differences that go with length alone."""
+    draw = np.random.default_rng(1)
+    keys = [str(n) for n in range(80)]
+    found = []
+    for _ in range(400):
+        gaps = draw.normal(0.3, 0.5, len(keys))
+        a = dict(zip(keys, np.expm1(np.log1p(30.0) + gaps).tolist(), strict=True))
+        values = 0.3 * gaps + draw.normal(0, 0.3, len(keys)) * (draw.random(len(keys)) < 0.5)
+        ours, theirs = dict(zip(keys, values.tolist(), strict=True)), dict.fromkeys(keys, 0.0)
+        controlled = without_length(ours, theirs, a, dict.fromkeys(keys, 30.0))
+        assert controlled is not None
+        test = paired_test(
+            "m", controlled[0], theirs, dict(zip(keys, keys, strict=True)),
+            influence=controlled[1], n_resamples=200,
+        )  # fmt: skip
+        assert np.isnan(test.gain.p_mcnemar)
+        found.append(test.gain.p_permutation)
+    for level in (0.05, 0.2, 0.5, 0.8):
+        share = float(np.mean(np.array(found) <= level))
+        assert share == pytest.approx(level, abs=3.5 * (level * (1 - level) / 400) ** 0.5)

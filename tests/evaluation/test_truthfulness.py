@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codefavor.evaluation.answer_text import (
+from codefavor.judges.answer_text import (
     bleu,
     closer,
     contains,

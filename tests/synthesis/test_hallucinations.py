@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codefavor.journal import ok_rows
-from codefavor.records import Problem, read_rows
+from codefavor.pairs.number_cues import balance_by_numbers, number_accuracies
+from codefavor.records import Preference, Problem, read_rows
 from codefavor.sandbox import SandboxPool
 from codefavor.scoring.failure_classes import failure_of
 from codefavor.scoring.hallucinations import FLAWS, hallucinations
@@ -97,6 +99,8 @@ def test_pairs_hold_only_programs_that_fail_as_stated_and_say_how(tmp_path: Path
     files = [tmp_path / f"{split}.jsonl" for split in ("train", "dev", "test")]
     pairs = [row for path in files for _, row in read_rows(path)]
     assert pairs
+    kept = [Preference.from_row(pair, "") for pair in pairs]
+    assert set(number_accuracies(kept).values()) == {0.5}
     for pair in pairs:
         kind = pair["meta"]["rejected_kind"]
         assert pair["meta"]["rejected_failure"] in FLAWS[kind].failures
@@ -160,6 +164,44 @@ def test_what_a_count_starts_from_is_a_bound(counts: str) -> None:
     code = f"def f(xs):\n    n = 0\n    for x in xs:\n        {counts}\n    return n"
     found = mutants_of(code, edits=hallucinations)
     assert [one.operator for one in found if "n = 1" in one.code] == ["off_by_one"]
+
+
+@pytest.mark.parametrize(
+    ("same", "is_misread"),
+    [
+        ("x == 'b'", False), ("x != y", False), ("x.key == y.key", False), ("len(x) == y", True),
+        ("x == 3", True), ("x % 3 == y", True),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_the_same_is_not_misread_as_one_that_comes_before(
+    same: str, is_misread: bool
+) -> None:
+    found = mutants_of(f"def f(x, y):\n    return {same}", edits=hallucinations)
+    orders = [one for one in found if "<" in one.code or ">" in one.code]
+    assert bool(orders) == is_misread
+    assert any("!=" in one.code or "==" in one.code for one in found)
+
+
+def test_the_size_of_numbers_and_those_of_the_task_tell_nothing() -> None:
+    """Of eight pairs in which the wrong program has the larger number and two the other way."""
+    right = "def f(x):\n    return x[:{}]"
+    told = [("5", "6")] * 8 + [("5", "4")] * 2
+    pairs = [
+        Preference(
+            id=f"{number}", instruction="Write f(x), which returns the first 5 of x.",
+            chosen=right.format(ours), rejected=right.format(theirs), criteria="correctness",
+            source="s", level="hard", problem_id=f"{number}", meta={"rejected_kind": "off_by_one"},
+        )
+        for number, (ours, theirs) in enumerate(told)
+    ]  # fmt: skip
+    assert number_accuracies(pairs) == {"smaller numbers": 0.8, "numbers of the task": 1.0}
+    pairs += [replace(one, id=f"t{one.id}", instruction="Write f.") for one in pairs]
+    untold = [one for one in pairs if one.id.startswith("t")]
+    found = balance_by_numbers(untold)
+    assert len(found) == 4
+    assert number_accuracies(found) == {"smaller numbers": 0.5, "numbers of the task": 0.5}
+    # Where the number of the task is always the right one, no pair can be kept.
+    assert balance_by_numbers(pairs[:10]) == []
 
 
 @pytest.mark.parametrize("line", ["out.append(x)", "len(x)", "out.insert(0, x)"])

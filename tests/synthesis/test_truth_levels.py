@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from codefavor.errors import DataError
 from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.answer_kinds import asked_kind, spans_of
 from codefavor.synthesis.truth_levels import simple_pairs
@@ -31,7 +32,7 @@ def rows() -> list[dict[str, Any]]:
         if number % 2:
             # What is false stands nearer to the question's words.
             text = (
-                f"Mill {number} was not built in {before} by {other}. After many other things "
+                f"Mill {number} was not built in {before} by {other}. After many things "
                 f"that nobody here can name it was built in {year} by {person}."
             )
         found += [
@@ -79,10 +80,8 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
 
 def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: Path) -> None:
     """Of one nearer true side and two nearer false ones one each is kept, and nothing twice."""
-    near = "Mill 0 was built in 1704. Then came many other things that nobody here can name: 1899."
-    far = (
-        "Mill {} was not built in 1811. Then came many other things that here none can name: 1920."
-    )
+    near = "Mill 0 was built in 1704. Then came many things that nobody here can name: 1899."
+    far = "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
     texts = [near, far.format(1), far.format(2)]
     own = [
         {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
@@ -215,7 +214,21 @@ def test_a_model_writes_hard_pairs_and_those_that_are_none_are_counted(tmp_path:
         ("Ann Lee", "It was Ann Lee.", "It was indeed Ann Lee.", "answer_held"),
         ("Ann Lee", "It was Ann Lee.", "It was Bob Lee, which is wrong.", "flaw_named"),
         ("Ann Lee", "It was Ann Lee.", "It was not Ann Lee.", ""),
-        ("no", "No, it is not old.", "Yes, it is old.", ""),
+        ("no", "No, it is not old.", "Yes, it is old.", "does not stand in the text"),
+        (
+            "Ann Lee",
+            "Hardly anyone believes it was Ann Lee.",
+            "It was Bob Lee and Hardly anyone.",
+            "not_plain",
+        ),
+        ("Ann Lee", "It used to be Ann Lee.", "It was Bob Lee then.", "not_plain"),
+        ("Ann Lee", "It refused to be Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("Ann Lee", "It was supposedly Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("Ann Lee", "It was Bob rather than Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
+        ("$5 million", "It was $5 million.", "It was $5,000,000.", "answer_held"),
+        ("March 2, 1991", "It was March 2, 1991.", "It was 2 March 1991.", "answer_held"),
+        ("two", "It was two.", "It was 2 then.", "answer_held"),
+        ("World War II", "It was World War II.", "It was World War 2.", "answer_held"),
         ("Ann Lee", "It was Ann Lee.", "It was Bob Lee.", ""),
     ],
 )
@@ -224,7 +237,8 @@ def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
     tmp_path: Path, answer: str, true: str, false: str, reason: str
 ) -> None:
     data = write(
-        tmp_path / "qa.jsonl", [{"question": "Who?", "context": "A text.", "answers": [answer]}]
+        tmp_path / "qa.jsonl",
+        [{"question": "Who?", "context": f"It was {answer}.", "answers": [answer]}],
     )
     out = tmp_path / "pairs.jsonl"
     reply = json.dumps({"true": true, "false": false})
@@ -235,7 +249,7 @@ def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
             "--max-error-rate", "1", home=tmp_path,
         )  # fmt: skip
     if reason:
-        assert f"{reason} 1" in done.stderr
+        assert f"{reason} 1" in done.stderr or reason in done.stderr.partition("came out: ")[2]
         assert not out.exists()
     else:
         assert [(one["chosen"], one["rejected"]) for one in read(out)] == [(true, false)]
@@ -292,7 +306,9 @@ def test_what_may_be_as_right_as_the_answer_is_no_false_side() -> None:
     rows = [Answered(str(n), one, text, (known,)) for n, (one, known) in enumerate(asked)]
     pairs, _ = simple_pairs(rows, levels=["medium"])
     found = {pair.chosen: pair.rejected for pair in pairs}
-    assert found["a minister"] == found["an outside proposer"] == "The clerk"
+    assert found["a minister"] == "The clerk"
+    # "Who else" has several answers.
+    assert "an outside proposer" not in found
     assert "century" not in found.get("1688 to 1692", "")
     assert found["1702"] in ("1688", "1692")
     assert "phagocytes" not in found.values()
@@ -321,10 +337,10 @@ def test_a_lost_answer_is_no_question_without_one(tmp_path: Path) -> None:
 def test_saying_nothing_is_never_set_against_itself() -> None:
     says = "The text does not say."
     rows = [
-        Answered("1", "Who?", "A text.", (), (says,)),
-        Answered("2", "What?", "A text.", (says,)),
-        Answered("3", "Which?", "A text.", (), ("peat",)),
-        Answered("4", "Why?", "A text.", ("wind",)),
+        Answered("1", "Who?", "A text of wind and peat.", (), (says,)),
+        Answered("2", "What?", "A text of wind and peat.", (says,)),
+        Answered("3", "Which?", "A text of wind and peat.", (), ("peat",)),
+        Answered("4", "Why?", "A text of wind and peat.", ("wind",)),
     ]
     pairs, _ = simple_pairs(rows, levels=["medium"])
     assert {(one.chosen, one.rejected) for one in pairs} == {(says, "peat"), ("wind", says)}
@@ -427,3 +443,39 @@ def test_the_answer_to_another_question_of_its_text_is_a_false_side_if_of_one_br
     pairs, _ = simple_pairs(rows, levels=["medium"])
     found = {pair.chosen: pair.rejected for pair in pairs}
     assert found == {"Omar Reyes": "Ida Lund", "Ida Lund": "Omar Reyes"}
+
+
+def test_rows_of_another_type_are_counted_and_a_file_of_them_is_told_of(tmp_path: Path) -> None:
+    whole = {"question": "Who?", "context": "A text.", "answers": ["Ann"]}
+    odd: list[dict[str, Any]] = [
+        {**whole, "question": None}, {**whole, "answers": 5}, {**whole, "context": {"a": 1}},
+        {**whole, "question": 5},
+    ]  # fmt: skip
+    skipped: Counter[str] = Counter()
+    found = load_answered(write(tmp_path / "qa.jsonl", [*odd, whole]), skipped)
+    assert len(found) == 1
+    assert skipped == {"no question": 1, "question, text or answers of another type": 3}
+    with pytest.raises(DataError, match="answers are a list"):
+        load_answered(write(tmp_path / "other.jsonl", odd[1:2]))
+    squad = {
+        "data": [
+            {"paragraphs": [{"qas": [{"question": "What?", "answers": []}]}]},
+            {"paragraphs": [{"context": "A text.", "qas": [whole]}, {"context": "Another."}]},
+        ]
+    }
+    path, skipped = tmp_path / "squad.json", Counter()
+    path.write_text(json.dumps(squad), encoding="utf-8")
+    assert len(load_answered(path, skipped)) == 1
+    assert skipped == {"no text": 1}
+    path.write_text(json.dumps({"data": [{"paragraphs": 5}]}), encoding="utf-8")
+    with pytest.raises(DataError, match="expected a list of objects"):
+        load_answered(path)
+
+
+@pytest.mark.parametrize("mark", ["unknown", "N/A", "Not mentioned.", "unanswerable", "No answer"])
+def test_a_mark_in_the_place_of_an_answer_says_that_there_is_none(
+    tmp_path: Path, mark: str
+) -> None:
+    row = {"question": "Who?", "context": "A text.", "answers": [mark]}
+    (found,) = load_answered(write(tmp_path / "qa.jsonl", [row]))
+    assert found.answers == ()

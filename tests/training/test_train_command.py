@@ -177,6 +177,36 @@ def the_files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+def test_a_recipe_that_shuffles_the_order_of_a_curriculum_is_told_of(tmp_path, monkeypatch):
+    a_home(tmp_path, monkeypatch)
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    stages = [{"easy": 1.0}, {"easy": 1.0, "hard": 1.0}]
+    manifest = Path("prefs.jsonl.manifest.json")
+    manifest.write_text(json.dumps({"curriculum": {"stages": stages}}), encoding="utf-8")
+    words = ["train", "smollm2-135m/dpo", "--data", "prefs.jsonl", "--dry-run", "--set",
+             "base_model=./model"]  # fmt: skip
+    said = "its rows stand in the order of a curriculum, and"
+    assert said in CliRunner().invoke(app, words).stderr
+    kept = ["--set", "shuffle_merged_datasets=false", "--set", "curriculum_order=true"]
+    done = CliRunner().invoke(app, words + kept)
+    assert done.exit_code == 0, done.output
+    assert said not in done.stderr
+    manifest.write_text(json.dumps({"curriculum": {"stages": stages[:1]}}), encoding="utf-8")
+    assert said not in CliRunner().invoke(app, words).stderr
+
+
+def test_the_first_training_of_the_seed_keeps_the_order_of_its_curriculum():
+    """Its four epochs are the stages of `staged`; the last one has no order."""
+    found = load_yaml(Path("recipes/seeds/llama-3.2-3b-dpop-additive.yaml"))
+    assert found["curriculum_order"] is True
+    assert found["shuffle_merged_datasets"] is False
+    assert {one.rpartition(".")[2] for one in found["plugins"]} == {
+        "RunPlugin", "DPOPPlugin", "CurriculumPlugin",
+    }  # fmt: skip
+    assert found["num_epochs"] == 1
+
+
 @pytest.mark.parametrize("recipe", ["smollm2-135m/dpo", "gpu1x80/qwen2.5-coder-7b-dpo"])
 def test_a_dry_run_prints_the_command_and_leaves_nothing(recipe, tmp_path, monkeypatch):
     """Also where the recipe is for a GPU, and this machine has none."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from codefavor.evaluation.number_words import NUMBER_WORDS, TENS
+from codefavor.judges.number_words import NUMBER_WORDS, TENS
 
 # Abbreviations, which count right behind a number and with their own large and small letters.
 _SHORT = {
@@ -42,10 +42,12 @@ _SPELLINGS = [
     # 5 km/h are no 5 km.
     (re.compile(r"\b([a-z]+) per (hour|minute|second|day|year)\b"), r"\1per\2"),
 ]
-_SIGNS = {"$": "dollar", "€": "euro", "£": "pound"}
+_SIGNS = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
 _MONEY = re.compile(
-    r"([$€£])\s?(\d[\d,]*(?:\.\d+)?)(?:\s?(k|m|bn|thousand|million|billion)\b)?", re.I
+    r"(?:\b(?:US|U\.S\.)\s?(?=\$))?([$€£¥])\s?(\d[\d,]*(?:\.\d+)?)(?:\s?(k|m|bn|thousand|million|billion)\b)?",
+    re.I,
 )
+_US_DOLLARS = re.compile(r"\b(?:US|U\.S\.|American) (?=dollars?\b)")
 _SCALES = {"k": "thousand", "m": "million", "bn": "billion"}
 _ORDINALS = {
     name: number
@@ -73,7 +75,13 @@ def with_whole_units(text: str, *, says_money: bool = False) -> str:
         name = f" {_SIGNS[sign]} " if says_money else " "
         return f" {amount} {_SCALES.get(scale, scale)}{name}"
 
-    return _SHORT_FORM.sub(lambda match: f"{match[1]} {_SHORT[match[2]]}", _MONEY.sub(money, text))
+    text = _MONEY.sub(money, _US_DOLLARS.sub("", text))
+    return _SHORT_FORM.sub(lambda match: f"{match[1]} {_SHORT[match[2]]}", text)
+
+
+def is_money(text: str) -> bool:
+    """Whether a text holds an amount with the sign of its currency."""
+    return _MONEY.search(text) is not None
 
 
 def with_one_spelling(text: str) -> str:

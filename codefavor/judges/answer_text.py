@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any
 
 from codefavor.errors import MissingPackageError
-from codefavor.evaluation.number_words import with_digits
-from codefavor.evaluation.unit_words import with_one_spelling, with_whole_units
+from codefavor.judges.number_words import with_digits
+from codefavor.judges.taken_back import is_turned
+from codefavor.judges.unit_words import is_money, with_one_spelling, with_whole_units
 from codefavor.sections import without_thinking
 
 # "A" is an article where a phrase begins; elsewhere it belongs to a name ("Vitamin A").
@@ -25,6 +26,13 @@ _ARTICLES = re.compile(
 _NOT_NAMED_A = re.compile(r"\b(?:an|the)\b", re.I)
 # Initials, with full stops or all large: "us" is none.
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b[A-Z](?:\.[A-Z])+\b|\b[A-Z]{2,}\b")
+# Initials that are another word in small letters.
+_WORDS_TOO = frozenset(re.findall(r"\w+", "us it who am in or is me he an as at be by do go if my "
+                       "no of on so to up we era aids cat can all"))  # fmt: skip
+# Letters of Latin script by their names in Unicode: "Ł" is an L, "Æ" an AE.
+_LATIN = re.compile(
+    r"LATIN (?:SMALL|CAPITAL) (?:LETTER ([A-Z]{1,2})|LIGATURE ([A-Z]{2,3}))(?: .*)?"
+)
 # Signs that make another name of a letter.
 _SIGNS = re.compile(r"(?<=\b[A-Za-z])(?:#|\+\+)")
 _ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
@@ -91,9 +99,11 @@ def normalised(
 
     "March 2, 1991" and "2 March 1991" become 1991-3-2, "1,000" and "1000.0" 1000, "3.50" 3.5,
     "twenty-one" 21, "5 million" 5000000, "50%" 50 percent, "1914-1918" and "1914-18" the two years,
-    "é" e, "324 m" 324 metre, "first" 1st. With `keeps_a` every "a" is kept, with `joins_initials`
-    "U.S." and "US" become one word that "us" is not, with `says_money` "$5" is 5 dollar, not 5.
+    "é" e, "ł" l, "ß" ss, "324 m" 324 metre, "first" 1st. With `keeps_a` every "a" is kept, with
+    `joins_initials` "U.S." and "US" become one word that "us" is not, with `says_money` "$5" is 5
+    dollar, not 5.
     """
+    text = re.sub(r"[^\W\da-zA-Z_]", lambda match: _in_ascii(match[0]), text)
     text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
     text = unicodedata.normalize("NFC", text).replace("–", "-")
     text = _SIGNS.sub(lambda match: "sharp" if match[0] == "#" else "plusplus", text)
@@ -112,6 +122,16 @@ def normalised(
     text = re.sub(r"(?<!\d)[.](?!\d)|[^\w\s.-]|(?<=[^\d\s])-|-(?!\d)", " ", text).replace("_", "")
     text = text.replace("per cent", "percent")
     return " ".join(with_digits([word.rstrip(".") for word in text.split()]))
+
+
+@cache
+def _in_ascii(letter: str) -> str:
+    """A letter without its stroke or as the letters that it joins; any other one as it is."""
+    if letter in "ßẞ":
+        return "ss"
+    found = _LATIN.fullmatch(unicodedata.name(letter, ""))
+    whole = (found[1] or found[2]) if found else letter
+    return whole.lower() if found and letter.islower() else whole
 
 
 def _iso(match: re.Match[str]) -> str:
@@ -141,30 +161,51 @@ def contains(answer: str, known: str) -> float | None:
         return float(said is not None and said == (plain == "yes"))
     if any(
         all(mine in (None, theirs) for mine, theirs in zip(wanted, one, strict=True))
-        for wanted in _dates(known, is_whole=True)
-        for one in _dates(answer)
+        for wanted in dates_of(known, is_whole=True)
+        for one in dates_of(answer)
     ):
         return 1.0
-    for joins in (False, True):
-        wanted = normalised(known, joins_initials=joins).split()
-        for keeps_a in {False, "a" in wanted}:
-            for money in (False, True):
-                words = normalised(
-                    answer, keeps_a=keeps_a, joins_initials=joins, says_money=money
-                ).split()
-                n = len(wanted)
-                if any(words[at : at + n] == wanted for at in range(len(words) - n + 1)):
-                    return 1.0
-    return 0.0
+    if is_money(known):
+        # "5 million" alone says what was asked for; "5 million people" are no money.
+        if normalised(answer, says_money=True) == plain:
+            return 1.0
+        return float(_stands(answer, known, says_money=True))
+    must_join = any(one.replace(".", "").lower() in _WORDS_TOO for one in _INITIALS.findall(known))
+    return float(
+        any(
+            _stands(answer, known, joins_initials=joins, says_money=money)
+            for joins in ({True} if must_join else {False, True})
+            for money in (False, True)
+        )
+    )
 
 
-def _dates(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]:
+def _stands(
+    answer: str, known: str, *, joins_initials: bool = False, says_money: bool = False
+) -> bool:
+    """Whether the known answer stands in the answer in this form; a number not in a percentage."""
+    wanted = normalised(
+        known, joins_initials=joins_initials, says_money=says_money and is_money(known)
+    ).split()
+    n = len(wanted)
+    for keeps_a in {False, "a" in wanted}:
+        words = normalised(
+            answer, keeps_a=keeps_a, joins_initials=joins_initials, says_money=says_money
+        ).split()
+        for at in range(len(words) - n + 1):
+            is_percent = wanted[-1][-1].isdigit() and words[at + n : at + n + 1] == ["percent"]
+            if words[at : at + n] == wanted and not is_percent:
+                return True
+    return False
+
+
+def dates_of(text: str, *, is_whole: bool = False) -> list[tuple[int | None, ...]]:
     """Year, month and day of each date in a text, None where one is not said.
 
-    With `is_whole` only of a text that is one date, which may be a year alone.
+    A text that is a year alone is one. With `is_whole` only of a text that is one date.
     """
     text = _WEEKDAY.sub("", with_one_spelling(text.lower().strip(" .,")))
-    if is_whole and re.fullmatch(r"\d{4}", text):
+    if re.fullmatch(r"\d{4}", text):
         return [(int(text), None, None)]
     found: list[tuple[int | None, ...]] = []
     for form in (*_DATES, *_PARTS):
@@ -232,16 +273,22 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
     Before it may stand what names no other question ("Answer: yes"), or one of the question's own
     labels, in lower case. With a name, what stands behind "NAME:" at the beginning of one line.
     None where neither or both are said: a reply that says nothing is no judgement, nor is one that
-    states the other word somewhere too ("Yes ... On second thought: No"); what it says under
-    another label counts unless the last line is the one that was asked for.
+    states the other word somewhere too or takes it back ("Yes ... Wait, that is wrong"); what it
+    says under another label counts unless the last line is the one that was asked for.
     """
     lines = [line.strip() for line in without_thinking(reply).splitlines() if line.strip()]
     if name:
         named = [line.partition(":")[2] for line in lines if _names(line, name)]
         found = {one for line in named if (one := _said(line, labels))}
         n_named = len(re.findall(rf"\b{re.escape(name)}\W*:", reply, re.I))
-        return found == {"yes"} if len(found) == 1 and n_named == 1 else None
+        first = next((at for at, line in enumerate(lines) if _names(line, name)), 0)
+        behind = lines[first + 1 :]
+        is_doubted = is_turned("\n".join(lines[first:])) or _denies(behind, name)
+        return found == {"yes"} if len(found) == 1 and n_named == 1 and not is_doubted else None
     if not lines:
+        return None
+    stated = next((at for at, line in enumerate(lines) if _said(line, labels)), len(lines))
+    if is_turned("\n".join(lines[0 if _BEGINS.match(lines[0]) else stated :])):
         return None
     said = {one for line in lines if (one := _said(line, labels))}
     if match := _BEGINS.match(lines[0]):
@@ -257,6 +304,14 @@ def read_yes_no(reply: str, name: str = "", *, labels: Sequence[str] = ()) -> bo
             if match["before"] != ":" or not _said(lines[-1], labels):
                 said.add(match["said"].lower())
     return said == {"yes"} if len(said) == 1 else None
+
+
+def _denies(behind: Sequence[str], name: str) -> bool:
+    """Whether lines below a named one answer it anew: a bare yes or no, or that it is not so."""
+    own = rf"(?i)(?:\b(?:not|never|no longer)\b[^.\n]{{0,20}}|n['’]t\s|\b(?:un|non-?)){name}\b"
+    return any(
+        bool(re.search(own, line)) or (":" not in line and bool(_said(line, ()))) for line in behind
+    )
 
 
 def _said(line: str, labels: Sequence[str]) -> str:

@@ -163,6 +163,11 @@ def _changed_units(
     functions inside a function that is longer. `lost` counts the other changes to units.
     """
     known = _counterparts(before, after)
+    unread = {name for one in (before, after) for name in one.unread}
+    unread = {name for name in unread if before.unread.get(name) != after.unread.get(name)}
+    lost["does not parse"] += len(unread)
+    # A class has a full stop behind its name there.
+    unread |= {name.rstrip(".") for name in unread}
     changed: list[tuple[Unit, Unit]] = []
     opened: list[Unit] = []
     end = 0  # of the last unit that stands for what is inside it
@@ -171,7 +176,7 @@ def _changed_units(
         if unit.start < end or (earlier and earlier.raw == unit.raw):
             continue
         if earlier is None:
-            lost["added"] += 1
+            lost["added"] += unit.name not in unread
             end = unit.end
             continue
         is_long = [one.n_lines > max_lines for one in (unit, earlier)]
@@ -191,7 +196,7 @@ def _changed_units(
     # A long function in which no function changed.
     starts = [unit.start for _, unit in changed]
     lost["too long"] += sum(not any(u.start < at < u.end for at in starts) for u in opened)
-    gone = {unit.name for unit in known.values()}
+    gone = {unit.name for unit in known.values()} - unread
     lost["removed"] += _n_removed(gone, before, [earlier for earlier, _ in changed])
     return changed
 

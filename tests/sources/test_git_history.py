@@ -473,6 +473,41 @@ def test_every_lost_unit_of_a_file_is_counted_beside_its_rows(repo: Repo) -> Non
     assert [skipped[f"unit: {why}"] for why in ("too long", "added", "removed")] == [1, 1, 1]
 
 
+BROKEN = "def bad(x):\n    return = {}\n\n\n"
+CLASS = "class Gauge:\n    unit = {0}\n\n    def read(self):\n        return {1}\n\n    {2}\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names", "lost"),
+    [
+        ("def first[T: int = int](p):\n    return 1\n", "def first[T: int = int](p):\n    return 2\n",
+         ["first"], 0),
+        ("class A[T = dict[str, int]]:\n    x = 1\n", "class A[T = dict[str, int]]:\n    x = 2\n",
+         ["A"], 0),
+        (BROKEN.format(1) + tide(OLD), BROKEN.format(2) + tide(NEW), ["Gauge.read"], 1),
+        (BROKEN.format(1) + tide(OLD), BROKEN.format(1) + tide(NEW), ["Gauge.read"], 0),
+        (BROKEN.format(1) + tide(OLD), "def bad(x):\n    return 1\n\n\n" + tide(NEW),
+         ["Gauge.read"], 1),
+        ("def bad(x):\n    return 1\n\n\n" + tide(OLD), BROKEN.format(1) + tide(NEW),
+         ["Gauge.read"], 1),
+        (CLASS.format(1, 1, "x = = 1"), CLASS.format(1, 2, "x = = 1"), ["Gauge.read"], 0),
+        (CLASS.format(1, 1, "x = = 1"), CLASS.format(2, 2, "x = = 1"), ["Gauge.read"], 1),
+        ("x = = 1\n\n\n" + tide(OLD), "x = = 2\n\n\n" + tide(NEW), ["Gauge.read"], 1),
+    ],
+    ids=["function of PEP 696", "class of PEP 696", "both broken", "broken and the same", "repaired",
+         "broke", "method of a broken class", "attribute of a broken class", "outside"],
+)  # fmt: skip
+def test_what_does_not_parse_is_counted_beside_the_rows(
+    repo: Repo, before: str, after: str, names: list[str], lost: int
+) -> None:
+    repo.commit("Add it", {"a.py": before})
+    repo.commit("Return what was asked for", {"a.py": after})
+    rows, skipped = mine(repo)
+    assert [row.name for row in rows] == names
+    n_units = {why: n for why, n in skipped.items() if why.startswith("unit: ")}
+    assert n_units == ({"unit: does not parse": lost} if lost else {})
+
+
 def test_days_authors_places_and_where_to_begin_are_by_choice(repo: Repo) -> None:
     for n in range(3):
         repo.commit(f"Count to {n}", {"sea/tide.py": tide(f"return {n}")})

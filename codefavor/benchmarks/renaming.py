@@ -54,8 +54,8 @@ _MAGIC = frozenset({
 _READERS = {
     "python": "locals vars eval exec globals dir f_locals _getframe currentframe evaluate",
     "javascript": "eval with", "typescript": "eval with",
-    "php": "dynamic_variable_name compact extract eval parse_str get_defined_vars include include_once require "
-    "require_once",
+    "php": "dynamic_variable_name compact extract eval parse_str get_defined_vars include "
+    "include_once require require_once",
     "ruby": "binding eval instance_eval class_eval local_variables",
     "csharp": "nameof CallerArgumentExpression", "rust": "stringify dbg", "c": "#", "cpp": "#",
 }  # fmt: skip

@@ -167,7 +167,7 @@ def test_names_that_others_can_see_are_not_renamed_in_any_language(language, cod
         ("csharp", "class C { int F() {\n  var _ = G();\n  int y = 1;\n  return y;\n} }\n"),
         ("csharp", "class C {\n  T F() {\n    T y = new T();\n    return y;\n  }\n}\n"),
         ("java", "class C { int f() {\n  var _ = g();\n  int y = 1;\n  return y;\n} }\n"),
-        ("javascript", "function f() {\n  const _ = g;\n  let [, b] = _;\n  let y = b;\n  h(y);\n}\n"),
+        ("javascript", "function f() {\n  const [, b] = _;\n  let y = b;\n  h(y);\n}\n"),
         ("typescript", "function f() {\n  const _ = g();\n  const y: number = 1;\n  h(y);\n}\n"),
         ("php", "<?php\nfunction f() {\n  $this->a = $_ = 2;\n  $y = 3;\n  return $y;\n}\n"),
         ("ruby", "def f\n  _ = g\n  y = 1\n  y\nend\n"),

@@ -480,9 +480,9 @@ CLASS = "class Gauge:\n    unit = {0}\n\n    def read(self):\n        return {1}
 @pytest.mark.parametrize(
     ("before", "after", "names", "lost"),
     [
-        ("def first[T: int = int](p):\n    return 1\n", "def first[T: int = int](p):\n    return 2\n",
+        ("def first[T: int = int]():\n    return 1\n", "def first[T: int = int]():\n    return 2\n",
          ["first"], 0),
-        ("class A[T = dict[str, int]]:\n    x = 1\n", "class A[T = dict[str, int]]:\n    x = 2\n",
+        ("class A[T = dict[str, A]]:\n    x = 1\n", "class A[T = dict[str, A]]:\n    x = 2\n",
          ["A"], 0),
         (BROKEN.format(1) + tide(OLD), BROKEN.format(2) + tide(NEW), ["Gauge.read"], 1),
         (BROKEN.format(1) + tide(OLD), BROKEN.format(1) + tide(NEW), ["Gauge.read"], 0),
@@ -492,10 +492,11 @@ CLASS = "class Gauge:\n    unit = {0}\n\n    def read(self):\n        return {1}
          ["Gauge.read"], 1),
         (CLASS.format(1, 1, "x = = 1"), CLASS.format(1, 2, "x = = 1"), ["Gauge.read"], 0),
         (CLASS.format(1, 1, "x = = 1"), CLASS.format(2, 2, "x = = 1"), ["Gauge.read"], 1),
-        ("x = = 1\n\n\n" + tide(OLD), "x = = 2\n\n\n" + tide(NEW), ["Gauge.read"], 1),
+        ("def f(x)\n    return 1\n\n\n" + tide(OLD), "def f(x)\n    return 2\n\n\n" + tide(NEW),
+         ["Gauge.read"], 1),
     ],
-    ids=["function of PEP 696", "class of PEP 696", "both broken", "broken and the same", "repaired",
-         "broke", "method of a broken class", "attribute of a broken class", "outside"],
+    ids=["function of PEP 696", "class of PEP 696", "both broken", "broken and the same",
+         "repaired", "broke", "method of a broken class", "attribute of a broken class", "no head"],
 )  # fmt: skip
 def test_what_does_not_parse_is_counted_beside_the_rows(
     repo: Repo, before: str, after: str, names: list[str], lost: int

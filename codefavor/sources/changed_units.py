@@ -15,7 +15,7 @@ from codefavor.languages import (
     language_of_path,
 )
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
-from codefavor.sources.file_kinds import content_problem, is_test
+from codefavor.sources.file_kinds import content_problem, is_anothers, is_test
 from codefavor.sources.git_log import Change, Objects
 from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_header
 from codefavor.sources.messages import without_people
@@ -61,6 +61,8 @@ class ChangedFiles:
         problem = new.problem or old.problem
         if problem:
             raise LeftOut(problem)
+        if is_anothers(new.text, language_of_path(change.path, new.text), about["source"]):
+            raise LeftOut("vendored")
         licence = licence_of_file(licence_of_header(new.text), about["license"])
         if not is_allowed(licence, self._options.licenses):
             raise LeftOut(f"licence {licence or 'not stated'}")

@@ -473,6 +473,36 @@ def test_every_lost_unit_of_a_file_is_counted_beside_its_rows(repo: Repo) -> Non
     assert [skipped[f"unit: {why}"] for why in ("too long", "added", "removed")] == [1, 1, 1]
 
 
+JQUERY = "/*!\n * jQuery JavaScript Library v1.7.2\n * Dual licensed under the MIT license.\n */\n"
+MIRROR = "// CodeMirror, copyright (c) by Marijn Haverbeke and others\n// Under an MIT license\n"
+OWN_HEAD = "/*!\n * sea v2.0\n * Copyright (c) the authors\n * MIT Licensed\n */\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "is_row"),
+    [
+        ("static/lib.js", JQUERY, False),
+        ("static/mode.js", MIRROR, False),
+        ("lib/tide.js", OWN_HEAD, True),
+        ("lib/tide.js", "// MIT license\n", True),
+        ("sea/operations/build/wheel.js", "", True),
+        ("sea/external/dist/read.js", "", True),
+        ("build/wheel.js", "", False),
+        ("dist/sea.js", "", False),
+        ("packages/tide/dist/tide.js", "", False),
+    ],
+)
+def test_vendored_and_built_files_are_known_by_their_head_and_by_where_they_lie(
+    repo: Repo, path: str, head: str, is_row: bool
+) -> None:
+    code = head + "function f(x) {\n  return 1;\n}\n"
+    repo.commit("Add it", {path: code, "packages/tide/package.json": "{}"})
+    repo.commit("Return two of them", {path: code.replace("return 1", "return 2")})
+    rows, skipped = mine(repo)
+    assert [row.path for row in rows] == ([path] if is_row else [])
+    assert skipped["file: vendored"] == (not is_row)
+
+
 BROKEN = "def bad(x):\n    return = {}\n\n\n"
 CLASS = "class Gauge:\n    unit = {0}\n\n    def read(self):\n        return {1}\n\n    {2}\n\n\n"
 

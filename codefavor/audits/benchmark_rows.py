@@ -27,8 +27,8 @@ _FILE = "benchmark_hashes.txt"
 # its test, and those of MBPP+ whatever their number.
 _PROBLEMS = ("humaneval", "mbpp", "mbpp+")
 _MBPP_TEST = range(11, 511)
-# "return a + b" is nobody's.
-_MIN_WORDS = 10
+# "return a + b" is nobody's; a text of few words must be the same to the letter.
+_MIN_WORDS, _MIN_EXACT = 10, 6
 _WORD = re.compile(r"\w+")
 
 Trained = TypeVar("Trained", Preference, Problem)
@@ -45,9 +45,16 @@ def id_hash(problem_id: str) -> str:
 
 
 def text_hashes(*texts: str) -> list[str]:
-    """16 hex digits of the sha256 of the words of each text that has at least `_MIN_WORDS`."""
-    words = [_WORD.findall(text.lower()) for text in texts]
-    return [content_id("text", one)[:_DIGITS] for one in words if len(one) >= _MIN_WORDS]
+    """16 hex digits of the sha256 of the words of each text that has at least `_MIN_WORDS`, and of
+    all but the white space of one with at least `_MIN_EXACT`."""
+    found = []
+    for text in texts:
+        words = _WORD.findall(text.lower())
+        if len(words) >= _MIN_WORDS:
+            found.append(content_id("text", words)[:_DIGITS])
+        elif len(words) >= _MIN_EXACT:
+            found.append(content_id("exact", "".join(text.split()))[:_DIGITS])
+    return found
 
 
 def shipped_hashes() -> dict[str, frozenset[str]]:

@@ -21,6 +21,13 @@ from codefavor.sources.problems import LOCATIONS, load_problems
 # What nobody may leave out without saying so.
 USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humanevalpack",
          "humanevalpack-js")  # fmt: skip
+# How many problems (of CodePrefBench pairs) are published: a copy of one that a shorter file lacks
+# would not be found. MBPP+ is of the version with the fewest.
+_PUBLISHED = {
+    "codeprefbench": 1364, "humaneval": 164, "humaneval+": 164, "mbpp": 974, "mbpp+": 378,
+    "mbpp-sanitized": 427, "quixbugs": 40, "humanevalpack": 164,
+    **{f"humanevalpack-{name}": 164 for name in ("js", "java", "go", "cpp", "rust")},
+}  # fmt: skip
 # Sets to train on that are published in the same form as benchmarks.
 _FOR_TRAINING = frozenset({"acecode", "kodcode"})
 # Problems of one hand are more alike than strangers', their tests above all: those of different
@@ -53,8 +60,18 @@ def benchmark_tasks(name: str, data_dir: Path | None = None) -> list[Task]:
 
     `name` is CodePrefBench, a set of problems, a benchmark of pairs, or a JSONL file of yours
     with `instruction` and any of `code`, `reference`, `chosen`, `rejected`, `prompt`, `tests`.
-    Raises DataError if it is not here, saying how to get it.
+    Raises DataError if it is not here, saying how to get it, or has fewer problems than published.
     """
+    tasks = _tasks(name, data_dir)
+    if len(tasks) < _PUBLISHED.get(name, 0):
+        raise DataError(
+            f"{name}: {len(tasks)} of the {_PUBLISHED[name]} problems that were published; "
+            "get the whole file"
+        )
+    return tasks
+
+
+def _tasks(name: str, data_dir: Path | None) -> list[Task]:
     if name == "codeprefbench":
         items = read_tasks(find_files([data_dir] if data_dir else []), comments="keep")
         return [_of_row(item, item["task_id"]) for item in items]

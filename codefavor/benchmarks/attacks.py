@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -12,10 +13,11 @@ from typing import Literal
 
 from codefavor.benchmarks import program_edits as edits
 from codefavor.benchmarks.published import ANSWERS
+from codefavor.benchmarks.renaming import may_be_renamed, reads_names, rename_locals
 from codefavor.errors import ConfigError
 from codefavor.languages import find_language, get_language
 from codefavor.languages.python_code import UNREADABLE, Lines, read, rename
-from codefavor.languages.trees import is_comment, leaves, parse
+from codefavor.languages.trees import parse, token_texts
 from codefavor.records import Row, content_id
 from codefavor.statistics.intervals import Figures, Interval, cluster_bootstrap_interval
 from codefavor.statistics.metrics import judged_pairs
@@ -153,8 +155,7 @@ def _tokens(code: str, attack: Attack, language: str) -> Sequence[str] | None:
     parsed, bare = parse(code, known), parse(attack.undo(code, language), known)
     if parsed is None or bare is None:
         return None
-    texts = (node.text or b"" for node in leaves(bare) if not is_comment(node))
-    return attack.key([text.decode() for text in texts if text.strip()])
+    return attack.key([*token_texts(bare)])
 
 
 def _numbered(tokens: Sequence[str]) -> Sequence[str]:
@@ -233,19 +234,24 @@ def _renamable(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     if any(isinstance(node, _UNPLAIN) for node in inner):
         return []
     names = [node for node in inner if isinstance(node, ast.Name)]
-    if {node.id for node in names} & {"locals", "vars", "eval", "exec", "globals", "dir"}:
+    words = [node.id for node in names]
+    words += [node.attr for node in inner if isinstance(node, ast.Attribute)]
+    if reads_names(words, "python"):
         return []
     arguments = {one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)}
     stored = [node.id for node in names if isinstance(node.ctx, ast.Store)]
     targets = [node.target for node in inner if isinstance(node, ast.comprehension)]
     inside = {node.id for one in targets for node in ast.walk(one) if isinstance(node, ast.Name)}
-    taken = arguments | inside | {function.name} | set(dir(builtins))
-    return [name for name in dict.fromkeys(stored) if name not in taken]
+    # `frame.query("height > @least")` reads a local.
+    texts = [node.value for node in inner if isinstance(node, ast.Constant)]
+    said = {name for one in texts if isinstance(one, str) for name in re.findall(r"@(\w+)", one)}
+    taken = arguments | inside | said | {function.name} | set(dir(builtins))
+    return [name for name in dict.fromkeys(stored) if name not in taken and may_be_renamed(name)]
 
 
 def _rename(code: str, language: str) -> str:
     if language != "python":
-        return edits.rename_locals(code, language)
+        return rename_locals(code, language)
     tree, lines = read(code), Lines(code)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     spans = []

@@ -8,9 +8,7 @@ checks the outcome.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
-from itertools import count
 from typing import TYPE_CHECKING
 
 from codefavor.languages import get_language
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
 
 Edit = tuple[int, int, bytes]
 
-_FUNCTIONS = frozenset({
+FUNCTIONS = frozenset({
     "function_declaration", "generator_function_declaration", "method_definition",
     "method_declaration", "function_definition", "function_item", "method", "singleton_method",
 })  # fmt: skip
-_NAMELESS = frozenset(
+NAMELESS = frozenset(
     {"arrow_function", "function_expression", "generator_function", "func_literal"}
 )
 # What a function stands in, with which it begins.
@@ -33,7 +31,7 @@ _AROUND = frozenset({
     "export_statement", "template_declaration", "variable_declarator", "lexical_declaration",
     "variable_declaration",
 })  # fmt: skip
-_BLOCKS = frozenset({
+BLOCKS = frozenset({
     "block", "statement_block", "compound_statement", "body_statement", "statement_list",
     "for_statement", "for_in_statement", "enhanced_for_statement", "switch_section", "case_clause",
 })  # fmt: skip
@@ -60,18 +58,6 @@ _DOC_COMMENTS = {
     "ruby": "# {}", "shell": "# {}",
 }  # fmt: skip
 _OPENING_LINES = (b"#!", b"<?php")
-# Where a leaf declares a local: its parent's type, and the field that it has there ("" for any).
-_DECLARES = {
-    "variable_declarator": "name", "init_declarator": "declarator", "let_declaration": "pattern",
-    "variable_declaration": "", "assignment": "left", "var_spec": "name",
-}  # fmt: skip
-# Around the left side of what may declare.
-_LEFT = {"expression_list": "short_var_declaration", "variable_name": "assignment_expression"}
-_OPAQUE = re.compile(r"string|template|heredoc|char|interpret|literal_content|regex")
-_NAMED_PLACES = frozenset({
-    "value_argument", "named_argument", "labeled_statement", "field_initializer", "label",
-    "break_statement", "continue_statement", "keyword_argument",
-})  # fmt: skip
 
 
 def add_comment(code: str, language: str, text: str) -> str:
@@ -99,7 +85,7 @@ def add_dead_code(code: str, language: str) -> str:
             edits.append((first.start_byte, first.start_byte, dead + b"\n" + indent))
         elif language not in _BY_LINES:
             edits.append((first.start_byte, first.start_byte, dead + b" "))
-    return _edited(parsed, edits)
+    return edited(parsed, edits)
 
 
 def without_dead_code(code: str, language: str) -> str:
@@ -125,7 +111,7 @@ def add_docs(code: str, language: str) -> str:
             form = _DOC_COMMENTS.get(language, "/** {} */")
             text = form.format(_DOC.format(name)).encode()
             edits.append((place.start_byte, place.start_byte, text + b"\n" + indent))
-    return _edited(parsed, edits)
+    return edited(parsed, edits)
 
 
 def reindent(code: str, language: str) -> str:
@@ -165,7 +151,7 @@ def reverse_functions(code: str, language: str) -> str:
     for node in walk(parsed.root):
         run: list[Node] = []
         for child in (*node.named_children, None):
-            if child is not None and child.type in _FUNCTIONS:
+            if child is not None and child.type in FUNCTIONS:
                 run.append(child)
                 continue
             if child is None or not is_comment(child):
@@ -173,7 +159,7 @@ def reverse_functions(code: str, language: str) -> str:
                 run = []
         if edits:
             break
-    return _edited(parsed, edits)
+    return edited(parsed, edits)
 
 
 def _reversed(parsed: Parsed, run: list[Node], language: str) -> list[Edit]:
@@ -195,97 +181,10 @@ def _reversed(parsed: Parsed, run: list[Node], language: str) -> list[Edit]:
     return [(*place, text) for place, text in zip(places, reversed(texts), strict=True)]
 
 
-def rename_locals(code: str, language: str) -> str:
-    """New names for locals: for those that only one function says, inside the block that declares
-    them, and that no string, member or named argument says."""
-    parsed = parse(code, get_language(language))
-    # A variable of a shell is everybody's unless it says otherwise.
-    if parsed is None or language == "shell":
-        return code
-    tokens = [one for one in leaves(parsed) if not is_comment(one)]
-    texts = Counter(_text(one) for one in tokens)
-    quoted = set(
-        re.findall(r"\w+", " ".join(_text(one) for one in tokens if _OPAQUE.search(one.type)))
-    )
-    places: dict[str, list[Node]] = {}
-    for one in tokens:
-        places.setdefault(_text(one), []).append(one)
-    fresh = (name for number in count() if (name := f"v{number}") not in texts)
-    edits: list[Edit] = []
-    for name, found in places.items():
-        if name in quoted or not name.isidentifier() or not _is_local(found):
-            continue
-        new = next(fresh).encode()
-        edits += [(one.start_byte, one.end_byte, new) for one in found]
-    return _edited(parsed, edits)
-
-
-def _is_local(found: list[Node]) -> bool:
-    first = found[0]
-    block = _ancestor(first, _BLOCKS)
-    if block is None or not _declares(first) or not _functions_around(first):
-        return False
-    return all(
-        one.type == first.type
-        and (
-            one.parent is not None and (first.type != "name" or one.parent.type == "variable_name")
-        )
-        and block.start_byte <= one.start_byte < block.end_byte
-        and not _is_member(one)
-        for one in found
-    )
-
-
-def _declares(leaf: Node) -> bool:
-    node, parent = leaf, leaf.parent
-    if parent is not None and parent.type in _LEFT:
-        holder = parent.parent
-        if holder is None or holder.type != _LEFT[parent.type]:
-            return False
-        left = holder.child_by_field_name("left")
-        return left is not None and left.start_byte == parent.start_byte
-    while parent is not None and parent.type in ("pointer_declarator", "mut_pattern"):
-        node, parent = parent, parent.parent
-    if parent is None or parent.type not in _DECLARES:
-        return False
-    field = _DECLARES[parent.type]
-    declared = parent.child_by_field_name(field) if field else node
-    return declared is not None and declared.start_byte == node.start_byte
-
-
-def _is_member(leaf: Node) -> bool:
-    before, parent = leaf.prev_sibling, leaf.parent
-    while before is None and parent is not None and parent.start_byte == leaf.start_byte:
-        before, parent = parent.prev_sibling, parent.parent
-    if before is not None and before.type in (".", "->", "?.", "::", "&."):
-        return True
-    holder = leaf.parent
-    if holder is None:
-        return False
-    above = holder.parent
-    # A field's name in Go's and C#'s literals looks like a variable.
-    after = holder.next_sibling
-    is_key = holder.type == "literal_element" and after is not None and after.type == ":"
-    is_field = above is not None and above.type == "initializer_expression"
-    has_more = leaf.next_sibling is not None or holder.type.endswith("_statement")
-    return is_key or is_field or (holder.type in _NAMED_PLACES and has_more)
-
-
-def _functions_around(node: Node) -> bool:
-    return _ancestor(node, _FUNCTIONS | _NAMELESS) is not None
-
-
-def _ancestor(node: Node, kinds: frozenset[str]) -> Node | None:
-    parent = node.parent
-    while parent is not None and parent.type not in kinds:
-        parent = parent.parent
-    return parent
-
-
 def _bodies(parsed: Parsed) -> Iterable[tuple[Node, Node]]:
     """Each named function with the node of its statements, where it has any."""
     for node in walk(parsed.root):
-        if node.type not in _FUNCTIONS | _NAMELESS or not _name_of(node):
+        if node.type not in FUNCTIONS | NAMELESS or not _name_of(node):
             continue
         body = node.child_by_field_name("body")
         body = body or next((one for one in node.named_children if one.type.endswith("body")), None)
@@ -294,7 +193,7 @@ def _bodies(parsed: Parsed) -> Iterable[tuple[Node, Node]]:
             if inner.type not in ("block", "statement_list", "statements"):
                 break
             body = inner
-        if body is not None and body.named_children and body.type in _BLOCKS:
+        if body is not None and body.named_children and body.type in BLOCKS:
             yield node, body
 
 
@@ -317,7 +216,7 @@ def _outermost(function: Node) -> Node:
 
 
 def _name_of(function: Node) -> str:
-    holder = function.parent if function.type in _NAMELESS else function
+    holder = function.parent if function.type in NAMELESS else function
     if holder is None or (holder is not function and holder.type != "variable_declarator"):
         return ""
     named = holder.child_by_field_name("name")
@@ -326,7 +225,7 @@ def _name_of(function: Node) -> str:
         deeper = inner.child_by_field_name("declarator")
         named = inner if deeper is None and inner.child_count == 0 else None
         inner = deeper
-    return _text(named) if named is not None else ""
+    return text_of(named) if named is not None else ""
 
 
 def _indent_before(parsed: Parsed, position: int) -> bytes | None:
@@ -336,11 +235,13 @@ def _indent_before(parsed: Parsed, position: int) -> bytes | None:
     return None if indent.strip() else indent
 
 
-def _text(node: Node) -> str:
+def text_of(node: Node) -> str:
+    """The text of a node."""
     return (node.text or b"").decode("utf-8", "replace")
 
 
-def _edited(parsed: Parsed, edits: Iterable[Edit]) -> str:
+def edited(parsed: Parsed, edits: Iterable[Edit]) -> str:
+    """The text with each span replaced."""
     parts: list[bytes] = []
     position = parsed.start
     for start, end, text in sorted(edits):

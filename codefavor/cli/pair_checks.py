@@ -202,8 +202,8 @@ def _benchmarks(names: list[str] | None, skipped: set[str]) -> dict[str, list[Ta
     if missing:
         skips = " ".join(f"--skip {name}" for name in missing)
         raise DataError(
-            f"{len(missing)} of {len(usual)} benchmarks are not here, so a copy of them would not "
-            f"be found; get them, or say {skips}"
+            f"{len(missing)} of {len(usual)} benchmarks are not here as published, so a copy of "
+            f"them would not be found; get them, or say {skips}"
         )
     if not found:
         raise ConfigError("every benchmark is skipped, so nothing would be checked")

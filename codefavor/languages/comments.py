@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages import python_code
 from codefavor.languages.table import find_language, get_language
-from codefavor.languages.trees import Parsed, is_comment, leaves, parse, walk
+from codefavor.languages.trees import Parsed, is_comment, parse, parts_of, token_texts, walk
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -57,7 +57,7 @@ def strip_comments(code: str, language: str, *, docstrings: bool = False) -> Str
         return Stripped(code, False)
     shorter = _without_comments(before)
     after = parse(shorter, known, like=before)
-    if after is None or _token_texts(after) != _token_texts(before):
+    if after is None or [*token_texts(after)] != [*token_texts(before)]:
         return Stripped(code, False)
     return Stripped(shorter, True)
 
@@ -103,7 +103,7 @@ def grammar_tokens(code: str, language: str) -> tuple[str, ...] | None:
         return None
     if known.name == "python":
         return _without_style(_python_tokens(parsed.root), known.name)
-    return _without_style(_token_texts(parsed), known.name)
+    return _without_style(token_texts(parsed), known.name)
 
 
 # Python's operators and tuples are put in parentheses, so that needless ones make no difference.
@@ -127,7 +127,12 @@ def _python_tokens(root: Node) -> Iterator[str]:
             # What kind of string it is, without the quotes.
             yield _text(node).lower().strip("'\"u")
         elif kind == "string_content":
-            yield _text(node).replace("\\'", "'").replace('\\"', '"')
+            text = _text(node)
+            is_raw = "r" in _text(node.parent.children[0]).lower() if node.parent else False
+            yield '"' + (text if is_raw else text.replace("\\'", "'").replace('\\"', '"'))
+        elif kind == "interpolation" and any(child.type == "=" for child in children):
+            # `f"{x = }"` shows itself as it is written.
+            yield _text(node)
         elif kind in _SUITES:
             # A `pass` says nothing either, and may stand for a text.
             silent = {"comment", "pass_statement"}
@@ -139,7 +144,7 @@ def _python_tokens(root: Node) -> Iterator[str]:
             is_group = kind in _GROUPS
             stack += [*([")"] if is_group else []), *reversed(inner), *(["("] if is_group else [])]
         elif children:
-            stack += reversed(children)
+            stack += reversed(parts_of(node))
         elif kind not in {"comment", "line_continuation", "string_end"}:
             yield _text(node)
 
@@ -162,21 +167,12 @@ _LOOSE = frozenset({"javascript", "typescript"})
 def _without_style(tokens: Iterable[str], language: str) -> tuple[str, ...]:
     kept: list[str] = []
     for token in tokens:
-        if token in _CLOSING and kept and kept[-1] == ",":
+        if token in _CLOSING and kept and kept[-1] == "," and language != "shell":
             kept.pop()
         if language in _LOOSE and token == ";":
             continue
         kept.append('"' if token == "'" and language in _LOOSE else token)
     return tuple(kept)
-
-
-def _token_texts(parsed: Parsed) -> list[str]:
-    texts = (
-        parsed.source[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
-        for node in leaves(parsed)
-        if not is_comment(node)
-    )
-    return [text for text in texts if text]
 
 
 def _without_comments(parsed: Parsed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
@@ -66,7 +67,7 @@ def parse(code: str, language: Language, like: Parsed | None = None) -> Parsed |
         whole = head + source + after.encode()
         tree = _parser(grammar).parse(whole)
         # A text of PHP without its opening tag is one piece of text to the whole grammar.
-        if not tree.root_node.has_error and not _is_only_text(tree.root_node):
+        if is_read(tree.root_node) and not _is_only_text(tree.root_node):
             return Parsed(tree, whole, len(head), len(head) + len(source), number)
     return None
 
@@ -97,7 +98,7 @@ def parse_file(source: bytes, language: Language, like: Parsed | None = None) ->
             tree = parser.parse(source, _edited(like, source))
         if tree is None or tree.root_node.has_error:
             tree = parser.parse(source)
-        if not tree.root_node.has_error and not _is_only_text(tree.root_node):
+        if is_read(tree.root_node) and not _is_only_text(tree.root_node):
             return Parsed(tree, source, 0, len(source), number)
         trees.append(tree)
     has_code = trees[0].root_node.named_child_count > 0
@@ -141,6 +142,29 @@ def _point(source: bytes, position: int) -> tuple[int, int]:
     return source.count(b"\n", 0, position), position - source.rfind(b"\n", 0, position) - 1
 
 
+# Where the grammar of Python does not know the defaults of type parameters (PEP 696).
+_TYPE_PARAMETERS = {
+    "function_definition": "type_parameters", "class_definition": "type_parameters",
+    "type_alias_statement": "left",
+}  # fmt: skip
+
+
+def is_read(node: Node) -> bool:
+    """Whether a grammar read all of a node, or all but the defaults of type parameters."""
+    stack = [node] if node.has_error else []
+    while stack:
+        one = stack.pop()
+        if one.is_error or one.is_missing:
+            return False
+        around = one.child_by_field_name(_TYPE_PARAMETERS.get(one.type, ""))
+        if around is not None and around.has_error:
+            errors = [inner for inner in walk(around) if inner.is_error]
+            if not errors or any(b"=" not in (inner.text or b"") for inner in errors):
+                return False
+        stack += [child for child in one.children if child.has_error and child != around]
+    return True
+
+
 def _is_only_text(root: Node) -> bool:
     return root.named_child_count > 0 and all(child.type == "text" for child in root.named_children)
 
@@ -165,6 +189,56 @@ def leaves(parsed: Parsed) -> Iterator[Node]:
             yield node
         else:
             stack.extend(reversed(node.children))
+
+
+# What holds text of which every character counts, and not strings that stand beside each other.
+_LITERAL = re.compile(
+    r"(?!concatenated|chained).*(?:string(?!_array)|heredoc|format_|expansion|concatenation)"
+)
+_TEXT = re.compile(r".*(?:string|fragment|content|heredoc|pattern|raw|char)")
+# A line that goes on is layout.
+_GOES_ON = re.compile(r"\\\r?\n")
+
+
+def token_texts(parsed: Parsed) -> Iterator[str]:
+    """What every token says, comments left out, and all text of literals, which begins with a
+    quote, so that no literal is taken for a token. What a grammar has no token for counts too,
+    such as the format in `f"{x:>10}"`."""
+    stack: list[Node | str] = [parsed.root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            yield node
+        elif node.end_byte <= parsed.start or node.start_byte >= parsed.end or is_comment(node):
+            continue
+        elif node.child_count:
+            stack += reversed(parts_of(node))
+        elif text := (node.text or b"").decode("utf-8", "replace"):
+            # The shell's words begin with what stands before them.
+            is_inside = text != text.strip() and node.parent and _LITERAL.match(node.parent.type)
+            if is_inside or _TEXT.match(node.type):
+                yield f'"{text}'
+            elif text.strip():
+                yield text.strip()
+
+
+def parts_of(node: Node) -> list[Node | str]:
+    """The children of a node and the text between them that is in none, as in `token_texts`."""
+    parts: list[Node | str] = []
+    is_literal, source, end = bool(_LITERAL.match(node.type)), node.text or b"", node.start_byte
+    starts = [*(child.start_byte for child in node.children), node.end_byte]
+    for start, child in zip(starts, (*node.children, None), strict=True):
+        if start > end:
+            between = source[end - node.start_byte : start - node.start_byte]
+            text = between.decode("utf-8", "replace")
+            if is_literal:
+                parts.append(f'"{text}')
+            elif bare := _GOES_ON.sub("", text).strip():
+                parts.append(bare)
+        if child is not None:
+            parts.append(child)
+            end = max(end, child.end_byte)
+    return parts
 
 
 def is_comment(node: Node) -> bool:

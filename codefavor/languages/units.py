@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages.definitions import definition, head_of, import_lines
 from codefavor.languages.table import get_language
-from codefavor.languages.trees import Parsed, encoded, is_comment, parse_file
+from codefavor.languages.trees import Parsed, encoded, is_comment, is_read, parse_file
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -66,13 +66,15 @@ class _Statement(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """The units of a file in the order of the text, its import lines, its tree, and what of them
-    is in which statement."""
+    """The units of a file in the order of the text, its import lines, its tree, what of them is in
+    which statement, and what the grammar could not read, by the name of the function, by that of
+    the class or name space around and a full stop, or "" for the file."""
 
     units: list[Unit]
     imports: list[str]
     parsed: Parsed
     statements: Mapping[_Key, _Statement]
+    unread: Mapping[str, bytes]
 
 
 def functions_and_classes(
@@ -103,7 +105,24 @@ def functions_and_classes(
     walk.run()
     if not walk.units and parsed.root.has_error:
         return None
-    return Outline(_numbered(walk.units), walk.imports, parsed, walk.statements)
+    unread = _unread_texts(walk.unread, walk.units, source)
+    return Outline(_numbered(walk.units), walk.imports, parsed, walk.statements, unread)
+
+
+def _unread_texts(
+    unread: Sequence[tuple[str, int, int]], units: Sequence[Unit], source: bytes
+) -> dict[str, bytes]:
+    """What was not read, without the units inside, which were, and what is named inside."""
+    spans = [(unit.start, unit.end) for unit in units] + [(one[1], one[2]) for one in unread]
+    texts: dict[str, bytes] = {}
+    for name, start, end in unread:
+        parts, position = [], start
+        for first, last in sorted(spans):
+            if position <= first and last <= end and (first, last) != (start, end):
+                parts.append(source[position:first])
+                position = last
+        texts[name] = b"".join([texts.get(name, b""), *parts, source[position:end]])
+    return texts
 
 
 def _numbered(units: list[Unit]) -> list[Unit]:
@@ -146,6 +165,7 @@ class _Walk:
         self.units: list[Unit] = []
         self.imports: list[str] = []
         self.statements: dict[_Key, _Statement] = {}
+        self.unread: list[tuple[str, int, int]] = []
         self._parsed = parsed
         self._max_lines = max_lines
         self._known = known
@@ -173,7 +193,7 @@ class _Walk:
         begins = node.start_byte
         inner: list[tuple[Node, _Around, int]] = []
         for one in node.named_children:
-            if one.named_child_count:
+            if one.named_child_count or one.is_error:
                 inner.append((one, around, begins if is_kept else -1))
             if is_kept and not (one.type.endswith("comment") or one.type in _ATTRIBUTES):
                 begins = one.end_byte
@@ -223,15 +243,20 @@ class _Walk:
         self.imports += () if is_inside else import_lines(node)
         found = definition(node)
         if found is None:
+            if node.is_error:
+                self.unread.append((prefix, node.start_byte, node.end_byte))
             # Within an expression of one line nothing is worth a name of its own.
             if node.start_point[0] < node.end_point[0] or not node.type.endswith("_expression"):
                 self._open(node, around, is_body=node.named_child_count >= _MANY)
             return
         head = head_of(node, found)
-        if found.kind != "space" and not node.has_error:
-            start, end = _extent(node)
+        start, end = _extent(node)
+        name = prefix + found.name
+        if not is_read(node):
+            key = name if found.kind == "function" else f"{name}."
+            self.unread += [(key, start, end)] if found.kind != "space" else []
+        elif found.kind != "space":
             source = self._parsed.source
-            name = prefix + found.name
             self.units.append(Unit(name, found.kind, start, end, enclosing, source, head))
         if found.kind == "function":
             n_lines = node.end_point[0] - node.start_point[0] + 1

@@ -7,7 +7,6 @@ much is there, in bits (a fingerprint of few problems is worth more), and which 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,9 @@ from numpy.typing import NDArray
 from codefavor.pairs.fingerprints import (
     VIEWS,
     Fingerprints,
+    as_written,
     code_fingerprints,
+    without_callers,
     without_docstrings,
     word_fingerprints,
 )
@@ -37,7 +38,6 @@ _REACH, _ROW_REACH = 1, 3
 _TEXTS = 4000.0
 _FRAMED = 2
 _CHUNK = 256
-_ASSERTED = re.compile(r"\bassert\s+(?:not\s+)?(?:[\w.]+\()+")
 _LIMIT = 50.0
 
 
@@ -271,7 +271,7 @@ def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
             texts = [("task", text) for text in task.tasks]
             texts += [("code", without_docstrings(code)) for code in task.codes]
             # Values alone, too: the name, and who calls it, may be another.
-            values = "\n".join(_ASSERTED.sub("", text) for text in task.tests)
+            values = without_callers("\n".join(task.tests))
             texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests), values)]
             # A problem of which nothing is left counts as short.
             for what, text in texts or [("task", "")]:
@@ -336,7 +336,7 @@ class _Index:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Place of a row, view, part and strength (1 is a copy) of all that have much in common."""
         found = _fingerprints(
-            [row_text(row) for row in rows],
+            [as_written(row_text(row)) for row in rows],
             [
                 (place, text, row.language)
                 for place, row in enumerate(rows)

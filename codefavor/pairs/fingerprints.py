@@ -6,7 +6,8 @@
   Survives another language, statements in another order, loops of another kind.
 * "shape": six tokens in a row without brackets and commas, own names numbered as they come within
   the six. Survives new names, layout and comments; where a language only writes a token otherwise
-  (`&&`, `null`, `let`, `this.x`), another language and a method in the place of a function.
+  (`&&`, `null`, `let`, `this.x`), another language and a method in the place of a function. A
+  comparison turned round is the same, and so is a number that a constant stands for.
 * "lines": two lines near each other, own names numbered as they come within both. Survives new
   names, lines between, and lines left out.
 
@@ -17,23 +18,25 @@ fingerprint is kept, as benchmarks are small.
 
 from __future__ import annotations
 
-import keyword
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codefavor.languages import find_language
-from codefavor.pairs.code_tokens import COMMON
+from codefavor.pairs.line_tokens import TRIPLE, hash_word, lines_of_tokens
 
 VIEWS = ("runs", "pairs", "shape", "lines")
 _WORD = re.compile(
     r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_A-Za-z]+(?:[^\W\d_]+)?"
 )
 # Line feeds and tabs that somebody escaped would stick to the word behind them.
+# Who is asked in a test may have another name; a word may be cut at the end of a line.
+_ASSERTED = re.compile(
+    r"(?:\b(?:assert\w*|expect)(?:\.\w+)?\b|>>>)\s*\(*(?:not\s+)?\(*(?:[\w.]+\()+"
+)
+_CUT = re.compile(r"(?<=[^\W\d_])-[ \t]*\n\s*(?=[^\W\d_])")
 _ESCAPED = re.compile(r"\\[ntr]")
 _STOP_WORDS = """
     a an and are as assert at auto be bool break by candidate case char check class const
@@ -42,38 +45,8 @@ _STOP_WORDS = """
     or pass print private public py python return self static str string test tests that the then
     this to true try tuple var void while with write"""
 _STOP = frozenset(_STOP_WORDS.split())
-_OTHER_KEYWORDS = """var let const function of new delete undefined null true false switch case this
-    void throw catch func fn match loop"""
-_KEYWORDS = frozenset([*keyword.kwlist, *_OTHER_KEYWORDS.split()])
-# One token for what languages only write otherwise, none ("") for what some do not write at all.
-_NEUTRAL = {
-    **dict.fromkeys(("let", "const", "var", "new", "self", "this", "else"), ""),
-    **dict.fromkeys(("null", "nil", "undefined"), "None"),
-    **dict.fromkeys(("function", "func", "fn"), "def"),
-    "of": "in", "elif": "if", "===": "==", "!==": "!=", "&&": "and", "||": "or", "!": "not",
-    "true": "True", "false": "False", "throw": "raise", "catch": "except", "push": "append",
-    "parseInt": "int", "String": "str",
-}  # fmt: skip
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_TRIPLE = r"[rbfuRBFU]{0,2}(?:\"\"\".*?\"\"\"|'''.*?''')"
-_STRING = r"[rbfuRBFU]{0,2}(?:\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')"
-_NAME = r"[^\W\d]\w*"
-_REST = r"\d[\w.]*|[!=]==|\*\*=?|//=?|[-+*/%&|^!=<>]=|->|=>|&&|\|\||<<|>>|\S"
-_LEFT_OUT = r"|[(){},:;`]|\b(?:self|this|Math)\."
-_DOTTED = rf"(?<=\.)(?<!self\.)(?<!this\.){_NAME}"
-
-
-def _token_pattern(comment: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?P<skip>{comment}|{_TRIPLE}{_LEFT_OUT})|(?P<string>{_STRING})"
-        rf"|(?P<dotted>{_DOTTED})|(?P<called>{_NAME}(?=\())|(?P<name>{_NAME})|{_REST}",
-        re.DOTALL,
-    )
-
-
-_HASH = _token_pattern(r"#[^\n]*")
-_SLASH = _token_pattern(r"//[^\n]*|/\*.*?\*/")
-_DOCSTRING = re.compile(_TRIPLE, re.DOTALL)
+_DOCSTRING = re.compile(TRIPLE, re.DOTALL)
 _SHAPE = 6
 # Tokens of two lines: fewer are in too many programs.
 _LEAST = 6
@@ -93,6 +66,18 @@ class Fingerprints(NamedTuple):
 def without_docstrings(code: str) -> str:
     """The code without texts in three quotes, which most often are documentation."""
     return _DOCSTRING.sub("", code)
+
+
+def without_callers(text: str) -> str:
+    """The text without what tests call: `assert f(1) == 2` and `>>> f(1)` are values alone."""
+    return _ASSERTED.sub(" ", text)
+
+
+def as_written(text: str) -> str:
+    """A text, and behind it the same with whole words and with tests without what they call, where
+    that makes a difference."""
+    bare = without_callers(_CUT.sub("", text))
+    return text if bare == text else f"{text}\n{bare}"
 
 
 def word_fingerprints(texts: Sequence[str]) -> dict[str, Fingerprints]:
@@ -129,7 +114,7 @@ def code_fingerprints(codes: Iterable[tuple[int, str, str]], reach: int) -> dict
     of_lines: list[int] = []
     pairs: list[int] = []
     for number, (owner, code, language) in enumerate(codes):
-        lines = _lines_of_tokens(code, language)
+        lines = lines_of_tokens(code, language)
         for line in lines:
             tokens += line
         n = len(tokens) - len(owners)
@@ -186,7 +171,7 @@ def _words(
         order += [places.setdefault(word, len(places)) for word in found]
         lengths.append(len(found))
     known = [word.lower() for word in places]
-    hashes = np.asarray([_hash(word) for word in known], dtype=np.uint64)
+    hashes = np.asarray([hash_word(word) for word in known], dtype=np.uint64)
     values = np.asarray([_value(word) for word in known], dtype=np.float64)
     stops = np.asarray([word in _STOP for word in known], dtype=np.bool_)
     at = np.asarray(order, dtype=np.int64)
@@ -199,47 +184,6 @@ def _value(word: str) -> float:
     if word[0] in "0123456789":
         return float(word)
     return float(_COUNTED.index(word)) if word in _COUNTED else float("nan")
-
-
-def _lines_of_tokens(code: str, language: str) -> list[list[int]]:
-    """By line, own names as -1, -2, ..., other tokens as their hash."""
-    known = find_language(language)
-    pattern = _SLASH if known is not None and known.line_comment == "//" else _HASH
-    own: dict[str, int] = {}
-    line: list[int] = []
-    lines = [line]
-    end = 0
-    for match in pattern.finditer(code):
-        kind, token = match.lastgroup, match.group()
-        if kind == "skip":
-            continue
-        if code.find("\n", end, match.start()) >= 0:
-            line = []
-            lines.append(line)
-        end = match.end()
-        token = _NEUTRAL.get(token, token) if kind != "string" else token
-        if not token:
-            continue
-        is_own = (kind == "name" and token not in _KEYWORDS) or (
-            kind == "called" and token not in COMMON
-        )
-        if is_own:
-            line.append(own.setdefault(token, -1 - len(own)))
-        else:
-            line.append(_hash(_plain(kind, token)))
-    return lines
-
-
-def _plain(kind: str | None, token: str) -> str:
-    """The token; texts are one, and so are numbers above 2, or row[3], row[4] would be rare."""
-    if kind == "string":
-        return '"'
-    return "9" if token[0].isdecimal() and token not in ("0", "1", "2") else token
-
-
-def _hash(word: str) -> int:
-    # Above all places in a window.
-    return zlib.crc32(word.encode("utf-8", "replace")) + 16
 
 
 def _windows(

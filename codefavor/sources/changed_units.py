@@ -15,7 +15,7 @@ from codefavor.languages import (
     language_of_path,
 )
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
-from codefavor.sources.file_kinds import content_problem, is_test
+from codefavor.sources.file_kinds import content_problem, is_anothers, is_test
 from codefavor.sources.git_log import Change, Objects
 from codefavor.sources.licences import is_allowed, licence_of_file, licence_of_header
 from codefavor.sources.messages import without_people
@@ -61,6 +61,8 @@ class ChangedFiles:
         problem = new.problem or old.problem
         if problem:
             raise LeftOut(problem)
+        if is_anothers(new.text, language_of_path(change.path, new.text), about["source"]):
+            raise LeftOut("vendored")
         licence = licence_of_file(licence_of_header(new.text), about["license"])
         if not is_allowed(licence, self._options.licenses):
             raise LeftOut(f"licence {licence or 'not stated'}")
@@ -163,6 +165,11 @@ def _changed_units(
     functions inside a function that is longer. `lost` counts the other changes to units.
     """
     known = _counterparts(before, after)
+    unread = {name for one in (before, after) for name in one.unread}
+    unread = {name for name in unread if before.unread.get(name) != after.unread.get(name)}
+    lost["does not parse"] += len(unread)
+    # A class has a full stop behind its name there.
+    unread |= {name.rstrip(".") for name in unread}
     changed: list[tuple[Unit, Unit]] = []
     opened: list[Unit] = []
     end = 0  # of the last unit that stands for what is inside it
@@ -171,7 +178,7 @@ def _changed_units(
         if unit.start < end or (earlier and earlier.raw == unit.raw):
             continue
         if earlier is None:
-            lost["added"] += 1
+            lost["added"] += unit.name not in unread
             end = unit.end
             continue
         is_long = [one.n_lines > max_lines for one in (unit, earlier)]
@@ -191,7 +198,7 @@ def _changed_units(
     # A long function in which no function changed.
     starts = [unit.start for _, unit in changed]
     lost["too long"] += sum(not any(u.start < at < u.end for at in starts) for u in opened)
-    gone = {unit.name for unit in known.values()}
+    gone = {unit.name for unit in known.values()} - unread
     lost["removed"] += _n_removed(gone, before, [earlier for earlier, _ in changed])
     return changed
 

@@ -9,9 +9,18 @@ from codefavor.languages import Unit
 
 _VENDORED = frozenset({
     "vendor", "vendors", "_vendor", "third_party", "third-party", "thirdparty", "3rdparty",
-    "external", "externals", "extern", "node_modules", "bower_components", "site-packages",
-    "dist", "build", "godeps", "pods", ".yarn", "deps", "submodules",
+    "externals", "extern", "node_modules", "bower_components", "site-packages", "godeps", "pods",
+    ".yarn", "submodules",
 })  # fmt: skip
+# Vendored or built where a project begins; deeper inside they are names like others.
+OUTPUTS = frozenset({"dist", "build", "deps", "external"})
+# "jQuery JavaScript Library v1.7.2", "CodeMirror, copyright (c) by ...".
+_BANNER = re.compile(
+    r"\s*(?:/\*[*!]*|//)[\s*/]*(?:@(?:license|preserve)\s+)?(?P<name>[a-z][\w. -]{1,40}?)"
+    r"(?:,? v?\d+\.\d[\w.]*|, copyright \(c\))",
+    re.IGNORECASE,
+)
+_RIGHTS = re.compile(r"licen[sc]e|copyright|\(c\)", re.IGNORECASE)
 _GENERATED = re.compile(
     r"(?:_pb2(?:_grpc)?\.py|\.pb\.(?:go|cc|h)|[._]generated\.\w+|\.g\.cs|\.designer\.cs|_gen\.go"
     r"|[-.](?:min|bundle|prod)\.js|^zz_generated.*|^parsetab\.py|^versioneer\.py|^_version\.py)$",
@@ -58,7 +67,7 @@ def path_problem(path: str) -> str:
     "test"; "" for code of the project."""
     pure = PurePosixPath(path)
     folders = {part.lower() for part in pure.parts[:-1]}
-    if folders & _VENDORED:
+    if folders & _VENDORED or (len(pure.parts) > 1 and pure.parts[0].lower() in OUTPUTS):
         return "vendored"
     if _GENERATED.search(pure.name) or _MIGRATION.search(path):
         return "generated"
@@ -67,6 +76,24 @@ def path_problem(path: str) -> str:
     if any(map(_TEST_FOLDER.fullmatch, folders)) or _TEST_NAME.fullmatch(pure.name):
         return "test"
     return ""
+
+
+def is_anothers(text: str, language: str, source: str) -> bool:
+    """Whether a file of JavaScript or TypeScript begins with the name, version and rights of a
+    library that is not the repository `source` itself."""
+    if language not in ("javascript", "typescript"):
+        return False
+    head = text[:1000]
+    banner = _BANNER.match(head)
+    if banner is None or not _RIGHTS.search(head):
+        return False
+    own = source.rpartition("/")[2]
+    name, whole, own = (_letters(one) for one in (banner["name"], source, own))
+    return not (name in whole or (own and own in name))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]|\.?js\b", "", text.lower())
 
 
 def is_test(unit: Unit, language: str) -> bool:

@@ -7,10 +7,16 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from codefavor.languages import language_of_path
+from codefavor.sources.file_kinds import OUTPUTS
 from codefavor.sources.git_log import Entries, Objects
 from codefavor.sources.licences import LICENCE_FILE, MANIFESTS, licence_of_files
 
 _VERSION = re.compile(rb"^__(?:version|license)__\s*=", re.MULTILINE)
+
+_PROJECTS = frozenset({
+    "package.json", "setup.py", "pyproject.toml", "Cargo.toml", "pom.xml", "build.gradle",
+    "CMakeLists.txt", "Makefile", "go.mod", "Gemfile", "composer.json",
+})  # fmt: skip
 
 
 class Folders:
@@ -35,10 +41,15 @@ class Folders:
 
     def is_vendored(self, commit: str, path: str) -> bool:
         """Whether a file is in a package inside a Python package that has a version or a licence
-        of its own, or beside such ones in a folder of nothing but packages."""
+        of its own, or beside such ones in a folder of nothing but packages; or in a folder such as
+        `dist` beside what a project is built from."""
         is_in_package = False
         for folder in list(PurePosixPath(path).parents)[-2::-1]:
             entries = self._objects.tree(f"{commit}:{folder}")
+            if folder.name.lower() in OUTPUTS:
+                beside = self._objects.tree(f"{commit}:{folder.parent}")
+                if not _PROJECTS.isdisjoint(beside):
+                    return True
             if is_in_package and (self._is_foreign(entries) or self._only_holds_foreign(entries)):
                 return True
             is_in_package = is_in_package or "__init__.py" in entries

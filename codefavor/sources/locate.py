@@ -53,14 +53,16 @@ def files_of(location: Location, data_dir: Path | None) -> list[Path]:
 
 
 def files_in(location: Location, folder: Path) -> list[Path]:
-    """The files of a benchmark in a copy of what was published, or in any folder of it; [] without
-    any."""
+    """The files of a benchmark in a copy of what was published, or in any folder of it, or those
+    that are called as its splits are; [] without any."""
     parts = location.file.split("/")
     for start in range(len(parts)):
         found = sorted(one for one in folder.glob("/".join(parts[start:])) if one.is_file())
         if found:
             return found
-    return []
+    ends = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+    files = [one for one in sorted(folder.iterdir()) if one.name.endswith(ends) and one.is_file()]
+    return [one for split in location.splits for one in files if one.name.split(".")[0] == split]
 
 
 def how_to_get(location: Location) -> str:

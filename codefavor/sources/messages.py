@@ -42,6 +42,12 @@ _CREDIT = re.compile(
     rf"|(?i:/?cc|via|by|from|per|with)(?:\s*[:,])?\s+{_HANDLE})"
     rf"(?:{_AND}(?:{_HANDLE}|{_PERSON}))*{_FOR}!?"
 )
+# "Fix it, by Max Mustermann" and "[by Max Mustermann, see URL]"; not "sort by Last Name".
+_BY = rf"(?i:by) {_NAME}(?: {_NAME}){{1,3}}"
+_AUTHOR = re.compile(
+    rf"\s*[\[(]{_BY}\b[^\[\]()]*[\])]"
+    rf"|(?:^|\s*[,;]|\s+[-–—]+|(?<=[.!?]))\s*\b{_BY}(?=\s*(?:[.,;:]|$))"
+)
 # What is left of a sentence that begins with thanks and says nothing of the program ("Thanks to
 # Python 3 we drop it" does).
 _GRATITUDE = re.compile(
@@ -89,7 +95,7 @@ def _without_names(line: str, code: str) -> str:
         names = [name for name in _MENTION.finditer(found[0]) if only_code(name)]
         return found[0] if names else ""
 
-    bare = _MENTION.sub(only_code, _CREDIT.sub(credit, _ADDRESS.sub("", line)))
+    bare = _MENTION.sub(only_code, _AUTHOR.sub("", _CREDIT.sub(credit, _ADDRESS.sub("", line))))
     bare = _GRATITUDE.sub("", bare)
     if bare == line:
         return line

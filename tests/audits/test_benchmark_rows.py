@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,8 @@ from codefavor.audits.benchmark_rows import (
     without_benchmark,
 )
 from codefavor.cli.main import app
+from codefavor.pairs.fingerprints import without_docstrings
+from codefavor.pairs.prose import prose_of
 from codefavor.records import Preference, write_rows, write_text
 from codefavor.sources.problems import load_problems
 
@@ -99,6 +102,25 @@ def test_convert_refuses_problems_of_a_benchmark_by_content(tmp_path, field):
     problem = load_problems("humaneval", data_dir=Path(DATA))[30].to_row()
     output = refused_of(tmp_path, {**OWN, "id": "mine", field: problem[field].upper()})
     assert "refused: 1 rows of humaneval" in output
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("benchmark", "name"), [("humaneval", "HumanEval/2"), ("mbpp", "Mbpp/17"), ("mbpp", "Mbpp/28")]
+)
+def test_convert_refuses_short_problems_that_are_the_same_but_for_white_space(benchmark, name):
+    assert DATA is not None
+    (problem,) = (p for p in load_problems(benchmark, data_dir=Path(DATA)) if p.id == name)
+    bare = ast.unparse(ast.parse(without_docstrings(problem.reference)))
+    task = prose_of(problem)
+    rows = [
+        Preference("1", "Any words.", bare, "pass"),
+        Preference("2", "Any words.", "pass", problem.reference),
+        Preference("3", task, "a = 1", "a = 2"),
+        Preference("4", "Add up both.", "def f(a, b):\n    return a + b + 1", "pass"),
+    ]
+    kept, _ = without_benchmark(rows)
+    assert [row.id for row in kept] == ["4"]
 
 
 def test_pairs_of_a_problem_of_a_benchmark_are_refused():

@@ -158,6 +158,60 @@ def test_names_that_others_can_see_are_not_renamed_in_any_language(language, cod
     assert attack_code(code, get_attack("rename"), language) is None
 
 
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("go", 'package p\n\nfunc f() int {\n\ty, _ := g()\n\t_ = y\n\treturn y\n}\n'),
+        ("rust", "fn f() {\n  let _ = a();\n  let _b = a();\n  let y = 1;\n  g(y);\n}\n"),
+        ("kotlin", "fun f(): Int {\n  val (y, _) = g()\n  val _ = h()\n  return y\n}\n"),
+        ("csharp", "class C { int F() {\n  var _ = G();\n  int y = 1;\n  return y;\n} }\n"),
+        ("csharp", "class C {\n  T F() {\n    T y = new T();\n    return y;\n  }\n}\n"),
+        ("java", "class C { int f() {\n  var _ = g();\n  int y = 1;\n  return y;\n} }\n"),
+        ("javascript", "function f() {\n  const [, b] = _;\n  let y = b;\n  h(y);\n}\n"),
+        ("typescript", "function f() {\n  const _ = g();\n  const y: number = 1;\n  h(y);\n}\n"),
+        ("php", "<?php\nfunction f() {\n  $this->a = $_ = 2;\n  $y = 3;\n  return $y;\n}\n"),
+        ("ruby", "def f\n  _ = g\n  y = 1\n  y\nend\n"),
+        ("c", "int f(void) {\n  int _ = g();\n  int y = 1;\n  return y;\n}\n"),
+        ("cpp", "int f() {\n  auto _ = g();\n  int y = 1;\n  return y;\n}\n"),
+        ("python", "def f(a):\n    _ = g(a)\n    y, *_ = a\n    return _('hi') + h(y)\n"),
+    ],
+)  # fmt: skip
+def test_only_a_variable_is_renamed_never_a_blank_or_a_type(language, code):
+    changed = attack_code(code, get_attack("rename"), language)
+    assert changed is not None and re.sub(r"\bv0\b", "y", changed) == code
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("csharp", "class C {\n  int F() {\n    int y = 1;\n    return G(y: y);\n  }\n}\n"),
+        ("csharp", "class C {\n  T F() {\n    int y = 1;\n    return new { y };\n  }\n}\n"),
+        ("csharp", "class C {\n  T F() {\n    int y = 1;\n    return (y, 2);\n  }\n}\n"),
+        ("csharp", "class C {\n  T F() {\n    int y = 1;\n    return nameof(y);\n  }\n}\n"),
+        ("rust", "fn f() -> P {\n  let y = 1;\n  P { y }\n}\n"),
+        ("rust", "fn f() {\n  let y = 1;\n  'y: loop { break 'y; }\n}\n"),
+        ("rust", "fn f() {\n  let y = 1;\n  dbg!(y);\n}\n"),
+        ("javascript", "function f() {\n  const Y = g();\n  return <Y></Y>;\n}\n"),
+        ("javascript", "function f() {\n  const y = () => 1;\n  return y.name;\n}\n"),
+        ("javascript", 'function f(a) {\n  const y = 1;\n  return eval(a);\n}\n'),
+        ("php", "<?php\nfunction f($a) {\n  $y = 1;\n  return $$a;\n}\n"),
+        ("php", "<?php\nfunction f() {\n  $http_response_header = 1;\n}\n"),
+        ("ruby", "def f\n  y = 1\n  g(binding)\nend\n"),
+        ("c", "#define SHOW(x) puts(#x)\nvoid f(void) {\n  int y = 1;\n  SHOW(y);\n}\n"),
+        ("c", "#define NEXT y + 1\nint f(void) {\n  int y = 1;\n  return NEXT;\n}\n"),
+        ("python", 'def f(frame):\n    y = 1\n    return frame.query("x > @y")\n'),
+        ("python", "def f():\n    y = 1\n    return g(sys._getframe())\n"),
+    ],
+)  # fmt: skip
+def test_names_that_are_read_as_text_or_name_something_else_are_not_renamed(language, code):
+    assert attack_code(code, get_attack("rename"), language) is None
+
+
+def test_the_text_of_a_shells_document_is_not_indented():
+    code = "f() {\n    cat <<EOF\n    hello $x\nEOF\n}\n"
+    assert attack_code(code, get_attack("reformat"), "shell") is None
+
+
 def test_a_function_of_c_that_calls_another_stays_behind_it():
     code = "int f() { return 1; }\nint g() { return f(); }\n"
     assert attack_code(code, get_attack("reorder"), "c") is None

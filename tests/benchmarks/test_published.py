@@ -12,6 +12,7 @@ import pytest
 from codefavor.benchmarks.published import BENCHMARKS, load_items, shown_language
 from codefavor.errors import ConfigError, DataError
 from codefavor.records import write_rows
+from codefavor.sources.locate import files_in
 from codefavor.statistics.metrics import score
 
 FENCED = "Here:\n```python\n{}\n```\nIt works."
@@ -227,6 +228,17 @@ def test_pairs_published_to_train_on_are_measured_on_and_no_contamination(tmp_pa
     assert (item["chosen"], item["language"]) == (FENCED, "python")
     assert BENCHMARKS["acecodepair"].is_for_training
     assert BENCHMARKS["codeultrafeedback"].is_for_training
+
+
+@pytest.mark.parametrize("folder", ["", "AceCodePair"])
+def test_a_folder_with_a_file_that_is_called_as_the_split_is_is_read(tmp_path, folder):
+    row = {"id": 3, "instruction": "Add.", "input": "", "chosen": FENCED, "rejected": "no"}
+    write_rows(tmp_path / folder / "train.jsonl", [row])
+    (item,) = load_items("acecodepair", data=tmp_path / folder)
+    assert item["chosen"] == FENCED
+    for name in ("codeultrafeedback", "bigcodereward"):
+        (path,) = files_in(BENCHMARKS[name].locations[0], tmp_path / folder)
+        assert path.name == "train.jsonl"
 
 
 def test_codeultrafeedback_pairs_answers_of_different_ratings(tmp_path):

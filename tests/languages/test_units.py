@@ -147,3 +147,36 @@ def test_a_grammar_reads_python_of_any_age_and_sees_only_what_the_code_says() ->
     for one, two in differ:
         assert grammar_tokens(one, "python") != grammar_tokens(two, "python"), one
     assert grammar_tokens("def f(:", "python") is None
+
+
+_TEXTS = {
+    "python": [
+        "def f(x):\n    return f'{x:%s}'\n",
+        "def f(x, w):\n    return f'{x:{w}.%s}'\n",
+        "def f(x):\n    return f'{f\"{x:%s}\"}'\n",
+        "def f(x):\n    return x.split('%s')\n",
+    ],
+    "csharp": ['class C {\n  string F(int x) {\n    return $"a {x:%s} b";\n  }\n}\n'],
+    "shell": [
+        "f() {\n  cat <<EOF\nhello %s $x\nEOF\n}\n",
+        'f() {\n  echo "$x %s$y"\n}\n',
+        "f() {\n  echo ${x:-%s}\n}\n",
+    ],
+    "javascript": ["function f(x) {\n  return `a%s${x}` + x.split('%s');\n}\n"],
+    "ruby": ["def f(x)\n  <<~T\n    a %s#{x}\n  T\nend\n"],
+    "php": ["<?php\nfunction f($x) {\n  return <<<T\n  a %s$x\n  T;\n}\n"],
+    "kotlin": ['fun f(x: Int): String {\n  return "a %s$x"\n}\n'],
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), [(name, code) for name, codes in _TEXTS.items() for code in codes]
+)
+@pytest.mark.parametrize("texts", [(">10", ">12"), ("1  1", "1 1"), (";", ""), (",", "")])
+def test_every_character_of_a_literal_is_part_of_what_the_code_says(
+    language: str, code: str, texts: tuple[str, str]
+) -> None:
+    one, two = (grammar_tokens(code.replace("%s", text), language) for text in texts)
+    if one is None or two is None:
+        pytest.skip("the text is no literal there")
+    assert one != two

@@ -129,6 +129,79 @@ def test_a_disguise_hides_nothing(hidden: dict[str, str]) -> None:
     assert decontaminate([row("r", **hidden)], BENCHMARK).removed == {"r"}
 
 
+FLIPPED = (
+    "def f(hs, m):\n    best = None\n    for h in hs:\n        if {}:\n            continue\n"
+    "        if {}:\n            best = h * 2\n        while {}:\n            best -= len(hs)\n"
+    "    return best\n"
+)
+AS_GIVEN = FLIPPED.format("h > m", "best is None or h * 2 > best", "len(hs) == best + 1")
+CONSTANTS = (
+    "HALF = 2\nNOTHING = 0\nSTEP: int = 1\n\n"
+    + RENAMED.replace("= 0", "= NOTHING").replace("+= 1", "+= STEP").replace("/ 2", "/ HALF")
+).replace("def ", "async def ")
+
+
+SHORT = tuple(
+    f"assert tide_hours({one}, {other}) == {value}"
+    for one, other, value in (
+        (8, 14, 5), (31, 4, 27), (92, 65, 13), (17, 71, 6), (44, 9, 35), (58, 23, 11)
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "hidden"),
+    [
+        pytest.param(
+            Task("t", tests=SHORT), "\n".join(SHORT).replace("tide_hours", "vendor_slot"),
+            id="asserts, renamed",
+        ),
+        pytest.param(
+            Task("t", tests=SHORT),
+            "\n".join(SHORT).replace("assert tide_hours", ">>> vendor_slot").replace(" == ", "\n"),
+            id="doctests, renamed",
+        ),
+        pytest.param(
+            Task("t", (TASK,)),
+            TASK.upper().replace("HOURS", "HO-\nURS").replace("GIVEN", "GI-\n VEN")
+            .replace("MEASURED", "MEA-\nSURED").replace("TIDE", "TI-\nDE"),
+            id="cut words",
+        ),
+        pytest.param(
+            Task("t", codes=(AS_GIVEN,)),
+            FLIPPED.format("m < h", "best is None or best < h * 2", "best + 1 == len(hs)")
+            .replace("best", "ship"),
+            id="comparisons turned round",
+        ),
+        pytest.param(Task("t", codes=(CODE,)), CONSTANTS, id="constants, async"),
+    ],
+)  # fmt: skip
+def test_what_only_stands_otherwise_is_found(task: Task, hidden: str) -> None:
+    assert decontaminate([row("r", chosen=hidden)], {"tides": [task]}).removed == {"r"}
+
+
+def tasks_of_mbpp(n_tasks: int) -> list[dict[str, object]]:
+    return [
+        {"task_id": n, "text": f"Add {n}.", "code": f"def f(x):\n    return x + {n}\n",
+         "test_list": [f"assert f(1) == {n + 1}"]} for n in range(n_tasks)
+    ]  # fmt: skip
+
+
+def test_a_benchmark_with_fewer_problems_than_published_is_as_if_it_were_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "mbpp" / "mbpp.jsonl", tasks_of_mbpp(20))
+    monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path))
+    pairs = tmp_path / "rows.jsonl"
+    write_rows(pairs, [row("clean").to_row()])
+    others = [f"--skip={name}" for name in USUAL if name != "mbpp"]
+    short = CliRunner().invoke(app, ["decontaminate", str(pairs), *others])
+    assert short.exit_code != 0
+    assert "mbpp: 20 of the 974 problems" in str(short.exception) + short.output
+    named = CliRunner().invoke(app, ["decontaminate", str(pairs), "--against", "mbpp"])
+    assert named.exit_code != 0
+
+
 def test_the_values_of_tests_are_found_under_another_name() -> None:
     benchmark = {"tides": [Task("tides/1", tests=(TESTS[0],))]}
     cases = row("r", chosen="for case in [([3, 9, 14, 8], 7, 1.5)]:\n    try_it(case)")
@@ -217,7 +290,7 @@ def test_a_run_that_lacks_a_benchmark_fails_unless_told_which_to_skip(
     folder = tmp_path / "data" / "mbpp"
     folder.mkdir(parents=True)
     task = {"task_id": 1, "text": TASK, "code": CODE, "test_list": [TESTS[0]]}
-    write_rows(folder / "mbpp.jsonl", [task])
+    write_rows(folder / "mbpp.jsonl", [task, *tasks_of_mbpp(975)[2:]])
     monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path / "data"))
     pairs, report = tmp_path / "pairs.jsonl", tmp_path / "r.json"
     write_rows(pairs, [row("clean").to_row(), row("copy", chosen=CODE).to_row()])

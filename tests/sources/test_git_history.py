@@ -473,6 +473,72 @@ def test_every_lost_unit_of_a_file_is_counted_beside_its_rows(repo: Repo) -> Non
     assert [skipped[f"unit: {why}"] for why in ("too long", "added", "removed")] == [1, 1, 1]
 
 
+JQUERY = "/*!\n * jQuery JavaScript Library v1.7.2\n * Dual licensed under the MIT license.\n */\n"
+MIRROR = "// CodeMirror, copyright (c) by Marijn Haverbeke and others\n// Under an MIT license\n"
+OWN_HEAD = "/*!\n * sea v2.0\n * Copyright (c) the authors\n * MIT Licensed\n */\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "is_row"),
+    [
+        ("static/lib.js", JQUERY, False),
+        ("static/mode.js", MIRROR, False),
+        ("lib/tide.js", OWN_HEAD, True),
+        ("lib/tide.js", "// MIT license\n", True),
+        ("sea/operations/build/wheel.js", "", True),
+        ("sea/external/dist/read.js", "", True),
+        ("build/wheel.js", "", False),
+        ("dist/sea.js", "", False),
+        ("packages/tide/dist/tide.js", "", False),
+    ],
+)
+def test_vendored_and_built_files_are_known_by_their_head_and_by_where_they_lie(
+    repo: Repo, path: str, head: str, is_row: bool
+) -> None:
+    code = head + "function f(x) {\n  return 1;\n}\n"
+    repo.commit("Add it", {path: code, "packages/tide/package.json": "{}"})
+    repo.commit("Return two of them", {path: code.replace("return 1", "return 2")})
+    rows, skipped = mine(repo)
+    assert [row.path for row in rows] == ([path] if is_row else [])
+    assert skipped["file: vendored"] == (not is_row)
+
+
+BROKEN = "def bad(x):\n    return = {}\n\n\n"
+CLASS = "class Gauge:\n    unit = {0}\n\n    def read(self):\n        return {1}\n\n    {2}\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names", "lost"),
+    [
+        ("def first[T: int = int]():\n    return 1\n", "def first[T: int = int]():\n    return 2\n",
+         ["first"], 0),
+        ("class A[T = dict[str, A]]:\n    x = 1\n", "class A[T = dict[str, A]]:\n    x = 2\n",
+         ["A"], 0),
+        (BROKEN.format(1) + tide(OLD), BROKEN.format(2) + tide(NEW), ["Gauge.read"], 1),
+        (BROKEN.format(1) + tide(OLD), BROKEN.format(1) + tide(NEW), ["Gauge.read"], 0),
+        (BROKEN.format(1) + tide(OLD), "def bad(x):\n    return 1\n\n\n" + tide(NEW),
+         ["Gauge.read"], 1),
+        ("def bad(x):\n    return 1\n\n\n" + tide(OLD), BROKEN.format(1) + tide(NEW),
+         ["Gauge.read"], 1),
+        (CLASS.format(1, 1, "x = = 1"), CLASS.format(1, 2, "x = = 1"), ["Gauge.read"], 0),
+        (CLASS.format(1, 1, "x = = 1"), CLASS.format(2, 2, "x = = 1"), ["Gauge.read"], 1),
+        ("def f(x)\n    return 1\n\n\n" + tide(OLD), "def f(x)\n    return 2\n\n\n" + tide(NEW),
+         ["Gauge.read"], 1),
+    ],
+    ids=["function of PEP 696", "class of PEP 696", "both broken", "broken and the same",
+         "repaired", "broke", "method of a broken class", "attribute of a broken class", "no head"],
+)  # fmt: skip
+def test_what_does_not_parse_is_counted_beside_the_rows(
+    repo: Repo, before: str, after: str, names: list[str], lost: int
+) -> None:
+    repo.commit("Add it", {"a.py": before})
+    repo.commit("Return what was asked for", {"a.py": after})
+    rows, skipped = mine(repo)
+    assert [row.name for row in rows] == names
+    n_units = {why: n for why, n in skipped.items() if why.startswith("unit: ")}
+    assert n_units == ({"unit: does not parse": lost} if lost else {})
+
+
 def test_days_authors_places_and_where_to_begin_are_by_choice(repo: Repo) -> None:
     for n in range(3):
         repo.commit(f"Count to {n}", {"sea/tide.py": tide(f"return {n}")})

@@ -34,6 +34,12 @@ from codefavor.training.recipes import global_batch, method_of
 # So many rows of a file are looked at; a check has to be fast.
 N_ROWS = 5000
 _ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
+# What a role is, by any of its usual names.
+MEANINGS = {
+    "system": "system",
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
+}
 # What Axolotl's older readers of supervised rows take from a row.
 _OLDER_COLUMNS = {"alpaca": ("instruction", "output"), "completion": ("text",)}
 # What reads a file, by its ending.
@@ -169,6 +175,14 @@ def _role_findings(key: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
     if "chat_template" not in type_name(entry) or type_name(entry).startswith("bradley_terry"):
         return
     own = {str(name) for name in entry.get("roles") or {}}
+    for role, listed in (entry.get("roles") or {}).items():
+        for name in listed or []:
+            meant = MEANINGS.get(str(name))
+            if meant and meant != MEANINGS.get(str(role)) in MEANINGS.values():
+                yield error(
+                    f"{key}: roles: {role}: [{name}] makes a turn of the {meant} one of the {role}:"
+                    f" the wrong turns would be trained; write {meant}: [{name}]"
+                )
     roles = entry.get("roles_to_train") or []
     for role in roles:
         if role not in _ROLES | own:

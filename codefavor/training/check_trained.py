@@ -11,6 +11,7 @@ from codefavor.training.preview import Preview, TokenRow
 
 # A template treats all rows alike: so many sequences are enough.
 _N_SEQUENCES = 500
+_N_END = 8
 _ANSWER_ALONE = {"sft", "dpo", "ipo", "simpo", "orpo", "kto"}
 _ASSISTANT = {"assistant", "gpt", "model"}
 
@@ -46,12 +47,21 @@ def _problems(reader: Preview, one: TokenRow) -> Iterator[str]:
     ids = [token for token, is_on in zip(one.input_ids, one.is_trained, strict=True) if is_on]
     rest = squeezed(str(reader.tokenizer.decode(ids, skip_special_tokens=True)))
     answers = [turn for turn in turns if turn["role"] == "assistant"]
-    for turn in answers if reader.method == "sft" else answers[-1:]:
+    if reader.method != "sft":
+        answers = answers[-1:]
+    elif answers and not any(_end(turn["content"]) in rest for turn in answers):
+        yield f"do not train the answer: {shown(answers[-1]['content'])}"
+    for turn in answers:
         rest = rest.replace(squeezed(turn["content"]), "", 1)
     for turn in turns:
         says = squeezed(turn["content"])
         if turn["role"] != "assistant" and says and says in rest:
             yield f"train the question beside the answer: {shown(turn['content'])}"
+
+
+def _end(answer: str) -> str:
+    """The last words of an answer: a part of it may be left out of what is trained."""
+    return squeezed(answer)[-_N_END:]
 
 
 def _conversation(one: TokenRow) -> Conversation | None:

@@ -33,6 +33,8 @@ from codefavor.training.recipes import global_batch, method_of
 
 # So many rows of a file are looked at; a check has to be fast.
 N_ROWS = 5000
+# Below it nothing that generalises is learnt.
+_FEW_ROWS = 16
 _ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
 # What a role is, by any of its usual names.
 MEANINGS = {
@@ -143,6 +145,12 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         return
     if rows is not None and not rows:
         yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
+    n_rows = sum(map(_n_lines, files_of(entry, folder))) if rows else 0
+    if rows and len(rows) < _FEW_ROWS and n_rows >= _FEW_ROWS:
+        yield error(
+            f"{key}: split: {split!r} takes {len(rows)} of the {n_rows} rows of {path}, as for a "
+            "try; write split: train"
+        )
 
 
 def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:

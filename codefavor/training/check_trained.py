@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from codefavor.text import CONTROL_TOKEN
 from codefavor.training.check_written import Conversation, conversations, lost_turn, shown, squeezed
 from codefavor.training.findings import Finding, error
 from codefavor.training.preview import Preview, TokenRow
@@ -30,6 +31,27 @@ def trained_findings(reader: Preview, sequences: Sequence[TokenRow]) -> Iterator
             f"{len(places)} of {len(checked)} sequences {problem}, first {places[0]}; take another "
             "template, or other rows (codefavor recipes preview shows the tokens)"
         )
+
+
+def foreign_findings(reader: Preview, sequences: Sequence[TokenRow]) -> Iterator[Finding]:
+    """Turn tokens of another family, which a reader writes and the tokenizer splits."""
+    for one in sequences[:1]:
+        text = str(reader.tokenizer.decode(list(one.input_ids), skip_special_tokens=False))
+        split = [
+            token
+            for token in dict.fromkeys(CONTROL_TOKEN.findall(text))
+            if token not in {"[INST]", "[/INST]"} and len(_ids(reader, token)) > 1
+        ]
+        if split:
+            yield error(
+                f"the type {one.entry.get('type')} writes {', '.join(split)}, which are no tokens "
+                f"of {reader.config.get('base_model')} and are split into pieces; take a type of "
+                "its own template (codefavor.preferences, chat_template)"
+            )
+
+
+def _ids(reader: Preview, text: str) -> list[int]:
+    return list(reader.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _problems(reader: Preview, one: TokenRow) -> Iterator[str]:

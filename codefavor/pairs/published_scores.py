@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from codefavor.errors import Rejected
 from codefavor.pairs.published_turns import score_of
@@ -26,7 +28,7 @@ def given_scores(row: WatchedRow) -> tuple[float, float] | None:
         margin = score_of(row.get(name))
         if margin is not None and margin <= 0:
             raise Rejected("equal_scores" if margin == 0 else "scores_contradict", name)
-    for names in _score_columns(row):
+    for names in score_columns(row):
         good, bad = (score_of(row.get(name)) for name in names)
         if good is None or bad is None:
             continue
@@ -36,7 +38,7 @@ def given_scores(row: WatchedRow) -> tuple[float, float] | None:
     return None
 
 
-def _score_columns(row: WatchedRow) -> list[tuple[str, str]]:
+def score_columns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The columns of a chosen answer's score that the rejected one has as well."""
     both = [(name, name.replace("chosen", "rejected")) for name in row if "chosen" in name]
     return [

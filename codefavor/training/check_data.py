@@ -11,6 +11,7 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.records import Row, canonical_json, read_rows
 from codefavor.training.check_answers import answer_findings, system_findings
+from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
     METHOD_FORMATS,
     SAMPLING_METHODS,
@@ -18,6 +19,7 @@ from codefavor.training.check_readers import (
     type_name,
 )
 from codefavor.training.check_rows import row_findings
+from codefavor.training.check_texts import text_findings
 from codefavor.training.findings import (
     Finding,
     at,
@@ -69,7 +71,10 @@ def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> 
             yield from _column_findings(config, entry, sample)
             yield from row_findings(config, key, entry, sample)
             yield from answer_findings(config, method_of(config), key, entry, sample)
+            if type_name(entry) != "user_defined":
+                yield from text_findings(method_of(config), key, entry, sample)
             if key == "datasets":
+                yield from cue_findings(method_of(config), key, entry, sample)
                 yield from system_findings(config, sample)
     yield from _twice_findings(config)
     yield from _length_findings(config, folder, gpus)

@@ -87,8 +87,8 @@ def _sampling_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     longest = number(config, "trl.max_completion_length")
     if at(config, "trl.mask_truncated_completions") and longest and longest < _SHORT_COMPLETION:
         yield error(
-            f"trl.mask_truncated_completions: true beside max_completion_length {longest:g}: nearly "
-            "every program is cut there, and what is cut trains nothing; write 512 or more"
+            f"trl.mask_truncated_completions: true beside max_completion_length {longest:g}: "
+            "nearly every program is cut there, and what is cut trains nothing; write 512 or more"
         )
 
 
@@ -103,7 +103,7 @@ def _rate_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     for key, value in own:
         if value is not None and not 0 < value < _HIGHEST_RATE:
             yield error(
-                f"{key}: {value:g} is not between 0 and {_HIGHEST_RATE:g}: it is a learning rate of "
+                f"{key}: {value:g} is not between 0 and {_HIGHEST_RATE:g}: it is a rate of "
                 "its own, no factor; write one near learning_rate"
             )
     rate, optimizer = number(config, "learning_rate"), str(config.get("optimizer") or "")

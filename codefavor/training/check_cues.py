@@ -102,7 +102,7 @@ def _separating(
     key: str, both: Sequence[Sequence[str]], what: tuple[str, str]
 ) -> Iterator[Finding]:
     """The one piece of text by which the sides can be told, however long they are."""
-    if min(map(len, both)) < _N_ROWS // 2:
+    if min(map(len, both)) < _N_ROWS:
         return
     if any("```" in text for text in both[0]) != any("```" in text for text in both[1]):
         return  # told already

@@ -173,7 +173,7 @@ class Preview:
         """Axolotl's own tokenised rows of any supervised type, found as its training finds it."""
         with quiet():
             from axolotl.utils.data.wrappers import get_dataset_wrapper
-            from datasets import Dataset
+            from datasets.arrow_dataset import Dataset
         settings = type(self._cfg)(entry)
         name = type_name(entry)
         base, _, style = name.partition(":")

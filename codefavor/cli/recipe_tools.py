@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 
 import typer
@@ -102,20 +103,25 @@ def show_estimate(found: Estimate, basis: str) -> None:
     table.add_row("disk, checkpoints and result", f"{found.disk / 1e9:.1f} GB")
     table.add_row("steps", str(found.steps))
     table.add_row("tokens", f"{found.tokens / 1e6:.2f} million")
-    table.add_row(
-        "time", f"{found.hours * 60:.1f} min" if found.hours < 2 else f"{found.hours:.1f} h"
-    )
-    table.add_row("price (assumed per hour)", f"{found.usd:.2f} USD")
+    unknown = f"unknown: name a card (--card: {', '.join(CARDS)})"
+    hours = f"{found.hours * 60:.1f} min" if found.hours < 2 else f"{found.hours:.1f} h"
+    table.add_row("time", unknown if isnan(found.hours) else hours)
+    price = "unknown" if isnan(found.usd) else f"{found.usd:.2f} USD"
+    table.add_row("price (assumed per hour)", price)
     Console().print(table)
 
 
 def _default_card(path: Path, gpus: int) -> Card:
-    """The card of the size that the recipe is for; that of 80 GB where it says none."""
-    memory = engine.memory_of(path)
+    """The card of the size that the recipe is for, unknown where no known one has that size.
+
+    That of 80 GB where the recipe says none.
+    """
     if gpus == 0:
         return CARDS["cpu"]
-    fitting = [card for card in CARDS.values() if card.memory_gib == memory]
-    return fitting[0] if fitting else replace(CARDS["a100-80"], memory_gib=float(memory or 80))
+    memory = float(engine.memory_of(path) or 80)
+    gpu_cards = [card for name, card in CARDS.items() if name != "cpu"]
+    fitting = [card for card in gpu_cards if card.memory_gib == memory]
+    return fitting[0] if fitting else Card(f"unknown {memory:g} GB card", memory, nan, nan, nan)
 
 
 def _card(name: str) -> Card:

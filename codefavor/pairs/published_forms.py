@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from codefavor.errors import DataError, Rejected
+from codefavor.pairs.published_scores import given_scores
 from codefavor.pairs.published_turns import (
+    decoded,
     objects_in,
     read_dialogue,
     read_prompt,
@@ -35,15 +37,8 @@ _OTHER_NAMES = (
     ("chosen_response", "rejected_response"),
     ("response_j", "response_k"),
 )
-# Scores beside two answers, higher is better; the first pair of columns that a row has counts.
-_SCORES = (
-    ("score_chosen", "score_rejected"),
-    ("chosen_score", "rejected_score"),
-    ("chosen_rating", "rejected_rating"),
-    ("chosen-rating", "rejected-rating"),
-    ("rating_chosen", "rating_rejected"),
-    ("chosen_avg_rating", "rejected_avg_rating"),
-)
+# The beginning of both answers, where each goes on from it (Math-Step-DPO).
+_BEGUN = "initial_reason_steps"
 _V1 = ("chosen_messages", "rejected_messages")
 _OWN_FIELDS = {one.name for one in dataclasses.fields(Preference)}
 _ONLY_OWN = {"problem_id", "evidence", "meta"}
@@ -84,6 +79,10 @@ def known_form(row: Mapping[str, Any], where: str = "row") -> tuple[Shape, Watch
 
     Raises DataError where there is none.
     """
+    try:
+        row = {name: decoded(value, name) for name, value in row.items()}
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
     watched = WatchedRow(row, _renamed(row))
     return _shape_of(dict(watched), where), watched  # looking at a column does not read it
 
@@ -137,6 +136,8 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
     """
     if not isinstance(row["id"], str | None):
         return False
+    if not all(isinstance(row[side], str | None) for side in ("chosen", "rejected")):
+        return False
     has_fence = any("```" in str(row[side]) for side in ("chosen", "rejected"))
     is_plain = _OWN_FIELDS.issuperset(row) and ("language" in row or not has_fence)
     return is_plain or _ONLY_OWN.issubset(row)
@@ -176,7 +177,8 @@ def _prompted(column: str) -> Callable[[WatchedRow], Iterable[Side]]:
         )
         if not is_whole:
             question = read_prompt(row, column)
-            good, bad = (read_reply(row[side], side) for side in ("chosen", "rejected"))
+            begun = text_of(row, (_BEGUN,))
+            good, bad = (begun + read_reply(row[side], side) for side in ("chosen", "rejected"))
             yield Side(question, good, bad, given_scores(row))
             return
         sides = _whole_sides(row)
@@ -193,24 +195,6 @@ def _prompted(column: str) -> Callable[[WatchedRow], Iterable[Side]]:
         yield sides._replace(prompt=with_system(row, longer))
 
     return read
-
-
-def given_scores(row: WatchedRow) -> tuple[float, float] | None:
-    """The scores of both sides of a pair, None where it has none.
-
-    Raises Rejected for a pair that its own scores (or Argilla's status) call a tie, and for one
-    that they turn round.
-    """
-    if row.get("status") == "tie":
-        raise Rejected("equal_scores", "the row says that it is a tie")
-    for names in _SCORES:
-        good, bad = (score_of(row.get(name)) for name in names)
-        if good is None or bad is None:
-            continue
-        if good <= bad:
-            raise Rejected("equal_scores" if good == bad else "scores_contradict", str(names))
-        return good, bad
-    return None
 
 
 def _labelled_rows(row: WatchedRow) -> Iterable[Answer]:

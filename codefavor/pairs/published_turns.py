@@ -6,6 +6,8 @@ nothing to train on is Rejected.
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,36 @@ _ROLES = {
 }
 _KNOWN_ROLES = {"system", "user", "assistant"}
 _OF_A_TURN = {"role", "from", "content", "value"}
+
+
+# How a text begins that is a list of turns, or one, as JSON or as Python writes it.
+_WRITTEN_TURNS = re.compile(r"\s*\[?\s*\{\s*(['\"])(role|from|content|value)\1\s*:")
+
+
+def decoded(value: Any, field: str) -> Any:
+    """Turns that a table (CSV) holds as a text, as JSON or as Python wrote them, as turns again.
+
+    Anything else is given as it is. Raises ValueError for such a text that cannot be read.
+    """
+    if not isinstance(value, str) or not _WRITTEN_TURNS.match(value):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        turns = found if isinstance(found, list) else [found]
+        if all(isinstance(one, dict) and _is_turn(one) for one in turns):
+            return found
+        return value
+    raise ValueError(
+        f"{field!r} is {shown(value)}: turns written as a text that is neither JSON nor Python (as "
+        "pandas writes them to CSV); write JSON Lines or Parquet instead"
+    )
+
+
+def _is_turn(value: Mapping[str, Any]) -> bool:
+    return bool({"role", "from"} & set(value)) and bool({"content", "value"} & set(value))
 
 
 def read_turns(value: Any, field: str) -> tuple[Row, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.records import Row, canonical_json, read_rows
 from codefavor.training.check_answers import answer_findings, system_findings
+from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
     METHOD_FORMATS,
     SAMPLING_METHODS,
@@ -18,6 +19,7 @@ from codefavor.training.check_readers import (
     type_name,
 )
 from codefavor.training.check_rows import row_findings
+from codefavor.training.check_texts import text_findings
 from codefavor.training.findings import (
     Finding,
     at,
@@ -33,7 +35,15 @@ from codefavor.training.recipes import global_batch, method_of
 
 # So many rows of a file are looked at; a check has to be fast.
 N_ROWS = 5000
+# Below it nothing that generalises is learnt.
+_FEW_ROWS = 16
 _ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
+# What a role is, by any of its usual names.
+MEANINGS = {
+    "system": "system",
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
+}
 # What Axolotl's older readers of supervised rows take from a row.
 _OLDER_COLUMNS = {"alpaca": ("instruction", "output"), "completion": ("text",)}
 # What reads a file, by its ending.
@@ -61,7 +71,10 @@ def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> 
             yield from _column_findings(config, entry, sample)
             yield from row_findings(config, key, entry, sample)
             yield from answer_findings(config, method_of(config), key, entry, sample)
+            if type_name(entry) != "user_defined":
+                yield from text_findings(method_of(config), key, entry, sample)
             if key == "datasets":
+                yield from cue_findings(method_of(config), key, entry, sample)
                 yield from system_findings(config, sample)
     yield from _twice_findings(config)
     yield from _length_findings(config, folder, gpus)
@@ -137,6 +150,12 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         return
     if rows is not None and not rows:
         yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
+    n_rows = sum(map(_n_lines, files_of(entry, folder))) if rows else 0
+    if rows and len(rows) < _FEW_ROWS and n_rows >= _FEW_ROWS:
+        yield error(
+            f"{key}: split: {split!r} takes {len(rows)} of the {n_rows} rows of {path}, as for a "
+            "try; write split: train"
+        )
 
 
 def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:
@@ -169,6 +188,14 @@ def _role_findings(key: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
     if "chat_template" not in type_name(entry) or type_name(entry).startswith("bradley_terry"):
         return
     own = {str(name) for name in entry.get("roles") or {}}
+    for role, listed in (entry.get("roles") or {}).items():
+        for name in listed or []:
+            meant = MEANINGS.get(str(name))
+            if meant and meant != MEANINGS.get(str(role)) in MEANINGS.values():
+                yield error(
+                    f"{key}: roles: {role}: [{name}] makes a turn of the {meant} one of the {role}:"
+                    f" the wrong turns would be trained; write {meant}: [{name}]"
+                )
     roles = entry.get("roles_to_train") or []
     for role in roles:
         if role not in _ROLES | own:

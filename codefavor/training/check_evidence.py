@@ -51,7 +51,7 @@ def evidence_findings(
 
 
 def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
-    question, good, bad = _texts(method, entry, row)
+    question, good, bad = texts_of(method, entry, row)
     if method == "sft" and good and not question:
         yield "blank"  # of other methods that is told already
     if question.lower() in _NO_VALUE:
@@ -68,7 +68,7 @@ def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
         yield "fence"
 
 
-def _texts(method: str, entry: Mapping[str, Any], row: Row) -> tuple[str, str, str]:
+def texts_of(method: str, entry: Mapping[str, Any], row: Row) -> tuple[str, str, str]:
     """The question of a row, its better and its worse answer; "" for what it has not."""
     turns = row.get(str(entry.get("field_messages") or "messages"))
     if method == "sft":

@@ -36,7 +36,7 @@ RANGES: tuple[Range, ...] = (
     ),
     Range("max_grad_norm", 0, 1000, "gradients are scaled down to this length", (0, 100)),
     Range("warmup_ratio", 0, 0.9, "it is a share of the run: 0.1, not 10", (0, 0.5)),
-    Range("cosine_min_lr_ratio", 0, 1, "it is the share of the learning rate that is left"),
+    Range("cosine_min_lr_ratio", 0, 1, "so much of the learning rate is left", (0, 0.5)),
     Range("adam_beta1", 0, 0.99999, "it is the share of the mean that is kept", (0.5, 0.99)),
     Range("adam_beta2", 0, 0.99999, "it is the share of the mean that is kept", (0.9, 0.9999)),
     Range("adam_epsilon", 1e-16, 0.1, "it is added to the divisor of a step", (1e-15, 1e-4)),
@@ -79,6 +79,10 @@ RANGES: tuple[Range, ...] = (
     Range("logging_steps", _TINY, 1e9, "the trainer divides by it"),
     Range("trl.num_generations", 2, 4096, "a sample is judged against its group"),
     Range("trl.max_completion_length", 1, 1e7, "nothing would be sampled", (16, 1e6)),
+    Range("dev_accuracy.limit", 1, 1e9, "the accuracy on so few pairs is chance", (20, 1e9)),
+    Range("ddp_timeout", 60, 1e7, "processes wait for one another for so many seconds"),
+    Range("lr_scheduler_kwargs.num_cycles", 0.01, 1000, "it counts waves", (0.25, 20)),
+    Range("overrides_of_model_config.attention_dropout", 0, 0.9, "it is a probability", (0, 0.3)),
     Range("vllm.gpu_memory_utilization", 0.01, 1, "it is a share of the GPU's memory"),
 )
 

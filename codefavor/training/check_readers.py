@@ -145,6 +145,13 @@ def preference_reader(method: str, name: str, config: Mapping[str, Any], index: 
     return found[0] if isinstance(found, tuple) else found
 
 
+def with_tokenizer(reader: Any, tokenizer: Any) -> Any:
+    """A reader of rows as Axolotl calls it: with the tokenizer where it takes one."""
+    if "tokenizer" in inspect.signature(reader).parameters:
+        return functools.partial(reader, tokenizer=tokenizer)
+    return reader
+
+
 def missing_column(config: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
     """What the reader of the first data set under `rl` did not find in a row, by letting it read.
 
@@ -154,10 +161,9 @@ def missing_column(config: Mapping[str, Any], row: Mapping[str, Any]) -> str | N
     reader = preference_reader(method_of(config), type_name(entry), config, 0)
     if reader is None:
         return None
-    needs_tokenizer = "tokenizer" in inspect.signature(reader).parameters
     try:
         with quiet():
-            reader(deepcopy(dict(row)), **({"tokenizer": _Pieces()} if needs_tokenizer else {}))
+            with_tokenizer(reader, _Pieces())(deepcopy(dict(row)))
     except KeyError as missing:
         return repr(missing.args[0])
     except (AssertionError, AttributeError, IndexError, TypeError, ValueError) as problem:

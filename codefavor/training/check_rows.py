@@ -95,10 +95,13 @@ def _control_findings(
 
 
 def _bare(side: Any) -> Any:
-    """An answer without the white space around its text."""
+    """An answer without blank lines and without the white space at the ends of its lines."""
     if isinstance(side, Mapping) and isinstance(side.get("content"), str):
-        return {**side, "content": side["content"].strip()}
-    return side.strip() if isinstance(side, str) else side
+        return {**side, "content": _bare(side["content"])}
+    if not isinstance(side, str):
+        return side
+    lines = [line.rstrip() for line in side.strip().splitlines()]
+    return "\n".join(line for line in lines if line)
 
 
 def _turn_findings(

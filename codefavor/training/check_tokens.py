@@ -170,7 +170,24 @@ def _template_findings(
         # Of a model that is not listed, only the name is known: it may have been taught them.
         yield error(told) if tokens.model_type else warning(told)
         return
+    yield from _family_findings(config, key, choice, written, tokens)
     yield from _end_findings(config, key, written.rpartition(ANSWER)[2].strip(), tokens.roles)
+
+
+def _family_findings(
+    config: Mapping[str, Any], key: str, choice: str, written: str, tokens: Tokens
+) -> Iterator[Finding]:
+    """Turns that are not marked by the tokens with which the model's own template marks them."""
+    own = write(tokens.template, tokens.roles) if tokens.template else None
+    if choice.startswith(_OWN) or choice == "jinja" or own is None:
+        return
+    marks = set(CONTROL_TOKEN.findall(own)) - {tokens.roles.get("bos"), tokens.roles.get("eos")}
+    if marks and not marks & set(CONTROL_TOKEN.findall(written)):
+        yield warning(
+            f"{key}: it has none of the tokens ({', '.join(sorted(marks)[:4])}) by which the "
+            f"template of {config.get('base_model')} itself marks a turn: the model would learn "
+            f"another form; write chat_template: {_OWN}"
+        )
 
 
 def _end_findings(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from codefavor.text import CONTROL_TOKEN
 from codefavor.training.check_written import Conversation, conversations, lost_turn, shown, squeezed
 from codefavor.training.findings import Finding, error
 from codefavor.training.preview import Preview, TokenRow
 
 # A template treats all rows alike: so many sequences are enough.
 _N_SEQUENCES = 500
+_N_END = 8
 _ANSWER_ALONE = {"sft", "dpo", "ipo", "simpo", "orpo", "kto"}
 _ASSISTANT = {"assistant", "gpt", "model"}
 
@@ -31,6 +33,27 @@ def trained_findings(reader: Preview, sequences: Sequence[TokenRow]) -> Iterator
         )
 
 
+def foreign_findings(reader: Preview, sequences: Sequence[TokenRow]) -> Iterator[Finding]:
+    """Turn tokens of another family, which a reader writes and the tokenizer splits."""
+    for one in sequences[:1]:
+        text = str(reader.tokenizer.decode(list(one.input_ids), skip_special_tokens=False))
+        split = [
+            token
+            for token in dict.fromkeys(CONTROL_TOKEN.findall(text))
+            if token not in {"[INST]", "[/INST]"} and len(_ids(reader, token)) > 1
+        ]
+        if split:
+            yield error(
+                f"the type {one.entry.get('type')} writes {', '.join(split)}, which are no tokens "
+                f"of {reader.config.get('base_model')} and are split into pieces; take a type of "
+                "its own template (codefavor.preferences, chat_template)"
+            )
+
+
+def _ids(reader: Preview, text: str) -> list[int]:
+    return list(reader.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def _problems(reader: Preview, one: TokenRow) -> Iterator[str]:
     conversation = _conversation(one)
     if conversation is None:
@@ -46,12 +69,21 @@ def _problems(reader: Preview, one: TokenRow) -> Iterator[str]:
     ids = [token for token, is_on in zip(one.input_ids, one.is_trained, strict=True) if is_on]
     rest = squeezed(str(reader.tokenizer.decode(ids, skip_special_tokens=True)))
     answers = [turn for turn in turns if turn["role"] == "assistant"]
-    for turn in answers if reader.method == "sft" else answers[-1:]:
+    if reader.method != "sft":
+        answers = answers[-1:]
+    elif answers and not any(_end(turn["content"]) in rest for turn in answers):
+        yield f"do not train the answer: {shown(answers[-1]['content'])}"
+    for turn in answers:
         rest = rest.replace(squeezed(turn["content"]), "", 1)
     for turn in turns:
         says = squeezed(turn["content"])
         if turn["role"] != "assistant" and says and says in rest:
             yield f"train the question beside the answer: {shown(turn['content'])}"
+
+
+def _end(answer: str) -> str:
+    """The last words of an answer: a part of it may be left out of what is trained."""
+    return squeezed(answer)[-_N_END:]
 
 
 def _conversation(one: TokenRow) -> Conversation | None:

@@ -19,6 +19,7 @@ TURNS = (
 )
 _EMPTY_SYSTEM = {"role": "system", "content": ""}
 _ALIASES = {"gpt": "assistant", "model": "assistant", "human": "user"}
+_ROLES = {"system", "user", "assistant", "tool"}
 _SIDES = ("chosen", "rejected", "completion")
 # Readers that put the turns of a row into the chat template.
 _TEMPLATED = ("chat_template", "codefavor.preferences", "bradley_terry.")
@@ -96,9 +97,7 @@ def drops_system(text: str, roles: Mapping[str, str]) -> bool:
 
 def conversations(row: Mapping[str, Any], entry: Mapping[str, Any]) -> list[Conversation]:
     """The turns of each sequence that a row gives; [] for rows of another form."""
-    if entry.get("roles") or not (
-        entry.get("type") is None or type_name(entry).startswith(_TEMPLATED)
-    ):
+    if not (entry.get("type") is None or type_name(entry).startswith(_TEMPLATED)):
         return []
     if isinstance(row.get("input"), str) and type_name(entry).startswith("bradley_terry."):
         before = [{"role": "user", "content": row["input"]}]
@@ -120,7 +119,11 @@ def conversations(row: Mapping[str, Any], entry: Mapping[str, Any]) -> list[Conv
 
 
 def _turns(value: Any, entry: Mapping[str, Any]) -> tuple[Row, ...]:
-    """Turns with the usual keys and roles; () where one has no text."""
+    """Turns with the usual keys and roles; () where one has no text.
+
+    A role of the usual name is what it is called, whatever `roles` makes of it.
+    """
+    own = {name: role for role, listed in (entry.get("roles") or {}).items() for name in listed}
     names = {"role": "role", "content": "content", **(entry.get("message_property_mappings") or {})}
     names |= {one: str(entry.get(f"message_field_{one}") or names[one]) for one in names}
     found = []
@@ -129,7 +132,9 @@ def _turns(value: Any, entry: Mapping[str, Any]) -> tuple[Row, ...]:
         role = turn.get(names["role"]) if isinstance(turn, Mapping) else None
         if not isinstance(says, str) or not isinstance(role, str):
             return ()
-        found.append({"role": _ALIASES.get(role, role), "content": says})
+        usual = _ALIASES.get(role, role)
+        role = usual if usual in _ROLES else str(own.get(role, role))
+        found.append({"role": role, "content": says})
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ _UNCERTAINTY = 1.25
 class Card:
     """One accelerator (or CPU): memory, dense bf16 FLOP/s, the share a training reaches, price.
 
-    `usd_per_hour` is an assumed rental price; pass your own where it matters.
+    `usd_per_hour` is an assumed rental price; pass your own where it matters. Speed and price of a
+    card of which only the memory is known are NaN, and so are the hours and dollars of a run on it.
     """
 
     name: str
@@ -98,8 +99,32 @@ def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
     """How many weights are trained: all, or those of the LoRA matrices."""
     if not config.get("adapter"):
         return whole_parameters(config, shape)
-    rank, hidden, inner = int(config["lora_r"]), shape.hidden, shape.intermediate
-    queries = shape.query_width
+    rank, layers = int(config["lora_r"]), config.get("peft_layers_to_transform") or []
+    total = float(rank * sum(size for name, size in _linear(shape) if _is_target(config, name)))
+    if config.get("lora_target_parameters"):
+        one = (shape.hidden + 2 * shape.expert_width) + (shape.expert_width + shape.hidden)
+        total += (len(layers) or shape.layers) * rank * shape.experts * one
+    return total
+
+
+def _is_target(config: Mapping[str, Any], name: str) -> bool:
+    """Whether LoRA is on the linear module of this name, by the rules of peft."""
+    layers, targets = config.get("peft_layers_to_transform"), config.get("lora_target_modules")
+    number = re.search(r"\.(\d+)\.", name)
+    if layers and not (number and int(number[1]) in layers):
+        return False
+    if isinstance(targets, str) and targets != "all-linear":
+        return re.fullmatch(targets, name) is not None
+    if not targets or targets == "all-linear":
+        return True
+    return any(f".{name}".endswith(f".{target}") for target in targets)
+
+
+def _linear(shape: ModelShape) -> Sequence[tuple[str, float]]:
+    """The linear modules of all layers, each with the sum of its widths: Llama's, if not known."""
+    if shape.linear:
+        return shape.linear
+    hidden, inner, queries = shape.hidden, shape.intermediate, shape.query_width
     key_value = queries * shape.kv_share
     sizes = {
         "q_proj": hidden + queries,
@@ -110,15 +135,11 @@ def trainable_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:
     if not shape.experts:
         sizes |= {"gate_proj": hidden + inner, "up_proj": hidden + inner}
         sizes["down_proj"] = inner + hidden
-    targets = config.get("lora_target_modules") or list(sizes)
-    if isinstance(targets, str):
-        targets = [name for name in sizes if re.fullmatch(targets, f"model.layers.0.x.{name}")]
-    layers = len(config.get("peft_layers_to_transform") or []) or shape.layers
-    total = layers * rank * sum(sizes.get(name, 0.0) for name in targets)
-    if config.get("lora_target_parameters"):
-        one = (hidden + 2 * shape.expert_width) + (shape.expert_width + hidden)
-        total += layers * rank * shape.experts * one
-    return total
+    return [
+        (f"model.layers.{layer}.x.{name}", size)
+        for layer in range(shape.layers)
+        for name, size in sizes.items()
+    ]
 
 
 def whole_parameters(config: Mapping[str, Any], shape: ModelShape) -> float:

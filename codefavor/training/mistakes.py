@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.training.check_classes import class_findings
+from codefavor.training.check_idle import idle_findings
 from codefavor.training.check_methods import method_key_findings, start_findings
 from codefavor.training.check_numbers import number_findings
 from codefavor.training.check_readers import SAMPLING_METHODS
@@ -58,6 +59,7 @@ def mistakes(config: Mapping[str, Any], gpus: int | None) -> Iterator[Finding]:
     yield from method_findings(config)
     yield from method_key_findings(config)
     yield from start_findings(config)
+    yield from idle_findings(config)
     yield from batch_findings(config, gpus)
     yield from machine_findings(config, gpus)
     yield from ignored_settings(config)
@@ -86,7 +88,8 @@ def _scheduler_findings(config: Mapping[str, Any], known: frozenset[str]) -> Ite
     import torch
     from transformers import get_scheduler
 
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rate = number(config, "learning_rate") or 1.0
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=abs(rate))
     try:
         get_scheduler(name, optimizer, 1, 10, scheduler_specific_kwargs=dict(settings or {}))
     except (TypeError, ValueError) as problem:

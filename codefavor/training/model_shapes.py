@@ -25,6 +25,8 @@ class ModelShape:
     mixture of experts; 0 means all). `attention` is the width of all query heads together (0:
     that of the hidden state), `kv_share` the key and value heads per query head; `experts` (0: a
     dense model) are those of one layer, each `expert_width` wide inside, `experts_used` by a token.
+    `linear` are the linear modules of a model that was built to count it, each with the sum of its
+    widths; () where it was not.
     """
 
     parameters: float
@@ -39,6 +41,7 @@ class ModelShape:
     expert_width: int = 0
     experts_used: int = 1
     is_tied: bool = False
+    linear: tuple[tuple[str, int], ...] = ()
 
     @property
     def active_parameters(self) -> float:
@@ -72,7 +75,10 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
         config = complete_config(config, str(config.get("model_type")))
         text = config.get("text_config") or config
     heads = int(text["num_attention_heads"])
-    counted = config if "parameters" in config else count_weights(config)
+    counted, linear = config, tuple[tuple[str, int], ...]()
+    if "parameters" not in config:
+        model = build_on_meta(config)
+        counted, linear = _weights_of(model, config), _linear_of(model)
     latent = int(text.get("qk_nope_head_dim") or 0) + int(text.get("qk_rope_head_dim") or 0)
     size = latent or int(text.get("head_dim") or int(text["hidden_size"]) // heads)
     experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
@@ -89,6 +95,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
         expert_width=int(text.get("moe_intermediate_size") or text["intermediate_size"]),
         experts_used=_experts_used(text),
         is_tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings"))),
+        linear=linear,
     )
 
 
@@ -142,7 +149,10 @@ def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
 
     Counted on the model, built without memory on torch's meta device (5 CPU seconds of imports).
     """
-    model = build_on_meta(config)
+    return _weights_of(build_on_meta(config), config)
+
+
+def _weights_of(model: Any, config: Mapping[str, Any]) -> dict[str, int]:
     text = config.get("text_config") or config
     experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
     total = int(model.num_parameters())
@@ -151,6 +161,18 @@ def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
     routed = sum(value.numel() for name, value in model.named_parameters() if ".experts." in name)
     active = total - routed + routed * _experts_used(text) // experts
     return {"parameters": total, "active": active}
+
+
+def _linear_of(model: Any) -> tuple[tuple[str, int], ...]:
+    """The linear modules of a model but its head, each with the sum of its widths."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return tuple(
+        (name, sum(module.weight.shape))
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
 
 
 def _experts_used(text: Mapping[str, Any]) -> int:

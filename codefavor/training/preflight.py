@@ -20,7 +20,7 @@ from codefavor.errors import CodefavorError
 from codefavor.records import Row
 from codefavor.training.check import RecipeChecker
 from codefavor.training.check_readers import quiet
-from codefavor.training.check_trained import trained_findings
+from codefavor.training.check_trained import foreign_findings, trained_findings
 from codefavor.training.findings import Finding
 from codefavor.training.model_shapes import cached_file
 from codefavor.training.plan import is_local_path
@@ -120,7 +120,15 @@ def token_findings(config: Row, folder: Path) -> Iterator[Finding]:
         )
     if reader.is_trained_on_rows and (idle := [one for one in sequences if one.n_trained == 0]):
         yield Finding("error", f"{len(idle)} sequences train nothing, first {_where(idle[0])}")
+    shortest = int(config.get("min_sample_len") or 0)
+    n_short = sum(len(one.input_ids) < shortest for one in sequences)
+    if n_short and reader.method == "sft":
+        yield Finding(
+            "error" if n_short == len(sequences) else "warning",
+            f"min_sample_len: {shortest} drops {n_short} of {len(sequences)} sequences; lower it",
+        )
     yield from trained_findings(reader, sequences)
+    yield from foreign_findings(reader, sequences)
     if _answers_with_a_letter(reader, sequences) and (problem := reader.label_error()):
         yield Finding("error", f"{problem}; take another model")
 

@@ -14,7 +14,12 @@ from typing import Any
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.records import Row, read_rows
-from codefavor.training.check_readers import quiet
+from codefavor.training.check_readers import (
+    preference_reader,
+    quiet,
+    type_name,
+    with_tokenizer,
+)
 from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100
@@ -156,11 +161,35 @@ class Preview:
         return ""
 
     def _reader(self, index: int, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
+        if self.method == "sft" and not type_name(entry).startswith("chat_template"):
+            return self._older_reader(entry)
         if self.method in {"sft", "reward", "process_reward"}:
             return self._supervised_reader(entry)
         if self.method in {"grpo", "gdpo"}:
             return self._prompt_reader
         return self._preference_reader(index, entry)
+
+    def _older_reader(self, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
+        """Axolotl's own tokenised rows of any supervised type, found as its training finds it."""
+        with quiet():
+            from axolotl.utils.data.wrappers import get_dataset_wrapper
+            from datasets.arrow_dataset import Dataset
+        settings = type(self._cfg)(entry)
+        name = type_name(entry)
+        base, _, style = name.partition(":")
+
+        def read(row: Row) -> list[tuple[str, Any, Any]]:
+            with quiet():
+                rows = Dataset.from_list([dict(row)]).to_iterable_dataset()
+                done, _ = get_dataset_wrapper(
+                    settings, self.tokenizer, self._cfg, base, rows, style or None
+                )
+                return [
+                    ("", one["input_ids"], [label != IGNORED_LABEL for label in one["labels"]])
+                    for one in done
+                ]
+
+        return read
 
     def _supervised_reader(self, entry: Row) -> Callable[[Row], list[tuple[str, Any, Any]]]:
         """Axolotl's own tokenised rows: labels for supervised rows, whole rows for rewards."""
@@ -205,19 +234,14 @@ class Preview:
         self, index: int, entry: Row
     ) -> Callable[[Row], list[tuple[str, Any, Any]]]:
         """Prompt and completions as texts from Axolotl, then cut at the prompt as TRL does."""
-        name = str(entry["type"])
-        module = {"kto": "kto", "orpo": "orpo"}.get(self.method, "dpo")
-        with quiet():
-            from importlib import import_module
-
-            load = import_module(f"axolotl.prompt_strategies.{module}").load
-            transform = load(name, self._cfg, dataset_idx=index)
-        if transform is None:
+        name = type_name(entry)
+        found = preference_reader(self.method, name, self.config, index)
+        if found is None:
             raise ConfigError(f"Axolotl has no reader for the data set type {name!r}")
-        function = transform[0] if isinstance(transform, tuple) else transform
+        function = with_tokenizer(found, self.tokenizer)
 
         def read(row: Row) -> list[tuple[str, Any, Any]]:
-            texts = function(dict(row), tokenizer=self.tokenizer)
+            texts = function(dict(row))
             if self.method == "kto":
                 part = "desirable" if texts["label"] else "undesirable"
                 return [self._cut(part, texts["prompt"], texts["completion"])]

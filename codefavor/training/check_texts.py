@@ -1,0 +1,111 @@
+"""Texts of rows that are another text as a program wrote it, and tests that test nothing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from codefavor.pairs.published_turns import decoded
+from codefavor.records import Row
+from codefavor.training.check_evidence import texts_of
+from codefavor.training.check_readers import SAMPLING_METHODS
+from codefavor.training.findings import Finding, error, warning
+
+Sample = Sequence[tuple[str, Row]]
+_BYTES = re.compile(r"b(['\"]).*\1", re.DOTALL)
+_ESCAPED = re.compile(r"&(?:lt|gt|quot|amp|#x27|#39);")
+_UNFILLED = re.compile(
+    r"\{(?:instruction|question|prompt|problem|query|task|user_input|input_text)\}"
+    r"|\{\{ *(?:instruction|question|prompt|problem|query|task|input) *\}\}"
+)
+# A part of a program that long is no accident.
+_LONG = 25
+
+
+def _are_turns(text: str) -> bool:
+    try:
+        return not isinstance(decoded(text, "text"), str)
+    except ValueError:
+        return True
+
+
+def _is_flat(text: str) -> bool:
+    return text.count("\\n") > 1 and "\n" not in text
+
+
+def _is_escaped(text: str) -> bool:
+    return bool(_ESCAPED.search(text)) and not re.search(r"[<>\"']", text)
+
+
+# What a text can be, and what it is called. The first holds for questions alone.
+_KINDS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (_UNFILLED.search, "a question with a place that nobody filled in ({instruction})"),
+    (_are_turns, "a text that is a list of turns as JSON or Python writes it"),
+    (_BYTES.fullmatch, "a text that is bytes as Python writes them (b'...')"),
+    (_is_flat, "a text in one line, with \\n written out"),
+    (_is_escaped, "a text with HTML's escapes (&quot;) and none of what they stand for"),
+    (lambda text: "[object Object]" in text, "a text that is [object Object]"),
+)
+
+
+# A text can be so by right (a program on a text's lines): these are told of where they are many.
+_IN_MANY = {_KINDS[3][1], _KINDS[4][1]}
+_MANY = 20
+
+
+def text_findings(
+    method: str, key: str, entry: Mapping[str, Any], sample: Sample
+) -> Iterator[Finding]:
+    """Rows by what is wrong with their texts; an error where it is half of them."""
+    found: dict[str, list[str]] = {}
+    for where, row in sample:
+        question, good, bad = texts_of(method, entry, row)
+        kinds = [
+            what
+            for number, (fits, what) in enumerate(_KINDS)
+            if any(one and fits(one) for one in ((question, good, bad) if number else (question,)))
+        ]
+        if _is_within(good, question) and not _is_within(bad, question):
+            kinds.append("the better answer within the question")
+        if method in SAMPLING_METHODS and row.get("language", "python") == "python":
+            kinds += _test_kinds(row)
+        if method == "sft" and question.startswith("```") and good and "```" not in good:
+            kinds.append("a question that is a program alone and an answer without one")
+        for what in kinds:
+            found.setdefault(what, []).append(where)
+    for what, places in found.items():
+        if what in _IN_MANY and _MANY * len(places) < len(sample):
+            continue
+        text = f"{key}: {len(places)} of {len(sample)} rows have {what}, first {places[0]}"
+        is_half = 2 * len(places) >= len(sample)
+        yield error(f"{text}; mend them") if is_half else warning(f"{text}; look at them")
+
+
+def _is_within(answer: str, question: str) -> bool:
+    bare = "".join(answer.split())
+    return len(bare) >= _LONG and bare in "".join(question.split())
+
+
+def _test_kinds(row: Row) -> Iterator[str]:
+    """What is wrong with the tests of a problem in Python, by reading them."""
+    tests, entry_point = row.get("tests"), row.get("entry_point")
+    if not isinstance(tests, str) or not tests.strip():
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nodes = list(ast.walk(ast.parse(tests)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        yield "tests that are no Python"
+        return
+    if not any(isinstance(node, ast.Call) for node in nodes):
+        yield "tests that call nothing"
+        return
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    named = {str(entry_point), str(entry_point).partition(".")[0], "candidate", "METADATA"}
+    if entry_point and not names & named:
+        yield "tests that never name their entry_point"

@@ -1,0 +1,93 @@
+"""Rows whose turns a table holds as texts, whose scores have other names, and begun answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from codefavor.pairs.published_rows import read_published
+
+USER = {"role": "user", "content": 'Say "it\'s" twice.'}
+GOOD, BAD = {"role": "assistant", "content": "a\nb"}, {"role": "assistant", "content": "c"}
+
+
+def read(row: dict[str, Any]) -> Any:
+    return read_published([("file:1", row)])
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr, lambda value: f" {json.dumps(value)}\n"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
+        {"prompt": USER["content"], "chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"prompt": [USER], "chosen": GOOD, "rejected": BAD},
+        {"id": "1", "instruction": USER["content"], "chosen": [GOOD], "rejected": [BAD]},
+        {"id": "1", "instruction": USER["content"], "chosen": [USER, GOOD], "rejected": [USER, BAD],
+         "language": "python"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_turns_that_a_table_holds_as_texts_are_turns(row: dict[str, Any], write: Any) -> None:
+    texts = {name: value if isinstance(value, str) else write(value) for name, value in row.items()}
+    [pair] = read(texts).preferences
+    assert (pair.instruction, pair.chosen, pair.rejected) == (USER["content"], "a\nb", "c")
+
+
+def test_labelled_turns_that_a_table_holds_as_texts_are_turns() -> None:
+    row = {"prompt": repr([USER]), "completion": repr([GOOD]), "label": "True"}
+    [one] = read(row).labelled
+    assert (one.instruction, one.completion, one.label) == (USER["content"], "a\nb", True)
+
+
+def test_turns_that_cannot_be_read_from_their_text_are_told() -> None:
+    torn = {
+        "prompt": "p",
+        "chosen": "[{'role': 'user', 'content': 'x'}\n {'role': 'as",
+        "rejected": "b",
+    }
+    fine = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    reading = read_published([("f:1", torn), ("f:2", fine)])
+    assert (
+        "'chosen' is" in reading.unreadable[0]
+        and "neither JSON nor Python" in reading.unreadable[0]
+    )
+    assert len(reading.preferences) == 1
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "{'role': 'a dict literal of a program'}"])
+def test_an_answer_that_is_data_stays_a_text(text: str) -> None:
+    [pair] = read({"prompt": "Give JSON.", "chosen": text, "rejected": "no"}).preferences
+    assert pair.chosen == text
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"chosen_reward": 1, "rejected_reward": 5},
+        {"rm_score_chosen": -3.0, "rm_score_rejected": 2.0},
+        {"chosen_avg_rating": 1, "rejected_avg_rating": 5},
+        {"margin": -3.0},
+        {"reward_margin": "-1"},
+    ],
+    ids=str,
+)
+def test_pairs_that_their_own_scores_turn_round_are_counted(scores: dict[str, Any]) -> None:
+    pair = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    assert dict(read({**pair, **scores}).rejected) == {"scores_contradict": 1}
+    turned = {name: -float(value) for name, value in scores.items()}
+    assert len(read({**pair, **turned}).preferences) == 1
+
+
+def test_both_answers_go_on_from_the_steps_that_they_share() -> None:
+    row = {
+        "prompt": "p",
+        "initial_reason_steps": "Step 1: x.\nStep 2:",
+        "chosen": " y",
+        "rejected": " z",
+    }
+    [pair] = read(row).preferences
+    assert (pair.chosen, pair.rejected) == ("Step 1: x.\nStep 2: y", "Step 1: x.\nStep 2: z")

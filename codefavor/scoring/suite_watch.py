@@ -46,9 +46,7 @@ class Watch:
         if not self.is_on:
             return
         if event == "object.__getattr__":
-            is_code = given[1] in _CODE and getattr(given[0], "__module__", "") == "solution"
-            if is_code and self._getframe(1).f_code not in self._readers:
-                self.note("reads_source")
+            self._reads(given[0], given[1])
         elif event == "time.sleep":
             self._by_suite("sleeps")
         elif event.startswith("socket."):
@@ -64,6 +62,23 @@ class Watch:
         elif event in _CHANGES:
             for path, folder in _CHANGES[event]:
                 self._change(given[path], given[folder] if folder > 0 else -1)
+
+    def _reads(self, thing: object, name: str) -> None:
+        """The code of a function of the program, or that of a frame of it where no library asks."""
+        self.is_on = False  # looking at a frame is an event itself
+        reader = self._getframe(2).f_code
+        # Python's and pytest's files, and ours: `<suite_trace>`.
+        asks = reader.co_filename
+        is_library = asks.startswith(("/", "<suite_", "<frozen")) and "test_solution" not in asks
+        if name in _CODE:
+            is_code = getattr(thing, "__module__", "") == "solution"
+            is_read = is_code and reader not in self._readers
+        else:
+            is_frame = name == "f_code" and isinstance(thing, types.FrameType) and not is_library
+            is_read = is_frame and thing.f_code.co_filename == "<solution>"  # type: ignore[attr-defined]
+        if is_read:
+            self.note("reads_source")
+        self.is_on = True
 
     def note(self, what: str) -> None:
         """Keep a defect."""

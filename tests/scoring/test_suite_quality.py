@@ -114,6 +114,17 @@ def test_what_a_suite_must_not_do_has_a_name(scorer, reason):
     assert (quality.score, quality.defect) == (0.0, reason)
 
 
+def test_the_bytecode_is_not_read_through_the_frames_of_an_exception(scorer):
+    text = "def code_of():\n    try:\n        clamp(None, 1, 2)\n    except TypeError as e:\n"
+    text += "        trace = getattr(e, '__trace' + 'back__')\n"
+    text += "        while getattr(trace, 'tb_' + 'next'):\n"
+    text += "            trace = getattr(trace, 'tb_' + 'next')\n"
+    text += "        return getattr(getattr(trace, 'tb_' + 'frame'), 'f_' + 'code')\n"
+    text += "def test_it():\n    assert code_of()\n" + HOLDS
+    quality = scorer.quality(IMPORT + text, CLAMP)
+    assert (quality.score, quality.defect) == (0.0, "reads_source")
+
+
 @pytest.mark.parametrize("reason", HIDDEN)
 def test_what_the_text_hides_is_seen_while_it_runs(scorer, reason):
     quality = scorer.quality(IMPORT + "def test_it():\n" + HOLDS + HIDDEN[reason], CLAMP)
@@ -385,6 +396,14 @@ def test_lines_and_branches_are_counted_as_coverage_counts_them():
     assert [tuple(one) for one in branches_of(code)] == [
         (2, 3, False), (2, 3, True), (3, 4, False), (3, 4, True),
     ]  # fmt: skip
+
+
+def test_what_is_no_branch_for_coverage_is_none_here():
+    # Seen with coverage.py 7.17.
+    code = "def f(x):\n    try:\n        x = int(x)\n    except ValueError:\n        x = 0\n"
+    code += "    except TypeError:\n        x = 1\n    if 0 and x:\n        for y in x:\n"
+    code += "            print(y)\n    return x\n"
+    assert branches_of(code) == []
 
 
 SLOW = "def clamp(x, low, high):\n    sum(range(20_000_000))\n" + REFERENCE.partition('"""\n')[2]

@@ -54,7 +54,7 @@ def uses_of(problem: Problem, share: float) -> str:
 
 def ours(code: str, uses: str) -> dict[str, object]:
     """What our tracer saw; raises nothing that the program raises."""
-    trace = Trace()
+    trace = Trace(10**9)
     scope: dict[str, object] = {"__name__": "program"}
     compiled = compile(code, "<solution>", "exec")
     stdout, sys.stdout = sys.stdout, open("/dev/null", "w")  # noqa: SIM115
@@ -70,8 +70,8 @@ def ours(code: str, uses: str) -> dict[str, object]:
         sys.stdout = stdout
     lines, branches = lines_of(code), [tuple(one) for one in branches_of(code)]
     found = coverage_of(trace, {"lines": lines, "branches": branches})
-    missing = [line for n, line in enumerate(lines) if n not in found["lines"]]
-    missed = len(branches) - len(found["branches"])
+    missing = [line for n, line in enumerate(lines) if not found["lines"] >> n & 1]
+    missed = len(branches) - found["branches"].bit_count()
     return {"lines": lines, "missing": missing, "n_branches": len(branches), "missed": missed}
 
 

@@ -73,4 +73,10 @@ def _cost_text(usage: Row, metrics: Row) -> str:
             tokens += f" (over the {known} of {n_problems} problems whose tokens are known)"
             usd += " for these" if usage["usd"] is not None else ""
     seconds = metrics["run_seconds_per_problem"]
-    return f"{tokens} and {seconds:.2f} s of running a problem; {usd} in all"
+    text = f"{tokens} and {seconds:.2f} s of running a problem; {usd} in all"
+    n_cached, paid = usage.get("n_cached", 0), usage.get("usd_paid")
+    if n_cached and paid is not None and usage["usd"] is not None:
+        before = max(0.0, usage["usd"] - paid)
+        text += f": ${before:.4f} paid before ({n_cached} of {usage['n_responses']} replies were"
+        text += f" cached), ${paid:.4f} for this result"
+    return text

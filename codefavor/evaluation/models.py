@@ -170,7 +170,7 @@ def evaluate_model(
             **tally.usage.to_row(),
             "usd": None if used is None else usd_of(used, prices, in_batch=in_batch),
             "n_priced": tally.n_priced,
-            **responses.to_row(),
+            **{"usd_paid": counts.usd if used else None, **responses.to_row()},
         },
     }
     write_result(out, result)

@@ -13,7 +13,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from codefavor.sandbox.allowed import (
@@ -34,6 +33,7 @@ from codefavor.sandbox.texts import (
     imports_of,
     is_cases,
     is_program,
+    known_by_digest,
     optional_imports,
     parse,
     program_modules,
@@ -71,7 +71,7 @@ class Lane(NamedTuple):
     modules: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=4096)
+@known_by_digest(4096)
 def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
     """The lane of tests, with the reason; tests that do not parse are split (and then at fault).
 

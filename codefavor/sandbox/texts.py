@@ -8,13 +8,39 @@ import json
 import re
 import sys
 import sysconfig
-from functools import lru_cache
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from hashlib import sha256
+from typing import Any, ParamSpec, TypeVar
 
 from codefavor.sandbox.allowed import ALLOWED
 from codefavor.sandbox.trees import walk
 
 FILE_NAME = "<tests>"
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def known_by_digest(most: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """As `lru_cache`, but no text that a function was asked about is kept."""
+
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
+        known: OrderedDict[bytes, _T] = OrderedDict()
+
+        @wraps(function)
+        def ask(*given: _P.args, **named: _P.kwargs) -> _T:
+            key = sha256(repr((given, sorted(named.items()))).encode()).digest()
+            if key not in known:
+                answer = known[key] = function(*given, **named)
+                while len(known) > most:
+                    known.popitem(last=False)
+                return answer
+            return known[key]
+
+        return ask
+
+    return decorate
 
 
 def classes_of(setup: str) -> set[str]:

@@ -17,7 +17,12 @@ from codefavor.scoring.blocks import (
     parsing_part,
 )
 from codefavor.scoring.presented import not_presented_as_wrong
-from codefavor.scoring.reply_forms import other_readings, without_notebook, without_session
+from codefavor.scoring.reply_forms import (
+    json_strings,
+    other_readings,
+    without_notebook,
+    without_session,
+)
 from codefavor.text import Fence, extract_code, parse_fences
 
 # Where the answer begins in the replies of models that think before it.
@@ -127,11 +132,15 @@ def suite_of(reply: str) -> str:
     """The test suite that a reply ends with; "" where there is none.
 
     The last block with a test in it counts, with the imports and helpers that it uses and an
-    earlier block of tests defines; without such a block it is what `extract_code` finds.
+    earlier block of tests defines; without such a block the strings of a JSON object are looked
+    at, and else it is what `extract_code` finds.
     """
     reply = _own_turn(_after_thinking(reply))
     fences = [fence for fence in parse_fences(reply) if fence.is_closed]
     suites = [_clean(one) for one in fences if _TEST.search(one.content)]
+    if not suites:
+        texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
+        suites = [code for one in texts for code in json_strings(one) if _TEST.search(code)]
     if not suites:
         return extract_code(reply)
     return with_needed(suites[-1], suites[:-1])

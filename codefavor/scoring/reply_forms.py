@@ -82,7 +82,7 @@ def other_readings(reply: str) -> Iterator[list[Fence]]:
         if one.language in ("diff", "patch")
     ]
     texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
-    yield [Fence("", code, is_closed=True) for text in texts for code in _strings(text)]
+    yield [Fence("", code, is_closed=True) for text in texts for code in json_strings(text)]
     yield [Fence("", found[1] + "\n", is_closed=True) for found in _INLINE.finditer(reply)]
 
 
@@ -149,7 +149,7 @@ def _new_side(content: str) -> str:
     return textwrap.dedent("\n".join(kept)) + "\n"
 
 
-def _strings(text: str) -> list[str]:
+def json_strings(text: str) -> list[str]:
     """The strings in a text that is JSON, or the blocks in those that have some."""
     if text.lstrip()[:1] not in ("{", "["):
         return []

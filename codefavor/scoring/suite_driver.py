@@ -1,8 +1,8 @@
-"""Runs one test suite on programs inside the jail; sent there as a code object, by itself.
+"""Runs one test suite on one program inside the jail; sent there as a code object, by itself.
 
 Nothing of the package can be imported there. `main(payload)` raises `Said`, whose text is the
-JSON that `suite_runs` reads: for each program one letter (see `LETTERS` there) and the number of
-the test that decided it; for the right program also what was reached.
+JSON that `suite_runs` reads: one letter (see `LETTERS` there) with the number of the test that
+decided it, and what was reached. Nothing in a process tells which program it has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import random
 import signal
 import sys
-import time
 import types
 import unittest
 from typing import Any
@@ -20,44 +19,14 @@ from typing import Any
 import pytest
 
 from codefavor.scoring.suite_collect import Result, close_classes, tests_in
-from codefavor.scoring.suite_trace import PROGRAM, Trace, coverage_of
+from codefavor.scoring.suite_trace import PROGRAM, OutOfTime, Trace, coverage_of
+from codefavor.scoring.suite_watch import Watch, asks_for_processes
 
 REACHED = "__reached__"
-# CPU seconds are longer on a busy machine, so they only say what to look at again; then a program
-# is out of time by the number of lines that ran. So many lines take more than the seconds below on
-# any machine, so that nobody is out of time in one run and in time in another.
-_LEAST_S, _SLOWER = 0.02, 10
-_LINES, _LINES_OF_RIGHT = 1_500_000, 20_000_000
-# What ends a program that computes without running lines.
-_SURE = 10
 
 
 class Said(Exception):
     """What this process has to say."""
-
-
-class OutOfTime(BaseException):
-    """One program used up its time."""
-
-
-class Lines:
-    """A trace that ends a run after so many lines of anything; `inner` hears of all of them."""
-
-    def __init__(self, inner: Trace, most: int) -> None:
-        self._inner, self._left = inner, most
-
-    def __call__(self, frame: types.FrameType, event: str, given: Any) -> Any:
-        inner = self._inner(frame, event, given)
-
-        def local(frame: types.FrameType, event: str, given: Any) -> Any:
-            self._left -= event == "line"
-            if self._left < 0:
-                raise OutOfTime
-            if inner is not None:
-                inner(frame, event, given)
-            return local
-
-        return local
 
 
 class Sink:
@@ -114,97 +83,100 @@ def text_of(error: BaseException | None) -> str:
         return type(error).__name__
 
 
+def stir(seed: int) -> list[object]:
+    """Things of all small sizes, to keep: the addresses of what comes later are drawn by chance."""
+    rng = random.Random(seed)
+    kept: list[object] = [object() for _ in range(rng.randrange(1024))]
+    kept += [bytes(size) for size in range(0, 480, 16) for _ in range(rng.randrange(48))]
+    # And holes in between.
+    rng.shuffle(kept)
+    return kept[len(kept) // 4 :]
+
+
+def ordered(places: list[int], order: int) -> None:
+    """Put them as written (0), reversed (-1) or shuffled by this seed."""
+    if order < 0:
+        places.reverse()
+    elif order:
+        random.Random(order).shuffle(places)
+
+
+def load(payload: dict[str, Any]) -> dict[str, Any]:
+    """Load the program under all the names that the suite imports it by; the suite's names."""
+    module = types.ModuleType("solution")
+    for name in ["solution", *payload["aliases"]]:
+        sys.modules[name] = module
+        package = name.rpartition(".")[0]
+        while package and package not in sys.modules:
+            sys.modules[package] = types.ModuleType(package)
+            sys.modules[package].__path__ = []
+            package = package.rpartition(".")[0]
+    exec(payload["program"], vars(module))
+    suite = types.ModuleType("test_solution")
+    sys.modules["test_solution"] = suite
+    given = {n: vars(module)[n] for n in payload["injected"] if n in vars(module)}
+    vars(suite).update(given)
+    return vars(suite)
+
+
 class Run:
-    """One suite on one program after the other, each with names and modules of its own."""
+    """A suite on a program, with a small runner that starts faster than pytest."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self._payload = payload
         self.reached: set[int] = set()
-        self.names: list[str] = []
-        self.first_error = ""
-        self.trace: Trace | None = None
-        self.n_programs = 0
+        self.n_tests = 0
+        self.error = ""
         self.is_late = False
+        self.trace = Trace(payload["most_lines"])
+        self.watch = Watch()
 
-    def load(self, code: types.CodeType) -> dict[str, Any]:
-        """Load a program under all the names that the suite imports it by; the suite's names."""
-        module = types.ModuleType("solution")
-        names = ["solution", *self._payload["aliases"]]
-        for name in names:
-            sys.modules[name] = module
-            package = name.rpartition(".")[0]
-            while package and package not in sys.modules:
-                sys.modules[package] = types.ModuleType(package)
-                sys.modules[package].__path__ = []
-                package = package.rpartition(".")[0]
-        exec(code, vars(module))
-        suite = types.ModuleType("test_solution")
-        sys.modules["test_solution"] = suite
-        given = {n: vars(module)[n] for n in self._payload["injected"] if n in vars(module)}
-        vars(suite).update(given)
-        return vars(suite)
-
-    def once(self, code: types.CodeType, seconds: float, lines: int, order: Any) -> list[Any]:
-        """[letter, number of the deciding test] of the suite on this program.
-
-        It is out of time if it has run for `seconds` and, once more, for more than `lines`.
-        """
-        self.n_programs += 1
-        ended = self._within(code, seconds, order)
-        if ended[0] == "T":
-            self.trace = Trace() if self.trace else None
-            sys.settrace(Lines(self.trace or Trace(), lines))
-            ended = self._within(code, max(1.0, _SURE * seconds), order)
-        sys.settrace(None)
-        return ended
-
-    def _within(self, code: types.CodeType, seconds: float, order: Any) -> list[Any]:
-        # What the last program drew is no sign for the next, and the same in every run.
-        random.seed(self._payload["seed"] + self.n_programs)
-        self.is_late = False
-        signal.setitimer(signal.ITIMER_PROF, seconds, 0.02)
+    def once(self) -> list[Any]:
+        """[letter, number of the deciding test]."""
+        signal.signal(signal.SIGPROF, self._expire)
+        signal.setitimer(signal.ITIMER_PROF, self._payload["seconds"], 0.02)
         try:
             try:
-                ended = self._once(code, order)
+                sys.settrace(self.trace)
+                ended = self._once()
             finally:
+                sys.settrace(None)
                 signal.setitimer(signal.ITIMER_PROF, 0)
         except OutOfTime:
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.is_late = True
         # A suite may have caught what ended it.
-        return ["T", -1] if self.is_late else ended
+        return ["T", -1] if self.is_late or self.trace.is_late else ended
 
-    def expire(self, *_: object) -> None:
-        """End what runs."""
+    def _expire(self, *_: object) -> None:
         self.is_late = True
         raise OutOfTime
 
-    def _once(self, code: types.CodeType, order: Any) -> list[Any]:
+    def _failed(self, letter: str, error: BaseException, place: int, name: str = "") -> list[Any]:
+        self.error = f"{name}{text_of(error)}"
+        if asks_for_processes(error):
+            self.watch.note("starts_processes")
+        return [letter, place]
+
+    def _once(self) -> list[Any]:
         try:
-            namespace = self.load(code)
+            namespace = load(self._payload)
         except OutOfTime:
             raise
         except BaseException as error:  # whatever a program raises while it loads
-            self.first_error = self.first_error or text_of(error)
-            return ["X", -1]
+            return self._failed("X", error, -1)
+        self.watch.is_on = True
         try:
             exec(self._payload["suite"], namespace)
             result = Result()
             tests = tests_in(namespace, result)
-        except OutOfTime:
-            raise
-        except NotImplementedError:
+        except (OutOfTime, NotImplementedError):
             raise
         except BaseException as error:  # a suite may raise anything too
-            self.first_error = self.first_error or text_of(error)
-            return [letter_of(error, "collect"), -1]
+            return self._failed(letter_of(error, "collect"), error, -1)
         places = list(range(len(tests)))
-        if order == "reversed":
-            places.reverse()
-        elif order:
-            random.Random(order).shuffle(places)
-        if not self.names:
-            self.names = [name for name, _ in tests]
+        ordered(places, self._payload["order"])
+        self.n_tests = len(tests)
         n_skipped = 0
         for place in [*places, -1]:
             ended = close_classes(result) if place < 0 else tests[place][1]()
@@ -213,48 +185,29 @@ class Run:
                 if letter == "S":
                     n_skipped += 1
                     continue
-                name = tests[place][0] if tests else ""
-                self.first_error = self.first_error or f"{name}: {text_of(ended)}"
-                return [letter, place]
+                name = f"{tests[place][0]}: " if tests else ""
+                return self._failed(letter, ended, place, name)
         return ["N" if n_skipped == len(tests) else "P", -1]
-
-
-def run_closed(payload: dict[str, Any]) -> dict[str, Any]:
-    """Run a closed suite: on the right program in three orders, then on all others."""
-    sys.stdout = sys.stderr = Sink()
-    run = Run(payload)
-    signal.signal(signal.SIGPROF, run.expire)
-    right, others = payload["right"], payload["others"]
-    builtins.__dict__[REACHED] = run.reached.add
-    said: dict[str, Any] = {"right": [], "others": []}
-    before = time.process_time()
-    for order in (0, 0, "reversed", *payload["orders"]):
-        if not said["right"]:
-            run.trace = Trace()
-            sys.settrace(run.trace)
-        said["right"].append(run.once(right, payload["right_s"], _LINES_OF_RIGHT, order))
-        if len(said["right"]) == 1:
-            assert run.trace is not None
-            said.update(coverage_of(run.trace, payload))
-            run.trace = None
-        # A second failure in the written order, or one in another order, tells what it is.
-        letter = said["right"][-1][0]
-        if letter == "T" or (letter != "P" and len(said["right"]) > 1):
-            break
-    spent = (time.process_time() - before) / len(said["right"])
-    said["error"], run.first_error = run.first_error, ""
-    said["n_reached"] = len(run.reached)
-    said["tests"] = len(run.names)
-    if all(one[0] == "P" for one in said["right"]):
-        limit = min(payload["right_s"], max(_LEAST_S, _SLOWER * spent))
-        said["others"] = [run.once(code, limit, _LINES, 0) for code in others]
-    return said
 
 
 def main(payload: dict[str, Any]) -> None:
     """Run what the payload asks for; always raises Said."""
+    kept = stir(payload["seed"])
+    out = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = Sink()
+    run = Run(payload)
+    builtins.__dict__[REACHED] = run.reached.add
+    random.seed(payload["seed"])
     try:
-        said = run_closed(payload)
+        one = run.once()
     except NotImplementedError as error:
-        said = {"open": str(error)}
+        said: dict[str, Any] = {"unlike": str(error)}
+    else:
+        said = {
+            "one": one, "error": run.error, "tests": run.n_tests, "seen": run.watch.seen,
+            "n_reached": len(run.reached), **coverage_of(run.trace, payload),
+        }  # fmt: skip
+    run.watch.is_on = False
+    sys.stdout, sys.stderr = out
+    del kept
     raise Said(json.dumps(said, separators=(",", ":")))

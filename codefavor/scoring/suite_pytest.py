@@ -15,88 +15,34 @@ import pytest
 
 from codefavor.scoring.suite_driver import (
     REACHED,
-    Run,
     Said,
     Sink,
     letter_of,
+    load,
+    ordered,
+    stir,
     text_of,
 )
 from codefavor.scoring.suite_trace import Trace, coverage_of
+from codefavor.scoring.suite_watch import Watch, asks_for_processes
 
-_CODE = frozenset(("__code__", "gi_code", "cr_code", "ag_code"))
-_AF_UNIX = 1
-_PROCESSES = ("os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "subprocess.Popen")
-_CHANGES = (
-    "os.mkdir",
-    "os.remove",
-    "os.rename",
-    "os.rmdir",
-    "os.link",
-    "os.symlink",
-    "os.truncate",
-)
 # What nobody reads here, and each costs its part of every start.
 _UNUSED = (
-    "cacheprovider", "terminal", "faulthandler", "doctest", "junitxml", "pastebin", "stepwise",
-    "setuponly", "setupplan", "legacypath", "unraisableexception",
-    "threadexception",
+    "terminal", "faulthandler", "pastebin", "stepwise", "setuponly", "setupplan",
+    "unraisableexception", "threadexception",
 )  # fmt: skip
-
-
-class Watch:
-    """What a suite did that its text may have hidden; an audit hook cannot be taken away again."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.is_on = False
-
-    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
-        if not self.is_on:
-            return
-        if event == "object.__getattr__":
-            if given[1] in _CODE and getattr(given[0], "__module__", "") == "solution":
-                self._note("reads_source")
-        elif event == "time.sleep":
-            self._note("sleeps")
-        elif event.startswith("socket."):
-            # An event loop wakes itself by a pair of sockets of the machine's own.
-            is_pair = event == "socket.__new__" and given[1] == _AF_UNIX
-            self._note("uses_network", *(["/asyncio/selector_events.py"] if is_pair else []))
-        elif event in ("os.kill", "os.killpg"):
-            self._note("ends_the_run")
-        elif event in _PROCESSES:
-            self._note("starts_processes")
-        elif event in ("open", *_CHANGES) and _writes(given[0], _mode(event, given)):
-            self._note("writes_files")
-
-    def _note(self, what: str, *own: str) -> None:
-        """Keep what the suite did, but not what the libraries in the files `own` did for it."""
-        frame = sys._getframe(2)
-        while frame is not None:
-            if frame.f_code.co_filename.endswith(("unittest/mock.py", *own)):
-                return
-            frame = frame.f_back  # type: ignore[assignment]
-        if what not in self.seen:
-            self.seen.append(what)
-
-
-def _mode(event: str, given: tuple[Any, ...]) -> object:
-    return given[1] if event == "open" else "w"
-
-
-def _writes(path: object, mode: object) -> bool:
-    """Whether this opens a file to write outside the temporary folders."""
-    if not isinstance(path, str) or not set(str(mode or "")) & set("wax+"):
-        return False
-    is_temporary = path.startswith(("/tmp", os.devnull)) or "pytest-of-tests" in path
-    return not is_temporary and not path.rpartition("/")[2].startswith("tmp")
+# The same, but where the suite has this word.
+_FIXTURES = {
+    "cacheprovider": "cache", "legacypath": "dir", "junitxml": "record_", "doctest": "doctest",
+}  # fmt: skip
+_PLUGINS = {"async ": "pytest_asyncio.plugin", "anyio": "anyio.pytest_plugin"}
 
 
 class Plugin:
     """Orders the tests and keeps what became of them."""
 
-    def __init__(self, order: int, trace: Trace) -> None:
-        self._order, self._trace = order, trace
+    def __init__(self, order: int, trace: Trace, watch: Watch) -> None:
+        self._order, self._trace, self._watch = order, trace, watch
         self.n_passed = self.n_skipped = self.n_tests = 0
         self.first: list[Any] = []
         self.error = ""
@@ -106,8 +52,7 @@ class Plugin:
         """Put them into the wanted order."""
         self.n_tests = len(items)
         self.places = {item.nodeid: n for n, item in enumerate(items)}
-        if self._order:
-            random.Random(self._order).shuffle(items)
+        ordered(items, self._order)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Any:
@@ -124,6 +69,8 @@ class Plugin:
             return
         error = call.excinfo.value
         cause = error.__cause__ if report.when == "collect" and error.__cause__ else error
+        if asks_for_processes(cause):
+            self._watch.note("starts_processes")
         letter = letter_of(cause, "call" if report.when == "call" else str(report.when))
         self.first = [letter, self.places.get(node.nodeid, -1)]
         self.error = f"{node.name}: {text_of(cause)}"
@@ -151,50 +98,59 @@ class Plugin:
             self.n_skipped += 1
 
 
-def run_open(payload: dict[str, Any]) -> dict[str, Any]:
+def run_pytest(payload: dict[str, Any]) -> dict[str, Any]:
     """Run the suite on the one program of the payload."""
-    said: dict[str, Any] = {"one": ["P", -1], "error": "", "tests": 0}
-    run, watch, trace = Run(payload), Watch(), Trace()
-    plugin = Plugin(payload["order"], trace)
-    builtins.__dict__[REACHED] = run.reached.add
+    reached: set[int] = set()
+    watch, trace = Watch(), Trace(payload["most_lines"])
+    said: dict[str, Any] = {"one": ["P", -1], "error": "", "tests": 0, "seen": [], "n_reached": 0}
+    plugin = Plugin(payload["order"], trace, watch)
+    builtins.__dict__[REACHED] = reached.add
+    random.seed(payload["seed"])
+    text = payload["text"]
+    table = {"lines": payload["lines"], "branches": payload["branches"]}
     try:
         sys.settrace(trace)
-        run.load(payload["program"])
+        load(payload)
     except BaseException as error:  # whatever a program raises while it loads
-        return {**said, "one": ["X", -1], "error": text_of(error)}
+        letter = "T" if trace.is_late else "X"
+        return {**said, "one": [letter, -1], "error": text_of(error), **coverage_of(trace, table)}
     finally:
         sys.settrace(None)
+    payload.clear()
     del sys.modules["test_solution"]
     with open("test_solution.py", "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.write(payload["text"])
+        file.write(text)
     with open("pytest.ini", "w", encoding="utf-8") as file:
         file.write("[pytest]\n")
-    random.seed(payload["seed"])
-    payload.clear()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     out, sys.stdout, sys.stderr = sys.stdout, Sink(), Sink()
-    sys.addaudithook(watch)
-    status = _main(plugin, watch)
+    status = _main(plugin, watch, text)
     sys.stdout = out
-    letter = plugin.first or ["P" if plugin.n_passed else "N", -1]
+    one = plugin.first or ["P" if plugin.n_passed else "N", -1]
     if not plugin.first and status not in (0, 5):
-        letter = ["E", -1]
+        one = ["E", -1]
+    if trace.is_late:
+        one = ["T", -1]
     said.update(
-        one=letter, error=plugin.error, tests=plugin.n_tests, seen=watch.seen,
-        n_reached=len(run.reached),
+        one=one, error=plugin.error, tests=plugin.n_tests, seen=watch.seen,
+        n_reached=len(reached), **coverage_of(trace, table),
     )  # fmt: skip
-    return said | {"trace": trace}
+    return said
 
 
-def _main(plugin: Plugin, watch: Watch) -> int:
+def _main(plugin: Plugin, watch: Watch, text: str) -> int:
     import importlib
 
-    unused = [word for name in _UNUSED for word in ("-p", f"no:{name}")]
-    arguments = [*unused, "--assert=plain", "-c", "pytest.ini", "--basetemp=pytest-of-tests"]
+    unused = [*_UNUSED, *(name for name, word in _FIXTURES.items() if word not in text)]
+    without = [word for name in unused for word in ("-p", f"no:{name}")]
+    arguments = [*without, "--assert=plain", "-c", "pytest.ini", "--basetemp=pytest-of-tests"]
     plugins: list[object] = [plugin]
-    with open("test_solution.py", encoding="utf-8") as file:
-        if "async " in file.read():
-            plugins.append(importlib.import_module("pytest_asyncio.plugin"))
+    for word, name in _PLUGINS.items():
+        if word in text:
+            try:
+                plugins.append(importlib.import_module(name))
+            except ImportError:  # not installed: pytest then says what it misses
+                continue
     watch.is_on = True
     try:
         return int(pytest.main([*arguments, "-x", "test_solution.py"], plugins=plugins))
@@ -206,9 +162,7 @@ def main(payload: dict[str, Any]) -> None:
     """Run and say what happened; always raises Said."""
     import json
 
-    table = {"lines": payload["lines"], "branches": payload["branches"]}
-    said = run_open(payload)
-    found = said.pop("trace", None)
-    if isinstance(found, Trace):
-        said.update(coverage_of(found, table))
+    kept = stir(payload["seed"])
+    said = run_pytest(payload)
+    del kept
     raise Said(json.dumps(said, separators=(",", ":")))

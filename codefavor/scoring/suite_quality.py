@@ -67,7 +67,7 @@ class SuiteQuality:
     tests: int = 0
     checks: int = 0
     engine: str = ""
-    why_open: str = ""
+    why_pytest: str = ""
     unreached: tuple[int, ...] = ()
     trust: str = ""
 
@@ -150,7 +150,7 @@ def _weigh(suite: SuiteText, target: Target, runs: SuiteRuns) -> SuiteQuality:
         tests=runs.tests,
         checks=runs.reached,
         engine=runs.engine,
-        why_open=suite.why_open,
+        why_pytest=suite.why_pytest,
         unreached=tuple(line for n, line in enumerate(target.lines) if n not in runs.ran),
         trust=target.trust,
     )
@@ -182,13 +182,13 @@ def _failure(suite: SuiteText, runs: SuiteRuns) -> tuple[str, str]:
     letters = [one.letter for one in runs.right]
     first = next(letter for letter in letters if letter != "P")
     detail = f"{LETTERS[first]}: {runs.error}"[:400]
-    if "P" not in letters[: 2 if runs.engine == "closed" else 1]:
+    if "P" not in letters[:2]:
         names = {"T": "endless", "M": "endless", "E": "fails_to_load", "N": "nothing_ran"}
         if first == "N" and not runs.tests:
             return "no_tests", f"pytest finds none: {runs.error}"
         return {**names, "D": "ends_the_run"}.get(first, "fails_right_program"), detail
-    # A closed suite runs twice in the written order, then reversed, then shuffled.
-    is_flaky = runs.engine == "closed" and (set(letters[:2]) != {"P"} or len(letters) > 4)
+    # It ran twice in the written order, then reversed, then shuffled.
+    is_flaky = set(letters[:2]) != {"P"} or len(letters) > 4
     return "flaky" if is_flaky or suite.is_random else "order_dependent", detail
 
 

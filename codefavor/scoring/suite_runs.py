@@ -1,10 +1,9 @@
 """Runs suites on the programs of a target, in jails, and brings back what was seen.
 
-The verdict of one process is never believed about more than its own programs: a closed suite
-(see `suite_closed`) cannot know which program it meets, because its text shows that it can neither
-look nor remember; any other one has a new process for each program, where all programs have the
-same name, path and form, in an order drawn anew. Whether the right one passed and the wrong ones
-failed is counted here, outside.
+The verdict of one process is believed about nothing but its own run: each run of a suite on a
+program has a new process in a jail of its own, where all programs have the same name, path and
+form, in an order drawn anew. Nothing is left there by an earlier run, and nothing tells which
+program it is. Whether the right one passed and the wrong ones failed is counted here, outside.
 """
 
 from __future__ import annotations
@@ -16,19 +15,20 @@ import json
 import marshal
 import random
 import threading
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError, SandboxError
 from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
 from codefavor.scoring.suite_target import Target
-from codefavor.scoring.suite_text import SuiteText, has_hash
+from codefavor.scoring.suite_text import SuiteText, has_hash, names_chance
 
 # One letter of a program: how the suite ended on it.
 LETTERS = {
@@ -44,12 +44,24 @@ LETTERS = {
 }
 # Letters by which a suite caught a wrong program, for a reason that is the program's.
 CAUGHT = frozenset("AXVTM")
-_SECONDS = 1.0
-# A loop inside a C function ends with the process alone; then each program has one of its own.
-_LIMITS = Limits(cpu_s=15.0, wall_s=60.0)
-_OPEN_LIMITS = Limits(cpu_s=5.0, wall_s=20.0)
+
+
+class Rung(NamedTuple):
+    """When a program is out of time: lines of it that ran, or CPU seconds of the whole run.
+
+    Seconds are longer on a busy machine, so that lines decide wherever lines run.
+    """
+
+    lines: int
+    seconds: float
+
+
+# Where the right program needs more than the first, every program has the second.
+_RUNGS = (Rung(1_500_000, 2.0), Rung(20_000_000, 6.0))
+# The right program as written (twice), reversed, shuffled; and shuffled where chance has a part.
+_N_BASE, _N_MORE = 4, 20
 _MORE_WALL = 10
-_DRIVERS = ("suite_trace", "suite_collect", "suite_driver", "suite_pytest")
+_DRIVERS = ("suite_trace", "suite_watch", "suite_collect", "suite_driver", "suite_pytest")
 _BOOT = """\
 import base64, marshal, sys, types
 payload = marshal.loads(base64.b64decode({payload!r}))
@@ -90,7 +102,16 @@ class SuiteRuns:
     error: str = ""
     seen: set[str] = field(default_factory=set)
     ran: set[int] = field(default_factory=set)
-    engine: str = "closed"
+    engine: str = ""
+
+    def keep(self, said: dict[str, Any]) -> None:
+        """Take what a run on the right program said."""
+        self.error = self.error or said.get("error", "")
+        self.tests = max(self.tests, said.get("tests", 0))
+        self.reached = max(self.reached, said.get("n_reached", 0))
+        self.ran |= _bits(said.get("lines", 0))
+        self.lines = len(self.ran)
+        self.branches = max(self.branches, len(_bits(said.get("branches", 0))))
 
     def sort_out(self, ends: list[Ended], target: Target) -> None:
         """Take how the suite ended on the programs that follow the right one, in their order."""
@@ -123,93 +144,77 @@ class SuiteRunner:
 
     def run(self, suite: SuiteText, target: Target, rng: random.Random) -> SuiteRuns:
         """Run a suite whose text has no defect. Raises SandboxError if the sandbox fails."""
-        found = self._closed(suite, target, rng) if suite.is_closed else None
-        if found is None:
-            found = self._open(suite, target, rng)
-        hangs_on_seed = suite.hash_bound or _has_hash(target.right)
-        if hangs_on_seed and all(one.letter == "P" for one in found.right):
-            found.right.append(self._with_other_seed(suite, target))
-        return found
+        found = None if suite.why_pytest else self._measure("plain", suite, target, rng)
+        return found or self._measure("pytest", suite, target, rng) or SuiteRuns()
 
-    def _closed(self, suite: SuiteText, target: Target, rng: random.Random) -> SuiteRuns | None:
-        codes = _codes(target)
-        others = list(range(len(codes) - 1))
-        rng.shuffle(others)
-        payload = {
-            **_common(suite, target), "suite": compile(_tree(suite), "<suite>", "exec"),
-            "right": codes[0], "others": [codes[1 + n] for n in others], "right_s": _SECONDS,
-            "orders": _orders(suite, target, rng), "drivers": _drivers(3),
-            "seed": rng.getrandbits(30),
-        }  # fmt: skip
-        run = self._send(self.pool, payload, _LIMITS)
-        said = _said(run)
-        if said is None or "open" in said:
-            return None  # it died, or has what only real pytest has: each program by itself
-        found = SuiteRuns(
-            [Ended(*one) for one in said["right"]], tests=said["tests"], reached=said["n_reached"],
-            lines=len(said["lines"]), branches=len(said["branches"]), error=said["error"],
-            ran=set(said["lines"]),
-        )  # fmt: skip
-        ends = [Ended("P")] * len(others)
-        for place, one in zip(others, said["others"], strict=False):
-            ends[place] = Ended(*one)
-        if said["others"]:
-            found.sort_out(ends, target)
-        return found
-
-    def _open(self, suite: SuiteText, target: Target, rng: random.Random) -> SuiteRuns:
-        """Each program in a process of its own; the right one three times, at unknown places."""
-        codes = _codes(target)
-        first = [(0, 0), (0, rng.getrandbits(30) + 1), (0, rng.getrandbits(30) + 1)]
-        rest = [(n, rng.choice((0, rng.getrandbits(30) + 1))) for n in range(1, len(codes))]
-        found = SuiteRuns(engine="pytest")
-        ends: dict[int, Ended] = {}
-        # Whether the right one comes early is drawn: most bad suites need not meet all others.
-        jobs = [*first, *rest] if rng.random() < 0.5 else _shuffled([*first, *rest], rng)
-        for number, order in jobs:
-            drawn = (order, rng.getrandbits(30))
-            said, ended = self._one(self.pool, suite, target, codes[number], drawn)
+    def _measure(
+        self, engine: str, suite: SuiteText, target: Target, rng: random.Random
+    ) -> SuiteRuns | None:
+        """None where the small runner has no equal for what pytest does with this suite."""
+        found, pair = SuiteRuns(engine=engine), _Pair(engine, suite, target)
+        waiting = _jobs(suite, target, rng)
+        ends: dict[_Job, Ended] = {}
+        late: list[_Job] = []
+        rung = _RUNGS[0]
+        while waiting:
+            job = waiting.popleft()
+            said, ended = self._one(self.pool, pair, job, rung)
+            if "unlike" in said:
+                return None
+            if ended.letter == "T" and rung == _RUNGS[0]:
+                if job.program == 0:
+                    rung, waiting, late = _RUNGS[1], deque([job, *late, *waiting]), []
+                    continue
+                late.append(job)
+                # What is late decides little before it is known whether the right one is.
+                waiting = deque(sorted(waiting, key=lambda one: one.run != 0))
             found.seen.update(said.get("seen", ()))
-            if number:
-                ends[number] = ended
-                continue
-            found.right.append(ended)
-            found.error = found.error or said.get("error", "")
-            found.tests = max(found.tests, said.get("tests", 0))
-            found.reached = max(found.reached, said.get("n_reached", 0))
-            found.ran.update(said.get("lines", ()))
-            found.lines = max(found.lines, len(said.get("lines", ())))
-            found.branches = max(found.branches, len(said.get("branches", ())))
-            if ended.letter != "P":
-                return found
-        found.sort_out([ends[n] for n in range(1, len(codes))], target)
+            ends[job] = ended
+            if job.program == 0:
+                found.keep(said)
+                if ended.letter != "P":
+                    # It earns nothing; the other orders tell why.
+                    rest = (one for one in waiting if one.program == 0 and one.run < _N_BASE)
+                    waiting = deque(rest if ended.letter not in "TM" else ())
+        rights = sorted((job.run, ended) for job, ended in ends.items() if job.program == 0)
+        found.right = [ended for _, ended in rights]
+        others = {job.program: ended for job, ended in ends.items() if job.program}
+        if all(one.letter == "P" for one in found.right):
+            found.sort_out([others[n] for n in sorted(others)], target)
+            if suite.hash_bound or _has_hash(target.right):
+                found.right.append(self._with_other_seed(pair, rng))
         return found
 
-    def _with_other_seed(self, suite: SuiteText, target: Target) -> Ended:
+    def _with_other_seed(self, pair: _Pair, rng: random.Random) -> Ended:
         with self._lock:
             if self._other is None:
                 self._other = SandboxPool(
                     1, required_level=self.pool.level, accept="together", dedupe=False, hash_seed=1
                 )
-        return self._one(self._other, suite, target, _codes(target)[0], (0, 0))[1]
+        job = _Job(0, -1, 0, rng.getrandbits(30))
+        return self._one(self._other, pair, job, _RUNGS[1])[1]
 
     def _one(
-        self,
-        pool: SandboxPool,
-        suite: SuiteText,
-        target: Target,
-        code: CodeType,
-        drawn: tuple[int, int],
+        self, pool: SandboxPool, pair: _Pair, job: _Job, rung: Rung
     ) -> tuple[dict[str, Any], Ended]:
-        order, seed = drawn
+        engine, suite, target = pair
+        is_plain = engine == "plain"
         payload = {
-            **_common(suite, target), "text": _text(suite), "program": code, "order": order,
-            "drivers": _drivers(4), "seed": seed,
+            "aliases": list(suite.aliases), "injected": list(suite.injected),
+            "lines": _lines(target), "branches": _branches(target),
+            "program": _codes(target)[job.program], "order": job.order, "seed": job.seed,
+            "most_lines": rung.lines, "seconds": rung.seconds, "drivers": _drivers(is_plain),
         }  # fmt: skip
-        run = self._send(pool, payload, _OPEN_LIMITS)
+        if is_plain:
+            payload["suite"] = compile(_tree(suite), "<suite>", "exec", dont_inherit=True)
+        else:
+            payload["text"] = _text(suite)
+        # What the timer cannot end, as a loop within a C function, ends with the process.
+        limits = Limits(cpu_s=rung.seconds + 1, wall_s=max(20.0, 6 * rung.seconds))
+        run = self._send(pool, payload, limits)
         said = _said(run)
         if said is not None:
-            return said, Ended(*said["one"])
+            return said, Ended(*said.get("one", ("P", -1)))
         letter = {"timeout": "T", "memory": "M"}.get(run.outcome, "D")
         if run.outcome == "sandbox_violation" or "jail" in run.error:
             return {"seen": ["starts_processes"], "error": run.error}, Ended("D")
@@ -229,24 +234,43 @@ class SuiteRunner:
         return run
 
 
-def _orders(suite: SuiteText, target: Target, rng: random.Random) -> list[int]:
-    """Orders for more runs on the right program: many where chance has a part in it."""
-    is_random = suite.is_random or "random" in target.imported
-    return [rng.getrandbits(30) + 1 for _ in range(20 if is_random else 1)]
+class _Job(NamedTuple):
+    """One run: the place of the program in `_codes`, the number of the run, its order, its seed."""
+
+    program: int
+    run: int
+    order: int
+    seed: int
 
 
-def _shuffled(jobs: list[tuple[int, int]], rng: random.Random) -> list[tuple[int, int]]:
-    rng.shuffle(jobs)
-    return jobs
+class _Pair(NamedTuple):
+    """A suite and what it is measured on, by one of the two engines."""
+
+    engine: str
+    suite: SuiteText
+    target: Target
 
 
-def _common(suite: SuiteText, target: Target) -> dict[str, Any]:
-    return {
-        "aliases": list(suite.aliases),
-        "injected": list(suite.injected),
-        "lines": _lines(target),
-        "branches": _branches(target),
-    }
+def _jobs(suite: SuiteText, target: Target, rng: random.Random) -> deque[_Job]:
+    """All runs, in an order by chance.
+
+    Whether the right program comes before the others is drawn, too: most bad suites need not meet
+    all of them then.
+    """
+    n_more = _N_MORE if suite.is_random or _names_chance(target.right) else 0
+    orders = [0, 0, -1, *(rng.getrandbits(30) + 1 for _ in range(_N_BASE - 3 + n_more))]
+    right = [_Job(0, n, order, rng.getrandbits(30)) for n, order in enumerate(orders)]
+    others = [_Job(n, 0, 0, rng.getrandbits(30)) for n in range(1, len(_codes(target)))]
+    rng.shuffle(others)
+    rng.shuffle(right)
+    jobs = [*right, *others]
+    if rng.random() < 0.5:
+        rng.shuffle(jobs)
+    return deque(jobs)
+
+
+def _bits(number: int) -> set[int]:
+    return {n for n in range(number.bit_length()) if number >> n & 1}
 
 
 def _said(run: Execution) -> dict[str, Any] | None:
@@ -281,10 +305,10 @@ def _text(suite: SuiteText) -> str:
 
 
 @cache
-def _drivers(count: int) -> list[tuple[str, CodeType]]:
-    """The first of _DRIVERS, each with its code object."""
+def _drivers(is_plain: bool) -> list[tuple[str, CodeType]]:
+    """Those of _DRIVERS that an engine needs, each with its code object."""
     found = []
-    for name in _DRIVERS[:count]:
+    for name in _DRIVERS[: -1 if is_plain else None]:
         text = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
         found.append((name, compile(text, f"<{name}>", "exec", dont_inherit=True)))
     return found
@@ -311,3 +335,8 @@ def _branches(target: Target) -> list[tuple[int, int, bool]]:
 @lru_cache(maxsize=256)
 def _has_hash(code: str) -> bool:
     return has_hash(code)
+
+
+@lru_cache(maxsize=256)
+def _names_chance(code: str) -> bool:
+    return names_chance(code)

@@ -19,6 +19,7 @@ from codefavor.languages.python_code import without_comments
 from codefavor.records import Execution, Problem
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
+from codefavor.scoring.messages import with_other_messages
 from codefavor.scoring.mutants import Mutant, mutants_of, print_code
 
 # A mutant that needs ten times the CPU time of the right program loops for ever: every suite that
@@ -121,26 +122,12 @@ def make_target(
     return Target(right, names, imported, tuple(wrong), hollow, trust, twins, n_unproven)
 
 
-class _OtherWords(ast.NodeTransformer):
-    """Other messages in `raise`, but those that the task gives."""
-
-    def __init__(self, task: str) -> None:
-        self._task = task
-
-    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
-        for part in ast.walk(node):
-            is_text = isinstance(part, ast.Constant) and isinstance(part.value, str)
-            if is_text and part.value.strip() not in self._task:  # type: ignore[attr-defined]
-                part.value = "it is not possible"  # type: ignore[attr-defined]
-        return node
-
-
 def _twins(
     problem: Problem, reference: str, setup: str, pool: SandboxPool, limits: Limits
 ) -> tuple[str, ...]:
     """The right program with other messages in its exceptions, where its tests pass that too."""
-    tree = _OtherWords(problem.instruction + problem.prompt).visit(ast.parse(reference))
-    twin = print_code(setup + ast.unparse(tree))
+    other = with_other_messages(reference, problem.instruction + problem.prompt)
+    twin = print_code(setup + other)
     if twin == print_code(setup + reference):
         return ()
     if problem.tests.strip():
@@ -285,11 +272,16 @@ def lines_of(code: str) -> list[int]:
 
 
 def branches_of(code: str) -> list[Branch]:
-    """Both ways out of each `if`, loop, `case` and `except` that has two, as coverage.py counts."""
+    """Both ways out of each `if`, loop and `case` that has two.
+
+    As coverage.py counts them, but that it leaves out some of an `if` in a `finally`.
+    """
     found: list[Branch] = []
+    can_run = set(lines_of(code))
 
     def add(line: int, body: int) -> None:
-        found.extend(Branch(line, body, is_body) for is_body in (True, False))
+        if body in can_run:  # `if 0 and x` is decided before it runs
+            found.extend(Branch(line, body, is_body) for is_body in (True, False))
 
     for node in ast.walk(ast.parse(code)):
         is_endless = isinstance(node, ast.If | ast.While) and isinstance(node.test, ast.Constant)
@@ -301,7 +293,4 @@ def branches_of(code: str) -> list[Branch]:
                 is_wild = isinstance(pattern, ast.MatchAs) and pattern.pattern is None
                 if not (is_wild and case.guard is None):
                     add(pattern.lineno, case.body[0].lineno)
-        elif isinstance(node, ast.Try):
-            for handler in node.handlers[:-1]:
-                add(handler.lineno, handler.body[0].lineno)
     return sorted(found)

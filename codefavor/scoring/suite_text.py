@@ -7,7 +7,6 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from codefavor.scoring.suite_closed import find_why_open
 from codefavor.scoring.suite_nodes import (
     PROGRAM_MODULE,
     base_of,
@@ -16,10 +15,12 @@ from codefavor.scoring.suite_nodes import (
     patterns_of,
     word_of,
 )
+from codefavor.scoring.suite_plain import find_why_pytest
 
 LONGEST_SUITE = 200_000
 # The name by which the rewritten suite says that a check was reached.
 REACHED = "__reached__"
+_CHECKING_BLOCKS = ("raises", "warns", "deprecated_call")
 
 _SOURCE = frozenset((
     "__code__", "__closure__", "co_code", "co_consts", "co_names", "co_varnames", "f_code",
@@ -33,13 +34,13 @@ _SOURCE_FIELD = re.compile(
     r"[gc][ir]_code|__loader__)\b"
 )
 _SOURCE_MODULES = frozenset(("dis", "gc", "linecache", "ctypes", "marshal", "tracemalloc", "trace"))
-_NETWORK = frozenset((
-    "socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp",
+# What differs from run to run: chance, time, addresses.
+_CHANCE = frozenset((
+    "random", "secrets", "urandom", "getrandom", "SystemRandom", "uuid", "uuid1", "uuid4",
+    "default_rng", "time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic",
+    "monotonic_ns", "process_time", "now", "utcnow", "today", "id", "hash", "__hash__", "getpid",
+    "0x",
 ))  # fmt: skip
-# What stands in their packages but opens nothing.
-_NO_NETWORK = frozenset(("urllib.parse", "http.HTTPStatus", "http.HTTPMethod"))
-_PROCESSES = frozenset(("subprocess", "multiprocessing", "pty"))
-_SPAWNS = frozenset(("system", "popen", "fork", "spawnv", "execv", "posix_spawn", "Popen"))
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,16 @@ class SuiteText:
 
     `checks` counts the places that check something;
     `aliases` are the names that it imports the program by; `injected` those of the program's names
-    that it uses without an import. `hash_bound` says whether its text has a set or a hash,
-    `is_random` whether it draws.
+    that it uses without an import; `why_pytest` says why it needs real pytest, "" where the small
+    runner of the jail does the same. `hash_bound` says whether its text has a set or a hash,
+    `is_random` whether it names something that differs from run to run.
     """
 
     tree: ast.Module | None
     defect: str = ""
     detail: str = ""
     sleeps: bool = False
-    is_closed: bool = False
-    why_open: str = ""
+    why_pytest: str = ""
     checks: int = 0
     aliases: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
@@ -87,13 +88,19 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
         named = ", ".join(sorted(names))
         defect, detail = "tests_another_function", f"the program defines {named}"
     reached = _mark_checks(tree)
-    lent = (from_program | injected) & imported
-    why_open = "" if defect else find_why_open(nodes, lent, names, imported)
+    why_pytest = "" if defect else find_why_pytest(nodes)
+    _make_absolute(nodes)
     return SuiteText(
-        tree, defect, detail, _sleeps(nodes), not why_open, why_open, reached,
-        tuple(sorted(modules)), tuple(sorted(injected)), _has_hash(nodes),
-        any(module.partition(".")[0] == "random" for _, module in imports_of(nodes)),
+        tree, defect, detail, _sleeps(nodes), why_pytest, reached, tuple(sorted(modules)),
+        tuple(sorted(injected)), _has_hash(nodes), _names_chance(nodes),
     )  # fmt: skip
+
+
+def _make_absolute(nodes: list[ast.AST]) -> None:
+    """`from .solution import f` as `from solution import f`: it stands beside the program."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            node.level, node.module = 0, node.module or PROGRAM_MODULE
 
 
 def _has_tests(nodes: list[ast.AST]) -> bool:
@@ -109,42 +116,20 @@ def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
         where = f"line {statement.lineno}: import {module}"
         if top in _SOURCE_MODULES:
             return "reads_source", where
-        if top in _NETWORK and not _is_offline(statement, module):
-            return "uses_network", where
-        if top in _PROCESSES:
-            return "starts_processes", where
         if top == "_pytest":
             return "patches_the_recorder", where
     seen = itertools.chain(nodes, *(patterns_of(node) for node in nodes))
     return next((found for node in seen if (found := _forbidden_node(node))[0]), ("", ""))
 
 
-def _is_offline(statement: ast.Import | ast.ImportFrom, module: str) -> bool:
-    if module in _NO_NETWORK:
-        return True
-    is_from = isinstance(statement, ast.ImportFrom)
-    return is_from and all(f"{module}.{one.name}" in _NO_NETWORK for one in statement.names)
-
-
 def _forbidden_node(node: ast.AST) -> tuple[str, str]:
     word = word_of(node)
     where = f"line {getattr(node, 'lineno', '?')}: {word}"
-    is_attribute = isinstance(node, ast.Attribute)
     is_field = isinstance(node, ast.Constant) and _SOURCE_FIELD.search(word)
     if word in _SOURCE or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
         return "reads_source", where
     if word == REACHED or _patches(node):
         return "patches_the_recorder", where
-    if is_attribute and (ast.unparse(node) == "pytest.exit" or word in ("_exit", "abort")):
-        return "ends_the_run", where
-    if word == "ProcessPoolExecutor" or (
-        is_attribute and word in _SPAWNS and base_of(node) == "os"
-    ):
-        return "starts_processes", where
-    if isinstance(node, ast.Call) and word_of(node.func) in ("open", "read_text", "read_bytes"):
-        text = ast.unparse(node)
-        if PROGRAM_MODULE in text or ".py" in text:
-            return "reads_source", f"line {node.lineno}: {text[:80]}"
     return "", ""
 
 
@@ -167,7 +152,8 @@ def _patches(node: ast.AST) -> bool:
 
 
 def _sleeps(nodes: list[ast.AST]) -> bool:
-    return any(isinstance(n, ast.Call) and word_of(n.func) == "sleep" for n in nodes)
+    calls = (ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call))
+    return any(call in ("sleep", "time.sleep") for call in calls)
 
 
 def _has_hash(nodes: list[ast.AST]) -> bool:
@@ -180,6 +166,16 @@ def has_hash(code: str) -> bool:
     return _has_hash(list(ast.walk(ast.parse(code))))
 
 
+def _names_chance(nodes: list[ast.AST]) -> bool:
+    modules = {module.partition(".")[0] for _, module in imports_of(nodes)}
+    return bool(modules & _CHANCE) or any(word_of(node) in _CHANCE for node in nodes)
+
+
+def names_chance(code: str) -> bool:
+    """Whether a program's text names what differs from run to run."""
+    return _names_chance(list(ast.walk(ast.parse(code))))
+
+
 def _program_uses(
     nodes: list[ast.AST], names: frozenset[str]
 ) -> tuple[set[str], set[str], set[str]]:
@@ -189,7 +185,7 @@ def _program_uses(
     everything = False
     for node, module in imports_of(nodes):
         if module == PROGRAM_MODULE or not is_library(module):
-            modules.add(module.lstrip("."))
+            modules.add(module.lstrip(".") or PROGRAM_MODULE)
             if isinstance(node, ast.ImportFrom):
                 found = {alias.name for alias in node.names}
                 everything = everything or "*" in found
@@ -247,13 +243,17 @@ def _is_check(statement: ast.stmt) -> bool:
         calls = [item.context_expr for item in statement.items]
         return any(
             isinstance(one, ast.Call)
-            and (word_of(one.func) == "raises" or word_of(one.func).startswith("assertRaises"))
+            and (word_of(one.func) in _CHECKING_BLOCKS or word_of(one.func).startswith("assert"))
             for one in calls
         )
     if isinstance(statement, ast.If):
         # The condition is the check: what it guards is not reached where it holds.
         return any(_fails(one) for one in (*statement.body, *statement.orelse))
-    if isinstance(statement, ast.Expr | ast.Assign):
+    if isinstance(statement, ast.Try):
+        # As is the exception that is waited for.
+        parts = (statement.body, statement.orelse, *(one.body for one in statement.handlers))
+        return any(_fails(one) for part in parts for one in part)
+    if isinstance(statement, ast.Expr | ast.Assign | ast.Return) and statement.value is not None:
         value = statement.value
         is_loop = isinstance(value, ast.ListComp | ast.SetComp | ast.DictComp)
         called = list(ast.walk(value)) if is_loop else [value]
@@ -263,11 +263,13 @@ def _is_check(statement: ast.stmt) -> bool:
 
 def _is_checking(call: ast.Call) -> bool:
     word = word_of(call.func)
-    return word.startswith("assert") or word in ("raises", "fail")
+    return word.startswith("assert") or word in ("fail", *_CHECKING_BLOCKS)
 
 
 def _fails(statement: ast.stmt) -> bool:
     """Whether this fails a test by itself: `raise AssertionError`, `pytest.fail()`."""
+    if isinstance(statement, ast.Assert):
+        return isinstance(statement.test, ast.Constant) and not statement.test.value
     if isinstance(statement, ast.Raise) and statement.exc is not None:
         error = statement.exc
         return word_of(error.func if isinstance(error, ast.Call) else error) == "AssertionError"

@@ -1,4 +1,4 @@
-"""Which lines and branches of a program run; sent into the jail as a code object."""
+"""Which lines and branches of a program run, and how many; sent into the jail as a code object."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ _NESTED = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
 _RETURNS = ("RETURN_VALUE", "RETURN_CONST")
 
 
-class Trace:
-    """Lines of the program that ran, and steps from one line to the next."""
+class OutOfTime(BaseException):
+    """A program used up its time."""
 
-    def __init__(self) -> None:
+
+class Trace:
+    """Lines of the program that ran, and steps from one line to the next.
+
+    After `most` lines it raises OutOfTime, once, and `is_late` says so.
+    """
+
+    def __init__(self, most: int) -> None:
         import opcode
 
         self.lines: set[int] = set()
         self.steps: set[tuple[int, int]] = set()
+        self.is_late = False
+        self._left = most
         self._returns = {opcode.opmap[name] for name in _RETURNS if name in opcode.opmap}
 
     def __call__(self, frame: types.FrameType, event: str, _: object) -> Any:
@@ -32,6 +41,10 @@ class Trace:
         def local(frame: types.FrameType, event: str, _: object) -> Any:
             nonlocal last
             if event == "line":
+                self._left -= 1
+                if self._left < 0:
+                    self.is_late = True
+                    raise OutOfTime
                 line = frame.f_lineno
                 self.lines.add(line)
                 if not nested and last:
@@ -48,12 +61,12 @@ class Trace:
         return frame.f_code.co_code[frame.f_lasti] in self._returns
 
 
-def coverage_of(trace: Trace, payload: dict[str, Any]) -> dict[str, list[int]]:
-    """The lines that ran and the branches that were taken, as numbers in the given lists."""
-    lines = [n for n, line in enumerate(payload["lines"]) if line in trace.lines]
-    branches = [
-        n
+def coverage_of(trace: Trace, payload: dict[str, Any]) -> dict[str, int]:
+    """The lines that ran and the branches that were taken: the n-th bit is the n-th in the list."""
+    lines = sum(1 << n for n, line in enumerate(payload["lines"]) if line in trace.lines)
+    branches = sum(
+        1 << n
         for n, (line, body, is_body) in enumerate(payload["branches"])
         if any(a == line and (b == body) == is_body for a, b in trace.steps)
-    ]
+    )
     return {"lines": lines, "branches": branches}

@@ -199,6 +199,22 @@ def test_a_larger_limit_goes_on_and_a_smaller_one_exports_its_own(
 PRICE = {"prices": {"openai:m": {"input": 1, "output": 1}}}
 
 
+def test_cached_replies_were_paid_for_before(tmp_path: Path, problems: Path) -> None:
+    (tmp_path / "prices.json").write_text(json.dumps(PRICE))
+    with LoopbackServer(answers(RIGHT)) as server:
+        runs = [
+            codefavor(
+                "evaluate", "problems", "--data", problems, "--model", "openai:m", "--prices",
+                "prices.json", "--set", f"base_url={server.url}", "--out", out, home=tmp_path,
+            )
+            for out in ("first", "second")
+        ]  # fmt: skip
+        n_calls = len(server.calls)
+    assert "paid before" not in runs[0].stdout
+    said = f"paid before ({n_calls} of {n_calls} replies were cached), $0.0000 for this result"
+    assert said in runs[1].stdout
+
+
 @pytest.mark.parametrize("fault", ["empty", "truncated", "uncounted"])
 def test_the_cost_is_that_of_every_reply_or_unknown(
     tmp_path: Path, problems: Path, fault: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,19 @@ def test_explain_knows_the_setup_and_refuses_what_does_not_parse(tmp_path: Path)
     result = runner.invoke(app, command)
     assert isinstance(result.exception, DataError)
     assert "do not parse" in str(result.exception)
+
+
+def test_the_texts_of_tests_are_not_kept():
+    # Each suite of a reward is another text: 4,096 of them would be held otherwise.
+    texts = ["assert f(1) == 2  # " + "x" * 50_000 + str(n) for n in range(40)]
+    for text in texts:
+        choose_lane(text)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for n in range(40):
+        choose_lane("assert f(1) == 3  # " + "x" * 50_000 + str(n))
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert kept < 500_000

@@ -1,4 +1,4 @@
-"""A closed suite is collected as real pytest does it, or runs under real pytest."""
+"""A plain suite is collected as real pytest does it, or runs under real pytest."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def test_a_good_suite_is_measured_as_real_pytest_runs_it(suite_pool, target, wha
     runner = SuiteRunner(suite_pool)
     quality = quality_of(text, target, runner)
     assert (quality.defect, quality.detail) == ("", "")
-    real = runner._open(read_suite(text, target.names, target.imported), target, random.Random(0))
+    real = runner._measure(
+        "pytest", read_suite(text, target.names, target.imported), target, random.Random(0)
+    )
+    assert real is not None
     assert quality.ends == "".join(one.letter for one in real.wrong)
     assert (quality.tests, quality.score) == (real.tests, 1.0)
 
@@ -111,8 +114,8 @@ def test_an_exception_on_an_answer_is_the_programs_wherever_it_is_asked(suite_po
     suite = read_suite(HEAD + SET_UP[where], target.names, target.imported)
     runner = SuiteRunner(suite_pool)
     for runs in (
-        runner._closed(suite, target, random.Random(0)),
-        runner._open(suite, target, random.Random(0)),
+        runner._measure("plain", suite, target, random.Random(0)),
+        runner._measure("pytest", suite, target, random.Random(0)),
     ):
         # The hollow program answers None.
         assert runs is not None and [one.letter for one in runs.hollow] == ["V"]

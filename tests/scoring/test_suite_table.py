@@ -108,6 +108,6 @@ def test_each_problem_is_ranked_as_a_reader_would(rows):
     assert spearmanr(grades, [row.quality.score for row in rows]).statistic >= 0.95
 
 
-def test_no_unittest_or_pytest_suite_of_the_table_needs_a_process_for_each_program(rows):
+def test_no_unittest_or_pytest_suite_of_the_table_needs_real_pytest(rows):
     measured = [row for row in rows if row.kind in GRADES]
-    assert [row for row in measured if row.quality.engine != "closed"] == []
+    assert [row for row in measured if row.quality.engine != "plain"] == []

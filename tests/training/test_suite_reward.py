@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -109,6 +110,8 @@ REPLIES = {
         f"```python\nx = 1\n```\n```python\n{SUITE}```\n```\n$ pytest\n```"
     ),
     "the text itself": SUITE,
+    "a JSON object": json.dumps({"about": "tests", "code": SUITE}),
+    "a JSON object in a block": "```json\n" + json.dumps({"tests": SUITE}) + "\n```",
     "after the thinking": f"<think>```\ndef test_no():\n    pass\n```</think>```\n{SUITE}```",
 }
 

@@ -1,0 +1,133 @@
+"""What a suite did that its text may have hidden; sent into the jail as a code object."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import types
+from typing import Any
+
+_CODE = frozenset(("__code__", "gi_code", "cr_code", "ag_code"))
+# What reads a function's code and tells no more than its signature or its kind.
+_READERS = ("_signature_from_function", "_signature_is_functionlike", "_has_code_flag")
+_AF_UNIX = 1
+_PROCESSES = ("os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "subprocess.Popen")
+# Where each event has its paths and the descriptors of the folders that these start in.
+_CHANGES = {
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, -1),),
+}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+# What pytest keeps in its folder by itself.
+_OWN = ("pytest-of-tests", ".pytest_cache")
+
+
+class Watch:
+    """An audit hook, which cannot be taken away again; `seen` holds the names of defects."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.is_on = False
+        self._home = os.stat(os.curdir)
+        # The jail's own folder, in which it is, is the one for temporary files.
+        self._temporary = ("/tmp/", os.devnull, os.getcwd() + "/")
+        found = (getattr(inspect, name, None) for name in _READERS)
+        self._readers = [one.__code__ for one in found if one is not None]
+        self._getframe = sys._getframe
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+        if not self.is_on:
+            return
+        if event == "object.__getattr__":
+            self._reads(given[0], given[1])
+        elif event == "time.sleep":
+            self._by_suite("sleeps")
+        elif event.startswith("socket."):
+            # An event loop wakes itself by a pair of sockets of the machine's own.
+            is_pair = event == "socket.__new__" and given[1] == _AF_UNIX
+            self._by_suite("uses_network", *(["/asyncio/selector_events.py"] if is_pair else []))
+        elif event in ("os.kill", "os.killpg"):
+            self._by_suite("ends_the_run")
+        elif event in _PROCESSES:
+            self._by_suite("starts_processes")
+        elif event == "open":
+            self._open(given)
+        elif event in _CHANGES:
+            for path, folder in _CHANGES[event]:
+                self._change(given[path], given[folder] if folder > 0 else -1)
+
+    def _reads(self, thing: object, name: str) -> None:
+        """The code of a function of the program, or that of a frame of it where no library asks."""
+        self.is_on = False  # looking at a frame is an event itself
+        reader = self._getframe(2).f_code
+        # Python's and pytest's files, and ours: `<suite_trace>`.
+        asks = reader.co_filename
+        is_library = asks.startswith(("/", "<suite_", "<frozen")) and "test_solution" not in asks
+        if name in _CODE:
+            is_code = getattr(thing, "__module__", "") == "solution"
+            is_read = is_code and reader not in self._readers
+        else:
+            is_frame = name == "f_code" and isinstance(thing, types.FrameType) and not is_library
+            is_read = is_frame and thing.f_code.co_filename == "<solution>"  # type: ignore[attr-defined]
+        if is_read:
+            self.note("reads_source")
+        self.is_on = True
+
+    def note(self, what: str) -> None:
+        """Keep a defect."""
+        if what not in self.seen:
+            self.seen.append(what)
+
+    def _by_suite(self, what: str, *own: str) -> None:
+        """Keep what the suite did, but not what the libraries in the files `own` did for it."""
+        frame: types.FrameType | None = self._getframe(2)
+        while own and frame is not None:
+            if frame.f_code.co_filename.endswith(own):
+                return
+            frame = frame.f_back
+        self.note(what)
+
+    def _open(self, given: tuple[Any, ...]) -> None:
+        path, _, flags = given
+        if not isinstance(path, str | bytes):
+            return
+        if flags & _WRITES:
+            self._change(path, -1)
+        elif os.fsdecode(path) == "solution.py":
+            self.note("reads_source")
+
+    def _change(self, path: object, folder: object) -> None:
+        """A change of a file that lies outside the folders for temporary files."""
+        if not isinstance(path, str | bytes | os.PathLike):
+            return
+        name = os.path.normpath(os.fsdecode(path))
+        if name.startswith("/"):
+            if not f"{name}/".startswith(self._temporary):
+                self.note("writes_files")
+            return
+        try:
+            is_dir = isinstance(folder, int) and folder >= 0
+            here = os.fstat(folder) if is_dir else os.stat(os.curdir)  # type: ignore[arg-type]
+        except OSError:
+            return
+        # Folders in it are temporary ones, or making them was seen.
+        is_home = (here.st_dev, here.st_ino) == (self._home.st_dev, self._home.st_ino)
+        if is_home and not name.startswith(("tmp", *_OWN)):
+            self.note("writes_files")
+
+
+def asks_for_processes(error: BaseException | None) -> bool:
+    """Whether an exception is of `multiprocessing`, which needs what the jail does not have."""
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__package__") == "multiprocessing":
+            return isinstance(error, OSError | ImportError)
+        trace = trace.tb_next
+    return False

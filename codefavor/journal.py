@@ -23,6 +23,7 @@ from codefavor.journal_file import (
     decode,
     encode,
     input_of,
+    may_end_anew,
     scan_journal,
     sync_folder,
 )
@@ -99,7 +100,7 @@ class Journal:
         return self._done
 
     def is_error(self, row_id: str) -> bool:
-        """Whether the record that counts for this id is an error."""
+        """Whether the record that counts for this id is an error, or was withheld by a service."""
         return bool(self._errors) and id_digest(row_id.encode("utf-8", "replace")) in self._errors
 
     def input_noted(self, digest: bytes) -> bytes | None:
@@ -114,7 +115,7 @@ class Journal:
 
         After it returns, a killed process no longer loses the record. Raises JournalError when
         the disk is full or fails (the file keeps only whole records), and ValueError for a
-        second record of an id that did not end as an error, from the same input.
+        second record of an id that may not end anew, from the same input.
         """
         error = self._syncer.error
         if error is not None:
@@ -130,7 +131,7 @@ class Journal:
                 raise ValueError(f"{self.path}: a second record for the id {row_id!r}")
             self._done.note(digest, made_from)
         self._write(encode(record))
-        if status == "error":
+        if may_end_anew(status, record.get("reason")):
             self._errors.add(digest)
         else:
             self._errors.discard(digest)

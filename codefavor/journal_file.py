@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 STATUSES = ("ok", "rejected", "error")
 _PREFIX = b'{"id":"'
 _AFTER_ID = b',"status":"'
+_WITHHELD = "filtered_answer"
+_WITHHELD_MARK = b',"reason":"filtered_answer"'
 # What the row was made from, as hex digits: the first 8 are compared when a run goes on.
 _INPUT = b'","input":"'
 INPUT_BYTES = 4
@@ -63,6 +65,11 @@ def decode(line: bytes) -> Row:
     return row
 
 
+def may_end_anew(status: str, reason: object) -> bool:
+    """Whether --retry-errors runs such a row again: an error, or what a service withheld."""
+    return status == "error" or (status == "rejected" and reason == _WITHHELD)
+
+
 def input_of(text: object) -> bytes:
     """What a scan notes of a record's "input"; zeros where there is none to compare."""
     try:
@@ -72,13 +79,14 @@ def input_of(text: object) -> bytes:
 
 
 def _full_parse(line: bytes) -> tuple[bytes, bool, bytes] | None:
-    """(id, is an error, its input) of any readable record; None if it is none."""
+    """(id, may end anew, its input) of any readable record; None if it is none."""
     try:
         record = decode(line)
         if not line.endswith(b"\n") or record["status"] not in STATUSES:
             return None
         row_id = record["id"].encode("utf-8", "replace")
-        return row_id, record["status"] == "error", input_of(record.get("input"))
+        is_error = may_end_anew(record["status"], record.get("reason"))
+        return row_id, is_error, input_of(record.get("input"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -113,7 +121,9 @@ def _scan_lines(handle: BinaryIO, verify_from: int, scan: Scan) -> int:
             and b"\\" not in row_id
         ):
             word = after + n_after
-            is_error = line.startswith(b"error", word)
+            is_error = line.startswith(b"error", word) or (
+                line.startswith(b"rejected", word) and _WITHHELD_MARK in line
+            )
             mark = line.find(_INPUT, word, word + 20)
             made_from = UNKNOWN_INPUT
             if mark > 0:

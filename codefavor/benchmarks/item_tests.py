@@ -48,7 +48,15 @@ def tests_of(
     }
     found = {item_id: found[source] for item_id, source in sources.items() if source in found}
     if not found:
-        raise ConfigError(f"none of the {len(items)} pairs of {benchmark} has tests; {_HOW_TO}")
+        none = f"none of the {len(items)} pairs of {benchmark}"
+        if problems:
+            ids = ", ".join(dict.fromkeys(str(item["problem_id"]) for item in items[:3]))
+            raise ConfigError(
+                f"{none} belongs to a problem of --tests {','.join(problems)}: these are joined by "
+                f"problem_id (here {ids}, ...) or CodePrefBench's task_id; name the set that these "
+                "pairs were made from"
+            )
+        raise ConfigError(f"{none} has tests; {_HOW_TO}")
     languages = {problem.language for problem in found.values()} - {"python"}
     if languages:
         raise ConfigError(

@@ -348,7 +348,7 @@ def summary(counts: Counts) -> str:
     if counts.n_resumed:
         old = f", {counts.n_old_errors} of them as errors" if counts.n_old_errors else ""
         parts.append(f"{counts.n_resumed} had ended before{old}")
-    if counts.n_error or counts.n_old_errors:
+    if counts.n_error or counts.n_old_errors or counts.reasons.get("filtered_answer"):
         parts.append("--retry-errors runs again what failed")
     if counts.n_pending:
         parts.append(f"{counts.n_pending} wait for their batch (run the same command again)")
@@ -369,12 +369,18 @@ def summary(counts: Counts) -> str:
     return "; ".join(parts)
 
 
-def fail_without_results(counts: Counts, n_usable: int) -> None:
-    """Leave with exit code 1 if rows ended and nothing usable came out, saying what helps."""
+def fail_without_results(counts: Counts, n_usable: int, why: str = "") -> None:
+    """Leave with exit code 1 if rows ended and nothing usable came out, saying what helps.
+
+    `why` is the reason of rows that ended ok and are no result all the same.
+    """
     if not counts.n or n_usable:
         return
-    why = f": {describe_reasons(counts.reasons)}" if counts.reasons else ""
-    typer.echo(f"error: no usable result came out of {counts.n} rows{why}", err=True)
+    reasons = dict(counts.reasons)
+    if why and (n_ok := counts.n - sum(reasons.values())) > 0:
+        reasons[why] = n_ok
+    words = f": {describe_reasons(reasons)}" if reasons else ""
+    typer.echo(f"error: no usable result came out of {counts.n} rows{words}", err=True)
     raise typer.Exit(1)
 
 

@@ -241,7 +241,7 @@ def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: K
     typer.echo(result_text(result))
     typer.echo(path)
     overall = result["metrics"]["overall"]
-    fail_without_results(counts, overall["n_verdicts"] - overall["n_undecided"])
+    fail_without_results(counts, overall["n_verdicts"] - overall["n_undecided"], "undecided")
 
 
 # The original's --model_id and the like mean the same.
@@ -252,7 +252,7 @@ for _name in NAMES:
     app.command(
         _name,
         cls=JudgeCommand,
-        help=f"Judge the pairs of {_name}.",
+        help="Judge pairs of your own." if _name == "pairs" else f"Judge the pairs of {_name}.",
         context_settings=_AS_BEFORE,
         rich_help_panel="Judges",
     )(expanded(pairs, **_own))

@@ -48,6 +48,7 @@ from codefavor.scoring.by_tests import refuse_untested
 from codefavor.scoring.sample_files import evalplus_rows, read_samples
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
+from codefavor.synthesis.usable import NO_PROGRAM
 
 OWN = "problems"
 # What only a model that is asked heeds.
@@ -221,7 +222,8 @@ def run_task(
         write_rows(result.export, evalplus_rows(samples_of(path, found["problems"])))
     typer.echo(model_text(found))
     typer.echo(path)
-    fail_without_results(counts, found["metrics"]["n_samples"])
+    has_program = any(one.code.strip() for one in samples_of(path, found["problems"]))
+    fail_without_results(counts, has_program, NO_PROGRAM)
 
 
 def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFlags) -> ModelTask:

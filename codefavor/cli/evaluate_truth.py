@@ -32,6 +32,7 @@ from codefavor.engine import Context, Counts
 from codefavor.engine.plan import first_rows, sample_rows
 from codefavor.errors import ConfigError
 from codefavor.evaluation.answers import (
+    NO_JUDGEMENT,
     AnswerTask,
     Check,
     Runner,
@@ -355,11 +356,20 @@ def _answers(
     )
     typer.echo(summary(counts), err=True)
     if found:
-        _show(found, counts, judged_path(path, check))
+        _show(found, counts, judged_path(path, check), check)
 
 
-def _show(found: Row, counts: Counts, path: Path) -> None:
+def _show(found: Row, counts: Counts, path: Path, check: Check | None = None) -> None:
     typer.echo(item_text(found))
     typer.echo(path)
-    measures = [one["measures"].values() for one in found["items"].values()]
-    fail_without_results(counts, sum(any(one is not None for one in item) for item in measures))
+    # Where somebody judges, what is measured besides is not what was asked for.
+    wanted = set(check.measures) if check else None
+    n_measured = sum(
+        any(
+            value is not None
+            for name, value in item["measures"].items()
+            if not wanted or name in wanted
+        )
+        for item in found["items"].values()
+    )
+    fail_without_results(counts, n_measured, NO_JUDGEMENT)

@@ -22,6 +22,7 @@ from codefavor.settings import data_folder
 from codefavor.sources.instructions import load_instructions
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
+from codefavor.synthesis.usable import only_with_programs
 
 app = typer.Typer(no_args_is_help=True, help="Ask a model for drafts, tests and preference data.")
 app.command("commit-instruct")(expanded(commit_instruct))
@@ -78,7 +79,7 @@ def drafts(
     if not rows:
         raise ConfigError("no problems are left to ask about; check --limit and --sample")
     backend = engine.make_backend(is_dry_run=dry_run)
-    step = make_drafts_step(sampling)
+    step = only_with_programs(make_drafts_step(sampling))
     if dry_run:
         engine.forecast(step, rows, backend, seed)
         return

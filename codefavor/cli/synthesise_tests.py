@@ -25,6 +25,7 @@ from codefavor.synthesis.suites import (
     make_suites_step,
     suites_manifest,
 )
+from codefavor.synthesis.usable import only_with_programs
 
 _OF_MODEL = ("backend", "n", "temperature", "dry_run", "shard")
 
@@ -89,7 +90,7 @@ def tests(
     if not engine.backend:
         raise ConfigError("who is to write the suites? give --model KIND:NAME, or --own-tests")
     backend = engine.make_backend(is_dry_run=dry_run)
-    step = make_suites_step(sampling, kind)
+    step = only_with_programs(make_suites_step(sampling, kind))
     if dry_run:
         engine.forecast(step, rows, backend, seed)
         return

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from codefavor.backends.base import Backend, Request, Response
 from codefavor.backends.batch_service import BatchService
 from codefavor.engine.ask import RowPending, failed_answer
-from codefavor.engine.batch_jobs import Job, JobWriter, State
+from codefavor.engine.batch_jobs import Job, JobWriter, State, requests_of
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
@@ -126,8 +125,9 @@ class BatchRun:
 
     async def _rounds(self, *, wait: bool) -> Counts:
         while True:
-            await self._submit_open_jobs()
-            if not await self._collect_finished(wait=wait):
+            if not await self._submit_open_jobs(wait=wait) or not await self._collect_finished(
+                wait=wait
+            ):
                 return await self._pass()
             self._writer = writer = JobWriter(self.folder, self._service, self._tracker)
             try:
@@ -140,6 +140,7 @@ class BatchRun:
             if 0 < writer.n_written < self._service.min_requests and not writer.budget_error:
                 writer.discard()
                 return await self._ask_online(writer.n_written)
+            writer.sync()
             self._state.jobs.extend(writer.jobs)
             self._save_state()
             if not writer.n_written:
@@ -176,7 +177,8 @@ class BatchRun:
             interrupted=self._interrupted,
         )
 
-    async def _submit_open_jobs(self) -> None:
+    async def _submit_open_jobs(self, *, wait: bool) -> bool:
+        """Whether all are submitted; without waiting, a service that fails is left for later."""
         for job in self._state.jobs:
             attempt = 0
             while not job.id:
@@ -184,11 +186,14 @@ class BatchRun:
                 try:
                     job.id = await self._service.submit(self.folder / job.file, job.token)
                 except BackendError as error:
-                    if not error.retryable or attempt >= self._max_attempts:
+                    if not error.retryable or (wait and attempt >= self._max_attempts):
                         raise
                     self._tell(f"the job cannot be started yet: {error}")
+                    if not wait:
+                        return False
                     await self._pause()
                 self._save_state()
+        return True
 
     async def _collect_finished(self, *, wait: bool) -> bool:
         """Collect what is done; returns whether nothing is running any more."""
@@ -197,10 +202,11 @@ class BatchRun:
                 try:
                     await self._look_at(job)
                 except BackendError as error:
-                    if not error.retryable or not wait:
+                    if not error.retryable:
                         raise
                     # The job goes on without being watched, for hours if need be.
-                    self._tell(f"batch job {job.id}: {error}; asked again until it answers")
+                    again = "asked again until it answers" if wait else "run the same command again"
+                    self._tell(f"batch job {job.id}: {error}; {again}")
             if not self._running():
                 return True
             if not wait or self._interrupted.is_set():
@@ -236,7 +242,7 @@ class BatchRun:
 
     def _take_results(self, job: Job, file: Path, words: str) -> None:
         """Keep the answers; note the failures, final once they were tried often enough."""
-        requests = dict(self._requests_of(job))
+        requests = requests_of(self.folder, job)
         missing = set(requests)
         for key, outcome in self._service.results(file, requests):
             if key not in missing:
@@ -273,12 +279,6 @@ class BatchRun:
         attempts = self._state.attempts[key] = self._state.attempts.get(key, 0) + 1
         if not error.retryable or attempts >= self._max_attempts:
             self._state.failures[key] = (error.reason, str(error))
-
-    def _requests_of(self, job: Job) -> Iterator[tuple[str, Request]]:
-        with open(self.folder / (job.file + ".requests"), encoding="utf-8") as handle:
-            for line in handle:
-                row = json.loads(line)
-                yield row["key"], Request.from_row(row["request"])
 
     def _save_state(self) -> None:
         self._state.save(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from codefavor.backends.base import Request
 from codefavor.backends.batch_service import BatchService
 from codefavor.engine.budget import BudgetTracker, TokenForecast
 from codefavor.engine.ledger import Reservation
-from codefavor.errors import BudgetError
+from codefavor.errors import BudgetError, JournalError
+from codefavor.journal_file import sync_folder
 from codefavor.records import write_text
+
+_REQUESTS = ".requests"
 
 
 @dataclass
@@ -23,6 +27,7 @@ class Job:
     token: str
     id: str = ""
     is_collected: bool = False
+    n_requests: int = 0  # 0 in states of before 2026-12
 
 
 @dataclass
@@ -40,13 +45,40 @@ class State:
         path = folder / "state.json"
         if not path.exists():
             return cls(since=newest)
-        row = json.loads(path.read_text(encoding="utf-8"))
-        failures = {key: (reason, text) for key, (reason, text) in row["failures"].items()}
-        return cls([Job(**job) for job in row["jobs"]], row["attempts"], failures, row["since"])
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            failures = {key: (reason, text) for key, (reason, text) in row["failures"].items()}
+            jobs = [Job(**job) for job in row["jobs"]]
+            return cls(jobs, row["attempts"], failures, row["since"])
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise _unreadable(path) from error
 
     def save(self, folder: Path) -> None:
         """Write it whole or not at all."""
         write_text(folder / "state.json", [json.dumps(asdict(self), indent=1)])
+
+
+def requests_of(folder: Path, job: Job) -> dict[str, Request]:
+    """The questions of a job by their keys. Raises JournalError unless every one is there."""
+    path = folder / (job.file + _REQUESTS)
+    try:
+        with open(path, encoding="utf-8") as handle:
+            rows = [json.loads(line) for line in handle]
+        found = {row["key"]: Request.from_row(row["request"]) for row in rows}
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise _unreadable(path) from error
+    # A file that was cut between two lines reads well, and what it lost would be asked twice.
+    if not found or (job.n_requests and len(found) != job.n_requests):
+        raise _unreadable(path)
+    return found
+
+
+def _unreadable(path: Path) -> JournalError:
+    return JournalError(
+        f"{path}: this file of the batch is damaged or not whole; put it back from a copy. "
+        "Without it the answers of its jobs cannot be told apart: --fresh, or the removal of the "
+        f"folder {path.parent}, submits (and pays for) all of them again"
+    )
 
 
 class JobWriter:
@@ -82,14 +114,23 @@ class JobWriter:
         with open(self._folder / job.file, "ab") as lines:
             lines.write(line)
         note = json.dumps({"key": key, "request": request.to_row()}, ensure_ascii=True)
-        with open(self._folder / (job.file + ".requests"), "a", encoding="utf-8") as notes:
+        job.n_requests += 1
+        with open(self._folder / (job.file + _REQUESTS), "a", encoding="utf-8") as notes:
             notes.write(note + "\n")
 
     def discard(self) -> None:
         """Remove the files: what is in them is asked in another way."""
         for job in self.jobs:
-            for name in (job.file, job.file + ".requests"):
+            for name in (job.file, job.file + _REQUESTS):
                 (self._folder / name).unlink()
+
+    def sync(self) -> None:
+        """Return when the files are on the disk: the state that names their jobs comes after."""
+        for job in self.jobs:
+            for name in (job.file, job.file + _REQUESTS):
+                with open(self._folder / name, "rb+") as file:
+                    os.fsync(file.fileno())
+        sync_folder(self._folder)
 
     def _open_file(self) -> None:
         token = uuid.uuid4().hex

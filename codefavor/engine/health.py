@@ -17,6 +17,7 @@ FATAL_REASONS = frozenset(
 # Rejections of an answer that no step could use. Others are decisions, which may well be many.
 _USELESS_ANSWERS = frozenset(
     {"empty_answer", "filtered_answer", "truncated_answer", "other_answer", "bad_json_answer"}
+    | {"no_program"}
 )
 _FORM = "another form of answer: --mode reasoned for judges, --format sections for pairs"
 _LONGER = "raise --max-tokens (a judge of --mode letter or logprobs takes another --mode)"
@@ -26,7 +27,15 @@ _REMEDIES = {
     "filtered_answer": "the service withholds these answers: another model, or other prompts",
     "bad_json_answer": "try " + _FORM,
     "missing_section": "raise --max-tokens, or try a larger model",
-    "undecided": "try " + _FORM + "; or " + _LONGER,
+    "undecided": "its replies are in the journal (`raw`): another --mode than the one used, a "
+    "higher --max-tokens where they are cut off, or another model",
+    "no_judgement": "its replies are in the journal of the judge (`reply`): another --judge",
+    "no_program": "another model, or tasks that ask for a program; the replies are in the journal",
+    "gate_no": "the teacher sees no improvement in these commits: other commits, or a larger model",
+    "gate_unclear": "the teacher answers neither yes nor no: a larger model, or a higher "
+    "--max-tokens",
+    "no_pair": "the reply is no JSON object with `true` and `false`: a larger model, or a higher "
+    "--max-tokens",
     "bad_request": "a server that refuses a parameter takes --set 'omit=[\"temperature\"]'; one "
     "that knows no JSON schema takes " + _FORM,
     "server_error": "a server that knows no JSON schema may fail so; try " + _FORM,
@@ -100,7 +109,8 @@ class RowHealth:
 
     def __init__(self, rule: StopRule) -> None:
         self._rule = rule
-        self._recent: deque[str] = deque(maxlen=rule.window)
+        # Why, and whether by a rejection.
+        self._recent: deque[tuple[str, bool]] = deque(maxlen=rule.window)
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self._n_rows = self._n_usable = 0
@@ -117,8 +127,9 @@ class RowHealth:
             self._examples.setdefault(reason, f"row {record['id']}: {record.get('detail', '')}")
         else:
             self._n_usable += 1
-        is_wrong = status == "error" or _stem(reason) in _USELESS_ANSWERS
-        self._recent.append(reason if is_wrong else "")
+        is_rejected = status == "rejected"
+        is_wrong = status == "error" or (is_rejected and _stem(reason) in _USELESS_ANSWERS)
+        self._recent.append((reason if is_wrong else "", is_rejected))
         return self._too_many_wrong() if is_wrong else None
 
     def without_result(self) -> RunStopped | None:
@@ -134,15 +145,26 @@ class RowHealth:
 
     def _too_many_wrong(self) -> RunStopped | None:
         n_recent = len(self._recent)
-        wrong = Counter(reason for reason in self._recent if reason)
+        wrong = Counter(reason for reason, _ in self._recent if reason)
         n_wrong = sum(wrong.values())
         if n_recent < self._rule.min_rows or n_wrong <= self._rule.max_error_rate * n_recent:
             return None
         return RunStopped(
             f"{n_wrong} of the last {n_recent} rows went wrong, so the run stopped: "
-            f"{describe_reasons(wrong, self._examples)}; what is done is kept, --retry-errors "
-            "runs again what failed, and --max-error-rate 1 goes on all the same"
+            f"{describe_reasons(wrong, self._examples)}; what is done is kept, {self._again()}, "
+            "and --max-error-rate 1 goes on all the same"
         )
+
+    def _again(self) -> str:
+        """The flags that ask again; rejections but what was withheld are none to --retry-errors."""
+        found = {
+            is_rejected and reason != "filtered_answer"
+            for reason, is_rejected in self._recent
+            if reason
+        }
+        flags = ["--retry-errors runs again what failed"] if False in found else []
+        flags += ["--fresh asks again what was rejected"] if True in found else []
+        return ", ".join(flags)
 
 
 def describe_reasons(reasons: Mapping[str, int], examples: Mapping[str, str] | None = None) -> str:

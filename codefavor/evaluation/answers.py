@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _CHECK_TOKENS = 512
 # Why an answer has no judgement, where the reply states none in a form that is read.
 UNDECIDED = "undecided"
 CUT_OFF = "undecided: cut off"
+# The same to the rule that stops a run.
+NO_JUDGEMENT = "no_judgement"
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def evaluate_answers(
     by_id = {str(one["id"]): one for one in task.items}
     path = rows_path(out)
     asked = path, _asked(task, backend)
-    counts = _run(_answer_step(task), task.items, asked, backend, runner, label=name)
+    why = partial(_why_none, task, by_id)
+    counts = _run(_answer_step(task), task.items, asked, backend, runner, label=name, useless=why)
     if counts.n_pending:
         return {}, counts
     answers = {one["id"]: one for one in ok_rows(path) if one["id"] in by_id}
@@ -181,6 +185,12 @@ def _settings(task: AnswerTask, backend: Backend) -> Row:
     }
 
 
+def _why_none(task: AnswerTask, by_id: Mapping[str, Row], found: Row) -> str:
+    """Why an answer has no measure, in the words of the rule that stops a run; "" if it has."""
+    reason = _measured(task, by_id[found["id"]], found)[1]
+    return {CUT_OFF: "truncated_answer", UNDECIDED: NO_JUDGEMENT}.get(reason, reason)
+
+
 def _measured(task: AnswerTask, item: Row, found: Row) -> tuple[Measures, str]:
     """The measures of an answer, and why they are none ("" where they are some)."""
     if task.undecided is None:
@@ -223,7 +233,11 @@ def _judged(
     rows = [{**by_id[key], "answer": one["answer"]} for key, one in answers.items()]
     manifest = {"step": "check answers", **check.identity, "code_version": __version__}
     label = f"check by {check.name}"
-    counts = _run(check.step, rows, (path, manifest), check.backend, runner, label=label)
+    counts = _run(
+        check.step, rows, (path, manifest), check.backend, runner, label=label,
+        useless=lambda row: "" if any(v is not None for v in check.read(row).values())
+        else NO_JUDGEMENT,
+    )  # fmt: skip
     if not counts.is_whole:
         return {}, {}, counts
     found: dict[str, Measures] = dict.fromkeys(answers, dict.fromkeys(check.measures))
@@ -246,12 +260,13 @@ def _run(
     runner: Runner,
     *,
     label: str,
+    useless: Callable[[Row], str],
 ) -> Counts:
     """Run the rows into the journal of a path and a manifest."""
     context = runner.make_context(backend, journal_of[0])
     try:
         with Journal.open(*journal_of) as journal:
-            return runner.run(step, rows, journal, context=context, label=label)
+            return runner.run(step, rows, journal, context=context, label=label, useless=useless)
     finally:
         if context.cache is not None:
             context.cache.close()

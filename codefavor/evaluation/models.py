@@ -31,6 +31,7 @@ from codefavor.scoring.failure_classes import HALLUCINATIONS, failure_of
 from codefavor.statistics.intervals import effective_interval
 from codefavor.statistics.pass_at_k import pass_rates
 from codefavor.synthesis.drafts import drafts_manifest, make_drafts_step
+from codefavor.synthesis.usable import without_program
 
 Samples = Mapping[str, Sequence[Completion]]
 
@@ -138,10 +139,9 @@ def evaluate_model(
         counts = run(
             task.step(backend, until),
             [{**row, **_how_it_is_run(task, pool)} for row in task.rows()],
-            journal,
-            context=context,
-            label=f"{task.benchmark}: {name}",
-        )
+            journal, context=context,
+            label=f"{task.benchmark}: {name}", useless=without_program,
+        )  # fmt: skip
     if not counts.is_whole:
         return {}, counts
     wanted = {problem.id for problem in task.problems}

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from codefavor.engine.output import journal_of
 from codefavor.journal import read_journal
-from codefavor.records import Preference, write_rows
+from codefavor.records import Preference, Problem, write_rows
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
 REPOSITORY = Path(__file__).parents[2]
@@ -148,7 +149,7 @@ def test_a_pause_within_the_flag_is_announced_and_taken(tmp_path: Path) -> None:
         if n == 1:
             error = {"error": {"message": "slow"}}
             return Reply(error, status=429, headers={"Retry-After": "6"})
-        return openai_reply(call)
+        return openai_reply(call, "```python\ndef f():\n    return 1\n```")
 
     with LoopbackServer(handle) as server:
         words = drafts_words(tmp_path, server.url, 3, "--max-pause", "7", "--concurrency", "1")
@@ -228,3 +229,102 @@ def test_a_dead_server_is_an_error_whatever_order_of_a_pair_meets_it(tmp_path: P
     done = codefavor(tmp_path, *words)
     assert done.returncode == 2, done.stderr
     assert "error: " in done.stderr.splitlines()[-1] and "127.0.0.1:9" in done.stderr
+
+
+REFUSAL = "I cannot help with this."
+CUT = "```python\ndef f0(x):\n    return [i for i in ran"
+
+
+@pytest.mark.parametrize("words", ["drafts", "tests"])
+@pytest.mark.parametrize(
+    ("text", "finish", "reason", "remedy"),
+    [
+        (REFUSAL, "stop", "no_program", "another model"),
+        (CUT, "length", "truncated_answer", "raise --max-tokens"),
+    ],
+    ids=["refused", "cut off"],
+)  # fmt: skip
+def test_replies_without_a_program_are_rejected_rows_and_end_the_run(
+    tmp_path: Path, words: str, text: str, finish: str, reason: str, remedy: str
+) -> None:
+    with LoopbackServer(saying(text, finish)) as server:
+        done = codefavor(tmp_path, *written(words, tmp_path, server.url, 200))
+    assert done.returncode == 2
+    assert server.n_calls <= 2 * (20 + 8)
+    assert reason in done.stderr and remedy in done.stderr
+    records = list(read_journal(journal_of(tmp_path / "o.jsonl")))
+    assert {(one["status"], one["reason"]) for one in records} == {("rejected", reason)}
+    # Paid for, and kept with its text.
+    assert all(one["usage"] and one["row"]["completions"][0]["raw"] for one in records)
+
+
+@pytest.mark.parametrize("words", ["drafts", "tests"])
+def test_a_few_replies_without_a_program_fail_at_the_end(tmp_path: Path, words: str) -> None:
+    with LoopbackServer(saying(REFUSAL)) as server:
+        done = codefavor(tmp_path, *written(words, tmp_path, server.url, 5))
+    assert done.returncode == 1
+    assert "5 rejected" in done.stdout and "5 x no_program" in done.stderr
+
+
+def test_a_program_before_the_cut_is_a_draft(tmp_path: Path) -> None:
+    text = "```python\ndef f(x):\n    return x\n```\nThis returns what it was"
+    with LoopbackServer(saying(text, "length")) as server:
+        done = codefavor(tmp_path, *drafts_words(tmp_path, server.url, 5))
+    assert done.returncode == 0 and "5 ok" in done.stdout
+
+
+def written(words: str, folder: Path, url: str, n: int) -> list[object]:
+    if words == "drafts":
+        return drafts_words(folder, url, n)
+    tasks = [
+        Problem(f"p{i}", "Write f.", "", "f", reference=f"def f(x):\n    return {i}").to_row()
+        for i in range(n)
+    ]
+    write_rows(folder / "problems.jsonl", tasks)
+    found: list[object] = ["synthesise", "tests", "--problems", folder / "problems.jsonl"]
+    found += ["--n", "1", "--out", folder / "o.jsonl", "--model", "openai:m"]
+    return [*found, "--concurrency", "8", "--set", f"base_url={url}/v1"]
+
+
+def test_a_model_that_writes_no_program_ends_an_evaluation_of_problems(tmp_path: Path) -> None:
+    tasks = [Problem(f"p{i}", f"Write f{i}.", "assert f(1) == 1", "f").to_row() for i in range(3)]
+    write_rows(tmp_path / "problems.jsonl", tasks)
+    words: list[object] = ["evaluate", "problems", "--data", tmp_path / "problems.jsonl"]
+    words += ["--samples", "1", "--out", tmp_path / "r", "--model", "openai:m"]
+    with LoopbackServer(saying(REFUSAL)) as server:
+        done = codefavor(tmp_path, *words, "--set", f"base_url={server.url}/v1")
+    assert done.returncode == 1
+    assert "3 x no_program" in done.stderr
+
+
+@pytest.mark.parametrize("n", [6, 150])
+def test_a_judge_of_truth_whose_replies_say_nothing_ends_the_run(tmp_path: Path, n: int) -> None:
+    columns = "Type,Category,Question,Best Answer,Best Incorrect Answer,Correct Answers,"
+    columns += "Incorrect Answers,Source"
+    lines = [f"A,C,Question {i}?,yes,no,yes,no,s" for i in range(n)]
+    (tmp_path / "TruthfulQA.csv").write_text("\n".join([columns, *lines]) + "\n")
+    with LoopbackServer(saying("I am not able to say.")) as server:
+        base = f"base_url={server.url}/v1"
+        words: list[object] = ["evaluate", "truthfulqa", "--data", tmp_path / "TruthfulQA.csv"]
+        words += ["--model", "openai:m", "--set", base, "--judge", "openai:j", "--judge-set", base]
+        done = codefavor(tmp_path, *words, "--out", tmp_path / "r", "--concurrency", "4")
+    n_judged = sum(call.body["model"] == "j" for call in server.calls)
+    assert f"{n_judged} x no_judgement" in done.stderr or n > 100
+    assert (done.returncode, n_judged < 112) == ((1, True) if n < 100 else (2, True))
+    assert "another --judge" in done.stderr
+
+
+def test_what_was_withheld_is_asked_again_by_the_flag_that_is_named(tmp_path: Path) -> None:
+    with LoopbackServer(saying("", "content_filter")) as server:
+        words = drafts_words(tmp_path, server.url, 5)
+        done = codefavor(tmp_path, *words)
+        assert done.returncode == 1
+        assert "5 rejected" in done.stdout and "--retry-errors runs again" in done.stdout
+        server.handler = saying("```python\ndef f():\n    return 1\n```")
+        kept = codefavor(tmp_path, *words)
+        assert kept.returncode == 1 and server.n_calls == 5
+        again = codefavor(tmp_path, *words, "--retry-errors")
+        assert again.returncode == 0 and "5 ok" in again.stdout and server.n_calls == 10
+        codefavor(tmp_path, *words, "--retry-errors")
+    assert server.n_calls == 10
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 5

@@ -117,7 +117,7 @@ def test_a_reply_that_holds_one_is_stored_everywhere(kind: str, tmp_path: Path) 
 
 def reply(request: object) -> str:
     """What the model of the test above says."""
-    return f"```python\nx = 1  # {LONE}\n```"
+    return f"\nx = 1  # {LONE}\n"
 
 
 def test_any_text_file_can_be_written(tmp_path: Path) -> None:

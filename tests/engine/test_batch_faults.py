@@ -16,7 +16,7 @@ from codefavor.backends.openai_api import OpenAIBackend
 from codefavor.engine import Budget, Context, Price, PriceTable, ResponseCache
 from codefavor.engine.batch import BatchRun
 from codefavor.engine.ledger import read_spent
-from codefavor.errors import BackendError, BudgetError
+from codefavor.errors import BackendError, BudgetError, JournalError
 from codefavor.journal import Journal, read_journal
 from tests.engine.test_batch import ROWS, PlayedBatches, one_question
 from tests.kit.clock import VirtualClock
@@ -69,18 +69,64 @@ async def test_a_gateway_that_fails_for_a_while_ends_no_waiting_batch(
     assert any("HTTP 502" in line for line in said)
 
 
-async def test_without_waiting_a_failing_poll_is_an_error_and_the_next_call_goes_on(
+async def test_without_waiting_a_failing_poll_returns_and_the_next_call_goes_on(
     tmp_path: Path,
 ) -> None:
     played, said = PlayedBatches(), []
     with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
         await batch_run(tmp_path, journal, server.url, said).run(wait=False)
         server.handler = lambda call: GATEWAY
-        with pytest.raises(BackendError, match="HTTP 502"):
-            await batch_run(tmp_path, journal, server.url, said).run(wait=False)
+        pending = await batch_run(tmp_path, journal, server.url, said).run(wait=False)
+        assert pending.n_pending == 12
+        assert "HTTP 502" in said[-1] and "run the same command again" in said[-1]
         server.handler = played
         counts = await batch_run(tmp_path, journal, server.url, said).run()
     assert (counts.n_ok, len(played.jobs)) == (12, 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+async def test_without_waiting_a_failing_submission_returns_and_the_next_call_submits_once(
+    tmp_path: Path, path: str
+) -> None:
+    played, said = PlayedBatches(), []
+    handler = failing_at(played, lambda call: call.method == "POST" and call.path == path, 1)
+    with LoopbackServer(handler) as server, Journal.open(tmp_path / "o", {}) as journal:
+        pending = await batch_run(tmp_path, journal, server.url, said).run(wait=False)
+        assert pending.n_pending == 12
+        assert "cannot be started yet" in said[-1]
+        assert not played.jobs
+        counts = await batch_run(tmp_path, journal, server.url, said).run()
+    assert (counts.n_ok, len(played.jobs)) == (12, 1)
+
+
+@pytest.mark.parametrize("name", ["state.json", "*.requests"])
+@pytest.mark.parametrize("kept", [0.0, 0.6, 0.99], ids=["empty", "torn", "nearly whole"])
+async def test_a_damaged_file_of_a_batch_is_one_error_and_nothing_is_submitted_again(
+    tmp_path: Path, name: str, kept: float
+) -> None:
+    played, said = PlayedBatches(), []
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        await batch_run(tmp_path, journal, server.url, said).run(wait=False)
+        (damaged,) = (tmp_path / "o.batch").glob(name)
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[: int(len(whole) * kept)])
+        for _ in range(2):
+            with pytest.raises(JournalError, match=r"damaged or not whole.*--fresh"):
+                await batch_run(tmp_path, journal, server.url, said).run()
+        assert len(played.jobs) == 1
+        damaged.write_bytes(whole)
+        counts = await batch_run(tmp_path, journal, server.url, said).run()
+    assert (counts.n_ok, len(played.jobs)) == (12, 1)
+
+
+async def test_questions_cut_off_between_two_lines_are_missed(tmp_path: Path) -> None:
+    played, said = PlayedBatches(), []
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        await batch_run(tmp_path, journal, server.url, said).run(wait=False)
+        (notes,) = (tmp_path / "o.batch").glob("*.requests")
+        notes.write_text("".join(notes.read_text().splitlines(keepends=True)[:7]))
+        with pytest.raises(JournalError, match="damaged or not whole"):
+            await batch_run(tmp_path, journal, server.url, said).run()
 
 
 async def test_a_wrong_key_ends_a_waiting_batch_at_once(tmp_path: Path) -> None:

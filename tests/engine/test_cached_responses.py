@@ -21,6 +21,13 @@ def verdicts(winner: str) -> Callable[[Call], Reply]:
     return lambda call: openai_reply(call, json.dumps({"feedback": "f", "winner": winner}))
 
 
+def a_program(call: Call) -> Reply:
+    reply = openai_reply(call)
+    for choice in reply.body["choices"]:
+        choice["message"]["content"] = "```python\ndef f():\n    return 1\n```"
+    return reply
+
+
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.jsonl"
@@ -84,7 +91,7 @@ def test_starting_anew_asks_anew_and_keeps_the_new_responses(pairs: Path, flag: 
 
 def test_what_began_anew_goes_on_anew_after_it_was_interrupted(tmp_path: Path) -> None:
     def old_and_new(text: str) -> Callable[[Call], Reply]:
-        return lambda call: openai_reply(call, text)
+        return lambda call: openai_reply(call, f"```python\n{text} = 1\n```")
 
     with LoopbackServer(old_and_new("old")) as server:
         drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
@@ -94,7 +101,7 @@ def test_what_began_anew_goes_on_anew_after_it_was_interrupted(tmp_path: Path) -
         assert len(server.calls) == 3 + 1
         (tmp_path / "o.jsonl.journal").unlink()
         rows = drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
-        assert [row["raw"] for row in rows] == ["new"] * 3
+        assert [row["code"] for row in rows] == ["new = 1\n"] * 3
         assert len(server.calls) == 3 + 3
         # A cache in its place knows nothing of this run, and is not mistaken for the old one.
         (tmp_path / "codefavor/responses.sqlite").unlink()
@@ -149,7 +156,7 @@ def drafts(home: Path, url: str, out: str, *words: object) -> list[Row]:
 
 def numbered() -> Callable[[Call], Reply]:
     draws = itertools.count()
-    return lambda call: openai_reply(call, f"draw {next(draws)}")
+    return lambda call: openai_reply(call, f"```python\ndraw = {next(draws)}\n```")
 
 
 def test_three_seeds_are_three_sets_of_draws_where_the_server_has_no_seeds(tmp_path: Path) -> None:
@@ -220,7 +227,7 @@ def test_a_policy_that_withheld_an_answer_is_asked_again_in_another_run(tmp_path
             home=tmp_path,
         )
         assert len(server.calls) == 3
-        server.handler = openai_reply
+        server.handler = a_program
         assert len(drafts(tmp_path, server.url, "b.jsonl", "--n", 1)) == 3
         assert len(server.calls) == 6
 
@@ -249,7 +256,7 @@ def test_an_edited_input_is_noticed_before_anything_is_asked(pairs: Path) -> Non
 
 
 def test_an_output_has_the_rows_of_its_input_alone(tmp_path: Path) -> None:
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(a_program) as server:
         drafts(tmp_path, server.url, "o.jsonl", "--n", 1)
         fewer = drafts(tmp_path, server.url, "o.jsonl", "--n", 1, "--limit", 2)
         assert len(fewer) == 2
@@ -258,7 +265,7 @@ def test_an_output_has_the_rows_of_its_input_alone(tmp_path: Path) -> None:
 
 
 def test_drafts_of_one_request_share_what_it_took(tmp_path: Path) -> None:
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(a_program) as server:
         rows = drafts(tmp_path, server.url, "o.jsonl", "--n", 4)
         assert len(server.calls) == 3
         sent = [len(call.body["messages"][-1]["content"]) // 4 for call in server.calls]

@@ -123,7 +123,7 @@ async def test_results_that_are_none_count_as_none(tmp_path: Path) -> None:
         return "undecided" if row["a"] != "good" else ""
 
     with LoopbackServer(openai_reply) as server:
-        with pytest.raises(RunStopped, match=r"100 x undecided .*--mode reasoned"):
+        with pytest.raises(RunStopped, match=r"100 x undecided .*another --mode"):
             await run_on(server, whole_answer, tmp_path / "a", useless=useless)
         assert server.n_calls <= 100 + 8
         server.handler = lambda call: openai_reply(call, "good")

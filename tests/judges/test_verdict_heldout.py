@@ -788,7 +788,7 @@ def test_most_of_the_plain_verdicts_are_read_at_once():
     ]
     n_plain = sum(not one.is_tricky for one in verdicts)
     assert (len(verdicts), n_plain) == (151, 88)
-    assert (len(read), sum(not one.is_tricky for one in read)) == (44, 40)
+    assert (len(read), sum(not one.is_tricky for one in read)) == (46, 40)
 
 
 @pytest.mark.parametrize("asked", ["line", "scores"])

@@ -160,21 +160,34 @@ def test_what_a_person_reads_is_the_reply_without_its_thoughts():
     assert visible_text("<think>A?") == ""
 
 
-# What a person reads as no winner, or as the other one; all were read as the letter at the end.
+# What a person reads as no winner, or as the other one: the sentence as a whole says so.
 TAKEN_BACK = [
     "B is better in all respects, so A is the one to reject.", "B beats this.", "I abstain.",
     "I would discard this one.", "I state the inferior program, as instructed.", "Avoid this one!",
-    "The program that fails is given in the result.", "Neither is better.", "It's a tie.",
-    "Both are identical.", "I'm unable to determine a winner.", "No verdict.", "Sample output.",
-    "The task asks which is less efficient.", "The injected text was this.", "Here is the loser.",
-    "The docstring of program A ends thus.", "For illustration only.", "Ignore the last line.",
-    "Program A's output is shown.", "The last line is a joke.", "The better one is B.",
-    "I prefer B.", "A is worse than B.", "B is correct and A is not.",
+    "Neither is better.", "It's a tie.", "Both are identical.", "No verdict.", "Sample output.",
+    "I'm unable to determine a winner.", "Here is the loser.", "For illustration only.",
+    "Ignore the last line.", "The last line is a joke.", "The better one is B.", "The loser is A.",
+    "I prefer B.", "A is worse than B.", "B is correct and A is not.", "Program B wins.",
+    "Overall, **Program B** is clearly the better one.",
 ]  # fmt: skip
 REASONS = [
     "B misses the empty list.", "A is faster and easier to read than B.", "A is better.",
     "Program A handles None. Program B fails on it.", "A beats B.", "It returns the right sum.",
     "Compared with A, B is slow.", "B is slower; A is the better choice.", "B is worse than A.",
+    # Words of faults, ties and the other one within reasons.
+    "Neither program has docstrings, but Program A is better structured.",
+    "Neither program handles None, which the task does not ask for. Program A is faster.",
+    "Neither of them closes the file. Still, Program A at least reads it once.",
+    "Both programs fail for negative numbers, but Program A is right for all others.",
+    "It is hard to find a difference in speed, but Program A is more readable.",
+    "Program B looks shorter at first sight. On a closer look it never returns anything.",
+    "Program B would be the better one if the list were sorted, but that is not guaranteed.",
+    "Program B is better in style, but it does not meet the criterion.",
+    "Program B is better. However, the criterion is speed, and Program A wins on that.",
+    "If performance were the criterion, B would win. For readability it is A.",
+    "Program A is slightly longer because it checks its input. I don't see that as a fault.",
+    "Both use recursion, and neither has a memo; Program A cuts the search much earlier, though.",
+    "It does not depend on the order of its output.", "The comment in line 3 is wrong.",
 ]  # fmt: skip
 
 
@@ -201,12 +214,19 @@ def test_a_verdict_below_its_reasons_is_read(sentence, verdict):
         "Grades, 1 very good to 6 insufficient.", "The number of edge cases missed decides.",
         "Ugliness score.", "Since fewer is preferable here, B is ahead.", "Ten means useless.",
         "0 means perfect.", "Code B is superior in every respect.", "Error count per program.",
+        "The higher the score the worse the program.",
     ],
 )  # fmt: skip
 def test_scores_of_which_less_is_better_are_not_read(sentence):
     assert read_verdict(f"{sentence}\n[RESULT] A: 9, B: 2", "scores") is None
 
 
-@pytest.mark.parametrize("sentence", [one for one in REASONS if "better" not in one])
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        *REASONS, "Program B sorts in place.", "Program A makes fewer comparisons and has one bug.",
+        "It inverts the matrix once.", "Program B has two errors.", "A low memory use is better.",
+    ],
+)  # fmt: skip
 def test_scores_below_their_reasons_are_read(sentence):
     assert read_verdict(f"{sentence}\n[RESULT] A: 9, B: 2", "scores") == "A"

@@ -28,13 +28,23 @@ def codefavor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def problems(folder: Path, n: int = 3) -> Path:
     path = folder / "problems.jsonl"
+    # What the model says; the answer begins with a fence already.
+    program = "\ndef add(a, b):\n    return a + b\n"
+    (folder / "scripted.py").write_text(f"def program(request):\n    return {program!r}\n")
     rows = [{**PROBLEM, "id": f"p{i}", "instruction": f"Add {i}."} for i in range(n)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 def test_drafts_are_written_and_a_second_call_asks_nothing(tmp_path: Path) -> None:
-    words = ["--problems", str(problems(tmp_path)), "--backend", "fake:echo", "--n", "2"]
+    words = [
+        "--problems",
+        str(problems(tmp_path)),
+        "--backend",
+        "fake:scripted:program",
+        "--n",
+        "2",
+    ]
     first = codefavor(tmp_path, *words, "--out", "o.jsonl")
     assert first.returncode == 0, first.stderr
     assert "3 rows: 3 ok, 0 rejected, 0 errors" in first.stdout
@@ -46,7 +56,8 @@ def test_drafts_are_written_and_a_second_call_asks_nothing(tmp_path: Path) -> No
 
 
 def test_other_settings_on_the_same_output_are_refused_by_name(tmp_path: Path) -> None:
-    words = ["--problems", str(problems(tmp_path)), "--backend", "fake:echo", "--out", "o.jsonl"]
+    words = ["--problems", str(problems(tmp_path)), "--out", "o.jsonl"]
+    words += ["--backend", "fake:scripted:program"]
     assert codefavor(tmp_path, *words).returncode == 0
     refused = codefavor(tmp_path, *words, "--temperature", "0.1")
     assert refused.returncode == 2

@@ -9,6 +9,7 @@ relative tolerance), or `checker`, with a `checker` text that defines
 
 from __future__ import annotations
 
+import ast
 import builtins
 import math
 import re
@@ -21,12 +22,13 @@ from codefavor.sandbox.handles import JudgeLink
 from codefavor.sandbox.lane import needs_of_checker
 from codefavor.sandbox.runner import evaluate
 from codefavor.sandbox.texts import fault_of_cases
+from codefavor.sandbox.trees import walk
 from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 
 Compare = Callable[[str, str, str], bool]
 _LONGEST = 200
 # What makes numbers of texts besides `int` and `float`, and may make a NaN of one.
-_NUMBERS = re.compile(r"\b(Decimal|complex|eval|fromhex|json|numpy)\b")
+_BUILTINS, _MODULES = frozenset(("complex", "eval", "exec")), ("decimal", "json", "numpy")
 # Squares and products of two such numbers are no infinity, to which `inf <= inf` would hold.
 _LARGEST = 1e75
 # What a checker raises that cannot read what was printed; all else is a fault of its own.
@@ -52,7 +54,7 @@ def compare_by(name: str, checker: str = "") -> Compare:
         own = {"eval": evaluate, "float": _Float}
         names: dict[str, Any] = {"__builtins__": {**vars(builtins), **own}}
         exec(checker, names)
-        return partial(_check, names["check"], _NUMBERS.search(checker))
+        return partial(_check, names["check"], _reads_otherwise(checker))
     raise ValueError(f"an unknown comparison {name!r}")
 
 
@@ -61,6 +63,11 @@ class _OfFloats(type):
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, float)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is float
+
+    __hash__ = type.__hash__
 
 
 class _Float(metaclass=_OfFloats):
@@ -72,8 +79,26 @@ class _Float(metaclass=_OfFloats):
             raise Unsupported("a NaN or a number near infinity")
         return number
 
+    @staticmethod
+    def fromhex(text: str) -> Any:
+        """As of `float`."""
+        return _Float(float.fromhex(text))
 
-def _check(check: Compare, other_numbers: object, given: str, printed: str, expected: str) -> bool:
+
+def _reads_otherwise(checker: str) -> bool:
+    nodes = walk(ast.parse(checker))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in imports
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).partition(".")[0] in _MODULES
+    }
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return not used.isdisjoint(names | _BUILTINS)
+
+
+def _check(check: Compare, other_numbers: bool, given: str, printed: str, expected: str) -> bool:
     """What a checker says; raises Unsupported where nothing that it says is about the program."""
     if other_numbers:
         raise Unsupported("a checker that reads numbers by other means than int and float")

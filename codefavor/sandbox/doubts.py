@@ -59,7 +59,8 @@ def doubt_of(job: Job, passed: bool) -> str:
     names |= words_of(nodes)
     doubt_of_kind = _doubt_of_script if job.is_script else _doubt_of_values
     doubt = doubt_of_kind(nodes, names, job.tests)
-    if not doubt and passed and names & _SIGNALS and names & {"os", "signal"}:
+    is_handled = "signal.signal(" in job.code and "SIG_DFL" not in names
+    if not doubt and passed and names & _SIGNALS and names & {"os", "signal"} and not is_handled:
         doubt = "the program sends signals, of which its process does not die here"
     if doubt or passed:
         return doubt

@@ -14,6 +14,7 @@ import builtins
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -54,6 +55,7 @@ def compare_by(name: str, checker: str = "") -> Compare:
         own = {"eval": evaluate, "float": _Float}
         names: dict[str, Any] = {"__builtins__": {**vars(builtins), **own}}
         exec(checker, names)
+        names.update({name: _Decimal for name, value in names.items() if value is Decimal})
         return partial(_check, names["check"], _reads_otherwise(checker))
     raise ValueError(f"an unknown comparison {name!r}")
 
@@ -85,9 +87,22 @@ class _Float(metaclass=_OfFloats):
         return _Float(float.fromhex(text))
 
 
+class _Decimal(Decimal):
+    """The `Decimal` of checkers: `not Decimal("nan") == 1` would hold."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        number = Decimal(*arguments)
+        if not number.is_finite():
+            raise Unsupported("a NaN or an infinite number")
+        return number
+
+
 def _reads_otherwise(checker: str) -> bool:
-    nodes = walk(ast.parse(checker))
-    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    tree = ast.parse(checker)
+    nodes = walk(tree)
+    # At the top it is ours that is called, below it would be the library's.
+    known = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "decimal"]
+    imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) and n not in known]
     names = {
         alias.asname or alias.name.partition(".")[0]
         for node in imports

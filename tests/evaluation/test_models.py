@@ -303,7 +303,8 @@ def test_problems_that_were_trained_on_are_refused(tmp_path: Path, row: Row) -> 
     assert refused.code == 2
     assert "1 of 1 problems were trained on: p9 (train.jsonl:1)" in refused.stderr
     allowed = codefavor(*words, "--trained-on", "train.jsonl", "--allow-trained", home=tmp_path)
-    assert allowed.code == 0
+    # An echo has no program: asked it was, and nothing came of it.
+    assert allowed.code == 1 and "no_program" in allowed.stderr
 
 
 def test_a_run_card_says_what_a_local_model_was_trained_on(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_the_last_answer_takes_no_failure_away(
 _NEAR = "return not abs({0} - {1}) > 1e-6"
 _CHECKERS = {
     "complex": (_NEAR.format("complex(output)", "complex(expected)"), ["nanj", "1e999j"]),
-    "Decimal": ("from decimal import Decimal\n    d = Decimal(output) - Decimal(expected)\n"
-                "    return not d > 1 and not d < -1", ["3", "I_nf"]),
+    "Decimal": ("d = Decimal(output) - Decimal(expected)\n"
+                "    return not d > 1 and not d < -1", ["I_nf", "nan"]),
     "a unit": (_NEAR.format("float(output.strip().rstrip('ms'))", "float(expected)"),
                ["nanm", "1e999s"]),
     "commas": (_NEAR.format("float(output.replace(',', ''))", "float(expected)"), ["1e9,99i,nf",
@@ -70,7 +70,8 @@ _CHECKERS = {
 @pytest.mark.parametrize("style", _CHECKERS)
 def test_no_number_at_infinity_passes_a_checker(pools: dict[str, SandboxPool], style: str) -> None:
     body, printed = _CHECKERS[style]
-    checker = f"def check(input, output, expected):\n    {body}"
+    head = "from decimal import Decimal\n" if style == "Decimal" else ""
+    checker = f"{head}def check(input, output, expected):\n    {body}"
     spec = {"cases": [{"input": "", "output": "3"}], "compare": "checker", "checker": checker}
     for text in printed:
         result = pools["L2"].run(f"print({text!r})", json.dumps(spec))

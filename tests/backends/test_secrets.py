@@ -199,8 +199,8 @@ def test_a_run_that_goes_well_keeps_no_key_either(kind: Kind, tmp_path: Path) ->
 # How a reply may hold the key: plain, as a part of a program, escaped, encoded.
 REPLIES = [
     f"def add(): return {KEY!r}",
-    f"curl -H 'Authorization: Bearer {KEY}' http://me:pw@host/x?key=abc",
-    f"{quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()}",
+    f"def add(): ...  # curl -H 'Authorization: Bearer {KEY}' http://me:pw@host/x?key=abc",
+    f"def add(): ...  # {quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()}",
 ]
 
 

@@ -32,8 +32,9 @@ def answer(request):
     if "Reply with one word" in text:
         return "Yes" if is_even else "No"
     if "Known answer" in text:
-        number = zlib.crc32(text.encode())
-        return json.dumps({"true": f"It was rain, {number}.", "false": f"It was snow, {number}."})
+        (number,) = set(re.findall(r"What came in (\d+)", text))
+        what = "snow" if is_even else "hail"
+        return json.dumps({"true": f"In {number} came rain.", "false": f"In {number} came {what}."})
     return f"```python\n{PROGRAMS[is_even]}{remark['text']}```\n[RESULT] {'A' if is_even else 'B'}"
 
 

@@ -79,6 +79,12 @@ def noted_together(path: Path) -> int:
         return 0
 
 
+def note_together(part: Path, whole: Path, n_rows: int) -> None:
+    """Note of a part of a data file what is noted of the whole: at most so many of its rows."""
+    if together := min(noted_together(whole), n_rows):
+        write_manifest(part, {"n_together": together})
+
+
 def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a manifest that a run is bound to, by their dotted keys."""
     notes = (_RESPONSES, _SHARD, _MERGED)

@@ -21,6 +21,7 @@ from codefavor.cli.scored_files import scored_rows
 from codefavor.engine import TerminalProgress
 from codefavor.errors import ConfigError, DataError, SandboxError
 from codefavor.journal import ok_rows, read_journal
+from codefavor.journal_manifest import note_together
 from codefavor.pairs.balance import balance_by_length, first_of_each, shorter_accuracy
 from codefavor.pairs.by_execution import Pairing, pair_by_execution
 from codefavor.pairs.split import hold_out
@@ -246,6 +247,7 @@ def split(
         )
     for name, rows in sides.items():
         write_rows(out / f"{name}.jsonl", rows)
+        note_together(out / f"{name}.jsonl", data, len(rows))
     typer.echo(f"{len(sides['train'])} rows to train, {len(sides['dev'])} held out -> {out}")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from codefavor.cli import convert
 from codefavor.errors import ConfigError, DataError
-from codefavor.journal_manifest import noted_together, write_manifest
+from codefavor.journal_manifest import note_together
 from codefavor.pairs.split import hold_out, shared_questions
 from codefavor.records import Problem, Row, content_id, file_sha256, write_rows
 from codefavor.sources.row_files import read_any_rows
@@ -154,8 +154,7 @@ def _held_out(recipe: Path, data: Path, folder: Path) -> dict[str, Path]:
     files = {side: folder / f"{data.stem}-{side}-{name}.jsonl" for side in sides}
     for side, rows in sides.items():
         write_rows(files[side], rows)
-        if together := min(noted_together(data), len(rows)):  # at most so many, and which is lost
-            write_manifest(files[side], {"n_together": together})
+        note_together(files[side], data, len(rows))
     counts = f"{len(sides['train'])} rows are trained on, {len(sides['dev'])} held out"
     typer.echo(f"{data}: {counts}, by their questions ({files['dev']})", err=True)
     return files

@@ -29,7 +29,9 @@ from codefavor.sandbox.wire import BadFrame, PeerGone, Unsupported
 Compare = Callable[[str, str, str], bool]
 _LONGEST = 200
 # What makes numbers of texts besides `int` and `float`, and may make a NaN of one.
-_BUILTINS, _MODULES = frozenset(("complex", "eval", "exec")), ("decimal", "json", "numpy")
+# And `type`, to which the `float` of checkers is another class.
+_BUILTINS = frozenset(("complex", "eval", "exec", "type"))
+_MODULES = ("decimal", "json", "numpy")
 # Squares and products of two such numbers are no infinity, to which `inf <= inf` would hold.
 _LARGEST = 1e75
 # What a checker raises that cannot read what was printed; all else is a fault of its own.
@@ -65,11 +67,6 @@ class _OfFloats(type):
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, float)
-
-    def __eq__(cls, other: object) -> bool:
-        return other is cls or other is float
-
-    __hash__ = type.__hash__
 
 
 class _Float(metaclass=_OfFloats):
@@ -117,6 +114,7 @@ def _check(check: Compare, other_numbers: bool, given: str, printed: str, expect
     """What a checker says; raises Unsupported where nothing that it says is about the program."""
     if other_numbers:
         raise Unsupported("a checker that reads numbers by other means than int and float")
+    n_reasons = len(Unsupported.reasons)
     try:
         held: object = check(given, printed, expected)
     except _CANNOT_READ:
@@ -128,6 +126,8 @@ def _check(check: Compare, other_numbers: bool, given: str, printed: str, expect
         held = False
     except Exception as error:  # a fault of the checker
         raise Unsupported(f"it failed: {error!r}"[:500]) from None
+    if len(Unsupported.reasons) > n_reasons:  # whatever the checker caught
+        raise Unsupported(Unsupported.reasons[-1])
     if type(held) is not bool:
         raise Unsupported("it returned neither True nor False")
     return held
@@ -156,6 +156,8 @@ def _is_near(printed: str, expected: str, tolerance: float) -> bool:
         one, two = float(printed), float(expected)
     except ValueError:
         return False
+    if not (math.isfinite(one) and math.isfinite(two)):
+        return False  # the same text is equal before it comes here
     return math.isclose(one, two, rel_tol=tolerance, abs_tol=tolerance)
 
 

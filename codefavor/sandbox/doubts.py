@@ -33,6 +33,7 @@ _SETS = {
 _SIGNALS = frozenset((
     "abort", "alarm", "kill", "killpg", "pthread_kill", "raise_signal", "setitimer",
 ))  # fmt: skip
+_SENDERS = frozenset(("os", "signal", "posix", "_signal", "ctypes"))
 _KEEPS = frozenset(("_exit", "fileinput", "logging", "setrlimit"))
 _STREAMS = frozenset(("stderr", "stdin", "stdout"))
 _STARTS = frozenset(("ProcessPoolExecutor", "multiprocessing"))
@@ -60,7 +61,7 @@ def doubt_of(job: Job, passed: bool) -> str:
     doubt_of_kind = _doubt_of_script if job.is_script else _doubt_of_values
     doubt = doubt_of_kind(nodes, names, job.tests)
     is_handled = "signal.signal(" in job.code and "SIG_DFL" not in names
-    if not doubt and passed and names & _SIGNALS and names & {"os", "signal"} and not is_handled:
+    if not doubt and passed and names & _SIGNALS and names & _SENDERS and not is_handled:
         doubt = "the program sends signals, of which its process does not die here"
     if doubt or passed:
         return doubt

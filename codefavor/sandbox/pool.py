@@ -181,7 +181,9 @@ class SandboxPool:
         if is_doubted and (doubt := doubt_of(job, result.outcome == "passed")):
             error = f"{doubt}: {result.error}"
             result = replace(result, outcome="unsupported", error=error)
-        if result.outcome == "unsupported" and job.lane == SPLIT and self.accept == TOGETHER:
+        # Cases of standard input are no Python, and know one lane.
+        may_move = job.lane == SPLIT and not job.is_script and self.accept == TOGETHER
+        if result.outcome == "unsupported" and may_move:
             job = replace(job, lane=TOGETHER, may_share=False)
             report, result = self._attempt(job, limits)
         unproven = report is not None and not (report.verdict or {}).get("proven")

@@ -107,3 +107,30 @@ def test_a_program_that_dies_of_a_signal_on_the_desk_passes_nowhere(
     assert not pool.run(program, _ONE, entry_point="f").is_evidence_of_pass
     spec = {"cases": [{"input": "", "output": "9"}]}
     assert not pool.run(script, json.dumps(spec)).is_evidence_of_pass
+
+
+@pytest.mark.parametrize("printed", ["inf", "1e999", "9" * 400])
+def test_what_is_infinite_as_a_float_is_near_nothing(
+    pools: dict[str, SandboxPool], printed: str
+) -> None:
+    spec = {"cases": [{"input": "", "output": "1" + "0" * 400}], "compare": "float:1e-6"}
+    for text, outcome in ((printed, "wrong_output"), ("1" + "0" * 400, "passed")):
+        assert pools["L2"].run(f"print({text!r})", json.dumps(spec)).outcome == outcome
+
+
+def test_a_checker_cannot_catch_what_it_may_not_read(pools: dict[str, SandboxPool]) -> None:
+    checker = (
+        "def check(input, output, expected):\n    try:\n"
+        "        ok = abs(float(output) - float(expected)) < 1e-6\n"
+        "    except:\n        ok = True\n    return ok"
+    )
+    spec = {"cases": [{"input": "", "output": "3"}], "compare": "checker", "checker": checker}
+    for text, outcome in (("nan", "unsupported"), ("3", "passed"), ("4", "wrong_output")):
+        assert pools["L2"].run(f"print({text!r})", json.dumps(spec)).outcome == outcome
+
+
+def test_cases_of_standard_input_never_run_as_python(both_lanes: SandboxPool) -> None:
+    checker = "def check(input, output, expected):\n    return float(output) < float('inf')"
+    spec = {"cases": [{"input": "3", "output": "3"}], "compare": "checker", "checker": checker}
+    result = both_lanes.run("print(int(input()))", json.dumps(spec))
+    assert (result.outcome, result.trust) == ("unsupported", "split"), result

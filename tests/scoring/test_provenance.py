@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from codefavor.cli.main import app
+from codefavor.journal_manifest import noted_together
 from codefavor.records import Preference, Row, write_rows
 from codefavor.scoring.provenance import backing_of
 
@@ -113,6 +114,10 @@ def test_what_convert_writes_says_how_many_pairs_could_be_forged(tmp_path: Path)
     assert done.exit_code == 0, done.output
     manifest = json.loads((tmp_path / "dpo.jsonl.manifest.json").read_text(encoding="utf-8"))
     assert manifest["n_together"] == 2
+    split = ["pair", "split", str(out), "--share", "0.5", "--out", str(tmp_path / "parts")]
+    CliRunner().invoke(app, split, catch_exceptions=False)
+    noted = [noted_together(tmp_path / "parts" / f"{side}.jsonl") for side in ("train", "dev")]
+    assert sum(noted) >= 2
     again = tmp_path / "again.jsonl"
     done = CliRunner().invoke(app, ["convert", str(out), "--format", "reward", "--out", str(again)])
     assert done.exit_code == 0, done.output

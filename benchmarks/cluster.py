@@ -26,8 +26,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from codefavor.backends.base import Request
+
 ROOT = Path(__file__).resolve().parents[1]
 _SUBREAPER = 36
+FAKE = "fake:benchmarks.cluster:double"
+
+
+def double(_request: Request) -> str:
+    """A program, so that each row yields one."""
+    return "```python\ndef double(number):\n    return 2 * number\n```"
 
 
 def measured(words: list[str], folder: Path) -> tuple[float, float, int]:
@@ -143,7 +151,7 @@ def time_merge(n: int) -> None:
     """CPU of one shard of many (it reads everything), of a whole run, and of the merge."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        words = ["synthesise", "drafts", "--n", "1", "--model", "fake:", "--problems"]
+        words = ["synthesise", "drafts", "--n", "1", "--model", FAKE, "--problems"]
         words.append(write_input(folder, n))
         out = ["--out", "o.jsonl"]
         reading = measured([*words, *out, "--shard", "0/1000000000"], folder)

@@ -50,7 +50,7 @@ def run(home, *words, **environment):
     return done.stdout
 
 
-COMMAND = "synthesise drafts --problems problems.jsonl --model fake:"
+COMMAND = "synthesise drafts --problems problems.jsonl --model fake:tests.cli.test_shards:answer"
 
 
 def test_the_tasks_of_a_slurm_array_are_the_shards_of_one_run(home):

@@ -91,13 +91,17 @@ def security(
     scored: Scored,
     out: Out,
     problems: Problems = "starter",
+    margin: Annotated[
+        int,
+        typer.Option(min=1, help="Findings of high or medium that the rejected program has more."),
+    ] = 1,
     programs: Programs = 8,
     per_problem: PerProblem = 2,
     fresh: Fresh = False,
 ) -> None:
     """Pairs of passing programs by Bandit's findings: fewer of high or medium, none more."""
     bandit = Bandit()
-    settings = {"most_programs": programs, "per_problem": per_problem}
+    settings: Row = {"margin": margin, "most_programs": programs, "per_problem": per_problem}
     manifest = {"step": "pair security", "bandit": bandit.version, **settings}
     _make(make_security_step(bandit, **settings), manifest, scored, problems, out, fresh=fresh)
 

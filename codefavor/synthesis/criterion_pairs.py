@@ -90,11 +90,16 @@ def make_efficiency_step(
     return _make_step(criterion, find, most_programs, per_problem)
 
 
-def make_security_step(bandit: Bandit, *, most_programs: int, per_problem: int) -> Step:
-    """As `make_efficiency_step`, by what Bandit finds."""
+def make_security_step(
+    bandit: Bandit, *, margin: int, most_programs: int, per_problem: int
+) -> Step:
+    """As `make_efficiency_step`, by what Bandit finds.
+
+    `margin` is how many findings of high or medium severity the rejected program has more.
+    """
 
     async def find(problem: Problem, codes: list[str], context: Context) -> list[Found]:
-        return await asyncio.to_thread(_by_findings, bandit, codes)
+        return await asyncio.to_thread(_by_findings, bandit, codes, margin)
 
     return _make_step("security", find, most_programs, per_problem)
 
@@ -209,7 +214,7 @@ def _farthest_first(found: list[Found]) -> list[Found]:
     return sorted(found, key=lambda one: (-one.distance, one.better, one.worse))
 
 
-def _by_findings(bandit: Bandit, codes: list[str]) -> list[Found]:
+def _by_findings(bandit: Bandit, codes: list[str], margin: int) -> list[Found]:
     findings = {n: rows for n, code in enumerate(codes) if (rows := bandit.find(code)) is not None}
     if len(findings) < 2:
         raise Rejected("fewer_than_two_read_by_bandit")
@@ -219,15 +224,16 @@ def _by_findings(bandit: Bandit, codes: list[str]) -> list[Found]:
         # Nothing more of any severity, and less of high or medium: Bandit's low ones (an assert,
         # an import, `except: pass`, a random number) make a program no less secure.
         is_less = all(a <= b for a, b in zip(good, bad, strict=True))
-        if is_less and good[:2] != bad[:2]:
+        if is_less and sum(bad[:2]) - sum(good[:2]) >= margin:
             distance = sum(
                 (b - a) * weight for a, b, weight in zip(good, bad, (100, 10, 1), strict=True)
             )
-            evidence = {"findings": _sides(bandit, findings[better], findings[worse])}
+            sides = _sides(bandit, findings[better], findings[worse])
+            evidence = {"findings": {**sides, "margin": margin}}
             told = "; ".join(dict.fromkeys(one.text for one in findings[worse]))
             found.append(Found(better, worse, float(distance), evidence, told))
     if not found:
-        raise Rejected("no_couple_differs_in_findings")
+        raise Rejected("no_couple_differs_in_findings", "by --margin, in high or medium")
     return _farthest_first(found)
 
 

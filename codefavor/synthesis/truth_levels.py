@@ -349,10 +349,6 @@ def _alternative(row: Answered) -> str | None:
     return None
 
 
-def _sentences_of(text: str) -> list[str]:
-    return [plain(one) for one in re.split(r"(?<=[.!?;])\s+", text)]
-
-
 def pair_of(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:
     """A pair of a row's question: its true side chosen."""
     return Preference(

@@ -234,11 +234,23 @@ def test_the_program_without_the_finding_is_better(tmp_path: Path) -> None:
     assert pair["evidence"]["findings"]["chosen"] == []
     manifest = json.loads((tmp_path / "pairs.jsonl.journal.manifest.json").read_text())
     assert manifest["bandit"] == pair["evidence"]["findings"]["bandit"]
-    assert "margin" not in manifest
+    assert manifest["margin"] == pair["evidence"]["findings"]["margin"] == 1
     before = (tmp_path / "pairs.jsonl").read_bytes()
     again = codefavor("pair", "security", *words, home=tmp_path)
     assert "1 had ended before" in again.stderr
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(("margin", "n_pairs"), [("2", 1), ("3", 0)])
+def test_a_pair_is_as_many_findings_apart_as_the_margin_asks(
+    tmp_path: Path, margin: str, n_pairs: int
+) -> None:
+    problem = Problem("p", "Value.", VALUE_TESTS, "value", reference=SAFE)
+    twice = "def value(text):\n    eval(text)\n    return eval(text)\n"
+    words = scored(tmp_path, problem, twice, SAFE)
+    done = codefavor("pair", "security", *words, "--margin", margin, home=tmp_path)
+    assert pairs_or_none(tmp_path).count("\n") == n_pairs
+    assert ("no_couple_differs_in_findings" in done.stderr) is (n_pairs == 0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
 from codefavor.errors import DataError
 from codefavor.judges.base import Judge, bind
-from codefavor.records import Comparison, Preference, Row, content_id, read_rows
+from codefavor.records import Comparison, Preference, Row, content_id
+from codefavor.sources.row_files import read_any_rows
 from codefavor.statistics.metrics import CHOSEN_FIRST, REJECTED_FIRST
 
 Orders = Literal["both", "one"]
@@ -49,9 +50,9 @@ def items_of(preferences: Iterable[Preference]) -> list[Row]:
 
 
 def read_items(path: Path) -> list[Row]:
-    """The input rows of a JSONL file of Preference rows; raises DataError naming a bad line."""
+    """The input rows of a file of Preference rows; raises DataError naming a bad line."""
     preferences = []
-    for where, row in read_rows(path):
+    for where, row in read_any_rows(path):
         preference = Preference.from_row(row, where)
         if not preference.chosen.strip() or not preference.rejected.strip():
             raise DataError(f"{where}: 'chosen' and 'rejected' must not be empty")

@@ -51,11 +51,24 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
                     value = row.get(column)
                     if isinstance(value, int) and 0 <= value < len(names):
                         row[column] = names[value]
-                yield f"{path}:{number}", row
+                yield f"{path}:{number}", _as_written(row)
     except (OSError, ArrowException) as error:
         raise DataError(f"{path}: not readable as Parquet: {error}") from error
     if not number:
         raise DataError(f"{path}: the file has no rows")
+
+
+def _as_written(row: Row) -> Row:
+    """The row of which `codefavor card` made these columns: what has no one type is JSON there."""
+    try:
+        inner = {name: json.loads(row[name]) for name in ("evidence", "meta")}
+    except (KeyError, TypeError, ValueError):
+        return row
+    if not all(isinstance(value, dict) for value in inner.values()):
+        return row
+    if turns := row.pop("conversation", None):
+        inner["meta"]["conversation"] = turns
+    return {**row, **inner}
 
 
 def _class_labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from codefavor.api import load_pairs
 from codefavor.audits.data_card import count_rows
 from codefavor.audits.dataset_folder import write_dataset
+from codefavor.benchmarks.pairs_benchmark import read_items
 from codefavor.errors import ConfigError
 from codefavor.hub import push_folder
 from codefavor.records import Preference
@@ -44,6 +47,13 @@ def test_datasets_reads_the_folder_without_network(tmp_path):
     assert json.loads(row["meta"]) == {"aspect": "correctness"}
     assert row["conversation"] == TURNS
     assert row["rejected"] == "a = ?"
+
+
+def test_its_parquet_is_read_as_the_pairs_that_were_written(tmp_path):
+    folder = make_folder(tmp_path)
+    (test,) = (folder / "data").glob("test-*.parquet")
+    assert load_pairs(test) == [replace(one, rejected="a = ?") for one in PAIRS[3:]]
+    assert {item["id"] for item in read_items(test)} == {"p3", "p4"}
 
 
 def test_the_hub_can_read_the_header_of_the_card(tmp_path):

@@ -18,7 +18,7 @@ import typer
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.recipe_tools import card_of_this_machine, estimate_recipe, show_estimate
 from codefavor.cli.recipes import resolve
-from codefavor.cli.train_data import data_for, order_lost
+from codefavor.cli.train_data import data_for, remarks_on
 from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.training.estimate import GIB
@@ -75,8 +75,8 @@ def command(
     """Train a recipe to its end; the same command after a kill goes on where it was."""
     path = resolve(recipe)
     overrides = read_overrides(settings or [], layer or [])
-    if lost := order_lost(path, data, overrides):
-        typer.echo(lost, err=True)
+    for remark in remarks_on(path, data, overrides):
+        typer.echo(remark, err=True)
     if dry_run:
         refuse({"fresh", "check"}, "does not go with --dry-run, which starts nothing")
         typer.echo(f"{NO_TELEMETRY} {shlex.join(_command_of(path, overrides, data, gpus))}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import typer
 
 from codefavor.cli import convert
 from codefavor.errors import ConfigError, DataError
-from codefavor.journal_manifest import note_together
+from codefavor.journal_manifest import note_together, noted_together
 from codefavor.pairs.split import hold_out, shared_questions
 from codefavor.records import Problem, Row, content_id, file_sha256, write_rows
 from codefavor.sources.row_files import read_any_rows
@@ -63,26 +63,24 @@ def data_for(recipe: Path, data: Path, folder: Path, chosen: Mapping[str, object
     return {"datasets": [{**entries[0], "path": str(made)}], **dict.fromkeys(left)}
 
 
-def order_lost(recipe: Path, data: Path | None, chosen: Mapping[str, object]) -> str:
-    """What to say of rows that `convert --curriculum` put in an order which the recipe, with the
-    keys that were set by hand, does not keep; "" where it does, or they have none."""
+def remarks_on(recipe: Path, data: Path | None, chosen: Mapping[str, object]) -> Iterator[str]:
+    """What to say of the rows before a run: that they rest on verdicts which can be forged, or
+    that `convert --curriculum` put them in an order which the recipe, with the keys that were set
+    by hand, does not keep."""
     config = {**load_yaml(recipe), **chosen}
     paths = [data] if data else [Path(str(one["path"])) for one in config.get("datasets") or []]
+    is_kept = config.get("curriculum_order") and config.get("shuffle_merged_datasets") is False
     for path in paths:
+        if together := noted_together(path):
+            yield f"{path}: {together} pairs rest on tests of the together lane: forgeable"
         manifest = path.with_name(f"{path.name}.manifest.json")
-        if not manifest.is_file():
-            continue
-        stages = (json.loads(manifest.read_text(encoding="utf-8")).get("curriculum") or {}).get(
-            "stages"
-        ) or []
-        is_kept = config.get("curriculum_order") and config.get("shuffle_merged_datasets") is False
-        if len(stages) > 1 and not is_kept:
-            return (
+        found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+        if len((found.get("curriculum") or {}).get("stages") or []) > 1 and not is_kept:
+            yield (
                 f"{path}: its rows stand in the order of a curriculum, and {recipe} shuffles them; "
                 "to keep the order: --set shuffle_merged_datasets=false --set "
                 "curriculum_order=true, and CurriculumPlugin under plugins (docs/training.md)"
             )
-    return ""
 
 
 def rows_for(recipe: Path, data: Path, folder: Path) -> Path:

@@ -196,6 +196,19 @@ def test_a_recipe_that_shuffles_the_order_of_a_curriculum_is_told_of(tmp_path, m
     assert said not in CliRunner().invoke(app, words).stderr
 
 
+def test_rows_that_rest_on_forgeable_verdicts_are_told_of(tmp_path, monkeypatch):
+    """Also where they are in the recipe's own form, which nothing converts."""
+    a_home(tmp_path, monkeypatch)
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    words = ["train", "smollm2-135m/dpo", "--data", "prefs.jsonl", "--dry-run", "--set",
+             "base_model=./model"]  # fmt: skip
+    said = "prefs.jsonl: 2 pairs rest on tests of the together lane: forgeable"
+    assert said not in CliRunner().invoke(app, words).stderr
+    Path("prefs.jsonl.manifest.json").write_text('{"n_together": 2}')
+    assert said in CliRunner().invoke(app, words).stderr
+
+
 def test_the_first_training_of_the_seed_keeps_the_order_of_its_curriculum():
     """Its four epochs are the stages of `staged`; the last one has no order."""
     found = load_yaml(Path("recipes/seeds/llama-3.2-3b-dpop-additive.yaml"))

@@ -14,7 +14,8 @@ from codefavor.training.recipes import method_of
 _OVERRIDES = {
     "attention_dropout", "bos_token_id", "embd_pdrop", "eos_token_id", "hidden_dropout",
     "max_position_embeddings", "output_router_logits", "pad_token_id", "resid_pdrop",
-    "rope_parameters", "rope_scaling", "router_aux_loss_coef", "use_cache",
+    "rope_parameters", "rope_scaling", "rope_theta", "router_aux_loss_coef", "sliding_window",
+    "use_cache", "use_sliding_window",
 }  # fmt: skip
 # Losses that look at the chosen answer alone.
 _NO_PREFERENCE = {"sft"}

@@ -6,6 +6,7 @@ is lost: whoever takes up its work says what its ledger has, which is what it ha
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from typing import Any
 
 from codefavor.engine.budget import Amount, Budget, Caps
 from codefavor.engine.clock import Clock
-from codefavor.engine.limits import Limits, Permit, RateLimiter
+from codefavor.engine.limits import Limits, Permit, Places, RateLimiter, Said
+from codefavor.engine.places import PlaceLender
 
 # A process is lent so much at once: an eighth of its even part of the budget.
 _PARTS = 8
@@ -38,11 +40,17 @@ class Coordinator:
         self._permits: dict[int, Permit] = {}
         self._numbers = itertools.count(1)
         self._begun: Counter[int] = Counter()
+        self._places: dict[str, PlaceLender] = {}
+        self._ending = asyncio.Event()
         self._shards: dict[int, tuple[int, int | None, dict[str, Any]]] = {}
 
     async def begin(self, shard: int) -> int:
-        """Note that a process takes up a shard; how often that had happened before."""
+        """Note that a process takes up a shard; how often that had happened before.
+
+        The places of the process that had it before, which is lost, are free again.
+        """
         self._begun[shard] += 1
+        await self.leave(shard)
         return self._begun[shard] - 1
 
     async def lend(self, ledger: str, used: Amount, needed: Amount, is_first: bool) -> Caps | None:
@@ -87,6 +95,27 @@ class Coordinator:
         """Let nothing pass for so long."""
         if self._limiter is not None:
             self._limiter.hold(seconds)
+
+    async def places(
+        self, shard: int, model: str, cap: int, start: int | None, said: Said
+    ) -> Places:
+        """How many requests a shard may have in flight; `cap` and `start` are for all of them."""
+        if model not in self._places:
+            self._places[model] = PlaceLender(cap, start, Clock())
+        return self._places[model].ask(shard, said)
+
+    async def leave(self, shard: int) -> None:
+        """Take back the places of a shard that has ended."""
+        for lender in self._places.values():
+            lender.forget(shard)
+
+    async def end(self) -> None:
+        """Tell all who wait for it that the run is to end."""
+        self._ending.set()
+
+    async def ended(self) -> None:
+        """Return when the run is to end."""
+        await self._ending.wait()
 
     async def note(self, shard: int, n: int, total: int | None, fields: dict[str, Any]) -> None:
         """How far a shard is: rows that have ended, of how many, and sums of its run."""

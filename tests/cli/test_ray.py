@@ -17,7 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from codefavor.cli import ray_nodes, ray_run
+from codefavor.cli import ray_nodes
+from codefavor.cli.ray_shards import Run
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Problem, content_id, write_rows
 from tests.kit.commands import codefavor
@@ -26,7 +27,7 @@ from tests.kit.server import LoopbackServer, openai_reply
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def double(x):\n    return 2 * x\n"
 N_KILLS = 8
-CLIENT_PORT = 23841
+CLIENT_PORT = 23899
 
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
@@ -81,6 +82,12 @@ def home(tmp_path):
     return tmp_path
 
 
+def program_reply(call):
+    """A completion that holds a program, another one for each question."""
+    question = call.body["messages"][-1]["content"].partition("\n")[0]
+    return openai_reply(call, f"```python\n{PROGRAM}# {question}\n```")
+
+
 def drafts(url, out):
     return (
         f"synthesise drafts --problems problems.jsonl --model openai:m --set base_url={url}/v1 "
@@ -118,7 +125,7 @@ def processes_of_shards():
 
 
 def test_a_cluster_writes_the_bytes_of_one_machine(cluster, home):
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(program_reply) as server:
         alone = codefavor(*drafts(server.url, "alone.jsonl"), "--no-cache", home=home)
         assert alone.code == 0, alone.stderr
         words = drafts(server.url, "shared.jsonl")
@@ -145,7 +152,7 @@ def test_killed_processes_cost_what_was_in_flight(cluster, home, seed):
     def slowly(call):
         with lock:
             seen[call.body["messages"][-1]["content"]] += 1
-        reply = openai_reply(call)
+        reply = program_reply(call)
         reply.delay_s = 0.3
         return reply
 
@@ -170,7 +177,7 @@ def test_a_lost_node_costs_what_was_in_flight(cluster, home):
 
     def slowly(call):
         seen[call.body["messages"][-1]["content"]] += 1
-        reply = openai_reply(call)
+        reply = program_reply(call)
         reply.delay_s = 0.5
         return reply
 
@@ -195,7 +202,7 @@ def test_a_lost_node_costs_what_was_in_flight(cluster, home):
 
 
 def test_a_cluster_is_asked_through_rays_client(cluster, home):
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(program_reply) as server:
         words = drafts(server.url, "shared.jsonl")
         address = f"ray://127.0.0.2:{CLIENT_PORT}"
         done = codefavor(*words, "--ray", address, "--shards", 2, home=home)
@@ -208,7 +215,7 @@ def test_a_cluster_spends_no_more_than_its_budget(cluster, home):
     tokens = Counter()
 
     def billed(call):
-        reply = openai_reply(call)
+        reply = program_reply(call)
         tokens["all"] += reply.body["usage"]["total_tokens"]
         return reply
 
@@ -263,14 +270,14 @@ def examined(**changed):
 )
 def test_a_node_that_cannot_do_the_same_is_refused(theirs, words):
     with pytest.raises(ConfigError, match="--ray: the node n7"):
-        ray_nodes._compare("n7", examined(), theirs)
+        ray_nodes.compare("n7", examined(), theirs)
     with pytest.raises(ConfigError) as error:
-        ray_nodes._compare("n7", examined(), theirs)
+        ray_nodes.compare("n7", examined(), theirs)
     assert words in str(error.value)
 
 
 def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
-    wanted = {"folder": str(tmp_path / "gone"), "seen": "", "files": [], "data": None, "level": ""}
+    wanted = {"folder": str(tmp_path / "gone"), "seen": "/no", "files": [], "data": None, "level": ""}
     assert ray_nodes.examine(wanted)["missing"] == [str(tmp_path / "gone")]
 
 
@@ -332,8 +339,14 @@ def test_a_lost_coordinator_is_one_error():
         cancel=lambda one, force: cancelled.append(one),
         exceptions=SimpleNamespace(RayError=ActorDiedError),
     )
-    coordinator = SimpleNamespace(progress=SimpleNamespace(remote=lambda: "sums"))
+    ended = []
+    coordinator = SimpleNamespace(
+        progress=SimpleNamespace(remote=lambda: "sums"),
+        end=SimpleNamespace(remote=lambda: ended.append(True)),
+    )
+    job = SimpleNamespace(n_shards=2, known=SimpleNamespace(apart=()), folder=Path)
+    run = Run(ray, job, coordinator, "score")
     with pytest.raises(CodefavorError, match="the same command goes on") as error:
-        ray_run._wait(ray, {"a": 0, "b": 1}, coordinator, "score")
+        run._wait([lambda index, files: f"shard {index}"] * 2)
     assert "\n" not in str(error.value) and "ActorDiedError" in str(error.value)
-    assert cancelled == ["a", "b"]
+    assert cancelled == ["shard 0", "shard 1"] and ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -49,7 +50,7 @@ def run_shards(
         job = Job(tuple(words), where, n, str(folder), known)
         coordinator = (
             ray.remote(Coordinator)
-            .options(num_cpus=0, max_concurrency=1000)
+            .options(num_cpus=0, max_concurrency=1000, scheduling_strategy=_near(ray))
             .remote(*_shared(values), n_at_once, _spent(values))
         )
         run = Run(ray, job, coordinator, words[0])
@@ -72,9 +73,9 @@ def _cluster(address: str) -> Iterator[Any]:
         if address == "local":
             # Next to nothing goes through its store of objects: rows lie in files.
             small: dict[str, Any] = {"object_store_memory": 80_000_000, "include_dashboard": False}
-            ray.init(**small, log_to_driver=False, logging_level="error")
+            ray.init(**small, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         # Broad on purpose: where a cluster does not start in time, Ray raises a bare Exception.
         ray.shutdown()
@@ -107,6 +108,13 @@ def _loads_models(values: Mapping[str, Any]) -> bool:
 def _gpus(ray: Any) -> float:
     """One GPU for each process that holds a model, where the cluster has any."""
     return 1.0 if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
+
+
+def _near(ray: Any) -> Any:
+    """On the node of whoever calls, whose loss ends the run in any case."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
 
 
 def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:

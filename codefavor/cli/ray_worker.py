@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from codefavor.cli.ray_nodes import NodeCheck
 from codefavor.cli.shard_flags import Joined, joined
 from codefavor.engine import Progress
-from codefavor.engine.budget import Amount, Caps
+from codefavor.engine.budget import Amount, Loan
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import read_ledger
 from codefavor.engine.limits import Places, Said
@@ -182,11 +182,13 @@ class _Others:
         self._coordinator, self._shard = coordinator, shard
         self._ledgers: set[str] = set()
 
-    async def lend(self, ledger: str, used: Amount, needed: Amount) -> Caps | None:
+    async def lend(self, ledger: str, used: Amount, needed: Amount, n_reserved: int) -> Loan:
         """What a ledger may come to from now on."""
         is_first = ledger not in self._ledgers
         self._ledgers.add(ledger)
-        return await _reply(self._coordinator.lend.remote(ledger, used, needed, is_first))
+        return await _reply(
+            self._coordinator.lend.remote(ledger, used, needed, is_first, n_reserved)
+        )
 
     async def places(self, model: str, cap: int, start: int | None, said: Said) -> Places:
         """How many requests may be in flight here from now on."""

@@ -21,46 +21,13 @@ from codefavor.cli import ray_nodes
 from codefavor.cli.ray_shards import Run
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Problem, content_id, write_rows
+from tests.cli.conftest import CLIENT_PORT, SMALL, patiently
 from tests.kit.commands import codefavor
 from tests.kit.server import LoopbackServer, openai_reply
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def double(x):\n    return 2 * x\n"
 N_KILLS = 8
-CLIENT_PORT = 23899
-
-
-SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two raylets of one CPU each, on addresses of loopback."""
-    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
-    pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
-    from ray.cluster_utils import Cluster
-
-    head = {
-        **SMALL,
-        "node_ip_address": "127.0.0.2",
-        "include_dashboard": False,
-        "ray_client_server_port": CLIENT_PORT,
-    }
-    made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
-    try:
-        patiently(lambda: made.add_node(**SMALL, node_ip_address="127.0.0.3"))
-        yield made
-    finally:
-        made.shutdown()
-
-
-def patiently(start):
-    """What starts a raylet, again where it fails: on a busy machine its helpers are too late."""
-    for _ in range(4):
-        # Ray raises nothing more precise.
-        with contextlib.suppress(Exception):
-            return start()
-    return start()
 
 
 @pytest.fixture
@@ -277,8 +244,15 @@ def test_a_node_that_cannot_do_the_same_is_refused(theirs, words):
 
 
 def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
-    wanted = {"folder": str(tmp_path / "gone"), "seen": "/no", "files": [], "data": None, "level": ""}
-    assert ray_nodes.examine(wanted)["missing"] == [str(tmp_path / "gone")]
+    gone = str(tmp_path / "gone")
+    wanted = {
+        "folder": gone,
+        "seen": "/no",
+        "files": [],
+        "data": None,
+        "level": "",
+    }
+    assert ray_nodes.examine(wanted)["missing"] == [gone]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ async def test_processes_find_the_width_of_a_server_together(tmp_path):
 
     def handle(call):
         nonlocal refused
-        if server._open >= 6:
+        if server.n_open >= 6:
             refused += 1
             return Reply({"error": {"message": "busy"}}, status=429)
         reply = openai_reply(call)

@@ -26,7 +26,7 @@ from codefavor.settings import data_folder
 _SHARDS_AT_A_TIME = 4
 _CAPPED = ("requests", "input_tokens", "output_tokens")
 # Judges and models that are loaded into the process that asks them.
-_LOCAL = re.compile(r"(?:^|[:,])(local|embedded|vllm|pairwise|reward|process|likelihood):")
+_LOCAL = re.compile(r"(?:^|[:,])(local|embedded|pairwise|reward|process|likelihood):")
 # Options that name the folder of a model.
 _FOLDERS = ("truth_judge", "info_judge", "entailment", "embeddings")
 
@@ -38,6 +38,7 @@ def run_shards(
 
     Raises ConfigError before anything is paid for, and CodefavorError with the first shard's error.
     """
+    _refuse_own_servers(values)
     with _cluster(address) as ray, checked_nodes(ray, values) as known:
         for name in known.apart:
             _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
@@ -101,8 +102,23 @@ def _check_address(address: str) -> None:
 
 def _loads_models(values: Mapping[str, Any]) -> bool:
     """Whether the command loads a model into the process that runs it."""
-    named = [str(values.get(one) or "") for one in ("model", "backend", "judge", "judge_backend")]
-    return any(map(_LOCAL.search, named)) or any(values.get(one) for one in _FOLDERS)
+    return any(map(_LOCAL.search, _named(values))) or any(values.get(one) for one in _FOLDERS)
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    """The models and judges that the command names, KIND:NAME."""
+    return [str(values.get(one) or "") for one in ("model", "backend", "judge", "judge_backend")]
+
+
+def _refuse_own_servers(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a server that each shard would start for itself, and stop again."""
+    given = [*(values.get("backend_options") or []), *(values.get("judge_options") or [])]
+    has_url = values.get("base_url") or any(one.startswith("base_url=") for one in given)
+    if any("vllm:" in one for one in _named(values)) and not has_url:
+        raise ConfigError(
+            "--ray: vllm: would start a server for every shard; start some once "
+            "(scripts/cluster/skypilot_vllm.yaml) and ask these: --set base_url=URL"
+        )
 
 
 def _gpus(ray: Any) -> float:

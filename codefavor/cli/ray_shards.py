@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,51 +48,40 @@ class Run:
         def start(index: int, files: Files | None) -> Any:
             return task.remote(self.job, index, files, self.coordinator)
 
-        self._wait([start] * self.job.n_shards)
+        self._wait(deque([start] * self.job.n_shards))
 
     def on_actors(self, n: int, each: Mapping[str, float]) -> None:
         """Run the shards on n processes, each of which loads its models once."""
         actor = self.ray.remote(ShardActor).options(
-            **each, max_restarts=_RESTARTS, max_task_retries=_RESTARTS, name=None
+            **each, max_restarts=_RESTARTS, max_task_retries=_RESTARTS
         )
 
         def make() -> Start:
             made = actor.remote(self.coordinator)
             return lambda index, files: made.run.remote(self.job, index, files)
 
-        self._wait([make() for _ in range(n)])
+        self._wait(deque(make() for _ in range(n)))
 
-    def _wait(self, starts: Sequence[Start]) -> None:
-        """Show how far all are until the last has ended; the first error ends the run.
-
-        A shard is started by the first of `starts` that has none to wait for; one that gets no
-        more is let go, and with it what an actor holds of a machine.
-        """
+    def _wait(self, starts: deque[Start]) -> None:
+        """Show how far all are until the last has ended; the first error ends the run."""
         started, n = time.monotonic(), self.job.n_shards
         progress = TerminalProgress()
         progress.start(f"{self.verb} in {n} shards", None)
-        waiting, free = deque(range(n)), deque(starts)
-        del starts
-        running: dict[Any, tuple[int, Start]] = {}
+        waiting, running = deque(range(n)), dict[Any, tuple[int, Start]]()
         sums: dict[str, Any] = {"n": 0, "restarts": 0, "fields": {}}
         try:
             while waiting or running:
-                while waiting and free:
-                    index, start = waiting.popleft(), free.popleft()
-                    running[start(index, self._files(index))] = index, start
-                if not waiting:
-                    free.clear()
+                self._start(waiting, starts, running)
                 done, _ = self.ray.wait(list(running), timeout=1.0)
                 n_shown, sums = sums["n"], self.ray.get(self.coordinator.progress.remote())
                 n_ended = n - len(waiting) - len(running) + len(done)
                 fields = {"shards": f"{n_ended}/{n}", **sums["fields"]}
                 progress.advance(sums["n"] - n_shown, **fields)
                 for one in done:
-                    index, start = running.pop(one)
-                    free.append(start)
-                    self._take(index, one)
+                    starts.append(running[one][1])
+                    self._take(running.pop(one)[0], one)
         except BaseException as error:
-            self._end(list(running))
+            self._end(running)
             if isinstance(error, self.ray.exceptions.RayError):
                 raise CodefavorError(
                     "--ray: the coordinator, which holds the budget of all shards, was lost with "
@@ -107,6 +97,20 @@ class Run:
             f", {sums['restarts']} restarts",
             file=sys.stderr,
         )
+
+    def _start(
+        self, waiting: deque[int], free: deque[Start], running: dict[Any, tuple[int, Start]]
+    ) -> None:
+        """Start the shards that wait, as many as there are free to run them.
+
+        Who gets no more is let go: an actor that is lost can only come up again where another
+        leaves it the room.
+        """
+        while waiting and free:
+            index, start = waiting.popleft(), free.popleft()
+            running[start(index, self._files(index))] = index, start
+        if not waiting:
+            free.clear()
 
     def _files(self, index: int) -> Files | None:
         """What was recorded of a shard before, where a node may not see it."""
@@ -129,9 +133,13 @@ class Run:
                 "command goes on from here)"
             )
 
-    def _end(self, running: list[Any]) -> None:
+    def _end(self, running: Mapping[Any, tuple[int, Start]]) -> None:
         """End all shards: what is in flight is paid for, so that they wait for it."""
         self.coordinator.end.remote()
         for one in running:
             self.ray.cancel(one, force=False)
-        self.ray.wait(running, num_returns=len(running), timeout=_ENDING_S)
+        ended, _ = self.ray.wait(list(running), num_returns=len(running), timeout=_ENDING_S)
+        for one in ended:
+            # Why the run ends is known; what comes back of a shard is kept.
+            with contextlib.suppress(CodefavorError):
+                self._take(running[one][0], one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -178,23 +179,51 @@ def test_a_cluster_is_asked_through_rays_client(cluster, home):
     assert server.n_calls == 80
 
 
-def test_a_cluster_spends_no_more_than_its_budget(cluster, home):
-    tokens = Counter()
+def test_eight_workers_that_are_killed_spend_no_more_than_a_dollar(cluster, home):
+    """Of eighty requests at three cents, the budget pays for thirty at most."""
+    billed = Counter()
 
-    def billed(call):
+    def bill(call):
         reply = program_reply(call)
-        tokens["all"] += reply.body["usage"]["total_tokens"]
+        usage = reply.body["usage"]
+        billed["usd"] += (usage["prompt_tokens"] + usage["completion_tokens"]) / 1000
+        billed["n"] += 1
+        reply.delay_s = 0.3
         return reply
 
-    with LoopbackServer(billed) as server:
-        words = drafts(server.url, "shared.jsonl")
-        budget = ["--budget-tokens", 12_000, "--max-tokens", 64, "--ray", cluster.address]
-        with killing(3, n_kills=2):
-            done = codefavor(*words, *budget, "--shards", 4, home=home)
-    assert 0 < tokens["all"] <= 12_000
-    assert done.code in (0, 2), done.stderr
-    if done.code:
-        assert "the budget is spent" in done.stderr and done.stderr.count("error:") == 1
+    prices = {"prices": {"openai:m": {"input": 1000, "output": 1000}}}
+    (home / "prices.json").write_text(json.dumps(prices))
+    words = [
+        *["--budget-usd", "1", "--max-tokens", "16", "--prices", "prices.json", "--shards", "16"]
+    ]
+    more = patiently(lambda: cluster.add_node(**{**SMALL, "num_cpus": 6}))
+    try:
+        with LoopbackServer(bill) as server, killing(3, n_kills=4) as killed:
+            asked = [*drafts(server.url, "shared.jsonl"), "--ray", cluster.address, *words]
+            done = codefavor(*asked, home=home)
+    finally:
+        cluster.remove_node(more)
+    assert killed, "nobody was killed"
+    assert 0 < billed["usd"] <= 1.0
+    assert done.code == 2 and "the budget is spent" in done.stderr, done.stderr
+    assert done.stderr.count("error:") == 1
+
+
+@pytest.mark.slow
+def test_a_rate_limit_is_for_all_workers_together(cluster, home):
+    arrived = []
+
+    def note(call):
+        arrived.append(time.monotonic())
+        return program_reply(call)
+
+    with LoopbackServer(note) as server, killing(4, n_kills=2) as killed:
+        words = [*drafts(server.url, "shared.jsonl"), "--requests-per-min", 50]
+        done = codefavor(*words, "--ray", cluster.address, "--shards", 4, home=home)
+    assert done.code == 0, done.stderr
+    assert killed, "nobody was killed"
+    assert len(arrived) >= 80
+    assert max(sum(at <= one < at + 60 for one in arrived) for at in arrived) <= 50
 
 
 def test_a_node_with_other_code_is_refused(cluster, home):
@@ -282,6 +311,12 @@ def test_what_has_no_meaning_on_a_cluster_is_refused(home, words):
     assert done.code == 2 and "does not go with --ray" in done.stderr
 
 
+def test_a_server_for_every_shard_is_refused(home):
+    words = "synthesise drafts --problems problems.jsonl --out o.jsonl --ray local --model vllm:m"
+    done = codefavor(*words.split(), home=home)
+    assert done.code == 2 and "would start a server for every shard" in done.stderr
+
+
 def test_shards_without_a_cluster_are_refused(home):
     done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--shards", 3, home=home)
     assert done.code == 2 and "--shards belongs to --ray" in done.stderr
@@ -321,6 +356,6 @@ def test_a_lost_coordinator_is_one_error():
     job = SimpleNamespace(n_shards=2, known=SimpleNamespace(apart=()), folder=Path)
     run = Run(ray, job, coordinator, "score")
     with pytest.raises(CodefavorError, match="the same command goes on") as error:
-        run._wait([lambda index, files: f"shard {index}"] * 2)
+        run._wait(deque([lambda index, files: f"shard {index}"] * 2))
     assert "\n" not in str(error.value) and "ActorDiedError" in str(error.value)
     assert cancelled == ["shard 0", "shard 1"] and ended

@@ -49,11 +49,10 @@ def run_shards(
         where = None if data_folder() is None else str(data_folder())
         folder = (output_folder(values) / FOLDER).resolve()
         job = Job(tuple(words), where, n, str(folder), known)
-        coordinator = (
-            ray.remote(Coordinator)
-            .options(num_cpus=0, max_concurrency=1000, scheduling_strategy=_near(ray))
-            .remote(*_shared(values), n_at_once, _spent(values))
-        )
+        options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": _near(ray)}
+        # A broken connection to it, as on a busy machine, is no loss: Ray asks again.
+        holder = ray.remote(Coordinator).options(**options, max_task_retries=-1)
+        coordinator = holder.remote(*_shared(values), n_at_once, _spent(values))
         run = Run(ray, job, coordinator, words[0])
         if has_models:
             run.on_actors(min(n, n_at_once), each)

@@ -190,7 +190,7 @@ class Killer:
             self.n_in_flight += n_open
 
     def _kill_shard(self) -> bool:
-        running = list(_shards())
+        running = list(self._shards())
         if not running:
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -205,6 +205,18 @@ class Killer:
         self.n_raylets += 1
         self._nodes.append(self._add())
         return True
+
+    def _shards(self) -> Iterator[int]:
+        """The processes of shards below the raylets of this cluster."""
+        raylets = {one.all_processes["raylet"][0].process.pid for one in self._nodes}
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, IndexError):
+                is_shard = (folder / "cmdline").read_bytes().startswith(b"ray::codefavor shard")
+                if (
+                    is_shard
+                    and int((folder / "stat").read_text().split(") ")[1].split()[1]) in raylets
+                ):
+                    yield int(folder.name)
 
     def _add(self) -> Any:
         return patiently(lambda: self._cluster.add_node(**_NODE, node_ip_address="127.0.0.3"))
@@ -236,13 +248,6 @@ def run_codefavor(words: list[str], folder: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     command = [sys.executable, "-m", "codefavor", *words]
     subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=True)
-
-
-def _shards() -> Iterator[int]:
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::codefavor shard"):
-                yield int(folder.name)
 
 
 def compare_cpu(n: int) -> None:

@@ -129,7 +129,7 @@ def _near(ray: Any) -> Any:
     """On the node of whoever calls, whose loss ends the run in any case."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:

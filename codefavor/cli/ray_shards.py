@@ -81,6 +81,7 @@ class Run:
                     starts.append(running[one][1])
                     self._take(running.pop(one)[0], one)
         except BaseException as error:
+            # Broad on purpose: however it ends, what is in flight is paid for.
             self._end(running)
             if isinstance(error, self.ray.exceptions.RayError):
                 raise CodefavorError(

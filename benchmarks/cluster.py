@@ -250,8 +250,8 @@ def run_codefavor(words: list[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=True)
 
 
-def compare_cpu(n: int) -> None:
-    """CPU of n requests and of n programs: on Ray with two workers, and in one plain run."""
+def compare_cpu(n: int, work: str) -> None:
+    """CPU of n requests or programs: on Ray with two workers, and in one plain run."""
     environment_for_ray()
     with tempfile.TemporaryDirectory() as name, server(Path(name)) as url:
         folder = Path(name)
@@ -266,6 +266,8 @@ def compare_cpu(n: int) -> None:
             "problems.jsonl",
         ]
         for what, words in commands.items():
+            if work not in ("both", what):
+                continue
             used = {}
             for n_rows in (2, n):
                 write_input(folder, n_rows)
@@ -328,12 +330,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("kills", "merge", "cpu"))
     parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--work", choices=("requests", "programs", "both"), default="both")
     parser.add_argument("--kills", type=int, default=20)
     given = parser.parse_args()
     if given.part == "kills":
         kill_shards(given.rows, given.kills)
     elif given.part == "cpu":
-        compare_cpu(given.rows)
+        compare_cpu(given.rows, given.work)
     else:
         time_merge(given.rows)
 

@@ -73,7 +73,8 @@ def _cluster(address: str) -> Iterator[Any]:
         if address == "local":
             # Next to nothing goes through its store of objects: rows lie in files.
             small: dict[str, Any] = {"object_store_memory": 80_000_000, "include_dashboard": False}
-            ray.init(**small, log_to_driver=False, logging_level=logging.ERROR)
+            # Said, so that it is not one that runs here already.
+            ray.init(address="local", **small, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:

@@ -328,6 +328,8 @@ def test_a_cluster_that_does_not_start_is_one_error(home, monkeypatch):
     ray = pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
 
     def fail(**options):
+        # Without an address Ray joins a cluster that runs here already.
+        assert options["address"] == "local"
         # What Ray itself raises where a raylet takes too long, on a busy machine.
         raise Exception("The current node timed out during startup.")
 

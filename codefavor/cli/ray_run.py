@@ -23,7 +23,7 @@ from codefavor.engine.shards import FOLDER
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.settings import data_folder
 
-_SHARDS_AT_A_TIME = 4
+_SHARDS_AT_A_TIME = 2
 _CAPPED = ("requests", "input_tokens", "output_tokens")
 # Judges and models that are loaded into the process that asks them.
 _LOCAL = re.compile(r"(?:^|[:,])(local|embedded|pairwise|reward|process|likelihood):")

@@ -255,6 +255,8 @@ class Backend:
     name: ClassVar[str] = ""
     features: frozenset[Feature] = frozenset()
     start_concurrency: int | None = 16
+    # Whether the model computes in this process, and no server is asked.
+    is_in_process: ClassVar[bool] = False
 
     def __init__(self, model: str, omit: Sequence[str] = ()) -> None:
         unlimited = LIMIT_NAMES.intersection(omit)

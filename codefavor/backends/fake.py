@@ -28,6 +28,7 @@ class FakeBackend(Backend):
         {"n", "seed", "logprobs", "json_schema", "stop", "system", "prefill"}
     )
     start_concurrency = None
+    is_in_process: ClassVar[bool] = True
 
     def __init__(self, model: str = "echo", *, function: Function | None = None) -> None:
         super().__init__(model)

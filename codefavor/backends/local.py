@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -24,10 +26,13 @@ from codefavor.backends.microbatch import MicroBatcher
 from codefavor.backends.replies import cut_at_stop
 from codefavor.backends.weights import weights_sha256
 from codefavor.errors import BackendError, ConfigError, MissingPackageError
+from codefavor.once import once
 from codefavor.records import Row
 
 if TYPE_CHECKING:
     from codefavor.backends.generation import Draft
+
+logger = logging.getLogger(__name__)
 
 
 class LoadedModel(NamedTuple):
@@ -57,19 +62,33 @@ def load_model(
     """
     if isinstance(path, LoadedModel):
         return path
+    kind = f"AutoModelFor{task}" if task else "AutoModel"
+    wanted = (str(path), str(adapter), dtype, device, kind, *sorted(options.items()))
+    load = partial(_load, Path(path), adapter, dtype, device, kind=kind, **options)
+    return once(wanted, load)
+
+
+def _load(
+    path: Path,
+    adapter: Path | str | None,
+    dtype: str,
+    device: str | None,
+    *,
+    kind: str,
+    **options: Any,
+) -> LoadedModel:
     try:
         import torch
         import transformers
     except ImportError as error:
         raise MissingPackageError(error.name or "torch", "local", "a local model") from error
-    path = Path(path)
     if not (path / "config.json").is_file():
         raise ConfigError(f"{path}: not a model folder (it has no config.json)")
+    logger.info("loading the model %s", path)
     device = device or _best_device(torch)
     wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
     if dtype == "auto" and device == "cpu":
         wanted = torch.float32
-    kind = f"AutoModelFor{task}" if task else "AutoModel"
     model, info = getattr(transformers, kind).from_pretrained(
         path, dtype=wanted, output_loading_info=True, **options
     )
@@ -117,6 +136,7 @@ class LocalBackend(Backend):
     features: frozenset[Feature] = frozenset({"n", "seed", "logprobs", "stop", "system", "prefill"})
     # Nothing overloads it: requests that wait fill the next batch.
     start_concurrency = None
+    is_in_process: ClassVar[bool] = True
 
     def __init__(
         self,

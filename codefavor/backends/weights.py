@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from codefavor.once import once
 from codefavor.records import content_id, file_sha256
 
 _CONTENT = frozenset(
@@ -19,6 +20,10 @@ def weights_sha256(path: Path) -> str:
 
     Every byte is read, as loading does: half of a training may change a thousandth of a file.
     """
+    return once(("weights", str(path)), lambda: _sha256(path))
+
+
+def _sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     files = [

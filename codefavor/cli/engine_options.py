@@ -21,7 +21,6 @@ from codefavor.cli.shard_flags import (
     ShardOption,
     make_progress,
     own_budget,
-    own_concurrency,
     own_limits,
     placed,
 )
@@ -194,7 +193,7 @@ class AskingFlags:
             max_pause_s=self.max_pause,
         )
         return {
-            "concurrency": own_concurrency(self.concurrency),
+            "concurrency": self.concurrency,
             "limits": own_limits(limits, self.shard),
             "budget": own_budget(budget, self.shard),
             "shard": self.shard,

@@ -13,7 +13,7 @@ from typer import Option
 from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
-from codefavor.cli.shard_flags import n_workers, own_concurrency
+from codefavor.cli.shard_flags import n_workers
 from codefavor.engine import Context
 from codefavor.engine.ask import ModelClient
 from codefavor.engine.context import Clients
@@ -155,7 +155,7 @@ class PairFlags:
         ledger = Ledger(out.with_name(out.name + ".journal.judge.spent"))
         stack.callback(ledger.close)
         limits, budget = engine.run_options()["limits"], engine.run_options()["budget"]
-        most = own_concurrency(engine.concurrency)
+        most = engine.concurrency
         return Clients(own, ledger, budget=budget, limits=limits, max_concurrency=most)
 
 

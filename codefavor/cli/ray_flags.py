@@ -40,7 +40,7 @@ def _options() -> list[click.Parameter]:
             param_decls=["--shards"],
             type=click.IntRange(min=1),
             rich_help_panel=_PANEL,
-            help="With --ray: parts of the input [4 for each that runs at a time].",
+            help="With --ray: parts of the input [2 for each that runs at a time].",
         ),
     ]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,52 @@ _END_BYTES = 1 << 20
 _ANSWER_S = 120.0
 
 
-def check_nodes(ray: Any, values: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class NodeCheck:
+    """What every node must have, what this machine has of it, and the nodes that have it too.
+
+    `seen` is a file beside the shards, there as long as the run: who does not see it has storage
+    of his own.
+    """
+
+    wanted: Mapping[str, Any]
+    own: Mapping[str, Any]
+    seen: str
+    nodes: frozenset[str] = frozenset()
+    # Of these nodes, those with storage of their own.
+    apart: tuple[str, ...] = ()
+
+    def error_here(self) -> str:
+        """What is wrong with this node, on which a shard is to run; "" for nothing."""
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        if node in self.nodes or node in _checked:
+            return ""
+        try:
+            compare(f"{socket.gethostname()} ({node[:6]})", self.own, examine(self.wanted))
+        except ConfigError as error:
+            return str(error)
+        _checked.add(node)
+        return ""
+
+    def is_shared_here(self) -> bool:
+        """Whether this node sees what others write beside the outputs."""
+        return _sees(Path(self.seen))
+
+
+# Nodes that joined the cluster later, and were found to be like the others.
+_checked: set[str] = set()
+
+
+@contextmanager
+def checked_nodes(ray: Any, values: Mapping[str, Any]) -> Iterator[NodeCheck]:
     """Raise ConfigError if a node has other code or data, does not see a path, or is no sandbox."""
     base = output_folder(values) / FOLDER
     base.mkdir(parents=True, exist_ok=True)
     seen = base / f".seen-{uuid.uuid4().hex}"
     seen.touch()
-    wanted = {
+    wanted: dict[str, Any] = {
         "folder": str(Path.cwd()),
         "seen": str(seen.resolve()),
         "files": [str(path) for path in _files(values)],
@@ -38,10 +80,20 @@ def check_nodes(ray: Any, values: Mapping[str, Any]) -> None:
     try:
         own = examine(wanted)
         found = _ask(ray, wanted)
+        for (_, name), theirs in found.items():
+            compare(name, own, theirs)
+        apart = [name for (_, name), theirs in found.items() if not theirs["is_shared"]]
+        nodes = frozenset(node for node, _ in found)
+        yield NodeCheck(wanted, own, wanted["seen"], nodes, tuple(apart))
     finally:
-        seen.unlink()
-    for node, theirs in found.items():
-        _compare(node, own, theirs)
+        seen.unlink(missing_ok=True)
+
+
+def _sees(path: Path) -> bool:
+    """Whether a file is in its folder, which is read: that a name is not there may be cached."""
+    with suppress(OSError):
+        return path in path.parent.iterdir()
+    return False
 
 
 def _needed_level(values: Mapping[str, Any]) -> str | None:
@@ -77,10 +129,10 @@ def _files(values: Mapping[str, Any]) -> Iterable[Path]:
 def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What this machine has of the wanted; on a node of the cluster it is called there."""
     found: dict[str, Any] = {"code": code_sha256(), "files": {}, "level": "", "missing": []}
-    for path in (wanted["folder"], wanted["seen"]):
-        if not Path(path).exists():
-            found["missing"].append(path)
-            return found
+    found["is_shared"] = _sees(Path(wanted["seen"]))
+    if not Path(wanted["folder"]).exists():
+        found["missing"].append(wanted["folder"])
+        return found
     os.chdir(wanted["folder"])
     for path in wanted["files"]:
         if Path(path).is_file():
@@ -127,8 +179,8 @@ def _digest_of_folder(folder: Path) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
-def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What each living node answers, by its name."""
+def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each living node answers, by its id and name."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -137,12 +189,15 @@ def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         probe.options(
             num_cpus=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(dict(wanted)): f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})"
+        ).remote(dict(wanted)): (
+            node["NodeID"],
+            f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})",
+        )
         for node in nodes
     }
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
     if late:
-        raise ConfigError(f"--ray: {asked[late[0]]} does not answer within {_ANSWER_S:.0f} s")
+        raise ConfigError(f"--ray: {asked[late[0]][1]} does not answer within {_ANSWER_S:.0f} s")
     return {asked[one]: ray.get(one) for one in ready}
 
 
@@ -157,11 +212,11 @@ def _make_probe() -> Any:
             return {"error": f"cannot import codefavor ({error})"}
         return examine(wanted)
 
-    made: Callable[..., Any] = ray.remote(max_retries=1)(probe)
+    made: Any = ray.remote(max_retries=1)(probe)
     return made
 
 
-def _compare(node: str, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+def compare(node: str, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Raise ConfigError if a node differs from this machine."""
     if error := theirs.get("error"):
         raise ConfigError(f"--ray: the node {node} {error}; install the same version there")
@@ -172,8 +227,8 @@ def _compare(node: str, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> No
         )
     if theirs["missing"]:
         raise ConfigError(
-            f"--ray: the node {node} does not see {theirs['missing'][0]}; inputs and outputs must "
-            "lie in storage that all nodes share, under the same path"
+            f"--ray: the node {node} does not see {theirs['missing'][0]}; inputs must lie "
+            "in storage that all nodes share, under the same path"
         )
     for path, digest in own["files"].items():
         if theirs["files"].get(path) != digest:

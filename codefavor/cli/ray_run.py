@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codefavor.cli.ray_nodes import check_nodes, is_folder, output_folder
-from codefavor.cli.ray_worker import Job, run_shard
-from codefavor.engine import Budget, Limits, TerminalProgress
+from codefavor.cli.ray_nodes import checked_nodes, is_folder, output_folder
+from codefavor.cli.ray_shards import Run
+from codefavor.cli.ray_worker import Job
+from codefavor.engine import Budget, Limits
 from codefavor.engine.budget import Amount
 from codefavor.engine.coordinator import Coordinator
 from codefavor.engine.ledger import read_ledger
 from codefavor.engine.shards import FOLDER
-from codefavor.errors import CodefavorError, ConfigError, MissingPackageError
+from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.settings import data_folder
 
-# How often Ray runs a shard again whose process was lost.
-_RESTARTS = 20
-_SHARDS_AT_A_TIME = 4
+_SHARDS_AT_A_TIME = 2
 _CAPPED = ("requests", "input_tokens", "output_tokens")
 # Judges and models that are loaded into the process that asks them.
-_LOCAL = re.compile(r"(?:^|[:,])(local|pairwise|reward|process|likelihood):")
+_LOCAL = re.compile(r"(?:^|[:,])(local|embedded|pairwise|reward|process|likelihood):")
+# Options that name the folder of a model.
+_FOLDERS = ("truth_judge", "info_judge", "entailment", "embeddings")
 
 
 def run_shards(
@@ -37,24 +38,26 @@ def run_shards(
 
     Raises ConfigError before anything is paid for, and CodefavorError with the first shard's error.
     """
-    with _cluster(address) as ray:
-        check_nodes(ray, values)
-        cpus = values.get("workers") or 1
-        gpus = _gpus(ray, values)
-        n_at_once = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))
+    _refuse_own_servers(values)
+    with _cluster(address) as ray, checked_nodes(ray, values) as known:
+        for name in known.apart:
+            _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
+        has_models = _loads_models(values)
+        each = {"num_cpus": values.get("workers") or 1, "num_gpus": _gpus(ray) if has_models else 0}
+        n_at_once = _n_at_once(ray, each)
         n = _n_shards(values, n_shards) or _SHARDS_AT_A_TIME * n_at_once
         where = None if data_folder() is None else str(data_folder())
-        job = Job(tuple(words), str(Path.cwd()), where, n, n_at_once)
-        coordinator = (
-            ray.remote(Coordinator)
-            .options(num_cpus=0, max_concurrency=1000)
-            .remote(*_shared(values), n_at_once, _spent(values))
-        )
-        task = ray.remote(run_shard).options(
-            num_cpus=cpus, num_gpus=gpus, max_retries=_RESTARTS, name="codefavor shard"
-        )
-        asked = {task.remote(job, index, coordinator): index for index in range(n)}
-        _wait(ray, asked, coordinator, words[0])
+        folder = (output_folder(values) / FOLDER).resolve()
+        job = Job(tuple(words), where, n, str(folder), known)
+        options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": _near(ray)}
+        # A broken connection to it, as on a busy machine, is no loss: Ray asks again.
+        holder = ray.remote(Coordinator).options(**options, max_task_retries=-1)
+        coordinator = holder.remote(*_shared(values), n_at_once, _spent(values))
+        run = Run(ray, job, coordinator, words[0])
+        if has_models:
+            run.on_actors(min(n, n_at_once), each)
+        else:
+            run.as_tasks(each)
 
 
 @contextmanager
@@ -70,9 +73,10 @@ def _cluster(address: str) -> Iterator[Any]:
         if address == "local":
             # Next to nothing goes through its store of objects: rows lie in files.
             small: dict[str, Any] = {"object_store_memory": 80_000_000, "include_dashboard": False}
-            ray.init(**small, log_to_driver=False, logging_level="error")
+            # Said, so that it is not one that runs here already.
+            ray.init(address="local", **small, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         # Broad on purpose: where a cluster does not start in time, Ray raises a bare Exception.
         ray.shutdown()
@@ -96,11 +100,44 @@ def _check_address(address: str) -> None:
         raise ConfigError(f"--ray {address}: nobody answers there ({error})") from error
 
 
-def _gpus(ray: Any, values: Mapping[str, Any]) -> float:
-    """One GPU a shard whose model is loaded into its process, where the cluster has any."""
-    model = str(values.get("model") or values.get("backend") or "")
-    has_any = ray.cluster_resources().get("GPU", 0) > 0
-    return 1.0 if has_any and _LOCAL.search(model) else 0.0
+def _loads_models(values: Mapping[str, Any]) -> bool:
+    """Whether the command loads a model into the process that runs it."""
+    return any(map(_LOCAL.search, _named(values))) or any(values.get(one) for one in _FOLDERS)
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    """The models and judges that the command names, KIND:NAME."""
+    return [str(values.get(one) or "") for one in ("model", "backend", "judge", "judge_backend")]
+
+
+def _refuse_own_servers(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a server that each shard would start for itself, and stop again."""
+    given = [*(values.get("backend_options") or []), *(values.get("judge_options") or [])]
+    has_url = values.get("base_url") or any(one.startswith("base_url=") for one in given)
+    if any("vllm:" in one for one in _named(values)) and not has_url:
+        raise ConfigError(
+            "--ray: vllm: would start a server for every shard; start some once "
+            "(scripts/cluster/skypilot_vllm.yaml) and ask these: --set base_url=URL"
+        )
+
+
+def _gpus(ray: Any) -> float:
+    """One GPU for each process that holds a model, where the cluster has any."""
+    return 1.0 if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
+
+
+def _near(ray: Any) -> Any:
+    """On the node of whoever calls, whose loss ends the run in any case."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:
+    """How many shards the cluster runs at a time, as it is now."""
+    has = ray.cluster_resources()
+    wanted = [(has.get("CPU", 1), each["num_cpus"]), (has.get("GPU", 0), each["num_gpus"])]
+    return max(1, min(int(there // one) for there, one in wanted if one))
 
 
 def _n_shards(values: Mapping[str, Any], wanted: int | None) -> int | None:
@@ -133,50 +170,5 @@ def _spent(values: Mapping[str, Any]) -> dict[str, Amount]:
     return {str(path.resolve()): read_ledger(path).most() for path in ledgers}
 
 
-def _wait(ray: Any, asked: dict[Any, int], coordinator: Any, verb: str) -> None:
-    """Show how far all are until the last has ended; the first error ends the run."""
-    started, n, shown = time.monotonic(), len(asked), 0
-    progress = TerminalProgress()
-    progress.start(f"{verb} in {n} shards", None)
-    pending = list(asked)
-    sums: dict[str, Any] = {"n": 0, "restarts": 0, "fields": {}}
-    try:
-        while pending:
-            done, pending = ray.wait(pending, timeout=1.0)
-            sums = ray.get(coordinator.progress.remote())
-            fields = {"shards": f"{n - len(pending)}/{n}", **sums["fields"]}
-            progress.advance(sums["n"] - shown, **fields)
-            shown = sums["n"]
-            for one in done:
-                _raise_for(ray, asked[one], n, one)
-    except BaseException as error:
-        # What is in flight is paid for: a shard that is cancelled waits for it.
-        for one in pending:
-            ray.cancel(one, force=False)
-        ray.wait(pending, num_returns=len(pending), timeout=60.0)
-        if isinstance(error, ray.exceptions.RayError):
-            raise CodefavorError(
-                "--ray: the coordinator, which holds the budget of all shards, was lost with its "
-                f"process or node ({type(error).__name__}); what is done is kept; the same command "
-                "goes on from here"
-            ) from error
-        raise
-    finally:
-        progress.finish()
-    seconds = time.monotonic() - started
-    print(
-        f"{n} shards, {sums['n']} rows in {seconds:.0f} s ({sums['n'] / seconds:.0f} a second), "
-        f"{sums['restarts']} restarts",
-        file=sys.stderr,
-    )
-
-
-def _raise_for(ray: Any, index: int, n: int, done: Any) -> None:
-    try:
-        words = ray.get(done)
-    except ray.exceptions.RayError as error:
-        words = f"lost too often, or broken: {error}"
-    if words:
-        raise CodefavorError(
-            f"shard {index}/{n}: {words} (what is done is kept; the same command goes on from here)"
-        )
+def _say(words: str) -> None:
+    print(f"--ray: {words}", file=sys.stderr)

@@ -2,65 +2,162 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import shutil
+import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+from codefavor.cli.ray_nodes import NodeCheck
 from codefavor.cli.shard_flags import Joined, joined
 from codefavor.engine import Progress
-from codefavor.engine.budget import Amount, Caps
+from codefavor.engine.budget import Amount, Loan
+from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import read_ledger
+from codefavor.engine.limits import Places, Said
 from codefavor.errors import CodefavorError, JournalInUseError
+from codefavor.once import keep
 from codefavor.settings import DATA_VARIABLE
 
 # How long the process of a lost node may hold a journal before it has noticed.
 _LOCKED_S = 120.0
 _TOLD_EVERY_S = 1.0
 _ANEW = ("--fresh", "--overwrite")
+# In the folder of a shard on a node's own storage: of which run it is.
+_MARK = ".run"
+
+
+T = TypeVar("T")
+Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every shard is given: the command's words, where they are said, and how many share."""
+    """What every shard is given: the command's words, where they are said, and of what run.
+
+    `shards` is the folder of all shards; a node that does not see `known.seen` in it keeps its own.
+    """
 
     words: tuple[str, ...]
-    folder: str
     data_folder: str | None
     n_shards: int
-    n_at_once: int
+    shards: str
+    known: NodeCheck
+
+    def folder(self, index: int) -> Path:
+        """Where a shard keeps what it records."""
+        return Path(self.shards) / f"{index}-of-{self.n_shards}"
 
 
-def run_shard(job: Job, index: int, coordinator: Any) -> str:
-    """Run a shard to its end; what went wrong, "" for nothing.
+class Ended(NamedTuple):
+    """How a shard ended: what went wrong ("": nothing), and its files if only its node has them."""
+
+    error: str
+    files: Files | None
+
+
+class ShardActor:
+    """Runs shards in one process, one after the other, and keeps the models that they load."""
+
+    def __init__(self, coordinator: Any) -> None:
+        keep()
+        self._coordinator = coordinator
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def run(self, job: Job, index: int, files: Files | None) -> Ended:
+        """`run_shard`, with the models of the shards before."""
+        return run_shard(job, index, files, self._coordinator)
+
+    def _watch(self) -> None:
+        # Ray interrupts no method of an actor.
+        import ray
+
+        ray.get(self._coordinator.ended.remote())
+        _thread.interrupt_main()
+
+
+def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> Ended:
+    """Run a shard to its end. `files` are what was recorded of it before, for other storage.
 
     A lost process is not an error here: Ray runs the shard again, and that goes on from the
-    journal.
+    journal, where it sees it.
     """
     import ray
+
+    if error := job.known.error_here():
+        return Ended(error, None)
+    os.chdir(job.known.wanted["folder"])
+    if job.data_folder is not None:
+        os.environ[DATA_VARIABLE] = job.data_folder
+    n_before = ray.get(coordinator.begin.remote(index))
+    folder, is_shared = job.folder(index), job.known.is_shared_here()
+    if not is_shared:
+        is_again = _begin_own(folder, job.known.seen, files)
+        n_before = n_before if is_again or files else 0
+    # Forgotten by the process before: what it did is not to be done again.
+    words = [word for word in job.words if not (n_before and word in _ANEW)]
+    others = _Others(coordinator, index)
+    token = joined.set(Joined(others, others, others, lambda: _Told(coordinator, index)))
+    try:
+        error = _run([*words, "--shard", f"{index}/{job.n_shards}"])
+    finally:
+        joined.reset(token)
+        ray.get([*others.give_back(), coordinator.leave.remote(index)])
+    if is_shared:
+        return Ended(error, None)
+    found = read_files(folder)
+    shutil.rmtree(folder)
+    return Ended(error, found)
+
+
+def _begin_own(folder: Path, run: str, files: Files | None) -> bool:
+    """Make the folder of a shard on storage of this node's own; whether this run began it before.
+
+    What lies there of another run is put aside: this run's coordinator has what counts.
+    """
+    mark = folder / _MARK
+    if mark.is_file() and mark.read_text() == run:
+        return True
+    if folder.exists():
+        folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
+    write_files(folder, {**(files or {}), _MARK: run.encode()})
+    return False
+
+
+def read_files(folder: Path) -> Files:
+    """The bytes of all files below a folder, by their names."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != _MARK
+    }
+
+
+def write_files(folder: Path, files: Files) -> None:
+    """Write such files, all of them or none; they take the place of what the folder held."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        for path, content in files.items():
+            place = Path(name) / "new" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        if folder.exists():
+            folder.rename(Path(name) / "old")
+        (Path(name) / "new").rename(folder)
+
+
+def _run(words: list[str]) -> str:
     import typer
 
     from codefavor.cli.main import app
 
-    os.chdir(job.folder)
-    if job.data_folder is not None:
-        os.environ[DATA_VARIABLE] = job.data_folder
-    n_before = ray.get(coordinator.begin.remote(index))
-    # Forgotten by the process before: what it did is not to be done again.
-    words = [word for word in job.words if not (n_before and word in _ANEW)]
-    others = _Others(coordinator, index)
-    token = joined.set(Joined(others, others, lambda: _Told(coordinator, index), job.n_at_once))
-    command = typer.main.get_command(app)
-    try:
-        return _run(command, [*words, "--shard", f"{index}/{job.n_shards}"])
-    finally:
-        joined.reset(token)
-        ray.get(others.give_back())
-
-
-def _run(command: Any, words: list[str]) -> str:
+    command: Any = typer.main.get_command(app)
     since = time.monotonic()
     while True:
         try:
@@ -79,25 +176,27 @@ def _run(command: Any, words: list[str]) -> str:
 
 
 class _Others:
-    """The coordinator as the engine knows it: `Lender` and `SharedCaps`."""
+    """The coordinator as the engine knows it: `Lender`, `SharedCaps` and `SharedPlaces`."""
 
     def __init__(self, coordinator: Any, shard: int) -> None:
         self._coordinator, self._shard = coordinator, shard
         self._ledgers: set[str] = set()
 
-    async def lend(self, ledger: str, used: Amount, needed: Amount) -> Caps | None:
+    async def lend(self, ledger: str, used: Amount, needed: Amount, n_reserved: int) -> Loan:
         """What a ledger may come to from now on."""
         is_first = ledger not in self._ledgers
         self._ledgers.add(ledger)
-        reply: Awaitable[Caps | None] = self._coordinator.lend.remote(
-            ledger, used, needed, is_first
+        return await _reply(
+            self._coordinator.lend.remote(ledger, used, needed, is_first, n_reserved)
         )
-        return await reply
+
+    async def places(self, model: str, cap: int, start: int | None, said: Said) -> Places:
+        """How many requests may be in flight here from now on."""
+        return await _reply(self._coordinator.places.remote(self._shard, model, cap, start, said))
 
     async def take(self, input_tokens: float, output_tokens: float) -> int:
         """Return when a request of this size may be sent."""
-        reply: Awaitable[int] = self._coordinator.take.remote(input_tokens, output_tokens)
-        return await reply
+        return await _reply(self._coordinator.take.remote(input_tokens, output_tokens))
 
     def settle(self, permit: int, input_tokens: int, output_tokens: int) -> None:
         """Say what the request really took."""
@@ -113,6 +212,16 @@ class _Others:
             self._coordinator.give_back.remote(one, read_ledger(Path(one)).most())
             for one in self._ledgers
         ]
+
+
+async def _reply(asked: Awaitable[T]) -> T:
+    """What the coordinator answers. Raises RunStopped, which fails no row, if it is lost."""
+    import ray
+
+    try:
+        return await asked
+    except ray.exceptions.RayError as error:
+        raise RunStopped(f"the coordinator of all shards was lost ({error})") from error
 
 
 class _Told(Progress):

@@ -17,7 +17,7 @@ from typer import Option
 
 from codefavor.engine import Budget, Limits, Progress, TerminalProgress
 from codefavor.engine.budget import Lender
-from codefavor.engine.limits import SharedCaps
+from codefavor.engine.limits import SharedCaps, SharedPlaces
 from codefavor.engine.shards import ALL_SHARDS, Shard
 from codefavor.errors import ConfigError
 
@@ -47,8 +47,8 @@ class Joined(NamedTuple):
 
     lender: Lender
     caps: SharedCaps
+    places: SharedPlaces
     progress: Callable[[], Progress]
-    n_at_once: int
 
 
 joined: ContextVar[Joined | None] = ContextVar("joined", default=None)
@@ -63,12 +63,6 @@ def make_progress() -> Progress:
 def n_workers(workers: int) -> int:
     """How many programs run at a time: 0 takes every core, of which a joined process has one."""
     return workers or (1 if joined.get() else os.cpu_count()) or 1
-
-
-def own_concurrency(concurrency: int) -> int:
-    """The part of the requests in flight that this process may have."""
-    others = joined.get()
-    return concurrency if others is None else max(1, concurrency // others.n_at_once)
 
 
 def own_budget(budget: Budget | None, shard: Shard | None) -> Budget | None:
@@ -90,7 +84,8 @@ def own_limits(limits: Limits, shard: Shard | None) -> Limits:
     names = ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min")
     parts = {name: getattr(limits, name) for name in names}
     if (others := joined.get()) is not None:
-        return replace(limits, shared=others.caps) if any(parts.values()) else limits
+        caps = others.caps if any(parts.values()) else None
+        return replace(limits, shared=caps, places=others.places)
     for name, cap in parts.items():
         if cap is not None:
             if cap < shard.n:

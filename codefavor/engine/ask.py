@@ -13,6 +13,7 @@ from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
 from codefavor.engine.limits import ConcurrencyLimiter, Limits, RateLimiter
+from codefavor.engine.places import LentConcurrency
 from codefavor.engine.progress import duration
 from codefavor.errors import BackendError, JournalError, Unwinding
 
@@ -56,9 +57,7 @@ class ModelClient:
         self._clock = clock
         self._seed = seed
         self._rng = random.Random(seed)
-        self._in_flight = ConcurrencyLimiter(
-            max_concurrency, clock, start=backend.start_concurrency
-        )
+        self._in_flight = _in_flight(backend, limits, max_concurrency, clock)
         self._rate_limiter = RateLimiter(limits, clock, self._pause)
         self._forecast = TokenForecast()
         self._health = RequestHealth()
@@ -233,6 +232,14 @@ class ModelClient:
             raise self._must_stop
         if self._ending.is_set():
             raise RunEnding
+
+
+def _in_flight(backend: Backend, limits: Limits, cap: int, clock: Clock) -> ConcurrencyLimiter:
+    """How many requests may be in flight; of a server that others ask too, they lend a part."""
+    start = backend.start_concurrency
+    if limits.places is None or backend.is_in_process:
+        return ConcurrencyLimiter(cap, clock, start=start)
+    return LentConcurrency(limits.places, backend.spec, cap, clock, start=start)
 
 
 def failed_answer(response: Response, reason: str) -> BackendError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -31,13 +32,22 @@ OF_UNKNOWN_COST = (
 class Lender(Protocol):
     """Who holds the budget of several processes, and lends each a part."""
 
-    async def lend(self, ledger: str, used: Amount, needed: Amount) -> Caps | None:
-        """What a ledger may come to from now on; None if it may not use so much more."""
+    async def lend(self, ledger: str, used: Amount, needed: Amount, n_reserved: int) -> Loan:
+        """What a ledger may come to, of which so much is used, `n_reserved` requests in flight."""
         ...
 
 
 Amount = tuple[float, int]
 Caps = tuple[float | None, int | None]
+# How long a process waits for what others may give back, before it asks again.
+_ASKED_AGAIN_S = 0.2
+
+
+class Loan(NamedTuple):
+    """What a ledger may come to from now on; None: not so much more, but more `may_come`."""
+
+    caps: Caps | None
+    may_come: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,17 +154,30 @@ class BudgetTracker:
         return self._budget.usd is None or total_usd + self.cost(most) <= self._budget.usd
 
     async def _borrow(self, most: Usage) -> bool:
-        """Whether so much more may be used now."""
-        if self._budget.lender is None:
+        """Whether to look again: more may be used now, or may be later."""
+        lender = self._budget.lender
+        if lender is None:
             return False
         async with self._borrowing:
             if self.fits(most):
                 return True
+            used, n_reserved = self.ledger.in_use(), self.ledger.n_reserved
+            # While it asks it uses no more than this: the rest of what it was lent goes back.
+            self._allow(used)
             needed = self.cost(most), _tokens(most)
-            caps = await self._budget.lender.lend(self.ledger.name, self.ledger.in_use(), needed)
-            if caps is not None:
-                self._budget = replace(self._budget, usd=caps[0], tokens=caps[1])
-            return caps is not None
+            loan = await lender.lend(self.ledger.name, used, needed, n_reserved)
+            if loan.caps is not None:
+                self._allow(loan.caps)
+            elif loan.may_come:
+                self.ledger.changed.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.ledger.changed.wait(), _ASKED_AGAIN_S)
+            return loan.caps is not None or loan.may_come
+
+    def _allow(self, caps: Caps) -> None:
+        usd = None if self._budget.usd is None else caps[0]
+        tokens = None if self._budget.tokens is None else caps[1]
+        self._budget = replace(self._budget, usd=usd, tokens=tokens)
 
     def error(self, most: Usage) -> BudgetError:
         """What to raise when such a request does not fit."""

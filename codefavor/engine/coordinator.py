@@ -6,14 +6,16 @@ is lost: whoever takes up its work says what its ledger has, which is what it ha
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from codefavor.engine.budget import Amount, Budget, Caps
+from codefavor.engine.budget import Amount, Budget, Caps, Loan
 from codefavor.engine.clock import Clock
-from codefavor.engine.limits import Limits, Permit, RateLimiter
+from codefavor.engine.limits import Limits, Permit, Places, RateLimiter, Said
+from codefavor.engine.places import PlaceLender
 
 # A process is lent so much at once: an eighth of its even part of the budget.
 _PARTS = 8
@@ -33,41 +35,57 @@ class Coordinator:
         # What each ledger may come to.
         self._lent: dict[str, Amount] = dict(spent)
         self._lost: list[Amount] = []
+        # Whether the process of a ledger may have some left, or in flight.
+        self._busy: dict[str, bool] = {}
         self._limiter: RateLimiter | None = None
         self._limits = limits
         self._permits: dict[int, Permit] = {}
         self._numbers = itertools.count(1)
         self._begun: Counter[int] = Counter()
+        self._places: dict[str, PlaceLender] = {}
+        self._ending = asyncio.Event()
         self._shards: dict[int, tuple[int, int | None, dict[str, Any]]] = {}
 
     async def begin(self, shard: int) -> int:
-        """Note that a process takes up a shard; how often that had happened before."""
+        """Note that a process takes up a shard; how often that had happened before.
+
+        The places of the process that had it before, which is lost, are free again.
+        """
         self._begun[shard] += 1
+        await self.leave(shard)
         return self._begun[shard] - 1
 
-    async def lend(self, ledger: str, used: Amount, needed: Amount, is_first: bool) -> Caps | None:
-        """What a ledger may come to from now on; None if it may not use so much more.
+    async def lend(
+        self, ledger: str, used: Amount, needed: Amount, is_first: bool, n_reserved: int = 0
+    ) -> Loan:
+        """What a ledger may come to from now on, if it may use so much more.
 
         `is_first` is said by a process that asks for this ledger for the first time: what another
         had been lent before is free again, unless the ledger is empty and may not be that one's.
+        More may come as long as requests are in flight in this process, or another has something
+        left: until each has asked for more in vain, and has none in flight.
         """
         if is_first:
             self._take_over(ledger, used)
+        self._lent[ledger] = used
         free, caps = self._free_for(ledger), self._caps()
         lent: list[Any] = [None, None]
         for i, cap in enumerate(caps):
             wanted = used[i] + needed[i]
             if cap is not None and wanted > free[i]:
-                return None
+                self._busy[ledger] = n_reserved > 0
+                return Loan(None, may_come=any(self._busy.values()))
             most = wanted if cap is None else min(free[i], wanted + self._chunk[i])
             lent[i] = (float, int)[i](most)
         self._lent[ledger] = lent[0], lent[1]
+        self._busy[ledger] = True
         usd, tokens = caps
-        return None if usd is None else lent[0], None if tokens is None else lent[1]
+        return Loan((None if usd is None else lent[0], None if tokens is None else lent[1]))
 
     async def give_back(self, ledger: str, used: Amount) -> None:
         """Say what a ledger came to at the end of a process; the rest is free again."""
         self._lent[ledger] = used
+        self._busy.pop(ledger, None)
 
     async def take(self, input_tokens: float, output_tokens: float) -> int:
         """Return when a request of this size may be sent by anybody."""
@@ -87,6 +105,27 @@ class Coordinator:
         """Let nothing pass for so long."""
         if self._limiter is not None:
             self._limiter.hold(seconds)
+
+    async def places(
+        self, shard: int, model: str, cap: int, start: int | None, said: Said
+    ) -> Places:
+        """How many requests a shard may have in flight; `cap` and `start` are for all of them."""
+        if model not in self._places:
+            self._places[model] = PlaceLender(cap, start, Clock())
+        return self._places[model].ask(shard, said)
+
+    async def leave(self, shard: int) -> None:
+        """Take back the places of a shard that has ended."""
+        for lender in self._places.values():
+            lender.forget(shard)
+
+    async def end(self) -> None:
+        """Tell all who wait for it that the run is to end."""
+        self._ending.set()
+
+    async def ended(self) -> None:
+        """Return when the run is to end."""
+        await self._ending.wait()
 
     async def note(self, shard: int, n: int, total: int | None, fields: dict[str, Any]) -> None:
         """How far a shard is: rows that have ended, of how many, and sums of its run."""

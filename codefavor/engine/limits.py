@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from codefavor.engine.clock import Clock
 from codefavor.errors import ConfigError
@@ -29,6 +29,31 @@ class SharedCaps(Protocol):
         ...
 
 
+class Said(NamedTuple):
+    """What a process tells of one model since it asked for places last."""
+
+    in_flight: int
+    waiting: int
+    n_succeeded: int
+    # The round in which the last overloaded request had started.
+    overloaded_in: int | None
+
+
+class Places(NamedTuple):
+    """How many requests of a process may be in flight, and the round of those that start now."""
+
+    n: int
+    round: int
+
+
+class SharedPlaces(Protocol):
+    """Who lends the places of a run to its processes."""
+
+    async def places(self, model: str, cap: int, start: int | None, said: Said) -> Places:
+        """The places that this process has from now on; `cap` is for all, to begin at `start`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """Caps of one run. None means: no cap of that kind.
@@ -36,7 +61,8 @@ class Limits:
     In no span of 60 seconds do more requests reach the server, or ask for more tokens, than the
     caps say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
     bounds how often one request is sent. A server that wants a pause longer than `max_pause_s`
-    stops the run instead. With `shared` the caps are held there, for other processes too.
+    stops the run instead. With `shared` the caps are held there, for other processes too; `places`
+    says the same of the requests in flight.
     """
 
     requests_per_min: int | None = None
@@ -47,6 +73,7 @@ class Limits:
     max_backoff_s: float = 60.0
     max_pause_s: float = 900.0
     shared: SharedCaps | None = None
+    places: SharedPlaces | None = None
 
     def __post_init__(self) -> None:
         for name in ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min"):
@@ -148,7 +175,7 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._slow_start = True
-        self._round = 0
+        self.round = 0
 
     async def enter(self) -> int:
         """Wait for a place; returns the round number to hand to `overloaded`."""
@@ -162,9 +189,9 @@ class ConcurrencyLimiter:
                     self.in_flight -= 1
                     self._wake()
                 raise
-            return self._round
+            return self.round
         self.in_flight += 1
-        return self._round
+        return self.round
 
     def leave(self) -> None:
         """Give the place back."""
@@ -181,8 +208,8 @@ class ConcurrencyLimiter:
     def overloaded(self, started_in_round: int) -> None:
         """Narrow, unless the request started before the last narrowing."""
         self._slow_start = False
-        if started_in_round == self._round:
-            self._round += 1
+        if started_in_round == self.round:
+            self.round += 1
             self.width = max(1.0, self.width * 0.7)
 
     def open_wide(self) -> None:

@@ -14,13 +14,10 @@ from codefavor.judges.jury import Cascade
 from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Row
 
-# Backends whose model computes in this process.
-_IN_PROCESS = ("local", "embedded", "fake")
-
 
 def is_elsewhere(spec: JudgeSpec, backends: Iterable[Backend]) -> bool:
     """Whether others than this process compute: a server, or the processes of the sandbox."""
-    is_served = any(backend.name not in _IN_PROCESS for backend in backends)
+    is_served = any(not backend.is_in_process for backend in backends)
     return is_served or "pool" in spec.needs()
 
 

@@ -14,6 +14,7 @@ from codefavor.judges.llm import LlmJudge, reply_tokens
 from codefavor.judges.options import check_type
 from codefavor.judges.registry import JUDGES, JudgeKind, JudgeOption, Taker, judge_kind
 from codefavor.judges.sandboxed import SandboxOptions, TestBench
+from codefavor.once import once
 from codefavor.records import Choice, Row, file_sha256
 from codefavor.result_file import rows_path
 from codefavor.text import comma_list
@@ -276,4 +277,9 @@ def _recorded(option: JudgeOption, value: object) -> object:
     path = Path(str(value))
     if option.spec.record == "rows":
         return file_sha256(rows_path(path))
-    return {one.name: file_sha256(one) for one in sorted(path.glob("*.safetensors"))}
+    files = sorted(path.glob("*.safetensors"))
+    return {one.name: _once_sha256(one) for one in files}
+
+
+def _once_sha256(path: Path) -> str:
+    return once(("file", str(path)), lambda: file_sha256(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -11,55 +12,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from codefavor.cli import ray_nodes, ray_run
+from codefavor.cli import ray_nodes
+from codefavor.cli.ray_shards import Run
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Problem, content_id, write_rows
+from tests.cli.conftest import CLIENT_PORT, SMALL, patiently
 from tests.kit.commands import codefavor
 from tests.kit.server import LoopbackServer, openai_reply
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def double(x):\n    return 2 * x\n"
 N_KILLS = 8
-CLIENT_PORT = 23841
-
-
-SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two raylets of one CPU each, on addresses of loopback."""
-    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
-    pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
-    from ray.cluster_utils import Cluster
-
-    head = {
-        **SMALL,
-        "node_ip_address": "127.0.0.2",
-        "include_dashboard": False,
-        "ray_client_server_port": CLIENT_PORT,
-    }
-    made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
-    try:
-        patiently(lambda: made.add_node(**SMALL, node_ip_address="127.0.0.3"))
-        yield made
-    finally:
-        made.shutdown()
-
-
-def patiently(start):
-    """What starts a raylet, again where it fails: on a busy machine its helpers are too late."""
-    for _ in range(4):
-        # Ray raises nothing more precise.
-        with contextlib.suppress(Exception):
-            return start()
-    return start()
 
 
 @pytest.fixture
@@ -79,6 +48,12 @@ def home(tmp_path):
     ]
     write_rows(tmp_path / "completions.jsonl", completions)
     return tmp_path
+
+
+def program_reply(call):
+    """A completion that holds a program, another one for each question."""
+    question = call.body["messages"][-1]["content"].partition("\n")[0]
+    return openai_reply(call, f"```python\n{PROGRAM}# {question}\n```")
 
 
 def drafts(url, out):
@@ -111,14 +86,16 @@ def killing(seed, n_kills=N_KILLS):
 
 
 def processes_of_shards():
+    """Those of this test, which works in a folder of its own."""
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::codefavor shard"):
+            is_shard = (folder / "cmdline").read_bytes().startswith(b"ray::codefavor shard")
+            if is_shard and (folder / "cwd").readlink() == Path.cwd():
                 yield int(folder.name)
 
 
 def test_a_cluster_writes_the_bytes_of_one_machine(cluster, home):
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(program_reply) as server:
         alone = codefavor(*drafts(server.url, "alone.jsonl"), "--no-cache", home=home)
         assert alone.code == 0, alone.stderr
         words = drafts(server.url, "shared.jsonl")
@@ -145,7 +122,7 @@ def test_killed_processes_cost_what_was_in_flight(cluster, home, seed):
     def slowly(call):
         with lock:
             seen[call.body["messages"][-1]["content"]] += 1
-        reply = openai_reply(call)
+        reply = program_reply(call)
         reply.delay_s = 0.3
         return reply
 
@@ -170,7 +147,7 @@ def test_a_lost_node_costs_what_was_in_flight(cluster, home):
 
     def slowly(call):
         seen[call.body["messages"][-1]["content"]] += 1
-        reply = openai_reply(call)
+        reply = program_reply(call)
         reply.delay_s = 0.5
         return reply
 
@@ -195,7 +172,7 @@ def test_a_lost_node_costs_what_was_in_flight(cluster, home):
 
 
 def test_a_cluster_is_asked_through_rays_client(cluster, home):
-    with LoopbackServer(openai_reply) as server:
+    with LoopbackServer(program_reply) as server:
         words = drafts(server.url, "shared.jsonl")
         address = f"ray://127.0.0.2:{CLIENT_PORT}"
         done = codefavor(*words, "--ray", address, "--shards", 2, home=home)
@@ -204,23 +181,51 @@ def test_a_cluster_is_asked_through_rays_client(cluster, home):
     assert server.n_calls == 80
 
 
-def test_a_cluster_spends_no_more_than_its_budget(cluster, home):
-    tokens = Counter()
+def test_eight_workers_that_are_killed_spend_no_more_than_a_dollar(cluster, home):
+    """Of eighty requests at three cents, the budget pays for thirty at most."""
+    billed = Counter()
 
-    def billed(call):
-        reply = openai_reply(call)
-        tokens["all"] += reply.body["usage"]["total_tokens"]
+    def bill(call):
+        reply = program_reply(call)
+        usage = reply.body["usage"]
+        billed["usd"] += (usage["prompt_tokens"] + usage["completion_tokens"]) / 1000
+        billed["n"] += 1
+        reply.delay_s = 0.3
         return reply
 
-    with LoopbackServer(billed) as server:
-        words = drafts(server.url, "shared.jsonl")
-        budget = ["--budget-tokens", 12_000, "--max-tokens", 64, "--ray", cluster.address]
-        with killing(3, n_kills=2):
-            done = codefavor(*words, *budget, "--shards", 4, home=home)
-    assert 0 < tokens["all"] <= 12_000
-    assert done.code in (0, 2), done.stderr
-    if done.code:
-        assert "the budget is spent" in done.stderr and done.stderr.count("error:") == 1
+    prices = {"prices": {"openai:m": {"input": 1000, "output": 1000}}}
+    (home / "prices.json").write_text(json.dumps(prices))
+    words = [
+        *["--budget-usd", "1", "--max-tokens", "16", "--prices", "prices.json", "--shards", "16"]
+    ]
+    more = patiently(lambda: cluster.add_node(**{**SMALL, "num_cpus": 6}))
+    try:
+        with LoopbackServer(bill) as server, killing(3, n_kills=4) as killed:
+            asked = [*drafts(server.url, "shared.jsonl"), "--ray", cluster.address, *words]
+            done = codefavor(*asked, home=home)
+    finally:
+        cluster.remove_node(more)
+    assert killed, "nobody was killed"
+    assert 0 < billed["usd"] <= 1.0
+    assert done.code == 2 and "the budget is spent" in done.stderr, done.stderr
+    assert done.stderr.count("error:") == 1
+
+
+@pytest.mark.slow
+def test_a_rate_limit_is_for_all_workers_together(cluster, home):
+    arrived = []
+
+    def note(call):
+        arrived.append(time.monotonic())
+        return program_reply(call)
+
+    with LoopbackServer(note) as server, killing(4, n_kills=2) as killed:
+        words = [*drafts(server.url, "shared.jsonl"), "--requests-per-min", 50]
+        done = codefavor(*words, "--ray", cluster.address, "--shards", 4, home=home)
+    assert done.code == 0, done.stderr
+    assert killed, "nobody was killed"
+    assert len(arrived) >= 80
+    assert max(sum(at <= one < at + 60 for one in arrived) for at in arrived) <= 50
 
 
 def test_a_node_with_other_code_is_refused(cluster, home):
@@ -263,15 +268,22 @@ def examined(**changed):
 )
 def test_a_node_that_cannot_do_the_same_is_refused(theirs, words):
     with pytest.raises(ConfigError, match="--ray: the node n7"):
-        ray_nodes._compare("n7", examined(), theirs)
+        ray_nodes.compare("n7", examined(), theirs)
     with pytest.raises(ConfigError) as error:
-        ray_nodes._compare("n7", examined(), theirs)
+        ray_nodes.compare("n7", examined(), theirs)
     assert words in str(error.value)
 
 
 def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
-    wanted = {"folder": str(tmp_path / "gone"), "seen": "", "files": [], "data": None, "level": ""}
-    assert ray_nodes.examine(wanted)["missing"] == [str(tmp_path / "gone")]
+    gone = str(tmp_path / "gone")
+    wanted = {
+        "folder": gone,
+        "seen": "/no",
+        "files": [],
+        "data": None,
+        "level": "",
+    }
+    assert ray_nodes.examine(wanted)["missing"] == [gone]
 
 
 @pytest.mark.parametrize(
@@ -301,6 +313,12 @@ def test_what_has_no_meaning_on_a_cluster_is_refused(home, words):
     assert done.code == 2 and "does not go with --ray" in done.stderr
 
 
+def test_a_server_for_every_shard_is_refused(home):
+    words = "synthesise drafts --problems problems.jsonl --out o.jsonl --ray local --model vllm:m"
+    done = codefavor(*words.split(), home=home)
+    assert done.code == 2 and "would start a server for every shard" in done.stderr
+
+
 def test_shards_without_a_cluster_are_refused(home):
     done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--shards", 3, home=home)
     assert done.code == 2 and "--shards belongs to --ray" in done.stderr
@@ -310,6 +328,8 @@ def test_a_cluster_that_does_not_start_is_one_error(home, monkeypatch):
     ray = pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
 
     def fail(**options):
+        # Without an address Ray joins a cluster that runs here already.
+        assert options["address"] == "local"
         # What Ray itself raises where a raylet takes too long, on a busy machine.
         raise Exception("The current node timed out during startup.")
 
@@ -332,8 +352,14 @@ def test_a_lost_coordinator_is_one_error():
         cancel=lambda one, force: cancelled.append(one),
         exceptions=SimpleNamespace(RayError=ActorDiedError),
     )
-    coordinator = SimpleNamespace(progress=SimpleNamespace(remote=lambda: "sums"))
+    ended = []
+    coordinator = SimpleNamespace(
+        progress=SimpleNamespace(remote=lambda: "sums"),
+        end=SimpleNamespace(remote=lambda: ended.append(True)),
+    )
+    job = SimpleNamespace(n_shards=2, known=SimpleNamespace(apart=()), folder=Path)
+    run = Run(ray, job, coordinator, "score")
     with pytest.raises(CodefavorError, match="the same command goes on") as error:
-        ray_run._wait(ray, {"a": 0, "b": 1}, coordinator, "score")
+        run._wait(deque([lambda index, files: f"shard {index}"] * 2))
     assert "\n" not in str(error.value) and "ActorDiedError" in str(error.value)
-    assert cancelled == ["a", "b"]
+    assert cancelled == ["shard 0", "shard 1"] and ended

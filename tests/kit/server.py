@@ -82,6 +82,11 @@ class LoopbackServer:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def n_open(self) -> int:
+        """How many requests with a delayed reply wait for it now."""
+        return self._open
+
     def __enter__(self) -> LoopbackServer:
         self._thread.start()
         self._ready.wait(10)

@@ -9,10 +9,8 @@ program it is. Whether the right one passed and the wrong ones failed is counted
 from __future__ import annotations
 
 import ast
-import base64
 import importlib.util
 import json
-import marshal
 import os
 import random
 import re
@@ -21,14 +19,13 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from itertools import accumulate
-from pathlib import Path
+from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError, SandboxError
-from codefavor.sandbox import Limits, SandboxPool
+from codefavor.sandbox import SandboxPool
+from codefavor.scoring.suite_boot import MEMORY_BYTES, Reply, run_parts
 from codefavor.scoring.suite_nodes import imports_of
 from codefavor.scoring.suite_target import Target
 from codefavor.scoring.suite_text import SuiteText, has_hash, names_chance
@@ -65,30 +62,10 @@ _RUNGS = (Rung(1_500_000, 2.0), Rung(20_000_000, 6.0))
 _N_BASE, _N_MORE = 4, 20
 _MORE_WALL = 10
 _DRIVERS = (
-    "suite_family", "suite_trace", "suite_watch", "suite_collect", "suite_driver", "suite_pytest",
+    "suite_trace", "suite_watch", "suite_collect", "suite_driver", "suite_pytest",
 )  # fmt: skip
-_BOOT = """\
-{first}
-import base64, marshal, os, sys, types
-payload = marshal.loads(base64.b64decode({payload!r}))
-for name in ('codefavor', 'codefavor.scoring'):
-    sys.modules[name] = types.ModuleType(name)
-for name, code in marshal.loads(base64.b64decode({drivers!r})):
-    module = sys.modules['codefavor.scoring.' + name] = types.ModuleType(name)
-    exec(code, vars(module))
-family, main = sys.modules['codefavor.scoring.suite_family'], module.main
-for name in [name for name in sys.modules if name.startswith('codefavor')]:
-    del sys.modules[name]
-here = os.getcwd()
-os.environ.update(HOME=here, TMPDIR=here)
-sys.path.insert(0, here)
-given = dict(seal=seal, empty=empty, parts=parts, out=out)
-del seal, empty, parts, out
-family.serve(main, payload, given)
-"""
 # How many runs of a family, first and then: most bad suites show what they are in the first.
 _FIRST_RUNS, _MORE_RUNS = 8, 24
-_MEMORY_BYTES = 1 << 30
 # A program that used less than this share of its wall time waited for something.
 _WAITS = 0.02
 _SAID = {"one": list, "error": str, "tests": int, "seen": list, "n_reached": int,
@@ -218,49 +195,38 @@ class SuiteRunner:
         return self._some(self._other, pair, [job], _RUNGS[1])[0][1]
 
     def _some(
-        self, pool: SandboxPool, pair: _Pair, jobs: list[_Job], rung: Rung, more: int = 1
+        self, pool: SandboxPool, pair: _Pair, jobs: list[_Job], rung: Rung, more: float = 1
     ) -> list[tuple[dict[str, Any], Ended]]:
         """What the first of these runs said and how they ended: up to one that did not end well."""
         engine, suite, target = pair
         parts = [
-            base64.b64encode(
-                marshal.dumps(
-                    {"program": _codes(target)[job.program], "order": job.order, "seed": job.seed}
-                )
-            ).decode()
+            {"program": _codes(target)[job.program], "order": job.order, "seed": job.seed}
             for job in jobs
         ]
-        sizes = [len(part) for part in parts]
-        wall_s = more * max(20.0, 6 * rung.seconds)
-        payload = {
+        payload: dict[str, Any] = {
             "aliases": list(suite.aliases), "injected": list(suite.injected),
             "lines": _lines(target), "branches": _branches(target),
-            "most_lines": rung.lines, "seconds": rung.seconds, "wall_s": wall_s,
-            "places": list(zip(sizes, accumulate(sizes, initial=0), strict=False)),
+            "most_lines": rung.lines, "seconds": rung.seconds,
         }  # fmt: skip
         if engine == "plain":
             payload["suite"] = compile(_tree(suite), "<suite>", "exec", dont_inherit=True)
         else:
             payload["text"] = _text(suite)
-        text = _BOOT.format(
-            first="import pytest" if engine == "pytest" or _imports_pytest(suite) else "",
-            payload=base64.b64encode(marshal.dumps(payload)).decode(),
-            drivers=_drivers(engine == "plain"),
-        )
-        limits = Limits(cpu_s=10.0, wall_s=wall_s * len(jobs), memory_bytes=_MEMORY_BYTES)
+        modules = _DRIVERS[: -1 if engine == "plain" else None]
+        first = "import pytest" if engine == "pytest" or _imports_pytest(suite) else ""
+        wall_s = more * max(20.0, 6 * rung.seconds)
         found = []
-        for reply, status, cpu_s, kib, is_late in json.loads(
-            pool.run_family(text, "".join(parts), limits)
-        ):
-            if not is_late:
-                found.append(_ended(reply, status, kib))
-            elif more > 1 and cpu_s >= _WAITS * wall_s:
+        for one in run_parts(pool, modules, payload, parts, wall_s=wall_s, first=first):
+            has_computed = one.cpu_s >= _WAITS * wall_s
+            if not one.is_late:
+                found.append(_ended(one))
+            elif more > 1 and has_computed:
                 raise SandboxError("the machine is too busy: the wall time ran out twice")
             elif more > 1:
                 found.append(({"error": "it waited until its wall time ran out"}, Ended("T")))
             else:
                 # Wall time alone says nothing: what computed until its end runs again.
-                again = _MORE_WALL if cpu_s >= _WAITS * wall_s else 1.01
+                again = _MORE_WALL if has_computed else 1.01
                 found += self._some(pool, pair, [jobs[len(found)]], rung, again)
         return found
 
@@ -304,10 +270,10 @@ def _bits(number: int) -> set[int]:
     return {n for n in range(number.bit_length()) if number >> n & 1}
 
 
-def _ended(reply: str, status: int, kib: int) -> tuple[dict[str, Any], Ended]:
+def _ended(reply: Reply) -> tuple[dict[str, Any], Ended]:
     """What a run said, if that has the right form, and how it ended."""
     try:
-        said = json.loads(reply)
+        said = json.loads(reply.text)
     except ValueError:
         said = {}
     if all(type(said.get(name)) is kind for name, kind in _SAID.items()):
@@ -316,12 +282,12 @@ def _ended(reply: str, status: int, kib: int) -> tuple[dict[str, Any], Ended]:
             return said, Ended(letter, test)
     if "unlike" in said:
         return said, Ended("D")
-    error = str(said.get("error", f"its process ended ({status})"))[:200]
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    error = str(said.get("error", f"its process ended ({reply.status})"))[:200]
+    number = os.WTERMSIG(reply.status) if os.WIFSIGNALED(reply.status) else 0
     if number in (signal.SIGXCPU, signal.SIGKILL):
         return {"error": error}, Ended("T")
     crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
-    if crashed and kib << 10 > 0.9 * _MEMORY_BYTES:
+    if crashed and reply.kib << 10 > 0.9 * MEMORY_BYTES:
         return {"error": error}, Ended("M")
     if _REFUSED.search(error):
         return {"seen": ["starts_processes"], "error": error}, Ended("D")
@@ -350,16 +316,6 @@ def _text(suite: SuiteText) -> str:
     place = sum(is_first)
     body = [*tree.body[:place], line, *tree.body[place:]]
     return ast.unparse(ast.fix_missing_locations(ast.Module(body=body, type_ignores=[])))
-
-
-@cache
-def _drivers(is_plain: bool) -> str:
-    """Those of _DRIVERS that an engine needs, each with its code object."""
-    found = []
-    for name in _DRIVERS[: -1 if is_plain else None]:
-        text = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-        found.append((name, compile(text, f"<{name}>", "exec", dont_inherit=True)))
-    return base64.b64encode(marshal.dumps(found)).decode()
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from codefavor.scoring.suite_boot import run_parts
 
 _N_OWN, _N_NEAR = 20, 40
 _LONGEST = 1500
-_MOST_LINES, _SECONDS, _WALL_S = 200_000, 2.0, 60.0
+_MOST_LINES, _SECONDS, _WALL_S = 100_000, 0.5, 60.0
 _AT_ONCE = 32
 
 

@@ -55,8 +55,9 @@ class Target:
 
     `trust` is "tests" where the problem's own tests passed the right program and failed each wrong
     one (or it answers otherwise on an input near theirs), and "unverified" where it has none: then
-    a mutant may be equivalent, and the share killed is a lower bound. `twins` are other right programs: they say the same in other words where the
-    task leaves the words open. `n_unproven` counts the mutants left out as those tests pass them.
+    a mutant may be equivalent, and the share killed is a lower bound. `twins` are other right
+    programs: they say the same in other words where the task leaves the words open. `n_unproven`
+    counts the mutants left out as nothing of this shows them to be wrong.
     """
 
     right: str

@@ -6,13 +6,12 @@
 Hidden are programs that the score never saw, each shown to be wrong by the problem's stricter tests
 (HumanEval+'s, MBPP+'s, QuixBugs'): the failing samples of StarCoder2, the buggy versions of
 HumanEvalPack, the buggy programs of QuixBugs, the worse sides of CodePrefBench. They are at most
-four a problem; with `--written` (see written_samples.py) those that CodeGen wrote come to them, one
-of each behaviour on EvalPlus' inputs. The suites of a problem are of many kinds: one of its own
-checks (twice), two, half of them, all; 1, 2, 4, 8 or 16 of EvalPlus' further inputs, compared with
-a copy of the right program; a vacuous one; and with `--written` those that CodeGen wrote, without
-the checks that the right program fails. Line and branch coverage of the same suites stand beside
-the score. `--part` takes the problems with even or odd numbers: how the score chooses mutants was
-decided on the even ones.
+four a problem; with `--written` (see written_samples.py) some that CodeGen wrote come to them.
+The suites of a problem are of many kinds: one of its own checks (twice), two, half of them, all;
+1, 2, 4, 8 or 16 of EvalPlus' further inputs, compared with a copy of the right program; a vacuous
+one; and with `--written` those that CodeGen wrote, without the checks that the right program fails.
+Line and branch coverage of the same suites stand beside the score. `--part` takes the problems with
+even or odd numbers: what is chosen on the even ones is shown on the odd ones.
 
 Prints Spearman's rho over all suites, over those without a defect, those that a model wrote, and
 over the kinds (each as a writer, by the mean over its problems), and the mean of the problems' own
@@ -39,7 +38,7 @@ from typing import Any
 import numpy as np
 import written_samples
 from scipy.stats import rankdata
-from suite_material import LONGEST_INPUT, Suites, further_inputs, hidden_programs, suites_of
+from suite_material import Suites, further_inputs, hidden_programs, suites_of
 
 from codefavor.errors import Rejected
 from codefavor.records import Problem, content_id, read_rows, write_text
@@ -48,16 +47,14 @@ from codefavor.reports.page import environment
 from codefavor.reports.suite_page import share_of
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.answers import defines
-from codefavor.scoring.behaviours import behaviours
 from codefavor.scoring.by_suites import SuiteScorer
-from codefavor.scoring.suite_answers import LATE
 from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import CAUGHT, SuiteRunner
 from codefavor.scoring.suite_target import Target, Wrong, plain_program
 from codefavor.settings import data_folder
 from codefavor.sources.problems import load_problems
 
-_MOST_HIDDEN, _MOST_WRITTEN, _N_INPUTS = 24, 8, 60
+_MOST_HIDDEN, _MOST_WRITTEN = 32, 6
 SETS = {"humaneval": "humaneval+", "mbpp": "mbpp+", "quixbugs": "quixbugs"}
 
 
@@ -67,17 +64,6 @@ def written_suites(row: Any, problem: Problem, pool: SandboxPool, rng: random.Ra
     head = f"from solution import {problem.entry_point}\ndef test_it():\n"
     texts = [head + "".join(f"    {line}\n" for line in lines) for lines in found]
     return [("written", text) for text in rng.sample(texts, min(_MOST_WRITTEN, len(texts)))]
-
-
-def unlike(
-    codes: list[str], problem: Problem, inputs: Sequence[Any], pool: SandboxPool
-) -> list[str]:
-    """One program of each behaviour on these inputs, and none that is endless."""
-    texts = [text for text in map(repr, inputs) if len(text) < LONGEST_INPUT][:_N_INPUTS]
-    right = plain_program(f"{problem.setup}\n{problem.reference}")
-    own, others = behaviours(right, codes, problem.entry_point, texts, pool)
-    found = dict(zip(reversed(others), reversed(codes), strict=True))
-    return [code for seen, code in found.items() if seen not in ("", own) and LATE not in seen]
 
 
 def main() -> None:
@@ -143,8 +129,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             codes = sorted(c if defines(c, judge.entry_point) else judge.prompt + c for c in found)
             rng = random.Random(content_id(problem.id))
             if options.written:
-                codes = [code for code in codes if parses(code)]
-                codes = unlike(codes, judge, inputs.get(problem.id, ()), pool)
+                codes = sorted({plain_program(code) for code in codes if parses(code)})
                 codes = rng.sample(codes, min(_MOST_HIDDEN, len(codes)))
             wrong = [code for code in codes if is_wrong(code, judge, pool)]
             if len(wrong) < least or not wrong:

@@ -19,7 +19,6 @@ from codefavor.languages.python_code import without_comments
 from codefavor.records import Execution, Problem
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
-from codefavor.scoring.behaviours import behaviours, inputs_of
 from codefavor.scoring.messages import with_other_messages
 from codefavor.scoring.mutants import Mutant, mutants_of, print_code
 
@@ -54,10 +53,9 @@ class Target:
     """What suites for one problem are measured on.
 
     `trust` is "tests" where the problem's own tests passed the right program and failed each wrong
-    one (or it answers otherwise on an input near theirs), and "unverified" where it has none: then
-    a mutant may be equivalent, and the share killed is a lower bound. `twins` are other right
-    programs: they say the same in other words where the task leaves the words open. `n_unproven`
-    counts the mutants left out as nothing of this shows them to be wrong.
+    one, and "unverified" where it has none: then a mutant may be equivalent, and the share killed
+    is a lower bound. `twins` are other right programs: they say the same in other words where the
+    task leaves the words open. `n_unproven` counts the mutants left out as those tests pass them.
     """
 
     right: str
@@ -113,9 +111,7 @@ def make_target(
     if problem.tests.strip():
         trust = "tests"
         limits = replace(limits, cpu_s=_SLOWER * _cpu_if_right(problem, pool))
-        codes, differ = _apart(right, codes, problem, pool)
-        runs = _Runs(problem, pool, limits, differ)
-        codes, n_unproven = _verified(codes, runs, n_mutants)
+        codes, n_unproven = _verified(codes, problem, pool, limits, n_mutants)
     wrong = [*_not_equal(right, codes)[:n_mutants], *known]
     if not wrong:
         raise Rejected("no_wrong_program", f"none of {len(mutants)} mutants is shown to be wrong")
@@ -203,56 +199,27 @@ def _must_be_measured(run: Execution) -> None:
         raise SandboxError(run.error)
 
 
-def _apart(
-    right: str, codes: Sequence[Wrong], problem: Problem, pool: SandboxPool
-) -> tuple[list[Wrong], frozenset[str]]:
-    """One mutant of each behaviour that can be seen, those that show none last; which differ.
+def _verified(
+    codes: Sequence[Wrong], problem: Problem, pool: SandboxPool, limits: Limits, wanted: int
+) -> tuple[list[Wrong], int]:
+    """The first `wanted` that the problem's tests fail; how many of those tried they pass."""
 
-    All of them where the tests call the function with nothing that is a literal.
-    """
-    inputs = inputs_of(problem.tests, problem.entry_point)
-    if not inputs:
-        return list(codes), frozenset()
-    texts = [one.code for one in codes]
-    own, others = behaviours(right, texts, problem.entry_point, inputs, pool)
-    first: dict[str, Wrong] = {}
-    for one, seen in zip(codes, others, strict=True):
-        if seen and seen != own:
-            first.setdefault(seen, one)
-    hidden = [one for one, seen in zip(codes, others, strict=True) if seen in ("", own)]
-    return [*first.values(), *hidden], frozenset(one.code for one in first.values())
-
-
-class _Runs(NamedTuple):
-    """What mutants are run with; `differ` are those that were seen to differ."""
-
-    problem: Problem
-    pool: SandboxPool
-    limits: Limits
-    differ: frozenset[str]
-
-    def outcome(self, one: Wrong) -> str:
-        """How a mutant ends under the problem's tests, or "differs" where they do not notice."""
-        tests, name = self.problem.tests, self.problem.entry_point
-        result = self.pool.run(one.code, tests, self.limits, entry_point=name)
+    def run(one: Wrong) -> str:
+        result = pool.run(one.code, problem.tests, limits, entry_point=problem.entry_point)
         _must_be_measured(result)
         if result.is_evidence_of_pass:
-            return "differs" if one.code in self.differ else _PASSED
+            return _PASSED
         return "no_evidence" if result.no_evidence else result.outcome
-
-
-def _verified(codes: Sequence[Wrong], runs: _Runs, wanted: int) -> tuple[list[Wrong], int]:
-    """The first `wanted` that the problem's tests fail or that differ; how many were neither."""
 
     found: list[Wrong] = []
     n_passed = 0
     tried = list(codes[: wanted * _MOST_TRIED])
-    with ThreadPoolExecutor(runs.pool.n_workers) as threads:
+    with ThreadPoolExecutor(pool.n_workers) as threads:
         while tried and len(found) < wanted:
             batch = [tried.pop(0) for _ in range(min(len(tried), wanted - len(found)))]
-            for one, outcome in zip(batch, threads.map(runs.outcome, batch), strict=True):
+            for one, outcome in zip(batch, threads.map(run, batch), strict=True):
                 n_passed += outcome == _PASSED
-                if outcome in ("wrong_output", "runtime_error", "differs"):
+                if outcome in ("wrong_output", "runtime_error"):
                     found.append(one)
     return found, n_passed
 

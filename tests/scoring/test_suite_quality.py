@@ -12,6 +12,7 @@ import pytest
 
 from codefavor.errors import Rejected, SandboxError
 from codefavor.records import Problem
+from codefavor.sandbox import SandboxPool
 from codefavor.scoring.by_suites import SuiteScorer
 from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import _FIRST_RUNS, SuiteRunner
@@ -253,11 +254,22 @@ REMEMBERS = {
 }
 
 
-@pytest.mark.parametrize("how", REMEMBERS)
-def test_nothing_is_left_of_an_earlier_run(scorer, how):
+def quality_of_memory(scorer, how):
     # A suite that knows how many runs were before never needs to look at an answer.
     text = IMPORT + REMEMBERS[how] + "def test_it():\n    callable(clamp)\n    assert seen() == 1\n"
-    assert (scorer.quality(text, CLAMP).score, scorer.quality(text, CLAMP).defect) == (0, "vacuous")
+    return scorer.quality(text, CLAMP)
+
+
+@pytest.mark.parametrize("how", REMEMBERS)
+def test_nothing_is_left_of_an_earlier_run(scorer, how):
+    quality = quality_of_memory(scorer, how)
+    assert (quality.score, quality.defect) == (0, "vacuous")
+
+
+def test_nothing_is_left_of_an_earlier_run_without_namespaces():
+    with SandboxPool(1, highest_level="L2", accept="together") as pool, SuiteScorer(pool) as scorer:
+        found = [quality_of_memory(scorer, how).defect for how in REMEMBERS]
+    assert pool.level == "L2" and set(found) == {"vacuous"}
 
 
 CHANCE = {

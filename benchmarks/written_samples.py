@@ -43,23 +43,35 @@ def programs(folder: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[st
 def suites(row: Row, problem: Problem, pool: SandboxPool) -> list[list[str]]:
     """The asserts of each sample that hold for the right program; samples without one are left out.
 
-    As in CodeT, a sample goes on behind `assert`.
+    As in CodeT, a sample goes on behind `assert`. Asserts are `f(literals) == literal`.
     """
     name = problem.entry_point
     samples: list[list[str]] = []
     for text in row["samples"]:
         found: dict[str, None] = {}
         for line in f"assert {text.lstrip()}".split("\n"):
-            try:
-                tree = ast.parse(line.strip())
-            except (SyntaxError, ValueError, MemoryError, RecursionError):
-                continue
-            called = {getattr(n.func, "id", "") for n in ast.walk(tree) if isinstance(n, ast.Call)}
-            if len(tree.body) == 1 and isinstance(tree.body[0], ast.Assert) and name in called:
-                found[ast.unparse(tree)] = None
+            if text_of := _plain_check(line.strip(), name):
+                found[text_of] = None
         samples.append(list(found))
     every = list(dict.fromkeys(line for sample in samples for line in sample))[:300]
     run = pool.run(problem.reference, "\n".join(every), entry_point=name, setup=problem.setup)
     held = {line for line, holds in zip(every, run.asserts, strict=False) if holds}
     kept = [[line for line in sample if line in held] for sample in samples]
     return [list(one) for one in dict.fromkeys(map(tuple, kept)) if one]
+
+
+def _plain_check(line: str, name: str) -> str:
+    """The line as the printer writes it, "" if it is no such assert."""
+    try:
+        match ast.parse(line).body:
+            case [
+                ast.Assert(
+                    ast.Compare(ast.Call(ast.Name(called), given, []), [ast.Eq()], [wanted]), None
+                )
+            ] if called == name:
+                for node in (*given, wanted):
+                    ast.literal_eval(node)
+                return ast.unparse(ast.parse(line))
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        pass
+    return ""

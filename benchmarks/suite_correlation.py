@@ -1,22 +1,24 @@
 """Rank correlation of a suite's score with the share of hidden wrong programs that it catches.
 
     .venv/bin/python benchmarks/suite_correlation.py --n 20 --out rows.jsonl --html plot.html
+    .venv/bin/python benchmarks/suite_correlation.py --written generated_data --part odd --least 6
 
-Hidden are programs that the score never saw: the failing samples of StarCoder2, the buggy versions
-of HumanEvalPack, the buggy programs of QuixBugs, and the worse sides of CodePrefBench; each is
-shown to be wrong by the problem's tests (HumanEval+'s, MBPP+'s, QuixBugs'). The suites of a
-problem are of many kinds: one of its own checks (twice), two, half of them, all; 1, 2, 4, 8 or 16
-of EvalPlus' further inputs, compared with a copy of the right program; and a vacuous one. Beside
-the score stand line and branch coverage of the same suites.
+Hidden are programs that the score never saw, each shown to be wrong by the problem's stricter tests
+(HumanEval+'s, MBPP+'s, QuixBugs'): the failing samples of StarCoder2, the buggy versions of
+HumanEvalPack, the buggy programs of QuixBugs, the worse sides of CodePrefBench. They are at most
+four a problem; with `--written` (see written_samples.py) some that CodeGen wrote come to them.
+The suites of a problem are of many kinds: one of its own checks (twice), two, half of them, all;
+1, 2, 4, 8 or 16 of EvalPlus' further inputs, compared with a copy of the right program; a vacuous
+one; and with `--written` those that CodeGen wrote, without the checks that the right program fails.
+Line and branch coverage of the same suites stand beside the score. `--part` takes the problems with
+even or odd numbers: what is chosen on the even ones is shown on the odd ones.
 
-Prints Spearman's rho over all suites, over those without a defect, and over the kinds (each as a
-writer, by the mean over its problems), and the mean of the problems' own rhos where a problem's
-suites differ; with 95 % intervals that resample problems.
-Problems differ in how subtle their hidden programs are, which no score of a suite can know; so
-beside them stand what others reach: one half of the hidden programs for the other half; a perfect
-order of each problem's suites without knowledge of the problem; the score with each problem's mean
-given. With `known` half of the hidden programs are told to the score, and the rho is with the
-other half.
+Prints Spearman's rho over all suites, over those without a defect, those that a model wrote, and
+over the kinds (each as a writer, by the mean over its problems), and the mean of the problems' own
+rhos where a problem's suites differ; with 95 % intervals that resample problems. Beside them stand
+what others reach: one half of the hidden programs for the other half, and what follows for the
+whole (the ceiling: what the true share would reach, by Spearman and Brown); a perfect order of each
+problem's suites without knowledge of the problem; the score with each problem's mean given.
 """
 
 from __future__ import annotations
@@ -27,15 +29,16 @@ import itertools
 import json
 import os
 import random
-import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import written_samples
 from scipy.stats import rankdata
+from suite_material import Suites, further_inputs, hidden_programs, suites_of
 
 from codefavor.errors import Rejected
 from codefavor.records import Problem, content_id, read_rows, write_text
@@ -49,77 +52,18 @@ from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import CAUGHT, SuiteRunner
 from codefavor.scoring.suite_target import Target, Wrong, plain_program
 from codefavor.settings import data_folder
-from codefavor.sources.argument_types import restore_types
 from codefavor.sources.problems import load_problems
 
-Suites = list[tuple[str, str]]
-_SIZES = (1, 2, 4, 8, 16)
-_LONGEST_INPUT = 2000
+_MOST_HIDDEN, _MOST_WRITTEN = 32, 6
 SETS = {"humaneval": "humaneval+", "mbpp": "mbpp+", "quixbugs": "quixbugs"}
 
 
-def suites_of(problem: Problem, inputs: Sequence[Sequence[Any]], rng: random.Random) -> Suites:
-    """(kind, text) of suites of growing worth; none where the checks are no plain asserts."""
-    tree = ast.parse(problem.tests)
-    check = next((n for n in tree.body if getattr(n, "name", "") == "check"), None)
-    block = check.body if isinstance(check, ast.FunctionDef) else tree.body
-    checks = [n for n in block if isinstance(n, ast.Assert)]
-    asserts = [ast.unparse(n) for n in checks if any(isinstance(c, ast.Call) for c in ast.walk(n))]
-    if len(asserts) < 2:
-        return []
-    rng.shuffle(asserts)
-    name = "candidate" if check is not None else problem.entry_point
-    head = f"import math\nfrom solution import {problem.entry_point} as {name}\n"
-    call = next(n for n in ast.walk(ast.parse(asserts[0])) if isinstance(n, ast.Call))
-    bodies = {
-        "vacuous": [f"assert {ast.unparse(call)} is not NotImplemented"],
-        "one check": asserts[:1],
-        "one other check": asserts[-1:],
-        "two checks": asserts[:2],
-        "half of the checks": asserts[: max(1, len(asserts) // 2)],
-        "all checks": asserts,
-    }
-    found = [
-        (kind, head + "def test_it():\n" + "".join(f"    {line}\n" for line in lines))
-        for kind, lines in bodies.items()
-    ]
-    right = f"{problem.setup}\n{problem.reference}\nreturn {problem.entry_point}"
-    oracle = f"def make():\n{textwrap.indent(right, '    ')}\nright = make()\n"
-    drawn = rng.sample(list(inputs), len(inputs))
-    drawn = [one for one in map(repr, drawn) if len(one) < _LONGEST_INPUT]
-    for size in _SIZES:
-        lines = [f"    assert {name}(*{one}) == right(*{one})\n" for one in drawn[:size]]
-        if len(lines) == size:
-            found.append((f"{size} inputs", f"{head}{oracle}def test_it():\n{''.join(lines)}"))
-    return found
-
-
-def further_inputs(folder: Path) -> dict[str, list[list[Any]]]:
-    """EvalPlus' further inputs by the id of the problem."""
-    found: dict[str, list[list[Any]]] = {}
-    for name in ("humanevalplus/HumanEvalPlus.jsonl.gz", "mbppplus/MbppPlus.jsonl.gz"):
-        for _, row in read_rows(folder / name):
-            found[row["task_id"]] = restore_types(row["plus_input"], row)
-    return found
-
-
-def hidden_programs(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(problem set, problem id, code) of programs that may be wrong."""
-    for path in sorted((folder / "sc2instruct_evalplus").glob("**/*.jsonl*")):
-        kind = "humaneval" if "humaneval" in path.name.lower() else "mbpp"
-        for _, row in read_rows(path):
-            yield kind, str(row["task_id"]), row.get("solution") or row["completion"]
-    for path in sorted((folder / "humanevalpack").glob("*python*.jsonl*")):
-        for _, row in read_rows(path):
-            name = str(row["task_id"]).replace("Python/", "HumanEval/")
-            yield "humaneval", name, row["prompt"] + row["buggy_solution"]
-    for path in sorted((folder / "quixbugs_py").glob("*.jsonl*")):
-        for _, row in read_rows(path):
-            yield "quixbugs", f"QuixBugs/{row['name']}", row["buggy_program"]
-    for path in sorted((folder / "codeprefbench").glob("correctness*.jsonl*")):
-        for _, row in read_rows(path):
-            kind = "humaneval" if row["task_id"].startswith("HumanEval") else "mbpp"
-            yield kind, row["task_id"], row["choices"][1 - int(row["gt_choice"])]
+def written_suites(row: Any, problem: Problem, pool: SandboxPool, rng: random.Random) -> Suites:
+    """Some of what a model wrote for a problem."""
+    found = written_samples.suites(row, problem, pool)
+    head = f"from solution import {problem.entry_point}\ndef test_it():\n"
+    texts = [head + "".join(f"    {line}\n" for line in lines) for lines in found]
+    return [("written", text) for text in rng.sample(texts, min(_MOST_WRITTEN, len(texts)))]
 
 
 def main() -> None:
@@ -127,6 +71,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=0, help="problems of each set to try; 0 for all")
     parser.add_argument("--least", type=int, default=1, help="hidden programs a problem at least")
+    parser.add_argument("--written", type=Path, help="the folder of CodeT's generated_data")
+    parser.add_argument("--part", choices=("all", "even", "odd"), default="all")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--html", type=Path, help="a page with the plot")
     parser.add_argument("--rows", type=Path, help="measure nothing: the rows of an earlier --out")
@@ -136,7 +82,7 @@ def main() -> None:
         rows = [row for _, row in read_rows(options.rows)]
     else:
         with open(options.out or os.devnull, "w", encoding="utf-8") as file:
-            for row in measured(options.n, options.least):
+            for row in measured(options):
                 rows.append(row)
                 print(json.dumps(row), file=file, flush=True)
     report([row for row in rows if len(row["hidden"]) >= options.least])
@@ -144,22 +90,32 @@ def main() -> None:
         write_text(options.html, [page_of(rows)])
 
 
-def measured(n: int, least: int) -> Iterator[dict[str, Any]]:
+def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The rows of problems with at least so many hidden programs, of `n` of each set tried."""
+    n, least = options.n, options.least
     folder = data_folder()
     assert folder is not None
     hidden: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for kind, name, code in hidden_programs(Path(folder)):
         hidden[kind, name].add(code)
     inputs = further_inputs(Path(folder))
+    tests: dict[str, Any] = {}
+    if options.written:
+        known = {one.id: one for one in load_problems("humaneval", data_dir=folder)}
+        tests = dict(written_samples.rows_of(options.written, "test_case", known))
+        for name, code in written_samples.programs(options.written, known):
+            hidden["humaneval", name].add(code)
     jobs: list[list[tuple[Problem, Problem, set[str]]]] = []
     for kind, strict in SETS.items():
         base = {one.id: one for one in load_problems(kind, data_dir=folder)}
         judges = {one.id: one for one in load_problems(strict, data_dir=folder)}
         names = sorted(one for one in base.keys() & judges if len(hidden[kind, one]) >= least)
+        if options.part != "all":
+            names = [one for one in names if (one[-1] in "13579") == (options.part == "odd")]
         random.Random(0).shuffle(names)
-        # Those with most candidates first: one hidden program makes a share of 0 or 1.
-        names.sort(key=lambda one: -len(hidden[kind, one]))
+        if not options.written:
+            # Those with most candidates first: one hidden program makes a share of 0 or 1.
+            names.sort(key=lambda one: -len(hidden[kind, one]))
         jobs.append([(base[one], judges[one], hidden[kind, one]) for one in names[: n or None]])
     with (
         SandboxPool(2, accept="together", dedupe=False) as pool,
@@ -171,23 +127,38 @@ def measured(n: int, least: int) -> Iterator[dict[str, Any]]:
         def rows_of(job: tuple[Problem, Problem, set[str]]) -> list[dict[str, Any]]:
             problem, judge, found = job
             codes = sorted(c if defines(c, judge.entry_point) else judge.prompt + c for c in found)
+            rng = random.Random(content_id(problem.id))
+            if options.written:
+                codes = sorted({plain_program(code) for code in codes if parses(code)})
+                codes = rng.sample(codes, min(_MOST_HIDDEN, len(codes)))
             wrong = [code for code in codes if is_wrong(code, judge, pool)]
             if len(wrong) < least or not wrong:
                 return []
-            rng = random.Random(content_id(problem.id))
             suites = suites_of(problem, inputs.get(problem.id, ()), rng)
+            if problem.id in tests:
+                suites += written_suites(tests[problem.id], problem, pool, rng)
             return measure(problem, suites, wrong, scorer, runner) if suites else []
 
         # Sets by turns, so that what is there when somebody stops it has all of them.
         mixed = [job for row in itertools.zip_longest(*jobs) for job in row if job]
-        for rows in threads.map(rows_of, mixed):
-            yield from rows
+        # As they come: one slow problem holds up no other.
+        for done in as_completed([threads.submit(rows_of, job) for job in mixed]):
+            yield from done.result()
         runner.close()
+
+
+def parses(code: str) -> bool:
+    """Whether it is Python."""
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def is_wrong(code: str, problem: Problem, pool: SandboxPool) -> bool:
     """Whether the tests fail this program for a wrong answer or an exception."""
-    limits = Limits(cpu_s=5.0, wall_s=60.0)
+    limits = Limits(cpu_s=1.0, wall_s=60.0)
     run = pool.run(
         code, problem.tests, limits, entry_point=problem.entry_point, setup=problem.setup
     )
@@ -285,6 +256,7 @@ def report(rows: Rows) -> None:
     for name, chosen in (
         ("all suites", rows),
         ("suites without a defect", sound),
+        ("those that a model wrote", [row for row in sound if row["kind"] == "written"]),
         *((f"these, with {n} hidden programs and more",
            [row for row in sound if len(row["hidden"]) >= n]) for n in (2, 3)),
     ):  # fmt: skip
@@ -300,6 +272,8 @@ def report(rows: Rows) -> None:
         if min(n_hidden.values()) > 1:
             for label, (values, caught) in halves(chosen).items():
                 print(f"  {label:38} rho {rho(chosen, values, caught)}")
+            of_half = _spearman(*map(np.array, halves(chosen)["the first half, for the second"]))
+            print(f"  {'ceiling':38} rho {(2 * of_half / (1 + of_half)) ** 0.5:.3f}")
     print(
         f"defects: {dict(Counter((row['kind'], row['defect']) for row in rows if row['defect']))}"
     )

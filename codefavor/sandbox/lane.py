@@ -47,7 +47,7 @@ from codefavor.sandbox.trees import (
     walk,
 )
 
-SPLIT, TOGETHER = "split", "together"
+SPLIT, TOGETHER, FAMILY = "split", "together", "family"
 DO_NOT_PARSE = "the tests do not parse"
 CHECKER = "; no program passes, as the checker may not use this: "
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Match, ast.Yield,

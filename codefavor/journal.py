@@ -38,6 +38,7 @@ from codefavor.journal_manifest import (
     short,
     write_manifest,
 )
+from codefavor.originals import with_originals
 from codefavor.records import Row, write_text
 
 _locked_here: set[str] = set()
@@ -278,7 +279,7 @@ def ok_rows(path: Path) -> Iterator[Row]:
 
 
 def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(manifest))
+    wanted = json.loads(with_originals(json.dumps(manifest, ensure_ascii=False)))
     file = manifest_path(path)
     if file.exists() and _holds_nothing(path):
         # A run that failed before its first answer binds nobody to its settings.

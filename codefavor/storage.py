@@ -44,7 +44,7 @@ class Place:
 
     @classmethod
     def of(cls, url: str) -> Place:
-        """Raises ConfigError for a kind that is not known, MissingPackageError without its package."""
+        """Raises ConfigError for an unknown kind, MissingPackageError without its package."""
         protocol = protocol_of(url)
         if protocol not in STORES:
             raise ConfigError(
@@ -243,7 +243,7 @@ class WorkingCopy:
         return [found.st_size, found.st_mtime_ns, n_ahead]
 
     def _rank(self, name: str) -> int:
-        """Cached responses, what is beside a journal, journals, results: later ones need earlier."""
+        """Cached responses, what is beside a journal, journals, results: later need earlier."""
         if name.endswith(".sqlite"):
             return 0
         path = self.root / name

@@ -205,6 +205,7 @@ def _kept(copy: WorkingCopy | None) -> Iterator[None]:
     keeper.start()
     try:
         yield
+    # Whatever ends the run, a second Ctrl-C too: what was paid for goes to the storage.
     except BaseException as error:
         keeper.close()
         if keeper.error is not None:

@@ -129,24 +129,30 @@ def reaching(url: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Selection:
-    """The names of one run in a folder: those of its file in `folder`, or all that are there."""
+    """The names of one run: of its file in `folder` and what is beside it, or all of the folder.
+
+    Those of its shards only `with_shards`.
+    """
 
     folder: str  # "" or ends with /
     name: str  # "" for all
+    with_shards: bool = False
 
     @property
-    def prefix(self) -> str:
-        """What all of them begin with."""
-        return self.folder + self.name
+    def prefixes(self) -> list[str]:
+        """Each of them begins with one of these."""
+        return [self.folder + self.name, *([f"{SHARDS}/"] if self.with_shards else [])]
 
     def has(self, name: str) -> bool:
-        """Whether this is the file, something beside it, or in the folder and of no shard."""
-        rest = name.removeprefix(self.prefix)
-        if not name.startswith(self.prefix) or _is_passing(name):
+        """Whether a name is one of them."""
+        if _is_passing(name):
             return False
-        if self.name:
-            return not rest or rest[0] == "."
-        return not name.startswith(f"{SHARDS}/") or bool(self.folder)
+        if not self.folder and name.startswith(f"{SHARDS}/"):
+            parts = name.split("/", 2)
+            name = parts[2] if self.with_shards and len(parts) == 3 else "/"
+        own = self.folder + self.name
+        rest = name.removeprefix(own)
+        return name.startswith(own) and rest[:1] != "/" and (not self.name or rest[:1] in ("", "."))
 
 
 def _is_passing(name: str) -> bool:
@@ -221,7 +227,9 @@ class WorkingCopy:
         return len(changed) + len(gone)
 
     def _versions(self) -> dict[str, str]:
-        found = self.place.versions(self.selection.prefix)
+        found: dict[str, str] = {}
+        for prefix in self.selection.prefixes:
+            found |= self.place.versions(prefix)
         return {name: one for name, one in found.items() if self.selection.has(name)}
 
     def _fetch(self, names: Iterable[str]) -> None:

@@ -70,11 +70,11 @@ class LazyVerbs(TyperGroup):
         if hasattr(module, "app"):
             group = typer.main.get_group(module.app)
             group.name = cmd_name
-            return add_examples(with_ray(with_storage(with_finite_numbers(group))), cmd_name)
+            return add_examples(with_storage(with_ray(with_finite_numbers(group))), cmd_name)
         single = typer.Typer(add_completion=False)
         single.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
-        command = with_storage(with_finite_numbers(typer.main.get_command(single)))
-        return add_examples(with_ray(command), cmd_name)
+        command = with_ray(with_finite_numbers(typer.main.get_command(single)))
+        return add_examples(with_storage(command), cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so, without importing any."""

@@ -42,7 +42,7 @@ _SHARE = 0.05
 
 
 def with_storage(command: click.Command) -> click.Command:
-    """The command and its subcommands, those with `--shard` also with URLs for their paths."""
+    """The command and its subcommands, those with `--shard` (and `--ray`) also with URLs."""
     for one in command.commands.values() if isinstance(command, click.Group) else ():
         with_storage(one)
     if any(param.name == "shard" for param in command.params) and command.callback is not None:
@@ -167,7 +167,8 @@ def _working_copy(
     part = f"{shard.folder(Path()).as_posix()}/" if shard is not None and is_part else ""
     name = "" if has_folder else _name(out)
     base = out if has_folder else _parent(out)
-    copy = WorkingCopy(base, Selection(part, name), folder)
+    # On Ray the shards lie in the same copy, and are merged there.
+    copy = WorkingCopy(base, Selection(part, name, bool(values.get("ray"))), folder)
     where = str(copy.root / name)
     if values.get("dry_run"):
         return where, None

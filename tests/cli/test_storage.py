@@ -280,6 +280,59 @@ def test_what_cannot_work_is_said_before_anybody_is_asked(
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
+def test_on_ray_one_machine_takes_everything_there(stored):
+    pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
+    alone = codefavor(*DRAFTS.replace("%", "alone").split(), home=stored)
+    assert alone.code == 0, alone.stderr
+    words = on_storage(DRAFTS, "run").split()
+    done = codefavor(*words, "--ray", "local", "--shards", N, home=stored)
+    assert done.code == 0, done.stderr
+    assert s3.read("run/o.jsonl") == (stored / "alone/o.jsonl").read_bytes()
+    assert {f"run/shards/{n}-of-{N}/o.jsonl.journal" for n in range(N)} <= {*s3.names("run/")}
+    # What is there is what another machine merges again.
+    (stored / "head").mkdir()
+    merged = codefavor("merge-shards", *words, home=stored / "head")
+    assert merged.code == 0 and "12 ok" in merged.stdout, merged.stderr
+
+
+@pytest.mark.parametrize(
+    ("selection", "own", "of_others"),
+    [
+        (
+            Selection("", "o"),
+            ["o", "o.journal", "o.journal.batch/1.json"],
+            [
+                "other",
+                "o2",
+                "p/o",
+                "shards/0-of-2/o",
+                ".o.1.partial",
+                "o.journal.lock",
+                "o.sqlite-wal",
+            ],
+        ),
+        (
+            Selection("shards/0-of-2/", "o"),
+            ["shards/0-of-2/o.journal"],
+            ["o.journal", "shards/1-of-2/o.journal", "shards/0-of-2/p"],
+        ),
+        (Selection("", ""), ["a.json", "rows/a.jsonl"], ["shards/0-of-2/a.json", ".probe"]),
+        (Selection("shards/0-of-2/", ""), ["shards/0-of-2/rows/a.jsonl"], ["rows/a.jsonl"]),
+        (
+            Selection("", "o", with_shards=True),
+            ["o", "shards/0-of-2/o.journal"],
+            ["shards/0-of-2/p", "shards/.seen", "shards/o"],
+        ),
+        (Selection("", "", with_shards=True), ["a.json", "shards/0-of-2/rows/a.jsonl"], []),
+    ],
+)
+def test_only_what_is_of_a_run_is_touched(selection, own, of_others):
+    assert [name for name in own if not selection.has(name)] == []
+    assert [name for name in of_others if selection.has(name)] == []
+    for name in own:
+        assert name.startswith(tuple(selection.prefixes))
+
+
 def test_a_file_url_is_a_path(home):  # noqa: F811
     words = DRAFTS.replace("problems.jsonl", f"file://{home}/problems.jsonl")
     done = codefavor(*words.replace("%", f"file://{home}/out").split(), home=home)

@@ -226,6 +226,11 @@ class WorkingCopy:
         shutil.rmtree(self._snapshot, ignore_errors=True)
         return len(changed) + len(gone)
 
+    def finish(self) -> None:
+        """Take the rest there, and remove the copy."""
+        self.sync()
+        shutil.rmtree(self.root)
+
     def _versions(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for prefix in self.selection.prefixes:

@@ -70,6 +70,7 @@ def _cluster(address: str) -> Iterator[Any]:
         if address == "local":
             # Next to nothing goes through its store of objects: rows lie in files.
             small: dict[str, Any] = {"object_store_memory": 80_000_000, "include_dashboard": False}
+            small["address"] = "local"  # left out, it is a cluster that runs here
             ray.init(**small, log_to_driver=False, logging_level="error")
         else:
             ray.init(address=address, log_to_driver=False, logging_level="error")

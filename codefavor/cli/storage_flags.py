@@ -61,9 +61,7 @@ def _on_storage(callback: Callable[..., Any], paths: set[str]) -> Callable[..., 
             raise ConfigError(f"--cache {cache[0]}: a cache lies on a disk of this machine")
         places = {name: [Place.of(one) for one in some] for name, some in urls.items()}
         with _own_folder(values) as folder:
-            result = _run(callback, values, places, folder)
-            shutil.rmtree(folder)
-        return result
+            return _run(callback, values, places, folder)
 
     command.__doc__ = callback.__doc__
     return command
@@ -100,7 +98,10 @@ def _with_copies(value: Any, copies: Mapping[str, str]) -> Any:
 
 @contextlib.contextmanager
 def _own_folder(values: Mapping[str, Any]) -> Iterator[Path]:
-    """A folder of this process: that of a killed run with the same output, if there is one."""
+    """A folder of this process: that of a killed run with the same output, if there is one.
+
+    It is removed, whatever the end is, unless it has something that is not on the storage.
+    """
     whose = f"{values.get('out') or os.getpid()} {values.get('shard')}"
     digest = hashlib.sha256(whose.encode()).hexdigest()[:16]
     base = default_cache().parent / "storage"
@@ -112,7 +113,11 @@ def _own_folder(values: Mapping[str, Any]) -> Iterator[Path]:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever had it may have removed it since it was opened.
             if (folder / "lock").stat().st_ino == os.fstat(lock).st_ino:
-                yield folder
+                try:
+                    yield folder
+                finally:
+                    if not (folder / "out").exists():
+                        shutil.rmtree(folder)
                 return
         except (BlockingIOError, FileNotFoundError):
             continue
@@ -150,11 +155,13 @@ def _run(
     }
     originals = {path: url for url, path in copies.items()}
     with standing_for(originals), _said_with_originals(), _kept(copy):
-        result = callback(**local)
-        for file, place in written:
-            if file.exists():
-                place.put(file)
-    return result
+        try:
+            return callback(**local)
+        finally:
+            # Also where the command ends with 1, to say what it has found.
+            for file, place in written:
+                if file.exists():
+                    place.put(file)
 
 
 def _working_copy(
@@ -212,7 +219,7 @@ def _kept(copy: WorkingCopy | None) -> Iterator[None]:
         if keeper.error is not None:
             raise keeper.error from error
         try:
-            copy.sync()
+            copy.finish()
         except (CodefavorError, OSError) as second:
             logger.warning("%s is not all on the storage: %s", copy.place.url, second)
         raise
@@ -220,10 +227,10 @@ def _kept(copy: WorkingCopy | None) -> Iterator[None]:
     if keeper.error is not None:
         raise keeper.error
     try:
-        copy.sync()
+        copy.finish()
     except (ConfigError, OSError) as error:
         raise JournalError(
-            f"{error}; the same command on this machine goes on with what is in {copy.root}"
+            f"{error}; what is done is kept on this machine, where the same command goes on from it"
         ) from error
 
 

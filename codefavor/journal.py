@@ -38,6 +38,7 @@ from codefavor.journal_manifest import (
     short,
     write_manifest,
 )
+from codefavor.originals import with_originals
 from codefavor.records import Row, write_text
 
 _locked_here: set[str] = set()
@@ -241,6 +242,7 @@ def read_journal(path: Path) -> Iterator[Row]:
             f"{path}: {len(scan.damaged)} unreadable lines, the first at byte "
             f"{scan.damaged[0][0]}; run the command that wrote it again, it repairs the file"
         )
+    scan = scan.without_ids()
     for _, line in counting_lines(path, scan):
         yield decode(line)
 
@@ -248,7 +250,7 @@ def read_journal(path: Path) -> Iterator[Row]:
 def own_records(path: Path) -> Iterator[Row]:
     """The records of a journal that a merge of shards has not made: those of a plain run."""
     start, end = read_merged_note(path)
-    for position, line in counting_lines(path, scan_journal(path)):
+    for position, line in counting_lines(path, scan_journal(path).without_ids()):
         if not start <= position < end:
             yield decode(line)
 
@@ -258,7 +260,7 @@ def ok_positions(path: Path, responses: Responses | None = None) -> Iterator[tup
 
     Those of all records are counted in `responses`.
     """
-    for start, line in counting_lines(path, scan_journal(path)):
+    for start, line in counting_lines(path, scan_journal(path).without_ids()):
         record = decode(line)
         if responses is not None:
             responses.add(record)
@@ -278,7 +280,7 @@ def ok_rows(path: Path) -> Iterator[Row]:
 
 
 def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(manifest))
+    wanted = json.loads(with_originals(json.dumps(manifest, ensure_ascii=False)))
     file = manifest_path(path)
     if file.exists() and _holds_nothing(path):
         # A run that failed before its first answer binds nobody to its settings.

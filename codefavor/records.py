@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from codefavor.errors import DataError
+from codefavor.originals import with_originals
 
 Row = dict[str, Any]
 Choice = Literal["A", "B", "tie", "undecided"]
@@ -373,7 +374,7 @@ def write_text(path: Path, parts: Iterable[str]) -> int:
     try:
         with open(partial, "w", encoding="utf-8") as handle:
             for part in parts:
-                handle.write(whole_text(part))
+                handle.write(whole_text(with_originals(part)))
                 count += 1
             handle.flush()
             os.fsync(handle.fileno())

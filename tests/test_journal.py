@@ -8,6 +8,7 @@ import random
 import resource
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,21 @@ def test_a_rewritten_journal_holds_the_new_records_and_goes_on(tmp_path: Path) -
     with Journal.open(path, SETTINGS) as journal:
         journal.append(record("a"))
     assert [row["id"] for row in ok_rows(path)] == ["b", "a"]
+
+
+def test_many_journals_are_read_at_a_time_without_their_ids(tmp_path: Path) -> None:
+    readers = []
+    for number in range(10):
+        with Journal.open(tmp_path / f"{number}.jsonl", {"step": "x"}) as journal:
+            for row in range(2):
+                journal.append({"id": f"r{row}", "status": "ok", "reason": "", "row": {}})
+        readers.append(read_journal(tmp_path / f"{number}.jsonl"))
+    tracemalloc.start()
+    try:
+        assert all(next(one)["id"] == "r0" for one in readers)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A table of ids takes 8 MB, however few there are.
+    assert held < 8e6
+    assert all(next(one)["id"] == "r1" for one in readers)

@@ -30,6 +30,7 @@ PACKAGES = {
     "tree-sitter": ("other languages than Python, and commits", "languages"),
     "bandit": ("checking pairs about security", "verify"),
     "ray": ("runs on a cluster", "cluster"),
+    "fsspec": ("files on S3, GCS and the Hub", "storage"),
 }
 KEYS = {
     "OPENAI_API_KEY": "OpenAI and compatible servers",

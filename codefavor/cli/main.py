@@ -65,15 +65,16 @@ class LazyVerbs(TyperGroup):
             return click.Command(cmd_name, short_help=VERBS[cmd_name])
         module = importlib.import_module(f"codefavor.cli.{cmd_name.replace('-', '_')}")
         from codefavor.cli.ray_flags import with_ray
+        from codefavor.cli.storage_flags import with_storage
 
         if hasattr(module, "app"):
             group = typer.main.get_group(module.app)
             group.name = cmd_name
-            return add_examples(with_ray(with_finite_numbers(group)), cmd_name)
+            return add_examples(with_storage(with_ray(with_finite_numbers(group))), cmd_name)
         single = typer.Typer(add_completion=False)
         single.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
         command = with_ray(with_finite_numbers(typer.main.get_command(single)))
-        return add_examples(command, cmd_name)
+        return add_examples(with_storage(command), cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so, without importing any."""

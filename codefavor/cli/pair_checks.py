@@ -22,6 +22,7 @@ from codefavor.cli.option_groups import refuse
 from codefavor.cli.shard_flags import ShardOption
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import read_journal
+from codefavor.originals import with_originals
 from codefavor.pairs.balance import shorter_accuracy
 from codefavor.pairs.decontamination import Decontamination, Task, decontaminate
 from codefavor.pairs.dedup import deduplicate
@@ -184,7 +185,7 @@ def _benchmarks(names: list[str] | None, skipped: set[str]) -> dict[str, list[Ta
     """The problems of each benchmark. Raises ConfigError if one is missing and not skipped."""
     data_dir = data_folder()
     if names:
-        return {name: benchmark_tasks(name, data_dir) for name in names}
+        return {with_originals(name): benchmark_tasks(name, data_dir) for name in names}
     usual = usual_benchmarks(data_dir)
     if unknown := sorted(skipped - set(usual)):
         raise ConfigError(f"--skip {unknown[0]}: not one of {', '.join(usual)}")

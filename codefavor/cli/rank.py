@@ -27,7 +27,7 @@ from codefavor.evaluation.rank_step import (
     ranked_candidates,
     summarize,
 )
-from codefavor.journal import read_journal
+from codefavor.journal import ok_rows
 from codefavor.judges.sandboxed import TestBench
 from codefavor.judges.spec import JudgeSpec
 from codefavor.records import Problem, Row
@@ -144,5 +144,4 @@ def _checked(spec: JudgeSpec, rows: list[Row], problems: dict[str, Problem]) -> 
 
 
 def _told(out: Path, n_error: int) -> dict[str, Any]:
-    ended = [one["row"] for one in read_journal(journal_of(out)) if one["status"] == "ok"]
-    return {**summarize(ended), "n_error": n_error, "out": str(out)}
+    return {**summarize(ok_rows(journal_of(out))), "n_error": n_error, "out": str(out)}

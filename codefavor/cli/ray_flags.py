@@ -12,6 +12,7 @@ from typer.core import TyperOption
 
 from codefavor.cli.option_groups import refuse
 from codefavor.engine.shards import ALL_SHARDS
+from codefavor.originals import with_originals
 
 _PANEL = "Many machines"
 # What has no meaning where other processes do the work.
@@ -54,11 +55,27 @@ def _on_ray(callback: Callable[..., Any]) -> Callable[..., Any]:
         refuse(_NOT_WITH_RAY, "does not go with --ray")
         # As a verb is: only where it is used.
         ray_run = importlib.import_module("codefavor.cli.ray_run")
-        ray_run.run_shards(_without_ray(sys.argv[1:]), values, address, n_shards)
+        words = _with_copy(_without_ray(sys.argv[1:]), str(values.get("out")))
+        ray_run.run_shards(words, values, address, n_shards)
         return callback(**{**values, "shard": ALL_SHARDS})
 
     command.__doc__ = callback.__doc__
     return command
+
+
+def _with_copy(words: list[str], out: str) -> list[str]:
+    """The words, with the copy in which a run works in the place of an output on storage.
+
+    It is one machine that takes there what all shards have done. Inputs each brings for itself.
+    """
+    url = with_originals(out)
+    if url == out:
+        return words
+    cut = ((word.rstrip("/"), word) for word in words)
+    return [
+        word.removesuffix(url) + out if word == url or word.endswith(f"={url}") else whole
+        for word, whole in cut
+    ]
 
 
 def _without_ray(words: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ import click
 
 from codefavor.engine.shards import FOLDER, code_sha256
 from codefavor.errors import ConfigError
+from codefavor.originals import with_originals
 from codefavor.settings import data_folder
 from codefavor.synthesis.verify import Verifier, parse_ways
 
@@ -119,10 +120,12 @@ def is_folder(values: Mapping[str, Any]) -> bool:
 
 
 def _files(values: Mapping[str, Any]) -> Iterable[Path]:
-    """The files that the command's options name."""
+    """The files that the command's options name; what lies on storage each brings for itself."""
     for value in values.values():
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str | Path) and one and Path(one).is_file():
+            if not isinstance(one, str | Path) or not one or with_originals(str(one)) != str(one):
+                continue
+            if Path(one).is_file():
                 yield Path(one)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ from codefavor.cli.score_suites import (
 from codefavor.cli.shard_flags import ShardOption, make_progress, n_workers, placed
 from codefavor.engine import Context
 from codefavor.engine.output import journal_of, run_to_file
+from codefavor.engine.shards import Shard
+from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, read_rows
 from codefavor.sandbox import Limits, SandboxPool
@@ -80,7 +83,7 @@ def command(
     out = placed(out, shard)
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_bytes=memory_mib << 20)
     known = {problem.id: problem for problem in load_problems(problems, data_dir=data_folder())}
-    rows, n_unknown = _rows_of_known(completions, known, problems)
+    rows, n_unknown = _rows_of_known(completions, known, problems, shard, is_tested=not tests)
     n_at_once = n_workers(workers)
     if fresh:
         forget_run(journal_of(out))
@@ -90,7 +93,6 @@ def command(
         measure = Measure(known, wrong, mutants, threshold, n_at_once, sandbox_level, keep)
         summary, n_error = run_suites(measure, rows, out, shard=shard, **again)
     else:
-        refuse_untested(known[name] for name in {row["completion"]["problem_id"] for row in rows})
         summary, n_error = _run_programs(
             rows, out, limits, n_at_once, sandbox_level, accept, shard=shard, **again
         )
@@ -107,7 +109,7 @@ def _refuse_what_does_nothing(fresh: bool, tests: bool) -> None:
 
 
 def _run_programs(
-    rows: list[Row],
+    rows: Iterable[Row],
     out: Path,
     limits: Limits,
     n_at_once: int,
@@ -140,16 +142,33 @@ def _run_programs(
 
 
 def _rows_of_known(
-    completions: Path, known: dict[str, Problem], problems: str
-) -> tuple[list[Row], int]:
-    """The step's rows, and how many completions are left out because nobody knows the problem."""
+    completions: Path,
+    known: dict[str, Problem],
+    problems: str,
+    shard: Shard | None,
+    *,
+    is_tested: bool,
+) -> tuple[StoredRows, int]:
+    """The step's rows, and how many completions are left out because nobody knows the problem.
+
+    Where problems' own tests run, each problem of any row must have some (`is_tested`).
+    """
     unknown: Counter[str] = Counter()
-    rows = list(join_with_problems(completions, known, unknown))
+    asked: set[str] = set()
+
+    def joined() -> Iterator[Row]:
+        for row in join_with_problems(completions, known, unknown):
+            asked.add(row["completion"]["problem_id"])
+            yield row
+
+    rows = StoredRows(joined(), shard)
+    if is_tested:
+        refuse_untested(known[name] for name in asked)
     n_unknown = unknown.total()
     if n_unknown:
         names = ", ".join(sorted(unknown)[:3])
         found = f"{completions}: {n_unknown} completions of problems that {problems} has not"
-        if not rows:
+        if not asked:
             raise DataError(f"{found} ({names}, ...), and none of any that it has (--problems)")
         typer.echo(f"{found} are left out: {names}{', ...' if len(unknown) > 3 else ''}", err=True)
     return rows, n_unknown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -63,7 +63,7 @@ def read_known_wrong(path: Path) -> dict[str, list[str]]:
 
 
 def run_suites(
-    measure: Measure, rows: list[Row], out: Path, **options: Any
+    measure: Measure, rows: Iterable[Row], out: Path, **options: Any
 ) -> tuple[dict[str, Any], int]:
     """Score suites into `out`; the summary and how many rows ended as errors."""
     with (

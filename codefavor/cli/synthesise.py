@@ -16,11 +16,12 @@ from codefavor.cli.synthesise_levels import levels
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.cli.synthesise_tests import tests
 from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.settings import data_folder
-from codefavor.sources.instructions import load_instructions
-from codefavor.sources.problems import load_problems
+from codefavor.sources.instructions import stream_instructions
+from codefavor.sources.problems import stream_problems
 from codefavor.synthesis.drafts import completions_of, drafts_manifest, make_drafts_step
 from codefavor.synthesis.usable import only_with_programs
 
@@ -66,24 +67,23 @@ def drafts(
     folder = data_folder()
     skipped = Counter[str]()
     asked = (
-        load_instructions(instructions, data_dir=folder, skipped=skipped)
+        stream_instructions(instructions, data_dir=folder, skipped=skipped)
         if instructions
-        else load_problems(problems or "starter", data_dir=folder)
+        else stream_problems(problems or "starter", data_dir=folder)
     )
-    flags.show_skipped("instructions", skipped)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
     rows: Iterable[Row] = (problem.to_row() for problem in asked)
     if sample is not None:
         rows = sample_rows(rows, sample, seed)
-    rows = list(first_rows(rows, limit))
-    if not rows:
+    asked_rows = StoredRows(first_rows(rows, limit), engine.shard)
+    flags.show_skipped("instructions", skipped)
+    if not asked_rows.n_read:
         raise ConfigError("no problems are left to ask about; check --limit and --sample")
     backend = engine.make_backend(is_dry_run=dry_run)
     step = only_with_programs(make_drafts_step(sampling))
     if dry_run:
-        engine.forecast(step, rows, backend, seed)
+        engine.forecast(step, asked_rows, backend, seed)
         return
     manifest = drafts_manifest(backend, sampling, seed)
-    engine.run_and_show(
-        step, rows, out, backend, seed, manifest=manifest, expand=completions_of, label="drafts"
-    )
+    options = {"manifest": manifest, "expand": completions_of, "label": "drafts"}
+    engine.run_and_show(step, asked_rows, out, backend, seed, **options)

@@ -20,6 +20,7 @@ from codefavor.cli.shard_flags import placed
 from codefavor.engine import Step
 from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
@@ -110,7 +111,7 @@ def critic_evol(
     if problems:
         known = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
     skipped = Counter[str]()
-    rows = list(_choose(iter(load_drafts(drafts, known, skipped)), pairs))
+    rows = StoredRows(_choose(load_drafts(drafts, known, skipped), pairs), engine.shard)
     flags.show_skipped("drafts", skipped)
     about = {"drafts": drafts.name, "problems": problems}
     make_step = partial(make_critic_evol_step, n_examples=examples)

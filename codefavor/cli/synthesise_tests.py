@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -13,11 +14,12 @@ from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
 from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError, DataError, Rejected
 from codefavor.records import Problem, Row, write_rows
 from codefavor.scoring.suite_prompt import Framework
 from codefavor.settings import data_folder
-from codefavor.sources.problems import load_problems
+from codefavor.sources.problems import stream_problems
 from codefavor.synthesis.drafts import completions_of
 from codefavor.synthesis.own_suites import own_suites
 from codefavor.synthesis.suites import (
@@ -77,11 +79,11 @@ def tests(
     kind = cast("Framework", framework)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
     asked = _asked(problems, functions, None if dry_run else out)
-    rows: list[Row] = [problem.to_row() for problem in asked]
+    found: Iterable[Row] = (problem.to_row() for problem in asked)
     if sample is not None:
-        rows = list(sample_rows(rows, sample, seed))
-    rows = list(first_rows(rows, limit))
-    if not rows:
+        found = sample_rows(found, sample, seed)
+    rows = StoredRows(first_rows(found, limit), engine.shard)
+    if not rows.n_read:
         raise ConfigError("nothing is left to write tests for; check --limit and --sample")
     if own_tests:
         refuse(_OF_MODEL, "asks a model; --own-tests asks nobody")
@@ -100,7 +102,7 @@ def tests(
     )
 
 
-def _write_own(rows: list[Row], framework: Framework, out: Path) -> None:
+def _write_own(rows: StoredRows, framework: Framework, out: Path) -> None:
     skipped = Counter[str]()
     suites: list[Row] = []
     for row in rows:
@@ -115,12 +117,12 @@ def _write_own(rows: list[Row], framework: Framework, out: Path) -> None:
     typer.echo(f"{len(suites)} suites of {len(rows) - skipped.total()} problems -> {out}")
 
 
-def _asked(problems: str, functions: Path | None, out: Path | None) -> list[Problem]:
+def _asked(problems: str, functions: Path | None, out: Path | None) -> Iterable[Problem]:
     """The problems, those of your own code also written beside `out` if that is given."""
     if problems and functions:
         raise ConfigError("give --problems or --functions, not both")
     if functions is None:
-        return list(load_problems(problems or "starter", data_dir=data_folder()))
+        return stream_problems(problems or "starter", data_dir=data_folder())
     skipped = Counter[str]()
     found = load_functions(functions, skipped)
     flags.show_skipped("functions", skipped)

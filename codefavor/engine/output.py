@@ -116,7 +116,7 @@ def _rows_at(
 
 
 def sorted_outside(
-    items: Iterable[tuple[str, int]], folder: Path, *, n_in_memory: int = 200_000
+    items: Iterable[tuple[str, int]], folder: Path, *, n_in_memory: int = 50_000
 ) -> Iterator[tuple[str, int]]:
     """`sorted(items)` of any number: what does not fit lies in temporary files in `folder`."""
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,7 @@ import json
 import logging
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 
 import orjson
 
@@ -86,8 +86,8 @@ class RowsToDo:
         return len(self._source) if isinstance(self._source, Sized) else None
 
     def check(self) -> None:
-        """Raise JournalError if rows of a sequence were edited since they ended."""
-        if isinstance(self._source, Sequence) and not self._rerun_changed:
+        """Raise JournalError if rows were edited since they ended; a stream is not read for it."""
+        if isinstance(self._source, Sized) and not self._rerun_changed:
             self._raise_if_edited(self._source)
 
     async def next(self) -> tuple[Row, str] | None:
@@ -157,7 +157,7 @@ class RowsToDo:
         examples = "; ".join(f"{row_id}: {_edited(old[row_id], shown[row_id])}" for row_id in shown)
         rest = "; ..." if n_edited > len(shown) else ""
         # Of a stream not all was looked at.
-        least = "" if isinstance(self._source, Sequence) else "at least "
+        least = "" if isinstance(self._source, Sized) else "at least "
         rows = "1 row of the input was" if n_edited == 1 else f"{n_edited} rows of the input were"
         return (
             f"{self._journal.path}: {least}{rows} edited after an earlier run ({examples}{rest}). "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codefavor.errors import ConfigError, DataError, SandboxError
+from codefavor.idset import IdSet
 from codefavor.records import Completion, Execution, Problem, Row, content_id, read_rows
 from codefavor.sandbox import Limits
 
@@ -51,7 +52,7 @@ def join_with_problems(
     continues the problem's prompt). Raises DataError, naming file and line, for a row of
     neither kind, and for one of an unknown problem, unless `unknown` is there to count these.
     """
-    seen: dict[str, int] = {}
+    seen, again = IdSet(), Counter[str]()
     for where, row in read_rows(path):
         name = row.get("problem_id", row.get("task_id"))
         if unknown is not None and isinstance(name, str) and name not in problems:
@@ -59,8 +60,10 @@ def join_with_problems(
             continue
         completion = completion_of(row, where, problems)
         # The same text may be sampled twice; each sample stays a row of its own.
-        count = seen[completion.id] = seen.get(completion.id, -1) + 1
-        row_id = completion.id if not count else content_id(completion.id, count)
+        row_id = completion.id
+        if not seen.add(row_id):
+            again[row_id] += 1
+            row_id = content_id(row_id, again[row_id])
         problem = problems[completion.problem_id]
         yield {
             "id": row_id,
@@ -125,19 +128,29 @@ def summarize(rows: Iterable[Row]) -> dict[str, Any]:
     `share_of_evidence` leaves out the runs that say nothing about their program. A program can
     make its run one of these, so that a rate to compare models by is `share_passed`.
     """
-    runs = [Execution.from_row(row["execution"]) for row in rows]
-    n_passed = sum(run.is_evidence_of_pass for run in runs)
-    n_evidence = sum(not run.no_evidence for run in runs)
+    n, n_passed, n_accepted = 0, 0, 0
+    outcomes, no_evidence = Counter[str](), Counter[str]()
+    lanes, levels = Counter[str](), Counter[str]()
+    for row in rows:
+        run = Execution.from_row(row["execution"])
+        n += 1
+        n_passed += run.is_evidence_of_pass
+        n_accepted += run.accepted == "together"
+        outcomes[run.outcome] += 1
+        no_evidence[run.no_evidence] += bool(run.no_evidence)
+        lanes[run.trust] += 1
+        levels[run.level] += 1
+    n_evidence = n - no_evidence.total()
     return {
-        "n": len(runs),
+        "n": n,
         "n_passed": n_passed,
-        "share_passed": n_passed / len(runs) if runs else 0.0,
+        "share_passed": n_passed / n if n else 0.0,
         "share_of_evidence": n_passed / n_evidence if n_evidence else 0.0,
-        "outcomes": dict(Counter(run.outcome for run in runs).most_common()),
-        "no_evidence": dict(Counter(run.no_evidence for run in runs if run.no_evidence)),
-        "lanes": dict(Counter(run.trust for run in runs)),
-        "accepted_together": sum(run.accepted == "together" for run in runs),
-        "levels": dict(Counter(run.level for run in runs)),
+        "outcomes": dict(outcomes.most_common()),
+        "no_evidence": dict(+no_evidence),
+        "lanes": dict(lanes),
+        "accepted_together": n_accepted,
+        "levels": dict(levels),
     }
 
 

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codefavor.errors import DataError
+from codefavor.idset import IdSet, id_digest
 from codefavor.languages import language_name
 from codefavor.records import Problem, Row, content_id, read_rows
 from codefavor.sources.locate import Location, locate_rows
 
 SELF_OSS = "self-oss-instruct"
+_DIGEST_BYTES = 8
 LOCATION = Location(
     "Self-OSS-Instruct",
     "selfoss/self-oss-instruct-sc2-exec-filter-50k.jsonl",
@@ -25,9 +27,9 @@ LOCATION = Location(
 )
 
 
-def load_instructions(
+def stream_instructions(
     source: str, *, data_dir: Path | None = None, skipped: Counter[str] | None = None
-) -> list[Problem]:
+) -> Iterator[Problem]:
     """The instructions of "self-oss-instruct" or of a JSONL file, each once, in their order.
 
     A row of a file needs `instruction`; `id`, `language` ("python" if missing), `license`,
@@ -47,13 +49,14 @@ def load_instructions(
         raise DataError(
             f"unknown instructions {source!r}: no such file, and the known set is {SELF_OSS}"
         )
-    return list(_problems(rows, default, Counter() if skipped is None else skipped))
+    return _problems(rows, default, Counter() if skipped is None else skipped)
 
 
 def _problems(
     rows: Iterable[tuple[str, Row]], default: Problem, skipped: Counter[str]
 ) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
+    # With each id the digest of what it names.
+    seen = IdSet(n_noted=_DIGEST_BYTES)
     for where, row in rows:
         instruction = row.get("instruction")
         if not isinstance(instruction, str) or not instruction.strip():
@@ -65,10 +68,11 @@ def _problems(
         given = {**default.to_row(), **row, "language": language}
         given["id"] = row.get("id") or content_id("instruction", language, instruction.strip())
         problem = Problem.from_row({**given, "tests": row.get("tests") or ""}, where)
-        if problem.id not in seen:
-            seen[problem.id] = problem.instruction
+        own = id_digest(problem.id.encode("utf-8", "replace"))
+        named = id_digest(problem.instruction.encode("utf-8", "replace"))[:_DIGEST_BYTES]
+        if seen.add_digest(own, named):
             yield problem
-        elif seen[problem.id] != problem.instruction:
+        elif seen.note_of(own) != named:
             raise DataError(f"{where}: the id {problem.id!r} names two different instructions")
         else:
             skipped["duplicate"] += 1

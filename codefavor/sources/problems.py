@@ -10,11 +10,12 @@ import ast
 import logging
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
+from codefavor.idset import IdSet
 from codefavor.records import Problem, Row, read_records, read_rows
 from codefavor.sources import published_problems as published
 from codefavor.sources.evalplus import evalplus_tests
@@ -70,6 +71,12 @@ def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]
     Hub. Raises DataError for an unknown name, a missing or empty file, a bad row (file and
     line named) or an id that occurs twice.
     """
+    return list(stream_problems(source, data_dir=data_dir))
+
+
+def stream_problems(source: str, *, data_dir: Path | None = None) -> Iterator[Problem]:
+    """`load_problems` one by one: a file of your own is read as they are taken."""
+    problems: Iterable[Problem]
     if source == "starter":
         problems = read_records(starter_path(), Problem)
     elif source in LOCATIONS:
@@ -89,29 +96,30 @@ def load_problems(source: str, *, data_dir: Path | None = None) -> list[Problem]
     return _with_unique_ids(problems, source)
 
 
-def _published(rows: Iterable[tuple[str, Row]], location: Location | None) -> list[Problem]:
+def _published(rows: Iterable[tuple[str, Row]], location: Location | None) -> Iterator[Problem]:
     """Problems of ours or in a form that others publish; of the latter those that cannot be used
     are left out, and counted by reason.
 
     Raises DataError if none can be used.
     """
-    found: list[Problem] = []
-    unusable: list[published.UnusableRowError] = []
+    is_any = False
+    counts = Counter[str]()
+    first: published.UnusableRowError | None = None
     for where, row in rows:
         try:
             problem = None if "tests" in row else published.read_published(row, where, location)
         except published.UnusableRowError as error:
-            unusable.append(error)
+            first = first or error
+            counts[error.reason] += 1
             continue
-        found.append(problem or Problem.from_row(row, where))
-    if not unusable:
-        return found
-    counts = Counter(error.reason for error in unusable)
+        is_any = True
+        yield problem or Problem.from_row(row, where)
+    if not counts:
+        return
     reasons = ", ".join(f"{n} rows {reason}" for reason, n in counts.most_common())
-    if not found:
-        raise DataError(f"no row can be used: {reasons}; the first: {unusable[0]}")
-    logger.warning("%s are left out; the first: %s", reasons, unusable[0])
-    return found
+    if not is_any:
+        raise DataError(f"no row can be used: {reasons}; the first: {first}")
+    logger.warning("%s are left out; the first: %s", reasons, first)
 
 
 def starter_path() -> Path:
@@ -127,15 +135,14 @@ def starter_path() -> Path:
     )
 
 
-def _with_unique_ids(problems: list[Problem], source: str) -> list[Problem]:
-    seen: set[str] = set()
+def _with_unique_ids(problems: Iterable[Problem], source: str) -> Iterator[Problem]:
+    seen = IdSet()
     for problem in problems:
-        if problem.id in seen:
+        if not seen.add(problem.id):
             raise DataError(
                 f"{source}: the problem id {problem.id!r} occurs twice; ids name problems"
             )
-        seen.add(problem.id)
-    return problems
+        yield problem
 
 
 def _field(row: Row, name: str, where: str) -> Any:

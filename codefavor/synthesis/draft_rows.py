@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from codefavor.errors import DataError
+from codefavor.idset import IdSet
 from codefavor.languages import language_name
 from codefavor.records import Problem, Row, content_id, read_rows
 from codefavor.scoring.by_tests import join_with_problems
@@ -17,7 +18,7 @@ _ANSWERS = ("code", "solution", "response", "completion")
 
 def load_drafts(
     path: Path, problems: Mapping[str, Problem], skipped: Counter[str] | None = None
-) -> list[Row]:
+) -> Iterator[Row]:
     """Each different draft of a file once, in its order, with instruction, code and tests.
 
     Rows are the completions of `codefavor synthesise drafts`, EvalPlus samples, or any rows
@@ -26,13 +27,12 @@ def load_drafts(
     from there too. `skipped` counts the repeated ones. Raises DataError, naming file and line,
     where that is impossible.
     """
-    found: dict[str, Row] = {}
-    rows = list(_rows(path, problems))
-    for row in rows:
-        found.setdefault(row["id"], row)
-    if skipped is not None:
-        skipped += Counter(duplicate=len(rows) - len(found))
-    return list(found.values())
+    seen = IdSet()
+    for row in _rows(path, problems):
+        if seen.add(row["id"]):
+            yield row
+        elif skipped is not None:
+            skipped["duplicate"] += 1
 
 
 def _rows(path: Path, problems: Mapping[str, Problem]) -> Iterator[Row]:

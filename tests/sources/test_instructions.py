@@ -10,7 +10,7 @@ import pytest
 
 from codefavor.errors import DataError
 from codefavor.records import Row
-from codefavor.sources.instructions import load_instructions
+from codefavor.sources.instructions import stream_instructions
 
 
 def file_of(folder: Path, *rows: Row, name: str = "i.jsonl") -> Path:
@@ -28,7 +28,7 @@ def test_a_file_needs_only_instructions_and_keeps_what_else_there_is(tmp_path: P
         {"instruction": "Add."},
     )
     skipped = Counter()
-    first, second = load_instructions(str(path), skipped=skipped)
+    first, second = stream_instructions(str(path), skipped=skipped)
     assert skipped == {"duplicate": 1}
     assert (first.instruction, first.language, first.tests, first.entry_point) == (
         "Add.", "python", "", "",
@@ -40,7 +40,7 @@ def test_a_file_needs_only_instructions_and_keeps_what_else_there_is(tmp_path: P
 def test_self_oss_instruct_is_read_from_the_data_folder_without_its_answers(tmp_path: Path) -> None:
     name = "selfoss/self-oss-instruct-sc2-exec-filter-50k.jsonl"
     file_of(tmp_path, {"id": 7, "instruction": "Add.", "response": "secret"}, name=name)
-    (problem,) = load_instructions("self-oss-instruct", data_dir=tmp_path)
+    (problem,) = stream_instructions("self-oss-instruct", data_dir=tmp_path)
     assert (problem.instruction, problem.license) == ("Add.", "ODC-By-1.0")
     assert "secret" not in json.dumps(problem.to_row())
 
@@ -56,9 +56,9 @@ def test_self_oss_instruct_is_read_from_the_data_folder_without_its_answers(tmp_
 )
 def test_bad_rows_are_named(tmp_path: Path, rows: list[Row], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        load_instructions(str(file_of(tmp_path, *rows)))
+        list(stream_instructions(str(file_of(tmp_path, *rows))))
 
 
 def test_an_unknown_set_names_the_known_one() -> None:
     with pytest.raises(DataError, match="self-oss-instruct"):
-        load_instructions("self-os-instruct")
+        stream_instructions("self-os-instruct")

@@ -61,7 +61,7 @@ def test_a_draft_that_occurs_again_is_one_row(tmp_path: Path) -> None:
     row = {"instruction": "a", "code": "x = 1\n"}
     path = file_of(tmp_path, row, {**row, "code": "x = 2\n"}, row, {**row, "language": "ruby"})
     skipped = Counter()
-    drafts = load_drafts(path, {}, skipped)
+    drafts = list(load_drafts(path, {}, skipped))
     assert skipped == {"duplicate": 1}
     assert [d["code"] for d in drafts] == ["x = 1\n", "x = 2\n", "x = 1\n"]
     assert len({d["id"] for d in drafts}) == 3
@@ -81,4 +81,4 @@ def test_what_cannot_be_a_draft_is_named(
     tmp_path: Path, rows: list[Row], known: dict[str, Problem], complaint: str
 ) -> None:
     with pytest.raises(DataError, match=complaint):
-        load_drafts(file_of(tmp_path, *rows), known)
+        list(load_drafts(file_of(tmp_path, *rows), known))

@@ -1,0 +1,283 @@
+"""Object storage (S3, GCS, the Hub) by fsspec: files brought here, and a folder taken back whole.
+
+A run works in a folder of this machine, as if there were no storage. `WorkingCopy` fills that
+folder from the storage and takes back what has changed: each object is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codefavor.errors import ConfigError, DataError, JournalInUseError, MissingPackageError
+from codefavor.records import write_text
+
+# The package of each; what else fsspec speaks may show a file that is half written.
+STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What says of an object that it is another one than before: the first that a store tells.
+_VERSIONS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "LastModified", "mtime")
+_PROBE = ".codefavor-probe"
+SHARDS = "shards"
+
+
+def protocol_of(text: str) -> str:
+    """`s3` of `s3://bucket/file`; "" of anything that is no URL."""
+    found = _URL.match(text)
+    return found[1].lower() if found else ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder on storage; `path` is its name for `fs`, a file system of fsspec."""
+
+    url: str
+    fs: Any
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Place:
+        """Raises ConfigError for an unknown kind, MissingPackageError without its package."""
+        protocol = protocol_of(url)
+        if protocol not in STORES:
+            raise ConfigError(
+                f"{url}: no storage of the kind {protocol}:// is known; known are paths of this "
+                f"machine, file://, {', '.join(f'{one}://' for one in STORES)}"
+            )
+        try:
+            from fsspec.core import url_to_fs
+
+            with reaching(url):
+                fs, path = url_to_fs(url, use_listings_cache=False)
+        except ImportError as error:
+            raise MissingPackageError(STORES[protocol], "storage", f"{protocol}://") from error
+        return cls(url.rstrip("/"), fs, path.rstrip("/"))
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(f"{self.url}/{name}", self.fs, f"{self.path}/{name}")
+
+    def fetch(self, to: Path) -> None:
+        """Bring a file, or a folder with all that is in it. Raises DataError where nothing is."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with reaching(self.url):
+                if self.fs.info(self.path)["type"] == "directory":
+                    self.fs.get(f"{self.path}/", str(to), recursive=True)
+                else:
+                    self.fs.get_file(self.path, str(to))
+        except FileNotFoundError as error:
+            raise DataError(f"{self.url}: no such file, or no such bucket") from error
+
+    def put(self, file: Path) -> None:
+        """Take a file there, whole or not at all."""
+        try:
+            with reaching(self.url):
+                self.fs.put_file(str(file), self.path)
+        except FileNotFoundError as error:
+            raise ConfigError(f"{self.url}: the bucket or repository is gone") from error
+
+    def check_writable(self) -> None:
+        """Raise ConfigError unless this folder can be written to."""
+        probe = self / _PROBE
+        try:
+            with reaching(self.url):
+                self.fs.pipe_file(probe.path, b"")
+        except FileNotFoundError as error:
+            raise ConfigError(f"{self.url}: no such bucket or repository") from error
+        # Who may write and not remove can run all the same.
+        with contextlib.suppress(Exception):
+            self.fs.rm_file(probe.path)
+
+    def versions(self, prefix: str = "") -> dict[str, str]:
+        """The names below this folder that begin so, and what says that one was written anew."""
+        with reaching(self.url):
+            self.fs.invalidate_cache()
+            try:
+                found = self.fs.find(self.path, prefix=prefix, detail=True)
+            except FileNotFoundError:  # some stores say so of a folder without files
+                return {}
+        named = {path[len(self.path) + 1 :]: info for path, info in found.items()}
+        return {name: _version(info) for name, info in named.items() if name.startswith(prefix)}
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    said = next((info[key] for key in _VERSIONS if info.get(key)), "")
+    return f"{said} {info.get('size')}"
+
+
+@contextlib.contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Whatever a store's package raises as a ConfigError that says where; not what is missing."""
+    try:
+        yield
+    except (ImportError, FileNotFoundError, ConfigError):
+        raise
+    # Broad on purpose: each package has its own errors for keys, hosts and refusals.
+    except Exception as error:
+        raise ConfigError(
+            f"{url}: the storage does not answer, or refuses ({type(error).__name__}: {error}); "
+            "look at the address, the keys in the environment and what they may do"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The names of one run: of its file in `folder` and what is beside it, or all of the folder.
+
+    Those of its shards only `with_shards`.
+    """
+
+    folder: str  # "" or ends with /
+    name: str  # "" for all
+    with_shards: bool = False
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Each of them begins with one of these."""
+        return [self.folder + self.name, *([f"{SHARDS}/"] if self.with_shards else [])]
+
+    def has(self, name: str) -> bool:
+        """Whether a name is one of them."""
+        if _is_passing(name):
+            return False
+        if not self.folder and name.startswith(f"{SHARDS}/"):
+            parts = name.split("/", 2)
+            name = parts[2] if self.with_shards and len(parts) == 3 else "/"
+        own = self.folder + self.name
+        rest = name.removeprefix(own)
+        return name.startswith(own) and rest[:1] != "/" and (not self.name or rest[:1] in ("", "."))
+
+
+def _is_passing(name: str) -> bool:
+    """Whether a file means something only while a process of this machine runs."""
+    parts = name.split("/")
+    return any(part.startswith(".") for part in parts) or name.endswith(
+        (".lock", ".sqlite-wal", ".sqlite-shm")
+    )
+
+
+class WorkingCopy:
+    """A folder on storage and, of a selection of its names, the copy in which a run works.
+
+    `folder` outlives a killed run. What it holds goes on if nobody has changed the objects since
+    it was last in step with them; else the objects count, and it is filled anew.
+    """
+
+    def __init__(self, place: Place, selection: Selection, folder: Path) -> None:
+        self.place, self.selection = place, selection
+        self.root = folder / "out"
+        self._note, self._snapshot = folder / "synced.json", folder / "snapshot"
+        # Of each object: its version, and the size and time of the file that is as it is.
+        self._synced: dict[str, list[Any]] = {}
+
+    def start(self, also: re.Pattern[str] | None = None) -> None:
+        """Fill the copy, of other names those that match `also`. Raises ConfigError."""
+        self.place.check_writable()
+        there = self._versions()
+        noted = json.loads(self._note.read_text()) if self._note.is_file() else None
+        if noted is None or {name: one[0] for name, one in noted.items()} != there:
+            shutil.rmtree(self.root, ignore_errors=True)
+            self._fetch(there)
+            noted = {name: [version, *self._stamp(name)] for name, version in there.items()}
+        self._synced = noted
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._write_note()
+        if also is not None:
+            shutil.rmtree(self.root / SHARDS, ignore_errors=True)
+            others = self.place.versions(f"{SHARDS}/")
+            self._fetch(name for name in others if also.fullmatch(name) and not _is_passing(name))
+
+    def sync(self) -> int:
+        """Take what has changed to the storage; how many objects were written or removed.
+
+        Raises JournalInUseError if another run has written one of them meanwhile.
+        """
+        here = {name: self._stamp(name) for name in self._names()}
+        changed = [name for name, stamp in here.items() if self._synced.get(name, [])[1:] != stamp]
+        gone = [name for name in self._synced if name not in here]
+        if not changed and not gone:
+            return 0
+        there = self._versions()
+        for name in (*changed, *gone):
+            if name in there and there[name] != self._synced.get(name, [""])[0]:
+                raise JournalInUseError(
+                    f"{self.place.url}/{name}: another run has written it meanwhile; two runs must "
+                    "not share an output (end one, then run the same command again)"
+                )
+        # Copied from last to first: what a record rests on is never older than the record.
+        for name in sorted(changed, key=self._rank, reverse=True):
+            self._copy(name)
+        for name in sorted(changed, key=self._rank):
+            (self.place / name).put(self._snapshot / name)
+        for name in gone:
+            with reaching(self.place.url), contextlib.suppress(FileNotFoundError):
+                self.place.fs.rm_file((self.place / name).path)
+            del self._synced[name]
+        there = self._versions()
+        self._synced |= {name: [there.get(name, ""), *here[name]] for name in changed}
+        self._write_note()
+        shutil.rmtree(self._snapshot, ignore_errors=True)
+        return len(changed) + len(gone)
+
+    def finish(self) -> None:
+        """Take the rest there, and remove the copy."""
+        self.sync()
+        shutil.rmtree(self.root)
+
+    def _versions(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for prefix in self.selection.prefixes:
+            found |= self.place.versions(prefix)
+        return {name: one for name, one in found.items() if self.selection.has(name)}
+
+    def _fetch(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self.place / name).fetch(self.root / name)
+
+    def _names(self) -> Iterator[str]:
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if self.selection.has(name) and path.is_file():
+                yield name
+
+    def _stamp(self, name: str) -> list[int]:
+        """What changes with a file. Of a database also what is in the file of its last writes."""
+        path = self.root / name
+        found = path.stat()
+        ahead = path.with_name(path.name + "-wal")
+        n_ahead = ahead.stat().st_size if name.endswith(".sqlite") and ahead.exists() else 0
+        return [found.st_size, found.st_mtime_ns, n_ahead]
+
+    def _rank(self, name: str) -> int:
+        """Cached responses, what is beside a journal, journals, results: later need earlier."""
+        if name.endswith(".sqlite"):
+            return 0
+        path = self.root / name
+        if path.with_name(path.name + ".manifest.json").exists():
+            return 2
+        journals = (one for one in path.parent.glob("*.manifest.json"))
+        stems = [one.name.removesuffix("manifest.json") for one in journals]
+        return 1 if any(path.name.startswith(stem) for stem in stems) else 3
+
+    def _copy(self, name: str) -> None:
+        to = self._snapshot / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if not name.endswith(".sqlite"):
+            shutil.copyfile(self.root / name, to)
+            return
+        to.unlink(missing_ok=True)
+        with (
+            contextlib.closing(sqlite3.connect(self.root / name, timeout=60)) as source,
+            contextlib.closing(sqlite3.connect(to)) as copy,
+        ):
+            source.backup(copy)
+
+    def _write_note(self) -> None:
+        write_text(self._note, [json.dumps(self._synced)])

@@ -184,11 +184,11 @@ class ModelClient:
         """Adapt the speed; raise RunStopped when asking on is pointless."""
         if error.reason in OVERLOAD_REASONS:
             self._in_flight.overloaded(round_number)
-        if error.retryable and error.retry_after_s:
-            too_long = self._wait_for_server(error.retry_after_s)
-            if too_long is not None:
-                raise too_long from error
         try:
+            if error.retryable and error.retry_after_s:
+                too_long = self._wait_for_server(error.retry_after_s)
+                if too_long is not None:
+                    raise too_long from error
             self._health.note_failure(error)
         except RunStopped:
             # At once: those who wait for this one's place must not send the same again.

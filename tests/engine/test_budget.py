@@ -271,5 +271,5 @@ def test_what_is_reserved_and_given_back_leaves_no_dust_of_a_dollar() -> None:
     reserved = [ledger.reserve(Usage(1, 1), usd) for usd in (0.1, 0.2, 0.3)]
     for one in reserved:
         ledger.release(one)
-    # A sum of floats would be 5.6e-17.
+    # Taken off as floats, 1.1e-16 would be left.
     assert ledger.in_use() == (0.0, 0)

@@ -75,7 +75,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
     measure "$before" train "$newest" --allow-trained
     scored=$(result "$before" train)
     run codefavor pair tests "$WORK/$before/train/rows/$(basename "$scored" .json).jsonl" --problems "$PROBLEMS" \
-        "${STRATEGY[@]}" --as-asked --out "$WORK/$now/pairs.jsonl"
+        "${STRATEGY[@]}" --as-asked --out "$WORK/$now/pairs.jsonl" || [ $? -eq 1 ] # no pairs
     if [ -z "$PLAN" ] && [ ! -s "$WORK/$now/pairs.jsonl" ]; then
         say "Round $round has no pairs (above: why): more SAMPLES, easier PROBLEMS, or STRATEGY='--strategy margin --may-fail'"
         ROUNDS=$((round - 1))

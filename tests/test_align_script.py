@@ -41,7 +41,8 @@ if words[0] == "evaluate":
 if words[:2] == ["pair", "tests"]:
     assert Path(words[2]).is_file(), words
     Path(option("--out")).parent.mkdir(parents=True, exist_ok=True)
-    Path(option("--out")).write_text(os.environ.get("PAIRS", "{}\\n"))
+    Path(option("--out")).write_text(pairs := os.environ.get("PAIRS", "{}\\n"))
+    sys.exit(0 if pairs else 1)
 if words[0] == "export":
     model = Path(option("--out"))
     model.mkdir()

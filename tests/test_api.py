@@ -47,6 +47,11 @@ def as_in_a_notebook(function):
     return asyncio.run(cell())
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(params=[plainly, as_in_a_notebook], ids=["script", "notebook"])
 def run(request):
     return request.param
@@ -318,7 +323,7 @@ def test_there_are_ten_names_and_importing_them_costs_less_than_a_third_of_a_sec
         ("shorter", {"concurrency": 3}, "concurrency means nothing to shorter"),
         ("shorter", {"data": "/nope"}, "data is for a benchmark's name"),
         ("shorter", {"has_style_control": "x"}, "has_style_control is 'x'"),
-        ("shorter", {"limit": "3"}, "limit is 3"),
+        ("shorter", {"limit": "3"}, "limit is '3'; expected a whole number"),
         ("shorter", {"criteria": 5}, "criteria is 5; expected a string"),
         ("shorter", {"group_by": 5}, "group_by is 5; expected a list"),
         ("openai:m", {"budget_usd": "much"}, "budget_usd is 'much'; expected a number"),
@@ -340,6 +345,13 @@ def test_what_does_not_apply_or_is_of_another_type_is_refused(judge, settings, w
         (lambda: codefavor.load_judge("openai:m", max_tokens="x"), "--max-tokens is 'x'"),
         (lambda: codefavor.load_judge("shorter", seed="x"), "seed is 'x'"),
         (lambda: codefavor.load_judge("jury:shorter,longer", by_probability="no"), "'no'"),
+        (lambda: codefavor.load_judge("shorter", cache="c"), "cache is for chat models"),
+        (
+            lambda: codefavor.load_judge("ngram", concurrency=3),
+            "means nothing to ngram",
+        ),
+        (lambda: codefavor.load_judge("openai:m", concurrency=0), "at least 1; found 0"),
+        (lambda: codefavor.load_judge("openai:m", budget_usd="x"), "budget_usd is 'x'"),
         (lambda: codefavor.load_judge("shorter").compare("xy"), "a list of Comparison"),
         (lambda: codefavor.load_judge("shorter").compare({"instruction": "a"}), "Comparison"),
         (lambda: codefavor.run_tests(None, "assert 1"), "code is None; expected a string"),

@@ -33,10 +33,13 @@ _BODY_REASONS = {
     "no_credit": r"insufficient_quota|insufficient.balance|credit balance|billing",
     "unknown_model": r"model_not_found|model .{0,80}(?:does not exist|not found)",
     "unsupported": r"unsupported_(?:parameter|value)|unrecognized request argument|"
-    r"is not supported with this model|extra inputs are not permitted|"
+    r"is not supported with this model|extra (?:inputs|fields)(?: are)? not permitted|"
     r"cannot both be specified|is deprecated for this model",
     "filtered": r"content_filter|content management policy|content_policy_violation",
 }
+# Where services say what is wrong, in this order.
+_SAID = ("code", "type", "status", "message")
+_COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _RETRY_DELAY = re.compile(rb'"retryDelay": ?"([\d.]+)s"')
 # Thirty years: what asks for more says nothing.
@@ -204,16 +207,26 @@ def _tls_problem(chain: list[BaseException]) -> tuple[str, str] | None:
 
 
 def _message_of(content: bytes) -> str:
-    """What the body says, whole; who shows it takes an excerpt."""
+    """What the body says, whole: a message with its codes, one text, or else all of it as JSON.
+
+    Not the request in it: what that says is no reason. Who shows it takes an excerpt.
+    """
     try:
-        body: Any = json.loads(content)
-        error = body.get("error", body)
-        if isinstance(error, dict):
-            parts = [error.get(key) for key in ("code", "type", "status", "message")]
-            return " ".join(str(part) for part in parts if part)
-        return str(error)
-    except (ValueError, AttributeError, RecursionError):
+        body: Any = json.loads(content, object_hook=_without_request)
+    except (ValueError, RecursionError):
         return content[:20_000].decode("utf-8", "replace").strip() or "(empty body)"
+    error = body.get("error") if isinstance(body, dict) else None
+    for one in (error, body):
+        if isinstance(one, dict) and one.get("message") and isinstance(one["message"], str):
+            return " ".join(str(one[key]) for key in _SAID if one.get(key))
+    if isinstance(body, dict) and len(body) == 1:
+        (alone,) = body.values()
+        body = alone if alone and isinstance(alone, str) else body
+    return body if isinstance(body, str) else json.dumps(body, **_COMPACT)
+
+
+def _without_request(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != "input"}
 
 
 def retry_after_of(headers: Mapping[str, str], content: bytes = b"") -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codefavor.engine.context import Context
+from codefavor.engine.health import CUT_OFF_VERDICTS
 from codefavor.engine.runner import Step
 from codefavor.errors import DataError
 from codefavor.judges.base import Judge, bind
@@ -85,9 +86,11 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
 
 
 def why_useless(row: Row) -> str:
-    """ "undecided" for a judged row whose verdicts all are, for the runner's stop rule."""
-    choices = {verdict["choice"] for verdict in row["verdicts"].values()}
-    return "undecided" if choices == {"undecided"} else ""
+    """Why none of a judged row's verdicts decides, for the runner's stop rule; "" if one does."""
+    verdicts = row["verdicts"].values()
+    if {verdict["choice"] for verdict in verdicts} != {"undecided"}:
+        return ""
+    return CUT_OFF_VERDICTS if all(one["is_cut"] for one in verdicts) else "undecided"
 
 
 # The texts stay in the data file; a result names its pair by id.

@@ -174,14 +174,17 @@ def tests(
     pairing, pairs = paired(strategy)
     if as_asked:
         pairs = [_as_asked(pair, loaded[pair.problem_id]) for pair in pairs]
-    write_rows(cast("Path", out), (pair.to_row() for pair in pairs))
-    _show_pairing(pairing, len(pairs), out)
+    _write_pairing(pairing, pairs, cast("Path", out))
 
 
-def _show_pairing(pairing: Pairing, n_kept: int, out: Path | None) -> None:
+def _write_pairing(pairing: Pairing, pairs: list[Preference], out: Path) -> None:
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
-    typer.echo(f"{n_kept} of {len(pairing.pairs)} pairs kept -> {out}")
+    write_rows(out, (pair.to_row() for pair in pairs))
+    if not pairs:
+        typer.echo(f"error: no pair came out of these programs, and {out} has none", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{len(pairs)} of {len(pairing.pairs)} pairs kept -> {out}")
 
 
 def _check_choice(out: Path | None, strategy: str, *, plan: bool) -> None:

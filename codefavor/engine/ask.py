@@ -130,7 +130,7 @@ class ModelClient:
                 response = await self._send_once(request)
             except BackendError as error:
                 self._note_failure(error, round_number)
-                if not self._may_retry(error, attempt):
+                if not error.retryable or attempt >= self._limits.max_attempts:
                     raise
                 wait = self._wait_s(error, attempt)
             else:
@@ -183,11 +183,11 @@ class ModelClient:
         """Adapt the speed; raise RunStopped when asking on is pointless."""
         if error.reason in OVERLOAD_REASONS:
             self._in_flight.overloaded(round_number)
-            if error.retry_after_s is not None and error.retry_after_s > 0:
+        try:
+            if error.retryable and error.retry_after_s:
                 too_long = self._wait_for_server(error.retry_after_s)
                 if too_long is not None:
                     raise too_long from error
-        try:
             self._health.note_failure(error)
         except RunStopped:
             # At once: those who wait for this one's place must not send the same again.
@@ -208,11 +208,6 @@ class ModelClient:
         if longer_by >= _ANNOUNCED_PAUSE_S:
             self._report(f"{name} asks for a pause: nothing is sent for {duration(seconds)}")
         return None
-
-    def _may_retry(self, error: BackendError, attempt: int) -> bool:
-        if not error.retryable or attempt >= self._limits.max_attempts:
-            return False
-        return (error.retry_after_s or 0.0) <= self._limits.max_pause_s
 
     def _wait_s(self, error: BackendError, attempt: int) -> float:
         """The server's own wish plus up to a tenth, else exponential with full jitter."""

@@ -232,6 +232,11 @@ class Clients:
         """Those that were made."""
         return list(self._made.values())
 
+    def end(self) -> None:
+        """Send nothing more: answers in flight still arrive, everything else unwinds."""
+        for client in self.all():
+            client.end()
+
     @property
     def usd(self) -> float | None:
         """What was paid; None if the price of any model that was asked is unknown."""

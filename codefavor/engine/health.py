@@ -19,6 +19,8 @@ _USELESS_ANSWERS = frozenset(
     {"empty_answer", "filtered_answer", "truncated_answer", "other_answer", "bad_json_answer"}
     | {"no_program"}
 )
+# Of a judge whose replies all ended at their limit. An answer to a benchmark that did is one.
+CUT_OFF_VERDICTS = "undecided:truncated_answer"
 _FORM = "another form of answer: --mode reasoned for judges, --format sections for pairs"
 _LONGER = "raise --max-tokens (a judge of --mode letter or logprobs takes another --mode)"
 _REMEDIES = {
@@ -109,7 +111,7 @@ class RowHealth:
 
     def __init__(self, rule: StopRule) -> None:
         self._rule = rule
-        # Why, and whether by a rejection.
+        # Why, and whether it was answered.
         self._recent: deque[tuple[str, bool]] = deque(maxlen=rule.window)
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -127,9 +129,9 @@ class RowHealth:
             self._examples.setdefault(reason, f"row {record['id']}: {record.get('detail', '')}")
         else:
             self._n_usable += 1
-        is_rejected = status == "rejected"
-        is_wrong = status == "error" or (is_rejected and _stem(reason) in _USELESS_ANSWERS)
-        self._recent.append((reason if is_wrong else "", is_rejected))
+        is_wrong = status == "error" or reason == CUT_OFF_VERDICTS
+        is_wrong |= status == "rejected" and _stem(reason) in _USELESS_ANSWERS
+        self._recent.append((reason if is_wrong else "", status != "error"))
         return self._too_many_wrong() if is_wrong else None
 
     def without_result(self) -> RunStopped | None:
@@ -156,14 +158,14 @@ class RowHealth:
         )
 
     def _again(self) -> str:
-        """The flags that ask again; rejections but what was withheld are none to --retry-errors."""
+        """The flags that ask again; --retry-errors asks of answers only those withheld."""
         found = {
-            is_rejected and reason != "filtered_answer"
-            for reason, is_rejected in self._recent
+            is_answered and reason != "filtered_answer"
+            for reason, is_answered in self._recent
             if reason
         }
         flags = ["--retry-errors runs again what failed"] if False in found else []
-        flags += ["--fresh asks again what was rejected"] if True in found else []
+        flags += ["--fresh asks again what was answered so"] if True in found else []
         return ", ".join(flags)
 
 

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 Step = Callable[[Row, Context], Awaitable[Row]]
 # These say that the run as a whole cannot go on; the rows in progress stay to be done.
-_ENDS_RUN = (BudgetError, RunStopped, JournalError, ConfigError, MissingPackageError)
+ENDS_RUN = (BudgetError, RunStopped, JournalError, ConfigError, MissingPackageError)
 
 
 async def run(
@@ -189,7 +189,7 @@ class _Loop:
                 self.ended["pending"] += 1
                 self.progress.advance(1)
                 continue
-            except _ENDS_RUN as error:
+            except ENDS_RUN as error:
                 self._end(error)
                 return
             self._note(record)
@@ -220,7 +220,7 @@ class _Loop:
             return _record(row_id, "error", "sandbox_error", str(error))
         except DataError as error:
             return _record(row_id, "error", "bad_row", str(error))
-        except (RunEnding, RowPending, *_ENDS_RUN):
+        except (RunEnding, RowPending, *ENDS_RUN):
             raise
         except Exception as error:
             # Broad on purpose: one failing row, however it fails, must not take others along.
@@ -259,8 +259,8 @@ class _Loop:
         """Start nothing more; the first error is the one the run ends with."""
         self.ending = self.ending or error
         self.is_ending = True
-        for client in self.clients.all() if self.clients else ():
-            client.end()
+        if self.clients is not None:
+            self.clients.end()
 
     async def _watch(self, interrupted: asyncio.Event) -> None:
         await interrupted.wait()

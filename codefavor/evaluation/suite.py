@@ -102,7 +102,7 @@ class Task:
             number = getattr(self, name)
             is_whole = isinstance(number, int) and not isinstance(number, bool)
             if not (is_whole and number >= low) and (number is not None or name == "seed"):
-                raise ConfigError(f"{name} is {number}; expected a whole number from {low}")
+                raise ConfigError(f"{name} is {number!r}; expected a whole number from {low}")
 
     def idle(self) -> dict[str, str]:
         """Why each setting that means nothing in this task does not, by name."""

@@ -146,10 +146,11 @@ class LlmJudge:
         return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
-        """One verdict for each comparison, all asked at once (a runner's context has its caps).
+        """One verdict for each comparison, all asked at once.
 
-        Raises BackendError, or Rejected for an answer that was withheld, once all have ended:
-        what was paid for is kept.
+        Raises BackendError, or Rejected for an answer that was withheld, once all have ended. With
+        a runner's context its caps and retries hold, and what was paid for is kept; without one
+        each is sent once and kept nowhere.
         """
         asked = [self.messages(comparison) for comparison in comparisons]
         is_text = self.mode in _READ_AS

@@ -24,12 +24,14 @@ _NOUN = r"(?i:program|code|solution|response|assistant|option)"
 _OPEN, _CLOSE, _BOLD = r"[\[(*_`\"']{0,6}", r"[\])*_`\"']{0,6}", r"[*_]{0,4}"
 # No small letters: "a" is an article.
 _LABEL = rf"\s{{0,3}}{_OPEN}(?:{_NOUN}[\s_]{{0,3}}{_OPEN})?(A|B|(?i:tie)){_CLOSE}"
-_END = r"[\s.!*_]{0,6}$"
+_END = r"[\s.!*_]{0,6}(?:</s>|<\|\w{1,20}\|>)?$"
 _NAMED = (
     r"(?i:(?:(?:so|therefore|thus|hence),?\s)?(?:(?:my|the|final|overall)\s)*(?:answer|verdict|"
-    rf"winner|decision|choice|conclusion|judge?ment|(?:better|preferred)\s{_NOUN})){_BOLD}"
+    rf"winner|decision|choice|conclusion|judge?ment|result|(?:better|preferred)\s{_NOUN})){_BOLD}"
 )
-_HEADING = re.compile(rf"^[#*_\s]{{0,9}}{_NAMED}[:*_\s]{{0,6}}$")
+_HEADING = re.compile(
+    rf"^[#*_\s]{{0,9}}(?i:(?:here is\s)?{_NAMED}|hence|therefore|thus|so)[:*_\s]{{0,6}}$"
+)
 _ALONE = re.compile(rf"^{_LABEL}(?: is better)?{_END}")
 # A letter above prose states nothing, for the prose may take it back; but it must not disagree.
 _FIRST = re.compile(rf"^{_OPEN}([AB]){_CLOSE}\.?{_BOLD}[^\S\n]{{0,3}}\n[^\S\n]*\n")
@@ -38,7 +40,7 @@ _FIRST = re.compile(rf"^{_OPEN}([AB]){_CLOSE}\.?{_BOLD}[^\S\n]{{0,3}}\n[^\S\n]*\
 _BEHIND = r"^(?:(?i:feedback:)?[^:\"`\n]*[.!][*_)]{0,4}\s)?[*_\s]{0,4}"
 _FORMS = (
     rf"^{_BOLD}{_NAMED}(?::{_BOLD}|\sis\b:?){_LABEL}",
-    rf"{_BEHIND}\[RESULT\]{_BOLD}:?{_LABEL}",
+    rf"(?:^`|{_BEHIND})\[RESULT\]{_BOLD}:?{_LABEL}",
     rf"{_BEHIND}\[\[(A|B|(?i:tie))\]\]",
 )
 _STATED = [re.compile(form + _END) for form in _FORMS]
@@ -51,9 +53,8 @@ _SCORES = re.compile(
     rf"^{_BOLD}(?:\[RESULT\]:?|(?i:scores?:))\s*{_SCORED_A}\s*[,;]\s*{_SCORED_B}{_END}"
 )
 _CODE = "(code)."
-# How the line above a verdict must end, or the verdict is the rest of its sentence ("the winner
-# is not").
-_ENDED = re.compile(r"[.!][)\]*_`\"']{0,4}$")
+# How the line above a verdict must end, or this is the rest of it ("the winner is not").
+_ENDED = re.compile(r"[.!。！][)\]*_`\"']{0,4}$|^(?i:here is the json(?: object)?):$")
 _ANNOUNCED = re.compile(r"\b(?:the following|as follows|below)\b", re.IGNORECASE)
 _INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n.*?(?:^ {0,3}\1\s*?$|\Z)", re.S | re.M)
@@ -65,9 +66,11 @@ _STILL_THINKING = re.compile(r"<think|<\|channel\|>|\[THINK\]")
 def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> Choice | None:
     """A, B or tie, where the reply states it in a form that was asked for; else None.
 
-    None too where its last line may be cut off (`is_cut`), or sentences above take it back.
+    None too where it is endless, or may be cut off (`is_cut`), or sentences above take it back.
     """
-    seen = _FENCE.sub(_without_code, visible_text(text))
+    if len(visible := visible_text(text)) > 50_000:
+        return None
+    seen = _FENCE.sub(_without_code, visible)
     whole = _OBJECT.search(seen)
     found = stated = _from_object(seen[whole.end() :].rstrip("`\n")) if whole else None
     lines = _lines(seen[: whole.start()] if whole and found else seen)
@@ -82,8 +85,9 @@ def read_verdict(text: str, asked: Asked = "line", *, is_cut: bool = False) -> C
 
 
 def visible_text(text: str) -> str:
-    """The reply without its thoughts; "" where they never ended."""
-    text = without_thinking(_THOUGHT.sub("", text))
+    """The reply without its thoughts; "" where they never ended, or are too many."""
+    n_thoughts = text.count("<think") + text.count("<reasoning>")
+    text = without_thinking(_THOUGHT.sub("", text)) if n_thoughts < 50 else ""
     return "" if _STILL_THINKING.search(text) else text.strip()
 
 
@@ -93,7 +97,8 @@ def _without_code(fence: re.Match[str]) -> str:
 
 def _lines(text: str) -> list[str]:
     text = _INDENTED.sub(_CODE, _FENCE.sub(_CODE, text))
-    return [line.strip() for line in text.split("\n") if line.strip()]
+    text = re.sub(r"(\[RESULT\][:*]{0,3})\s+", r"\1 ", text)
+    return [line.strip() for line in text.split("\n") if line.strip(" \t\r-=*_")]
 
 
 def _ending(lines: Sequence[str], in_object: Choice | None, asked: Asked) -> Choice | None:

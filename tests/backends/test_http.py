@@ -9,6 +9,7 @@ import pytest
 from codefavor.backends.http import HttpClient, decode_object
 from codefavor.backends.http_errors import error_of, parse_duration, pause_of, retry_after_of
 from codefavor.errors import BackendError
+from codefavor.redaction import hide
 from tests.kit.server import LoopbackServer, Reply
 
 
@@ -91,6 +92,46 @@ def test_what_a_status_means_beside_its_words(
     error = error_of(status, headers, body, "http://x")
     assert (error.reason, error.retryable) == (reason, is_retryable)
     assert error.retry_after_s == (7.0 if is_retryable else None)
+
+
+NOT_PERMITTED = [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "words"),
+    [
+        ({"detail": NOT_PERMITTED}, "unsupported", '"loc":["body","top_k"],"msg":"Extra inputs'),
+        ({"detail": [{"msg": "extra fields not permitted"}]}, "unsupported", "extra fields not"),
+        ({"detail": "This model's maximum context length is 9"}, "context_too_long", "422: This"),
+        ({"errors": [{"message": "the prompt is too long"}]}, "context_too_long", "is too long"),
+        ({"error_msg": "no such door"}, "bad_request", "422: no such door"),
+        ({"error": {"param": "response_format"}}, "bad_request", '{"param":"response_format"}'),
+        ({"error": "Bad Request", "message": ["top_k is wrong"]}, "bad_request", "top_k is wrong"),
+        ({"error": {"message": "", "code": 7}, "hint": "mmm"}, "bad_request", '"hint":"mmm"'),
+        ({"error": {"message": "no", "code": "c", "param": "p"}}, "bad_request", "422: c no"),
+        ({"error": "no"}, "bad_request", "422: no"),
+        (["no"], "bad_request", '422: ["no"]'),
+        ("no", "bad_request", "422: no"),
+        # What the request said, repeated, is no reason.
+        (
+            {"detail": [{"msg": "Field required", "input": {"q": "billing"}}]},
+            "bad_request",
+            '422: {"detail":[{"msg":"Field required"}]}',
+        ),
+    ],
+)
+def test_what_an_error_body_says_is_told_and_read_in_any_shape(
+    body: object, reason: str, words: str
+) -> None:
+    error = error_of(422, {}, json.dumps(body).encode(), "http://x")
+    assert (error.reason, words in str(error)) == (reason, True), str(error)
+
+
+def test_of_a_long_error_body_the_beginning_is_told_without_keys() -> None:
+    hide("k-0123456789abcdef")
+    body = {"detail": [{"msg": "k-0123456789abcdef"}, {"msg": "x" * 10_000}]}
+    told = str(error_of(422, {}, json.dumps(body).encode(), "http://x"))
+    assert len(told) < 600 and "0123456789" not in told and '{"detail":[{"msg":"' in told
 
 
 @pytest.mark.parametrize(

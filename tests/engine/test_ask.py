@@ -58,24 +58,6 @@ async def test_who_waits_is_let_go_when_the_run_is_interrupted(
     assert counts.n == len(list(read_journal(tmp_path / "o"))) < 2
 
 
-async def test_a_failure_with_a_wish_beyond_the_longest_pause_ends_its_row_at_once(
-    tmp_path: Path,
-) -> None:
-    def handle(call: Call) -> Reply:
-        if call.body["messages"][-1]["content"] == "question 3":
-            return Reply({"error": {}}, status=500, headers={"Retry-After": "90000"})
-        return openai_reply(call)
-
-    clock = VirtualClock()
-    started = clock.now
-    with LoopbackServer(handle) as server, Journal.open(tmp_path / "o", {}) as journal:
-        backend = make_backend("openai:m", base_url=f"{server.url}/v1", api_key="k")
-        context = Context(backend, clock=clock)
-        counts = await run(ask_once, rows(9), journal, context=context, concurrency=1)
-    assert (counts.n_ok, counts.reasons, server.n_calls) == (8, {"server_error": 1}, 9)
-    assert clock.now - started < 900
-
-
 async def test_the_same_question_in_flight_is_sent_once_and_its_failure_is_everyones(
     tmp_path: Path,
 ) -> None:

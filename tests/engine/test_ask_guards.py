@@ -80,10 +80,10 @@ async def test_a_request_is_sent_so_often_and_no_more() -> None:
     assert case.n_sent == 3
 
 
-async def test_an_error_that_wants_a_longer_pause_than_the_run_waits_is_not_retried() -> None:
+async def test_an_error_that_wants_a_longer_pause_than_the_run_waits_ends_it() -> None:
     wish = {"retryable": True, "reason": "server_error", "retry_after_s": 901.0}
     case = Case(failing(**wish))
-    with pytest.raises(BackendError):
+    with pytest.raises(RunStopped, match="asks for a pause of "):
         await case.ask()
     assert case.n_sent == 1
 

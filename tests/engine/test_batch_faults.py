@@ -234,3 +234,45 @@ async def test_a_wrong_bucket_is_one_line(
         await backend.close()
     assert not caught.value.retryable
     assert str(caught.value) == f"AWS: HTTP {status}: {code}: {message} (s3://nowhere/x)"
+
+
+def withheld(call: Call) -> Reply:
+    reply = openai_reply(call)
+    reply.body["choices"][0] |= {"message": {"content": ""}, "finish_reason": "content_filter"}
+    return reply
+
+
+async def test_what_is_withheld_is_rejected_as_one_by_one(tmp_path: Path) -> None:
+    played = PlayedBatches(withheld)
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        counts = await batch_run(tmp_path, journal, server.url, []).run()
+    assert (counts.n_rejected, counts.n_error) == (12, 0)
+    assert counts.reasons == {"filtered_answer": 12}
+    assert played.n_answered == 12
+
+
+async def test_retrying_errors_gives_each_request_all_its_attempts_again(tmp_path: Path) -> None:
+    played = PlayedBatches()
+    played.fail_first = 3 * 12
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        counts = await batch_run(tmp_path, journal, server.url, []).run()
+        assert (counts.n_error, len(played.jobs)) == (12, 3)
+        played.fail_first = 12
+        counts = await batch_run(tmp_path, journal, server.url, [], retry_errors=True).run()
+    assert (counts.n_ok, counts.n_error, len(played.jobs)) == (12, 0, 5)
+
+
+async def test_a_job_that_is_collected_again_after_a_crash_is_booked_once(tmp_path: Path) -> None:
+    played = PlayedBatches()
+    with LoopbackServer(played) as server, Journal.open(tmp_path / "o", {}) as journal:
+        await batch_run(tmp_path, journal, server.url, []).run(wait=False)
+        state = tmp_path / "o.batch" / "state.json"
+        before = state.read_bytes()
+        await batch_run(tmp_path, journal, server.url, []).run()
+        booked = read_spent(tmp_path / "o")
+        # As where the process was killed before it could note that the job is collected.
+        state.write_bytes(before)
+        counts = await batch_run(tmp_path, journal, server.url, []).run()
+        assert booked is not None and booked.usage.output_tokens > 0
+        assert read_spent(tmp_path / "o") == booked
+        assert (counts.n, len(played.jobs)) == (12, 1)

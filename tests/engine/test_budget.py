@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from codefavor.backends import Request, Sampling, Usage
-from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast
+from codefavor.backends import Request, Response, Sampling, Usage
+from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_ledger, read_spent
 from codefavor.engine.prices import Price
 from codefavor.errors import BudgetError, ConfigError, JournalError
@@ -248,3 +248,28 @@ def test_what_was_paid_does_not_hang_on_the_order_of_the_answers(tmp_path: Path)
         sums += [ledger.spent.usd, read_ledger(path).usd]
         ledger.close()
     assert sums == [math.fsum((0.1, 0.2, 0.3))] * 4
+
+
+@pytest.mark.parametrize(
+    ("response", "is_known"),
+    [
+        (Response("text", usage=Usage(10, 5)), True),
+        (Response("", usage=Usage(10, 0)), True),
+        (Response("text", usage=Usage(10, 0)), False),
+        (Response("", usage=Usage(10, 0), reasoning="thoughts"), False),
+        (Response("", samples=(Response(""), Response("b")), usage=Usage(10, 0)), False),
+        (Response("text", usage=Usage(0, 5)), False),
+        (Response("", usage=Usage(0, 0)), False),
+    ],
+)
+def test_no_text_comes_out_of_no_tokens(response: Response, is_known: bool) -> None:
+    assert is_counted(response) is is_known
+
+
+def test_what_is_reserved_and_given_back_leaves_no_dust_of_a_dollar() -> None:
+    ledger = Ledger()
+    reserved = [ledger.reserve(Usage(1, 1), usd) for usd in (0.1, 0.2, 0.3)]
+    for one in reserved:
+        ledger.release(one)
+    # Taken off as floats, 1.1e-16 would be left.
+    assert ledger.in_use() == (0.0, 0)

@@ -179,7 +179,7 @@ async def test_a_bad_request_without_a_schema_is_not_called_one(tmp_path: Path) 
     assert "cannot be made to answer" not in str(caught.value)
 
 
-def refusing(retry_after: str, n_refused: int):
+def refusing(retry_after: str, n_refused: int, status: int = 429):
     n = 0
 
     def handle(call: Call) -> Reply:
@@ -187,7 +187,7 @@ def refusing(retry_after: str, n_refused: int):
         n += 1
         if n <= n_refused:
             error = {"error": {"message": "slow down"}}
-            return Reply(error, status=429, headers={"Retry-After": retry_after})
+            return Reply(error, status=status, headers={"Retry-After": retry_after})
         return openai_reply(call)
 
     return handle
@@ -219,9 +219,10 @@ async def pausing(handler, folder: Path, **options) -> tuple[Counts, list[str]]:
     return counts, told.said
 
 
+@pytest.mark.parametrize("reason", ["rate_limited", "server_error"])
 @pytest.mark.parametrize(("wish_s", "n_said"), [(300.0, 1), (5.0, 1), (4.9, 0)])
 async def test_a_pause_that_a_server_asks_for_is_announced_once(
-    tmp_path: Path, wish_s: float, n_said: int
+    tmp_path: Path, wish_s: float, n_said: int, reason: str
 ) -> None:
     refused = iter(range(4))
 
@@ -229,7 +230,7 @@ async def test_a_pause_that_a_server_asks_for_is_announced_once(
         # All four are on their way when the first is refused.
         await asyncio.sleep(0)
         if next(refused, None) is not None:
-            raise BackendError("slow", retryable=True, retry_after_s=wish_s, reason="rate_limited")
+            raise BackendError("slow", retryable=True, retry_after_s=wish_s, reason=reason)
         return Response("fine")
 
     told, context = Told(), Context(FakeBackend(function=answer), clock=VirtualClock())
@@ -242,14 +243,15 @@ async def test_a_pause_that_a_server_asks_for_is_announced_once(
     assert told.said == [said] * n_said
 
 
+@pytest.mark.parametrize("status", [429, 500, 504])
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_pause_s=10.0)])
 async def test_a_pause_longer_than_allowed_stops_the_run_and_says_so(
-    tmp_path: Path, limits: Limits
+    tmp_path: Path, limits: Limits, status: int
 ) -> None:
     n = limits.max_pause_s
     wish = str(int(n) + 1)
     with pytest.raises(RunStopped, match=r"asks for a pause of .*--max-pause SECONDS"):
-        await pausing(refusing(wish, 99), tmp_path, limits=limits)
+        await pausing(refusing(wish, 99, status), tmp_path, limits=limits)
 
 
 async def test_a_day_of_pause_in_the_headers_of_a_good_answer_stops_after_that_answer(

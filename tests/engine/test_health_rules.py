@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codefavor.engine import RunStopped, StopRule
-from codefavor.engine.health import RequestHealth, RowHealth, describe_reasons
+from codefavor.engine.health import CUT_OFF_VERDICTS, RequestHealth, RowHealth, describe_reasons
 from codefavor.errors import BackendError
 from codefavor.records import Row
 
@@ -70,6 +70,21 @@ def test_answers_of_no_use_count_as_errors_and_decisions_do_not() -> None:
     cut, chosen = record("rejected", "truncated_answer:chosen"), record("rejected", "too_alike")
     assert stopped_at(RowHealth(StopRule()), [cut] * 30) == 20
     assert stopped_at(RowHealth(StopRule()), [record(), *[chosen] * 300]) is None
+
+
+def test_results_that_rest_on_nothing_but_cut_off_replies_count_too() -> None:
+    health = RowHealth(StopRule())
+    stopped = [health.note(record(), CUT_OFF_VERDICTS) for _ in range(20)]
+    assert stopped[:19] == [None] * 19
+    assert "20 x undecided:truncated_answer (" in str(stopped[19]) and "--fresh asks" in str(
+        stopped[19]
+    )
+    assert "--retry-errors" not in str(stopped[19])
+
+
+def test_answers_to_a_benchmark_that_are_cut_off_are_answers() -> None:
+    rows = [record(), *[record("ok", "truncated_answer")] * 300]
+    assert stopped_at(RowHealth(StopRule()), rows) is None
 
 
 @pytest.mark.parametrize("useless", ["undecided", ""])

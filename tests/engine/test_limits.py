@@ -212,3 +212,25 @@ def test_a_cap_below_one_is_refused() -> None:
         Limits(requests_per_min=0)
     with pytest.raises(ConfigError, match="max_attempts"):
         Limits(max_attempts=0)
+
+
+def test_what_a_request_gave_back_is_not_given_back_again_a_minute_later() -> None:
+    cap = MinuteCap(100, 0.0)
+    first = cap.take(100.0, 0.0)
+    cap.correct(first, -90.0, 1.0)
+    cap.take(50.0, 50.0)
+    # The first ten are forgotten, and fifty are not.
+    assert cap.wait_s(40.0, 90.0) == 0.0
+    assert cap.wait_s(60.0, 90.0) == pytest.approx(50.0 + SPAN_S - 90.0)
+
+
+async def test_overload_after_overload_leaves_one_at_a_time() -> None:
+    limiter = ConcurrencyLimiter(8, VirtualClock())
+    for _ in range(20):
+        limiter.overloaded(limiter._round)
+    await asyncio.wait_for(limiter.enter(), 5)
+    waiting = asyncio.ensure_future(limiter.enter())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    limiter.leave()
+    await asyncio.wait_for(waiting, 5)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from codefavor.backends import FakeBackend, Sampling, Usage
+from codefavor.backends import FakeBackend, Request, Sampling, Usage
 from codefavor.engine import Context, Price, PriceTable, TerminalProgress
-from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine.plan import LaterQuestion, first_rows, forecast, sample_rows
 from codefavor.engine.progress import duration
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -146,3 +146,19 @@ def test_progress_on_a_terminal_rewrites_its_line_and_leaves_what_is_said() -> N
 
 def test_durations_read_like_people_say_them() -> None:
     assert [duration(s) for s in (3.4, 250, 11_100)] == ["3s", "4m10s", "3h05m"]
+
+
+def test_a_later_question_may_hold_all_that_was_answered_before() -> None:
+    async def two_samples(row: Row, context: Context) -> Row:
+        message = {"role": "user", "content": row["q"]}
+        await context.samples([message], sampling=Sampling(max_tokens=50, n=2))
+        raise AssertionError("a forecast must stop at the first question")
+
+    def ask_again(row: Row, first: Request) -> list[LaterQuestion]:
+        return [LaterQuestion(first), LaterQuestion(first)]
+
+    backend = FakeBackend()
+    alone = forecast(two_samples, rows(1), Context(backend)).input_tokens_at_most
+    found = forecast(two_samples, rows(1), Context(backend), later=ask_again)
+    # Of two samples of 50 tokens the second question may hold both, and the third four.
+    assert found.input_tokens_at_most == 3 * alone + 100 + 200

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from codefavor.backends import Response, Sampling, TokenLogprob, make_backend
+from codefavor.backends import FakeBackend, Response, Sampling, TokenLogprob, Usage, make_backend
 from codefavor.engine import Context, Limits, ResponseCache, StopRule, run
 from codefavor.engine.cache import response_key, unusable_reason
+from codefavor.errors import Rejected
 from codefavor.journal import Journal
+from codefavor.records import Row
+from codefavor.redaction import hide
 from tests.engine.test_batch import ROWS, PlayedBatches, batch_run, contents
 from tests.engine.test_cache import ASK, IDENTITY
 from tests.engine.test_faults import ask_once, rows
@@ -140,3 +143,25 @@ async def test_an_empty_answer_online_is_an_error_that_is_paid_once(tmp_path: Pa
                 stop_rule=StopRule(max_error_rate=1),
             )
     assert (counts.n_error, counts.reasons, len(server.calls)) == (4, {"empty_answer": 4}, 4)
+
+
+async def test_a_row_without_a_result_says_what_it_cost_and_no_secret(tmp_path: Path) -> None:
+    hide("key-abcdef0123456789")
+
+    async def step(row: Row, context: Context) -> Row:
+        await ask_once(row, context)
+        if row["id"] == "r0":
+            raise Rejected("no_use", "said by key-abcdef0123456789")
+        if row["id"] == "r1":
+            raise ValueError("key-abcdef0123456789 is wrong")
+        return {"id": row["id"]}
+
+    backend = FakeBackend("m", function=lambda request: Response("a", usage=Usage(30, 4)))
+    with Journal.open(tmp_path / "o", {}) as journal:
+        await run(step, rows(3), journal, context=Context(backend))
+    found = contents(tmp_path / "o")
+    for row_id, detail in (("r0", "said by "), ("r1", " is wrong")):
+        assert found[row_id]["usage"] == {"fake:m": Usage(30, 4).to_row()}
+        assert detail in found[row_id]["detail"]
+    assert "usage" not in found["r2"]
+    assert "0123456789" not in (tmp_path / "o").read_text()

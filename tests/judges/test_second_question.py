@@ -10,12 +10,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from codefavor.backends import FakeBackend
+from codefavor.backends import FakeBackend, Response
 from codefavor.backends.openai_api import OpenAIBackend
-from codefavor.benchmarks.pairs_benchmark import items_of, judge_step
+from codefavor.benchmarks.pairs_benchmark import items_of, judge_step, why_useless
 from codefavor.cli.evaluate import app
 from codefavor.cli.report import app as report_app
-from codefavor.engine import Context, ResponseCache
+from codefavor.engine import Context, ResponseCache, RunStopped
 from codefavor.engine import run as run_rows
 from codefavor.errors import BackendError, ConfigError
 from codefavor.journal import Journal, read_journal
@@ -255,6 +255,19 @@ def test_in_batch_mode_the_second_questions_are_a_second_job(tmp_path):
     assert result["metrics"]["overall"]["n_second_questions"] == N
     assert result["metrics"]["overall"]["accuracy"] == 1
     assert result["usage"]["usd"] == pytest.approx((400 * N + 10 * 21 * N) / 2e6)
+
+
+async def test_replies_that_are_all_cut_off_stop_a_run_after_twenty_rows(tmp_path):
+    pairs = [Preference(f"p{n}", f"Do {n}.", f"chosen {n}", "rejected") for n in range(60)]
+    backend = FakeBackend(function=lambda request: Response(TALK, finish_reason="length"))
+    stopped = pytest.raises(RunStopped, match=r"20 x undecided:truncated_answer .*a higher --max")
+    with Journal.open(tmp_path / "o.jsonl", {}) as journal, stopped:
+        await run_rows(
+            judge_step(LlmJudge(backend, mode="reasoned")), items_of(pairs), journal,
+            context=Context(backend), concurrency=1, useless=why_useless,
+        )  # fmt: skip
+    # Two orders, each asked twice.
+    assert len(backend.requests) == 20 * 2 * 2
 
 
 async def test_a_run_that_draws_at_random_goes_on_without_asking_a_second_question_twice(tmp_path):

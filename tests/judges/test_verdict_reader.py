@@ -30,6 +30,19 @@ READ = [
     ("Thoughts of a template that opens them.\n</think>\n\nB", "B"),
     ("**Program A**\n- slow.\n\n**Program B**\n- fast.\n\n[RESULT] B", "B"),
     ("```\nAnswer: B\n```\nAnswer: A", "A"),
+    ("It is right.\n\n---\n\n[RESULT] A", "A"),
+    ("It prints too.\n\nHence:\n\n[RESULT] A", "A"),
+    ("It prints too.\n\nThe final result:\n[RESULT] A", "A"),
+    ("It is right.\n\n[RESULT]\nA", "A"),
+    ("It is right.\n\n**[RESULT]**\n\n**B**", "B"),
+    ("It is right.\n\n`[RESULT] A`", "A"),
+    ("It is right.\n\n**Result:** B", "B"),
+    ("It is right.\n\nRESULT: B", "B"),
+    ("Program B 使用循环，更稳健。\n\n[RESULT] B", "B"),
+    ("It is right.\n\n[RESULT] A</s>", "A"),
+    ("It is right.\n\n[RESULT] A<|im_end|>", "A"),
+    ('Here is the JSON object:\n{"feedback": "B crashes.", "winner": "A"}', "A"),
+    ('Here is my answer:\n\n```json\n{"winner": "A"}\n```', "A"),
 ]
 NOT_READ = [
     # Sentences, whatever they say.
@@ -69,6 +82,18 @@ NOT_READ = [
     '{"worse": "A"}',
     '{"question": "Which is worse?", "answer": "A"}',
     '{"winner": "A", "choice": "B"}',
+    # A letter under a mark goes on from the line above it too, and so does one under a rule.
+    "The winner is not\n[RESULT]\nA",
+    "The winner is not\n\n---\n[RESULT] A",
+    "The loser:\n---\n[RESULT] A",
+    "B is better.\n---\n[RESULT]\nA",
+    "B is better.\nHence:\n[RESULT] A",
+    "Result: B\n[RESULT] A",
+    "Program A prints this. `[RESULT] A`",
+    'Here is the JSON object of the loser:\n{"winner": "A"}',
+    # Replies without an end.
+    "It is right. " * 4000 + "\n[RESULT] A",
+    "<reasoning>" * 60 + "It is right.\n[RESULT] A",
     # Thoughts that never end.
     "<think>\nAnswer: A",
     "<|channel|>analysis<|message|>\nAnswer: A",

@@ -108,13 +108,14 @@ def _pairs(folder: Path, problems: str) -> tuple[list[Preference], str]:
     words = ["pair", "tests", "scored.jsonl", "--problems", problems, "--out", "pairs.jsonl"]
     done = codefavor(*words, home=folder)
     lines = (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    assert done.code == (0 if lines else 1)
     return [Preference.from_row(json.loads(line)) for line in lines], done.stderr
 
 
 def test_a_models_tests_label_nothing_before_they_are_checked(tmp_path: Path) -> None:
     _files(tmp_path)
     found, said = _pairs(tmp_path, "problems.jsonl")
-    assert not found
+    assert not found and "no pair came out" in said
     assert "1 problem whose tests a model wrote and nothing validated" in said
     words = ["pair", "check-tests", "problems.jsonl", "--scored", "scored.jsonl"]
     done = codefavor(*words, "--out", "checked.jsonl", home=tmp_path)

@@ -9,139 +9,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-import threading
-import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints, overload
+from typing import Any, TypeVar, get_type_hints
 
+from codefavor.api.judge import Asking, LoadedJudge, load_judge
 from codefavor.audits.benchmark_rows import without_benchmark
-from codefavor.backends import Backend
-from codefavor.benchmarks.pairs_benchmark import items_of
-from codefavor.engine import (
-    Budget,
-    Context,
-    Counts,
-    PriceTable,
-    ResponseCache,
-    Step,
-    TerminalProgress,
-)
+from codefavor.engine import Counts, Step, TerminalProgress
 from codefavor.engine.runner import run, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.result_text import HEADER, result_html, result_text, table_of
 from codefavor.evaluation.suite import NAMES, Kept, Task, result_path, run_task
 from codefavor.journal import Journal
-from codefavor.judges.base import Judge
 from codefavor.judges.options import check_type, checked_rows, refuse_idle
-from codefavor.judges.sandboxed import TestBench
-from codefavor.judges.spec import JudgeSpec, parse_judge
+from codefavor.judges.spec import parse_judge
 from codefavor.pairs.published_rows import read_published
-from codefavor.records import (
-    Comparison,
-    Execution,
-    Preference,
-    Problem,
-    Row,
-    Verdict,
-    write_rows,
-)
+from codefavor.records import Execution, Preference, Problem, Row, write_rows
 from codefavor.sandbox import Limits
 from codefavor.sandbox import run_tests as run_in_sandbox
-from codefavor.settings import data_folder, default_cache
-from codefavor.sources.problems import load_problems
+from codefavor.settings import data_folder
 from codefavor.sources.row_files import read_any_rows
 from codefavor.text import comma_list
 from codefavor.training import formats
 
+__all__ = ["convert", "evaluate", "load_judge", "load_pairs", "run_tests"]
+
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_THREAD = "codefavor"
-_ending: set[asyncio.Task[None]] = set()
-
-
-class LoadedJudge:
-    """A judge that is ready: `load_judge` makes it. Close it, or use it in a `with` block."""
-
-    def __init__(
-        self,
-        spec: JudgeSpec,
-        judge: Judge,
-        stack: ExitStack,
-        backend_options: Mapping[str, object] | None = None,
-    ) -> None:
-        self.spec = spec
-        self.backend_options = backend_options
-        self.judge = judge
-        self.name = judge.name
-        # Also where nobody closes it: when the last name for it goes, or the process ends.
-        self._closing = weakref.finalize(self, stack.close)
-
-    @overload
-    def compare(self, comparisons: Comparison) -> Verdict: ...
-    @overload
-    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]: ...
-
-    def compare(self, comparisons: Comparison | Sequence[Comparison]) -> Verdict | list[Verdict]:
-        """The verdict on a comparison, or one on each of several, in the order they are shown.
-
-        Raises the first error of one that could not be judged: a failure is never a verdict.
-        """
-        if isinstance(comparisons, Comparison):
-            return _on_loop(self.judge.compare([comparisons]))[0]
-        return _on_loop(self.judge.compare(checked_rows(comparisons, Comparison)))
-
-    def close(self) -> None:
-        """End what the judge started: connections, a server, a sandbox."""
-        self._closing()
-
-    def __enter__(self) -> LoadedJudge:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<judge {self.name}: {self.spec}>"
-
-
-def load_judge(
-    model: str,
-    *,
-    name: str = "",
-    seed: int = 0,
-    language: str = "python",
-    pairs: Iterable[Preference] = (),
-    backend_options: Mapping[str, object] | None = None,
-    **options: object,
-) -> LoadedJudge:
-    """The judge KIND:NAME, as on the command line: `load_judge("likelihood:FOLDER")`.
-
-    `options` are those of its kind (`codefavor evaluate pairs --model KIND:NAME --help` lists
-    them), `backend_options` those of a chat model's client. `pairs` are for judges that learn
-    from labelled pairs. A judge that runs tests takes them from the problems named by `tests`
-    (sets or files), and finds a comparison's by its id or its instruction.
-    """
-    spec = replace(parse_judge(model, options, name=name, seed=seed), language=language)
-    with ExitStack() as stack:
-        backends = spec.make_backends(backend_options)
-        for backend in backends.values():
-            stack.callback(_close, backend)
-        bench = None
-        if "pool" in spec.needs():
-            sandbox = spec.sandbox()
-            if not sandbox.sets and "problems" in spec.needs():
-                raise ConfigError(f'{spec} needs the tests: load_judge(..., tests="humaneval+")')
-            problems = [p for s in sandbox.sets for p in load_problems(s, data_dir=data_folder())]
-            known = {p.instruction: p for p in problems} | {p.id: p for p in problems}
-            bench = TestBench(known, stack.enter_context(sandbox.make_pool()), sandbox.limits)
-        items = items_of(pairs)
-        judge = spec.make_judge(backends, items, bench)
-        return LoadedJudge(spec, judge, stack.pop_all(), backend_options)
 
 
 @dataclass(frozen=True)
@@ -194,10 +92,15 @@ def evaluate(
     Every answer is recorded in the folder `out` as it comes: the same call goes on after an
     interrupt. `settings` are those of a task: limit, sample, seed, protocol, orders, comments, ...
     `cache` is the file of cached responses (default: the one that all commands share), `prices` one
-    of your own. What means nothing to this judge or benchmark is refused.
+    of your own; what is left out of them is as a loaded judge has it. What means nothing to
+    this judge or benchmark is refused.
     """
-    paid = {"budget_usd": budget_usd, "budget_tokens": budget_tokens, "prices": prices}
-    _check_types(paid | {"cache": cache, "concurrency": concurrency, "data": data, "out": out})
+    for name, value, kind in (("data", data, str | Path | None), ("out", out, str | Path)):
+        check_type(name, value, kind)
+    asking = Asking(concurrency, cache, budget_usd, budget_tokens, prices)
+    given = settings | asdict(asking)
+    if isinstance(judge, LoadedJudge):
+        asking = asking.or_else(judge.asking)
     spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
     spec = replace(spec, seed=settings.get("seed", spec.seed))
     # A client belongs to the event loop it was used in, so this run makes its own, and the judge
@@ -206,19 +109,11 @@ def evaluate(
     kept = Kept(judges={spec: judge.judge} if is_kept else {})  # type: ignore[union-attr]
     with ExitStack() as stack:
         task = _task(benchmark, data, settings, stack)
-        given = settings | paid | {"cache": cache, "concurrency": concurrency}
-        refuse_idle(given, task.idle() | spec.idle({*paid, "cache"}))
+        of_requests = asdict(asking).keys() - {"concurrency"}
+        refuse_idle(given, task.idle() | spec.idle(of_requests))
         path = result_path(Path(out), task, spec)
-
-        def make_context(backend: Any) -> Context:
-            if backend is None:
-                return Context()
-            store = stack.enter_context(closing(ResponseCache(Path(cache or default_cache()))))
-            return Context(backend, seed=task.seed, cache=store, prices=table)
-
-        table = PriceTable.load(Path(prices) if prices else None)
-        budget = Budget(budget_usd, budget_tokens)
-        runner = _Runner(concurrency, budget=budget, progress=TerminalProgress())
+        options = {"budget": asking.budget(), "concurrency": asking.n_at_once}
+        runner = _Runner(progress=TerminalProgress(), **options)
 
         def run_and_close() -> tuple[Row, Counts]:
             with closing(kept):
@@ -227,7 +122,7 @@ def evaluate(
                     spec,
                     path,
                     backend_options=getattr(judge, "backend_options", None),
-                    make_context=make_context,
+                    make_context=partial(asking.context, seed=task.seed, stack=stack),
                     run=runner.run,
                     kept=kept,
                 )
@@ -236,12 +131,6 @@ def evaluate(
     if counts.n_error == counts.n > 0:
         raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
     return Result(row, path)
-
-
-def _check_types(values: Mapping[str, object]) -> None:
-    hints = get_type_hints(evaluate)
-    for name, value in values.items():
-        check_type(name, value, hints[name])
 
 
 def _task(
@@ -329,39 +218,11 @@ def convert(
     return list(formats.convert(found, format, formats.FormatOptions(**options)).rows)
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The loop of this door, on a thread of its own that ends with the process."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
-    return loop
-
-
-def _close(backend: Backend) -> None:
-    if threading.current_thread().name == _THREAD:
-        # Whose garbage is collected there cannot wait for itself.
-        _ending.add(task := _loop().create_task(backend.close()))
-        task.add_done_callback(_ending.discard)
-    else:
-        _on_loop(backend.close())
-
-
-def _on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """The result of a coroutine; an interrupt cancels it."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
-    try:
-        return future.result()
-    except BaseException:
-        # Whatever ends the wait, KeyboardInterrupt above all: nobody waits for the rest.
-        future.cancel()
-        raise
-
-
 class _Runner:
     """Runs on this thread, or inside a running event loop on another, and can be interrupted."""
 
-    def __init__(self, concurrency: int | None, **options: Any) -> None:
-        self._options = options | {"concurrency": 64 if concurrency is None else concurrency}
+    def __init__(self, **options: Any) -> None:
+        self._options = options
         self._is_elsewhere = False
         self._stop: Callable[[], object] = lambda: None
 

@@ -74,8 +74,9 @@ for ((round = 1; round <= ROUNDS; round++)); do
     # What a model was trained on may be sampled again; only dev and test measure anything.
     measure "$before" train "$newest" --allow-trained
     scored=$(result "$before" train)
+    [ -n "$PLAN" ] || rm -f "$WORK/$now/pairs.jsonl"
     run codefavor pair tests "$WORK/$before/train/rows/$(basename "$scored" .json).jsonl" --problems "$PROBLEMS" \
-        "${STRATEGY[@]}" --as-asked --out "$WORK/$now/pairs.jsonl" || [ $? -eq 1 ] # no pairs
+        "${STRATEGY[@]}" --as-asked --out "$WORK/$now/pairs.jsonl" || [ -f "$WORK/$now/pairs.jsonl" ] # no pairs: an empty file
     if [ -z "$PLAN" ] && [ ! -s "$WORK/$now/pairs.jsonl" ]; then
         say "Round $round has no pairs (above: why): more SAMPLES, easier PROBLEMS, or STRATEGY='--strategy margin --may-fail'"
         ROUNDS=$((round - 1))

@@ -71,7 +71,7 @@ def levels(
     chosen = [Answered.from_row(row, str(data)) for row in first_rows(rows, limit)]
     flags.show_skipped("rows", skipped)
     pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted, is_balanced=True)
-    hard: list[Preference] | None = []
+    hard: list[Preference] = []
     if model:
         if lost := sum(bool(one.answers) and not kind_of_answer(one) for one in chosen):
             reasons[_NO_HARD_PAIR] = lost
@@ -79,9 +79,10 @@ def levels(
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
             return
-        hard = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
-        if hard is None:
+        written = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
+        if written is None:
             return
+        hard = written
     kept = _balanced(pairs, hard, chosen, reasons, seed)
     if not kept:
         raise DataError(f"{data}: no pair came out: {dict(reasons)}")
@@ -89,6 +90,10 @@ def levels(
     off = _show_levels([*pairs, *hard], kept, chosen)
     flags.show_skipped("questions", reasons)
     typer.echo(out)
+    _fail_if_not_held(off)
+
+
+def _fail_if_not_held(off: list[str]) -> None:
     if off:
         typer.echo(
             "these levels are not held, since a judge that understands nothing is off chance by "

@@ -111,7 +111,7 @@ def _answered_pairs(
         else:
             swapped = _swapped(row, pools, draw)
             if swapped is None:
-                reasons["medium: nothing of the answer's kind stands in its text"] += 1
+                reasons[_why_no_swap(row)] += 1
             else:
                 swaps.append(pair_of(row, row.answers[0], swapped[0], "medium", swapped[1]))
     return easy, swaps
@@ -193,6 +193,26 @@ def _swapped(
         if (other := another(row, part, list(changed), draw)) is not None:
             return changed[other], f"other {span.kind}"
     return None
+
+
+def _why_no_swap(row: Answered) -> str:
+    """Why there is nothing to swap an answer for."""
+    answer = row.answers[0]
+    if not is_whole(answer):
+        return (
+            "medium: the answer is no single date, number, amount or name, and its text has no "
+            "other answer to such a question, or one that may be as right"
+        )
+    kind = spans_of(answer)[0].kind
+    parts = {row.context[one.start : one.stop] for one in spans_of(row.context) if one.kind == kind}
+    if not any(is_other(one, row, answer) for one in parts):
+        return "medium: nothing of the answer's kind stands in its text"
+    if kind == "name":
+        return (
+            "medium: of the other names in its text none answers another question of the kind, or "
+            "it may be as right"
+        )
+    return "medium: what else of the answer's kind stands in its text may be as right"
 
 
 def _of_asked_kind(

@@ -21,8 +21,8 @@ from codefavor.synthesis.answer_kinds import (
     asks_where,
     is_of_a_people,
     is_whole,
-    may_be_nested,
     spans_of,
+    speaks_of_a_place,
 )
 from codefavor.synthesis.answer_pair import pair_of
 from codefavor.synthesis.false_sides import (
@@ -133,7 +133,7 @@ def kind_of_answer(row: Answered) -> str:
         return ""
     kind = spans_of(answer)[0].kind
     if kind == "name" and (
-        asks_where(row.question) or may_be_nested(row.question) or is_of_a_people(answer)
+        asks_where(row.question) or speaks_of_a_place(row.question) or is_of_a_people(answer)
     ):
         return ""
     return kind
@@ -245,8 +245,8 @@ def _contradicting(false: str, true: str, row: Answered) -> str:
         part = joined[span.start : span.stop]
         if span.kind != kind or plain(part) in known or _SCALE.match(joined, span.stop):
             continue
-        if kind == "name" and span.start == 0 and " " not in part and part not in row.context:
-            continue  # large for standing first
+        if kind == "name" and not re.search(rf"[\w,;(] {re.escape(part)}", row.context):
+            continue  # large for standing first in a sentence
         is_another = is_other(part, row, "") and not any(is_same(one, part) for one in row.answers)
         if is_another and not may_be_true(row, row.answers[0], part):
             return part

@@ -84,8 +84,10 @@ BESIDE = (
         ("Ann Lee", "It refused to be Ann Lee.", "It was Bob Ray indeed.", "not_plain"),
         ("Ann Lee", "It was supposedly Ann Lee.", "It was Bob Ray indeed.", "not_plain"),
         ("Ann Lee", "It was Bob rather than Ann Lee.", "It was Bob Ray indeed.", "not_plain"),
-        ("Ann Lee", "It was Ann Lee.", "It was Zoe Fox.", "not_plain"),
+        ("Ann Lee", "It was Ann Lee.", "It was Zoe Fox.", "not_contradicted"),
         ("Ann Lee", "It was Ann Lee.", "It was then indeed.", "not_contradicted"),
+        # Large for standing first in a sentence of the text.
+        ("Ann Lee", "It was Ann Lee.", "It was Later then.", "not_contradicted"),
         # Her last name, and whoever has it.
         ("Ann Lee", "It was Ann Lee.", "It was Lee, Bob Ray.", "answer_held"),
         ("Ann Lee", "It was Ann Lee.", "It was Bob Lee.", "answer_held"),
@@ -108,7 +110,7 @@ def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
     tmp_path: Path, answer: str, true: str, false: str, reason: str
 ) -> None:
     """Denied by default: the false side names another of the answer's kind and no part of it."""
-    form = "it" if reason == "not_plain" else false[:-1]
+    form = "it" if reason.startswith("not_") else false[:-1]
     text = f"As for it, it was {answer} men in {answer}. {BESIDE.format(form=form)}"
     reply = json.dumps({"true": true, "false": false})
     done, out, _ = ask(
@@ -155,12 +157,13 @@ def test_no_model_is_asked_where_nobody_can_tell_what_contradicts_the_answer(
         {"question": "What did she burn?", "context": text, "answers": ["oxygen"]},
         {"question": "Where was she from?", "context": text, "answers": ["Lyon"]},
         {"question": "Who did not do it?", "context": text, "answers": ["Bob Ray"]},
+        {"question": "What town now had her?", "context": text, "answers": ["Lyon"]},
         {"question": "Who came?", "context": text, "answers": ["Cy Young"]},
     ]
     done, out, asked = ask(tmp_path, own, lambda call: openai_reply(call, "{}"))
     assert asked == []
     assert not out.exists()
-    assert "may be one of several': 4" in done.stderr
+    assert "may be one of several': 5" in done.stderr
 
 
 @pytest.mark.integration

@@ -218,8 +218,9 @@ def authors_of(pair: Preference) -> tuple[str, str]:
     """
     meta = pair.meta
     draft = meta.get("draft")
-    if "chosen_kind" in meta or "rejected_kind" in meta:
-        return str(meta.get("chosen_kind", "")), str(meta.get("rejected_kind", ""))
+    # A kind of the rejected side alone says what is wrong with it, not whose it is.
+    if "chosen_kind" in meta and "rejected_kind" in meta:
+        return str(meta["chosen_kind"]), str(meta["rejected_kind"])
     teacher = str(meta.get("model") or "")
     if isinstance(draft, Mapping):
         return teacher, str(draft.get("model") or "draft")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,16 +18,21 @@ from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, ok_rows
 from codefavor.judges.baselines import copied_sign
-from codefavor.pairs.balance import balance_by_length, shorter_accuracy
+from codefavor.pairs.balance import balance_by_length, length_sign
 from codefavor.records import Preference, Row, write_rows
 from codefavor.sources.answered import Answered, load_answered
-from codefavor.synthesis.false_sides import is_negated, stands_in_text
-from codefavor.synthesis.hard_pairs import hard_manifest, make_hard_step
-from codefavor.synthesis.nearness import nearer_signs
-from codefavor.synthesis.truth_levels import NO_ANSWER, simple_pairs
+from codefavor.synthesis.answer_pair import NO_ANSWER
+from codefavor.synthesis.hard_pairs import hard_manifest, kind_of_answer, make_hard_step
+from codefavor.synthesis.level_judges import HELD, is_unsaid, shares_of, unsaid_shares
+from codefavor.synthesis.nearness import balance_by_signs, nearer_signs
+from codefavor.synthesis.truth_levels import simple_pairs
 from codefavor.text import comma_list
 
 _LEVELS = ("easy", "medium", "hard")
+_NO_HARD_PAIR = (
+    "hard: the answer in the text is no single date, number, amount or name (other than of a "
+    "place), or may be one of several"
+)
 _OF_MODEL = frozenset({"temperature", "top_p", "max_tokens", "dry_run", "shard"})
 
 
@@ -67,71 +71,96 @@ def levels(
     chosen = [Answered.from_row(row, str(data)) for row in first_rows(rows, limit)]
     flags.show_skipped("rows", skipped)
     pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted, is_balanced=True)
+    hard: list[Preference] = []
     if model:
-        if lost := sum(bool(one.answers) and not stands_in_text(one) for one in chosen):
-            reasons["hard: the answer does not stand in the text"] = lost
+        if lost := sum(bool(one.answers) and not kind_of_answer(one) for one in chosen):
+            reasons[_NO_HARD_PAIR] = lost
         sampling = Sampling(temperature, top_p, max_tokens)
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
             return
-        hard = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
-        if hard is None:
+        written = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
+        if written is None:
             return
-        pairs += hard
-    nearer = nearer_signs(pairs, chosen)
-
-    def group(pair: Preference) -> str:
-        """Within what lengths are balanced."""
-        own = nearer[pair.id] if _is_swap(pair) else NO_ANSWER in (pair.chosen, pair.rejected)
-        return f"{pair.level} {own}"
-
-    kept = balance_by_length(pairs, per_problem=1, group_of=group, seed=seed)
+        hard = written
+    kept = _balanced(pairs, hard, chosen, reasons, seed)
     if not kept:
         raise DataError(f"{data}: no pair came out: {dict(reasons)}")
     write_rows(out, (pair.to_row() for pair in kept))
-    _show_levels(pairs, kept, nearer)
+    off = _show_levels([*pairs, *hard], kept, chosen)
     flags.show_skipped("questions", reasons)
     typer.echo(out)
+    _fail_if_not_held(off)
+
+
+def _fail_if_not_held(off: list[str]) -> None:
+    if off:
+        typer.echo(
+            "these levels are not held, since a judge that understands nothing is off chance by "
+            f"more than 3 points: {'; '.join(off)}",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _balanced(
+    simple: list[Preference],
+    hard: list[Preference],
+    rows: list[Answered],
+    reasons: Counter[str],
+    seed: int,
+) -> list[Preference]:
+    """The pairs whose lengths, and of hard ones also what is copied and what is near to the
+    question's words, tell nothing."""
+    nearer = nearer_signs([*simple, *hard], rows)
+
+    def group(pair: Preference) -> str:
+        """Within what lengths are balanced."""
+        is_swap = pair.level == "medium" and not is_unsaid(pair)
+        return f"{pair.level} {nearer[pair.id] if is_swap else is_unsaid(pair)}"
+
+    kept = balance_by_length(simple, per_problem=1, group_of=group, seed=seed)
+    if n := len(simple) - len(kept):
+        reasons["easy, medium: a side is shorter, none other the other way"] = n
+    signs = {
+        one.id: (
+            length_sign(one),
+            copied_sign(one.instruction, one.chosen, one.rejected),
+            nearer[one.id],
+        )
+        for one in hard
+    }
+    kept_hard = balance_by_signs(hard, signs, seed=seed)
+    if n := len(hard) - len(kept_hard):
+        reasons[
+            "hard: a side is shorter, copied more or nearer to the question's words, none other "
+            "the other way"
+        ] = n
+    return [*kept, *kept_hard]
 
 
 def _show_levels(
-    pairs: list[Preference], kept: list[Preference], nearer: Mapping[str, int]
-) -> None:
-    """How many pairs of each level were kept, and what judges that understand nothing get right."""
-    copied = {one.id: copied_sign(one.instruction, one.chosen, one.rejected) for one in kept}
-    unsaid = {one.id: _says_so_if_negated(one) for one in kept if not _is_swap(one)}
+    pairs: list[Preference], kept: list[Preference], rows: list[Answered]
+) -> list[str]:
+    """How many pairs of each level were kept, and what judges that understand nothing get right;
+    the judges by whom a level is not held."""
+    off: list[str] = []
     for level in _LEVELS:
         own = [pair for pair in kept if pair.level == level]
         n = sum(pair.level == level for pair in pairs)
-        if n:
+        if not n:
+            continue
+        shares, unsaid = shares_of(own, rows), unsaid_shares(own, rows)
+        typer.echo(
+            f"{level:<7} {len(own)} of {n} pairs kept; right are {', '.join(map(str, shares))}"
+        )
+        if unsaid:
             typer.echo(
-                f"{level:<7} {len(own)} of {n} pairs kept; 'shorter' is right in "
-                f"{shorter_accuracy(own):.1%}, 'copied' in {_accuracy(copied, own):.1%}, "
-                f"'nearby' in {_accuracy(nearer, own):.1%}"
+                f"        {unsaid[0].n} with {NO_ANSWER!r}: right are {', '.join(map(str, unsaid))}"
             )
-            shown = [pair for pair in own if NO_ANSWER in (pair.chosen, pair.rejected)]
-            if shown:
-                share = _accuracy(unsaid, shown)
-                typer.echo(
-                    f"        {len(shown)} with {NO_ANSWER!r}: 'it does not say what a negated "
-                    f"question asks' is right in {share:.1%}"
-                )
-
-
-def _says_so_if_negated(pair: Preference) -> int:
-    """+1 where it is right that the text does not say what a negated question asks, and else
-    does."""
-    return 1 if is_negated(pair.meta["question"]) == (pair.chosen == NO_ANSWER) else -1
-
-
-def _accuracy(signs: Mapping[str, int], pairs: list[Preference]) -> float:
-    """The share that a sign by pair gets right; 0 is a tie, which counts half."""
-    return 0.5 + sum(signs[one.id] for one in pairs) / (2 * len(pairs)) if pairs else 0.5
-
-
-def _is_swap(pair: Preference) -> bool:
-    """Whether a pair sets one part of a text against another."""
-    return pair.level == "medium" and NO_ANSWER not in (pair.chosen, pair.rejected)
+        if level in HELD:
+            off += [f"{level}, {one}" for one in (*shares, *unsaid) if one.is_off]
+    return off
 
 
 def _hard(
@@ -148,7 +177,7 @@ def _hard(
     if asking.fresh:
         flags.forget_run(journal_path)
     context = asking.make_context(backend, out, seed)
-    rows = [one.to_row() for one in chosen if stands_in_text(one)]
+    rows = [one.to_row() for one in chosen if kind_of_answer(one)]
     manifest = hard_manifest(backend, sampling, seed)
     with asking.closing(context), Journal.open(journal_path, manifest) as journal:
         step = make_hard_step(sampling)
@@ -167,5 +196,5 @@ def _forecast(
 ) -> None:
     backend = flags.make_dry_backend(model, **asking.options_of_backend())
     context = Context(backend, seed=seed, prices=PriceTable.load(asking.prices))
-    rows = [one.to_row() for one in chosen if stands_in_text(one)]
+    rows = [one.to_row() for one in chosen if kind_of_answer(one)]
     flags.show_forecast(forecast(make_hard_step(sampling), rows, context, in_batch=asking.batch))

@@ -17,6 +17,7 @@ import builtins
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from codefavor.scoring.data_flaws import mapping_changes, resource_changes
 from codefavor.scoring.operators import HARD, MEDIUM, Edit, edits_of
@@ -74,7 +75,7 @@ _OPPOSITES = frozenset(
     }
 )  # fmt: skip
 # What the rest of the program says of a node is kept at the node, under these names.
-_IS_NO_BOUND, _NEVER = "_is_no_bound", "_never"
+_IS_NO_BOUND, _NEVER, _IS_MODULE = "_is_no_bound", "_never", "_is_module"
 _MAKES_DICT = frozenset({"dict", "Counter", "defaultdict", "OrderedDict"})
 # Strict and not strict are off by one; the other direction is another requirement.
 _ONE_APART = {(ast.Lt, "compare_lte"), (ast.LtE, "compare_lt"), (ast.Gt, "compare_gte"),
@@ -173,7 +174,7 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
             yield _edit("hallucinated_name", "func", ast.Name(other, ast.Load()))
     elif isinstance(func, ast.Attribute):
         name = func.attr
-        is_module = isinstance(func.value, ast.Name) and func.value.id in _MODULES
+        is_module = getattr(func.value, _IS_MODULE, False)
         for other in _ATTRIBUTES.get(name, "").split():
             renamed = copy.copy(func)
             renamed.attr = other
@@ -193,7 +194,39 @@ def _mark(tree: ast.Module) -> None:
     """Say at the nodes what is no bound (keys of a dict, a 0 that nothing is counted from), and
     which numbers nobody would write in their place (`x + 0`, `-0`, `x * 1`)."""
     nodes = list(ast.walk(tree))
-    dicts, counted = set(), set()
+    names = _names_of(nodes)
+    for node in nodes:
+        if isinstance(node, ast.Subscript):
+            is_dict = _is_dict(node.value) or ast.unparse(node.value) in names.dicts
+            setattr(node, _IS_NO_BOUND, is_dict)
+        elif isinstance(node, ast.Assign):
+            setattr(node, _IS_NO_BOUND, ast.unparse(node.targets[0]) not in names.counted)
+            if ast.unparse(node.targets[0]) in names.multiplied:
+                setattr(node.value, _NEVER, (0,))
+        elif isinstance(node, ast.AugAssign):
+            setattr(node.value, _NEVER, (0,) if isinstance(node.op, ast.Add | ast.Sub) else (0, 1))
+        elif isinstance(node, ast.Name):
+            setattr(node, _IS_MODULE, node.id in names.modules)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            setattr(node.operand, _NEVER, (0,))
+        elif isinstance(node, ast.BinOp):
+            never = (0,) if isinstance(node.op, ast.Add | ast.Sub) else (0, 1)
+            setattr(node.left, _NEVER, never)
+            setattr(node.right, _NEVER, never)
+
+
+class _Names(NamedTuple):
+    """What a program's names are known to be, by how they are written."""
+
+    dicts: set[str]
+    counted: set[str]
+    multiplied: set[str]
+    modules: set[str]
+
+
+def _names_of(nodes: list[ast.AST]) -> _Names:
+    dicts, counted, multiplied = set(), set(), set()
+    modules, arguments = set(), set()
     for node in nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign) and _is_dict(node.value):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -201,23 +234,20 @@ def _mark(tree: ast.Module) -> None:
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
             # n = n + 1
             counted |= {ast.unparse(node.targets[0])} & {ast.unparse(node.value.left)}
-        elif isinstance(node, ast.arg) and node.annotation is not None:
-            if ast.unparse(node.annotation).lower().startswith(("dict", "mapping")):
+            if isinstance(node.value.op, ast.Mult):
+                multiplied |= {ast.unparse(node.targets[0])}
+        elif isinstance(node, ast.arg):
+            arguments.add(node.arg)
+            hint = ast.unparse(node.annotation).lower() if node.annotation is not None else ""
+            if hint.startswith(("dict", "mapping")):
                 dicts.add(node.arg)
         elif isinstance(node, ast.AugAssign):
             counted.add(ast.unparse(node.target))
-    for node in nodes:
-        if isinstance(node, ast.Subscript):
-            is_dict = _is_dict(node.value) or ast.unparse(node.value) in dicts
-            setattr(node, _IS_NO_BOUND, is_dict)
-        elif isinstance(node, ast.Assign):
-            setattr(node, _IS_NO_BOUND, ast.unparse(node.targets[0]) not in counted)
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            setattr(node.operand, _NEVER, (0,))
-        elif isinstance(node, ast.BinOp):
-            never = (0,) if isinstance(node.op, ast.Add | ast.Sub) else (0, 1)
-            setattr(node.left, _NEVER, never)
-            setattr(node.right, _NEVER, never)
+            if isinstance(node.op, ast.Mult):
+                multiplied.add(ast.unparse(node.target))
+        elif isinstance(node, ast.Import):
+            modules |= {one.asname or one.name.split(".")[0] for one in node.names}
+    return _Names(dicts, counted, multiplied, modules - arguments)
 
 
 def _is_dict(value: ast.expr | None) -> bool:

@@ -109,6 +109,11 @@ def may_be_nested(question: str) -> bool:
     return asked_kind(question) in _NESTED
 
 
+def speaks_of_a_place(question: str) -> bool:
+    """Whether any word of it is a kind of place ("What country today is a remnant of it?")."""
+    return any(_BROAD_OF.get(word) == "place" for word in re.findall(r"\w+", question.lower()))
+
+
 def spans_of(text: str) -> list[Span]:
     """The parts of a text that have a kind, none inside another, in order."""
     taken: list[Span] = []

@@ -6,9 +6,10 @@ names of one thing of which the text never says so ("Burma", "Myanmar") are not 
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from codefavor.judges.answer_text import contains, dates_of, normalised
@@ -63,9 +64,26 @@ def is_other(text: str, row: Answered, like: str) -> bool:
         or said in one
         or stems <= (own := stems_of(one))
         or own <= stems
-        or said.replace(" ", "") == _initials(one)
-        or one.replace(" ", "") == _initials(said)
+        or said.replace(" ", "") == initials_of(one)
+        or one.replace(" ", "") == initials_of(said)
         for one in known
+    )
+
+
+def another(row: Answered, like: str, pool: Sequence[str], draw: random.Random) -> str | None:
+    """Another text of the pool that is no answer of the row, of about the length of `like`."""
+    drawn = draw.sample(pool, min(len(pool), 60))
+    if like:
+        # Nearest in length, longer and shorter ones alike.
+        drawn.sort(key=lambda text: abs(len(text) - len(like)))
+    known = [one for one in (*row.answers, like) if one]
+    return next(
+        (
+            text
+            for text in drawn
+            if is_other(text, row, like) and not any(is_same(one, text) for one in known)
+        ),
+        None,
     )
 
 
@@ -83,7 +101,8 @@ def stems_of(plain: str) -> frozenset[str]:
     return frozenset(one[:4] if one.isalpha() else one for one in plain.split())
 
 
-def _initials(plain: str) -> str:
+def initials_of(plain: str) -> str:
+    """The first letters of a plain text of several words, else ""."""
     words = [one for one in plain.split() if one not in ("of", "and", "for")]
     return "".join(one[0] for one in words) if len(words) > 1 else ""
 

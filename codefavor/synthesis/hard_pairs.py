@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import cast
 
 from codefavor.backends.base import Backend, Sampling
 from codefavor.engine.context import Context
 from codefavor.engine.runner import Step
-from codefavor.errors import Rejected
+from codefavor.errors import MissingPackageError, Rejected
 from codefavor.judges.answer_text import contains
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Row
 from codefavor.sections import without_thinking
 from codefavor.sources.answered import Answered
+from codefavor.synthesis.answer_kinds import (
+    asks_where,
+    is_of_a_people,
+    is_whole,
+    spans_of,
+    speaks_of_a_place,
+)
+from codefavor.synthesis.answer_pair import pair_of
 from codefavor.synthesis.false_sides import (
+    has_several_answers,
+    initials_of,
+    is_other,
+    is_same,
+    may_be_true,
     plain,
     sentences_of,
+    stands_in_text,
     stems_of,
     words_of,
 )
-from codefavor.synthesis.truth_levels import pair_of
 
 FLAWS = {
     "logical flaw": "it draws a conclusion that the text does not allow",
@@ -35,6 +51,30 @@ _NEGATION = re.compile(
 _NAMES_FLAW = re.compile(
     r"\b(?:incorrect|wrong|false|untrue|mistaken|erroneous|inaccurate|flawed|flaw|altered|"
     r"fabricated|made[- ]up|not true)(?:ly)?\b"
+)
+
+# What shows a flaw where one sentence alone has it.
+_SHOWS_FLAW = {
+    "negation": _NEGATION,
+    "wrong cause": re.compile(
+        r"\b(?:because|caus\w+|due to|owing to|led to|leads? to|result\w*|reasons?|thanks to)\b"
+    ),
+    "logical flaw": re.compile(
+        r"\b(?:therefore|thus|hence|consequently|so that|must|always|all|every|only|implies)\b"
+    ),
+}
+# An amount in other words than digits, or by the scale behind them.
+_AMOUNT = re.compile(
+    r"\b(?:dozens?|scores?|pairs?|couple|half|halves|thirds?|quarters?|tenths?|decades?|centur\w+|"
+    r"hundreds?|thousands?|millions?|billions?|trillions?|twice|double|triple|\d+\s?(?:k|m|bn))\b"
+)
+_SCALE = re.compile(
+    r"\s?(?:k|m|bn|hundred|thousand|million|billion|trillion|dozen|%|percent|per cent)\b", re.I
+)
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[ \u00a0\u202f](?=\d{3}\b)")
+_ENDS_SENTENCE = re.compile(r"(?<=[.!?;])[\"'”’)]*\s+(?=\S)")
+_ABBREVIATED = re.compile(
+    r"(?:^|[\s(])(?:[A-Z]|[A-Za-z.]+\.[A-Za-z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|No|Prof|c|ca|vs)\.$"
 )
 
 # What a sentence may say beside what the text says: words that take nothing back.
@@ -53,8 +93,9 @@ def make_hard_step(sampling: Sampling) -> Step:
     """A step from an answered question to a hard pair, written by a model.
 
     Both sides are one sentence in one style: the true one holds the known answer and else only
-    words of the question and of a sentence of the text that holds it, the false one has one named
-    flaw. Raises Rejected for a reply that is no such pair.
+    words of the question and of a sentence of the text that holds it, the false one another of
+    the answer's kind and else only words of the question and the text. Its flaw in `meta` is the
+    one found in it, whichever was asked for. Raises Rejected for a reply that is no such pair.
     """
 
     async def step(row: Row, context: Context) -> Row:
@@ -63,15 +104,39 @@ def make_hard_step(sampling: Sampling) -> Step:
         flaw = names[int(one.id[:8], 16) % len(names)]
         asked = render(
             "hard_pair", context=one.context, question=one.question, answer=one.answers[0],
-            flaw=flaw, meaning=FLAWS[flaw],
+            flaw=flaw, meaning=FLAWS[flaw], kind=kind_of_answer(one),
         )  # fmt: skip
         messages = [{"role": "system", "content": ""}, {"role": "user", "content": asked}]
         response = await context.ask(messages, sampling=sampling)
         true, false = _sentences(response.text)
-        _check(one, true, false)
-        return {"id": one.id, "pair": pair_of(one, true, false, "hard", flaw).to_row()}
+        other = _check(one, true, false)
+        made = pair_of(
+            one, true, false, "hard", _flaw_of(one, true, false, other),
+            asked_flaw=flaw, parts=[one.answers[0], other],
+        )  # fmt: skip
+        return {"id": one.id, "pair": made.to_row()}
 
     return step
+
+
+def kind_of_answer(row: Answered) -> str:
+    """The kind of a row's answer if it is one date, number, amount or name and nothing else, and
+    another of its kind would be false; else "", and there is no hard pair of it.
+
+    Of an answer in words nobody can tell by patterns what says the same, and of a place not what
+    lies in it.
+    """
+    if not stands_in_text(row) or has_several_answers(row.question):
+        return ""
+    answer = _bare(row.answers[0])
+    if not is_whole(answer):
+        return ""
+    kind = spans_of(answer)[0].kind
+    if kind == "name" and (
+        asks_where(row.question) or speaks_of_a_place(row.question) or is_of_a_people(answer)
+    ):
+        return ""
+    return kind
 
 
 def hard_manifest(backend: Backend, sampling: Sampling, seed: int) -> Row:
@@ -99,9 +164,12 @@ def _sentences(reply: str) -> tuple[str, str]:
     return found["true"].strip(), found["false"].strip()
 
 
-def _check(row: Answered, true: str, false: str) -> None:
-    """Raise Rejected unless the first sentence states the answer, the second does not, and neither
-    gives itself away."""
+def _check(row: Answered, true: str, false: str) -> str:
+    """What the second sentence names in the place of the answer.
+
+    Raises Rejected unless the first sentence states the answer, the second contradicts it, and
+    neither gives itself away.
+    """
     if not _holds(true, row):
         raise Rejected("answer_lost", "the true sentence does not hold the known answer")
     if plain(true) == plain(false):
@@ -111,15 +179,35 @@ def _check(row: Answered, true: str, false: str) -> None:
         raise Rejected("lengths_differ", f"{len(true)} and {len(false)} characters")
     if set(_NAMES_FLAW.findall(false.lower())) - set(_NAMES_FLAW.findall(true.lower())):
         raise Rejected("flaw_named", "the false sentence says that it is false")
-    if "\n" in true or "\n" in false:
+    if not (_is_one_sentence(true) and _is_one_sentence(false)):
         raise Rejected("not_one_sentence")
     # Where the question or its answer has a negation, a true sentence may have one too.
-    if _negates(true) and not _negates(f"{row.question} {' '.join(row.answers)}"):
+    if _found("negation", true) and not _found("negation", f"{row.question} {row.answers[0]}"):
         raise Rejected("answer_denied", "the true sentence has a negation")
-    if strange := _strange_words(true, row):
+    for name in _SHOWS_FLAW:
+        if more := _found(name, false) - _found(name, true):
+            raise Rejected("flaw_shown", f"in the false sentence alone: {', '.join(sorted(more))}")
+    said = [one for one in sentences_of(row.context) if _holds(one, row)]
+    if strange := _strange_words(true, row, " ".join(said)):
         raise Rejected("not_plain", f"the true sentence says more: {', '.join(sorted(strange))}")
-    if (_holds(false, row) or _has_words(false, row)) and not _negates(false):
-        raise Rejected("answer_held", "the false sentence states the known answer too")
+    if _states(false, true, row):
+        raise Rejected("answer_held", "the false sentence states the known answer, or a part of it")
+    other = _contradicting(false, true, row)
+    if not other:
+        raise Rejected("not_contradicted", "the false sentence names no other of the answer's kind")
+    if strange := _strange_words(false, row, row.context):
+        raise Rejected("not_plain", f"the false sentence says more: {', '.join(sorted(strange))}")
+    return other
+
+
+def _is_one_sentence(text: str) -> bool:
+    """Whether no sentence ends within a text; the full stop of an abbreviation ends none."""
+    ends = (text[: one.start()] for one in _ENDS_SENTENCE.finditer(text))
+    return "\n" not in text and all(_ABBREVIATED.search(one) for one in ends)
+
+
+def _found(name: str, text: str) -> set[str]:
+    return set(_SHOWS_FLAW[name].findall(text.lower()))
 
 
 def _holds(sentence: str, row: Answered) -> bool:
@@ -127,24 +215,77 @@ def _holds(sentence: str, row: Answered) -> bool:
     return any(contains(sentence, one) == 1.0 for one in row.answers)
 
 
-def _has_words(sentence: str, row: Answered) -> bool:
-    """Whether all words of an answer of several stand anywhere in a sentence ("World War 2")."""
-    words = words_of(sentence)
-    return any(len(own := words_of(one)) > 1 and own <= words for one in row.answers)
+def _states(false: str, true: str, row: Answered) -> bool:
+    """Whether a sentence may state an answer: in any form of its number or date or by an amount in
+    words; of a name, by one word of it that the question has not, or its initials."""
+    joined = _BETWEEN_DIGITS.sub(",", false)
+    amounts = set(_AMOUNT.findall(false.lower())) - set(_AMOUNT.findall(true.lower()))
+    if _holds(joined, row) or amounts:
+        return True
+    asked, words = stems_of(plain(row.question)), words_of(joined)
+    for one in row.answers:
+        if is_whole(_bare(one)) and spans_of(one)[0].kind != "name":
+            continue
+        short, said = initials_of(plain(one)), f" {plain(false)} "
+        if short and (f" {short} " in said or f" {' '.join(short)} " in said):
+            return True
+        own = stems_of(plain(one)) - {"of", "and", "the", "for"}
+        if (own - asked or own) & stems_of(plain(false)) or words_of(one) <= words:
+            return True
+    return False
 
 
-def _strange_words(true: str, row: Answered) -> set[str]:
-    """The words of a sentence that stand neither in the question and the answers nor, by their
-    stems, in a sentence of the text with the answer: "hardly", "used to", "instead of"."""
-    said = [one for one in sentences_of(row.context) if _holds(one, row)]
-    known = " ".join([row.question, *row.answers, *said])
-    stems, words = stems_of(plain(known)), words_of(known)
+def _contradicting(false: str, true: str, row: Answered) -> str:
+    """What a sentence names of the answer's kind that neither the true one nor the question has,
+    is no other form of an answer, and may not be as right by the text; "" if there is nothing."""
+    kind = kind_of_answer(row)
+    joined = _BETWEEN_DIGITS.sub(",", false)
+    known = f"{plain(true)} {plain(row.question)}"
+    for span in spans_of(joined):
+        part = joined[span.start : span.stop]
+        if span.kind != kind or plain(part) in known or _SCALE.match(joined, span.stop):
+            continue
+        if kind == "name" and not re.search(rf"[\w,;(] {re.escape(part)}", row.context):
+            continue  # large for standing first in a sentence
+        is_another = is_other(part, row, "") and not any(is_same(one, part) for one in row.answers)
+        if is_another and not may_be_true(row, row.answers[0], part):
+            return part
+    return ""
+
+
+def _flaw_of(row: Answered, true: str, false: str, other: str) -> str:
+    """The flaw that a false sentence has: where all but the answer is as in the true one an altered
+    detail, else by the words of cause or conclusion that both have, else a claim of its own."""
+    rest = words_of(false) - words_of(other) - _PLAIN_WORDS
+    if rest <= words_of(true):
+        return "altered detail"
+    named = (name for name in ("wrong cause", "logical flaw") if _found(name, false))
+    return next(named, "unverifiable")
+
+
+def _strange_words(sentence: str, row: Answered, said: str) -> set[str]:
+    """The words of a sentence that stand neither in the question and what is said, nor by their
+    stems, nor in an answer if it is the true one: "hardly", "used to", "instead of"."""
+    known = " ".join([row.question, *row.answers, said])
+    stem = _stemmer()
+    words = words_of(known)
+    stems = {stem(one) for one in words}
     return {
         one
-        for one in words_of(true) - _PLAIN_WORDS - words
-        if one.isdigit() or not stems_of(plain(one)) <= stems
+        for one in words_of(sentence) - _PLAIN_WORDS - words
+        if one.isdigit() or stem(one) not in stems
     }
 
 
-def _negates(text: str) -> bool:
-    return _NEGATION.search(text.lower()) is not None
+@cache
+def _stemmer() -> Callable[[str], str]:
+    """The stem of a word in lower case (Snowball's stemmer of English)."""
+    try:
+        from nltk.stem.snowball import EnglishStemmer
+    except ImportError as error:
+        raise MissingPackageError("nltk", "analysis", "comparing words by their stems") from error
+    return cast("Callable[[str], str]", lru_cache(maxsize=1 << 14)(EnglishStemmer().stem))
+
+
+def _bare(answer: str) -> str:
+    return re.sub(r"^[Tt]he\s+|\.$", "", answer)

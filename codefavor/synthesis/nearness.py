@@ -6,7 +6,7 @@ Who takes the nearer side is right wherever false sides are drawn from anywhere 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from codefavor.pairs.balance import length_sign
@@ -46,12 +46,16 @@ def nearer_sign(context: str, question: str, a: str, b: str) -> int:
 
 
 def nearer_signs(pairs: Iterable[Preference], rows: Iterable[Answered]) -> dict[str, int]:
-    """By pair, +1 where the true side stands nearer to its question's words, -1 the false one."""
+    """By pair, +1 where the true side stands nearer to its question's words, -1 the false one.
+
+    Of a pair of sentences (hard) what counts is the answer in one and what the other has for it.
+    """
     by_id = {row.id: row for row in rows}
     found = {}
     for one in pairs:
         row = by_id[one.problem_id]
-        found[one.id] = nearer_sign(row.context, row.question, one.chosen, one.rejected)
+        true, false = one.meta.get("parts", (one.chosen, one.rejected))
+        found[one.id] = nearer_sign(row.context, row.question, true, false)
     return found
 
 
@@ -62,13 +66,30 @@ def balance_by_nearness(
 
     Drawn by the seed from those of one sign of lengths, so that lengths can still be balanced.
     """
-    groups: dict[tuple[int, int], list[Preference]] = {}
+    both = {pair.id: (length_sign(pair), signs[pair.id]) for pair in pairs}
+    return _with_mirrored(pairs, both, lambda sign: (sign[0], -sign[1]), seed)
+
+
+def balance_by_signs(
+    pairs: Sequence[Preference], signs: Mapping[str, tuple[int, ...]], *, seed: int = 0
+) -> list[Preference]:
+    """The pairs, as many of each combination of signs as of the opposite one, drawn by the seed:
+    whoever follows one of them, or some, is right as often as not."""
+    return _with_mirrored(pairs, signs, lambda sign: tuple(-one for one in sign), seed)
+
+
+def _with_mirrored(
+    pairs: Sequence[Preference],
+    signs: Mapping[str, tuple[int, ...]],
+    mirrored: Callable[[tuple[int, ...]], tuple[int, ...]],
+    seed: int,
+) -> list[Preference]:
+    groups: dict[tuple[int, ...], list[Preference]] = {}
     for pair in sorted(pairs, key=lambda pair: content_id(seed, pair.id)):
-        groups.setdefault((length_sign(pair), signs[pair.id]), []).append(pair)
+        groups.setdefault(signs[pair.id], []).append(pair)
     kept: set[str] = set()
-    for (length, sign), own in groups.items():
-        n = len(own) if sign == 0 else len(groups.get((length, -sign), ()))
-        kept |= {pair.id for pair in own[:n]}
+    for sign, own in groups.items():
+        kept |= {pair.id for pair in own[: len(groups.get(mirrored(sign), ()))]}
     return [pair for pair in pairs if pair.id in kept]
 
 

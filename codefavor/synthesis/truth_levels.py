@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from codefavor.judges.baselines import copied_sign
-from codefavor.prompts import render
 from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.answer_kinds import (
@@ -29,11 +28,11 @@ from codefavor.synthesis.answer_kinds import (
     may_be_nested,
     spans_of,
 )
+from codefavor.synthesis.answer_pair import pair_of, question_of
 from codefavor.synthesis.false_sides import (
+    another,
     has_several_answers,
-    is_negated,
     is_other,
-    is_same,
     may_be_true,
     plain,
     sentences_of,
@@ -41,20 +40,11 @@ from codefavor.synthesis.false_sides import (
     stands_in_text,
     stems_of,
 )
-from codefavor.synthesis.nearness import (
-    balance_by_nearness,
-    nearer_sign,
-    nearer_signs,
-    nearness,
-)
+from codefavor.synthesis.nearness import balance_by_nearness, nearer_sign, nearer_signs
+from codefavor.synthesis.unsaid_pairs import unsaid_pairs
 
-SOURCE = "levels"
-CRITERIA = "truthfulness"
-NO_ANSWER = "The text does not say."
 # Of these a text has others that are no other name of the same thing.
 _COUNTED = frozenset({"date", "money", "percent", "year", "number"})
-# From so many of its words on, a question is near to an answer.
-_NEAR = 6
 _ENDS = ",;:?!"
 _JOINING = frozenset({"of", "the", "de", "del", "la", "van", "von", "for"})
 
@@ -83,7 +73,7 @@ def simple_pairs(
         swaps = kept
     own = {pair.problem_id for pair in swaps}
     free = [row for row in rows if row.id not in own]
-    pairs = _no_answer_pairs(free, pools["answer"], levels, reasons, seed)
+    pairs = unsaid_pairs(free, pools["answer"], levels, reasons, seed)
     taken = {pair.problem_id for pair in pairs if pair.level == "easy"}
     return [*pairs, *(one for one in easy if one.problem_id not in taken), *swaps], reasons
 
@@ -107,7 +97,7 @@ def _answered_pairs(
             among = "no place" if asks_where(row.question) else "answer"
             own = set(standing(row, pools[among])) if among == "no place" else set()
             pool = [one for one in pools[among] if one not in own]
-            false = _other(row, row.answers[0], pool, draw)
+            false = another(row, row.answers[0], pool, draw)
             if false is None:
                 reasons["easy: no other answer"] += 1
             else:
@@ -121,70 +111,10 @@ def _answered_pairs(
         else:
             swapped = _swapped(row, pools, draw)
             if swapped is None:
-                reasons["medium: nothing of the answer's kind stands in its text"] += 1
+                reasons[_why_no_swap(row)] += 1
             else:
                 swaps.append(pair_of(row, row.answers[0], swapped[0], "medium", swapped[1]))
     return easy, swaps
-
-
-def _no_answer_pairs(
-    rows: Sequence[Answered],
-    answers: Sequence[str],
-    levels: frozenset[str],
-    reasons: Counter[str],
-    seed: int,
-) -> list[Preference]:
-    """Pairs whose true side is that the text does not say, and as many whose false side is that.
-
-    Without the second ones "it does not say" would always be right. The question there is negated
-    if the one here is, and the known answer is as long as the tempting one here and as near to the
-    question's words, so that none of these tells anything.
-    """
-    # Data sets that write "it does not say" as an answer have no known one there.
-    nothing = plain(NO_ANSWER)
-    answered = [
-        row
-        for row in rows
-        if row.answers and plain(row.answers[0]) != nothing and stands_in_text(row)
-    ]
-    random.Random(content_id(seed, "no answer")).shuffle(answered)
-    waiting: dict[tuple[object, ...], list[Answered]] = {}
-    for row in answered:
-        for level in levels:
-            waiting.setdefault(_cues(row, row.answers[0], level), []).append(row)
-    pairs: list[Preference] = []
-    taken: set[str] = set()
-    for row in rows:
-        level = "medium" if row.plausible else "easy"
-        if row.answers or level not in levels:
-            continue
-        draw = random.Random(content_id(seed, row.id))
-        false = row.plausible[0] if row.plausible else _other(row, "", answers, draw)
-        if false is None or plain(false) == nothing:
-            reasons["unanswerable: no answer of another question to set against it"] += 1
-            continue
-        fitting = waiting.get(_cues(row, false, level), [])
-        free = [one for one in fitting if one.id not in taken]
-        if not free:
-            reasons["unanswerable: no question with an answer that is like it"] += 1
-            continue
-        twin = min(free, key=lambda one: abs(len(one.answers[0]) - len(false)))
-        taken.add(twin.id)
-        kind = "tempting answer" if row.plausible else "other_answer"
-        pairs.append(pair_of(row, NO_ANSWER, false, level, kind))
-        pairs.append(pair_of(twin, twin.answers[0], NO_ANSWER, level, "no answer"))
-    return pairs
-
-
-def _cues(row: Answered, shown: str, level: str) -> tuple[object, ...]:
-    """What shows without understanding of a question and the answer beside "it does not say"."""
-    # An answer of another question stands nowhere near: that is what makes that level easy.
-    near = "" if level == "easy" else min(nearness(row.context, row.question, shown), _NEAR)
-    return level, is_negated(row.question), near, _side(len(shown))
-
-
-def _side(length: int) -> int:
-    return (length > len(NO_ANSWER)) - (length < len(NO_ANSWER))
 
 
 def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
@@ -205,23 +135,6 @@ def _pools(rows: Sequence[Answered]) -> Mapping[str, list[str]]:
                 if not is_only_large(span, answer) and not part.startswith("The "):
                     pools.setdefault(span.kind, {})[part] = None
     return {kind: list(texts) for kind, texts in pools.items()}
-
-
-def _other(row: Answered, like: str, pool: Sequence[str], draw: random.Random) -> str | None:
-    """Another text of the pool that is no answer of the row, of about the length of `like`."""
-    drawn = draw.sample(pool, min(len(pool), 60))
-    if like:
-        # Nearest in length, longer and shorter ones alike.
-        drawn.sort(key=lambda text: abs(len(text) - len(like)))
-    known = [one for one in (*row.answers, like) if one]
-    return next(
-        (
-            text
-            for text in drawn
-            if is_other(text, row, like) and not any(is_same(one, text) for one in known)
-        ),
-        None,
-    )
 
 
 def _swapped(
@@ -257,7 +170,7 @@ def _swapped(
     for one in pool:
         tiers[nearer_sign(row.context, row.question, one, answer)].append(one)
     for tier in tiers.values():
-        if (other := _other(row, answer, tier, draw)) is not None:
+        if (other := another(row, answer, tier, draw)) is not None:
             return other, f"other {asked_kind(row.question) or spans_of(answer)[0].kind}"
     spans = spans_of(answer)
     for span in draw.sample(spans, len(spans)):
@@ -277,9 +190,29 @@ def _swapped(
             and not may_be_true(row, part, one)
             and all(plain(whole) != plain(known) for known in row.answers)
         }
-        if (other := _other(row, part, list(changed), draw)) is not None:
+        if (other := another(row, part, list(changed), draw)) is not None:
             return changed[other], f"other {span.kind}"
     return None
+
+
+def _why_no_swap(row: Answered) -> str:
+    """Why there is nothing to swap an answer for."""
+    answer = row.answers[0]
+    if not is_whole(answer):
+        return (
+            "medium: the answer is no single date, number, amount or name, and its text has no "
+            "other answer to such a question, or one that may be as right"
+        )
+    kind = spans_of(answer)[0].kind
+    parts = {row.context[one.start : one.stop] for one in spans_of(row.context) if one.kind == kind}
+    if not any(is_other(one, row, answer) for one in parts):
+        return "medium: nothing of the answer's kind stands in its text"
+    if kind == "name":
+        return (
+            "medium: of the other names in its text none answers another question of the kind, or "
+            "it may be as right"
+        )
+    return "medium: what else of the answer's kind stands in its text may be as right"
 
 
 def _of_asked_kind(
@@ -347,24 +280,3 @@ def _alternative(row: Answered) -> str | None:
             is_whole_name = not beside[:1].isupper() and beside not in _JOINING
             return other if is_whole_name and is_other(other, row, answer) else None
     return None
-
-
-def pair_of(row: Answered, true: str, false: str, level: str, kind: str) -> Preference:
-    """A pair of a row's question: its true side chosen."""
-    return Preference(
-        id=content_id(SOURCE, row.id, level, true, false),
-        instruction=question_of(row),
-        chosen=true,
-        rejected=false,
-        criteria=CRITERIA,
-        source=SOURCE,
-        level=level,
-        problem_id=row.id,
-        language="markdown",
-        meta={"rejected_kind": kind, "question": row.question},
-    )
-
-
-def question_of(row: Answered) -> str:
-    """The text and the question as one instruction."""
-    return render("answer_from_text", task="qa", context=row.context, question=row.question)

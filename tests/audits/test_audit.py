@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,8 @@ def test_the_author_of_each_side_is_read_from_the_rows() -> None:
     critique = Preference("1", "T", "x", "y", meta={"model": "t", "draft": {"model": "w"}})
     commit = Preference("1", "T", "x", "y", meta={"model": "t", "commit": "0" * 40})
     assert authors_of(kinds) == ("reference", "m")
+    # What is wrong with the rejected side alone is no author.
+    assert authors_of(replace(kinds, meta={"rejected_kind": "off_by_one"})) == ("", "")
     assert authors_of(critique) == ("t", "w")
     assert authors_of(commit) == ("t", "t")
     audit = audit_pairs(made(60, meta=critique.meta))

@@ -32,9 +32,10 @@ def answer(request):
     if "Reply with one word" in text:
         return "Yes" if is_even else "No"
     if "Known answer" in text:
-        (number,) = set(re.findall(r"What came in (\d+)", text))
-        what = "snow" if is_even else "hail"
-        return json.dumps({"true": f"In {number} came rain.", "false": f"In {number} came {what}."})
+        (number,) = set(re.findall(r"Who came in (\d+)", text))
+        who = "Bob Ray" if is_even else "Cyd Fox"
+        both = {"true": f"Ann Lee came in {number}.", "false": f"{who} came in {number}."}
+        return json.dumps(both)
     return f"```python\n{PROGRAMS[is_even]}{remark['text']}```\n[RESULT] {'A' if is_even else 'B'}"
 
 
@@ -80,7 +81,12 @@ def home(tmp_path):
          "answers": ["rain"]}
         for n in range(9)
     ]  # fmt: skip
-    write(tmp_path / "questions.jsonl", questions)
+    came = "In {0} came Ann Lee. In {0} not came Bob Ray. In {0} not came Cyd Fox."
+    named = [
+        {"context": came.format(n), "question": f"Who came in {n}?", "answers": ["Ann Lee"]}
+        for n in range(9)
+    ]
+    write(tmp_path / "questions.jsonl", named)
     halueval = [
         {"knowledge": one["context"], "question": one["question"], "right_answer": "rain",
          "hallucinated_answer": "snow"}

@@ -125,3 +125,22 @@ def test_the_question_tells_nothing_of_whether_the_text_says_it() -> None:
     assert {one.problem_id[0] for one in shown} == {"f", "b"}
     assert len(shown) == 6
     assert reasons["unanswerable: no question with an answer that is like it"] == 9
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text", "reason"),
+    [
+        ("When was it?", "1704", "It was in 1704, then long gone.", "nothing of the answer's kind"),
+        ("When did it begin?", "1704", "It began in 1704. It began again in 1899.",
+         "may be as right"),
+        ("Who came?", "Ann Lee", "Ann Lee came here. Bo Ray did not.", "of the other names"),
+        ("What burns?", "old peat", "There old peat burns. So said Bo Ray.", "no single date"),
+    ],
+)  # fmt: skip
+def test_why_a_question_gives_no_swap_is_what_took_it(
+    question: str, answer: str, text: str, reason: str
+) -> None:
+    pairs, reasons = simple_pairs([Answered("1", question, text, (answer,))], levels=["medium"])
+    assert pairs == []
+    (found,) = reasons
+    assert reason in found

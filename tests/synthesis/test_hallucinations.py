@@ -159,6 +159,30 @@ def test_a_key_and_a_state_are_no_bound(code: str, wrong: str) -> None:
     assert not [one for one in found if wrong in one.code and one.operator == "off_by_one"]
 
 
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("def f(d, n):\n    d[n] += 1\n    return d", "+= 0"),
+        ("def f(d, n):\n    d[n] *= 2\n    return d", "*= 1"),
+        ("def f(xs):\n    prod = 1\n    for x in xs:\n        prod *= x\n    return prod",
+         "prod = 0"),
+        ("def f(xs):\n    prod = 1\n    for x in xs:\n        prod = prod * x\n    return prod",
+         "prod = 0"),
+    ],
+)  # fmt: skip
+def test_a_number_that_gives_itself_away_is_no_wrong_number(code: str, wrong: str) -> None:
+    assert not [one for one in mutants_of(code, edits=hallucinations) if wrong in one.code]
+
+
+def test_a_parameter_that_is_called_as_a_module_is_none() -> None:
+    code = "def f(string):\n    return string.lower()"
+    found = mutants_of(code, edits=hallucinations)
+    assert [one.operator for one in found if "to_lower" in one.code] == ["hallucinated_method"]
+    code = "import math\ndef f(x):\n    return math.floor(x)"
+    found = mutants_of(code, edits=hallucinations)
+    assert {one.operator for one in found if "round_down" in one.code} == {"hallucinated_function"}
+
+
 @pytest.mark.parametrize("counts", ["n += x", "n = n + x"])
 def test_what_a_count_starts_from_is_a_bound(counts: str) -> None:
     code = f"def f(xs):\n    n = 0\n    for x in xs:\n        {counts}\n    return n"

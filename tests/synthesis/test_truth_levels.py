@@ -15,7 +15,6 @@ from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.answer_kinds import asked_kind, spans_of
 from codefavor.synthesis.truth_levels import simple_pairs
 from tests.kit.commands import codefavor
-from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
 
 PEOPLE = ["Anna Weiss", "Karl Brandt", "Ida Lund", "Omar Reyes", "Mei Tanaka", "Jon Hale"]
 YEARS = ["1704", "1811", "1899", "1920", "1955", "1987"]
@@ -99,7 +98,12 @@ def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: P
 def test_a_question_has_one_pair_a_level(tmp_path: Path) -> None:
     """Also where it is set against "The text does not say." for a question without an answer."""
     nothing = [
-        {"question": f"Who sold mill {number}?", "context": "Mills.", "answers": [], **plausible}
+        {
+            "question": f"Who sold mill {number}?",
+            "context": f"Mill {number}.",
+            "answers": [],
+            **plausible,
+        }
         for number, plausible in enumerate([{}, {"plausible_answers": ["1704"]}] * 12)
     ]
     data, out = write(tmp_path / "qa.jsonl", rows() + nothing), tmp_path / "pairs.jsonl"
@@ -165,94 +169,6 @@ def test_rows_without_text_or_twice_are_counted(tmp_path: Path) -> None:
     )
     assert len(load_answered(data, skipped)) == 1
     assert skipped == {"the same question and text again": 1, "no text": 1, "no question": 1}
-
-
-@pytest.mark.integration
-def test_a_model_writes_hard_pairs_and_those_that_are_none_are_counted(tmp_path: Path) -> None:
-    def handle(call: Call) -> Reply:
-        asked = call.body["messages"][-1]["content"]
-        if "Who built mill 0" in asked:
-            answer = {"true": "Anna Weiss built the mill.", "false": "Karl Weiss built the mill."}
-        elif "Who built mill 1" in asked:
-            answer = {"true": "Somebody built it.", "false": "Nobody built it."}
-        elif "Who built mill 2" in asked:
-            answer = {"true": "Ida Lund did.", "false": "Ida Lund's father did, who was a miller."}
-        elif "Who built mill 3" in asked:
-            answer = {"true": "Omar Reyes built it.", "false": "Omar Reyes built it!"}
-        else:
-            return openai_reply(call, "I would rather not.")
-        return openai_reply(call, f"```json\n{json.dumps(answer)}\n```")
-
-    data = write(
-        tmp_path / "qa.jsonl", [row for row in rows() if row["question"].startswith("Who")]
-    )
-    out = tmp_path / "pairs.jsonl"
-    with LoopbackServer(handle) as server:
-        words = ["synthesise", "levels", "--data", data, "--out", out, "--levels", "hard", "-m",
-                 "openai:m", "--set", f'base_url="{server.url}/v1"', "--set", "api_key=k",
-                 "--max-error-rate", "1"]  # fmt: skip
-        done = codefavor(*words, home=tmp_path)
-        assert done.code == 0, done.stderr
-        assert server.n_calls == 6
-        flaws = [call.body["messages"][-1]["content"] for call in server.calls]
-        assert codefavor(*words, home=tmp_path).code == 0
-        assert server.n_calls == 6
-    assert all("Its flaw: " in one for one in flaws)
-    (pair,) = read(out)
-    assert pair["level"] == "hard"
-    assert pair["chosen"] == "Anna Weiss built the mill."
-    for reason in ("answer_lost 1", "lengths_differ 1", "same_sentences 1", "no_pair 2"):
-        assert reason in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("answer", "true", "false", "reason"),
-    [
-        ("5", "It has 150 rooms.", "It has 170 rooms.", "answer_lost"),
-        ("Ann Lee", "It was not Ann Lee.", "It was Bob Lee.", "answer_denied"),
-        ("Ann Lee", "It wasn't Ann Lee.", "It was Bob Lee.", "answer_denied"),
-        ("Ann Lee", "It was Ann Lee.", "It was indeed Ann Lee.", "answer_held"),
-        ("Ann Lee", "It was Ann Lee.", "It was Bob Lee, which is wrong.", "flaw_named"),
-        ("Ann Lee", "It was Ann Lee.", "It was not Ann Lee.", ""),
-        ("no", "No, it is not old.", "Yes, it is old.", "does not stand in the text"),
-        (
-            "Ann Lee",
-            "Hardly anyone believes it was Ann Lee.",
-            "It was Bob Lee and Hardly anyone.",
-            "not_plain",
-        ),
-        ("Ann Lee", "It used to be Ann Lee.", "It was Bob Lee then.", "not_plain"),
-        ("Ann Lee", "It refused to be Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
-        ("Ann Lee", "It was supposedly Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
-        ("Ann Lee", "It was Bob rather than Ann Lee.", "It was Bob Lee in fact.", "not_plain"),
-        ("$5 million", "It was $5 million.", "It was $5,000,000.", "answer_held"),
-        ("March 2, 1991", "It was March 2, 1991.", "It was 2 March 1991.", "answer_held"),
-        ("two", "It was two.", "It was 2 then.", "answer_held"),
-        ("World War II", "It was World War II.", "It was World War 2.", "answer_held"),
-        ("Ann Lee", "It was Ann Lee.", "It was Bob Lee.", ""),
-    ],
-)
-@pytest.mark.integration
-def test_a_hard_pair_states_the_answer_on_its_true_side_alone(
-    tmp_path: Path, answer: str, true: str, false: str, reason: str
-) -> None:
-    data = write(
-        tmp_path / "qa.jsonl",
-        [{"question": "Who?", "context": f"It was {answer}.", "answers": [answer]}],
-    )
-    out = tmp_path / "pairs.jsonl"
-    reply = json.dumps({"true": true, "false": false})
-    with LoopbackServer(lambda call: openai_reply(call, reply)) as server:
-        done = codefavor(
-            "synthesise", "levels", "--data", data, "--out", out, "--levels", "hard", "-m",
-            "openai:m", "--set", f'base_url="{server.url}/v1"', "--set", "api_key=k",
-            "--max-error-rate", "1", home=tmp_path,
-        )  # fmt: skip
-    if reason:
-        assert f"{reason} 1" in done.stderr or reason in done.stderr.partition("came out: ")[2]
-        assert not out.exists()
-    else:
-        assert [(one["chosen"], one["rejected"]) for one in read(out)] == [(true, false)]
 
 
 def test_hard_and_a_model_go_together(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from codefavor.errors import DataError
 from codefavor.records import write_rows
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
-from codefavor.sources.file_kinds import path_problem
+from codefavor.sources.file_kinds import content_problem, path_problem
 from codefavor.sources.git_history import mine_repository
 from tests.sources.repository import Repo
 
@@ -630,3 +630,16 @@ def test_a_clone_called_repo_is_called_as_the_folder_it_lies_in(repo: Repo, tmp_
     (bare / "config").write_text("[core]\n\tbare = true\n\trepositoryformatversion = 0\n")
     (row,) = mine_repository(bare, options=CommitOptions(), skipped=Counter())
     assert row.source == "edda+sea"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "(function e(t,n,r){return n})({1:[function(require,module,exports){\n",
+        ";(function(){\n\n// CommonJS require()\n\nfunction require(p){\n",
+        "/******/ (() => { // webpackBootstrap\n",
+    ],
+)
+def test_what_a_bundler_wrote_is_generated(head: str) -> None:
+    assert content_problem(head + "var tide = 1;\n" * 20) == "generated"
+    assert content_problem("var tide = require('tide');\n" * 20) == ""

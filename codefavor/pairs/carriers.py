@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 _LEAST_LINES = 3
@@ -73,7 +74,7 @@ def _of_lines(text: str) -> Iterator[str]:
     """Blocks of lines that all begin with the same kind of mark."""
     lines = text.splitlines()
     for before in _BEFORE:
-        yield from _blocks(lines, lambda line, one=before: _behind(one, line))  # type: ignore[misc]
+        yield from _blocks(lines, partial(_behind, before))
     yield from _blocks(lines, _quoted)
 
 

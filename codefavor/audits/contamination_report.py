@@ -19,8 +19,10 @@ from codefavor.sources.locate import files_of
 from codefavor.sources.problems import LOCATIONS, load_problems
 
 # What nobody may leave out without saying so.
-USUAL = ("codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humanevalpack",
-         "humanevalpack-js")  # fmt: skip
+USUAL = (
+    "codeprefbench", "humaneval", "humaneval+", "mbpp", "mbpp+", "humanevalpack",
+    *(f"humanevalpack-{name}" for name in ("js", "java", "go", "cpp", "rust")),
+)  # fmt: skip
 # How many problems (of CodePrefBench pairs) are published: a copy of one that a shorter file lacks
 # would not be found. MBPP+ is of the version with the fewest.
 _PUBLISHED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,7 +90,8 @@ def table(counts: Mapping[str, Counter[str]]) -> str:
 
 
 def _short(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2].removesuffix(".git") or name
+    parts = re.sub(r"/(?:repo|repo\.git|\.git)$", "", name.rstrip("/")).rpartition("/")
+    return parts[2].removesuffix(".git") or name
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -41,6 +41,10 @@ def remarks_on(result: Row) -> list[str]:
             f"second questions: {overall['n_second_questions']} of {overall['n_verdicts']} replies "
             "stated no verdict in the form asked for and were asked once more"
         )
+    if result.get("benchmark") == "judgebench":
+        groups = [("all", overall), *result["metrics"]["by_level"].items()]
+        rates = ", ".join(f"{name} {percent(one['majority_accuracy'])}" for name, one in groups)
+        found.append(f"as published (right in more orders than wrong): {rates}")
     if "averages" in result:
         means = result["averages"]
         found.append(

@@ -53,7 +53,9 @@ def result_of(
     }
     is_judged = any(record.get("status", "ok") == "ok" for record in known)
     if is_judged:
-        best, gain = gain_over_best(known, trivial, **options)
+        # A trivial judge is compared with the others.
+        others = {name: rows for name, rows in trivial.items() if name != judge.get("kind")}
+        best, gain = gain_over_best(known, others, **options)
         row["best_trivial"] = {"name": best, **gain.to_row()}
         cues: dict[str, tuple[str, Sequence[Row]]] = {
             "length_controlled": ("shorter", trivial["shorter"])

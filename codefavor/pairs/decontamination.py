@@ -15,16 +15,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from codefavor.pairs.carriers import carried_in
 from codefavor.pairs.fingerprints import (
     VIEWS,
     Fingerprints,
     as_written,
     code_fingerprints,
+    heads_of,
     without_callers,
     without_docstrings,
     word_fingerprints,
 )
-from codefavor.pairs.prose import row_text, turns_of
+from codefavor.pairs.prose import row_text, texts_of
 from codefavor.records import Preference, Row
 
 KINDS = VIEWS
@@ -46,7 +48,7 @@ class Part(NamedTuple):
 
     benchmark: str
     id: str
-    what: str  # task, code or tests
+    what: str  # task, code, head (of a function) or tests
     text: str
     language: str
 
@@ -264,16 +266,15 @@ def _similarity(strength: float, threshold: float) -> float:
 
 
 def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
-    """Every different text of every problem, assertions alone and together."""
+    """Every different text of every problem, assertions alone and together; "" of an empty one."""
     found: dict[Part, None] = {}
     for name, tasks in benchmarks.items():
         for task in tasks:
             texts = [("task", text) for text in task.tasks]
             texts += [("code", without_docstrings(code)) for code in task.codes]
-            # Values alone, too: the name, and who calls it, may be another.
+            texts += [("head", head) for code in task.codes for head in heads_of(code)]
             values = without_callers("\n".join(task.tests))
             texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests), values)]
-            # A problem of which nothing is left counts as short.
             for what, text in texts or [("task", "")]:
                 found[Part(name, task.id, what, text, task.language)] = None
     return list(found)
@@ -335,12 +336,16 @@ class _Index:
         self, rows: Sequence[Preference]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Place of a row, view, part and strength (1 is a copy) of all that have much in common."""
+        carried = [carried_in(texts_of(row)) for row in rows]
+        said = [
+            (as_written(row_text(row)), *inner) for row, inner in zip(rows, carried, strict=True)
+        ]
         found = _fingerprints(
-            [as_written(row_text(row)) for row in rows],
+            ["\n".join(one) for one in said],
             [
                 (place, text, row.language)
                 for place, row in enumerate(rows)
-                for text in dict.fromkeys((row.chosen, row.rejected, *turns_of(row)))
+                for text in dict.fromkeys((*texts_of(row), *carried[place]))
             ],
             _ROW_REACH,
         )

@@ -31,19 +31,26 @@ VIEWS = ("runs", "pairs", "shape", "lines")
 _WORD = re.compile(
     r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_A-Za-z]+(?:[^\W\d_]+)?"
 )
-# Line feeds and tabs that somebody escaped would stick to the word behind them.
 # Who is asked in a test may have another name; a word may be cut at the end of a line.
 _ASSERTED = re.compile(
     r"(?:\b(?:assert\w*|expect)(?:\.\w+)?\b|>>>)\s*\(*(?:not\s+)?\(*(?:[\w.]+\()+"
 )
 _CUT = re.compile(r"(?<=[^\W\d_])-[ \t]*\n\s*(?=[^\W\d_])")
+# `assertEqual(expected, f(x))` asks what `assert f(x) == expected` does.
+_TURNED_TEST = re.compile(
+    r"^\s*(?:self\.)?assert\w*\((?![\w.]+\()(.*), *[\w.]+\((.*)\)\)\s*;?$", re.MULTILINE
+)
+_HEAD = re.compile(r"^def (\w+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)", re.MULTILINE)
+_ARGUMENT = re.compile(r"(?<=,)\s*\**(\w+)(?=\s*(?:[:=,]|$))")
+# Line feeds and tabs that somebody escaped would stick to the word behind them.
 _ESCAPED = re.compile(r"\\[ntr]")
 _STOP_WORDS = """
     a an and are as assert at auto be bool break by candidate case char check class const
     continue def dict do double elif else end equal equals except expect expected false float fn for
     from func function given if import in int is it lambda let list new none not null number of on
     or pass print private public py python return self static str string test tests that the then
-    this to true try tuple var void while with write"""
+    this to true try tuple var void while with write
+    vector vec std mut usize i32 i64 f32 f64 float64 int64 integer boolean slice"""
 _STOP = frozenset(_STOP_WORDS.split())
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DOCSTRING = re.compile(TRIPLE, re.DOTALL)
@@ -69,8 +76,18 @@ def without_docstrings(code: str) -> str:
 
 
 def without_callers(text: str) -> str:
-    """The text without what tests call: `assert f(1) == 2` and `>>> f(1)` are values alone."""
-    return _ASSERTED.sub(" ", text)
+    """The text without what tests call: `assert f(1) == 2` and `>>> f(1)` are values alone, as the
+    name, and who calls it, may be another."""
+    return _ASSERTED.sub(" ", _TURNED_TEST.sub(r" \2) == \1", text))
+
+
+def heads_of(code: str) -> list[str]:
+    """Of each Python function at the margin its name and those of its arguments: what is kept
+    in another language, if nothing else."""
+    return [
+        " ".join((name, *_ARGUMENT.findall(f",{arguments}")))
+        for name, arguments in _HEAD.findall(code)
+    ]
 
 
 def as_written(text: str) -> str:

@@ -49,3 +49,8 @@ def turns_of(row: Preference) -> list[str]:
 def row_text(row: Preference) -> str:
     """All that a row trains on, in the order in which it is read."""
     return "\n".join((*turns_of(row), row.chosen, row.rejected))
+
+
+def texts_of(row: Preference) -> list[str]:
+    """The different texts of a row, each alone: programs and turns."""
+    return list(dict.fromkeys((row.chosen, row.rejected, *turns_of(row))))

@@ -42,7 +42,7 @@ def mine_repository(
     """
     repository = Repository(path, options.ref)
     source = repository.name()
-    pulls = Pulls(Path(options.pulls).expanduser()) if options.pulls else None
+    pulls = Pulls(Path(options.pulls).expanduser(), source) if options.pulls else None
     inside = _PullCommits(repository.first_parents() if pulls else frozenset())
     asked_for = repository.select(until=options.until, author=options.author)
     reverts = _Reverts()
@@ -56,7 +56,7 @@ def mine_repository(
         folders = Folders(objects, licence)
         files = ChangedFiles(objects, options, skipped)
         for commit in repository.log(since=options.since, merges=pulls is not None):
-            pull = pulls.of(commit) if pulls else None
+            pull = pulls.of(commit, skipped) if pulls else None
             reason = _commit_problem(commit, pull, reverts, options)
             if inside.has(commit, pull):
                 reason = "part of a pull request"

@@ -78,7 +78,9 @@ class Repository:
         done, _ = _git(*self._command("config", "--get", "remote.origin.url"))
         # A link has a name of its own; "." has none.
         folder = self.path if self.path.name.strip(".") else self.path.resolve()
-        folder = folder.absolute().parent if folder.name == ".git" else folder
+        # A bare clone called "repo" has its name from where it lies.
+        is_inner = folder.name in (".git", "repo", "repo.git")
+        folder = folder.absolute().parent if is_inner else folder
         return name_of_url(done.stdout.decode("utf-8", "replace").strip() or str(folder))
 
     def log(self, *, since: str = "", merges: bool = False) -> Iterator[LoggedCommit]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from codefavor.sources.licence_texts import OTHER, has_rider, permissive_licence
+
 # What we keep by default: they ask for no more than their text and the names beside the code.
 PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "isc")
 LICENCE_FILE = re.compile(
@@ -15,24 +17,24 @@ MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py", "package.json", "Cargo.t
              "composer.json")  # fmt: skip
 
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+\-() ]+)")
-# The one that begins first counts, of two the upper: a licence may name others further down.
-_TEXTS = (
+# Texts that are not permissive, by their titles: the first one counts, of two at once the upper.
+_TITLES = (
     ("agpl-3.0", r"gnu affero general public license"),
     ("lgpl", r"gnu (?:lesser|library) general public license"),
     ("gpl", r"gnu general public license"),
-    ("apache-2.0", r"apache license,?\s*version 2\.0"),
     ("mpl-2.0", r"mozilla public license,?\s*(?:version|v\.?)\s*2\.0"),
     ("epl-2.0", r"eclipse public license"),
     ("cc0-1.0", r"cc0 1\.0|creative commons zero"),
     ("unlicense", r"this is free and unencumbered software"),
-    (
-        "bsd-3-clause",
-        r"redistribution and use in source and binary forms.*(?:neither the names? of"
-        r"|used to endorse or promote)",
-    ),
-    ("bsd-2-clause", r"redistribution and use in source and binary forms"),
-    ("isc", r"permission to use, copy, modify, and(?:/or)? distribute this software for any"),
-    ("mit", r"permission is hereby granted, free of charge, to any person obtaining a copy"),
+)
+# Characters in which a text says what it is.
+_TITLE_WITHIN = 1000
+# Whose licence a file is by what its name says: LICENSE-MIT is one to choose, LICENSE-THIRD-PARTY
+# is of what lies beside.
+_OF_OTHERS = re.compile(r"third|3rd|bundled|vendor|depend|notice", re.IGNORECASE)
+_BY_NAME = re.compile(
+    r"^mit-|[-_.](?:apache|mit|bsd|isc|[al]?gpl|mpl|epl|cc0|unlicense|psf|zlib|boost|afl)",
+    re.IGNORECASE,
 )
 _NAMES = (
     (r"apache(?: software)?(?: license)?,?(?: version)?[ -]?(?:v|2)", "apache-2.0"),
@@ -52,6 +54,13 @@ _NAMES = (
     (r"public domain", "public domain"),
     (r"\bwtfpl\b", "wtfpl"),
 )
+# Words that a name may have besides.
+_FILLER_WORDS = """
+    the a an license licence licenses version v only or later clause style new modified revised
+    simplified software of public general gnu lesser affero terms osi approved expat international
+    january foundation s"""
+_FILLERS = frozenset(_FILLER_WORDS.split())
+_COPYLEFT = "|".join(f"(?:{one})" for _, one in _TITLES)
 _NAMED = re.compile(
     r"""^\s*["']?license(?:-expression)?["']?\s*[:=]\s*(?:\{\s*(?:text|type|"type")\s*[:=]\s*)?"""
     r"""["']?(?P<name>[^"'\n},]+)|License :: OSI Approved :: (?P<classifier>[^"'\n,]+)""",
@@ -75,12 +84,22 @@ _STATED = re.compile(
 
 
 def licence_of_text(text: str) -> str:
-    """The licence whose words a text has; "" for none that is known. GPL names carry no version."""
+    """The licence that a text is; "other" for what has riders, or much besides, or is none of ours;
+    "" for a few words that are none. GPL names carry no version."""
+    whole = permissive_licence(text)
+    if whole not in ("", OTHER):
+        return whole
     flat = " ".join(text.lower().split())
+    head = flat[:_TITLE_WITHIN]
     found = [
-        (match.start(), n) for n, (_, one) in enumerate(_TEXTS) if (match := re.search(one, flat))
+        (match.start(), n)
+        for n, (_, one) in enumerate(_TITLES)
+        if (match := re.search(one, head)) and not has_rider(flat)
     ]
-    return _TEXTS[min(found)[1]][0] if found else ""
+    if found:
+        return _TITLES[min(found)[1]][0]
+    # Of a few words, the name of a licence alone.
+    return whole or ("" if (named := _licence_of_name(flat)) == OTHER else named)
 
 
 def licence_of_header(code: str) -> str:
@@ -96,12 +115,16 @@ def licence_of_header(code: str) -> str:
         return spdx[1].split("*/")[0].strip().lower()
     words = re.sub(r"^[\s#/*;!-]+", " ", head[0], flags=re.MULTILINE)
     text = " ".join(words.lower().split())
-    whole = licence_of_text(text)
-    if whole:
+    titled = re.search(_COPYLEFT, text)
+    whole = permissive_licence(words, among_others=True)
+    if whole and not (titled and whole == OTHER):
         return whole
+    if titled:
+        return next(name for name, one in _TITLES if re.fullmatch(one, titled[0]))
     for match in _STATED.finditer(text):
         stated = match["under"] or match["named"] or match["before"] or ""
-        named = {_licence_of_name(part) for part in re.split(r"\bor\b|\band\b|[/,&]", stated)}
+        stated = re.sub(r", (?=v\w*\W?\s*\d)", " ", stated)
+        named = {_named_in(part) for part in re.split(r"\bor\b|\band\b|[/,&]", stated)}
         if named != {""}:
             return " or ".join(sorted(named - {""}))
     return ""
@@ -124,20 +147,35 @@ def licence_of_manifest(text: str) -> str:
 
 
 def _licence_of_name(name: str) -> str:
-    return next((licence for pattern, licence in _NAMES if re.search(pattern, name)), "")
+    """The licence of a name; "other" if more is said than that; "" for an unknown name."""
+    if has_rider(name):
+        return OTHER
+    for pattern, licence in _NAMES:
+        if match := re.search(pattern, name):
+            rest = re.findall(r"[a-z]+", name[: match.start()] + " " + name[match.end() :])
+            return licence if _FILLERS.issuperset(rest) else OTHER
+    return ""
+
+
+def _named_in(sentence: str) -> str:
+    return next((licence for pattern, licence in _NAMES if re.search(pattern, sentence)), "")
 
 
 def licence_of_files(files: Mapping[str, str]) -> str:
     """The licence of a project from its root files (name to text).
 
-    Licence texts first: two different ones (a choice) are joined by " or ". Then what the
-    project files name. "" if nothing says.
+    Licence texts first: files that are named for a licence each are a choice (" or "), all others
+    hold together (" and "). Then what the project files name. "" if nothing says.
     """
-    texts = sorted(name for name in files if LICENCE_FILE.match(name))
-    found = [licence_of_text(files[name]) or licence_of_header(files[name]) for name in texts]
-    stated = sorted({name for name in found if name})
+    stated: dict[str, str] = {}
+    for name in sorted(files):
+        if LICENCE_FILE.match(name) and not _OF_OTHERS.search(name):
+            found = licence_of_text(files[name]) or licence_of_header(files[name])
+            if found:
+                stated[name] = found
     if stated:
-        return " or ".join(stated)
+        is_choice = all(_BY_NAME.search(name) for name in stated)
+        return (" or " if is_choice else " and ").join(sorted(set(stated.values())))
     for name in MANIFESTS:
         if name in files:
             named = licence_of_manifest(files[name])

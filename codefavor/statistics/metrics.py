@@ -35,7 +35,8 @@ class Metrics(Figures):
     `accuracy`: the mean pair score; a pair scores the mean over its orders of 1 (right),
     1/2 (tie or undecided) or 0 (wrong); `interval` resamples whole problems.
     `accuracy_errors_wrong`: the same with every error and missing pair counted as wrong.
-    `strict_accuracy`: pairs that are right in every order asked.
+    `strict_accuracy`: pairs that are right in every order asked. `majority_accuracy`: pairs that
+    are right in more orders than wrong, a tie being neither (JudgeBench's published rule).
     `consistency`: of the pairs decided (A, B or tie) in both orders, those that name the same
     program twice. `position_bias` in [-1, 1]: share of verdicts A minus share of verdicts B
     over pairs asked in both orders, where an unbiased judge has 0. Both None for one order.
@@ -56,6 +57,7 @@ class Metrics(Figures):
     interval: Interval
     accuracy_errors_wrong: float
     strict_accuracy: float
+    majority_accuracy: float
     consistency: float | None
     position_bias: float | None
     tie_rate: float
@@ -90,7 +92,7 @@ class JudgedPair:
 
     @property
     def is_right(self) -> bool:
-        """Whether the pair scores above one half: what an attack can flip."""
+        """Whether the pair is right in more orders than wrong: what an attack can flip."""
         return self.score > 0.5
 
 
@@ -186,6 +188,7 @@ def metrics_of(
         interval=interval,
         accuracy_errors_wrong=math.fsum(scores) / n if n else math.nan,
         strict_accuracy=_share([value == 1 for value in scores]),
+        majority_accuracy=_share([pair.is_right for pair in pairs]),
         consistency=_consistency(pairs),
         position_bias=_position_bias(pairs),
         tie_rate=_share([one.choice == "tie" for _, one in verdicts]),

@@ -39,6 +39,12 @@ def test_every_pair_of_codeprefbench_is_known_without_its_files():
     assert known_hashes(None) == shipped_hashes()
 
 
+def test_every_pair_of_every_language_of_humanevalpack_is_known_without_its_files():
+    shipped = shipped_hashes()
+    for name in ("", "-js", "-java", "-go", "-cpp", "-rust"):
+        assert len(shipped[f"humanevalpack{name}"]) == 164
+
+
 @needs_data
 def test_the_shipped_hashes_are_those_of_the_files():
     assert DATA is not None

@@ -91,6 +91,13 @@ def test_a_judge_that_knows_scores_100_and_gains_over_the_trivial(pairs_file, tm
     assert read_result(out) == result
 
 
+@pytest.mark.parametrize("name", ["shorter", "longer", "random", "copied"])
+def test_a_trivial_judge_is_not_compared_with_itself(name, pairs_file, tmp_path):
+    result, _ = run(Task("pairs", data=pairs_file), parse_judge(name), tmp_path / "r.json")
+    assert result["best_trivial"]["name"] != name
+    assert name in result["trivial"]
+
+
 def test_a_result_names_its_prompt_by_hash_and_other_words_are_another_prompt(pairs_file, tmp_path):
     def hash_of(mode):
         path = tmp_path / f"{mode}.json"

@@ -129,6 +129,61 @@ def test_a_disguise_hides_nothing(hidden: dict[str, str]) -> None:
     assert decontaminate([row("r", **hidden)], BENCHMARK).removed == {"r"}
 
 
+def _prefixed(mark: str) -> str:
+    return "".join(f"{mark}{line}\n" for line in RENAMED.splitlines())
+
+
+def _numbered(form: str) -> str:
+    return "".join(form.format(n, line) for n, line in enumerate(RENAMED.splitlines(), 31))
+
+
+PATCH = f"--- a/u.py\n+++ b/u.py\n@@ -9,0 +9,6 @@\n{_prefixed('+')}"
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        pytest.param(PATCH, id="added lines of a patch"),
+        pytest.param(PATCH.replace("\n+", "\n-"), id="removed lines of a patch"),
+        pytest.param(_numbered("{:6d}\t{}\n"), id="numbers and tabs"),
+        pytest.param(_numbered("{}: {}\n"), id="numbers and colons"),
+        pytest.param(_numbered("{:4d} | {}\n"), id="numbers and bars"),
+        pytest.param(_prefixed("> "), id="quoted"),
+        pytest.param(_prefixed("# "), id="commented out"),
+        pytest.param(_prefixed("// "), id="commented out, slashes"),
+        pytest.param(json.dumps({"name": "write", "arguments": {"content": RENAMED}}), id="call"),
+        pytest.param(
+            json.dumps({"name": "write", "arguments": json.dumps({"content": RENAMED})}),
+            id="call with arguments as text",
+        ),
+        pytest.param(
+            json.dumps({"cells": [{"source": RENAMED.splitlines(keepends=True)}]}), id="notebook"
+        ),
+        pytest.param(f'TEXT = """\n{RENAMED}"""\nprint(TEXT)\n', id="text constant"),
+        pytest.param(
+            "".join(f"    {line!r} +\n" for line in RENAMED.splitlines(keepends=True)),
+            id="a text a line",
+        ),
+        pytest.param(json.dumps({"patch": PATCH}), id="patch in JSON"),
+        pytest.param(RENAMED.replace(">", "&gt;"), id="HTML"),
+    ],
+)
+def test_what_carries_code_hides_nothing(carrier: str) -> None:
+    for hidden in ({"chosen": carrier}, {"instruction": f"Look:\n\n{carrier}\n\nWell?"}):
+        assert decontaminate([row("r", **hidden)], BENCHMARK).removed == {"r"}
+
+
+def test_the_names_of_a_head_are_found_in_another_language() -> None:
+    code = "def lowest_spring_tide(levels, moon_phase):\n    return f(levels, moon_phase)\n"
+    java = (
+        "class Solution {\n    int lowestSpringTide(List<Integer> levels, int moonPhase) {\n"
+        "        int x = 0;\n        while (x > 3) { x++; }\n        return x;\n    }\n}\n"
+    )
+    task = {"tides": [Task("t", codes=(code,))]}
+    assert decontaminate([row("r", chosen=java, language="java")], task).removed == {"r"}
+    assert not decontaminate([row("r", chosen="def lowest_tide(levels): ...\n")], task).removed
+
+
 FLIPPED = (
     "def f(hs, m):\n    best = None\n    for h in hs:\n        if {}:\n            continue\n"
     "        if {}:\n            best = h * 2\n        while {}:\n            best -= len(hs)\n"
@@ -160,6 +215,15 @@ SHORT = tuple(
             Task("t", tests=SHORT),
             "\n".join(SHORT).replace("assert tide_hours", ">>> vendor_slot").replace(" == ", "\n"),
             id="doctests, renamed",
+        ),
+        pytest.param(
+            Task("t", tests=SHORT),
+            "\n".join(
+                f"        self.assertEqual({value}, vendor_slot({given}))"
+                for given, value in (("8, 14", 5), ("31, 4", 27), ("92, 65", 13), ("17, 71", 6),
+                                     ("44, 9", 35), ("58, 23", 11))
+            ),
+            id="asserts, renamed and turned",
         ),
         pytest.param(
             Task("t", (TASK,)),
@@ -297,7 +361,7 @@ def test_a_run_that_lacks_a_benchmark_fails_unless_told_which_to_skip(
     words = ["decontaminate", str(pairs), "--report", str(report)]
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, DataError)
-    assert "6 of 7 benchmarks are not here" in str(done.exception)
+    assert "10 of 11 benchmarks are not here" in str(done.exception)
     assert "--skip codeprefbench" in str(done.exception)
     assert not report.exists()
     skipped = [name for name in USUAL if name != "mbpp"]
@@ -314,6 +378,22 @@ def test_every_benchmark_that_lies_in_the_folder_is_checked(tmp_path: Path) -> N
     (tmp_path / "quixbugs_py" / "quixbugs_python.jsonl").write_text("", encoding="utf-8")
     assert usual_benchmarks(tmp_path) == [*USUAL, "quixbugs"]
     assert usual_benchmarks(None) == list(USUAL)
+
+
+def test_a_language_of_humanevalpack_that_is_not_here_is_a_missing_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    languages = ("js", "java", "go", "cpp", "rust")
+    names = [f"humanevalpack-{name}" for name in languages]
+    assert set(names) <= set(USUAL)
+    monkeypatch.setenv("CODEFAVOR_DATA", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write_rows(tmp_path / "pairs.jsonl", [Preference("1", "a", "b", "c").to_row()])
+    others = [f"--skip={name}" for name in USUAL if name not in names]
+    words = ["decontaminate", str(tmp_path / "pairs.jsonl"), *others]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code
+    assert all(f"--skip {name}" in str(done.exception) for name in names)
 
 
 def test_dedup_from_the_command_line(tmp_path: Path) -> None:

@@ -13,10 +13,7 @@ from codefavor.errors import ConfigError, DataError
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
 from codefavor.sources.licences import (
-    is_allowed,
-    licence_of_files,
     licence_of_header,
-    licence_of_text,
 )
 from codefavor.sources.messages import reverted_commit, says_nothing, without_people
 
@@ -169,33 +166,6 @@ def test_reverts_are_recognised_in_the_forms_that_tools_write() -> None:
     assert reverted_commit("Undo\n\nthis reverts 0123456") == ("0123456", "")
     assert reverted_commit("Revert to the old gauge") is None
     assert reverted_commit("Let users revert a commit") is None
-
-
-def test_licences_are_read_from_texts_choices_and_manifests() -> None:
-    apache = "Apache License\n   Version 2.0, January 2004"
-    bsd = "Redistribution and use in source and binary forms, with or without"
-    assert licence_of_text(apache) == "apache-2.0"
-    assert licence_of_text(bsd) == "bsd-2-clause"
-    assert licence_of_text(f"{bsd}\nNeither the name of the sea") == "bsd-3-clause"
-    endorse = "The names of the contributors may not be used to endorse or promote products"
-    assert licence_of_text(f"{bsd}\n{endorse}") == "bsd-3-clause"
-    assert (
-        licence_of_text("GNU General Public License\nVersion 3\nGNU Affero General Public License")
-        == "gpl"
-    )
-    assert licence_of_text("All rights reserved") == ""
-    mit = "Permission is hereby granted, free of charge, to any person obtaining a copy"
-    both = {"LICENSE-MIT": mit, "LICENSE-APACHE": apache}
-    assert licence_of_files(both) == "apache-2.0 or mit"
-    assert licence_of_files({"package.json": '{\n "license": "ISC"\n}'}) == "isc"
-    classifier = "[metadata]\nclassifiers =\n  License :: OSI Approved :: BSD License\n"
-    assert licence_of_files({"setup.cfg": classifier}) == "bsd"  # which of them it does not say
-    assert (
-        licence_of_files({"Cargo.toml": 'license = "MIT OR Apache-2.0"\n'}) == "apache-2.0 or mit"
-    )
-    assert is_allowed("apache-2.0 or gpl", ("apache-2.0",))
-    assert not is_allowed("apache-2.0 and gpl", ("apache-2.0",))
-    assert not is_allowed("", ("mit",))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from codefavor.errors import DataError
 from codefavor.records import write_rows
 from codefavor.sources.commit_rows import Commit, CommitOptions
 from codefavor.sources.commits import load_commits
-from codefavor.sources.file_kinds import path_problem
+from codefavor.sources.file_kinds import content_problem, path_problem
+from codefavor.sources.git_history import mine_repository
 from tests.sources.repository import Repo
 
 
@@ -570,11 +571,16 @@ def test_a_pull_request_is_a_unit_in_its_own_words(repo: Repo, tmp_path: Path) -
     repo.git("checkout", "-q", "main")
     repo.git("merge", "-q", "--no-ff", "-m", "Merge pull request #3 from joe/side\n\nX", "side")
     squashed = repo.commit("Squashed", {"sea/tide.py": tide(NEW + " + 1")})
+    base = {"repo": {"full_name": "edda/Sea"}}
+    other = {"repo": {"full_name": "edda/land"}}
     dump = [
-        {"number": 3, "title": "Round readings up", "body": "Staff asked @joe for it.\r\n"},
+        {"number": 3, "title": "Round readings up", "body": "Staff asked @joe for it.\r\n",
+         "base": base},
+        {"number": 3, "title": "Plough", "body": "Of another repository.", "base": other},
         {"number": 4, "title": "Count from one", "body": None, "merge_commit_sha": squashed,
          "merged_at": "2026-01-01T00:00:00Z"},
-        {"pull_request_url": "https://api.example/repos/a/b/pulls/3", "body": "Use math.ceil."},
+        {"pull_request_url": "https://api.example/repos/edda/sea/pulls/3",
+         "body": "Use math.ceil."},
     ]  # fmt: skip
     file = tmp_path / "pulls.jsonl"
     write_rows(file, dump)
@@ -590,3 +596,50 @@ def test_a_pull_request_is_a_unit_in_its_own_words(repo: Repo, tmp_path: Path) -
     write_rows(file, [{"title": "x"}])
     with pytest.raises(DataError, match=r"pulls\.jsonl.*1: no pull request"):
         mine(repo, pulls=str(file))
+
+
+def test_a_number_is_that_of_a_pull_request_of_the_same_repository(
+    repo: Repo, tmp_path: Path
+) -> None:
+    repo.commit("Round readings up (#7)", {"sea/tide.py": tide(NEW)})
+    repo.commit("Count from one (#8)", {"sea/tide.py": tide(NEW + " + 1")})
+    file = tmp_path / "pulls.jsonl"
+    address = "https://example.org/edda/land/pull/7"
+    write_rows(
+        file,
+        [
+            {"number": 7, "title": "Plough", "html_url": address},
+            {"number": 8, "title": "Of nobody"},
+        ],
+    )
+    rows, skipped = mine(repo, pulls=str(file))
+    assert [(row.pull, row.message) for row in rows] == [
+        ("", "Count from one (#8)"),
+        ("", "Round readings up (#7)"),
+    ]
+    assert skipped["pull: names no repository"] == 1
+    repo.git("remote", "add", "origin", "https://example.org/edda/land.git")
+    rows, _ = mine(repo, pulls=str(file))
+    assert [row.pull for row in rows] == ["", "7"]
+
+
+def test_a_clone_called_repo_is_called_as_the_folder_it_lies_in(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("Round readings up", {"sea/tide.py": tide(NEW)})
+    bare = tmp_path / "edda+sea" / "repo"
+    repo.git("clone", "-q", "--bare", ".", str(bare))
+    (bare / "config").write_text("[core]\n\tbare = true\n\trepositoryformatversion = 0\n")
+    (row,) = mine_repository(bare, options=CommitOptions(), skipped=Counter())
+    assert row.source == "edda+sea"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "(function e(t,n,r){return n})({1:[function(require,module,exports){\n",
+        ";(function(){\n\n// CommonJS require()\n\nfunction require(p){\n",
+        "/******/ (() => { // webpackBootstrap\n",
+    ],
+)
+def test_what_a_bundler_wrote_is_generated(head: str) -> None:
+    assert content_problem(head + "var tide = 1;\n" * 20) == "generated"
+    assert content_problem("var tide = require('tide');\n" * 20) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codefavor.errors import ConfigError, DataError
+from codefavor.evaluation.result_text import remarks_on
 from codefavor.records import write_rows
 from codefavor.statistics.metrics import compare_systems, judged_pairs, score
 from codefavor.statistics.subgroups import subgroups
@@ -56,6 +57,27 @@ def test_every_number_of_a_small_set_by_hand():
     assert [one.n for one in found.bins] == [0, 0, 1, 0, 1, 2, 1, 1, 1, 1]
     first = found.to_row()["bins"][0]
     assert (first["n"], first["mean_forecast"], first["mean_outcome"]) == (0, None, None)
+
+
+def test_the_majority_of_orders_counts_a_tie_as_neither():
+    rows = [
+        stored("1", "A", "B"),  # right twice
+        stored("2", "A", "tie"),  # right once, wrong never
+        stored("3", "A", "A"),  # once each
+        stored("4", "tie", "tie"),
+        stored("5", "B", "tie"),
+    ]
+    found = score(rows).overall
+    assert (found.majority_accuracy, found.strict_accuracy) == (0.4, 0.2)
+    assert found.accuracy == pytest.approx((1 + 0.75 + 0.5 + 0.5 + 0.25) / 5)
+
+
+def test_a_result_of_judgebench_says_what_its_published_rule_gives():
+    metrics = score([stored("1", "A", "tie", level="gpt"), stored("2", "A", "A", level="gpt")])
+    result = {"benchmark": "judgebench", "metrics": metrics.to_row()}
+    said = "as published (right in more orders than wrong): all 50.0, gpt 50.0"
+    assert said in remarks_on(result)
+    assert said not in remarks_on({**result, "benchmark": "llmbar"})
 
 
 def test_without_probabilities_nothing_is_said_about_calibration():

@@ -21,8 +21,8 @@ from codefavor.sandbox.wire import (
     FrameTooLarge,
     PeerGone,
     Unsupported,
+    exact,
     items_of,
-    text_of,
 )
 
 
@@ -75,7 +75,7 @@ class Link(Codec):
                         raise BadFrame("an answer to no question")
                     return self._read_answer(*frame[1:5])
                 if frame[:1] == ["u"] and len(frame) == 2:
-                    raise Unsupported(text_of(frame[1])[:200])
+                    raise Unsupported(exact(str, frame[1])[:200])
                 self._answer(frame)
 
     def _read_answer(self, succeeded: object, node: Node, changed: object, dropped: object) -> Any:
@@ -88,8 +88,7 @@ class Link(Codec):
     def _take_in(self, changed: object, dropped: object) -> None:
         self.apply(changed)
         for number in items_of(dropped):
-            if type(number) is int:
-                self.forget(number)
+            self.forget(exact(int, number))
         self.settle()
 
     def serve_forever(self) -> None:

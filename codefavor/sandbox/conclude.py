@@ -90,7 +90,10 @@ def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
         # No limit of ours was reached: the system was short of memory, or somebody did it.
         return "infra_error", "the tests' process was killed from outside"
     how = signal.strsignal(number) if number else f"exit {status >> 8}"
-    return "unsupported", f"the tests' process died ({how}) of the tests, or of what the program sent"
+    return (
+        "unsupported",
+        f"the tests' process died ({how}) of the tests, or of what the program sent",
+    )
 
 
 def _explain_death(

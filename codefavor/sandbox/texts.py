@@ -95,8 +95,10 @@ def _is_main_guard(test: ast.expr) -> bool:
 
 
 def _starts_runner(node: ast.stmt) -> bool:
-    starts = ("unittest.main(", "pytest.main(", "sys.exit(", "unittest.TextTestRunner(", "runner")
-    return isinstance(node, ast.Expr | ast.Assign) and ast.unparse(node).startswith(starts)
+    is_end = r"sys\.exit\((0?\)$|.*((unittest|pytest)\.main|TextTestRunner|runner)\b)"
+    starts = rf"unittest\.(main|TextTestRunner)\(|pytest\.main\(|runner|{is_end}"
+    is_plain = isinstance(node, ast.Expr | ast.Assign)
+    return is_plain and re.match(starts, ast.unparse(node)) is not None
 
 
 def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:

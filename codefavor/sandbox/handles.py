@@ -154,7 +154,7 @@ class JudgeLink(Link):
         self.is_gone = False
         self.broken = ""
         self._catches = catches
-        self._classes: dict[object, Any] = {}
+        self._classes: dict[object, type[BaseException]] = {}
         self._noted: set[str] = set()
         self._callbacks: list[Any] = []
         # How many handles the tests hold of an object, and which ends the program does not know.
@@ -300,11 +300,10 @@ class JudgeLink(Link):
         if key not in self._classes:
             members = {"__str__": _text_of, "__init__": _refuse_making, "__module__": "solution"}
             try:
-                self._classes[key] = StandIn(name, bases, members)
+                self._classes[key] = StandIn(name, bases, members)  # type: ignore[assignment]
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
-        found: type[BaseException] = self._classes[key]
-        return found
+        return self._classes[key]
 
 
 class StandIn(type):

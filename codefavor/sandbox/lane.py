@@ -44,6 +44,7 @@ from codefavor.sandbox.trees import (
     has_check,
     is_trap,
     module_calls,
+    names_in,
     walk,
 )
 
@@ -115,12 +116,8 @@ def needs_of_checker(spec: dict[str, Any]) -> str:
         reader._look()
     except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
         return str(reason)
-    # At the top `Decimal` is ours, below it would be the library's.
-    top = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "decimal"]
-    known = {alias.asname or alias.name for node in top for alias in node.names}
-    paths = {name: path.partition(".")[0] for name, path in reader._paths.items()}
-    for name in sorted({node.id for node in nodes if isinstance(node, ast.Name)} - known):
-        if name in _READ_OTHERWISE or paths.get(name) in _READ_OTHERWISE:
+    for name in sorted(names_in(tree)):
+        if reader._paths.get(name, name).partition(".")[0] in _READ_OTHERWISE:
             return f"{name}, as it reads numbers by other means than int and float"
     return ""
 
@@ -148,6 +145,7 @@ class _Reader:
         self._modules: set[str] = set()
         self._paths: dict[str, str] = {}
         self._nodes = nodes
+        self._defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
         self._functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
         stores = Counter(
             n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
@@ -247,7 +245,7 @@ class _Reader:
             if id(node) not in self._executes:
                 raise Needs("the tests execute text that is not their own")
             _look_at_text(self._executes[id(node)])
-        elif node.id.startswith("__") or (node.id in FORBIDDEN_NAMES and node.id != self._entry):
+        elif node.id.startswith("__") or node.id in FORBIDDEN_NAMES - {"seed", self._entry}:
             raise Needs(f"the tests use {node.id}")
         elif (
             node.id in ("isinstance", "type")
@@ -335,11 +333,8 @@ class _Reader:
         if wanted:
             raise Needs(f"the fixture {min(wanted)}")
         calls = {called(node) for node in walk(function) if isinstance(node, ast.Call)}
-        if (
-            not has_check(function)
-            and not _expects_by_trap(function)
-            and not calls & self._functions
-        ):
+        checks = has_check(function) or _expects_by_trap(function)
+        if not checks and calls.isdisjoint(self._defined):
             raise Needs(f"{function.name} has no check of its own")
 
     def _each_function(self) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:

@@ -62,9 +62,8 @@ class Link(Codec):
             try:
                 items = [self.encode(value) for value in arguments]
                 named = {name: self.encode(value) for name, value in (keywords or {}).items()}
-                changed = self.changes()
-                question = ["q", operation, target, items, named, changed, self.prune(), token]
-                self.channel.send(question)
+                changed, gone = self.changes(), self.prune()
+                self.channel.send(["q", operation, target, items, named, changed, gone, token])
             except (FrameTooLarge, MemoryError, RecursionError) as error:
                 # Nobody may take it for an exception of what is called.
                 self.refuse(f"{type(error).__name__} on the way of arguments")
@@ -122,8 +121,7 @@ class Link(Codec):
         try:
             node = (self.encode if succeeded else self.encode_error)(result[0])
             result.clear()
-            changed = self.changes()
-            self.channel.send(["a", succeeded, node, changed, self.prune(), token])
+            self.channel.send(["a", succeeded, node, self.changes(), self.prune(), token])
         except FrameTooLarge as error:
             self.channel.send(["a", False, self.encode_error(error), [], [], token])
         except (MemoryError, RecursionError) as error:

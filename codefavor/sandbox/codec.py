@@ -57,7 +57,7 @@ def _fraction(value: Any) -> Iterable[object]:
 
 
 def _build_array(dtype: str, shape: Any, strides: Any, is_open: bool, data: bytes) -> Any:
-    if not _DTYPE.fullmatch(dtype) or {int} < {int, *map(type, shape + strides)}:
+    if not _DTYPE.fullmatch(dtype) or shape[64:] or {int} < {int, *map(type, shape + strides)}:
         raise BadFrame("an array of no known type or shape")
     kind = _library("numpy.dtype")(dtype)
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != len(data):

@@ -373,7 +373,8 @@ def _build(codec: Codec, number: object, name: object, nodes: object) -> object:
         raise BadFrame("a number for what cannot change, or none for what can")
     parts = _parts(name, codec._decode_many(nodes))
     value: Any = (_BUILDERS.get(name) or _library(name))(*parts)
-    is_nan: Any = ("Decimal" in name or "numpy" in name) and value != value  # noqa: PLR0124
+    is_decimal = "Decimal" in name
+    is_nan: Any = value.is_nan() if is_decimal else "numpy" in name and value != value  # noqa: PLR0124
     if is_nan is True or getattr(is_nan, "any", bool)():
         raise Unsupported("a NaN")
     return codec._numbered(number, value)

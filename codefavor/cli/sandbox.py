@@ -13,7 +13,7 @@ from codefavor.cli.engine_options import SandboxLevel
 from codefavor.cli.option_groups import refuse
 from codefavor.errors import DataError
 from codefavor.sandbox import Lane, SandboxPool, choose_lane
-from codefavor.sandbox.lane import CHECKER, DO_NOT_PARSE
+from codefavor.sandbox.lane import DO_NOT_PARSE, NO_PROGRAM
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
 
@@ -93,7 +93,7 @@ def explain(
     for name, lane in lanes:
         if as_json:
             typer.echo(json.dumps({"id": name, "lane": lane.name, "reason": lane.reason}))
-        elif len(lanes) == 1 or lane.name != "split" or CHECKER in lane.reason:
+        elif len(lanes) == 1 or lane.name != "split" or NO_PROGRAM in lane.reason:
             typer.echo(f"{lane.name:<9} {name}: {lane.reason}")
     if not as_json:
         counts = Counter(lane.name for _, lane in lanes)

@@ -11,12 +11,15 @@ import binascii
 import contextlib
 import importlib
 import marshal
+import math
+import re
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from codefavor.sandbox.wire import BadFrame, Unsupported, items_of, text_of
+from codefavor.sandbox.wire import BadFrame, Unsupported, exact, items_of
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
@@ -32,22 +35,16 @@ CLASSES: dict[str, type] = {
 }  # fmt: skip
 _NAME_OF_CLASS = {kind: name for name, kind in CLASSES.items()}
 _SMALL, _MOST_SHARED, _MANY, _DEEPEST = 1 << 63, 100_000, 1_000, 100
-_DTYPE_KINDS = "biufcSUmM?"
+_DTYPE = re.compile(r"[<>|][biufcSUmM][1-9][0-9]{0,8}(\[[0-9]{0,6}[A-Za-z]{1,7}\])?")
 
 
 class NotPlain(Exception):
     """The value has no plain form."""
 
 
-def _naive(value: Any) -> Iterable[object]:
-    if value.tzinfo is not None or value.fold:
-        raise NotPlain("a time of a zone")
-    return (value.isoformat(),)
-
-
-def _array(value: Any) -> Iterable[object]:
+def _array(value: Any) -> tuple[object, ...]:
     is_cut = isinstance(value, str | bytes) and value[-1:] in ("\0", b"\0")
-    if value.dtype.str[1] not in _DTYPE_KINDS or value.dtype.metadata or is_cut:
+    if not _DTYPE.fullmatch(value.dtype.str) or value.dtype.metadata or is_cut:
         raise NotPlain("an array of objects, or what its copy does not have")
     return value.dtype.str, value.shape, value.strides, value.flags.writeable, value.tobytes()
 
@@ -59,20 +56,24 @@ def _fraction(value: Any) -> Iterable[object]:
     return parts
 
 
-def _build_array(dtype: Any, shape: Any, strides: Any, is_open: Any, data: Any) -> Any:
-    is_known = dtype[0] in "<>|" and dtype[1] in _DTYPE_KINDS and "," not in dtype
-    if not is_known or type(data) is not bytes or any(n < 0 for n in shape):
-        raise BadFrame("a malformed array")
-    value = _library("numpy.ndarray")(shape, dtype, data)
-    if value.size == 0:
+def _build_array(dtype: str, shape: Any, strides: Any, is_open: bool, data: bytes) -> Any:
+    if not _DTYPE.fullmatch(dtype) or shape[64:] or {int} < {int, *map(type, shape + strides)}:
+        raise BadFrame("an array of no known type or shape")
+    kind = _library("numpy.dtype")(dtype)
+    if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != len(data):
+        raise BadFrame("an array of another size")
+    if not data:
         raise Unsupported("an empty array, which numpy compares with anything")
-    plain, value = value, value.copy()
+    if kind.char == "U":  # numpy looks at no character before it is used
+        data.decode("utf-32-be" if dtype[0] == ">" else "utf-32-le", "surrogatepass")
+    plain = _library("numpy.ndarray")(shape, kind, data)
+    value = plain.copy()
     if value.strides != strides:
         reach = [(n - 1) * step for n, step in zip(shape, strides, strict=True)]
         memory = bytearray(sum(map(abs, reach)) + value.itemsize)
         value = type(plain)(shape, dtype, memory, -sum(r for r in reach if r < 0), strides)
         value[...] = plain
-    value.flags.writeable = is_open is True
+    value.flags.writeable = is_open
     return value
 
 
@@ -81,27 +82,32 @@ def _library(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-# How values of a library's type travel, by its whole name: the parts of one.
-_LIBRARY: dict[str, Callable[[Any], Iterable[object]]] = {
-    "builtins.range": lambda v: (v.start, v.stop, v.step),
-    "builtins.bytearray": lambda v: (bytes(v),),
-    "decimal.Decimal": lambda v: (str(v),),
-    "fractions.Fraction": _fraction,
-    "datetime.date": lambda v: (v.year, v.month, v.day),
-    "datetime.datetime": _naive,
-    "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
-    "collections.Counter": lambda v: (dict(v),),
-    "collections.OrderedDict": lambda v: (list(v.items()),),
-    "collections.defaultdict": lambda v: (v.default_factory, dict(v)),
-    "collections.deque": lambda v: (list(v), v.maxlen),
-    "numpy.ndarray": _array,
-    "numpy.generic": _array,
+# How values of a library's type travel, by its whole name: the exact types of the parts that one
+# is made of (`callable`: or None), and these parts. Nothing is made of any others.
+_LIBRARY: dict[str, tuple[tuple[Any, ...], Callable[[Any], Iterable[object]]]] = {
+    "builtins.range": ((int,) * 3, lambda v: (v.start, v.stop, v.step)),
+    "builtins.complex": ((float,) * 2, lambda v: (v.real, v.imag)),
+    "builtins.bytearray": ((bytes,), lambda v: (bytes(v),)),
+    "decimal.Decimal": ((str,), lambda v: (str(v),)),
+    "fractions.Fraction": ((int,) * 2, _fraction),
+    "datetime.date": ((int,) * 3, lambda v: (v.year, v.month, v.day)),
+    "datetime.datetime": (
+        (*(int,) * 7, type(None)),  # one of a zone, or of the second time of an hour, stays
+        lambda v: (*v.timetuple()[:6], v.microsecond, v.fold or v.tzinfo),
+    ),
+    "datetime.timedelta": ((int,) * 3, lambda v: (v.days, v.seconds, v.microseconds)),
+    "collections.Counter": ((dict,), lambda v: (dict(v),)),
+    "collections.OrderedDict": ((dict,), lambda v: (dict(v),)),
+    "collections.defaultdict": ((callable, dict), lambda v: (v.default_factory, dict(v))),
+    "collections.deque": ((list, int), lambda v: (list(v), -1 if v.maxlen is None else v.maxlen)),
+    "numpy.ndarray": ((str, tuple, tuple, bool, bytes), _array),
+    "numpy.generic": ((str, bytes), lambda v: _array(v)[::4]),
 }
 # What makes one of its parts, where that is not the type.
 _BUILDERS: dict[str, Callable[..., object]] = {
-    "datetime.datetime": lambda text: _library("datetime.datetime").fromisoformat(text),
+    "collections.deque": lambda items, most: deque(items, None if most == -1 else most),
     "numpy.ndarray": _build_array,
-    "numpy.generic": lambda *parts: _build_array(*parts)[()],
+    "numpy.generic": lambda dtype, data: _build_array(dtype, (), (), True, data)[()],
 }
 _CHANGING = ("builtins.bytearray", "numpy.ndarray", *(n for n in _LIBRARY if "collections" in n))
 
@@ -167,8 +173,6 @@ class Codec:
             return self._container(value, "")
         if kind is bytes:
             return ["b", binascii.b2a_base64(value, newline=False).decode()]
-        if kind is complex:
-            return ["z", value.real, value.imag]
         if kind is frozenset:
             return ["f", self._many(value, value)]
         if kind is type and value in _NAME_OF_CLASS:
@@ -176,9 +180,7 @@ class Codec:
         name = library_name(kind)
         if not name or getattr(value, "__dict__", None):  # a Counter with attributes of its own
             return self.encode_other(value)
-        if name in _CHANGING:
-            return self._container(value, name)
-        return ["x", 0, name, self._many(value, _LIBRARY[name](value))]
+        return self._container(value, name) if name in _CHANGING else self._body(value, 0, name)
 
     def _container(self, value: object, name: str) -> Node:
         if id(value) in self._open:
@@ -189,12 +191,12 @@ class Codec:
         number = self._next_number
         self._next_number += 2
         self._register(number, value)
-        if name:
-            return ["x", number, name, self._many(value, _LIBRARY[name](value))]
-        return self._body(value, number)
+        return self._body(value, number, name)
 
-    def _body(self, value: Any, number: int) -> Node:
-        """The full node of a list, dict or set, even if it is known by number."""
+    def _body(self, value: Any, number: int, name: str = "") -> Node:
+        """The full node of a value, even if it is known by number; `name` is that in the table."""
+        if name:
+            return ["x", number, name, self._many(value, _parts(name, _LIBRARY[name][1](value)))]
         items = self._many(value, value)
         if type(value) is dict:
             return ["d", number, items, self._many(value, value.values())]
@@ -250,16 +252,15 @@ class Codec:
     def apply(self, changed: object) -> None:
         """Make own containers equal to the peer's; raises BadFrame for anything malformed."""
         for change in items_of(changed):
-            if type(change) is not list or len(change) != 2 or type(change[0]) is not int:
-                raise BadFrame("a malformed change")
-            target, source = self.shared.get(change[0]), self.decode(change[1])
+            number, node = items_of(change, 2)
+            target, source = self.shared.get(exact(int, number)), self.decode(node)
             if target is None:
                 continue
             if type(target) is not type(source) or type(target) not in _REFILL:
                 raise BadFrame("a change of another type")
             _REFILL[type(target)](target, source)
             self.n_changed += 1
-            self._snapshots.pop(change[0], None)
+            self._snapshots.pop(number, None)
 
     def _is_loose(self, number: int) -> bool:
         """Whether nobody here holds a container, nor its owner one of many items, and of late."""
@@ -289,22 +290,15 @@ class Codec:
             return self._decode(node)
         except (RecursionError, MemoryError):
             raise Unsupported("a value, or calls, nested too deeply or too large") from None
+        except Exception as error:  # whatever it is, no value was made
+            raise BadFrame(f"a malformed node: {type(error).__name__}") from None
 
     def _decode(self, node: Node) -> Any:
-        if type(node) is not list:
-            if type(node) in ATOMS:
-                return node
-            raise BadFrame("neither an atom nor a node")
-        if not node or type(node[0]) is not str:
-            raise BadFrame("a node without a tag")
-        decoder = _DECODERS.get(node[0])
-        try:
-            return decoder(self, *node[1:]) if decoder is not None else self.decode_other(node)
-        except RecursionError:
-            raise
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
-                NotPlain) as error:  # fmt: skip
-            raise BadFrame(f"bad {node[0]!r} node: {type(error).__name__}") from None
+        if type(node) in ATOMS:
+            return node
+        items = items_of(node)
+        decoder = _DECODERS.get(exact(str, items[0]))
+        return decoder(self, *items[1:]) if decoder is not None else self.decode_other(items)
 
     def _decode_many(self, nodes: object) -> list[Any]:
         if ATOMS.issuperset(map(type, items_of(nodes))):
@@ -312,11 +306,9 @@ class Codec:
         return [self._decode(node) for node in items_of(nodes)]
 
     def _numbered(self, number: object, value: object) -> object:
-        if type(number) is not int:
-            raise BadFrame("expected a number")
-        if number:
-            if number in self.shared:
-                raise BadFrame("a container number used twice")
+        if number := exact(int, number):
+            if number in self.shared or (number - self._next_number) % 2 == 0:
+                raise BadFrame("the number of another container")
             self._register(number, value)
         return value
 
@@ -324,7 +316,7 @@ class Codec:
 def is_plain(value: object) -> bool:
     """Whether a value is data, which no function, class or object of a program can be."""
     kind = type(value)
-    return kind in {*ATOMS, *_REFILL, tuple, frozenset, bytes, complex} or bool(library_name(kind))
+    return kind in {*ATOMS, *_REFILL, tuple, frozenset, bytes} or bool(library_name(kind))
 
 
 def is_flat(items: Any) -> bool:
@@ -366,22 +358,32 @@ _REFILL: dict[type, Callable[[Any, Any], None]] = {
 }  # fmt: skip
 
 
-def _build(codec: Codec, number: object, name: Any, nodes: object) -> object:
-    # Nothing but the types of the table is ever made.
-    if name not in _LIBRARY or bool(number) is not (name in _CHANGING):
-        raise BadFrame("an unknown type, or a number for what cannot change or none for what can")
-    value: Any = (_BUILDERS.get(name) or _library(name))(*codec._decode_many(nodes))
-    is_nan = value.is_nan() if "Decimal" in name else "numpy" in name and value != value  # noqa: PLR0124
-    if is_nan if type(is_nan) is bool else is_nan.any():
+def _parts(name: str, parts: Iterable[object]) -> list[Node]:
+    """The parts of a value of the table; raises NotPlain if they are of other types."""
+    found = list(parts)
+    for part, kind in zip(found, _LIBRARY[name][0], strict=True):
+        if not (part is None or callable(part) if kind is callable else type(part) is kind):
+            raise NotPlain("made of what cannot cross")
+    return found
+
+
+def _build(codec: Codec, number: object, name: object, nodes: object) -> object:
+    name = exact(str, name)
+    if bool(number) is not (name in _CHANGING):
+        raise BadFrame("a number for what cannot change, or none for what can")
+    parts = _parts(name, codec._decode_many(nodes))
+    value: Any = (_BUILDERS.get(name) or _library(name))(*parts)
+    is_decimal = "Decimal" in name
+    is_nan: Any = value.is_nan() if is_decimal else "numpy" in name and value != value  # noqa: PLR0124
+    if is_nan is True or getattr(is_nan, "any", bool)():
         raise Unsupported("a NaN")
     return codec._numbered(number, value)
 
 
 _DECODERS: dict[str, Callable[..., object]] = {
-    "i": lambda _, digits: int(text_of(digits), 16),
-    "b": lambda _, text: binascii.a2b_base64(text_of(text)),
-    "z": lambda _, real, imaginary: complex(real, imaginary),
-    "y": lambda _, name: CLASSES[text_of(name)],
+    "i": lambda _, digits: int(exact(str, digits), 16),
+    "b": lambda _, text: binascii.a2b_base64(exact(str, text)),
+    "y": lambda _, name: CLASSES[exact(str, name)],
     "t": lambda codec, items: tuple(codec._decode_many(items)),
     "f": lambda codec, items: frozenset(codec._decode_many(items)),
     "l": lambda codec, number, items: codec._numbered(number, codec._decode_many(items)),
@@ -390,5 +392,5 @@ _DECODERS: dict[str, Callable[..., object]] = {
         number, dict(zip(codec._decode_many(keys), codec._decode_many(items), strict=True))
     ),
     "x": _build,
-    "g": lambda codec, number: codec.shared[number],
+    "g": lambda codec, number: codec.shared[exact(int, number)],
 }

@@ -83,15 +83,17 @@ def _execution(report: Report, outcome: str, error: str, level: str, lane: str) 
 
 def _without_verdict(facts: dict[str, Any], limits: Limits) -> tuple[str, str]:
     status = facts["tests_status"]
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number == signal.SIGXCPU or facts["tests_cpu"] >= limits.cpu_s:
-            return "unsupported", "the tests used up the CPU time, not the program"
-        if number == signal.SIGKILL:
-            # No limit of ours was reached: the system was short of memory, or somebody did it.
-            return "infra_error", "the tests' process was killed from outside"
-        return "test_error", f"the tests' process died ({signal.strsignal(number)})"
-    return "test_error", f"the tests' process ended without a verdict (exit {status >> 8})"
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number == signal.SIGXCPU or (number and facts["tests_cpu"] >= limits.cpu_s):
+        return "unsupported", "the tests used up the CPU time, not the program"
+    if number == signal.SIGKILL:
+        # No limit of ours was reached: the system was short of memory, or somebody did it.
+        return "infra_error", "the tests' process was killed from outside"
+    how = signal.strsignal(number) if number else f"exit {status >> 8}"
+    return (
+        "unsupported",
+        f"the tests' process died ({how}) of the tests, or of what the program sent",
+    )
 
 
 def _explain_death(

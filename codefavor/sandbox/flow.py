@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from codefavor.sandbox.allowed import FAILS
 from codefavor.sandbox.names import Needs
@@ -96,23 +96,25 @@ def _look_at_traps(node: ast.Try) -> None:
 
 def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
     """What the program answered must not choose whether the tests check it."""
-    functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
-    helpers = {f.name: f for f in functions if has_check(f)}
+    functions = {n.name: n for n in nodes if isinstance(n, ast.FunctionDef)}
+    helpers = {name for name, function in functions.items() if has_check(function)}
     calls = [n for n in nodes if isinstance(n, ast.Call)]
-    flows = _flows(nodes, functions, calls)
-    answers = _reached_from(program | {"candidate"}, flows)
+    flows, of_helpers = _flows(nodes, functions.values(), calls), []
+    program = program | {"candidate"}
     for call in calls:
-        if called(call) in helpers:
-            parameters = {argument.arg for argument in helpers[called(call)].args.args}
-            flows.append((parameters, _names_of(_handed(call))))
-    given = _reached_from(answers, flows)
+        if (function := functions.get(called(call))) is not None:
+            handed = zip(function.args.args, call.args, strict=False)
+            program |= {p.arg for p, given in handed if getattr(given, "id", "") in program}
+            flow = {p.arg for p in function.args.args}, _names_of(_handed(call))
+            sets = any(isinstance(part, ast.Global | ast.Nonlocal) for part in walk(function))
+            of_helpers += [flow] * (function.name in helpers)
+            flows += [flow] * sets
+    answers = _reached_from(program, flows)
+    given = _reached_from(answers, flows + of_helpers)
     for node in nodes:
-        if isinstance(node, ast.IfExp | ast.BoolOp):
-            first, *rest = node.values if isinstance(node, ast.BoolOp) else [node.test, node]
-            makes = {called(n) for part in rest for n in walk(part) if isinstance(n, ast.Call)}
-            if makes & helpers.keys() and _names_of([first]) & answers:
-                raise Needs("a check that the program's answer may leave out")
-    unchecked = {id(part) for f in functions if not has_check(f) for part in walk(f)}
+        if not answers.isdisjoint(_names_of(_choosing(node, helpers))):
+            raise Needs("a check that the program's answer may leave out")
+    unchecked = {id(p) for f in functions.values() if f.name not in helpers for p in walk(f)}
     for node in nodes:
         if id(node) in unchecked or not isinstance(node, ast.If | ast.Try):
             continue
@@ -130,8 +132,23 @@ def _look_at_branches(nodes: list[ast.AST], program: set[str]) -> None:
             raise Needs("a check that the program's answer may leave out")
 
 
+def _choosing(node: ast.AST, helpers: set[str]) -> list[ast.expr]:
+    """What says whether, or how often, the checks below a node are made, but for an `if`."""
+    if isinstance(node, ast.IfExp | ast.BoolOp):
+        first, *rest = node.values if isinstance(node, ast.BoolOp) else [node.test, node]
+        makes = {called(n) for part in rest for n in walk(part) if isinstance(n, ast.Call)}
+        return [first] if makes & helpers else []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
+        return [node.func.slice]
+    if isinstance(node, ast.For | ast.While) and any(map(has_check, node.body)):
+        if isinstance(node, ast.While):
+            return [node.test]
+        return [part.slice for part in walk(node.iter) if isinstance(part, ast.Subscript)]
+    return []
+
+
 def _flows(
-    nodes: list[ast.AST], functions: list[ast.FunctionDef], calls: list[ast.Call]
+    nodes: list[ast.AST], functions: Iterable[ast.FunctionDef], calls: list[ast.Call]
 ) -> list[tuple[set[str], set[str]]]:
     """Which names get what from which, by (targets, sources): also what a method is given."""
     flows = [(names_in(t), _names_of([s])) for node in nodes for t, s in assignments(node)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 import types
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 from codefavor.sandbox.codec import CLASSES, Node, is_plain
 from codefavor.sandbox.link import Link
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, items_of, text_of
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, exact, items_of
 
 # What these mean to the code around a call is not the program's to say.
 _SIGNALS = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt",
@@ -154,7 +154,7 @@ class JudgeLink(Link):
         self.is_gone = False
         self.broken = ""
         self._catches = catches
-        self._classes: dict[object, Any] = {}
+        self._classes: dict[object, type[BaseException]] = {}
         self._noted: set[str] = set()
         self._callbacks: list[Any] = []
         # How many handles the tests hold of an object, and which ends the program does not know.
@@ -223,25 +223,24 @@ class JudgeLink(Link):
 
     def decode_other(self, node: list[Any]) -> object:
         """As in Codec."""
-        if node[0] == "k" and len(node) == 2:
-            return self._class_of(node[1])
-        if node[0] == "c" and len(node) == 2 and type(node[1]) is int:
-            return self._callbacks[node[1]]
-        if node[0] != "h" or len(node) != 2 or type(node[1]) is not int:
+        tag, key = items_of(node, 2)
+        if tag == "k":
+            return self._class_of(key)
+        if tag == "c":
+            return self._callbacks[exact(int, key)]
+        if tag != "h":
             raise BadFrame("an unknown tag")
         self.has_handles = True
-        self._n_held[node[1]] += 1
+        self._n_held[exact(int, key)] += 1
         return Handle(self, node)
 
     def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
         """As in Link: the program calls back what it was given, with plain data."""
-        if operation != "callback" or type(target) is not int:
+        if operation != "callback" or exact(int, target) not in range(len(self._callbacks)):
             raise BadFrame("an operation that the tests do not serve")
-        if not 0 <= target < len(self._callbacks):
-            raise BadFrame("an unknown callback")
         if any(holds_handle(value) for value in (*arguments, *keywords.values())):
             self.refuse("a callback that is given an object of the program")
-        return self._callbacks[target](*arguments, **keywords)
+        return self._callbacks[exact(int, target)](*arguments, **keywords)
 
     # -- exceptions -----------------------------------------------------------------------
 
@@ -269,10 +268,10 @@ class JudgeLink(Link):
         """As in Link: an exception of the program, of which only class and text cross."""
         class_node, text, line = items_of(node, 3)
         if class_node == "FrameTooLarge":
-            raise BadFrame(text_of(text))
+            raise BadFrame(exact(str, text))
         kind = self._class_of(class_node)
         error = kind.__new__(kind)
-        vars(error)[FACTS] = Facts(text if text is None else text_of(text), line)
+        vars(error)[FACTS] = Facts(text if text is None else exact(str, text), line)
         return error
 
     def _class_of(self, node: Node) -> type[BaseException]:
@@ -287,24 +286,24 @@ class JudgeLink(Link):
                 raise BadFrame("no class of exceptions")
             return self._stand_in(node, node, (kind,))
         number, name, bases, module = items_of(node, 4)
-        if type(number) is not int or not items_of(bases):
-            raise BadFrame("a class without a number or bases")
+        if not items_of(bases):
+            raise BadFrame("a class without bases")
         if module != "solution" and self._catches:
             self.refuse(f"an exception of {module} where the tests wait for exceptions")
         if len(bases) > 1 and self._catches:
             self.refuse(f"{name}, an exception of several kinds")
         self.has_handles = True
-        return self._stand_in(number, text_of(name), tuple(map(self._class_of, items_of(bases))))
+        kinds = tuple(map(self._class_of, bases))
+        return self._stand_in(exact(int, number), exact(str, name), kinds)
 
     def _stand_in(self, key: object, name: str, bases: tuple[type, ...]) -> type[BaseException]:
         if key not in self._classes:
             members = {"__str__": _text_of, "__init__": _refuse_making, "__module__": "solution"}
             try:
-                self._classes[key] = StandIn(name, bases, members)
+                self._classes[key] = StandIn(name, bases, members)  # type: ignore[assignment]
             except (TypeError, ValueError) as error:
                 raise BadFrame(f"no class of exceptions: {error}") from None
-        found: type[BaseException] = self._classes[key]
-        return found
+        return self._classes[key]
 
 
 class StandIn(type):
@@ -371,6 +370,6 @@ def holds_handle(value: object) -> bool:
     """Whether an object of the program is in a value, at any depth."""
     if isinstance(value, dict):
         return any(map(holds_handle, [*value, *value.values()]))
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset | deque):
         return any(map(holds_handle, value))
     return type(value) is Handle

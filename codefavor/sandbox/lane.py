@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from codefavor.sandbox.allowed import (
     ALLOWED,
@@ -23,7 +23,6 @@ from codefavor.sandbox.allowed import (
     FORBIDDEN_NAMES,
     GUARDED,
     HOOKS,
-    PURE,
 )
 from codefavor.sandbox.flow import look_at_flow
 from codefavor.sandbox.names import KNOWN_NAMES, Needs, program_names
@@ -34,6 +33,7 @@ from codefavor.sandbox.texts import (
     is_cases,
     is_program,
     known_by_digest,
+    leaves_nothing,
     optional_imports,
     parse,
     program_modules,
@@ -44,16 +44,20 @@ from codefavor.sandbox.trees import (
     has_check,
     is_trap,
     module_calls,
+    names_in,
     walk,
 )
 
 SPLIT, TOGETHER, FAMILY = "split", "together", "family"
 DO_NOT_PARSE = "the tests do not parse"
-CHECKER = "; no program passes, as the checker may not use this: "
+NO_PROGRAM = "; no program passes, as "
+CHECKER = f"{NO_PROGRAM}the checker may not use this: "
+NO_CHECK = f"{NO_PROGRAM}there is no check"
 _STEPS = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Match, ast.Yield,
           ast.YieldFrom)  # fmt: skip
-_STATELESS = PURE | {"json"}
-_PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
+# By which a checker makes numbers of texts besides `int` and `float`, and may make a NaN of one.
+# And `type`, to which the `float` of checkers is another class.
+_READ_OTHERWISE = frozenset(("complex", "decimal", "eval", "exec", "json", "numpy", "type"))
 _MARK = "pytest.mark.parametrize"
 
 
@@ -81,7 +85,7 @@ def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
         spec = json.loads(tests)
         if fault := fault_of_cases(spec):
             return Lane(SPLIT, f"{DO_NOT_PARSE}: {fault}")
-        needs = needs_of_checker(str(spec.get("checker", "")))
+        needs = needs_of_checker(spec)
         return Lane(SPLIT, f"inputs and outputs as text{CHECKER * bool(needs)}{needs}")
     try:
         tree = parse(tests)
@@ -95,17 +99,26 @@ def choose_lane(tests: str, entry_point: str = "", setup: str = "") -> Lane:
         names = _Reader(tree, nodes, entry_point, classes_of(setup)).read(tests)
     except Needs as need:
         return Lane(TOGETHER, str(need), modules=modules)
-    return Lane(SPLIT, "plain data", names, _leaves_nothing(nodes), modules)
+    is_empty = not has_check(tree) and not any(map(is_trap, nodes))
+    reason = f"plain data{NO_CHECK * is_empty}"
+    return Lane(SPLIT, reason, names, leaves_nothing(nodes), modules)
 
 
-def needs_of_checker(checker: str) -> str:
-    """What a checker of cases needs that it may not have; "" for nothing."""
+def needs_of_checker(spec: dict[str, Any]) -> str:
+    """What the checker of cases needs that it may not have; "" for nothing."""
+    if spec.get("compare") != "checker":
+        return ""
     try:
-        tree = ast.parse(checker)
+        tree = ast.parse(spec["checker"])
+        nodes = walk(tree)
         # `input` is the name that most checkers give to their first argument.
-        _Reader(tree, walk(tree), "input", set())._look()
+        reader = _Reader(tree, nodes, "input", set())
+        reader._look()
     except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
         return str(reason)
+    for name in sorted(names_in(tree)):
+        if reader._paths.get(name, name).partition(".")[0] in _READ_OTHERWISE:
+            return f"{name}, as it reads numbers by other means than int and float"
     return ""
 
 
@@ -132,6 +145,7 @@ class _Reader:
         self._modules: set[str] = set()
         self._paths: dict[str, str] = {}
         self._nodes = nodes
+        self._defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
         self._functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
         stores = Counter(
             n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
@@ -231,7 +245,7 @@ class _Reader:
             if id(node) not in self._executes:
                 raise Needs("the tests execute text that is not their own")
             _look_at_text(self._executes[id(node)])
-        elif node.id.startswith("__") or (node.id in FORBIDDEN_NAMES and node.id != self._entry):
+        elif node.id.startswith("__") or node.id in FORBIDDEN_NAMES - {"seed", self._entry}:
             raise Needs(f"the tests use {node.id}")
         elif (
             node.id in ("isinstance", "type")
@@ -319,11 +333,8 @@ class _Reader:
         if wanted:
             raise Needs(f"the fixture {min(wanted)}")
         calls = {called(node) for node in walk(function) if isinstance(node, ast.Call)}
-        if (
-            not has_check(function)
-            and not _expects_by_trap(function)
-            and not calls & self._functions
-        ):
+        checks = has_check(function) or _expects_by_trap(function)
+        if not checks and calls.isdisjoint(self._defined):
             raise Needs(f"{function.name} has no check of its own")
 
     def _each_function(self) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
@@ -382,19 +393,3 @@ def _required(function: ast.FunctionDef) -> set[str]:
     needed = positional[: len(positional) - len(arguments.defaults)]
     only = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     return {item.arg for item in needed} | {item.arg for item, default in only if default is None}
-
-
-def _leaves_nothing(nodes: list[ast.AST]) -> bool:
-    """Whether such tests change nothing of the interpreter that they run in."""
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom | ast.Import):
-            if any(not is_program(m) and m.partition(".")[0] not in _STATELESS
-                   for m in imports_of(node)):  # fmt: skip
-                return False
-        elif (
-            isinstance(node, _PROCESS_OWN)
-            or (isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load))
-            or (isinstance(node, ast.Call) and called(node) == "exec")
-        ):
-            return False
-    return True

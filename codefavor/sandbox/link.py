@@ -21,8 +21,8 @@ from codefavor.sandbox.wire import (
     FrameTooLarge,
     PeerGone,
     Unsupported,
+    exact,
     items_of,
-    text_of,
 )
 
 
@@ -62,9 +62,8 @@ class Link(Codec):
             try:
                 items = [self.encode(value) for value in arguments]
                 named = {name: self.encode(value) for name, value in (keywords or {}).items()}
-                changed = self.changes()
-                question = ["q", operation, target, items, named, changed, self.prune(), token]
-                self.channel.send(question)
+                changed, gone = self.changes(), self.prune()
+                self.channel.send(["q", operation, target, items, named, changed, gone, token])
             except (FrameTooLarge, MemoryError, RecursionError) as error:
                 # Nobody may take it for an exception of what is called.
                 self.refuse(f"{type(error).__name__} on the way of arguments")
@@ -75,7 +74,7 @@ class Link(Codec):
                         raise BadFrame("an answer to no question")
                     return self._read_answer(*frame[1:5])
                 if frame[:1] == ["u"] and len(frame) == 2:
-                    raise Unsupported(text_of(frame[1])[:200])
+                    raise Unsupported(exact(str, frame[1])[:200])
                 self._answer(frame)
 
     def _read_answer(self, succeeded: object, node: Node, changed: object, dropped: object) -> Any:
@@ -88,8 +87,7 @@ class Link(Codec):
     def _take_in(self, changed: object, dropped: object) -> None:
         self.apply(changed)
         for number in items_of(dropped):
-            if type(number) is int:
-                self.forget(number)
+            self.forget(exact(int, number))
         self.settle()
 
     def serve_forever(self) -> None:
@@ -123,8 +121,7 @@ class Link(Codec):
         try:
             node = (self.encode if succeeded else self.encode_error)(result[0])
             result.clear()
-            changed = self.changes()
-            self.channel.send(["a", succeeded, node, changed, self.prune(), token])
+            self.channel.send(["a", succeeded, node, self.changes(), self.prune(), token])
         except FrameTooLarge as error:
             self.channel.send(["a", False, self.encode_error(error), [], [], token])
         except (MemoryError, RecursionError) as error:

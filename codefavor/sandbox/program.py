@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from codefavor.sandbox.codec import CLASSES, Node, is_plain
 from codefavor.sandbox.link import Link
 from codefavor.sandbox.script import Script
-from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, items_of, text_of
+from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, exact, items_of
 
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
@@ -138,7 +138,7 @@ class ProgramLink(Link):
         if tag == "h":
             return self._exports[key]
         if tag in ("n", "r"):
-            return self._named(text_of(key), vars(self.module) if tag == "n" else self._loaded)
+            return self._named(exact(str, key), vars(self.module) if tag == "n" else self._loaded)
         if tag == "m":
             return self.module
         if tag != "c":

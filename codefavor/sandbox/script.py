@@ -52,9 +52,7 @@ class Script:
             try:
                 self._execute()
             except SystemExit as end:
-                # As a shell sees it, of a number its last byte: no code or 0 is success.
-                is_number = isinstance(end.code, int) and -sys.maxsize <= end.code <= sys.maxsize
-                if end.code is not None and not (is_number and end.code % 256 == 0):
+                if not is_success(end):
                     raise
             finally:
                 _end_script()
@@ -77,6 +75,12 @@ class Script:
         main = sys.modules["__main__"] = types.ModuleType("__main__")
         vars(main).update(self._names, __name__="__main__", __builtins__=builtins)
         exec(self._code, vars(main))
+
+
+def is_success(end: SystemExit) -> bool:
+    """Whether a shell sees success: no code, or a number whose last byte is 0."""
+    is_number = isinstance(end.code, int) and -sys.maxsize <= end.code <= sys.maxsize
+    return end.code is None or (is_number and int(end.code) % 256 == 0)
 
 
 def _end_script() -> None:

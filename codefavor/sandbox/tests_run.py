@@ -124,7 +124,6 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
             # What failed before a limit was reached is what happened.
             verdict.update(first=label_error(first, False), first_error=full_error(recorder))
         verdict.update(
-            passed=sum(recorder.checks),
             total=len(recorder.checks) + recorder.n_missed(),
             proven=recorder.is_proven,
             own_s=link.own_s,
@@ -143,7 +142,7 @@ def _judge(plan: Plan, link: JudgeLink, recorder: Recorder) -> dict[str, object]
     except BaseException as error:  # whatever a program raises while it loads is its outcome
         recorder.fail(error)
         recorder.checks.clear()
-        return {"stage": "load", "outcome": label_error(error, True), "error": full_error(recorder)}
+        return {"outcome": label_error(error, True), "error": full_error(recorder)}
     namespace = TestNamespace(link, plan)
     namespace[RECORDER] = recorder
     runner = Runner(namespace, recorder, plan.called)

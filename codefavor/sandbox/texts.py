@@ -14,10 +14,12 @@ from functools import lru_cache, wraps
 from hashlib import sha256
 from typing import Any, ParamSpec, TypeVar
 
-from codefavor.sandbox.allowed import ALLOWED
-from codefavor.sandbox.trees import walk
+from codefavor.sandbox.allowed import ALLOWED, PURE
+from codefavor.sandbox.trees import called, walk
 
 FILE_NAME = "<tests>"
+_STATELESS = PURE | {"json"}
+_PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -57,7 +59,7 @@ def is_cases(tests: str) -> bool:
         return False
     try:
         found = json.loads(tests)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and "cases" in found
 
@@ -72,7 +74,10 @@ def fault_of_cases(spec: dict[str, Any]) -> str:
         if [type(text) for text in texts] != [str, str]:
             return f"case {number} has not the texts `input` and `output`"
     name = str(spec.get("compare", "tokens"))
-    is_known = re.fullmatch(r"exact|lines|tokens|checker|float:[\d.e-]+", name)
+    if name == "checker" and not isinstance(spec.get("checker"), str):
+        return "there is no checker"
+    tolerance = r"float:(0|0?\.[0-9]+(e-[0-9]+)?|[0-9](\.[0-9]*)?e-[0-9]+)"
+    is_known = re.fullmatch(f"exact|lines|tokens|checker|{tolerance}", name)
     return "" if is_known else f"an unknown comparison {name!r}"
 
 
@@ -95,8 +100,10 @@ def _is_main_guard(test: ast.expr) -> bool:
 
 
 def _starts_runner(node: ast.stmt) -> bool:
-    starts = ("unittest.main(", "pytest.main(", "sys.exit(", "unittest.TextTestRunner(", "runner")
-    return isinstance(node, ast.Expr | ast.Assign) and ast.unparse(node).startswith(starts)
+    is_end = r"sys\.exit\((0?\)$|.*((unittest|pytest)\.main|TextTestRunner|runner)\b)"
+    starts = rf"unittest\.(main|TextTestRunner)\(|pytest\.main\(|runner|{is_end}"
+    is_plain = isinstance(node, ast.Expr | ast.Assign)
+    return is_plain and re.match(starts, ast.unparse(node)) is not None
 
 
 def imports_of(node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -148,3 +155,19 @@ def program_modules(nodes: list[ast.AST], entry_point: str) -> tuple[str, ...]:
         return tuple(sorted(found & {"", "solution"}))
     one = len({name.partition(".")[0] for name in found}) == 1
     return tuple(sorted(found)) if one and (not is_there or names & {entry_point, "*"}) else ()
+
+
+def leaves_nothing(nodes: list[ast.AST]) -> bool:
+    """Whether such tests change nothing of the interpreter that they run in."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            if any(not is_program(m) and m.partition(".")[0] not in _STATELESS
+                   for m in imports_of(node)):  # fmt: skip
+                return False
+        elif (
+            isinstance(node, _PROCESS_OWN)
+            or (isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load))
+            or (isinstance(node, ast.Call) and called(node) == "exec")
+        ):
+            return False
+    return True

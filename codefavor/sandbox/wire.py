@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 _HEADER = 4
 _CHUNK = 16 << 10
+_T = TypeVar("_T")
 
 
 class PeerGone(BaseException):
@@ -113,8 +114,8 @@ def items_of(node: object, size: int = -1) -> list[Any]:
     return node
 
 
-def text_of(node: object) -> str:
-    """A text of the wire; raises BadFrame for anything else."""
-    if type(node) is not str:
-        raise BadFrame("expected text")
+def exact(kind: type[_T], node: object) -> _T:
+    """A text or number of the wire, of just this type; raises BadFrame for anything else."""
+    if type(node) is not kind:
+        raise BadFrame(f"expected {kind.__name__}")
     return node

@@ -65,6 +65,15 @@ def test_a_death_beside_its_tests_is_no_fault_of_the_sandbox() -> None:
     )
 
 
+@pytest.mark.parametrize("status", [int(signal.SIGSEGV), int(signal.SIGABRT), 1 << 8])
+def test_a_death_of_the_tests_says_nothing_and_may_be_by_the_program(status: int) -> None:
+    report = _report(0, 0.1, None)
+    report.facts.update(tests_status=status)
+    run = conclude(report, _LIMITS, "L3", "split")
+    assert (run.outcome, run.no_evidence) == ("unsupported", "unsupported")
+    assert "or of what the program sent" in run.error
+
+
 def test_a_program_that_kills_itself_has_failed(pools: dict[str, SandboxPool]) -> None:
     code = "import os\ndef f(x):\n    if x == 2:\n        os.kill(os.getpid(), 9)\n    return x\n"
     run = pools["L2"].run(code, "assert f(1) == 1\nassert f(2) == 2", Limits(cpu_s=1.0))

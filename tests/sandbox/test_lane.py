@@ -142,6 +142,48 @@ def test_only_tests_that_leave_nothing_share_a_process(tests: str, may_share: bo
     assert choose_lane(tests, "f").may_share is may_share
 
 
+_CHOSEN = {
+    "a global that a helper sets": (
+        "ok = True\ndef put(r):\n    global ok\n    ok = r\ndef check(candidate):\n"
+        "    for x, y in [(1, 2), (2, 4)]:\n        put(candidate(x) == y)\n"
+        "        if not ok:\n            continue\n        assert candidate(x) == y\n"),
+    "which function is called": (
+        "def good(x, y):\n    assert x == y\ndef skip(x, y):\n    pass\n"
+        "def check(candidate):\n    for x, y in [(1, 2), (2, 4)]:\n"
+        "        {True: good, False: skip}[candidate(x) == y](candidate(x), y)\n"),
+    "a slice of what is looped over": (
+        "cases = [(0, 1), (1, 2), (2, 3)]\ndef check(candidate):\n"
+        "    for x, y in cases[:candidate(0)]:\n        assert candidate(x) == y\n"),
+    "how long a loop goes on": (
+        "def check(candidate):\n    i = 0\n    while i < 3:\n"
+        "        assert candidate(0) == 1\n        i = i + candidate(i + 1)\n"),
+    "a helper that is handed the program": (
+        "def go(c, x):\n    assert c(0) == 1\n"
+        "    return x < 3 and go(c, x + 1) if c(x) == x + 1 else None\n"
+        "def check(candidate):\n    go(candidate, 0)\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tests", _CHOSEN.values(), ids=_CHOSEN.keys())
+def test_what_the_answer_chooses_is_not_for_the_split_lane(tests: str) -> None:
+    lane = choose_lane(tests, "f")
+    assert (lane.name, "may leave out" in lane.reason) == ("together", True), lane
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "import unittest\nclass T(unittest.TestCase):\n    def look(self, x, y):\n"
+        "        self.assertEqual(f(x), y)\n    def test_f(self):\n        self.look(1, 2)\n",
+        "def check(candidate):\n    for seed in (1, 2):\n        assert candidate(seed) == 3\n",
+        "def look(seed, y):\n    assert f(seed) == y\nlook(1, 2)\n",
+    ],
+)
+def test_a_helper_method_and_a_name_like_that_of_a_library_are_plain(tests: str) -> None:
+    assert choose_lane(tests, "f").name == "split", choose_lane(tests, "f")
+    assert choose_lane(f"from random import seed\nseed(1)\n{tests}", "f").name == "together"
+
+
 def test_a_builtin_that_may_be_the_program_is_no_tool_of_the_tests() -> None:
     assert choose_lane("assert sum([1, 2]) == 3", "sum").name == "split"
     lane = choose_lane("assert abs(abs(-3) - 3) < 1e-9", "abs")

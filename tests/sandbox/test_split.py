@@ -946,7 +946,9 @@ def test_what_a_module_keeps_from_the_last_case_blames_nobody(
         ("True", "passed"),
         ("False", "wrong_output"),
         ("output", "unsupported"),
-        ("1", "unsupported"),
+        ("1", "passed"),
+        ("0", "wrong_output"),
+        ("2", "unsupported"),
     ],
 )
 def test_a_checker_says_true_or_false(

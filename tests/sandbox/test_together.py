@@ -78,6 +78,24 @@ AS_ON_A_DESK = {
         "    assert plugins.getplugin('terminalreporter') is not None\n"
         "    assert request.config.get_terminal_writer().fullwidth > 0\n"
         "    assert f(2) == 4\n", ""),
+    "a script that ends with sys.exit(0)": (
+        SQUARE, "import sys\nfrom solution import f\nassert f(2) == 4\nsys.exit(0)\n", ""),
+    "a script that ends with exit()": (
+        SQUARE, "from solution import f\nassert f(2) == 4\nexit()\n", ""),
+    "a script whose exit status is the verdict": (
+        SQUARE, "import sys\nfrom solution import f\nsys.exit(0 if f(2) == 4 else 1)\n", ""),
+    "a main function under the guard": (
+        SQUARE, "import sys\nfrom solution import f\ndef main():\n    assert f(2) == 4\n"
+        "if __name__ == '__main__':\n    sys.exit(main())\n", ""),
+    "unittest.main and a base by another name": (
+        SQUARE, "import unittest\nfrom solution import f\nBase = unittest.TestCase\n"
+        "class FTest(Base):\n    def test_f(self):\n        self.assertEqual(f(2), 4)\n"
+        "if __name__ == '__main__':\n    unittest.main()\n", ""),
+    "load_tests beside a function that is called test": (
+        SQUARE, "import unittest\nfrom solution import f\ndef tests_of(n):\n    return n\n"
+        "class A(unittest.TestCase):\n    def check_it(self):\n        self.assertEqual(f(2), 4)\n"
+        "def load_tests(loader, tests, pattern):\n    return unittest.TestSuite([A('check_it')])\n",
+        ""),
 }  # fmt: skip
 
 
@@ -96,3 +114,11 @@ def test_one_wrong_test_beside_a_class_that_skips_itself_fails(both_lanes: Sandb
     assert (run.outcome, run.passed, run.total) == ("wrong_output", 0, 1)
     skipped = tests.replace("    def test_a(", "    @unittest.skip('no')\n    def test_a(")
     assert both_lanes.run(SQUARE, skipped).outcome == "test_error"
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "sys.exit()", "raise SystemExit", "exit()"])
+def test_a_program_that_ends_its_script_has_not_passed(both_lanes: SandboxPool, end: str) -> None:
+    code = f"import sys\ndef f(x):\n    {end}\n"
+    for ends in ("", "    sys.exit(0)\n"):
+        tests = f"import sys\nfrom solution import f\nif sys.argv:\n    assert f(2) == 4\n{ends}"
+        assert both_lanes.run(code, tests).outcome == "runtime_error"

@@ -13,6 +13,7 @@ import builtins
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,7 @@ def compare_by(name: str, checker: str = "") -> Compare:
         )
     names: dict[str, Any] = {"__builtins__": {**vars(builtins), "float": _Float}}
     exec(checker, names)
+    names.update({name: _Decimal for name, value in names.items() if value is Decimal})
     return partial(_check, names["check"])
 
 
@@ -68,6 +70,16 @@ class _Float(metaclass=_OfFloats):
     def fromhex(text: str) -> Any:
         """As of `float`."""
         return _Float(float.fromhex(text))
+
+
+class _Decimal(Decimal):
+    """The `Decimal` of checkers: `not Decimal("nan") == 1` would hold."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        number = Decimal(*arguments)
+        if not number.is_finite():
+            raise Unsupported("a NaN or an infinite number")
+        return number
 
 
 def _check(check: Compare, given: str, printed: str, expected: str) -> bool:

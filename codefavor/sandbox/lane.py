@@ -116,7 +116,10 @@ def needs_of_checker(spec: dict[str, Any]) -> str:
         reader._look()
     except (Needs, SyntaxError, ValueError, RecursionError, MemoryError) as reason:
         return str(reason)
-    for name in sorted(names_in(tree)):
+    # At the top `Decimal` is ours, below it would be the library's.
+    top = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "decimal"]
+    known = {alias.asname or alias.name for node in top for alias in node.names}
+    for name in sorted(names_in(tree) - known):
         if reader._paths.get(name, name).partition(".")[0] in _READ_OTHERWISE:
             return f"{name}, as it reads numbers by other means than int and float"
     return ""

@@ -29,7 +29,6 @@ def _checker(body: str, head: str = "") -> str:
         _checker("return D(output) == 1", "from json import loads as D\n"),
         _checker("from decimal import Decimal\n    return Decimal(output) == 1"),
         _checker("return decimal.Decimal(output) == 1", "import decimal\n"),
-        _checker("return Decimal(output) == 1", "from decimal import Decimal\n"),
         _checker("return complex(output) == 1"),
         _checker("return os.path.exists(output)", "import os\n"),
         _checker("return ("),
@@ -65,6 +64,7 @@ def test_what_cannot_be_read_is_said_before_it_runs(
         _tests("float:0"), _tests("float:0.01"), _tests("float:1.5e-3"),
         _checker("return 1 if int(output) == int(expected) else 0"),
         _checker("return Fraction(output) == 1", "from fractions import Fraction\n"),
+        _checker("return Decimal(output) == 1", "from decimal import Decimal\n"),
     ],
 )  # fmt: skip
 def test_what_can_be_passed_is_passed_and_failed(pools: dict[str, SandboxPool], tests: str) -> None:

@@ -12,13 +12,11 @@ from codefavor.languages import find_language
 from codefavor.pairs.published_forms import (
     LABELLED_FORM,
     OURS,
-    Answer,
-    Shape,
-    Side,
     known_form,
     provenance,
     read_form,
 )
+from codefavor.pairs.published_readers import Answer, Shape, Side
 from codefavor.pairs.watched_row import WatchedRow
 from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import control_token, parse_fences

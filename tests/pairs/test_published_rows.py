@@ -371,6 +371,16 @@ def test_sides_that_are_one_fenced_block_are_programs() -> None:
     assert (pair.chosen.strip(), pair.rejected.strip(), pair.language) == (GOOD, BAD, "python")
 
 
+def test_prose_is_no_program_whatever_the_language_of_its_row() -> None:
+    row = {"prompt": "Add.", "chosen": "You should use recursion.", "rejected": "Loops are bad."}
+    (pair,) = read_published(numbered([{**row, "language": "python"}])).preferences
+    assert pair.language == "markdown"
+    # One that is broken stands beside one that is not.
+    row |= {"chosen": GOOD, "rejected": f"{BAD} )"}
+    (pair,) = read_published(numbered([{**row, "language": "python"}])).preferences
+    assert pair.language == "python"
+
+
 def test_prose_around_a_program_stays() -> None:
     row = {"prompt": "Add.", "chosen": f"Sure:\n{fenced(GOOD)}", "rejected": fenced(BAD)}
     (pair,) = read_published(numbered([row])).preferences

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from codefavor.errors import ConfigError
-from codefavor.training import reply_text, rewards
+from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.records import Problem
+from codefavor.training import rehearsal_grpo, reply_text, rewards
 from codefavor.training.stand_in import StandIn
 
 pytestmark = pytest.mark.axolotl
@@ -94,3 +96,39 @@ def test_a_template_that_thinks_between_unknown_marks_is_refused(tmp_path):
     tokenizer = tokenizer_of("Qwen/Qwen3-8B", tmp_path)
     with pytest.raises(ConfigError, match="draft"):
         paid(tokenizer, [RIGHT], template="{% if enable_thinking %}<mull>{% endif %}")
+
+
+def test_the_rehearsal_sees_a_draft_that_was_paid(tmp_path):
+    tokenizer = tokenizer_of("openai/gpt-oss-20b", tmp_path)
+    problem = Problem("p", "Double x.", TESTS, "double", "")
+    thought, answer = FORMS["openai/gpt-oss-20b"]
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Double x."}], add_generation_prompt=True, tokenize=False
+    )
+    prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    text = thought.format(RIGHT) + answer.format(WRONG)
+    sample = tokenizer(text, add_special_tokens=False)["input_ids"]
+    trl = {"reward_funcs": ["codefavor.training.rewards.passes_tests"]}
+    trained = SimpleNamespace(tokenizer=tokenizer, config={"trl": trl})
+    row = {"ids": [*prompt, *sample], "trained": [0] * len(prompt) + [1] * len(sample)}
+    questions = {tuple(prompt): problem}
+
+    def problems(paid: float) -> list[str]:
+        rows = [{**row, "label": [paid]}]
+        return list(rehearsal_grpo._reward_problems(rows, questions, trained))
+
+    assert problems(0.0) == []
+    assert "passes_tests gave 1.0" in problems(1.0)[0]
+
+
+def test_a_sample_of_the_rehearsal_has_a_draft_where_the_template_writes_thoughts(tmp_path):
+    one = rehearsal_grpo.Question("Double x.", "def double(x):\n    return 2 * x", "pass")
+    question = [{"role": "user", "content": one.text}]
+    for name, has_draft in (("openai/gpt-oss-20b", True), ("Qwen/Qwen3-8B", True),
+                            ("Qwen/Qwen3-4B-Instruct-2507", False)):  # fmt: skip
+        tokenizer = tokenizer_of(name, tmp_path / name)
+        prompt, sample = rehearsal_grpo.sample_ids(ChatTokens(tokenizer), question, one)
+        written = tokenizer.apply_chat_template(question, add_generation_prompt=True)
+        assert prompt == list(written["input_ids"])
+        assert ("pass" in tokenizer.decode(sample)) == has_draft
+        assert sample[-1] == tokenizer.eos_token_id

@@ -16,6 +16,17 @@ _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<info>.*
 # What looks like one special token of a chat template, in a template's text or in a row's.
 CONTROL_TOKEN = re.compile(r"<\|[\w.-]+\|>|<(?:start|end)_of_turn>|<\|?turn\|?>|\[/?INST\]")
 
+# Where the thinking of models that think before they answer begins, and where the answer does.
+THINKING_BEGINS = (
+    r"<(?:seed:)?think(?:ing)?>|<\|channel\|>(?!final)|<\|channel>|\[THINK\]|◁think▷"
+    r"|<\|START_THINKING\|>"
+)
+THINKING_ENDS = (
+    r"</(?:seed:)?think(?:ing)?>|<\|channel\|>final<\|message\|>|<channel\|>|\[/THINK\]|◁/think▷"
+    r"|<\|END_THINKING\|>"
+)
+THINKING_MARK = re.compile(rf"{THINKING_BEGINS}|{THINKING_ENDS}")
+
 
 class Fence(NamedTuple):
     """A fenced block: the first word of its info string in lower case, and its content.
@@ -40,6 +51,12 @@ def control_token(value: Any) -> str:
     if not isinstance(value, (Mapping, list)):
         return ""
     return next((one for one in map(control_token, inside) if one), "")
+
+
+def opened_thinking(prompt: str) -> str:
+    """The mark by which a prompt leaves the model within its thinking; "" where it does not."""
+    marks = THINKING_MARK.findall(prompt)
+    return marks[-1] if marks and re.fullmatch(THINKING_BEGINS, marks[-1]) else ""
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from codefavor.cli.option_groups import refuse
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal_manifest import manifest_path
 from codefavor.pairs.published_rows import MAX_ERROR_RATE
-from codefavor.pairs.split import SPLITS
+from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
     Problem,
     Row,
@@ -53,6 +53,10 @@ MaxErrorRate = Annotated[
         min=0, max=1, help="Refuse a file of which more rows cannot be read; 0 allows none."
     ),
 ]
+
+
+# Problems of one split by accident: a third of them to this power, if they are of the test split.
+_N_PROBLEMS = 8
 
 
 def command(
@@ -170,6 +174,8 @@ def _convert(
         read_as = {"split": reading.split}
     else:
         records, read_as, rejected = read_preferences(reading)
+        if split := _split_of_all(records):
+            read_as = {**read_as, "split": split}
         n_read = len(records)
         records = _drawn(records, sample, options.seed)
         rejected["not_sampled"] = n_read - len(records)
@@ -188,6 +194,13 @@ def _convert(
             f"of the format {format_name}: {_counts(dict(result.rejected))}"
         )
     return result, read_as
+
+
+def _split_of_all(records: Sequence[Any]) -> str:
+    """The split that the problems of all records are of; "" of too few to tell, or of several."""
+    problems = {str(getattr(record, "problem_id", "")) for record in records}
+    splits = {split_of(problem) for problem in problems}
+    return splits.pop() if len(splits) == 1 and len(problems) >= _N_PROBLEMS else ""
 
 
 def _drawn(records: list[Any], n: int | None, seed: int) -> list[Any]:

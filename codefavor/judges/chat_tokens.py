@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.errors import ConfigError
+from codefavor.text import THINKING_BEGINS, THINKING_ENDS
 
 Messages = Sequence[Mapping[str, str]]
 # A text that no template changes, to find what a template writes around an answer.
 _PROBE = "codefavorprobe"
+# An empty thought, which some templates write before an answer.
+_NO_THOUGHT = re.compile(rf"(?P<mark>{THINKING_BEGINS})\s*(?:{THINKING_ENDS})\s*\Z")
+
+
+def without_empty_thought(before: str, answer: str) -> str:
+    """The text before an answer, without the empty thought if the answer has one of its own, in
+    the same marks."""
+    empty = _NO_THOUGHT.search(before)
+    is_alike = empty and answer.lstrip().startswith(empty["mark"])
+    return before[: empty.start()] if empty and is_alike else before
 
 
 class ChatTokens:
@@ -36,6 +48,7 @@ class ChatTokens:
         """
         text = self._render([*messages, {"role": "assistant", "content": _PROBE}])
         before, after = text.rsplit(_PROBE, 1)
+        before = without_empty_thought(before, answer)
         prompt = before.rstrip(" ")
         end, eos = after.rstrip("\n"), self.tokenizer.eos_token or ""
         if not end.endswith(eos):

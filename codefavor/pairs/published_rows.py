@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from codefavor.errors import DataError, Rejected
-from codefavor.languages import find_language
+from codefavor.languages import find_language, parses
 from codefavor.pairs.published_forms import (
     LABELLED_FORM,
     OURS,
-    Answer,
-    Shape,
-    Side,
     known_form,
     provenance,
     read_form,
 )
+from codefavor.pairs.published_readers import Answer, Shape, Side
 from codefavor.pairs.watched_row import WatchedRow
 from codefavor.records import Labelled, Preference, Row, content_id
 from codefavor.text import control_token, parse_fences
@@ -250,7 +248,8 @@ def _programs(chosen: str, rejected: str, named: str) -> tuple[str, str, str]:
     fences = [_only_fence(text) for text in (chosen, rejected)]
     if fences[0] and fences[1] and fences[0][0] == fences[1][0] and (fences[0][0] or known):
         return fences[0][1], fences[1][1], fences[0][0] or known
-    if known and not any("```" in text for text in (chosen, rejected)):
+    is_prose = known == "python" and not any(parses(one, known) for one in (chosen, rejected))
+    if known and not is_prose and not any("```" in text for text in (chosen, rejected)):
         return chosen, rejected, known
     return chosen, rejected, MARKDOWN
 

@@ -23,14 +23,12 @@ from codefavor.scoring.reply_forms import (
     without_notebook,
     without_session,
 )
-from codefavor.text import Fence, extract_code, parse_fences
+from codefavor.text import THINKING_BEGINS, THINKING_ENDS, Fence, extract_code, parse_fences
 
-# Where the answer begins in the replies of models that think before it.
 # A program may have such a mark in a string of its own.
-_ANSWER_MARK = re.compile(
-    r"(?<![\"'])(?:</think(?:ing)?>|<\|channel\|>final<\|message\|>|\[/THINK\]|◁/think▷)"
+_ANSWER_MARK, _THINKING = (
+    re.compile(rf"(?<![\"'])(?:{one})") for one in (THINKING_ENDS, THINKING_BEGINS)
 )
-_THINKING = re.compile(r"(?<![\"'])(?:<think(?:ing)?>|<\|channel\|>analysis|\[THINK\]|◁think▷)")
 _ANSWER = re.compile(r"^<answer>(.*?)^</answer>", re.MULTILINE | re.DOTALL)
 # Where a model's turn ends, if a server leaves the mark in the text.
 _END = (

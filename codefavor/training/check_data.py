@@ -276,6 +276,12 @@ def _length_findings(
     rows = sum(_n_lines(file) for group in files for file in group)
     for entry, group in zip(entries, files, strict=True):
         shards, own = number(entry, "shards"), sum(map(_n_lines, group))
+        place = number(entry, "shards_idx")
+        if place and place >= (shards or 1):
+            yield error(
+                f"datasets: shards_idx: {place:g} is none of the {shards or 1:g} shards of "
+                f"{entry.get('path')}, counted from 0; write a smaller one, or remove it"
+            )
         if shards and shards > own:
             yield error(
                 f"datasets: shards: {shards:g} of the {own} rows of {entry.get('path')} leaves "

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codefavor.records import Row
+from codefavor.text import THINKING_BEGINS, THINKING_ENDS
 from codefavor.training.findings import Finding, at, error, warning
 
 Sample = Sequence[tuple[str, Row]]
@@ -17,6 +18,7 @@ _REFUSAL = re.compile(
     r"|i (cannot|can not|can['’]t|won['’]t|will not) |as an? (ai|(large )?language model)\b)",
     re.IGNORECASE,
 )
+_THOUGHT = re.compile(THINKING_BEGINS)
 _ONE_LETTER = re.compile(r"\b(one|a single|only the) letter\b", re.IGNORECASE)
 _HAS_LETTER = re.compile(r"\b[AB]\b")
 _ASSISTANT = {"assistant", "gpt", "model"}
@@ -25,6 +27,7 @@ _QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
 _WRONG = {
     "blank": "a question without a text",
     "question": "a question that is no text but a lost value (None, nan)",
+    "thought": "an answer that is a thought alone, or one that never ends",
     "repeats": "an answer that is the question itself",
 }
 _ODD = {
@@ -58,6 +61,8 @@ def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
         yield "question"
     if any(one.lower() in _NO_VALUE for one in (good, bad)):
         yield "no answer"
+    if _THOUGHT.match(good) and not re.sub(rf"(?s)\A.*(?:{THINKING_ENDS}|\Z)", "", good).strip():
+        yield "thought"
     if question and good == question:
         yield "repeats"
     if question and bad == question:

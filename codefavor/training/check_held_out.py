@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
+from codefavor.journal_manifest import manifest_path
 from codefavor.records import Row, canonical_json, file_sha256
 from codefavor.training.check_data import files_of, first_rows, samples_of, selected_rows
 from codefavor.training.check_files import needs
@@ -19,8 +20,23 @@ _N_BYTES = 1 << 26
 
 def held_out_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
     """Everything that is wrong with the data that a recipe measures on."""
+    yield from _test_split_findings(config, folder)
     yield from _measured_findings(config, folder)
     yield from _dev_findings(config, recipe, folder)
+
+
+def _test_split_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Rows that were made of test problems, as the manifest beside them says."""
+    for key, entry in entries_of(config, "datasets"):
+        for file in files_of(entry, folder):
+            manifest = manifest_path(file)
+            made = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+            text = f"{key}: {entry.get('path')} was made of the problems of the split"
+            why = "no figure on the test split would mean anything"
+            if made.get("split") == "test":
+                yield error(f"{text} test: {why}; convert those of the split train")
+            elif made.get("split") == "all":
+                yield warning(f"{text}s train, dev and test: {why}; convert those of train alone")
 
 
 def _measured_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:

@@ -131,6 +131,7 @@ def _turn_findings(
         return
     roles = entry.get("roles_to_train") or ["assistant"]
     trained = {_ALIASES.get(role, role) for role in roles}
+    yield from _order_findings(key, entry, mapping, column, sample)
     idle = [
         where for where, row in sample if not _has_turn(row.get(column), mapping, entry, trained)
     ]
@@ -140,6 +141,37 @@ def _turn_findings(
             f"{key}: {len(idle)} of {len(sample)} rows have {missing} "
             f"with a text, first {idle[0]}: they train nothing; drop them, or look at the roles"
         )
+
+
+def _order_findings(
+    key: str,
+    entry: Mapping[str, Any],
+    mapping: Mapping[str, str],
+    column: str,
+    sample: Sequence[tuple[str, Row]],
+) -> Iterator[Finding]:
+    """Conversations whose turns stand in an order in which nobody speaks, or hold no text."""
+    own = {one: role for role, listed in (entry.get("roles") or {}).items() for one in listed or []}
+    found: dict[str, list[str]] = {}
+    for where, row in sample:
+        turns = [one for one in row.get(column) or [] if isinstance(one, Mapping)]
+        names = [str(one.get(mapping["role"])) for one in turns]
+        roles = [own.get(name, _ALIASES.get(name, name)) for name in names]
+        says = [one.get(mapping["content"]) for one in turns]
+        if "system" in roles[1:]:
+            found.setdefault("a system's turn behind another", []).append(where)
+        if [role for role in roles if role != "system"][:1] == ["assistant"]:
+            found.setdefault("an answer before any question", []).append(where)
+        if any(one and not isinstance(one, str) and not _are_parts(one) for one in says):
+            found.setdefault("a turn whose content is neither a text nor parts", []).append(where)
+    for what, places in found.items():
+        text = f"{key}: {len(places)} of {len(sample)} rows have {what}, first {places[0]}; mend"
+        is_half = 2 * len(places) >= len(sample)
+        yield error(f"{text} them") if is_half else warning(f"{text} or drop them")
+
+
+def _are_parts(says: Any) -> bool:
+    return isinstance(says, list) and bool(says)
 
 
 def _has_turn(
@@ -154,7 +186,7 @@ def _has_turn(
         role = str(turn.get(mapping["role"])) if isinstance(turn, Mapping) else ""
         role = names.get(role, _ALIASES.get(role, role))
         says = turn.get(mapping["content"]) if isinstance(turn, Mapping) else None
-        is_text = bool(says.strip()) if isinstance(says, str) else bool(says)
+        is_text = bool(says.strip()) if isinstance(says, str) else _are_parts(says)
         if role in trained and (is_text or turn.get("tool_calls")):
             return True
     return False

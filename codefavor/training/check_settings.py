@@ -55,6 +55,13 @@ def setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
             "be computed; remove it"
         )
     yield from _weight_findings(config, method)
+    if config.get("skip_prepare_dataset") and method == "sft":
+        yield error(
+            "skip_prepare_dataset: true leaves rows as they are, without tokens to train on; "
+            "remove it"
+        )
+    if config.get("group_by_length") and config.get("curriculum_order"):
+        yield error("group_by_length: true takes the rows out of curriculum_order; remove one")
 
 
 def _beta_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:

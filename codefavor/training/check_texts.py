@@ -10,6 +10,7 @@ from typing import Any
 
 from codefavor.pairs.published_turns import decoded
 from codefavor.records import Row
+from codefavor.text import parse_fences
 from codefavor.training.check_evidence import texts_of
 from codefavor.training.check_readers import SAMPLING_METHODS
 from codefavor.training.findings import Finding, error, warning
@@ -23,6 +24,18 @@ _UNFILLED = re.compile(
 )
 # A part of a program that long is no accident.
 _LONG = 25
+# So many lines that count from 1 are no accident.
+_N_NUMBERED = 3
+
+
+# What UTF-8 looks like that was read as Latin-1 or Windows-1252.
+_MOJIBAKE = re.compile(
+    "\u00e2\u20ac[\u0080-\uffff]|\u00c3[\u0080-\u00bf]|\u00e2\u0080[\u0080-\u00bf]"
+)
+# A statement with a body, and behind it a line that is not further in.
+_FLAT_BODY = re.compile(
+    r"^([ \t]*)(?:def|class|for|while|if|with|try|else)\b[^\n#]*:[ \t]*\n\1(?=[^\s#])", re.MULTILINE
+)
 
 
 def _are_turns(text: str) -> bool:
@@ -40,6 +53,23 @@ def _is_escaped(text: str) -> bool:
     return bool(_ESCAPED.search(text)) and not re.search(r"[<>\"']", text)
 
 
+def _is_numbered(text: str) -> bool:
+    """Whether the lines of a text, or of its first program, begin with 1, 2, 3 and so on."""
+    lines = [line.split(maxsplit=1)[0].rstrip(":|.") for line in text.splitlines() if line.strip()]
+    first = next((at for at, line in enumerate(lines) if line == "1"), len(lines))
+    counted = lines[first : first + _N_NUMBERED]
+    return counted == [str(number) for number in range(1, _N_NUMBERED + 1)] and bool(
+        re.search(r"^\s*\d+[:|.\s]+(?:def|class|import|from|```)", text, re.MULTILINE)
+    )
+
+
+def _is_flat_program(text: str) -> bool:
+    return any(
+        one.language in ("python", "py", "python3") and _FLAT_BODY.search(one.content)
+        for one in (parse_fences(text) if "```" in text else ())
+    )
+
+
 # What a text can be, and what it is called. The first holds for questions alone.
 _KINDS: tuple[tuple[Callable[[str], object], str], ...] = (
     (_UNFILLED.search, "a question with a place that nobody filled in ({instruction})"),
@@ -48,11 +78,19 @@ _KINDS: tuple[tuple[Callable[[str], object], str], ...] = (
     (_is_flat, "a text in one line, with \\n written out"),
     (_is_escaped, "a text with HTML's escapes (&quot;) and none of what they stand for"),
     (lambda text: "[object Object]" in text, "a text that is [object Object]"),
+    (
+        _MOJIBAKE.search,
+        "a text whose characters were read in another encoding (\u00e2\u20ac\u2122)",
+    ),
+    (_is_numbered, "a program whose lines are numbered"),
+    (_is_flat_program, "a program that has lost its indentation"),
 )
 
 
 # A text can be so by right (a program on a text's lines): these are told of where they are many.
-_IN_MANY = {_KINDS[3][1], _KINDS[4][1]}
+_IN_MANY = {what for _, what in (_KINDS[3], _KINDS[4], *_KINDS[-2:])}
+# What some publish by intention.
+_ODD = "its tests within the question, where a model that is paid for them can read them"
 _MANY = 20
 
 
@@ -72,6 +110,8 @@ def text_findings(
             kinds.append("the better answer within the question")
         if method in SAMPLING_METHODS and row.get("language", "python") == "python":
             kinds += _test_kinds(row)
+            if _is_within(str(row.get("tests") or ""), question):
+                kinds.append(_ODD)
         if method == "sft" and question.startswith("```") and good and "```" not in good:
             kinds.append("a question that is a program alone and an answer without one")
         for what in kinds:
@@ -80,7 +120,7 @@ def text_findings(
         if what in _IN_MANY and _MANY * len(places) < len(sample):
             continue
         text = f"{key}: {len(places)} of {len(sample)} rows have {what}, first {places[0]}"
-        is_half = 2 * len(places) >= len(sample)
+        is_half = 2 * len(places) >= len(sample) and what != _ODD
         yield error(f"{text}; mend them") if is_half else warning(f"{text}; look at them")
 
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from codefavor.errors import ConfigError
 from codefavor.records import Row
-from codefavor.text import CONTROL_TOKEN
+from codefavor.text import CONTROL_TOKEN, THINKING_MARK
 from codefavor.training.check_methods import PREFERENCES
 from codefavor.training.check_readers import type_name
 from codefavor.training.check_written import (
     ANSWER,
+    QUESTION,
     TURNS,
     TemplateProblem,
     drops_system,
@@ -97,17 +98,20 @@ def _special_findings(config: Mapping[str, Any], name: str, tokens: Tokens) -> I
     added = _added(config)
     if config.get("adapter") and EMBEDDINGS & set(config.get("lora_modules_to_save") or []):
         return  # what is added is trained
-    for role, token in (config.get("special_tokens") or {}).items():
+    named = {
+        f"special_tokens.{role}": one for role, one in (config.get("special_tokens") or {}).items()
+    }
+    for key, token in {**named, "eot_tokens": config.get("eot_tokens")}.items():
         names = token if isinstance(token, list) else [token]
         for one in filter(None, names):
             if not tokens.known or one in tokens.known | added:
                 continue
             text = (
-                f"special_tokens.{role}: {one!r} is no token of {name}, so an untrained one "
+                f"{key}: {one!r} is no token of {name}, so an untrained one "
                 f"would be added; it has {', '.join(sorted(tokens.known)[:8])}"
             )
             # Padding is never looked at nor trained: a new token costs memory, and no more.
-            yield warning(text) if role == "pad_token" else error(text)
+            yield warning(text) if key.endswith(".pad_token") else error(text)
 
 
 def _added(config: Mapping[str, Any]) -> set[str]:
@@ -170,8 +174,30 @@ def _template_findings(
         # Of a model that is not listed, only the name is known: it may have been taught them.
         yield error(told) if tokens.model_type else warning(told)
         return
+    yield from _beginning_findings(key, text, written, tokens.roles, is_own=choice == "jinja")
     yield from _family_findings(config, key, choice, written, tokens)
     yield from _end_findings(config, key, written.rpartition(ANSWER)[2].strip(), tokens.roles)
+
+
+def _beginning_findings(
+    key: str, text: str, written: str, roles: Mapping[str, str], *, is_own: bool
+) -> Iterator[Finding]:
+    """A beginning of text that stands there twice, and an answer that is asked for in another form
+    than it is written in: the judge asks in that form what was trained in this one."""
+    found = error if is_own else warning
+    first, second, *_ = [*CONTROL_TOKEN.findall(written), "", ""]
+    if first and written.lstrip().startswith(first + second) and first == second:
+        yield found(f"{key}: it begins a text with {first} twice; write it once")
+    before = written.rpartition(ANSWER)[0]
+    opened = write(text, roles, TURNS[:1], opens=True) or ""
+    # A thought is left out of answers, and asked for where a model thinks.
+    asked = THINKING_MARK.split(opened, maxsplit=1)[0].rstrip()
+    if QUESTION in asked and not before.startswith(asked):
+        tails = [one.rpartition(QUESTION)[2] for one in (asked, before)]
+        yield found(
+            f"{key}: it asks for an answer with {tails[0]!r}, and writes answers behind "
+            f"{tails[1]!r}: write the same with add_generation_prompt"
+        )
 
 
 def _family_findings(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from codefavor.errors import DataError
+from codefavor.judges.chat_tokens import without_empty_thought
 from codefavor.records import Row
+from codefavor.text import THINKING_BEGINS, THINKING_MARK
 from codefavor.training.check_data import files_of, first_rows
 from codefavor.training.check_readers import type_name
 from codefavor.training.findings import Finding, entries_of, error
@@ -172,7 +175,7 @@ def row_findings(
                 sample = first_rows(file) if file.name.endswith((".jsonl", ".jsonl.gz")) else ()
             except DataError:
                 continue  # told already
-            refused, lost = [], []
+            refused, lost, thought = [], [], []
             for where, row in sample:
                 for one in conversations(row, entry):
                     if refuses and one.turns[0]["role"] == "system":
@@ -181,6 +184,9 @@ def row_findings(
                     written = write(text, roles, one.turns, opens=one.is_open)
                     if written is not None and (turn := lost_turn(written, one.turns)):
                         lost.append((where, turn))
+                        break
+                    if mark := foreign_thought(text, roles, one.turns, type_name(entry)):
+                        thought.append((where, mark))
                         break
             if refused:
                 yield error(
@@ -195,3 +201,29 @@ def row_findings(
                     f"{turn['role']!r} says, first {where}: {shown(turn['content'])} is not in "
                     f"what {name} writes; add it to the template, or put it into the question"
                 )
+            if thought:
+                where, mark = thought[0]
+                yield error(
+                    f"{key}: {len(thought)} of {len(sample)} rows answer with a thought of their "
+                    f"own, first {where}, and {name} writes {mark} before every answer, where it "
+                    "is not trained: the model would not learn to begin a thought, or learn to "
+                    "write a second one; take a template that writes answers as they are (chatml, "
+                    "where its tokens are the model's), or take the thoughts out"
+                )
+
+
+def foreign_thought(text: str, roles: Mapping[str, str], turns: Sequence[Row], kind: str) -> str:
+    """The mark of a thought that a template writes before an answer that begins with one itself;
+    "" where there is none, or the reader leaves it out."""
+    answer = str(turns[-1]["content"])
+    if turns[-1]["role"] != "assistant" or not re.match(rf"\s*(?:{THINKING_BEGINS})", answer):
+        return ""
+    written = write(text, roles, [*turns[:-1], {"role": "assistant", "content": ANSWER}]) or ""
+    before = written.rpartition(ANSWER)[0]
+    if kind == "codefavor.preferences":
+        before = without_empty_thought(before, answer)
+    if kind.startswith("bradley_terry."):
+        return ""  # a reward is of the whole, however its parts are marked
+    asked = str(turns[-2]["content"]).strip() if len(turns) > 1 else ""
+    marks = THINKING_MARK.findall(before.rpartition(asked)[2] if asked else before)
+    return str(marks[0]) if marks else ""

@@ -19,6 +19,8 @@ from codefavor.training.estimate import disk_space, memory_per_gpu
 from codefavor.training.model_shapes import ModelShape, find_config, known_models, shape_of_config
 from codefavor.training.plugin_args import SFT_JUDGES
 from codefavor.training.recipes import MatrixLine, build, load_yaml, method_of
+from codefavor.training.reply_text import thinks
+from codefavor.training.stand_in import FAMILIES_FILE, find_family, template_text
 
 # Rows of one step, the CodeFavor paper's 32: more would leave few steps of few pairs. A packed
 # window of 2048 tokens holds about four rows.
@@ -136,7 +138,9 @@ def listed_model(stem: str, root: Path) -> Model:
     settings = load_yaml(root / "layers" / "model" / f"{stem}.yaml")
     name = str(settings["base_model"])
     config = find_config(name, Path.cwd(), root)
-    return Model(name, config, shape_of_config(config), stem, settings, settings.get("header", {}))
+    family = find_family(name, load_yaml(root / FAMILIES_FILE)) or {"template": ""}
+    header = {**settings.get("header", {}), "thinks": thinks(template_text(family))}
+    return Model(name, config, shape_of_config(config), stem, settings, header)
 
 
 def find_listed(name: str, root: Path) -> Model | None:

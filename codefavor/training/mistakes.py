@@ -271,6 +271,8 @@ def _cpu_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """What a recipe for any machine asks of a GPU."""
     if config.get("deepspeed") or config.get("fsdp_config"):
         yield error("deepspeed: nothing to split on a CPU; remove it")
+    if liger := [key for key in config if key.startswith("liger_") and config[key]]:
+        yield error(f"{', '.join(liger)}: Liger's kernels run on GPUs alone; remove them")
     if re.search("paged|8bit|bnb", str(config.get("optimizer") or "")):
         yield warning(
             f"optimizer: {config['optimizer']!r} steps on a GPU alone; for a CPU: adamw_torch"
@@ -311,7 +313,8 @@ def ignored_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning(
             "curriculum_sampling is ignored under rl; use curriculum_order (docs/training.md)"
         )
-    if (config.get("excess_length_strategy") or "drop") == "drop":
+    if (too_long := config.get("excess_length_strategy") or "drop") != "raise":
+        done = "cut, and their answers with them," if too_long == "truncate" else "dropped"
         yield warning(
-            "rows above sequence_len are dropped in silence (excess_length_strategy: raise)"
+            f"rows above sequence_len are {done} in silence (excess_length_strategy: raise)"
         )

@@ -35,6 +35,7 @@ from codefavor.training.recipes import (
     method_of,
     render,
 )
+from codefavor.training.reply_text import thinks
 
 _PAIRS, _DEV_PAIRS = "outputs/pairs/train.jsonl", "outputs/pairs/dev.jsonl"
 _PROBLEMS = "datasets/starter/problems.jsonl"
@@ -180,7 +181,7 @@ def template_settings(tokenizer: Any) -> tuple[Row, Row]:
     header: Row = {
         "system": "empty" if "system" in asked.split("question", maxsplit=1)[0] else "none"
     }
-    if "<think>" in template or "enable_thinking" in template:
+    if thinks(template):
         header["thinks"] = True
     if not ends:
         header["notes"] = [

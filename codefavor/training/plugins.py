@@ -18,6 +18,7 @@ from transformers import TrainerCallback, set_seed
 
 from codefavor.records import Row
 from codefavor.training.output_folder import is_whole
+from codefavor.training.reply_text import read_samples_with
 
 # Set by our launcher (launch.py): its end of the pipe closes when it dies, by whatever signal.
 WATCH_VARIABLE = "CODEFAVOR_WATCH_STDIN"
@@ -65,11 +66,17 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
-        """Removes the copy of a fresh adapter that TRL's GRPO keeps as its reference model.
+        """Tells our rewards how to read what is sampled, and removes a copy.
+
+        It is that of a fresh adapter, which TRL's GRPO keeps as its reference model.
 
         transformers saves two adapters and resumes with neither. A fresh one changes nothing, so
         that without the copy TRL takes the same reference: the base model.
         """
+        if cfg.rl in {"grpo", "gdpo"}:
+            processor = trainer.processing_class
+            tokenizer = getattr(processor, "tokenizer", processor)
+            read_samples_with(tokenizer, trainer.chat_template, **trainer.chat_template_kwargs)
         model = trainer.model
         is_fresh = all(
             not weight.any() for name, weight in model.named_parameters() if "lora_B.ref." in name

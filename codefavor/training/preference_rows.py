@@ -35,8 +35,11 @@ def preference_texts(sample: Mapping[str, Any], tokenizer: Any) -> Row:
     sides = {name: sample[name]["content"] for name in ("chosen", "rejected") if name in sample}
     sides = sides or {"completion": sample["completion"]["content"]}
     row: Row = {"label": bool(sample["label"])} if "label" in sample else {}
-    for name, answer in sides.items():
-        row["prompt"], row[name] = tokens.texts(sample["messages"], answer)
+    texts = {name: tokens.texts(sample["messages"], sides[name]) for name in sides}
+    # Of two sides, one with a thought: the empty one before the other is a part of its answer.
+    row["prompt"] = min((prompt for prompt, _ in texts.values()), key=len)
+    for name, (prompt, answer) in texts.items():
+        row[name] = (prompt + answer)[len(row["prompt"]) :]
     bos = tokenizer.bos_token_id
     if bos is not None and tokenizer("")["input_ids"][:1] == [bos]:
         row["prompt"] = row["prompt"].removeprefix(tokenizer.bos_token)

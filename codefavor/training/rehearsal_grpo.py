@@ -21,6 +21,8 @@ from codefavor.pairs.split import split_of
 from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
 from codefavor.records import Preference, Problem, Row, write_rows
 from codefavor.scoring.suite_prompt import suite_question
+from codefavor.text import opened_thinking
+from codefavor.training.reply_text import sample_text, thinks
 
 _RESULTS = {
     "total": 6,
@@ -45,8 +47,8 @@ class Question(NamedTuple):
 # Nats an answer: half of the samples are the answer itself.
 _HALF_WAY = 0.7
 _MOST_STEPS = 400
-# Of a sample: room for one of the answers, and for a wrong one.
-MAX_TOKENS = 64
+# Of a sample: room for one of the answers behind a draft, and for a wrong one.
+MAX_TOKENS = 96
 
 
 def practice_problems(pairs: Sequence[Preference]) -> list[Problem]:
@@ -103,7 +105,7 @@ def learn_half_way(
     rows = []
     for one in asked:
         question = solution_messages(one.text, system=system)
-        rows.append(tokens.completion_ids(question, solution_text(one.code)))
+        rows.append(sample_ids(tokens, question, one))
     tokenizer.chat_template = saved
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     ids = torch.full((len(rows), width), tokenizer.pad_token_id)
@@ -123,6 +125,24 @@ def learn_half_way(
         optimizer.step()
     loaded.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def sample_ids(
+    tokens: ChatTokens, question: Sequence[Mapping[str, str]], one: Question
+) -> tuple[list[int], list[int]]:
+    """The tokens of a question as the trainer asks it, and of a sample that earns the full reward.
+
+    Where the template writes thoughts the sample has one: a draft that earns nothing.
+    """
+    write, draft = tokens.tokenizer.apply_chat_template, solution_text(one.stub)
+    asked = str(write(list(question), add_generation_prompt=True, tokenize=False))
+    turn = {"role": "assistant", "content": solution_text(one.code)}
+    thought = {"thinking": draft, "reasoning_content": draft}
+    whole = str(write([*question, {**turn, **thought}], tokenize=False)).rstrip("\n")
+    if not whole.startswith(asked) or draft not in whole:
+        return tokens.completion_ids(question, turn["content"])
+    prompt = tokens.ids(asked)
+    return prompt, tokens.ids(whole)[len(prompt) :]
 
 
 def sample_problems(batches: Sequence[Row], end: Row, trained: Any) -> Iterator[str]:
@@ -161,12 +181,22 @@ def _split_row(one: Row) -> tuple[tuple[int, ...], list[int]]:
     return tuple(one["ids"][:first]), one["ids"][first:last]
 
 
+def _asked(questions: Mapping[Any, Problem], prompt: tuple[int, ...], tokenizer: Any) -> Any:
+    """The problem that a prompt asks; None where the judge asks nothing like it.
+
+    A judge asks behind a thought, which a model that thinks writes itself.
+    """
+    if thinks(str(tokenizer.chat_template)):
+        return next((questions[one] for one in questions if one[: len(prompt)] == prompt), None)
+    return questions.get(prompt)
+
+
 def _sample_problem(one: Row, questions: Mapping[Any, Problem], trained: Any) -> str:
     tokenizer = trained.tokenizer
     prompt, answer = _split_row(one)
     if is_begun_twice(prompt, tokenizer):
         return f"not one beginning of text: {tokenizer.decode(prompt[:3])!r}"
-    asked = questions.get(prompt)
+    asked = _asked(questions, prompt, tokenizer)
     if asked is None:
         return f"{tokenizer.decode(prompt)!r} is asked, and the judge asks nothing like it"
     if split_of(asked.id) != "train":
@@ -184,8 +214,13 @@ def _reward_problems(
 ) -> Iterator[str]:
     """Rewards that are not those of the program that stands in the sample's own tokens."""
     split = [_split_row(one) for one in rows]
-    texts = [trained.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in split]
-    asked = [questions[prompt] for prompt, _ in split]
+    tokenizer = trained.tokenizer
+    # With the special tokens that the trainer leaves out of the texts that it hands to a reward.
+    texts = [
+        opened_thinking(tokenizer.decode(prompt)) + sample_text(tokenizer, answer)
+        for prompt, answer in split
+    ]
+    asked = [_asked(questions, prompt, tokenizer) for prompt, _ in split]
     names = ("tests", "entry_point", "setup", "reference")
     columns = {name: [getattr(one, name) for one in asked] for name in names}
     columns["instruction"] = [one.instruction + one.prompt for one in asked]

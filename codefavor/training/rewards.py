@@ -17,10 +17,10 @@ from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, Row
 from codefavor.sandbox import Limits, SandboxPool, choose_lane
 from codefavor.scoring.answers import program_of
-from codefavor.training.reply_text import reply_text
+from codefavor.training.reply_text import reply_texts
 from codefavor.training.suite_reward import test_quality
 
-__all__ = ["fraction_passed", "is_runnable", "passes_tests", "reply_text", "test_quality"]
+__all__ = ["fraction_passed", "is_runnable", "passes_tests", "reply_texts", "test_quality"]
 
 Completions = Sequence[Any]
 Job = tuple[str, str, str, str]
@@ -98,8 +98,10 @@ def _worker_count() -> int:
 
 def _executions(completions: Completions, columns: Row) -> list[Execution]:
     codes = [
-        program_of(reply_text(completion), entry_point)
-        for completion, entry_point in zip(completions, columns["entry_point"], strict=True)
+        program_of(text, entry_point)
+        for text, entry_point in zip(
+            reply_texts(completions, columns), columns["entry_point"], strict=True
+        )
     ]
     setups = columns.get("setup") or [""] * len(codes)
     jobs = list(zip(codes, columns["tests"], columns["entry_point"], setups, strict=True))

@@ -17,7 +17,7 @@ from codefavor.sandbox import SandboxPool
 from codefavor.scoring.answers import suite_of
 from codefavor.scoring.by_suites import SuiteScorer
 from codefavor.scoring.suite_quality import SuiteQuality
-from codefavor.training.reply_text import reply_text
+from codefavor.training.reply_text import reply_texts
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +57,11 @@ def _jobs(completions: Sequence[Any], columns: Any) -> list[tuple[str, Problem]]
         *(columns.get(x) or empty for x in ("tests", "entry_point", "setup", "instruction")),
     )
     jobs = []
-    for completion, *row in zip(completions, *given, strict=True):
+    for text, *row in zip(reply_texts(completions, columns), *given, strict=True):
         reference, tests, entry_point, setup, instruction = row
         name = content_id(*row)
         problem = Problem(name, instruction, tests, entry_point, reference=reference, setup=setup)
-        jobs.append((suite_of(reply_text(completion)), problem))
+        jobs.append((suite_of(text), problem))
     return jobs
 
 

@@ -139,6 +139,26 @@ def test_a_sample_is_drawn_by_the_seed_and_lies_within_a_larger_one(pairs):
     assert drawn(10, 0) == first
 
 
+def test_the_manifest_names_the_split_that_all_problems_of_the_pairs_are_of(tmp_path):
+    def split_in_manifest(of: tuple[str, ...]) -> str:
+        pairs = [
+            {
+                "id": f"{n}", "instruction": f"Add {n}.", "chosen": f"x + {n}", "rejected": "x",
+                "problem_id": f"p{n}",
+            }
+            for n in range(60)
+            if split_of(f"p{n}") in of
+        ]  # fmt: skip
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+        _, manifest, _ = convert(path, form="dpo")
+        return manifest.get("split", "")
+
+    assert split_in_manifest(("test",)) == "test"
+    assert split_in_manifest(("train",)) == "train"
+    assert split_in_manifest(("train", "test")) == ""
+
+
 def test_grpo_takes_problems_of_the_training_split_alone(tmp_path):
     rows = [
         {"id": f"p{n}", "instruction": "Add.", "tests": "assert f(1) == 2", "entry_point": "f"}

@@ -242,6 +242,37 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             ],
         },
     ],
+    "two judged outputs": [
+        # AlpacaFarm and OffsetBias.
+        {
+            "instruction": "Add two numbers.",
+            "input": "",
+            "output_1": BAD,
+            "output_2": GOOD,
+            "preference": 2,
+        },
+        {"instruction": "Add two numbers.", "output_1": GOOD, "output_2": BAD, "label": 1},
+    ],
+    "two scored answers (WebGPT)": [
+        {
+            "question": {"full_text": "Add two numbers.", "id": "1"},
+            "answer_0": BAD,
+            "answer_1": GOOD,
+            "score_0": -0.5,
+            "score_1": 0.5,
+        },
+    ],
+    "responses with annotations (CodeUltraFeedback)": [
+        {
+            "instruction": "Add two numbers.",
+            "responses": [{"model": "m", "response": BAD}, {"model": "n", "response": GOOD}],
+            "annotations": [{"model": "m", "rating": "2"}, {"model": "n", "rating": "5"}],
+        },
+    ],
+    "answers with scores": [
+        {"prompt": "Add two numbers.", "candidates": [BAD, GOOD], "scores": [0.1, 0.9]},
+        {"prompt": "Add two numbers.", "responses": [GOOD, BAD], "scores": [5, 2]},
+    ],
     "ranked answers (Nectar)": [
         {
             "prompt": "Add two numbers.",
@@ -271,6 +302,36 @@ GROUPED = {
         {"prompt": "Add two numbers.", "response": GOOD, "helpfulness": 4, "correctness": 4},
     ],
 }
+GROUPED["rated responses"] = [
+    {"prompt": "Add two numbers.", "response": text, "reward": reward}
+    for text, reward in ((BAD, -1.5), (GOOD, 0.25))
+]
+ANSWERS = ((GOOD, True), (BAD, False))
+# LLaMA-Factory's rows for KTO, and labels in KTO's words.
+OTHER_KTO = [
+    [
+        {"conversations": [{"from": "human", "value": "Add two numbers."},
+                           {"from": "gpt", "value": text}], "kto_tag": tag}
+        for text, tag in ANSWERS
+    ],
+    [
+        {"instruction": "Add two numbers.", "input": "", "output": text, "kto_tag": tag}
+        for text, tag in ANSWERS
+    ],
+    [
+        {"prompt": "Add two numbers.", "completion": text, "label": word}
+        for text, word in ((GOOD, "desirable"), (BAD, "undesirable"))
+    ],
+]  # fmt: skip
+OTHER_NAMES = [
+    # RewardBench 2, and an arena's lists of questions and of answers.
+    ("prompt with two answers",
+     [{"prompt": "Add two numbers.", "chosen": [GOOD], "rejected": [BAD, BAD]}]),
+    ("two conversations of an arena",
+     [{"prompt": json.dumps(["Add two numbers."]), "response_a": json.dumps([BAD]),
+       "response_b": json.dumps([GOOD]), "winner_model_a": 0, "winner_model_b": 1,
+       "winner_tie": 0}]),
+]  # fmt: skip
 
 # LLaMA-Factory's rows for KTO.
 KTO_MESSAGES = [
@@ -291,7 +352,8 @@ def test_every_form_has_a_row_here() -> None:
     ("form", "rows"),
     [(form, [row]) for form, rows in ROWS.items() for row in rows]
     + list(GROUPED.items())
-    + [("labelled answers (KTO)", KTO_MESSAGES)],
+    + [("labelled answers (KTO)", rows) for rows in (KTO_MESSAGES, *OTHER_KTO)]
+    + OTHER_NAMES,
 )
 def test_a_form_is_known_by_its_columns_and_read(form: str, rows: list[dict[str, Any]]) -> None:
     reading = read_published(numbered(rows), source="set")
@@ -307,6 +369,16 @@ def test_sides_that_are_one_fenced_block_are_programs() -> None:
     row = {"prompt": "Add.", "chosen": fenced(GOOD), "rejected": fenced(BAD)}
     (pair,) = read_published(numbered([row])).preferences
     assert (pair.chosen.strip(), pair.rejected.strip(), pair.language) == (GOOD, BAD, "python")
+
+
+def test_prose_is_no_program_whatever_the_language_of_its_row() -> None:
+    row = {"prompt": "Add.", "chosen": "You should use recursion.", "rejected": "Loops are bad."}
+    (pair,) = read_published(numbered([{**row, "language": "python"}])).preferences
+    assert pair.language == "markdown"
+    # One that is broken stands beside one that is not.
+    row |= {"chosen": GOOD, "rejected": f"{BAD} )"}
+    (pair,) = read_published(numbered([{**row, "language": "python"}])).preferences
+    assert pair.language == "python"
 
 
 def test_prose_around_a_program_stays() -> None:

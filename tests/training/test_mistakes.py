@@ -59,6 +59,9 @@ DROPS = "{% set m = messages[1] %}" + TURN + "{% if add_generation_prompt %}<|im
 TWICE = CLOSED.replace("|im_end|>", "|im_end|><|im_end|>").replace(
     "{% endfor %}", "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+ASKS = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+BEGUN_TWICE = f"<|endoftext|><|endoftext|>{CLOSED}{ASKS}"
+OTHER_ROLE = f"{CLOSED}{ASKS}".replace("|>assistant", "|>model")
 ENDOFTEXT = {"special_tokens": {"eos_token": "<|endoftext|>"}}
 SAMPLED = {
     "num_generations": 4,
@@ -606,6 +609,53 @@ MISTAKES = [
     Mistake(DPO, {"save_steps": 500}, "warning: save_steps: 500 is beyond the .*; write a share"),
     Mistake(GRPO, {"max_steps": 9, "save_steps": 50}, "warning: save_steps: 50 is beyond the 9 st"),
     Mistake(DPO, {"base_model": "outputs/whole-adapter"}, "error: base_model: .*holds an adapter"),
+    # two beginnings, two forms of the place where an answer begins
+    Mistake(DPO, {"chat_template_jinja": BEGUN_TWICE}, "error: chat_template_jinja: it begins a "),
+    Mistake(
+        DPO,
+        {"chat_template_jinja": OTHER_ROLE},
+        r"error: chat_template_jinja: it asks for an answer with '.*model', and writes .*assistant",
+    ),
+    Mistake(SFT, {"eot_tokens": ["<|nothing|>"]}, "error: eot_tokens: '<.nothing.>' is no token"),
+    # settings that a run does not survive, or ignores
+    Mistake(SFT, {"skip_prepare_dataset": True}, "error: skip_prepare_dataset: true leaves rows"),
+    Mistake(
+        SFT,
+        {"datasets": [{**CHAT, "shards": 2, "shards_idx": 7}]},
+        "error: datasets: shards_idx: 7 is none of the 2 shards",
+    ),
+    Mistake(
+        DPO,
+        {"liger_rope": True, "plugins": ["axolotl.integrations.liger.LigerPlugin"]},
+        "error: liger_rope: Liger's kernels run on GPUs alone",
+    ),
+    Mistake(
+        "smollm2-135m/dpo-curriculum-staged",
+        {"group_by_length": True},
+        "error: group_by_length: true takes the rows out of curriculum_order",
+    ),
+    Mistake(
+        DPO, {"excess_length_strategy": "truncate"}, "warning: rows above sequence_len are cut"
+    ),
+    # turns and texts of another form
+    *(
+        Mistake(recipe, on(f"{name}.jsonl"), rf"error: datasets: (\d+) of \1 rows have {says}")
+        for recipe, on, name, says in (
+            (SFT, sft_on, "dict-content", "a turn whose content is neither a text nor parts"),
+            (SFT, sft_on, "reversed", "a system's turn behind another"),
+            (SFT, sft_on, "answered-first", "an answer before any question"),
+            (SFT, sft_on, "thought-alone", "an answer that is a thought alone"),
+            (SFT, sft_on, "thought-open", "an answer that is a thought alone, or one that never"),
+            (DPO, preferences_on, "mojibake", "a text whose characters were read in another"),
+            (DPO, preferences_on, "numbered", "a program whose lines are numbered"),
+            (DPO, preferences_on, "flat", "a program that has lost its indentation"),
+        )
+    ),
+    Mistake(GPU, sft_on("thoughts.jsonl"), r"error: datasets: (\d+) of \1 rows answer with a thou"),
+    Mistake(GRPO, problems_on("shown.jsonl"), "warning: datasets: 1 of 1 rows have its tests with"),
+    # what figures are measured on
+    Mistake(GRPO, problems_on("of-test.jsonl"), "error: datasets: .*of the split test"),
+    Mistake(DPO, preferences_on("pairs-of-test.jsonl"), "error: datasets: .*of the split test"),
     # keys of plugins that are not there
     Mistake(DPOP, {"plugins": None}, "error: dpop_lambda.*DPOPPlugin"),
     Mistake(DPO, {"curriculum_order": True}, "error: curriculum_order.*CurriculumPlugin"),
@@ -693,10 +743,13 @@ def write_data(folder: Path) -> None:
     for name, wrong in {**broken, **wrong_rows(rows)}.items():
         (data / name).parent.mkdir(exist_ok=True)
         write_rows(data / f"{name}.jsonl", wrong)
+    for name in ("of-test", "pairs-of-test"):
+        (data / f"{name}.jsonl.manifest.json").write_text('{"split": "test"}')
     (data / "formats" / "two.csv").write_text("messages\n")
     (data / "broken.jsonl").write_text(json.dumps(rows["sft"][0]) + "\n{oops\n")
 
 
+LONG_TESTS = "assert f([1, 2, 3]) == 6\nassert f([]) == 0"
 CHATML = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -753,7 +806,38 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
     }
     turned = [{**pair, "chosen": pair["rejected"], "rejected": said}]
     tail = {**said, "content": f"{said['content']}\n"}
+    shown = {**problem, "prompt": [with_text(asked[-1], f"{{}}\n{LONG_TESTS}")]}
+
+    def answers(change: Callable[[str], Any]) -> list[Row]:
+        talks = [row["messages"] for row in rows["sft"]]
+        return [
+            {"messages": [*t[:-1], {**t[-1], "content": change(t[-1]["content"])}]} for t in talks
+        ]
+
+    def sides(change: Callable[[str], str]) -> list[Row]:
+        names = ("chosen", "rejected")
+        return [
+            {**row, **{one: {**said, "content": change(row[one]["content"])} for one in names}}
+            for row in rows["dpo"]
+        ]
+
     return {
+        "dict-content": answers(lambda text: {"text": text}),
+        "reversed": [{"messages": row["messages"][::-1]} for row in rows["sft"]],
+        "answered-first": [
+            {"messages": [row["messages"][-1], *row["messages"]]} for row in rows["sft"]
+        ],
+        "thought-alone": answers(lambda text: "<think>hm</think>"),
+        "thought-open": answers(lambda text: f"<think>hm {text}"),
+        "thoughts": answers(lambda text: f"<think>\nhm\n</think>\n\n{text}"),
+        "mojibake": sides(lambda text: f"Donâ€™t: cafÃ©\n{text}"),
+        "numbered": sides(
+            lambda text: "\n".join(f"{n + 1} {one}" for n, one in enumerate(text.split("\n")))
+        ),
+        "flat": sides(lambda text: "\n".join(map(str.strip, text.split("\n")))),
+        "shown": [{**shown, "tests": LONG_TESTS}],
+        "of-test": [problem],
+        "pairs-of-test": rows["dpo"],
         **{name: [*good, wrong] for name, (good, wrong) in others.items()},
         "turned": [*rows["dpo"], *turned],
         "both": [*rows["kto"], {**labelled, "label": not labelled["label"]}],
@@ -795,7 +879,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 305
+    assert len(MISTAKES) == 325
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -388,6 +388,20 @@ def test_a_template_that_cannot_be_used_says_why(template, message, tmp_path, mo
 
 
 @pytest.mark.parametrize(
+    ("model", "longest"),
+    [
+        ("gpt-oss-20b", 4096),
+        ("gemma-4-12b", 4096),
+        ("qwen3-8b", 4096),
+        ("qwen3-4b", 1024),
+        ("qwen2.5-coder-7b", 1024),
+    ],
+)
+def test_samples_of_a_model_whose_template_thinks_may_be_longer(model: str, longest: int):
+    assert config_of(model, "grpo", "8x80")["trl"]["max_completion_length"] == longest
+
+
+@pytest.mark.parametrize(
     ("window", "settings", "expected"),
     [(512, 512, (256, 256)), (2048, 2048, (1024, 1024)), (8192, 2048, (None, None))],
 )

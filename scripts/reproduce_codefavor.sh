@@ -11,7 +11,7 @@
 # (docs/engine.md), a Hugging Face token for the four base models, 850 GB of disk in WORK (32 judges and
 # 8 merged ones, weights in bfloat16) beside 75 GB in the Hub's cache, and CODEFAVOR_DATA with CodePrefBench
 # (docs/data.md). What that folder lacks, instructions and the other benchmarks, comes from the Hub; data
-# is compared with all seven benchmarks of AGAINST, or with those that you name there, and nothing begins
+# is compared with all eleven sets of AGAINST, or with those that you name there, and nothing begins
 # where one of them cannot be had. Killed at any moment, the same command goes on: synthesis and evaluation
 # resume from their journals; a training that was cut short starts anew, its optimizer states would be
 # 9 TB. Everything below is `codefavor`, axolotl or git.
@@ -59,7 +59,7 @@ if [ -z "$SMOKE" ]; then
     MAX_TOKENS=2048
     BENCH=()
     REPLY=(--max-tokens 2048)
-    read -ra AGAINST <<< "${AGAINST:-codeprefbench humaneval humaneval+ mbpp mbpp+ humanevalpack humanevalpack-js}"
+    read -ra AGAINST <<< "${AGAINST:-codeprefbench humaneval humaneval+ mbpp mbpp+ humanevalpack humanevalpack-js humanevalpack-java humanevalpack-go humanevalpack-cpp humanevalpack-rust}"
     DISK_GB=850
 else
     WORK=${WORK:-$ROOT/outputs/smoke}

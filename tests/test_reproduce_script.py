@@ -253,7 +253,7 @@ def test_a_benchmark_that_cannot_be_had_ends_it_before_anything_is_asked(tmp_pat
     assert not (tmp_path / "work" / "outputs" / "raw").exists()
 
 
-def test_every_set_is_compared_with_the_seven_benchmarks_or_those_that_are_named(tmp_path):
+def test_every_set_is_compared_with_the_usual_benchmarks_or_those_that_are_named(tmp_path):
     for wanted, environment in ((list(USUAL), {}), (["mbpp"], {"AGAINST": "mbpp"})):
         compared = [words for words in plan(tmp_path, **environment) if "decontaminate" in words]
         assert len(compared) == 6

@@ -79,7 +79,8 @@ class Repository:
         # A link has a name of its own; "." has none.
         folder = self.path if self.path.name.strip(".") else self.path.resolve()
         # A bare clone called "repo" has its name from where it lies.
-        is_inner = folder.name in (".git", "repo", "repo.git")
+        is_bare = folder.name in ("repo", "repo.git") and not (folder / ".git").exists()
+        is_inner = is_bare or folder.name == ".git"
         folder = folder.absolute().parent if is_inner else folder
         return name_of_url(done.stdout.decode("utf-8", "replace").strip() or str(folder))
 

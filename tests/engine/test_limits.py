@@ -227,7 +227,7 @@ def test_what_a_request_gave_back_is_not_given_back_again_a_minute_later() -> No
 async def test_overload_after_overload_leaves_one_at_a_time() -> None:
     limiter = ConcurrencyLimiter(8, VirtualClock())
     for _ in range(20):
-        limiter.overloaded(limiter._round)
+        limiter.overloaded(limiter.round)
     await asyncio.wait_for(limiter.enter(), 5)
     waiting = asyncio.ensure_future(limiter.enter())
     await asyncio.sleep(0)

@@ -274,7 +274,7 @@ def test_the_values_of_tests_are_found_under_another_name() -> None:
 
 def test_the_threshold_moves_the_line() -> None:
     assert decontaminate(ROWS, BENCHMARK, threshold=20.0).removed == set()
-    part = [row("part", chosen=CODE[:45])]
+    part = [row("part", chosen=CODE[30:75])]
     assert decontaminate(part, BENCHMARK).removed == set()
     assert decontaminate(part, BENCHMARK, threshold=0.1).removed == {"part"}
 

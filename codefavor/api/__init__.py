@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from codefavor.api.judge import Asking, LoadedJudge, load_judge
 from codefavor.audits.benchmark_rows import without_benchmark
-from codefavor.engine import Counts, Step, TerminalProgress
+from codefavor.engine import Budget, Counts, Step, TerminalProgress
 from codefavor.engine.runner import run, run_sync
 from codefavor.errors import ConfigError, DataError
 from codefavor.evaluation.result_text import HEADER, result_html, result_text, table_of
@@ -29,6 +29,7 @@ from codefavor.judges.options import check_type, checked_rows, refuse_idle
 from codefavor.judges.spec import parse_judge
 from codefavor.pairs.published_rows import read_published
 from codefavor.records import Execution, Preference, Problem, Row, write_rows
+from codefavor.result_file import rows_path
 from codefavor.sandbox import Limits
 from codefavor.sandbox import run_tests as run_in_sandbox
 from codefavor.settings import data_folder
@@ -92,13 +93,14 @@ def evaluate(
     Every answer is recorded in the folder `out` as it comes: the same call goes on after an
     interrupt. `settings` are those of a task: limit, sample, seed, protocol, orders, comments, ...
     `cache` is the file of cached responses (default: the one that all commands share), `prices` one
-    of your own; what is left out of them is as a loaded judge has it. What means nothing to
-    this judge or benchmark is refused.
+    of your own; what is left out of them is as a loaded judge has it: without a budget here, it
+    takes what is left of the judge's. What means nothing to this judge or benchmark is refused.
     """
     for name, value, kind in (("data", data, str | Path | None), ("out", out, str | Path)):
         check_type(name, value, kind)
     asking = Asking(concurrency, cache, budget_usd, budget_tokens, prices)
     given = settings | asdict(asking)
+    own = asking
     if isinstance(judge, LoadedJudge):
         asking = asking.or_else(judge.asking)
     spec = judge.spec if isinstance(judge, LoadedJudge) else parse_judge(judge)
@@ -112,7 +114,8 @@ def evaluate(
         of_requests = asdict(asking).keys() - {"concurrency"}
         refuse_idle(given, task.idle() | spec.idle(of_requests))
         path = result_path(Path(out), task, spec)
-        options = {"budget": asking.budget(), "concurrency": asking.n_at_once}
+        budget = _budget(judge, own, path, stack)
+        options = {"budget": budget, "concurrency": asking.n_at_once}
         runner = _Runner(progress=TerminalProgress(), **options)
 
         def run_and_close() -> tuple[Row, Counts]:
@@ -131,6 +134,15 @@ def evaluate(
     if counts.n_error == counts.n > 0:
         raise DataError(f"{path}: all {counts.n} pairs ended as errors: {dict(counts.reasons)}")
     return Result(row, path)
+
+
+def _budget(judge: str | LoadedJudge, own: Asking, path: Path, stack: ExitStack) -> Budget:
+    """The evaluation's own budget, or what is left of a loaded judge's while the stack is open."""
+    if not isinstance(judge, LoadedJudge):
+        return own.budget()
+    if own.budget_usd is not None or own.budget_tokens is not None:
+        return own.or_else(judge.asking).budget()
+    return stack.enter_context(judge.evaluating(rows_path(path)))
 
 
 def _task(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints, overload
+from typing import get_type_hints, overload
 
-from codefavor.backends import Backend
+from codefavor.api.loop import close_on_loop, on_loop
+from codefavor.backends import Backend, Request, Response
 from codefavor.backends.microbatch import gather_all
 from codefavor.benchmarks.pairs_benchmark import items_of
 from codefavor.engine import Budget, Context, PriceTable, ResponseCache
 from codefavor.engine.context import Clients
-from codefavor.engine.ledger import Ledger
+from codefavor.engine.ledger import Ledger, read_spent
 from codefavor.engine.runner import ENDS_RUN
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Judge, bind
@@ -27,10 +30,6 @@ from codefavor.judges.spec import JudgeSpec, parse_judge
 from codefavor.records import Comparison, Preference, Verdict, content_id
 from codefavor.settings import data_folder, default_cache
 from codefavor.sources.problems import load_problems
-
-_T = TypeVar("_T")
-_THREAD = "codefavor"
-_ending: set[asyncio.Task[None]] = set()
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,22 @@ class Asking:
         return Context(backend, seed=seed, cache=store, prices=table)
 
 
+@dataclass(frozen=True)
+class _Together:
+    """The clients of one call, among those of all calls of a judge: of each backend so many places
+    are theirs together."""
+
+    clients: Clients
+    places: Mapping[int, asyncio.Semaphore]
+
+    async def ask(
+        self, backend: Backend, request: Request, row_id: str, occurrence: int
+    ) -> Response:
+        """The answer, once there is a place."""
+        async with self.places[id(backend)]:
+            return await self.clients.ask(backend, request, row_id, occurrence)
+
+
 class LoadedJudge:
     """A judge that is ready: `load_judge` makes it. Close it, or use it in a `with` block."""
 
@@ -93,8 +108,18 @@ class LoadedJudge:
         self.asking = asking
         self._context = context
         self._ledger = Ledger()
+        self._places = defaultdict[int, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(asking.n_at_once)
+        )
+        # What its evaluations may have taken, by the rows of their results.
+        self._evaluated: dict[Path, tuple[float, int]] = {}
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._state = threading.Condition()
+        # The threads that compare now.
+        self._comparing: list[int] = []
         # Also where nobody closes it: when the last name for it goes, or the process ends.
-        self._closing = weakref.finalize(self, stack.close)
+        self._closing = weakref.finalize(self, _close_here, stack, self._pid)
 
     @overload
     def compare(self, comparisons: Comparison) -> Verdict: ...
@@ -107,15 +132,66 @@ class LoadedJudge:
         Raises the first error of one that could not be judged: a failure is never a verdict.
         What a chat model answered to the others is cached, so the same call pays for the rest.
         """
-        if not self._closing.alive:
-            raise ConfigError(f"the judge {self.spec} is closed; load it again")
-        if isinstance(comparisons, Comparison):
-            return on_loop(self._compare([comparisons]))[0]
-        return on_loop(self._compare(checked_rows(comparisons, Comparison)))
+        several = [comparisons] if isinstance(comparisons, Comparison) else comparisons
+        interrupted = asyncio.Event()
+        with self._open():
+            checked = checked_rows(several, Comparison)
+            asks = self._context.backend is not None
+            work = self._compare(checked, interrupted)
+            found = on_loop(work, interrupted.set if asks else None)
+        return found[0] if isinstance(comparisons, Comparison) else found
 
     def close(self) -> None:
-        """End what the judge started: connections, a server, a sandbox."""
+        """End what the judge started: connections, a server, a sandbox.
+
+        Waits for the comparisons of other threads; new ones are refused.
+        """
+        if self._pid != os.getpid():
+            return
+        with self._state:
+            self._is_closed = True
+            # One of this thread waits for this call: a signal's handler makes it.
+            while any(thread != threading.get_ident() for thread in self._comparing):
+                self._state.wait()
         self._closing()
+
+    @contextmanager
+    def evaluating(self, rows: Path) -> Iterator[Budget]:
+        """The budget of an evaluation with these rows: what others left. What it takes is gone."""
+        rows = rows.resolve()
+        others = [most for path, most in self._evaluated.items() if path != rows]
+        try:
+            yield self._left([self._ledger.in_use(), *others])
+        finally:
+            if spent := read_spent(rows):
+                self._evaluated[rows] = spent.most()
+
+    def _left(self, taken: Iterable[tuple[float, int]]) -> Budget:
+        usd, tokens = self.asking.budget_usd, self.asking.budget_tokens
+        for taken_usd, taken_tokens in taken:
+            usd = None if usd is None else max(0.0, usd - taken_usd)
+            tokens = None if tokens is None else max(0, tokens - taken_tokens)
+        return Budget(usd, tokens)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """While it compares; raises ConfigError where it cannot."""
+        if self._pid != os.getpid():
+            raise ConfigError(
+                f"the judge {self.spec} was loaded in another process, of which this one is a "
+                "fork; load it here"
+            )
+        me = threading.get_ident()
+        with self._state:
+            if self._is_closed:
+                raise ConfigError(f"the judge {self.spec} is closed; load it again")
+            self._comparing.append(me)
+        try:
+            yield
+        finally:
+            with self._state:
+                self._comparing.remove(me)
+                self._state.notify_all()
 
     def __enter__(self) -> LoadedJudge:
         return self
@@ -126,17 +202,20 @@ class LoadedJudge:
     def __repr__(self) -> str:
         return f"<judge {self.name}: {self.spec}>"
 
-    async def _compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+    async def _compare(
+        self, comparisons: Sequence[Comparison], interrupted: asyncio.Event
+    ) -> list[Verdict]:
         if self._context.backend is None:
             return await self.judge.compare(comparisons)
-        # Of this call: one that was stopped does not stop the next. The budget is all calls'.
+        # Of this call: one that was stopped does not stop the next. The budget is all calls', and
+        # what they took stands in the ledger.
         clients = Clients(
             self._context,
             self._ledger,
-            budget=self.asking.budget(),
+            budget=self._left(self._evaluated.values()),
             max_concurrency=self.asking.n_at_once,
         )
-        context = self._context.asking(clients)
+        context = self._context.asking(_Together(clients, self._places))
         # Each is a row, as in every run. The same one twice is two draws of one row.
         places: dict[str, list[int]] = {}
         for place, one in enumerate(comparisons):
@@ -151,7 +230,15 @@ class LoadedJudge:
                 clients.end()
                 raise
 
-        found = await gather_all(map(row, places))
+        async def watch() -> None:
+            await interrupted.wait()
+            clients.end()
+
+        watcher = asyncio.ensure_future(watch())
+        try:
+            found = await gather_all(map(row, places))
+        finally:
+            watcher.cancel()
         verdicts = {
             place: verdict
             for same, of_row in zip(places.values(), found, strict=True)
@@ -184,7 +271,7 @@ def load_judge(
 
     Chat models are asked as by every command: `concurrency` requests at once (64), failures
     retried, responses cached in the file `cache` (default: the one that all commands share). The
-    budget is that of all the judge's comparisons.
+    budget is that of all the judge's comparisons, and of evaluations that are given none.
     """
     spec = replace(parse_judge(model, options, name=name, seed=seed), language=language)
     asking = Asking(concurrency, cache, budget_usd, budget_tokens, prices)
@@ -193,7 +280,7 @@ def load_judge(
         backends = spec.make_backends(backend_options)
         context = asking.context(next(iter(backends.values()), None), seed, stack)
         for backend in backends.values():
-            stack.callback(_close, backend)
+            stack.callback(close_on_loop, backend)
         bench = None
         if "pool" in spec.needs():
             sandbox = spec.sandbox()
@@ -207,29 +294,13 @@ def load_judge(
         return made(spec, judge, stack.pop_all(), backend_options=backend_options)
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The loop of this door, on a thread of its own that ends with the process."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
-    return loop
-
-
-def _close(backend: Backend) -> None:
-    if threading.current_thread().name == _THREAD:
-        # Whose garbage is collected there cannot wait for itself.
-        _ending.add(task := _loop().create_task(backend.close()))
-        task.add_done_callback(_ending.discard)
+def _close_here(stack: ExitStack, pid: int) -> None:
+    """Close what this process opened. A fork leaves its parent's connections and processes alone,
+    and does not let go of them: what closes itself would close them."""
+    if pid == os.getpid():
+        stack.close()
     else:
-        on_loop(backend.close())
+        _of_parents.append(stack)
 
 
-def on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """The result of a coroutine; an interrupt cancels it."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
-    try:
-        return future.result()
-    except BaseException:
-        # Whatever ends the wait, KeyboardInterrupt above all: nobody waits for the rest.
-        future.cancel()
-        raise
+_of_parents: list[ExitStack] = []

@@ -24,21 +24,39 @@ _RETRYABLE_STATUSES = {
     # Of a gateway that lost the server: its answer may be on the bill.
     502: "bad_gateway", 503: "overloaded", 504: "timeout", 524: "timeout", 529: "overloaded",
 }  # fmt: skip
-# Servers agree on status codes but not on codes in the body; these words are what they share.
-_BODY_REASONS = {
-    "auth": r"API_KEY_INVALID|API key not valid",
-    "context_too_long": r"context_length_exceeded|maximum context length|"
-    r"context (?:length|window|size)|(?:prompt|input) is too long|too many (?:input )?tokens|"
-    r"token count .{0,40}exceeds",
-    "no_credit": r"insufficient_quota|insufficient.balance|credit balance|billing",
-    "unknown_model": r"model_not_found|model .{0,80}(?:does not exist|not found)",
-    "unsupported": r"unsupported_(?:parameter|value)|unrecognized request argument|"
-    r"is not supported with this model|extra (?:inputs|fields)(?: are)? not permitted|"
-    r"cannot both be specified|is deprecated for this model",
-    "filtered": r"content_filter|content management policy|content_policy_violation",
+# Servers agree on status codes but not on codes in the body; these are what they share.
+_CODES = {
+    "auth": r"API_KEY_INVALID",
+    "context_too_long": r"context_length_exceeded",
+    "no_credit": r"insufficient_(?:quota|balance)|billing_\w+",
+    "unknown_model": r"model_not_found",
+    "unsupported": r"unsupported_(?:parameter|value)|extra_forbidden|value_error\.extra",
+    "filtered": r"content_filter|content_policy_violation",
 }
-# Where services say what is wrong, in this order.
+_WORDS = {
+    "auth": r"API key not valid",
+    "context_too_long": r"maximum context length|context (?:length|window|size)|"
+    r"(?:prompt|input) is too long|too many (?:input )?tokens|token count .{0,40}exceeds",
+    "no_credit": r"insufficient.balance|credit balance is|exceeded your current quota|"
+    r"billing hard limit|check your billing details",
+    "unknown_model": r"model .{0,80}(?:does not exist|not found)",
+    "unsupported": r"unrecognized request argument|is not supported with this model|"
+    r"extra (?:inputs|fields)(?: are)? not permitted|cannot both be specified|"
+    r"is deprecated for this model",
+    "filtered": r"content management policy",
+}
+# Where services say what is wrong, in this order; a code is one word.
 _SAID = ("code", "type", "status", "message")
+_CODED = _SAID[:3]
+_NESTS = ("error", "errors", "message", "msg", "detail", "error_msg")
+# Reasons stand at the beginning of a message; what follows may be the prompt.
+_READ_LENGTH = 200
+_NAME = re.compile(r"""(?<!\w)(['"`])[^\s'"`]{1,80}\1(?!\w)""")
+_ECHO = re.compile(
+    r"""(?<!\w)['"`\u2018\u201c\u00ab]|[\[{\n]|"""
+    r"""\b(?:prompt|messages|input|inputs|content|text|body)\s*[:=]""",
+    re.I,
+)
 _COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _RETRY_DELAY = re.compile(rb'"retryDelay": ?"([\d.]+)s"')
@@ -68,14 +86,13 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) 
     retryable = status in _RETRYABLE_STATUSES or status >= 500
     reason = _RETRYABLE_STATUSES.get(status) or _STATUS_REASONS.get(status)
     reason = reason or ("server_error" if status >= 500 else "bad_request")
+    codes, words = _said_in(content)
     # Gemini's "slow down" has the words of OpenAI's "no money", but a code of its own.
-    is_settled = status in (401, 403, 407, 408) or "RESOURCE_EXHAUSTED" in message
-    if status < 500 and not is_settled:
-        for name, pattern in _BODY_REASONS.items():
-            # 429 stands for "slow down" and for "no money"; only the second is final.
-            if re.search(pattern, message, re.I) and (status != 429 or name == "no_credit"):
-                reason, retryable = name, False
-                break
+    is_settled = status in (401, 403, 407, 408) or "RESOURCE_EXHAUSTED" in codes
+    # 429 stands for "slow down" and for "no money"; only the second is final.
+    found = _reason_in(codes, words, ("no_credit",) if status == 429 else tuple(_CODES))
+    if status < 500 and not is_settled and found:
+        reason, retryable = found, False
     return failure(
         f"{public_url(url)}: HTTP {status}: {excerpt(message)}",
         reason,
@@ -223,6 +240,48 @@ def _message_of(content: bytes) -> str:
         (alone,) = body.values()
         body = alone if alone and isinstance(alone, str) else body
     return body if isinstance(body, str) else json.dumps(body, **_COMPACT)
+
+
+def _said_in(content: bytes) -> tuple[list[str], list[str]]:
+    """The codes in an error's body, and how its messages begin.
+
+    Only from where services say what is wrong: a body may repeat the request anywhere else.
+    """
+    try:
+        body: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        body = content[:20_000].decode("utf-8", "replace").strip()
+    codes: list[str] = []
+    words: list[str] = []
+    nested = [body]
+    for one in nested:
+        if isinstance(one, str):
+            words.append(_beginning(one))
+        elif isinstance(one, list):
+            nested += one[:20]
+        elif isinstance(one, dict):
+            codes += [one[key] for key in _CODED if isinstance(one.get(key), str)]
+            nested += [one[key] for key in _NESTS if key in one]
+    return codes, words
+
+
+def _beginning(message: str) -> str:
+    """The beginning of a message up to what may be quoted from the request; names stay, as x."""
+    text = _NAME.sub("x", message[:_READ_LENGTH])
+    found = _ECHO.search(text)
+    return text[: found.start()] if found else text
+
+
+def _reason_in(codes: list[str], words: list[str], reasons: tuple[str, ...]) -> str:
+    """The first of these reasons that a code names, else one that a message begins with; or ""."""
+    for name in reasons:
+        if any(re.fullmatch(_CODES[name], code, re.I) for code in codes):
+            return name
+    for name in reasons:
+        pattern = rf"\b(?:{_CODES[name]})\b|{_WORDS[name]}"
+        if any(re.search(pattern, one, re.I) for one in words):
+            return name
+    return ""
 
 
 def _without_request(fields: dict[str, Any]) -> dict[str, Any]:

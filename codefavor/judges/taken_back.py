@@ -18,11 +18,11 @@ _SO = (
     r"all in all|conclusion|verdict)[,:]? )*"
 )
 _FULLY = r"(?:clearly|plainly|simply|obviously|therefore|thus|much|far|definitely|also|still)"
+_ONE = r"(?: (?:one|choice|option|program|code|solution))?"
 _BETTER = (
-    r"(?:the )?(?:better|best|superior|preferable|preferred|winner|winning|stronger|ahead)"
-    r"(?: (?:one|choice|option|program|code|solution))?"
+    rf"(?:the )?(?:better|best|superior|preferable|preferred|winner|winning|stronger|ahead){_ONE}"
 )
-_WORSE = r"(?:the )?(?:worse|worst|inferior|weaker|loser|losing)(?: (?:one|program|code|solution))?"
+_WORSE = rf"(?:the )?(?:wors[et]|inferior|weaker|los(?:er|ing)|wrong(?= o)){_ONE}"
 # What may follow a conclusion; "in style" makes it one of an aspect.
 _WHOLLY = (
     r"(?: (?:than|over) [^,;.]{1,30}| (?:in|by) (?:all|every|each|any|both|far)\b[^,;.]{0,30}|"
@@ -47,8 +47,8 @@ _AGAINST = (
     rf"(?:{_FULLY} )?(?:wins|beats\b[^,;.]{{0,30}}|outperforms\b[^,;.]{{0,30}}|comes first)|"
     rf"is (?:correct|right) and {_NOUN}OWN is (?:not|wrong|incorrect)){_WHOLLY}|"
     rf"{_SO}{_NOUN}OWN (?:(?:is|comes out)(?: {_FULLY})? {_WORSE}|loses){_WHOLLY}|"
-    rf"{_SO}(?:the|my) {_BETTER} is {_NOUN}OTHER{_WHOLLY}|"
-    rf"{_SO}(?:the|my) {_WORSE} is {_NOUN}OWN{_WHOLLY}|"
+    rf"{_SO}(?:the|my) {_BETTER} (?:is|should be) {_NOUN}OTHER{_WHOLLY}|"
+    rf"{_SO}(?:the|my) {_WORSE} (?:is|should be) {_NOUN}OWN{_WHOLLY}|"
     rf"{_SO}i(?: would|'d)? (?:prefer|choose|pick|recommend|vote for) {_NOUN}OTHER{_WHOLLY}"
 )
 # No verdict at all, anywhere in a sentence.

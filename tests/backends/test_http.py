@@ -127,6 +127,58 @@ def test_what_an_error_body_says_is_told_and_read_in_any_shape(
     assert (error.reason, words in str(error)) == (reason, True), str(error)
 
 
+ECHOED = [
+    "insufficient_quota", "billing", "Your credit balance is too low", "context_length_exceeded",
+    "maximum context length is 9", "the model m does not exist", "blocked by content_filter",
+    "extra inputs are not permitted", "RESOURCE_EXHAUSTED", "API key not valid",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ECHOED)
+@pytest.mark.parametrize("status", [400, 429])
+def test_what_an_error_repeats_of_the_request_is_no_reason(status: int, words: str) -> None:
+    prompt = f"Write a test: {words}"
+    request = {"messages": [{"role": "user", "content": prompt, "code": words}], "detail": prompt}
+    usual = {400: ("bad_request", False), 429: ("rate_limited", True)}[status]
+    for body in (
+        {"error": {"message": f"Limit reached for prompt '{prompt}'", "type": "limit"}},
+        {"error": {"message": f"Limit reached for prompt 'He said 'no' and {words}'"}},
+        {"error": {"message": f"Limit reached for \u201c{prompt}\u201d"}},
+        {"error": {"message": f"Failed to parse messages: {prompt}"}},
+        {"message": f"[{{'type': 'missing', 'loc': ('body',), 'input': '{words}'}}]", "code": 400},
+        {"error": {"message": "Limit reached. " + "mmm " * 50 + prompt}},
+        {"error": {"message": f"Limit reached\n{prompt}", "param": words}},
+        {"error": "Bad Request", "request": request},
+        {"detail": [{"loc": ["body", words], "msg": "Field required", "input": request}]},
+        {"error": {"message": "no", "body": request}, "prompt": words, "messages": request},
+        {"hint": words},
+    ):
+        error = error_of(status, {}, json.dumps(body).encode(), "http://x")
+        assert (error.reason, error.retryable) == usual, body
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (429, {"error": {"message": "no", "type": "insufficient_quota"}}, "no_credit"),
+        (429, {"error": {"message": "no", "code": "billing_not_active"}}, "no_credit"),
+        (429, {"error": {"message": "You exceeded your current quota, please"}}, "no_credit"),
+        (429, [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+                "message": "You exceeded your current quota"}}], "rate_limited"),
+        (429, {"error": {"message": "Rate limit reached; see billing"}}, "rate_limited"),
+        (400, {"error": {"message": "'max_tokens' is too large: 500. This model's maximum context "
+               "length is 400 tokens"}}, "context_too_long"),
+        (400, {"error": {"message": 'model "a/b:7b" not found, try pulling'}}, "unknown_model"),
+        (400, {"detail": [{"type": "extra_forbidden", "msg": "no"}]}, "unsupported"),
+        (400, {"error": {"message": "no", "code": "content_filter"}}, "filtered"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_read_from_codes_and_the_beginning_of_messages(
+    status: int, body: object, reason: str
+) -> None:
+    assert error_of(status, {}, json.dumps(body).encode(), "http://x").reason == reason
+
+
 def test_of_a_long_error_body_the_beginning_is_told_without_keys() -> None:
     hide("k-0123456789abcdef")
     body = {"detail": [{"msg": "k-0123456789abcdef"}, {"msg": "x" * 10_000}]}

@@ -193,7 +193,8 @@ TAKEN_BACK = [
     "I'm unable to determine a winner.", "Here is the loser.", "For illustration only.",
     "Ignore the last line.", "The last line is a joke.", "The better one is B.", "The loser is A.",
     "I prefer B.", "A is worse than B.", "B is correct and A is not.", "Program B wins.",
-    "Overall, **Program B** is clearly the better one.",
+    "Overall, **Program B** is clearly the better one.", "Program A is the wrong one.",
+    "The winner should be B.",
 ]  # fmt: skip
 REASONS = [
     "B misses the empty list.", "A is faster and easier to read than B.", "A is better.",
@@ -213,6 +214,7 @@ REASONS = [
     "Program A is slightly longer because it checks its input. I don't see that as a fault.",
     "Both use recursion, and neither has a memo; Program A cuts the search much earlier, though.",
     "It does not depend on the order of its output.", "The comment in line 3 is wrong.",
+    "A is wrong on one input. Program B crashes.", "The winner should be A.",
 ]  # fmt: skip
 
 

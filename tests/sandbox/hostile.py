@@ -903,6 +903,7 @@ _RESOURCES = [
         "memory bit by bit",
         "def f(x):\n    out = []\n    while True:\n        out.append(bytearray(1 << 20))\n",
         "memory",
+        "timeout",  # on a busy machine
     ),
     _case(
         "using things up",

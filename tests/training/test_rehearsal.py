@@ -133,7 +133,7 @@ def finished() -> SimpleNamespace:
     def decode(ids: Any, **options: Any) -> str:
         return "x" * len([one for one in ids if one != EOS])
 
-    tokenizer = SimpleNamespace(decode=decode, eos_token_id=EOS)
+    tokenizer = SimpleNamespace(decode=decode, eos_token_id=EOS, chat_template=None)
     rewards = {"trl": {"reward_funcs": [f"{__name__}.pays_length"]}}
     tokenizer.bos_token_id = tokenizer.pad_token_id = None
     return SimpleNamespace(judge=judge, tokenizer=tokenizer, config=rewards, pairs=practice_pairs())

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 REFUSED = 1024 + int.from_bytes(os.urandom(2), "big") % 3072
 
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-ZERO = _ERROR  # the call does nothing and returns 0
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LD, _JEQ, _JGE, _RET, _AND = 0x20, 0x15, 0x35, 0x06, 0x54
 _NR, _ARCH_AT, _ARGS = 0, 4, 16

@@ -15,6 +15,7 @@ import pytest
 
 from codefavor.scoring.suite_driver import (
     REACHED,
+    Said,
     Sink,
     letter_of,
     load,
@@ -157,11 +158,11 @@ def _main(plugin: Plugin, watch: Watch, text: str) -> int:
         watch.is_on = False
 
 
-def main(payload: dict[str, Any]) -> str:
-    """Run what the payload asks for; what there is to say, as JSON."""
+def main(payload: dict[str, Any]) -> None:
+    """Run and say what happened; always raises Said."""
     import json
 
     kept = stir(payload["seed"])
     said = run_pytest(payload)
     del kept
-    return json.dumps(said, separators=(",", ":"))
+    raise Said(json.dumps(said, separators=(",", ":")))

@@ -69,6 +69,10 @@ _XATTRS = [
 _INSTEAD = {
     "clone3": errno.ENOSYS,  # libc then uses clone, whose flags can be seen here
     "openat2": errno.ENOSYS,
+    # What lies in the page cache outlives a run: advice only seems to be taken, none is told.
+    "fadvise64": 0,
+    "readahead": 0,
+    "mincore": errno.ENOSYS,
     # Landlock does not cover them; shutil takes this answer for a file system without them.
     **dict.fromkeys(_XATTRS, errno.ENOTSUP),
 }
@@ -122,6 +126,8 @@ def _conditions(pid: int) -> dict[str, tuple[_Condition, ...]]:
         "fallocate": ((1, _WHOLE, (0,)),),
         "clone": ((0, thread | _CLONE_NEW, (thread,)),),
         "close_range": ((2, 2, (0,)),),
+        # Not RWF_NOWAIT, which tells whether a file lies in the page cache.
+        **dict.fromkeys(("preadv2", "pwritev2"), ((5, 8, (0,)),)),
         # A datagram socket could be sent anywhere; a connected stream pair cannot.
         "socketpair": ((0, _WHOLE, (1,)), (1, 0xF, (1,))),
     }

@@ -14,6 +14,7 @@ import signal
 import sys
 import types
 import unittest
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from codefavor.scoring.suite_trace import PROGRAM, OutOfTime, Trace, coverage_of
 from codefavor.scoring.suite_watch import Watch, asks_for_processes
 
 REACHED = "__reached__"
+# What is said has to fit into 4,000 characters, also where each takes twelve.
+LONGEST = 200
 
 
 class Said(Exception):
@@ -37,6 +40,11 @@ class Sink:
     def write(self, text: str) -> int:
         """Take the text."""
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Take the lines."""
+        for _ in lines:
+            pass
 
     def flush(self) -> None:
         """Nothing is kept."""
@@ -140,6 +148,7 @@ class Run:
                 sys.settrace(self.trace)
                 ended = self._once()
             finally:
+                self.watch.is_on = False
                 sys.settrace(None)
                 signal.setitimer(signal.ITIMER_PROF, 0)
         except OutOfTime:
@@ -192,7 +201,7 @@ class Run:
 
 def main(payload: dict[str, Any]) -> None:
     """Run what the payload asks for; always raises Said."""
-    kept = stir(payload["seed"])
+    kept = stir(payload["stir"])
     out = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = Sink()
     run = Run(payload)
@@ -204,7 +213,7 @@ def main(payload: dict[str, Any]) -> None:
         said: dict[str, Any] = {"unlike": str(error)}
     else:
         said = {
-            "one": one, "error": run.error, "tests": run.n_tests, "seen": run.watch.seen,
+            "one": one, "error": run.error[:LONGEST], "tests": run.n_tests, "seen": run.watch.seen,
             "n_reached": len(run.reached), **coverage_of(run.trace, payload),
         }  # fmt: skip
     run.watch.is_on = False

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from codefavor.scoring.suite_driver import (
+    LONGEST,
     REACHED,
     Said,
     Sink,
@@ -57,11 +58,16 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Any:
         """Every program is traced, so that the trace tells the suite nothing."""
-        sys.settrace(self._trace)
+        self._set_trace(self._trace)
         try:
             return (yield)
         finally:
-            sys.settrace(None)
+            self._set_trace(None)
+
+    def _set_trace(self, trace: Trace | None) -> None:
+        self._watch.is_on = False
+        sys.settrace(trace)
+        self._watch.is_on = True
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """The first failure decides."""
@@ -132,7 +138,7 @@ def run_pytest(payload: dict[str, Any]) -> dict[str, Any]:
     if trace.is_late:
         one = ["T", -1]
     said.update(
-        one=one, error=plugin.error, tests=plugin.n_tests, seen=watch.seen,
+        one=one, error=plugin.error[:LONGEST], tests=plugin.n_tests, seen=watch.seen,
         n_reached=len(reached), **coverage_of(trace, table),
     )  # fmt: skip
     return said
@@ -162,7 +168,7 @@ def main(payload: dict[str, Any]) -> None:
     """Run and say what happened; always raises Said."""
     import json
 
-    kept = stir(payload["seed"])
+    kept = stir(payload["stir"])
     said = run_pytest(payload)
     del kept
     raise Said(json.dumps(said, separators=(",", ":")))

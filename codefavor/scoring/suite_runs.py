@@ -14,6 +14,7 @@ import importlib.util
 import json
 import marshal
 import random
+import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -123,16 +124,18 @@ class SuiteRuns:
 class SuiteRunner:
     """Two pools of jails whose interpreters have different hash seeds.
 
-    `pool` must accept the together lane. The second one has one worker and is started when the
+    `pool` must accept the together lane; `order` draws the order of the programs, by default from
+    what no text of a suite can foresee. The second one has one worker and is started when the
     first suite or program has something that hangs on the seed.
     """
 
-    def __init__(self, pool: SandboxPool) -> None:
+    def __init__(self, pool: SandboxPool, order: random.Random | None = None) -> None:
         if importlib.util.find_spec("pytest") is None:
             raise MissingPackageError(
                 "pytest", "dev", "running test suites", install="pip install pytest"
             )
         self.pool = pool
+        self._order = order or random.SystemRandom()
         self._other: SandboxPool | None = None
         self._lock = threading.Lock()
 
@@ -152,22 +155,23 @@ class SuiteRunner:
     ) -> SuiteRuns | None:
         """None where the small runner has no equal for what pytest does with this suite."""
         found, pair = SuiteRuns(engine=engine), _Pair(engine, suite, target)
-        waiting = _jobs(suite, target, rng)
+        waiting = _jobs(suite, target, rng, self._order)
         ends: dict[_Job, Ended] = {}
         late: list[_Job] = []
         rung = _RUNGS[0]
         while waiting:
             job = waiting.popleft()
             said, ended = self._one(self.pool, pair, job, rung)
-            if "unlike" in said:
+            if engine == "plain" and "unlike" in said:
                 return None
             if ended.letter == "T" and rung == _RUNGS[0]:
-                if job.program == 0:
+                # More seconds are of use to what computes.
+                if job.program == 0 and "waited" not in said:
                     rung, waiting, late = _RUNGS[1], deque([job, *late, *waiting]), []
                     continue
                 late.append(job)
                 # What is late decides little before it is known whether the right one is.
-                waiting = deque(sorted(waiting, key=lambda one: one.run != 0))
+                waiting = deque(sorted(waiting, key=lambda one: one[:2] != (0, 0)))
             found.seen.update(said.get("seen", ()))
             ends[job] = ended
             if job.program == 0:
@@ -203,6 +207,7 @@ class SuiteRunner:
             "aliases": list(suite.aliases), "injected": list(suite.injected),
             "lines": _lines(target), "branches": _branches(target),
             "program": _codes(target)[job.program], "order": job.order, "seed": job.seed,
+            "stir": secrets.randbits(30),
             "most_lines": rung.lines, "seconds": rung.seconds, "drivers": _drivers(is_plain),
         }  # fmt: skip
         if is_plain:
@@ -214,11 +219,12 @@ class SuiteRunner:
         run = self._send(pool, payload, limits)
         said = _said(run)
         if said is not None:
-            return said, Ended(*said.get("one", ("P", -1)))
+            return said, Ended(*said["one"])
         letter = {"timeout": "T", "memory": "M"}.get(run.outcome, "D")
         if run.outcome == "sandbox_violation" or "jail" in run.error:
             return {"seen": ["starts_processes"], "error": run.error}, Ended("D")
-        return {"error": run.error}, Ended(letter)
+        waited = {"waited": True} if WAITED in run.error else {}
+        return {"error": run.error, **waited}, Ended(letter)
 
     def _send(self, pool: SandboxPool, payload: dict[str, Any], limits: Limits) -> Execution:
         """Run a payload. Wall time alone says nothing: what computed until its end runs again."""
@@ -251,21 +257,19 @@ class _Pair(NamedTuple):
     target: Target
 
 
-def _jobs(suite: SuiteText, target: Target, rng: random.Random) -> deque[_Job]:
-    """All runs, in an order by chance.
+def _jobs(
+    suite: SuiteText, target: Target, rng: random.Random, order: random.Random
+) -> deque[_Job]:
+    """All runs: those of the right program lie anywhere among the others.
 
-    Whether the right program comes before the others is drawn, too: most bad suites need not meet
-    all of them then.
+    All programs meet what the suite draws in the first run on the right one, so that no text can
+    be chosen whose draws tell them apart.
     """
     n_more = _N_MORE if suite.is_random or _names_chance(target.right) else 0
     orders = [0, 0, -1, *(rng.getrandbits(30) + 1 for _ in range(_N_BASE - 3 + n_more))]
     right = [_Job(0, n, order, rng.getrandbits(30)) for n, order in enumerate(orders)]
-    others = [_Job(n, 0, 0, rng.getrandbits(30)) for n in range(1, len(_codes(target)))]
-    rng.shuffle(others)
-    rng.shuffle(right)
-    jobs = [*right, *others]
-    if rng.random() < 0.5:
-        rng.shuffle(jobs)
+    jobs = [*right, *(_Job(n, 0, 0, right[0].seed) for n in range(1, len(_codes(target))))]
+    order.shuffle(jobs)
     return deque(jobs)
 
 
@@ -274,14 +278,23 @@ def _bits(number: int) -> set[int]:
 
 
 def _said(run: Execution) -> dict[str, Any] | None:
+    """What a run said; None where it said nothing that the drivers say: a suite can write, too."""
     name, _, text = run.error.partition(": ")
     if name != "Said":
         return None
     try:
-        found: dict[str, Any] = json.loads(text)
-    except ValueError:
+        found = json.loads(text)
+        if isinstance(found.get("unlike"), str):
+            return {"unlike": found["unlike"], "one": ["D", -1]}
+        letter, test = found["one"]
+        numbers = {name: found[name] for name in ("tests", "n_reached", "lines", "branches")}
+        is_whole = all(type(one) is int and one >= 0 for one in numbers.values())
+        if not is_whole or type(test) is not int or letter not in LETTERS:
+            return None
+        seen = [str(one) for one in found["seen"]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    return found
+    return {"one": [letter, test], "error": str(found.get("error", "")), "seen": seen, **numbers}
 
 
 def _tree(suite: SuiteText) -> ast.Module:

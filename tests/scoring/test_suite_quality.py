@@ -240,7 +240,7 @@ REMEMBERS = {
 
 @pytest.mark.parametrize("how", REMEMBERS)
 def test_nothing_is_left_of_an_earlier_run(scorer, how):
-    # The right program ran four times, and first: such a suite never needs to look at an answer.
+    # Where runs were counted, such a suite would never need to look at an answer.
     text = IMPORT + REMEMBERS[how] + "def test_it():\n    callable(clamp)\n    assert seen() <= 4\n"
     assert (scorer.quality(text, CLAMP).score, scorer.quality(text, CLAMP).defect) == (0, "vacuous")
 

@@ -137,7 +137,7 @@ class Run:
         self.error = ""
         self.is_late = False
         self.trace = Trace(payload["most_lines"])
-        self.watch = Watch()
+        self.watch = Watch(lambda: self.is_late or self.trace.is_late)
 
     def once(self) -> list[Any]:
         """[letter, number of the deciding test]."""

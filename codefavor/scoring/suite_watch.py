@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 _CODE = frozenset(("__code__", "gi_code", "cr_code", "ag_code"))
@@ -41,9 +42,13 @@ _OWN = ("pytest-of-tests", ".pytest_cache")
 
 
 class Watch:
-    """An audit hook, which cannot be taken away again; `seen` holds the names of defects."""
+    """An audit hook, which cannot be taken away again; `seen` holds the names of defects.
 
-    def __init__(self) -> None:
+    `is_late` tells whether the run was ended: Python stops tracing when our own trace raises.
+    """
+
+    def __init__(self, is_late: Callable[[], bool]) -> None:
+        self._is_late = is_late
         self.seen: list[str] = []
         self.is_on = False
         self._home = os.stat(os.curdir)
@@ -60,7 +65,8 @@ class Watch:
         if event == "object.__getattr__":
             self._reads(given[0], given[1])
         elif event in _LOOKS or (event == "import" and given[0] in _INTERNALS):
-            self.note("reads_source")
+            if event != "sys.settrace" or not self._is_late():
+                self.note("reads_source")
         elif event in _ASKED or event.startswith("ctypes."):
             self._calls(event not in _ASKED)
         elif event == "time.sleep":

@@ -131,6 +131,15 @@ def test_the_bytecode_is_not_read_by(suite_pool, target, how):
     assert (quality.score, quality.defect) == (0.0, "reads_source")
 
 
+@pytest.mark.parametrize("engine", ["plain", "pytest"])
+def test_the_end_of_our_own_trace_is_no_look_at_the_source(suite_pool, target, engine):
+    text = HEAD + "    while True:\n        low(1, 2)\n"
+    if engine == "pytest":
+        text = text.replace("test_it()", "test_it(record_property)")
+    quality = quality_of(text, target, SuiteRunner(suite_pool))
+    assert (quality.defect, quality.engine) == ("endless", engine)
+
+
 HARMLESS = {
     "lines": "    import sys\n    sys.stdout.writelines(['a'])\n",
     "libraries that ask for frames": "    import collections, enum, logging\n"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from codefavor.sandbox import kernel, mounts, program, resident, together
+from codefavor.sandbox import kernel, program, resident, together
 from codefavor.sandbox.jail import Jail
 from codefavor.sandbox.wire import Channel, PeerGone
 
@@ -26,8 +26,8 @@ _REHEARSALS = 20  # CPython 3.11 specialises a function at its eighth call
 class Child:
     """A process in the jail that waits for its work.
 
-    `role` is `program`, `tests` (for one run or many), `together` or `family`; `terms` are the
-    limits it was given. `output` is what it prints, to be drained.
+    `role` is `program`, `tests` (for one run or many) or `together`; `terms` are the limits it
+    was given. `output` is what it prints, to be drained.
     """
 
     def __init__(self, jail: Jail, role: str, terms: tuple[float, ...]) -> None:
@@ -92,15 +92,13 @@ def _live(jail: Jail, role: str, terms: tuple[float, ...], control: int, output:
         os.dup2(output, 1)
         os.dup2(output, 2)
         jail.confine(role, terms)
-        if role != "family":
-            jail.seal()
     except BaseException as error:  # there is no other way out of this process
         os.write(control, f"{type(error).__name__}: {error}".encode()[:500])
         os._exit(70)
     os.dup2(control, _FIRST_FD, inheritable=False)
     os.closerange(_FIRST_FD + 1, 256)
     try:
-        _be_family(jail) if role == "family" else _WORK[role]()
+        _WORK[role]()
     finally:
         os._exit(70)
 
@@ -152,16 +150,8 @@ def _be_program() -> None:
 
 
 def _be_together() -> None:
-    _, (source_fd, verdict, empty) = _receive()
-    os.close(empty)
+    _, (source_fd, verdict) = _receive()
     together.run_together(_read(source_fd), verdict)
-
-
-def _be_family(jail: Jail) -> None:
-    """Run a text that is trusted: it forks for each part, and only the forked read their part."""
-    _, (source_fd, verdict, parts) = _receive()
-    given = {"seal": jail.seal, "empty": mounts.empty_directory, "parts": parts, "out": verdict}
-    exec(_read(source_fd)["tests"], given)
 
 
 def _be_tests() -> None:

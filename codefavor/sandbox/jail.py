@@ -52,7 +52,7 @@ class Jail:
         newest = landlock.newest_version()
         self._landlock = min(newest, config.get("landlock_version", newest))
         self.n_cores: int = config["cores"]
-        self._filters: dict[bool, seccomp.Filter] = {}  # by whether it was forked in the jail
+        self._filter: seccomp.Filter | None = None
         self._rulesets: dict[bool, int] = {}  # by whether it is for a program
         self._pids = self._home = self._work_fd = -1
         self._base_bytes = self._tasks = self._held = self._reading = 0
@@ -146,12 +146,7 @@ class Jail:
             if self.level == "L2":
                 owns_files = not self._ids or self._reading == kernel.CAP_DAC_OVERRIDE
                 answers = seccomp.without_namespaces(self._landlock, owns_files=owns_files)
-            machine = platform.machine()
-            hidden = {**answers, "getpid": seccomp.ZERO, "gettid": seccomp.ZERO}
-            self._filters = {
-                is_inner: seccomp.Filter(machine, hidden if is_inner else answers)
-                for is_inner in (False, True)
-            }
+            self._filter = seccomp.Filter(platform.machine(), answers)
             self.facts["layers"].append("seccomp")
         if self._landlock > 0 and "landlock" not in self._without:
             self._rulesets = {False: self._make_ruleset([]), True: self._make_ruleset([self.work])}
@@ -204,11 +199,9 @@ class Jail:
     def confine(self, role: str, terms: tuple[float, ...]) -> None:
         """Put the calling process into the jail, for good; `terms` are its CPU seconds and bytes.
 
-        It is complete after `seal`.
-
-        Roles other than `tests` get the work directory, which is their HOME; `tests` never runs
-        a line of a program and has none, and another user id, so that nothing but its channel
-        connects it with a program.
+        The roles `program` and `together` get the work directory, which is their HOME; `tests`
+        never runs a line of a program and has none, and another user id, so that nothing but
+        its channel connects it with a program.
         """
         is_program = role != "tests"
         if "rlimits" not in self._without:
@@ -225,19 +218,8 @@ class Jail:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if self._rulesets:
             landlock.restrict(self._rulesets[is_program])
-
-    def seal(self, parent: int = 0) -> None:
-        """Give up the system calls that are refused: from here on there is no fork.
-
-        Who was forked in the jail, by `parent`, is not told its number, which those before it could
-        have moved.
-        """
-        if parent:
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(70)
-        if self._filters:
-            kernel.load_filter(self._filters[parent > 0].of(os.getpid()))
+        if self._filter is not None:
+            kernel.load_filter(self._filter.of(os.getpid()))
 
     def _change_ids(self, role: int) -> None:
         if self._reading:

@@ -48,7 +48,7 @@ from codefavor.sandbox.trees import (
     walk,
 )
 
-SPLIT, TOGETHER, FAMILY = "split", "together", "family"
+SPLIT, TOGETHER = "split", "together"
 DO_NOT_PARSE = "the tests do not parse"
 NO_PROGRAM = "; no program passes, as "
 CHECKER = f"{NO_PROGRAM}the checker may not use this: "

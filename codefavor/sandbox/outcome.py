@@ -102,8 +102,7 @@ class Job:
     """One program with its tests, and the lane that runs them.
 
     `names` are the program's names that the tests use, `modules` what they import it by;
-    `may_share` lets a process that judged other tests of this kind judge these. The lane is
-    split, together, or family (`SandboxPool.run_family`).
+    `may_share` lets a process that judged other tests of this kind judge these.
     """
 
     code: str
@@ -117,13 +116,11 @@ class Job:
     is_script: bool = False
     fail_fast: bool = False
 
-    def sources(self) -> tuple[str, str]:
-        """What the process of the program reads, and what that of the tests reads, as texts."""
+    def sources(self) -> tuple[dict[str, object], dict[str, object]]:
+        """What the process of the program reads, and what that of the tests reads."""
         theirs = (
             ("code", "setup", "is_script"),
             ("tests", "entry_point", "names", "modules", "fail_fast"),
         )
         program, tests = ({name: getattr(self, name) for name in names} for names in theirs)
-        if self.lane == "together":
-            return "", json.dumps(program | tests)
-        return self.code if self.lane == "family" else json.dumps(program), json.dumps(tests)
+        return ({}, program | tests) if self.lane == "together" else (program, tests)

@@ -17,7 +17,7 @@ from codefavor.errors import ConfigError, SandboxError
 from codefavor.records import Execution, content_id
 from codefavor.sandbox.conclude import KILLED, conclude
 from codefavor.sandbox.doubts import doubt_of
-from codefavor.sandbox.lane import FAMILY, SPLIT, TOGETHER, choose_lane
+from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import prove
 from codefavor.sandbox.texts import is_cases
@@ -36,11 +36,9 @@ _HEAVY = frozenset(("pandas", "scipy", "sklearn", "statsmodels", "matplotlib", "
 
 
 def choose_flavour(job: Job) -> str:
-    """Which zygote has a job's imports loaded already: one of FLAVOURS."""
+    """Which zygote has a job's imports loaded already: lean, pytest, numpy or heavy."""
     if job.lane == TOGETHER:
         return "pytest"
-    if job.lane == FAMILY:
-        return "pytest" if "pytest" in _IMPORTS.findall(job.tests) else "suites"
     names = {*_IMPORTS.findall(job.code), *_IMPORTS.findall(job.tests)}
     if names & _HEAVY:
         return "heavy"
@@ -167,20 +165,6 @@ class SandboxPool:
             with self._lock:
                 self._memory.pop(key, None)
         return mine.result()
-
-    def run_family(self, text: str, parts: str, limits: Limits) -> str:
-        """Run a text of ours in a jail, where it forks for each of its parts; what it wrote.
-
-        Only the text is trusted. It has `parts`, the descriptor of a file of which each fork reads
-        its own part and closes it; `seal`, by which a fork gives up the rest before it runs
-        anything else; `empty`, which empties an open folder; and `out`, where it writes
-        {"outcome": "test_error", "error": what is returned}. `limits` hold for the whole run.
-        Raises SandboxError if nothing came.
-        """
-        report, result = self._attempt(Job(parts, text, "", "", FAMILY), limits)
-        if report is None or not report.verdict:
-            raise SandboxError(result.error)
-        return str(report.verdict["error"])
 
     async def run_async(
         self, code: str, tests: str, limits: Limits | None = None, **more: str

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 REFUSED = 1024 + int.from_bytes(os.urandom(2), "big") % 3072
 
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-ZERO = _ERROR  # the call does nothing and returns 0
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LD, _JEQ, _JGE, _RET, _AND = 0x20, 0x15, 0x35, 0x06, 0x54
 _NR, _ARCH_AT, _ARGS = 0, 4, 16
@@ -70,6 +69,10 @@ _XATTRS = [
 _INSTEAD = {
     "clone3": errno.ENOSYS,  # libc then uses clone, whose flags can be seen here
     "openat2": errno.ENOSYS,
+    # What lies in the page cache outlives a run: advice only seems to be taken, none is told.
+    "fadvise64": 0,
+    "readahead": 0,
+    "mincore": errno.ENOSYS,
     # Landlock does not cover them; shutil takes this answer for a file system without them.
     **dict.fromkeys(_XATTRS, errno.ENOTSUP),
 }
@@ -123,6 +126,8 @@ def _conditions(pid: int) -> dict[str, tuple[_Condition, ...]]:
         "fallocate": ((1, _WHOLE, (0,)),),
         "clone": ((0, thread | _CLONE_NEW, (thread,)),),
         "close_range": ((2, 2, (0,)),),
+        # Not RWF_NOWAIT, which tells whether a file lies in the page cache.
+        **dict.fromkeys(("preadv2", "pwritev2"), ((5, 8, (0,)),)),
         # A datagram socket could be sent anywhere; a connected stream pair cannot.
         "socketpair": ((0, _WHOLE, (1,)), (1, 0xF, (1,))),
     }

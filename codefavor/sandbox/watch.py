@@ -34,8 +34,7 @@ class Watch:
         self._next_look = self._started + _LOOK_AT_FILES_S
         self._cpu_before = tests.cpu_seconds()
         self._n_output = 0
-        # A family's own process waits for those that compute.
-        self._is_told = job["lane"] == "family"
+        self._is_told = False
 
     def wait(self) -> None:
         """Return when the tests are done, or have had their time after a limit was reached.

@@ -49,13 +49,13 @@ class _Zygote:
             self._control.send(json.dumps(report).encode())
             # The caller goes on meanwhile. Should this fail, the run stands, and the zygote ends.
             self._jail.after_job()
-            if job["lane"] == "split":
+            if job["lane"] != "together":
                 self._ready["program"] = self._take("program", job)
 
     def _run(self, job: dict[str, Any], code: int, tests: int, verdict: int) -> dict[str, Any]:
-        if job["lane"] != "split":
-            program = judge = self._make(job["lane"], job)
-            judge.offer(job, [tests, verdict, code])
+        if job["lane"] == "together":
+            program = judge = self._make("together", job)
+            judge.offer(job, [tests, verdict])
         else:
             judge = self._take("tests", job) if job["may_share"] else self._make("tests", job)
             program = self._take("program", job)

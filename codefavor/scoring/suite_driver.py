@@ -1,8 +1,8 @@
 """Runs one test suite on one program inside the jail; sent there as a code object, by itself.
 
-Nothing of the package can be imported there. `main(payload)` gives the JSON that `suite_runs`
-reads: one letter (see `LETTERS` there) with the number of the test that decided it, and what was
-reached. Nothing in a process tells which program it has.
+Nothing of the package can be imported there. `main(payload)` raises `Said`, whose text is the
+JSON that `suite_runs` reads: one letter (see `LETTERS` there) with the number of the test that
+decided it, and what was reached. Nothing in a process tells which program it has.
 """
 
 from __future__ import annotations
@@ -14,13 +14,22 @@ import signal
 import sys
 import types
 import unittest
+from collections.abc import Iterable
 from typing import Any
+
+import pytest
 
 from codefavor.scoring.suite_collect import Result, close_classes, tests_in
 from codefavor.scoring.suite_trace import PROGRAM, OutOfTime, Trace, coverage_of
 from codefavor.scoring.suite_watch import Watch, asks_for_processes
 
 REACHED = "__reached__"
+# What is said has to fit into 4,000 characters, also where each takes twelve.
+LONGEST = 200
+
+
+class Said(Exception):
+    """What this process has to say."""
 
 
 class Sink:
@@ -31,6 +40,11 @@ class Sink:
     def write(self, text: str) -> int:
         """Take the text."""
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Take the lines."""
+        for _ in lines:
+            pass
 
     def flush(self) -> None:
         """Nothing is kept."""
@@ -49,36 +63,22 @@ def _in_program(error: BaseException) -> bool:
     return False
 
 
-def _name_in_pytest(error: BaseException) -> str:
-    """The name of a class of pytest's own that an exception has; pytest need not be loaded."""
-    if "pytest" not in sys.modules:
-        return ""
-    import pytest
-
-    kinds = {
-        "Skipped": pytest.skip.Exception, "Failed": pytest.fail.Exception,
-        "Exit": pytest.exit.Exception, "FixtureLookupError": pytest.FixtureLookupError,
-    }  # fmt: skip
-    return next((name for name, kind in kinds.items() if isinstance(error, kind)), "")
-
-
 def letter_of(error: BaseException | None, phase: str = "call") -> str:
     """How a test ended, as one letter."""
     if error is None:
         return "P"
     if isinstance(error, OutOfTime):
         return "T"
-    of_pytest = _name_in_pytest(error)
-    if of_pytest == "Skipped" or isinstance(error, unittest.SkipTest):
+    if isinstance(error, pytest.skip.Exception | unittest.SkipTest):
         return "S"
-    if of_pytest == "Failed" or isinstance(error, AssertionError):
+    if isinstance(error, AssertionError | pytest.fail.Exception):
         return "A"
     if _in_program(error):
         return "X"
-    if of_pytest == "Exit" or isinstance(error, SystemExit | KeyboardInterrupt):
+    if isinstance(error, SystemExit | KeyboardInterrupt | pytest.exit.Exception):
         return "D"
-    names = (ImportError, NameError, SyntaxError)
-    if phase == "collect" or of_pytest == "FixtureLookupError" or isinstance(error, names):
+    names = (ImportError, NameError, SyntaxError, pytest.FixtureLookupError)
+    if phase == "collect" or isinstance(error, names):
         return "E"
     return "V"
 
@@ -95,10 +95,10 @@ def stir(seed: int) -> list[object]:
     """Things of all small sizes, to keep: the addresses of what comes later are drawn by chance."""
     rng = random.Random(seed)
     kept: list[object] = [object() for _ in range(rng.randrange(1024))]
-    kept += [bytes(size) for size in range(0, 480, 16) for _ in range(rng.randrange(12))]
+    kept += [bytes(size) for size in range(0, 480, 16) for _ in range(rng.randrange(48))]
     # And holes in between.
-    del kept[rng.randrange(8) :: rng.randrange(3, 8)]
-    return kept
+    rng.shuffle(kept)
+    return kept[len(kept) // 4 :]
 
 
 def ordered(places: list[int], order: int) -> None:
@@ -119,7 +119,7 @@ def load(payload: dict[str, Any]) -> dict[str, Any]:
             sys.modules[package] = types.ModuleType(package)
             sys.modules[package].__path__ = []
             package = package.rpartition(".")[0]
-    exec(payload.pop("program"), vars(module))
+    exec(payload["program"], vars(module))
     suite = types.ModuleType("test_solution")
     sys.modules["test_solution"] = suite
     given = {n: vars(module)[n] for n in payload["injected"] if n in vars(module)}
@@ -137,7 +137,7 @@ class Run:
         self.error = ""
         self.is_late = False
         self.trace = Trace(payload["most_lines"])
-        self.watch = Watch()
+        self.watch = Watch(lambda: self.is_late or self.trace.is_late)
 
     def once(self) -> list[Any]:
         """[letter, number of the deciding test]."""
@@ -148,6 +148,7 @@ class Run:
                 sys.settrace(self.trace)
                 ended = self._once()
             finally:
+                self.watch.is_on = False
                 sys.settrace(None)
                 signal.setitimer(signal.ITIMER_PROF, 0)
         except OutOfTime:
@@ -198,9 +199,9 @@ class Run:
         return ["N" if n_skipped == len(tests) else "P", -1]
 
 
-def main(payload: dict[str, Any]) -> str:
-    """Run what the payload asks for; what there is to say, as JSON."""
-    kept = stir(payload["seed"])
+def main(payload: dict[str, Any]) -> None:
+    """Run what the payload asks for; always raises Said."""
+    kept = stir(payload["stir"])
     out = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = Sink()
     run = Run(payload)
@@ -212,10 +213,10 @@ def main(payload: dict[str, Any]) -> str:
         said: dict[str, Any] = {"unlike": str(error)}
     else:
         said = {
-            "one": one, "error": run.error, "tests": run.n_tests, "seen": run.watch.seen,
+            "one": one, "error": run.error[:LONGEST], "tests": run.n_tests, "seen": run.watch.seen,
             "n_reached": len(run.reached), **coverage_of(run.trace, payload),
         }  # fmt: skip
     run.watch.is_on = False
     sys.stdout, sys.stderr = out
     del kept
-    return json.dumps(said, separators=(",", ":"))
+    raise Said(json.dumps(said, separators=(",", ":")))

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from codefavor.scoring.suite_driver import (
+    LONGEST,
     REACHED,
+    Said,
     Sink,
     letter_of,
     load,
@@ -56,11 +58,16 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Any:
         """Every program is traced, so that the trace tells the suite nothing."""
-        sys.settrace(self._trace)
+        self._set_trace(self._trace)
         try:
             return (yield)
         finally:
-            sys.settrace(None)
+            self._set_trace(None)
+
+    def _set_trace(self, trace: Trace | None) -> None:
+        self._watch.is_on = False
+        sys.settrace(trace)
+        self._watch.is_on = True
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """The first failure decides."""
@@ -100,7 +107,8 @@ class Plugin:
 def run_pytest(payload: dict[str, Any]) -> dict[str, Any]:
     """Run the suite on the one program of the payload."""
     reached: set[int] = set()
-    watch, trace = Watch(), Trace(payload["most_lines"])
+    trace = Trace(payload["most_lines"])
+    watch = Watch(lambda: trace.is_late)
     said: dict[str, Any] = {"one": ["P", -1], "error": "", "tests": 0, "seen": [], "n_reached": 0}
     plugin = Plugin(payload["order"], trace, watch)
     builtins.__dict__[REACHED] = reached.add
@@ -131,7 +139,7 @@ def run_pytest(payload: dict[str, Any]) -> dict[str, Any]:
     if trace.is_late:
         one = ["T", -1]
     said.update(
-        one=one, error=plugin.error, tests=plugin.n_tests, seen=watch.seen,
+        one=one, error=plugin.error[:LONGEST], tests=plugin.n_tests, seen=watch.seen,
         n_reached=len(reached), **coverage_of(trace, table),
     )  # fmt: skip
     return said
@@ -157,11 +165,11 @@ def _main(plugin: Plugin, watch: Watch, text: str) -> int:
         watch.is_on = False
 
 
-def main(payload: dict[str, Any]) -> str:
-    """Run what the payload asks for; what there is to say, as JSON."""
+def main(payload: dict[str, Any]) -> None:
+    """Run and say what happened; always raises Said."""
     import json
 
-    kept = stir(payload["seed"])
+    kept = stir(payload["stir"])
     said = run_pytest(payload)
     del kept
-    return json.dumps(said, separators=(",", ":"))
+    raise Said(json.dumps(said, separators=(",", ":")))

@@ -86,7 +86,10 @@ class SuiteQuality:
 
 
 def quality_of(text: str, target: Target, runner: SuiteRunner, *, seed: int = 0) -> SuiteQuality:
-    """Measure one suite. Raises SandboxError if the sandbox fails: that is never a score of 0."""
+    """Measure one suite. Raises SandboxError if the sandbox fails: that is never a score of 0.
+
+    `seed` draws what the suite draws and the orders of its tests, not the order of the programs.
+    """
     suite = read_suite(text, target.names, target.imported)
     if suite.defect:
         parses = suite.defect not in ("empty", "does_not_parse", "too_large")
@@ -193,4 +196,4 @@ def _failure(suite: SuiteText, runs: SuiteRuns) -> tuple[str, str]:
 
 
 def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 1.0
+    return min(1.0, part / whole) if whole else 1.0

@@ -9,24 +9,25 @@ program it is. Whether the right one passed and the wrong ones failed is counted
 from __future__ import annotations
 
 import ast
+import base64
 import importlib.util
 import json
-import os
+import marshal
 import random
-import re
-import signal
+import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError, SandboxError
-from codefavor.sandbox import SandboxPool
-from codefavor.scoring.suite_boot import MEMORY_BYTES, Reply, run_parts
-from codefavor.scoring.suite_nodes import imports_of
+from codefavor.records import Execution
+from codefavor.sandbox import Limits, SandboxPool
+from codefavor.sandbox.conclude import WAITED
 from codefavor.scoring.suite_target import Target
 from codefavor.scoring.suite_text import SuiteText, has_hash, names_chance
 
@@ -61,16 +62,20 @@ _RUNGS = (Rung(1_500_000, 2.0), Rung(20_000_000, 6.0))
 # The right program as written (twice), reversed, shuffled; and shuffled where chance has a part.
 _N_BASE, _N_MORE = 4, 20
 _MORE_WALL = 10
-_DRIVERS = (
-    "suite_trace", "suite_watch", "suite_collect", "suite_driver", "suite_pytest",
-)  # fmt: skip
-# How many runs of a family, first and then: most bad suites show what they are in the first.
-_FIRST_RUNS, _MORE_RUNS = 8, 24
-# A program that used less than this share of its wall time waited for something.
-_WAITS = 0.02
-_SAID = {"one": list, "error": str, "tests": int, "seen": list, "n_reached": int,
-         "lines": int, "branches": int}  # fmt: skip
-_REFUSED = re.compile(r"\[Errno (\d+)\] Unknown error \1")
+_DRIVERS = ("suite_trace", "suite_watch", "suite_collect", "suite_driver", "suite_pytest")
+_BOOT = """\
+import base64, marshal, sys, types
+payload = marshal.loads(base64.b64decode({payload!r}))
+for name in ('codefavor', 'codefavor.scoring'):
+    sys.modules[name] = types.ModuleType(name)
+for name, code in payload.pop('drivers'):
+    module = sys.modules['codefavor.scoring.' + name] = types.ModuleType(name)
+    exec(code, vars(module))
+main = module.main
+for name in [name for name in sys.modules if name.startswith('codefavor')]:
+    del sys.modules[name]
+main(payload)
+"""
 
 
 @dataclass(frozen=True)
@@ -119,16 +124,18 @@ class SuiteRuns:
 class SuiteRunner:
     """Two pools of jails whose interpreters have different hash seeds.
 
-    `pool` must accept the together lane. The second one has one worker and is started when the
+    `pool` must accept the together lane; `order` draws the order of the programs, by default from
+    what no text of a suite can foresee. The second one has one worker and is started when the
     first suite or program has something that hangs on the seed.
     """
 
-    def __init__(self, pool: SandboxPool) -> None:
+    def __init__(self, pool: SandboxPool, order: random.Random | None = None) -> None:
         if importlib.util.find_spec("pytest") is None:
             raise MissingPackageError(
                 "pytest", "dev", "running test suites", install="pip install pytest"
             )
         self.pool = pool
+        self._order = order or random.SystemRandom()
         self._other: SandboxPool | None = None
         self._lock = threading.Lock()
 
@@ -148,34 +155,31 @@ class SuiteRunner:
     ) -> SuiteRuns | None:
         """None where the small runner has no equal for what pytest does with this suite."""
         found, pair = SuiteRuns(engine=engine), _Pair(engine, suite, target)
-        waiting = _jobs(suite, target, rng)
+        waiting = _jobs(suite, target, rng, self._order)
         ends: dict[_Job, Ended] = {}
         late: list[_Job] = []
         rung = _RUNGS[0]
-        n_runs = _FIRST_RUNS
         while waiting:
-            jobs = [waiting.popleft() for _ in range(min(n_runs, len(waiting)))]
-            n_runs = _MORE_RUNS
-            said_of = self._some(self.pool, pair, jobs, rung)
-            waiting.extendleft(reversed(jobs[len(said_of) :]))
-            for job, (said, ended) in zip(jobs, said_of, strict=False):
-                if "unlike" in said:
-                    return None
-                if ended.letter == "T" and rung == _RUNGS[0]:
-                    if job.program == 0:
-                        rung, waiting, late = _RUNGS[1], deque([job, *late, *waiting]), []
-                        break
-                    late.append(job)
-                    # What is late decides little before it is known whether the right one is.
-                    waiting = deque(sorted(waiting, key=lambda one: one.run != 0))
-                found.seen.update(said.get("seen", ()))
-                ends[job] = ended
-                if job.program == 0:
-                    found.keep(said)
-                    if ended.letter != "P":
-                        # It earns nothing; the other orders tell why.
-                        rest = (one for one in waiting if one.program == 0 and one.run < _N_BASE)
-                        waiting = deque(rest if ended.letter not in "TM" else ())
+            job = waiting.popleft()
+            said, ended = self._one(self.pool, pair, job, rung)
+            if engine == "plain" and "unlike" in said:
+                return None
+            if ended.letter == "T" and rung == _RUNGS[0]:
+                # More seconds are of use to what computes.
+                if job.program == 0 and "waited" not in said:
+                    rung, waiting, late = _RUNGS[1], deque([job, *late, *waiting]), []
+                    continue
+                late.append(job)
+                # What is late decides little before it is known whether the right one is.
+                waiting = deque(sorted(waiting, key=lambda one: one[:2] != (0, 0)))
+            found.seen.update(said.get("seen", ()))
+            ends[job] = ended
+            if job.program == 0:
+                found.keep(said)
+                if ended.letter != "P":
+                    # It earns nothing; the other orders tell why.
+                    rest = (one for one in waiting if one.program == 0 and one.run < _N_BASE)
+                    waiting = deque(rest if ended.letter not in "TM" else ())
         rights = sorted((job.run, ended) for job, ended in ends.items() if job.program == 0)
         found.right = [ended for _, ended in rights]
         others = {job.program: ended for job, ended in ends.items() if job.program}
@@ -192,43 +196,48 @@ class SuiteRunner:
                     1, required_level=self.pool.level, accept="together", dedupe=False, hash_seed=1
                 )
         job = _Job(0, -1, 0, rng.getrandbits(30))
-        return self._some(self._other, pair, [job], _RUNGS[1])[0][1]
+        return self._one(self._other, pair, job, _RUNGS[1])[1]
 
-    def _some(
-        self, pool: SandboxPool, pair: _Pair, jobs: list[_Job], rung: Rung, more: float = 1
-    ) -> list[tuple[dict[str, Any], Ended]]:
-        """What the first of these runs said and how they ended: up to one that did not end well."""
+    def _one(
+        self, pool: SandboxPool, pair: _Pair, job: _Job, rung: Rung
+    ) -> tuple[dict[str, Any], Ended]:
         engine, suite, target = pair
-        parts = [
-            {"program": _codes(target)[job.program], "order": job.order, "seed": job.seed}
-            for job in jobs
-        ]
-        payload: dict[str, Any] = {
+        is_plain = engine == "plain"
+        payload = {
             "aliases": list(suite.aliases), "injected": list(suite.injected),
             "lines": _lines(target), "branches": _branches(target),
-            "most_lines": rung.lines, "seconds": rung.seconds,
+            "program": _codes(target)[job.program], "order": job.order, "seed": job.seed,
+            "stir": secrets.randbits(30),
+            "most_lines": rung.lines, "seconds": rung.seconds, "drivers": _drivers(is_plain),
         }  # fmt: skip
-        if engine == "plain":
+        if is_plain:
             payload["suite"] = compile(_tree(suite), "<suite>", "exec", dont_inherit=True)
         else:
             payload["text"] = _text(suite)
-        modules = _DRIVERS[: -1 if engine == "plain" else None]
-        first = "import pytest" if engine == "pytest" or _imports_pytest(suite) else ""
-        wall_s = more * max(20.0, 6 * rung.seconds)
-        found = []
-        for one in run_parts(pool, modules, payload, parts, wall_s=wall_s, first=first):
-            has_computed = one.cpu_s >= _WAITS * wall_s
-            if not one.is_late:
-                found.append(_ended(one))
-            elif more > 1 and has_computed:
+        # What the timer cannot end, as a loop within a C function, ends with the process.
+        limits = Limits(cpu_s=rung.seconds + 1, wall_s=max(20.0, 6 * rung.seconds))
+        run = self._send(pool, payload, limits)
+        said = _said(run)
+        if said is not None:
+            return said, Ended(*said["one"])
+        letter = {"timeout": "T", "memory": "M"}.get(run.outcome, "D")
+        if run.outcome == "sandbox_violation" or "jail" in run.error:
+            return {"seen": ["starts_processes"], "error": run.error}, Ended("D")
+        waited = {"waited": True} if WAITED in run.error else {}
+        return {"error": run.error, **waited}, Ended(letter)
+
+    def _send(self, pool: SandboxPool, payload: dict[str, Any], limits: Limits) -> Execution:
+        """Run a payload. Wall time alone says nothing: what computed until its end runs again."""
+        text = _BOOT.format(payload=base64.b64encode(marshal.dumps(payload)).decode())
+        run = pool.run("pass", text, limits)
+        if run.no_evidence == "wall_timeout":
+            more = 1 if WAITED in run.error else _MORE_WALL
+            run = pool.run("pass", text, replace(limits, wall_s=more * limits.wall_s))
+            if run.no_evidence == "wall_timeout" and WAITED not in run.error:
                 raise SandboxError("the machine is too busy: the wall time ran out twice")
-            elif more > 1:
-                found.append(({"error": "it waited until its wall time ran out"}, Ended("T")))
-            else:
-                # Wall time alone says nothing: what computed until its end runs again.
-                again = _MORE_WALL if has_computed else 1.01
-                found += self._some(pool, pair, [jobs[len(found)]], rung, again)
-        return found
+        if run.outcome == "infra_error":
+            raise SandboxError(run.error)
+        return run
 
 
 class _Job(NamedTuple):
@@ -248,21 +257,19 @@ class _Pair(NamedTuple):
     target: Target
 
 
-def _jobs(suite: SuiteText, target: Target, rng: random.Random) -> deque[_Job]:
-    """All runs, in an order by chance.
+def _jobs(
+    suite: SuiteText, target: Target, rng: random.Random, order: random.Random
+) -> deque[_Job]:
+    """All runs: those of the right program lie anywhere among the others.
 
-    Whether the right program comes before the others is drawn, too: most bad suites need not meet
-    all of them then.
+    All programs meet what the suite draws in the first run on the right one, so that no text can
+    be chosen whose draws tell them apart.
     """
     n_more = _N_MORE if suite.is_random or _names_chance(target.right) else 0
     orders = [0, 0, -1, *(rng.getrandbits(30) + 1 for _ in range(_N_BASE - 3 + n_more))]
     right = [_Job(0, n, order, rng.getrandbits(30)) for n, order in enumerate(orders)]
-    others = [_Job(n, 0, 0, rng.getrandbits(30)) for n in range(1, len(_codes(target)))]
-    rng.shuffle(others)
-    rng.shuffle(right)
-    jobs = [*right, *others]
-    if rng.random() < 0.5:
-        rng.shuffle(jobs)
+    jobs = [*right, *(_Job(n, 0, 0, right[0].seed) for n in range(1, len(_codes(target))))]
+    order.shuffle(jobs)
     return deque(jobs)
 
 
@@ -270,37 +277,29 @@ def _bits(number: int) -> set[int]:
     return {n for n in range(number.bit_length()) if number >> n & 1}
 
 
-def _ended(reply: Reply) -> tuple[dict[str, Any], Ended]:
-    """What a run said, if that has the right form, and how it ended."""
+def _said(run: Execution) -> dict[str, Any] | None:
+    """What a run said; None where it said nothing that the drivers say: a suite can write, too."""
+    name, _, text = run.error.partition(": ")
+    if name != "Said":
+        return None
     try:
-        said = json.loads(reply.text)
-    except ValueError:
-        said = {}
-    if all(type(said.get(name)) is kind for name, kind in _SAID.items()):
-        letter, test = said["one"]
-        if letter in LETTERS and type(test) is int:
-            return said, Ended(letter, test)
-    if "unlike" in said:
-        return said, Ended("D")
-    error = str(said.get("error", f"its process ended ({reply.status})"))[:200]
-    number = os.WTERMSIG(reply.status) if os.WIFSIGNALED(reply.status) else 0
-    if number in (signal.SIGXCPU, signal.SIGKILL):
-        return {"error": error}, Ended("T")
-    crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
-    if crashed and reply.kib << 10 > 0.9 * MEMORY_BYTES:
-        return {"error": error}, Ended("M")
-    if _REFUSED.search(error):
-        return {"seen": ["starts_processes"], "error": error}, Ended("D")
-    return {"error": error}, Ended("D")
+        found = json.loads(text)
+        if isinstance(found.get("unlike"), str):
+            return {"unlike": found["unlike"], "one": ["D", -1]}
+        letter, test = found["one"]
+        numbers = {name: found[name] for name in ("tests", "n_reached", "lines", "branches")}
+        is_whole = all(type(one) is int and one >= 0 for one in numbers.values())
+        if not is_whole or type(test) is not int or letter not in LETTERS:
+            return None
+        seen = [str(one) for one in found["seen"]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return {"one": [letter, test], "error": str(found.get("error", "")), "seen": seen, **numbers}
 
 
 def _tree(suite: SuiteText) -> ast.Module:
     assert suite.tree is not None
     return suite.tree
-
-
-def _imports_pytest(suite: SuiteText) -> bool:
-    return any(module == "pytest" for _, module in imports_of(list(ast.walk(_tree(suite)))))
 
 
 def _text(suite: SuiteText) -> str:
@@ -316,6 +315,16 @@ def _text(suite: SuiteText) -> str:
     place = sum(is_first)
     body = [*tree.body[:place], line, *tree.body[place:]]
     return ast.unparse(ast.fix_missing_locations(ast.Module(body=body, type_ignores=[])))
+
+
+@cache
+def _drivers(is_plain: bool) -> list[tuple[str, CodeType]]:
+    """Those of _DRIVERS that an engine needs, each with its code object."""
+    found = []
+    for name in _DRIVERS[: -1 if is_plain else None]:
+        text = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+        found.append((name, compile(text, f"<{name}>", "exec", dont_inherit=True)))
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -6,11 +6,24 @@ import inspect
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 _CODE = frozenset(("__code__", "gi_code", "cr_code", "ag_code"))
 # What reads a function's code and tells no more than its signature or its kind.
 _READERS = ("_signature_from_function", "_signature_is_functionlike", "_has_code_flag")
+# What shows code without a function's `__code__`: no library that a suite needs asks for it, and
+# what we trace by is set while nobody watches.
+_LOOKS = (
+    "gc.get_objects",
+    "gc.get_referrers",
+    "gc.get_referents",
+    "sys.settrace",
+    "sys.setprofile",
+)
+# What libraries ask for too.
+_ASKED = ("sys._getframe", "sys._current_frames", "sys._current_exceptions")
+_INTERNALS = ("_testcapi", "_testinternalcapi", "_xxsubinterpreters")
 _AF_UNIX = 1
 _PROCESSES = ("os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "subprocess.Popen")
 # Where each event has its paths and the descriptors of the folders that these start in.
@@ -29,9 +42,13 @@ _OWN = ("pytest-of-tests", ".pytest_cache")
 
 
 class Watch:
-    """An audit hook, which cannot be taken away again; `seen` holds the names of defects."""
+    """An audit hook, which cannot be taken away again; `seen` holds the names of defects.
 
-    def __init__(self) -> None:
+    `is_late` tells whether the run was ended: Python stops tracing when our own trace raises.
+    """
+
+    def __init__(self, is_late: Callable[[], bool]) -> None:
+        self._is_late = is_late
         self.seen: list[str] = []
         self.is_on = False
         self._home = os.stat(os.curdir)
@@ -47,6 +64,11 @@ class Watch:
             return
         if event == "object.__getattr__":
             self._reads(given[0], given[1])
+        elif event in _LOOKS or (event == "import" and given[0] in _INTERNALS):
+            if event != "sys.settrace" or not self._is_late():
+                self.note("reads_source")
+        elif event in _ASKED or event.startswith("ctypes."):
+            self._calls(event not in _ASKED)
         elif event == "time.sleep":
             self._by_suite("sleeps")
         elif event.startswith("socket."):
@@ -66,17 +88,34 @@ class Watch:
     def _reads(self, thing: object, name: str) -> None:
         """The code of a function of the program, or that of a frame of it where no library asks."""
         self.is_on = False  # looking at a frame is an event itself
-        reader = self._getframe(2).f_code
+        frame = self._getframe(2)
+        reader = frame.f_code
         # Python's and pytest's files, and ours: `<suite_trace>`.
         asks = reader.co_filename
         is_library = asks.startswith(("/", "<suite_", "<frozen")) and "test_solution" not in asks
         if name in _CODE:
-            is_code = getattr(thing, "__module__", "") == "solution"
+            # By what it is, and not by `__module__`, which a suite can set.
+            is_code = getattr(getattr(thing, name), "co_filename", "") == "<solution>"
             is_read = is_code and reader not in self._readers
         else:
-            is_frame = name == "f_code" and isinstance(thing, types.FrameType) and not is_library
+            # Pytest's `Frame.code` reads for whoever asks.
+            is_asked = "/_pytest/_code/" in asks and _is_suite(frame.f_back)
+            is_hidden = is_library and not is_asked
+            is_frame = name == "f_code" and isinstance(thing, types.FrameType) and not is_hidden
             is_read = is_frame and thing.f_code.co_filename == "<solution>"  # type: ignore[attr-defined]
         if is_read:
+            self.note("reads_source")
+        self.is_on = True
+
+    def _calls(self, is_ctypes: bool) -> None:
+        """The suite's own frame asks for frames, or anybody uses `ctypes` but to import it."""
+        self.is_on = False
+        frame: types.FrameType | None = self._getframe(2)
+        is_by_suite, is_import = _is_suite(frame), False
+        while is_ctypes and frame is not None and not _is_suite(frame):
+            is_import = is_import or frame.f_code.co_filename.startswith("<frozen importlib")
+            frame = frame.f_back
+        if not is_import if is_ctypes else is_by_suite:
             self.note("reads_source")
         self.is_on = True
 
@@ -121,6 +160,11 @@ class Watch:
         is_home = (here.st_dev, here.st_ino) == (self._home.st_dev, self._home.st_ino)
         if is_home and not name.startswith(("tmp", *_OWN)):
             self.note("writes_files")
+
+
+def _is_suite(frame: types.FrameType | None) -> bool:
+    path = frame.f_code.co_filename if frame is not None else ""
+    return path == "<suite>" or path.endswith("test_solution.py")
 
 
 def asks_for_processes(error: BaseException | None) -> bool:

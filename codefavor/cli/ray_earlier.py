@@ -14,7 +14,7 @@ from codefavor.cli.ray_worker import run_command
 from codefavor.engine.budget import Amount
 from codefavor.engine.ledger import ledgers_of, read_ledger
 from codefavor.engine.merge_shards import named_journals
-from codefavor.engine.shards import shard_journals
+from codefavor.engine.shards import FOLDER, shard_journals
 from codefavor.errors import CodefavorError, ConfigError, JournalInUseError
 from codefavor.journal import own_records
 
@@ -59,13 +59,13 @@ def refuse_plain_rows(journals: Iterable[Path]) -> None:
 
 def divided_into(journals: Iterable[Path], wanted: int | None) -> int | None:
     """Into how many shards the run of these journals is divided; None for a new one."""
-    found = {one.n: path.parents for all_ in journals for one, path in shard_journals(all_)}
+    found = {one.n: path for journal in journals for one, path in shard_journals(journal)}
     if not found:
         return wanted
-    earlier = max(found)
+    earlier, path = max(found.items())
     if len(found) > 1 or wanted not in (None, earlier):
         divisions = " and of ".join(map(str, sorted(found)))
-        folder = next(one for one in found[earlier] if one.name.endswith(f"-of-{earlier}")).parent
+        folder = next(one for one in path.parents if one.name == FOLDER)
         asked = f"--shards {wanted}" if wanted else "--ray"
         raise ConfigError(
             f"{asked}: {folder} holds shards of {divisions} of this output; go on with one "

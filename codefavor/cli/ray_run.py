@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -9,16 +10,14 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from codefavor.cli.ray_nodes import checked_nodes, is_folder, output_folder
+from codefavor.cli.ray_earlier import divided_into, journals_of, refuse_plain_rows, spent_before
+from codefavor.cli.ray_nodes import checked_nodes, output_folder
 from codefavor.cli.ray_shards import Run
 from codefavor.cli.ray_worker import Job
 from codefavor.engine import Budget, Limits
-from codefavor.engine.budget import Amount
 from codefavor.engine.coordinator import Coordinator
-from codefavor.engine.ledger import read_ledger
 from codefavor.engine.shards import FOLDER
 from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.settings import data_folder
@@ -39,20 +38,24 @@ def run_shards(
     Raises ConfigError before anything is paid for, and CodefavorError with the first shard's error.
     """
     _refuse_own_servers(values)
+    _check_cluster(address)
+    journals = journals_of(words)
+    refuse_plain_rows(journals)
+    earlier = divided_into(journals, n_shards)
     with _cluster(address) as ray, checked_nodes(ray, values) as known:
         for name in known.apart:
             _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
         has_models = _loads_models(values)
         each = {"num_cpus": values.get("workers") or 1, "num_gpus": _gpus(ray) if has_models else 0}
         n_at_once = _n_at_once(ray, each)
-        n = _n_shards(values, n_shards) or _SHARDS_AT_A_TIME * n_at_once
+        n = earlier or _SHARDS_AT_A_TIME * n_at_once
         where = None if data_folder() is None else str(data_folder())
         folder = (output_folder(values) / FOLDER).resolve()
         job = Job(tuple(words), where, n, str(folder), known)
         options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": _near(ray)}
         # A broken connection to it, as on a busy machine, is no loss: Ray asks again.
         holder = ray.remote(Coordinator).options(**options, max_task_retries=-1)
-        coordinator = holder.remote(*_shared(values), n_at_once, _spent(values))
+        coordinator = holder.remote(*_shared(values), n_at_once, spent_before(journals))
         run = Run(ray, job, coordinator, words[0])
         if has_models:
             run.on_actors(min(n, n_at_once), each)
@@ -60,13 +63,19 @@ def run_shards(
             run.as_tasks(each)
 
 
-@contextmanager
-def _cluster(address: str) -> Iterator[Any]:
+def _check_cluster(address: str) -> None:
+    """Raise MissingPackageError without Ray, ConfigError for an address where nobody answers."""
     try:
-        import ray
+        importlib.import_module("ray")
     except ImportError as error:
         raise MissingPackageError("ray", "cluster", "--ray") from error
     _check_address(address)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    import ray
+
     # A cluster that is started here tells nobody about it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -140,34 +149,10 @@ def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:
     return max(1, min(int(there // one) for there, one in wanted if one))
 
 
-def _n_shards(values: Mapping[str, Any], wanted: int | None) -> int | None:
-    """Into how many shards this output is divided: those there are; None for a new one."""
-    folders = (output_folder(values) / FOLDER).glob("*-of-*")
-    found = [one for one in folders if any(one.rglob(f"{_name(values)}*"))]
-    earlier = int(found[0].name.partition("-of-")[2]) if found else None
-    if wanted and earlier and wanted != earlier and not is_folder(values):
-        raise ConfigError(
-            f"--shards {wanted}: {found[0].parent} holds shards of {earlier} of this output; leave "
-            "the option out to go on with them, or move them away"
-        )
-    return wanted or earlier
-
-
-def _name(values: Mapping[str, Any]) -> str:
-    """What the names of all files of this output begin with; "" for a folder of results."""
-    return "" if is_folder(values) else Path(values["out"]).name
-
-
 def _shared(values: Mapping[str, Any]) -> tuple[Budget, Limits]:
     budget = Budget(values.get("budget_usd"), values.get("budget_tokens"))
     requests, given, written = (values.get(f"{one}_per_min") for one in _CAPPED)
     return budget, Limits(requests, given, written)
-
-
-def _spent(values: Mapping[str, Any]) -> dict[str, Amount]:
-    """What the ledgers of the shards came to before, by their names."""
-    ledgers = (output_folder(values) / FOLDER).glob(f"*-of-*/**/{_name(values)}*.spent")
-    return {str(path.resolve()): read_ledger(path).most() for path in ledgers}
 
 
 def _say(words: str) -> None:

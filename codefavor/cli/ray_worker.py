@@ -153,26 +153,32 @@ def write_files(folder: Path, files: Files) -> None:
 
 
 def _run(words: list[str]) -> str:
+    since = time.monotonic()
+    while True:
+        try:
+            return run_command(words)
+        except JournalInUseError as error:
+            if time.monotonic() - since > _LOCKED_S:
+                return str(error)
+            time.sleep(1.0)
+
+
+def run_command(words: list[str]) -> str:
+    """Run a command here; what went wrong, "" for nothing. Raises JournalInUseError."""
     import typer
 
     from codefavor.cli.main import app
 
     command: Any = typer.main.get_command(app)
-    since = time.monotonic()
-    while True:
-        try:
-            code = command.main(words, prog_name="codefavor", standalone_mode=False)
-        except JournalInUseError as error:
-            if time.monotonic() - since > _LOCKED_S:
-                return str(error)
-            time.sleep(1.0)
-        except (CodefavorError, OSError) as error:
-            return str(error)
-        except SystemExit as error:
-            code = error.code
-            return f"ended with code {code}" if code else ""
-        else:
-            return f"ended with code {code}" if code else ""
+    try:
+        code = command.main(words, prog_name="codefavor", standalone_mode=False)
+    except JournalInUseError:
+        raise
+    except (CodefavorError, OSError) as error:
+        return str(error)
+    except SystemExit as error:
+        code = error.code
+    return f"ended with code {code}" if code else ""
 
 
 class _Others:

@@ -72,7 +72,7 @@ def own_budget(budget: Budget | None, shard: Shard | None) -> Budget | None:
     if (others := joined.get()) is not None:
         # Nothing is lent yet: the first request asks.
         usd = None if budget.usd is None else 0.0
-        return Budget(usd, None if budget.tokens is None else 0, others.lender)
+        return Budget(usd, None if budget.tokens is None else 0, others.lender, budget)
     usd = None if budget.usd is None else budget.usd / shard.n
     return Budget(usd, None if budget.tokens is None else budget.tokens // shard.n)
 

@@ -54,12 +54,14 @@ class Loan(NamedTuple):
 class Budget:
     """The most that a run may spend, over all its resumed parts. None means: no such cap.
 
-    With a `lender` the caps are what it has lent so far; more is asked for when they do not do.
+    With a `lender` the caps are what it has lent so far, of the `whole` that all may spend; more
+    is asked for when they do not do.
     """
 
     usd: float | None = None
     tokens: int | None = None
     lender: Lender | None = None
+    whole: Budget | None = None
 
     def __post_init__(self) -> None:
         for value in (self.usd, self.tokens):
@@ -181,16 +183,16 @@ class BudgetTracker:
 
     def error(self, most: Usage) -> BudgetError:
         """What to raise when such a request does not fit."""
-        spent = self.ledger.spent
+        spent, budget = self.ledger.spent, self._budget.whole or self._budget
         caps = []
-        if self._budget.usd is not None:
+        if budget.usd is not None:
             caps.append(
-                f"${spent.usd:.4f} of ${self._budget.usd:.4f} (the next request may cost up to "
+                f"${spent.usd:.4f} of ${budget.usd:.4f} (the next request may cost up to "
                 f"${self.cost(most):.4f})"
             )
-        if self._budget.tokens is not None:
+        if budget.tokens is not None:
             caps.append(
-                f"{_tokens(spent.usage)} of {self._budget.tokens} tokens (the next request may "
+                f"{_tokens(spent.usage)} of {budget.tokens} tokens (the next request may "
                 f"take up to {_tokens(most)})"
             )
         unsettled = ""
@@ -199,9 +201,10 @@ class BudgetTracker:
                 f", and {spent.n_unsettled} requests {OF_UNKNOWN_COST} may have taken up to "
                 f"${spent.unsettled_usd:.4f}, {_tokens(spent.unsettled_usage)} tokens"
             )
+        who = "" if self._budget.whole is None else " by all shards together; this one took"
         return BudgetError(
-            f"the budget is spent: {' and '.join(caps)}{unsettled}; what is done is kept, raise "
-            "the budget and run the same command to continue"
+            f"the budget is spent{who}: {' and '.join(caps)}{unsettled}; what is done is kept, "
+            "raise the budget and run the same command to continue"
         )
 
 

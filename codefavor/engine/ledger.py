@@ -247,6 +247,12 @@ def ledger_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".spent")
 
 
+def ledgers_of(journal: Path) -> list[Path]:
+    """All that keep costs of the run with this journal: its own, and that of a judge of its own."""
+    beside = journal.parent.glob(glob.escape(journal.name) + ".*")
+    return sorted(path for path in beside if path.suffix == ".spent")
+
+
 def read_spent(journal: Path) -> Spent | None:
     """What the run with this journal spent; None if nothing was kept of that.
 
@@ -270,7 +276,7 @@ def merge_spent(journal: Path, shards: Iterable[Path]) -> int:
     """
     files: dict[str, list[Path]] = {ledger_path(journal).name: []}
     for shard in shards:
-        for file in sorted(shard.parent.glob(f"{glob.escape(shard.name)}*.spent")):
+        for file in ledgers_of(shard):
             files.setdefault(file.name, []).append(file)
     for name, found in files.items():
         write_text(_of_shards(journal.with_name(name)), _numbered(found))

@@ -8,6 +8,7 @@ import resource
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from codefavor.engine.context import Context
@@ -22,6 +23,8 @@ from codefavor.journal import Journal, own_records, read_journal
 from codefavor.journal_manifest import differing_settings, read_shard_note
 from codefavor.records import Row
 
+# Where it is set, a merge only names its journal here, and ends as a shard without rows.
+named_journals: ContextVar[list[Path] | None] = ContextVar("named_journals", default=None)
 _AGAIN = "run it again, then merge-shards"
 
 
@@ -36,6 +39,9 @@ async def merge_shards(
     Raises JournalError for shards that are missing, unfinished or doubled, that were made under
     other settings, by other code or from other rows.
     """
+    if (named := named_journals.get()) is not None:
+        named.append(journal.path)
+        return Counts(shard="none")
     shards = _checked(journal.path)
     ended, reasons, n_cached = Counter[str](), Counter[str](), 0
     with _made_anew(journal) as whole:

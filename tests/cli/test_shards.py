@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -9,8 +10,14 @@ import zlib
 
 import pytest
 
-from codefavor.engine.ledger import read_spent
+from codefavor.backends.base import Usage
+from codefavor.cli.shard_flags import Joined, joined, own_budget
+from codefavor.engine import Budget, Progress
+from codefavor.engine.budget import BudgetTracker, Loan
+from codefavor.engine.ledger import Ledger, read_spent
+from codefavor.engine.prices import Price
 from codefavor.engine.shards import Shard
+from codefavor.errors import BudgetError
 from codefavor.records import Preference, Problem, content_id
 from codefavor.records import write_rows as write
 from tests.kit.commands import codefavor
@@ -411,3 +418,20 @@ def test_caps_that_leave_a_shard_nothing_are_refused(home):
 def test_a_merge_that_is_refused_leaves_the_exit_code(home):
     done = codefavor("merge-shards", "score", "--nonsense", home=home)
     assert done.code == 2 and "--nonsense" in done.stderr
+
+
+def test_a_shard_that_is_lent_nothing_more_names_the_whole_budget():
+    class Others:
+        async def lend(self, ledger, used, needed, n_reserved):
+            return Loan(None)
+
+    token = joined.set(Joined(Others(), None, None, Progress))
+    try:
+        budget = own_budget(Budget(usd=2.0, tokens=9000), Shard(0, 4))
+    finally:
+        joined.reset(token)
+    tracker = BudgetTracker(budget, Price(1.0, 1.0), Ledger())
+    with pytest.raises(BudgetError) as error:
+        asyncio.run(tracker.reserve(Usage(100, 100)))
+    assert "by all shards together; this one took: $0.0000 of $2.0000" in str(error.value)
+    assert "0 of 9000 tokens" in str(error.value)

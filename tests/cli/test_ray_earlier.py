@@ -1,0 +1,132 @@
+"""What `--ray` counts as its own of what lies in the folders of shards; no cluster is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from codefavor.cli import ray_run
+from codefavor.errors import CodefavorError
+from tests.cli.test_shards import COMMANDS, DRAFTS, FAKE, PAIRS, home, run_shards
+from tests.kit.commands import codefavor
+
+__all__ = ["home"]
+
+JUDGED = f"{PAIRS} --model {FAKE}"
+OTHER = f"{JUDGED} --criteria short"
+
+
+@pytest.fixture
+def begin(home, monkeypatch):
+    """Run a command on Ray up to where its shards begin: how it ended, their number, the spent."""
+    begun = {}
+
+    def coordinator(budget, limits, n_at_once, spent):
+        begun["spent"] = {str(Path(name).relative_to(home)): one for name, one in spent.items()}
+
+    class Run:
+        def __init__(self, ray, job, coordinator, verb):
+            begun["n"] = job.n_shards
+
+        def as_tasks(self, each):
+            raise CodefavorError("the shards begin")
+
+    actor = SimpleNamespace(options=lambda **options: SimpleNamespace(remote=coordinator))
+    ray = SimpleNamespace(remote=lambda kind: actor)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(ray_run, "_cluster", lambda address: contextlib.nullcontext(ray))
+    known = SimpleNamespace(apart=())
+    monkeypatch.setattr(ray_run, "checked_nodes", lambda *args: contextlib.nullcontext(known))
+    for name, value in {"_gpus": 0, "_near": None, "_n_at_once": 1}.items():
+        monkeypatch.setattr(ray_run, name, lambda *args, value=value: value)
+    monkeypatch.setattr(ray_run, "Run", Run)
+
+    def start(words, *more):
+        begun.clear()
+        begun["done"] = codefavor(
+            *words.replace("%", "shared").split(), "--ray", "local", *more, home=home
+        )
+        return SimpleNamespace(n=None, spent=None) if "n" not in begun else SimpleNamespace(**begun)
+
+    start.begun = begun
+    return start
+
+
+def ledgers(begun):
+    assert all(sum(one) > 0 for one in begun.spent.values())
+    return sorted(begun.spent)
+
+
+def test_other_results_of_the_folder_are_not_in_the_budget(home, begin):
+    run_shards(OTHER, home)
+    assert begin(JUDGED).spent == {}
+    own = begin(OTHER)
+    assert len(ledgers(own)) == 3 and all("criteria" in one for one in ledgers(own))
+
+
+def test_a_result_is_divided_as_itself_was(home, begin):
+    run_shards(OTHER, home, n=3)
+    assert begin(JUDGED).n == 2
+    assert begin(JUDGED, "--shards", 5).n == 5
+    assert begin(OTHER).n == 3
+    assert begin(OTHER, "--shards", 5).n is None
+    said = begin.begun["done"].stderr
+    assert "--shards 5: " in said and "holds shards of 3 of this output" in said
+    run_shards(OTHER, home, n=5)
+    assert begin(OTHER).n is None
+    assert "holds shards of 3 and of 5" in begin.begun["done"].stderr
+
+
+@pytest.mark.parametrize("words", [DRAFTS, JUDGED, COMMANDS["answers and their judge"]])
+def test_rows_of_a_plain_run_are_not_asked_again(home, begin, words):
+    assert codefavor(*words.replace("%", "shared").split(), home=home).code == 0
+    assert begin(words).n is None
+    done = begin.begun["done"]
+    assert done.code == 2 and done.stderr.count("error:") == 1
+    assert "rows of a run without --ray" in done.stderr and not list(home.rglob("*-of-*"))
+    assert begin(words, "--fresh").n == 2
+
+
+def test_what_a_plain_run_spent_without_a_row_is_in_the_budget(home, begin):
+    ledger = home / "shared/o.jsonl.journal.spent"
+    ledger.parent.mkdir()
+    # Killed with a request in flight.
+    words = DRAFTS.replace("%", "shared").split()
+    assert codefavor(*words, "--budget-tokens", 1, home=home).code == 2
+    ledger.write_text("+1 900 1024 0.5\n")
+    assert begin(DRAFTS).spent == {"shared/o.jsonl.journal.spent": (0.5, 1924)}
+
+
+@pytest.mark.parametrize(("own", "other"), [("[o].jsonl", "o.jsonl"), ("o.json", "o.jsonl")])
+def test_an_output_is_known_by_its_whole_name(home, begin, own, other):
+    run_shards(DRAFTS.replace("o.jsonl", other), home)
+    words = DRAFTS.replace("o.jsonl", own)
+    first = begin(words)
+    assert first.spent == {} and first.n == 2
+    run_shards(words, home, n=2)
+    again = begin(words)
+    assert (
+        again.n == 2 and [Path(one).name for one in ledgers(again)] == [f"{own}.journal.spent"] * 2
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_journal_of_a_command_is_known(home, begin, name):
+    words = COMMANDS[name]
+    run_shards(words, home, n=2)
+    there = {
+        str(path.relative_to(home))
+        for path in (home / "shared/shards").rglob("*.spent")
+        if path.stat().st_size
+    }
+    assert set(begin(words).spent) >= there
+
+
+def test_a_broken_command_ends_before_the_cluster(home, begin):
+    done = begin(DRAFTS.replace("problems.jsonl", "none.jsonl"))
+    assert done.n is None and begin.begun["done"].code == 2
+    assert begin.begun["done"].stderr.count("error:") == 1

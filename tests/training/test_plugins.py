@@ -98,7 +98,8 @@ def test_the_copy_of_a_fresh_adapter_goes_with_which_no_run_resumes(is_fresh: bo
         torch.nn.init.ones_(model.get_parameter("base_model.model.0.lora_B.ref.weight"))
     RunPlugin().post_trainer_create(SimpleNamespace(rl="dpo"), SimpleNamespace(model=model))
     assert ("ref" in model.peft_config) is not is_fresh
-    RunPlugin().post_trainer_create(SimpleNamespace(), SimpleNamespace(model=torch.nn.Linear(2, 2)))
+    cfg = SimpleNamespace(rl="dpo")
+    RunPlugin().post_trainer_create(cfg, SimpleNamespace(model=torch.nn.Linear(2, 2)))
 
 
 @pytest.mark.parametrize(

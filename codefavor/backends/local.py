@@ -68,6 +68,17 @@ def load_model(
     return once(wanted, load)
 
 
+def n_positions(model: Any) -> int | None:
+    """How many tokens an encoder has positions for; None where its configuration does not say.
+
+    RoBERTa's kind counts from behind the padding token: of 514 positions 512 can be used.
+    """
+    known = getattr(model.config, "max_position_embeddings", None)
+    embeddings = getattr(model.base_model, "embeddings", None)
+    padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
+    return known and known - (0 if padding is None else padding + 1)
+
+
 def _load(
     path: Path,
     adapter: Path | str | None,

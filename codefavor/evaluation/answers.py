@@ -293,6 +293,8 @@ def _answer_step(task: AnswerTask) -> Step:
     """A step from an item to `{"id", "answer", "finish_reason"}`; no text is no answer."""
 
     async def step(row: Row, context: Context) -> Row:
+        if "flaw" in row:
+            raise Rejected(row["flaw"], "nobody was asked")
         response = await context.ask(
             task.ask(row), sampling=task.sampling, stop=task.stop, accept=("stop", "length")
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from codefavor.backends.embedded import default_folder
-from codefavor.backends.local import load_model
+from codefavor.backends.local import load_model, n_positions
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.evaluation.item_results import Measures
 from codefavor.records import whole_folder
@@ -78,7 +78,7 @@ class Likeness:
         self.name = folder.resolve().name
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._is_mean = _is_mean(folder)
-        self._limit = int(getattr(self._model.config, "max_position_embeddings", 512))
+        self._limit = n_positions(self._model) or 512
         # The known answers are compared with every answer of every measure.
         self._vectors = lru_cache(maxsize=4096)(self._encode)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from codefavor.backends.base import Backend, Message, Sampling
-from codefavor.backends.local import load_model
+from codefavor.backends.local import load_model, n_positions
 from codefavor.engine.context import Context
 from codefavor.errors import BackendError, ConfigError, Rejected
 from codefavor.evaluation.answers import AnswerTask, Check, chat_check
@@ -188,7 +189,7 @@ def halueval_answers(
 
 
 def _mean_of(items: Sequence[Row], measure: Any) -> Row:
-    found = [measure(one, one["hallucinated"]) for one in items]
+    found = [measure(one, one["hallucinated"]) for one in items if "flaw" not in one]
     shares = [name for name in found[0] if name != "words"] if found else []
     return {
         name: sum(one[name] or 0.0 for one in found) / len(found)
@@ -238,7 +239,7 @@ def entailment_check(folder: Path, **options: Any) -> Check:
 
         claim = f"{row['question']} {row['answer']}".strip()
         encoded = tokenizer(row["context"], claim, return_tensors="pt").to(model.device)
-        limit = getattr(model.config, "max_position_embeddings", None)
+        limit = n_positions(model)
         if limit and encoded["input_ids"].shape[1] > limit:
             raise Rejected("too_long", f"{encoded['input_ids'].shape[1]} tokens of {limit}")
         with torch.inference_mode():
@@ -275,6 +276,7 @@ def discrimination_items(task: str, items: Sequence[Row]) -> list[Row]:
                     "question": row["question"],
                     "shown": text,
                     "is_hallucinated": is_hallucinated,
+                    **({"flaw": row["flaw"]} if "flaw" in row else {}),
                 }
             )
     return found
@@ -324,6 +326,21 @@ def halueval_task(
 
 def _judgement(row: Row, answer: str) -> Measures:
     said = read_yes_no(answer, labels=_HALLUCINATED)
+    if said is not None and _says_otherwise(answer, said=said):
+        said = None
     right = None if said is None else float(said == row["is_hallucinated"])
     kind = "of hallucinated" if row["is_hallucinated"] else "of right"
     return {"accuracy": right, f"accuracy {kind} answers": right}
+
+
+def _says_otherwise(answer: str, *, said: bool) -> bool:
+    """Whether a clause behind the yes or no says the opposite in the question's own word."""
+    for clause in re.split(r"[.;,:\n]|\b(?:but|and)\b", answer.lower()):
+        if re.search(r"\bhallucinat", clause):
+            is_negated = re.search(
+                r"\b(?:no|not|never|without|free|nothing|none)\b|n['’]t\b", clause
+            )
+            states = re.search(r"\b(?:contains?|has|have|is|are|includes?|there)\b", clause)
+            if is_negated if said else states and not is_negated:
+                return True
+    return False

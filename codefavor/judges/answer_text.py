@@ -38,6 +38,31 @@ _SIGNS = re.compile(r"(?<=\b[A-Za-z])(?:#|\+\+)")
 _ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
 # "1914-18", where the second is later than the first.
 _SHORT_YEARS = re.compile(r"(?<![\d-])((\d\d)(\d\d))-(\d\d)(?![\d-])")
+# What is written in two ways, or in a way of which a part is no answer ("7:30" holds no 7).
+_SPELT = [
+    (re.compile(form), put)
+    for form, put in (
+        (r"(?<=\d)\^(?=-?\d)", "power"),
+        (r"\b([01]?\d|2[0-3]):([0-5]\d)\b", r"\1clock\2"),
+        (r"\b([AaPp])\.\s?([Mm])\b\.?", r"\1\2"),
+        (r"\b(?:BCE|B\.C\.(?:E\.)?)", "BC"),
+        (r"\b(?:AD|A\.D\.) ?(\d+)\b", r"\1 AD"),
+        (r"(?<=\d) (?:CE|C\.E\.|A\.D\.)", " AD"),
+        (r"\b(?:USD|US\$) ?(?=\d)", "$"),
+        (r"\b(\d[\d,.]*) ?USD\b", r"$\1"),
+        (r"(?<=\d)k\b", " thousand"),
+        (r"(?<=\d)M\b", " million"),
+        (r"\b[Hh]alf a (?=thousand|million|billion)", "0.5 "),
+        (r"(\d)-(\d+(?:\.\d+)?) (thousand|million|billion)\b", r"\1 \3 \2 \3"),
+        (r"\b(ft|feet|foot) (\d+) in\b", r"\1 \2 inches"),
+        (r"\b(World War) III\b", r"\1 3"),
+        (r"\b(World War) II\b", r"\1 2"),
+        (r"\b(World War) I\b", r"\1 1"),
+    )
+]
+_FRACTIONS = re.compile(r"(\d*) ?([¼½¾])")
+# Months whose names are other words in small letters, or where a sentence begins.
+_MONTHS_TOO = re.compile(r"(?<!^)(?<![.!?] )\b(?:May|March|August)\b|\b(?:May|March|August)\W+\d")
 # Of scripts without blanks every character is a word.
 _UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
 _MONTH_NAMES = [
@@ -52,9 +77,9 @@ _DAY, _YEAR = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?", r"(?P<year>\d{4})"
 _DATES = [
     re.compile(form)
     for form in (
-        rf"\b{_MONTH} {_DAY},? {_YEAR}\b",
+        rf"\b{_MONTH} (?:the )?{_DAY},? {_YEAR}\b",
         rf"\b{_DAY} (?:of )?{_MONTH},? {_YEAR}\b",
-        r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b",
+        r"\b(?P<year>\d{4})([/-])(?P<month>\d{2})\2(?P<day>\d{2})\b",
     )
 ]
 _SLASHED = re.compile(r"\b(\d{1,2})[/.](\d{1,2})[/.](\d{4})\b")
@@ -66,7 +91,7 @@ _PARTS = [
     re.compile(form)
     for form in (
         rf"(?<![\w-]){_MONTH},? (?:of )?{_YEAR}\b(?!-)",
-        rf"(?<![\w-]){_MONTH} {_DAY}\b(?![,.]?\d)",
+        rf"(?<![\w-]){_MONTH} (?:the )?{_DAY}\b(?![,.]?\d)",
         rf"(?<![\w,.-]){_DAY} (?:of )?{_MONTH}(?!\w)",
     )
 ]
@@ -107,21 +132,28 @@ def normalised(
     text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
     text = unicodedata.normalize("NFC", text).replace("–", "-")
     text = _SIGNS.sub(lambda match: "sharp" if match[0] == "#" else "plusplus", text)
+    for form, put in _SPELT:
+        text = form.sub(put, text)
+    text = _FRACTIONS.sub(_in_decimals, text)
     text = re.sub(r"\b[Aa](?=\s+(?:hundred|thousand|million|billion)\b)", "one", text)
     text = with_whole_units(text, says_money=says_money)
     text = (_NOT_NAMED_A if keeps_a else _ARTICLES).sub(" ", text)
     if joins_initials:
         text = _INITIALS.sub(lambda match: f"initials{match[0].replace('.', '')} ", text)
     text = with_one_spelling(text.lower())
-    for form in _DATES:
-        text = form.sub(_iso, _WEEKDAY.sub("", text))
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text).replace("%", " percent ")
+    for date in _DATES:
+        text = date.sub(_iso, _WEEKDAY.sub("", text))
+    text = re.sub(r"(?<=\d),(?=\d{3}(?:th)?\b)", "", text).replace("%", " percent ")
     text = _SHORT_YEARS.sub(_long_years, text)
     text = re.sub(r"(?<![\d-])(\d+)-(?=\d+(?![\d-]))", r"\1 ", text)
     text = re.sub(r"(?<=\d)\.0+\b(?!\.\d)|(?<![\d.])(\d+\.\d*[1-9])0+\b(?!\.\d)", r"\1", text)
     text = re.sub(r"(?<!\d)[.](?!\d)|[^\w\s.-]|(?<=[^\d\s])-|-(?!\d)", " ", text).replace("_", "")
     text = text.replace("per cent", "percent")
     return " ".join(with_digits([word.rstrip(".") for word in text.split()]))
+
+
+def _in_decimals(match: re.Match[str]) -> str:
+    return str(int(match[1] or 0) + unicodedata.numeric(match[2]))
 
 
 @cache
@@ -165,6 +197,8 @@ def contains(answer: str, known: str) -> float | None:
         for one in dates_of(answer)
     ):
         return 1.0
+    if plain in ("may", "march", "august"):
+        return float(normalised(answer) == plain or _MONTHS_TOO.search(answer) is not None)
     if is_money(known):
         # "5 million" alone says what was asked for; "5 million people" are no money.
         if normalised(answer, says_money=True) == plain:

@@ -22,6 +22,9 @@ _WORDS = {word: number for number, word in enumerate(_UNITS)} | {
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER_WORDS = (*_WORDS, *_SCALES, "hundred")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
+# "No one", "one another", "one or the other" count nothing.
+_BEFORE_PRONOUN = frozenset(re.findall(r"\w+", "no any every some each another"))
+_BEHIND_PRONOUN = frozenset({"another", "or"})
 
 
 def with_digits(words: Sequence[str]) -> list[str]:
@@ -37,6 +40,16 @@ def with_digits(words: Sequence[str]) -> list[str]:
 
 def _number(words: Sequence[str], at: int) -> tuple[Decimal | None, int]:
     """The longest number that begins at a word, and the place behind it; None if none does."""
+    if words[at] == "one" and (
+        (at and words[at - 1] in _BEFORE_PRONOUN) or _word(words, at + 1) in _BEHIND_PRONOUN
+    ):
+        return None, at
+    century, after = _below_hundred(words, at)
+    if century is not None and 13 <= century <= 20 and after == at + 1:
+        # "Nineteen ninety-nine", "nineteen oh five".
+        rest, end = _below_hundred(words, after + (_word(words, after) == "oh"))
+        if rest is not None and (rest > 9) == (_word(words, after) != "oh"):
+            return Decimal(100 * century + rest), end
     if _DIGITS.fullmatch(words[at]):
         scale = (_SCALES | {"hundred": 100}).get(_word(words, at + 1))
         return (None, at) if scale is None else (Decimal(words[at]) * scale, at + 2)

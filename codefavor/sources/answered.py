@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +70,10 @@ def load_answered(path: Path, skipped: Counter[str] | None = None) -> list[Answe
             continue
         answers = tuple(one for one in said if one.strip(" .").lower() not in _MARKS)
         says_none = len(answers) < len(said) or _says_none(row)
-        if answers and says_none:
+        if any(one not in answers and _stands_in(one, context) for one in said):
+            # Sodium's "Na", or a film called "Unknown": an answer, or a mark that there is none.
+            skipped["an answer that reads like a mark that there is none"] += 1
+        elif answers and says_none:
             skipped["an answer, and a mark that there is none"] += 1
         elif not answers and not plausible and not says_none:
             skipped["no answer, and nothing that says there is none"] += 1
@@ -142,6 +146,10 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and _has_word(text))
     )
+
+
+def _stands_in(answer: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(answer.strip(' .'))}(?!\w)", text) is not None
 
 
 def _has_word(text: str) -> bool:

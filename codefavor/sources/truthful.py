@@ -71,8 +71,8 @@ def read_halueval(task: str, data: Path | None, data_dir: Path | None) -> list[R
     """One row a pair of answers: `{"id", "context", "question", "right", "hallucinated"}`; of the
     task general one a response: `{"id", "question", "response", "is_hallucinated"}`.
 
-    Rows that repeat another are left out. Raises DataError for a row without one of its fields
-    or whose two answers are the same.
+    Rows that repeat another are left out. A row whose two answers are the same has `flaw`, the
+    reason for which nobody is asked about it. Raises DataError for a row without one of its fields.
     """
     if task not in HALUEVAL:
         raise ConfigError(f"HaluEval has no task {task!r}; known: {', '.join(HALUEVAL)}")
@@ -173,15 +173,15 @@ def _two_answers(row: Row, task: str, where: str) -> Row:
     missing = [name for name in needed if not _text(row.get(name))]
     if missing:
         raise DataError(f"{where}: no text in {', '.join(missing)} (HaluEval {task})")
-    if row[right].strip() == row[hallucinated].strip():
-        raise DataError(f"{where}: {right} and {hallucinated} are the same")
     fields = {
         "context": row[context].strip(),
         "question": row[question].strip() if question else "",
         "right": row[right].strip(),
         "hallucinated": row[hallucinated].strip(),
     }
-    return {"id": content_id(task, fields)[:16], **fields}
+    is_flawed = fields["right"] == fields["hallucinated"]
+    flaw = {"flaw": "equal_answers"} if is_flawed else {}
+    return {"id": content_id(task, fields)[:16], **fields, **flaw}
 
 
 def _general(row: Row, where: str) -> Row:

@@ -213,7 +213,7 @@ def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """
     known = {unit.name: unit for unit in before.units}
     sides = (before.units, after.units)
-    several = {_bare_name(u) for side in sides for u in side if _NUMBER.search(u.name)}
+    several = {bare for side in sides for u in side if (bare := _bare_name(u)) != u.name}
     groups: list[dict[str, list[Unit]]] = [{name: [] for name in several} for _ in sides]
     for side, group in zip(sides, groups, strict=True) if several else ():
         for unit in side:

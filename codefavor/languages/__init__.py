@@ -8,6 +8,7 @@ package each (`pip install 'codefavor[languages]'`), loaded at first use.
 from codefavor.languages.comments import (
     Stripped,
     grammar_tokens,
+    has_same_tokens,
     normalised_tokens,
     parses,
     strip_both,
@@ -34,6 +35,7 @@ __all__ = [
     "functions_and_classes",
     "get_language",
     "grammar_tokens",
+    "has_same_tokens",
     "language_name",
     "language_of_path",
     "language_title",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from codefavor.languages import python_code
@@ -97,13 +98,27 @@ def grammar_tokens(code: str, language: str) -> tuple[str, ...] | None:
     For code that nobody will run here: no version of an interpreter has a say in it, and Python
     of twenty years ago is read as well.
     """
+    tokens = _tokens(code, language)
+    return None if tokens is None else tuple(tokens)
+
+
+def has_same_tokens(old: str, new: str, language: str) -> bool | None:
+    """Whether two texts differ in comments and layout alone; None if one of them does not parse."""
+    before, after = (_tokens(code, language) for code in (old, new))
+    if before is None or after is None:
+        return None
+    # Only as far as they are the same: most changes end it early.
+    return all(one == other for one, other in zip_longest(before, after))
+
+
+def _tokens(code: str, language: str) -> Iterator[str] | None:
     known = get_language(language)
     parsed = parse(code, known)
     if parsed is None:
         return None
-    if known.name == "python":
-        return _without_style(_python_tokens(parsed.root), known.name)
-    return _without_style(token_texts(parsed), known.name)
+    is_python = known.name == "python"
+    found = _python_tokens(parsed.root) if is_python else token_texts(parsed)
+    return _without_style(found, known.name)
 
 
 # Python's operators and tuples are put in parentheses, so that needless ones make no difference.
@@ -164,15 +179,20 @@ _CLOSING = frozenset(")]}")
 _LOOSE = frozenset({"javascript", "typescript"})
 
 
-def _without_style(tokens: Iterable[str], language: str) -> tuple[str, ...]:
-    kept: list[str] = []
+def _without_style(tokens: Iterable[str], language: str) -> Iterator[str]:
+    is_loose = language in _LOOSE
+    last: str | None = None
     for token in tokens:
-        if token in _CLOSING and kept and kept[-1] == "," and language != "shell":
-            kept.pop()
-        if language in _LOOSE and token == ";":
+        if is_loose and token == ";":
             continue
-        kept.append('"' if token == "'" and language in _LOOSE else token)
-    return tuple(kept)
+        # A comma before a closing bracket says nothing.
+        if last == "," and token in _CLOSING and language != "shell":
+            last = None
+        if last is not None:
+            yield last
+        last = '"' if is_loose and token == "'" else token
+    if last is not None:
+        yield last
 
 
 def _without_comments(parsed: Parsed) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,39 +107,75 @@ def parse_file(source: bytes, language: Language, like: Parsed | None = None) ->
 
 def _edited(old: Parsed, source: bytes) -> Tree:
     """The tree of a text as the parser wants it to read another one faster."""
-    one, two = old.source, source
-    shorter = min(len(one), len(two))
-    start = _n_same(shorter, lambda low, high: one[low:high] == two[low:high])
-    ends = [len(one), len(two)]
-    same = _n_same(
-        shorter - start,
-        lambda low, high: (
-            one[ends[0] - high : ends[0] - low] == two[ends[1] - high : ends[1] - low]
-        ),
-    )
-    ends = [end - same for end in ends]
     tree = old.tree.copy()
-    points = (_point(two, start), _point(one, ends[0]), _point(two, ends[1]))
-    tree.edit(start, ends[0], ends[1], *points)
+    done, point = 0, (0, 0)
+    for (start, end), (new_start, new_end) in _differences(old.source, source):
+        begins = _after(point, source[done:new_start])
+        points = [
+            _after(begins, text) for text in (old.source[start:end], source[new_start:new_end])
+        ]
+        tree.edit(new_start, new_start + end - start, new_end, begins, *points)
+        done, point = new_end, points[1]
     return tree
 
 
-def _n_same(n: int, is_same: Callable[[int, int], bool]) -> int:
-    """How many of `n` bytes are the same before the first that is not. No byte is asked for more
-    than twice: files may have a million."""
-    low, high = 0, n
+# Bytes that two texts must have in common to be taken for the same place, how much further it is
+# looked for, and after how many places the rest counts as one difference.
+_SAME, _FURTHER, _MOST = 200, 5000, 200
+_Span = tuple[int, int]
+
+
+def _differences(one: bytes, two: bytes) -> Iterator[tuple[_Span, _Span]]:
+    """Spans of both texts in their order, outside of which they are the same."""
+    at, to = 0, 0
+    for n in range(_MOST + 1):
+        same = _n_same(one, two, at, to)
+        at, to = at + same, to + same
+        if at == len(one) and to == len(two):
+            return
+        ends = _meeting(one, two, at, to) if n < _MOST else None
+        if ends is None:
+            same = _n_same(one[at:][::-1], two[to:][::-1])
+            ends = len(one) - same, len(two) - same
+        yield (at, ends[0]), (to, ends[1])
+        at, to = ends
+
+
+def _meeting(one: bytes, two: bytes, at: int, to: int) -> _Span | None:
+    """Where two texts that differ here are the same again; None if that is not found."""
+    skipped = 0
+    while (start := at + skipped) + _SAME <= len(one):
+        found = two.find(one[start : start + _SAME], to, to + 2 * skipped + _FURTHER)
+        if found >= 0:
+            same = _n_same(one[at:start][::-1], two[to:found][::-1])
+            return start - same, found - same
+        skipped = max(20, skipped * 3 // 2)
+    return None
+
+
+def _n_same(one: bytes, two: bytes, at: int = 0, to: int = 0) -> int:
+    """How many bytes are the same from two places on. Hardly more of them are looked at, and none
+    often: files may have a million."""
+    low, step = 0, 64
+    most = min(len(one) - at, len(two) - to)
+    while (high := min(low + step, most)) > low and (
+        one[at + low : at + high] == two[to + low : to + high]
+    ):
+        low, step = high, 2 * step
     while low < high:
         middle = (low + high + 1) // 2
-        if is_same(low, middle):
+        if one[at + low : at + middle] == two[to + low : to + middle]:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _point(source: bytes, position: int) -> tuple[int, int]:
-    """The row and column of an offset."""
-    return source.count(b"\n", 0, position), position - source.rfind(b"\n", 0, position) - 1
+def _after(point: tuple[int, int], text: bytes) -> tuple[int, int]:
+    """The row and column behind a text that begins at a point."""
+    n_rows = text.count(b"\n")
+    column = len(text) - text.rfind(b"\n") - 1
+    return (point[0] + n_rows, column) if n_rows else (point[0], point[1] + column)
 
 
 # Where the grammar of Python does not know the defaults of type parameters (PEP 696).

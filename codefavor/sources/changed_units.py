@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from codefavor.languages import (
     Outline,
     Unit,
     functions_and_classes,
-    grammar_tokens,
+    has_same_tokens,
     language_of_path,
 )
 from codefavor.sources.commit_rows import Commit, CommitOptions, make_commit
@@ -45,17 +46,17 @@ class _File(NamedTuple):
 class ChangedFiles:
     """Reads both versions of a changed file and makes its rows."""
 
-    def __init__(self, objects: Objects, options: CommitOptions, skipped: Counter[str]) -> None:
+    def __init__(self, objects: Objects, options: CommitOptions) -> None:
         self._objects = objects
-        self._options = options
-        self._skipped = skipped
+        self.options = options
         self._files: dict[str, _File] = {}
 
-    def rows(self, change: Change, about: dict[str, str]) -> list[Commit]:
-        """The rows of one changed file; raises LeftOut if its texts give none.
+    def rows(self, change: Change, about: dict[str, str], lost: Counter[str]) -> Iterator[Commit]:
+        """The rows of one changed file, one after the other; raises LeftOut if its texts give none.
 
         `about` has the fields that all rows of the commit share, the licence of the folder among
-        them, which a licence in the file's own header replaces.
+        them, which a licence in the file's own header replaces; `lost` counts changes to units that
+        are no row.
         """
         old, new = self._file(change.old_blob), self._file(change.new_blob)
         problem = new.problem or old.problem
@@ -64,7 +65,7 @@ class ChangedFiles:
         if is_anothers(new.text, language_of_path(change.path, new.text), about["source"]):
             raise LeftOut("vendored")
         licence = licence_of_file(licence_of_header(new.text), about["license"])
-        if not is_allowed(licence, self._options.licenses):
+        if not is_allowed(licence, self.options.licenses):
             raise LeftOut(f"licence {licence or 'not stated'}")
         about = {
             **about,
@@ -73,12 +74,11 @@ class ChangedFiles:
             "language": language_of_path(change.path, new.text),
             "message": without_people(about["message"], old.text + new.text),
         }
-        if self._options.units == "file":
+        if self.options.units == "file":
             whole = make_commit(**about, old_code=old.text, new_code=new.text, name=change.path)
-            found = [whole]
+            yield from self._kept([whole], lost)
         else:
-            found = self._changed(old, new, about)
-        return [row for row in found if self._is_kept(row)]
+            yield from self._kept(self._changed(old, new, about, lost), lost)
 
     def _file(self, blob: str) -> _File:
         if blob not in self._files:
@@ -91,7 +91,7 @@ class ChangedFiles:
         data = self._objects.read(blob)
         if data is None:
             return _File("", "not in this clone", {})
-        if len(data) > self._options.max_file_bytes:
+        if len(data) > self.options.max_file_bytes:
             return _File("", "too large", {})
         try:
             text = data.decode().replace("\r\n", "\n")
@@ -102,25 +102,30 @@ class ChangedFiles:
     def _outline(self, file: _File, language: str, like: Outline | None) -> Outline:
         if language not in file.outlines:
             file.outlines[language] = functions_and_classes(
-                file.text, language, max_lines=self._options.max_lines, like=like
+                file.text, language, max_lines=self.options.max_lines, like=like
             )
         outline = file.outlines[language]
         if outline is None:
             raise LeftOut("does not parse")
         return outline
 
-    def _changed(self, old: _File, new: _File, about: dict[str, str]) -> list[Commit]:
+    def _changed(
+        self, old: _File, new: _File, about: dict[str, str], lost: Counter[str]
+    ) -> Iterator[Commit]:
         language = about["language"]
         after = self._outline(new, language, old.outlines.get(language))
         before = self._outline(old, language, after)
-        lost = Counter[str]()
-        changed = _changed_units(before, after, self._options.max_lines, lost)
-        if not self._options.tests:
+        no_row = Counter[str]()
+        changed = _changed_units(before, after, self.options.max_lines, no_row)
+        if not self.options.tests:
             n_changed = len(changed)
             changed = [both for both in changed if not is_test(both[1], language)]
-            lost["test"] += n_changed - len(changed)
-        rows = [
-            make_commit(
+            no_row["test"] += n_changed - len(changed)
+        if not changed and not no_row.total():
+            raise LeftOut("outside functions")
+        lost.update({f"unit: {reason}": n for reason, n in no_row.items() if n})
+        for earlier, unit in changed:
+            yield make_commit(
                 **about,
                 old_code=earlier.text,
                 new_code=unit.text,
@@ -128,31 +133,24 @@ class ChangedFiles:
                 name=unit.name,
                 context=_surroundings(unit, after),
             )
-            for earlier, unit in changed
-        ]
-        if not rows and not lost.total():
-            raise LeftOut("outside functions")
-        self._skipped.update({f"unit: {reason}": n for reason, n in lost.items() if n})
-        return rows
 
-    def _is_kept(self, row: Commit) -> bool:
-        problem = _row_problem(row, self._options)
-        self._skipped.update([f"unit: {problem}"] if problem else [])
-        return not problem
-
-
-# What a commit made of a function is what the next older one changed.
-_tokens = lru_cache(maxsize=256)(grammar_tokens)
+    def _kept(self, rows: Iterable[Commit], lost: Counter[str]) -> Iterator[Commit]:
+        for row in rows:
+            problem = _row_problem(row, self.options)
+            if problem:
+                lost[f"unit: {problem}"] += 1
+            else:
+                yield row
 
 
 def _row_problem(row: Commit, options: CommitOptions) -> str:
     longest = options.max_file_lines if row.unit == "file" else options.max_lines
     if max(row.old_code.count("\n"), row.new_code.count("\n")) > longest:
         return "too long"
-    old, new = (_tokens(code, row.language) for code in (row.old_code, row.new_code))
-    if old is None or new is None:
+    is_same = has_same_tokens(row.old_code, row.new_code, row.language)
+    if is_same is None:
         return "does not stand alone"
-    return "only comments or layout" if old == new else ""
+    return "only comments or layout" if is_same else ""
 
 
 def _changed_units(
@@ -215,7 +213,7 @@ def _counterparts(before: Outline, after: Outline) -> dict[str, Unit]:
     """
     known = {unit.name: unit for unit in before.units}
     sides = (before.units, after.units)
-    several = {_bare_name(u) for side in sides for u in side if _NUMBER.search(u.name)}
+    several = {bare for side in sides for u in side if (bare := _bare_name(u)) != u.name}
     groups: list[dict[str, list[Unit]]] = [{name: [] for name in several} for _ in sides]
     for side, group in zip(sides, groups, strict=True) if several else ():
         for unit in side:

@@ -105,10 +105,10 @@ def _letters(text: str) -> str:
 def is_test(unit: Unit, language: str) -> bool:
     """Whether a function or class is a test, whatever its file is called."""
     named, mark = _TEST_UNIT.get(language), _TEST_MARK.get(language)
-    heads = "\n".join((*unit.enclosing, unit.text))
-    return bool(
-        (named and re.match(named, unit.name)) or (mark and re.search(mark, heads, re.MULTILINE))
-    )
+    if named and re.match(named, unit.name):
+        return True
+    heads = "\n".join((*unit.enclosing, unit.text)) if mark else ""
+    return bool(mark and re.search(mark, heads, re.MULTILINE))
 
 
 def content_problem(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 
 from codefavor.errors import DataError
@@ -54,7 +55,7 @@ def mine_repository(
                 f"{', '.join(options.licenses)}; allow it by name, or every licence with 'any'"
             )
         folders = Folders(objects, licence)
-        files = ChangedFiles(objects, options, skipped)
+        files = ChangedFiles(objects, options)
         for commit in repository.log(since=options.since, merges=pulls is not None):
             pull = pulls.of(commit, skipped) if pulls else None
             reason = _commit_problem(commit, pull, reverts, options)
@@ -67,20 +68,33 @@ def mine_repository(
                 continue
             about = {"source": source, "commit": commit.sha, "pull": pull.number if pull else ""}
             about["message"] = pull.message if pull else commit.message
-            found: list[Commit] = []
-            for change in commit.changes:
-                try:
-                    _check_change(change, options)
-                    if folders.is_vendored(commit.sha, change.path):
-                        raise LeftOut("vendored")
-                    around = folders.licence(commit.sha, change.path)
-                    found += files.rows(change, {**about, "license": around})
-                except LeftOut as reason_of_file:
-                    skipped[f"file: {reason_of_file}"] += 1
+            lost = Counter[str]()
+            rows = _rows(commit, about, folders, files, lost)
+            # One more says that the commit goes whole; what else is in it is not looked at.
+            found = list(islice(rows, options.max_units + 1))
             if len(found) > options.max_units:
                 skipped["commit: too many functions changed"] += 1
             else:
+                skipped.update(lost)
                 yield from found
+
+
+def _rows(
+    commit: LoggedCommit,
+    about: dict[str, str],
+    folders: Folders,
+    files: ChangedFiles,
+    lost: Counter[str],
+) -> Iterator[Commit]:
+    for change in commit.changes:
+        try:
+            _check_change(change, files.options)
+            if folders.is_vendored(commit.sha, change.path):
+                raise LeftOut("vendored")
+            around = folders.licence(commit.sha, change.path)
+            yield from files.rows(change, {**about, "license": around}, lost)
+        except LeftOut as reason:
+            lost[f"file: {reason}"] += 1
 
 
 class _PullCommits:

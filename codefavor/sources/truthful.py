@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError
-from codefavor.records import Row, content_id, read_rows, whole_row
+from codefavor.records import Row, content_id, whole_row
 from codefavor.sources.locate import Location, locate_rows
+from codefavor.sources.row_files import read_any_rows
 
 TRUTHFULQA = Location(
     "TruthfulQA", "truthfulqa/mc_task.json", "truthfulqa/truthful_qa", "Apache-2.0",
@@ -100,25 +101,14 @@ def _rows(
     data: Path | None, location: Location, data_dir: Path | None
 ) -> Iterator[tuple[str, Row]]:
     """The rows of a file in any published form (CSV, a JSON array, JSON lines), or as located."""
-    path = data or (data_dir / location.file if data_dir is not None else None)
-    if path is None or (data is None and not path.is_file()):
-        yield from locate_rows(location, None)
-    elif not path.is_file():
-        raise DataError(f"{path}: no such file")
-    elif path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+    if data is None:
+        yield from locate_rows(location, data_dir)
+    elif data.suffix == ".csv" and data.is_file():
+        with data.open(encoding="utf-8-sig", newline="") as handle:
             for number, row in enumerate(csv.DictReader(handle), start=2):
-                yield f"{path}: row {number}", whole_row(row)
-    elif path.suffix == ".json" and _is_array(path):
-        yield from locate_rows(Location(location.name, path.name, "", ""), path.parent)
+                yield f"{data}: row {number}", whole_row(row)
     else:
-        # HaluEval's files end in .json and hold JSON lines.
-        yield from read_rows(path)
-
-
-def _is_array(path: Path) -> bool:
-    with path.open(encoding="utf-8") as handle:
-        return handle.read(64).lstrip()[:1] == "["
+        yield from read_any_rows(data)
 
 
 def _of_choices(row: Row, where: str) -> Row:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from codefavor.errors import ConfigError
 from codefavor.languages import (
+    grammar_tokens,
+    has_same_tokens,
     normalised_tokens,
     parses,
     strip_both,
@@ -166,6 +168,27 @@ def test_layout_that_a_formatter_changes_makes_no_difference() -> None:
     assert not same("return 1", "return 2", "javascript")
     assert same("def f():\n  'doc'\n  pass", "def f():\n  pass", "python")
     assert not same("def f():\n  return None", "def f():\n  pass", "python")
+
+
+@pytest.mark.parametrize(
+    ("language", "old", "new", "is_same"),
+    [
+        ("javascript", "f(a, 'b',);", 'f(a,\n  // why\n  "b")', True),
+        ("javascript", "f([a,,])", "f([a,])", False),
+        ("javascript", "f('')", "f()", False),
+        ("python", "f('')", "f()", False),
+        ("python", "x = 'a'\ny = (1)", 'x = "a"\ny = 1', True),
+        ("python", "x = f'a'", "x = 'a'", False),
+        ("python", "x = 1", "x = 1\ny = 2", False),
+        ("shell", "a=(1, )", "a=(1 )", False),
+        ("go", "func f( {", "func f() {}", None),
+        ("go", "func f() {}", "func f( {", None),
+    ],
+)
+def test_same_tokens(language: str, old: str, new: str, is_same: bool | None) -> None:
+    assert has_same_tokens(old, new, language) is is_same
+    tokens = [grammar_tokens(code, language) for code in (old, new)]
+    assert is_same == (None if None in tokens else tokens[0] == tokens[1])
 
 
 def test_real_python_files_keep_their_meaning_and_lose_every_comment() -> None:

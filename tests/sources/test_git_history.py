@@ -254,6 +254,21 @@ def test_huge_commits_and_changes_of_layout_are_left_out(repo: Repo) -> None:
     assert skipped["commit: too many files changed"] == 3
 
 
+def test_what_is_in_a_commit_that_goes_whole_is_counted_once(repo: Repo) -> None:
+    old = {f"sea/m{i}.py": f"def f():\n    return {i}\n" for i in range(4)}
+    new = {name: text.replace("return", "return 1 +") for name, text in old.items()}
+    repo.commit("Add them", {**old, "sea/a.py": old["sea/m0.py"], "sea/a.txt": "a\n"})
+    layout = {"sea/a.py": "def f():\n    # as it is\n    return 0\n", "sea/a.txt": "b\n"}
+    repo.commit("Change all of it", {**new, **layout})
+    rows, skipped = mine(repo, max_units=3)
+    assert rows == []
+    assert skipped["commit: too many functions changed"] == 1
+    assert not {"unit: only comments or layout", "file: no language of ours"} & skipped.keys()
+    rows, skipped = mine(repo, max_units=4)
+    assert [row.path for row in rows] == list(new)
+    assert skipped["unit: only comments or layout"] == skipped["file: no language of ours"] == 1
+
+
 def test_whole_files_and_tests_can_be_asked_for(repo: Repo) -> None:
     repo.commit("Add a test", {"tests/test_tide.py": tide(OLD)})
     repo.commit("Test more", {"tests/test_tide.py": tide(NEW)})

@@ -211,9 +211,15 @@ class WorkingCopy:
         self.root.mkdir(parents=True, exist_ok=True)
         self._write_note()
         if also is not None:
-            shutil.rmtree(self.root / SHARDS, ignore_errors=True)
-            others = self.place.versions(f"{SHARDS}/")
-            self._fetch(name for name in others if also.fullmatch(name) and not _is_passing(name))
+            self._bring(also)
+
+    def _bring(self, also: re.Pattern[str]) -> None:
+        """The names of others that match; what an earlier run brought of them goes."""
+        for path in self.root.glob(f"{SHARDS}/**/*"):
+            if path.is_file() and also.fullmatch(path.relative_to(self.root).as_posix()):
+                path.unlink()
+        others = self.place.versions(f"{SHARDS}/")
+        self._fetch(name for name in others if also.fullmatch(name) and not _is_passing(name))
 
     def sync(self) -> int:
         """Take what has changed to the storage; how many objects were written or removed.

@@ -11,13 +11,15 @@ import json
 import re
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError, JournalInUseError, MissingPackageError
-from codefavor.records import write_text
+from codefavor.journal_file import sync_folder
+from codefavor.records import file_sha256, write_text
 
 # The package of each; what else fsspec speaks may show a file that is half written.
 STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
@@ -26,6 +28,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSIONS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "LastModified", "mtime")
 _PROBE = ".codefavor-probe"
 SHARDS = "shards"
+# The version of an object while it is brought here.
+_COMING = "coming"
 
 
 def protocol_of(text: str) -> str:
@@ -163,36 +167,59 @@ def _is_passing(name: str) -> bool:
     )
 
 
+@dataclass
+class _Known:
+    """An object when it was last in step: its version, and the size and time of the file here."""
+
+    version: str = ""
+    stamp: list[int] = field(default_factory=list)
+    # Digests of what was taken there last, and of all that was tried since; "" for its removal.
+    taken: list[str] = field(default_factory=list)
+
+
 class WorkingCopy:
     """A folder on storage and, of a selection of its names, the copy in which a run works.
 
-    `folder` outlives a killed run. What it holds goes on if nobody has changed the objects since
-    it was last in step with them; else the objects count, and it is filled anew.
+    `folder` outlives a killed run. What it holds goes on if nobody else has changed the objects
+    that the run has written; else the objects count, and it is filled anew.
     """
 
     def __init__(self, place: Place, selection: Selection, folder: Path) -> None:
         self.place, self.selection = place, selection
         self.root = folder / "out"
-        self._note, self._snapshot = folder / "synced.json", folder / "snapshot"
-        # Of each object: its version, and the size and time of the file that is as it is.
-        self._synced: dict[str, list[Any]] = {}
+        self._note, self._snapshot = folder / "objects.json", folder / "snapshot"
+        self._known: dict[str, _Known] = {}
 
     def start(self, also: re.Pattern[str] | None = None) -> None:
         """Fill the copy, of other names those that match `also`. Raises ConfigError."""
         self.place.check_writable()
         there = self._versions()
-        noted = json.loads(self._note.read_text()) if self._note.is_file() else None
-        if noted is None or {name: one[0] for name, one in noted.items()} != there:
+        noted = json.loads(self._note.read_text()) if self._note.is_file() else {}
+        self._known = {name: _Known(**one) for name, one in noted.items()}
+        stale = [name for name in {*there, *noted} if not self._is_own(name, there.get(name, ""))]
+        if any(map(self._is_written, stale)):
             shutil.rmtree(self.root, ignore_errors=True)
-            self._fetch(there)
-            noted = {name: [version, *self._stamp(name)] for name, version in there.items()}
-        self._synced = noted
+            self._known, stale = {}, [*there]
+        self._known |= {name: _Known(_COMING) for name in stale}
+        self._write_note()
+        for name in stale:
+            (self.root / name).unlink(missing_ok=True)
+            del self._known[name]
+        self._fetch(name for name in stale if name in there)
+        for name in {*stale} & {*there}:
+            self._known[name] = _Known(there[name], self._stamp(name))
         self.root.mkdir(parents=True, exist_ok=True)
         self._write_note()
         if also is not None:
-            shutil.rmtree(self.root / SHARDS, ignore_errors=True)
-            others = self.place.versions(f"{SHARDS}/")
-            self._fetch(name for name in others if also.fullmatch(name) and not _is_passing(name))
+            self._bring(also)
+
+    def _bring(self, also: re.Pattern[str]) -> None:
+        """The names of others that match; what an earlier run brought of them goes."""
+        for path in self.root.glob(f"{SHARDS}/**/*"):
+            if path.is_file() and also.fullmatch(path.relative_to(self.root).as_posix()):
+                path.unlink()
+        others = self.place.versions(f"{SHARDS}/")
+        self._fetch(name for name in others if also.fullmatch(name) and not _is_passing(name))
 
     def sync(self) -> int:
         """Take what has changed to the storage; how many objects were written or removed.
@@ -200,13 +227,15 @@ class WorkingCopy:
         Raises JournalInUseError if another run has written one of them meanwhile.
         """
         here = {name: self._stamp(name) for name in self._names()}
-        changed = [name for name, stamp in here.items() if self._synced.get(name, [])[1:] != stamp]
-        gone = [name for name in self._synced if name not in here]
+        changed = [
+            name for name, stamp in here.items() if self._known.get(name, _Known()).stamp != stamp
+        ]
+        gone = [name for name in self._known if name not in here]
         if not changed and not gone:
             return 0
         there = self._versions()
         for name in (*changed, *gone):
-            if name in there and there[name] != self._synced.get(name, [""])[0]:
+            if name in there and not self._is_own(name, there[name]):
                 raise JournalInUseError(
                     f"{self.place.url}/{name}: another run has written it meanwhile; two runs must "
                     "not share an output (end one, then run the same command again)"
@@ -214,14 +243,21 @@ class WorkingCopy:
         # Copied from last to first: what a record rests on is never older than the record.
         for name in sorted(changed, key=self._rank, reverse=True):
             self._copy(name)
+        # Noted before: what this process takes there is its own, wherever it is stopped.
+        for name in (*changed, *gone):
+            digest = file_sha256(self._snapshot / name) if name in here else ""
+            self._known.setdefault(name, _Known()).taken.append(digest)
+        self._write_note()
         for name in sorted(changed, key=self._rank):
             (self.place / name).put(self._snapshot / name)
         for name in gone:
             with reaching(self.place.url), contextlib.suppress(FileNotFoundError):
                 self.place.fs.rm_file((self.place / name).path)
-            del self._synced[name]
+            del self._known[name]
         there = self._versions()
-        self._synced |= {name: [there.get(name, ""), *here[name]] for name in changed}
+        for name in changed:
+            last = self._known[name].taken[-1:]
+            self._known[name] = _Known(there.get(name, ""), here[name], last)
         self._write_note()
         shutil.rmtree(self._snapshot, ignore_errors=True)
         return len(changed) + len(gone)
@@ -229,7 +265,28 @@ class WorkingCopy:
     def finish(self) -> None:
         """Take the rest there, and remove the copy."""
         self.sync()
+        # First, so that what a killed process leaves of the copy says nothing of the objects.
+        self._note.unlink()
         shutil.rmtree(self.root)
+
+    def _is_own(self, name: str, version: str) -> bool:
+        """Whether an object is as this copy knows it, or has what was taken there from here."""
+        known = self._known.get(name)
+        if known is None or version == known.version:
+            return known is not None
+        if not known.taken:
+            return False
+        if not version:
+            return "" in known.taken
+        with tempfile.TemporaryDirectory(dir=self._note.parent) as folder:
+            (self.place / name).fetch(Path(folder) / "object")
+            return file_sha256(Path(folder) / "object") in known.taken
+
+    def _is_written(self, name: str) -> bool:
+        """Whether this run has written a file, here or there as well."""
+        known = self._known.get(name, _Known())
+        is_here = (self.root / name).exists() and known.version != _COMING
+        return bool(known.taken) or (is_here and self._stamp(name) != known.stamp)
 
     def _versions(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -280,4 +337,6 @@ class WorkingCopy:
             source.backup(copy)
 
     def _write_note(self) -> None:
-        write_text(self._note, [json.dumps(self._synced)])
+        known = {name: asdict(one) for name, one in self._known.items()}
+        write_text(self._note, [json.dumps(known)])
+        sync_folder(self._note.parent)

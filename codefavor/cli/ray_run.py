@@ -23,6 +23,10 @@ from codefavor.errors import ConfigError, MissingPackageError
 from codefavor.settings import data_folder
 
 _SHARDS_AT_A_TIME = 2
+# Ray speaks HTTP/2: after the first bytes of a client, each side says its settings.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_ANSWERS_S = 30
 _CAPPED = ("requests", "input_tokens", "output_tokens")
 # Judges and models that are loaded into the process that asks them.
 _LOCAL = re.compile(r"(?:^|[:,])(local|embedded|pairwise|reward|process|likelihood):")
@@ -97,16 +101,24 @@ def _cluster(address: str) -> Iterator[Any]:
 
 
 def _check_address(address: str) -> None:
-    """Raise ConfigError for an address where nobody answers: Ray itself tries for minutes."""
+    """Raise ConfigError for an address that is not Ray's: it tries for minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise ConfigError(f"--ray {address}: expected auto, local, HOST:PORT or ray://HOST:PORT")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            # With TLS it says nothing before a handshake.
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return
+            connection.settimeout(_ANSWERS_S)
+            connection.sendall(_HELLO + _SETTINGS)
+            answer = connection.recv(len(_SETTINGS))
     except OSError as error:
         raise ConfigError(f"--ray {address}: nobody answers there ({error})") from error
+    if answer[3:4] != _SETTINGS[3:4]:
+        raise ConfigError(f"--ray {address}: what answers there is not Ray")
 
 
 def _loads_models(values: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
+from urllib.parse import unquote
 
 import click
 
@@ -83,11 +84,15 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _without_file(value: Any) -> Any:
-    """The path of a `file://` URL; anything else as it is."""
+    """The path of a `file://` URL; anything else as it is. Raises ConfigError for a host."""
     if isinstance(value, list | tuple):
         return [_without_file(one) for one in value]
-    is_file = isinstance(value, str) and protocol_of(value) == "file"
-    return value.partition("://")[2] if is_file else value
+    if not isinstance(value, str) or protocol_of(value) != "file":
+        return value
+    host, _, path = value.partition("://")[2].partition("/")
+    if host.lower() not in ("", "localhost"):
+        raise ConfigError(f"{value}: expected file:///PATH, a file of this machine")
+    return unquote(f"/{path}")
 
 
 def _with_copies(value: Any, copies: Mapping[str, str]) -> Any:
@@ -179,9 +184,11 @@ def _working_copy(
     where = str(copy.root / name)
     if values.get("dry_run"):
         return where, None
-    # Nobody is asked in a merge: what shards have cached is not looked at.
-    shards = re.compile(rf"{SHARDS}/\d+-of-\d+/{re.escape(name)}(?!.*\.sqlite$).*")
-    copy.start(shards if shard == ALL_SHARDS else None)
+    # A merge takes all shards, and a shard is refused beside those of another division. What shards
+    # have cached is not looked at: nobody is asked.
+    n = f"(?!{shard.n}/)" if shard is not None else ""
+    shards = re.compile(rf"{SHARDS}/\d+-of-{n}\d+/{re.escape(name)}(?!.*\.sqlite$).*")
+    copy.start(shards if shard is not None else None)
     return where, copy
 
 

@@ -23,7 +23,7 @@ from codefavor.engine.batch_jobs import Job, JobWriter, State, requests_of
 from codefavor.engine.budget import Budget, BudgetTracker, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.context import Context
-from codefavor.engine.counts import Counts
+from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import Ledger, Spent, ledger_path, read_spent
 from codefavor.engine.limits import Limits
@@ -113,7 +113,7 @@ class BatchRun:
             n_error=n_error,
             n_resumed=counts.n_resumed - n_before,
             n_old_errors=counts.n_old_errors - (n_error - counts.n_error),
-            reasons=dict(reasons.most_common()),
+            reasons=by_number(reasons),
             n_requests=counts.n_requests + len(self._collected),
             n_cached=len(self._kept),
             input_tokens=spent.usage.input_tokens,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+def by_number(counter: Mapping[str, int], most: int | None = None) -> dict[str, int]:
+    """The counts, largest first and then by name: so it hangs on no order in which rows ended."""
+    return dict(sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:most])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from codefavor.engine.context import Context
-from codefavor.engine.counts import Counts
+from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.ledger import Spent, merge_spent, read_spent
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.progress import Progress
@@ -68,7 +68,7 @@ async def merge_shards(
         n_error=ended["error"],
         n_resumed=to_do.n_resumed,
         n_duplicates=to_do.n_duplicates,
-        reasons=dict((+reasons).most_common()),
+        reasons=by_number(+reasons),
         n_requests=n_requests,
         n_cached=n_cached,
         input_tokens=spent.usage.input_tokens,

@@ -12,7 +12,7 @@ from typing import Any
 from codefavor.engine.ask import RowPending, RunEnding
 from codefavor.engine.budget import Budget
 from codefavor.engine.context import Asks, Clients, Context
-from codefavor.engine.counts import Counts
+from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.health import RowHealth, RunStopped, StopRule
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.ledger import Ledger, Spent, ledger_path
@@ -20,7 +20,7 @@ from codefavor.engine.limits import Limits
 from codefavor.engine.merge_shards import merge_shards
 from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
-from codefavor.engine.shards import ALL_SHARDS, Shard, code_sha256
+from codefavor.engine.shards import ALL_SHARDS, Shard, code_sha256, refuse_other_divisions
 from codefavor.errors import (
     BackendError,
     BudgetError,
@@ -74,7 +74,8 @@ async def run(
 
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
     continues from there. Raises DataError for a row without an id, and JournalError for rows
-    that were edited since they ended, which says how to go on.
+    that were edited since they ended, which says how to go on. Raises ConfigError for a shard of
+    another division than what lies beside it.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
@@ -82,6 +83,7 @@ async def run(
     if shard == ALL_SHARDS:
         return await merge_shards(rows, journal, context=context, progress=progress, label=label)
     if shard is not None:
+        refuse_other_divisions(journal.path, shard)
         note_shard(journal.path, str(shard), code_sha256())
     ledger = Ledger(ledger_path(journal.path))
     asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
@@ -163,7 +165,7 @@ class _Loop:
             n_old_errors=rows.n_old_errors,
             n_duplicates=rows.n_duplicates,
             n_pending=self.ended["pending"],
-            reasons=dict(self.reasons.most_common()),
+            reasons=by_number(self.reasons),
             n_requests=sum(one.n_sent for one in clients),
             n_cached=sum(one.n_cached for one in clients),
             input_tokens=spent.usage.input_tokens,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from codefavor.errors import ConfigError
 from codefavor.idset import id_digest
+from codefavor.journal_manifest import read_shard_note
 from codefavor.records import Row
 
 FOLDER = "shards"
@@ -75,7 +76,10 @@ ALL_SHARDS = Shard(0, 0)
 
 
 def shard_journals(journal: Path) -> Iterator[tuple[Shard, Path]]:
-    """The journals of all shards of the run with this journal, by their folders."""
+    """The journals of all shards of the run with this journal, by their folders.
+
+    One that says of no shard to be of it was refused before it began.
+    """
     # Of a result's journal, the shards lie beside the result.
     for base in (journal.parent, journal.parent.parent):
         if not (base / FOLDER).is_dir():
@@ -83,8 +87,24 @@ def shard_journals(journal: Path) -> Iterator[tuple[Shard, Path]]:
         for folder in sorted((base / FOLDER).iterdir()):
             found = _NAME.fullmatch(folder.name)
             path = folder / journal.relative_to(base)
-            if found is not None and path.is_file():
+            if found is not None and path.is_file() and read_shard_note(path)[0]:
                 yield Shard(int(found[1]), int(found[2])), path
+
+
+def refuse_other_divisions(journal: Path, shard: Shard) -> None:
+    """Raise ConfigError where shards of another number lie beside this one: each row is of both."""
+    name = shard.folder(Path()).name
+    folder = next((one for one in journal.parents if one.name == name), None)
+    if folder is None or folder.parent.name != FOLDER:
+        return
+    whole = folder.parent.parent / journal.relative_to(folder)
+    for other, path in shard_journals(whole):
+        if other.n != shard.n:
+            raise ConfigError(
+                f"--shard {shard}: {path} is of a division into {other.n} of this output, whose "
+                f"rows would be run again; go on with I/{other.n}, or move the folders of that "
+                f"division out of {FOLDER}"
+            )
 
 
 @cache

@@ -13,7 +13,7 @@ from codefavor import __version__
 from codefavor.backends.base import Backend, Mode, Sampling, Usage
 from codefavor.backends.microbatch import gather_all
 from codefavor.engine.context import Context
-from codefavor.engine.counts import Counts
+from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.prices import PriceTable
 from codefavor.engine.runner import Step
 from codefavor.errors import ConfigError, SandboxError
@@ -338,17 +338,17 @@ class Tally:
             "pass_at_1_at_most": sum(bound.values()) / len(bound),
             "n_answered": n_answered,
             "parse_rate": self.n_parsed / n_answered if n_answered else 0.0,
-            "outcomes": dict(self.outcomes.most_common()),
-            "unknown": dict(self.unknown.most_common()),
+            "outcomes": by_number(self.outcomes),
+            "unknown": by_number(self.unknown),
             # Of the runs that count, how many a hostile program could have forged.
             "n_together": self.n_together,
-            "failures": dict(self.failures.most_common()),
+            "failures": by_number(self.failures),
             "share_hallucinated": (
                 sum(self.failures[one] for one in HALLUCINATIONS) / n_failures
                 if n_failures
                 else 0.0
             ),
-            "hallucinated": {k: dict(names.most_common(10)) for k, names in self.names.items()},
+            "hallucinated": {k: by_number(names, 10) for k, names in self.names.items()},
             "run_seconds_per_problem": self.seconds / len(asked),
             "cases": self._all_cases(),
         }

@@ -291,13 +291,17 @@ def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
     [
         ("127.0.0.1:9", "nobody answers there"),
         ("ray://127.0.0.1:9", "nobody answers there"),
+        # Something that listens and is no Ray.
+        ("{elsewhere}", "what answers there is not Ray"),
         ("nonsense", "expected auto, local, HOST:PORT or ray://HOST:PORT"),
     ],
 )
 def test_an_address_where_no_cluster_is_fails_before_anything_is_asked(home, address, words):
     pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
-    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", address, home=home)
-    assert done.code == 2 and words in done.stderr
+    with LoopbackServer(openai_reply) as server:
+        address = address.format(elsewhere=server.url.removeprefix("http://"))
+        done = codefavor(*drafts(server.url, "o.jsonl"), "--ray", address, home=home)
+    assert done.code == 2 and words in done.stderr and server.n_calls == 0
 
 
 def test_without_ray_the_extra_is_named(home, monkeypatch):

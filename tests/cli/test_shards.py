@@ -359,7 +359,10 @@ def copy_a_shard(home):
 
 
 def divide_twice(home):
+    # On another machine, as a shard is refused that sees those of another division.
+    (home / "shared").rename(home / "other")
     run_shards(DRAFTS, home, n=2)
+    shutil.copytree(home / "other", home / "shared", dirs_exist_ok=True)
     return DRAFTS
 
 
@@ -388,6 +391,24 @@ def test_what_is_not_the_whole_of_one_run_is_refused(home, spoil, words):
     assert done.code == 2 and words in done.stderr
     assert done.stderr.count("error:") == 1
     assert not (home / "shared" / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["drafts", "chat judge"])
+def test_a_shard_of_another_division_is_refused_before_it_asks(home, monkeypatch, name):
+    words = COMMANDS[name].replace("%", "shared")
+    run_shards(words, home)
+    asked = []
+    monkeypatch.setattr(f"{__name__}.answer", asked.append)
+    done = codefavor(*words.split(), "--shard", "1/2", home=home)
+    assert done.code == 2 and "is of a division into 3 of this output" in done.stderr
+    assert not asked
+    # What was refused is no second division: the first goes on, and is merged.
+    monkeypatch.undo()
+    run_shards(words, home)
+    assert merge(words, home).code == 0
+    other = words.replace("o.jsonl", "p.jsonl") + (" --name other" if name != "drafts" else "")
+    done = codefavor(*other.split(), "--shard", "1/2", home=home)
+    assert done.code == 0, done.stderr
 
 
 @pytest.mark.parametrize("text", ["3/3", "-1/3", "x", "1", "0/0"])

@@ -364,3 +364,32 @@ def test_a_file_url_is_a_path(home):  # noqa: F811
     done = codefavor(*words.replace("%", f"file://{home}/out").split(), home=home)
     assert done.code == 0, done.stderr
     assert (home / "out/o.jsonl").is_file()
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_a_file_url_is_read_as_urls_are(home, host):  # noqa: F811
+    (home / "a b").mkdir()
+    (home / "problems.jsonl").rename(home / "a b/100%.jsonl")
+    given = f"file://{host}{home}/a%20b/100%25.jsonl"
+    words = DRAFTS.replace("%", "o").replace("problems.jsonl", given)
+    done = codefavor(*words.split(), home=home)
+    assert done.code == 0, done.stderr
+    elsewhere = words.replace(f"file://{host}/", "file://host/")
+    done = codefavor(*elsewhere.split(), home=home)
+    assert done.code == 2 and "expected file:///PATH, a file of this machine" in done.stderr
+
+
+def test_a_shard_is_refused_beside_those_of_another_division(stored):
+    words = on_storage(DRAFTS, "divided").split()
+    for machine in ("one", "two"):
+        (stored / machine).mkdir()
+    done = codefavor(*words, "--shard", "1/4", home=stored / "one")
+    assert done.code == 0, done.stderr
+    done = codefavor(*words, "--shard", "1/2", home=stored / "two")
+    assert done.code == 2 and "is of a division into 4 of this output" in done.stderr
+    # The division that is there goes on, and another output in the folder is divided as it likes.
+    done = codefavor(*words, "--shard", "2/4", home=stored / "two")
+    assert done.code == 0, done.stderr
+    other = [one.replace("/o.jsonl", "/p.jsonl") for one in words]
+    done = codefavor(*other, "--shard", "1/2", home=stored / "two")
+    assert done.code == 0, done.stderr

@@ -76,6 +76,9 @@ def test_samples_of_a_server_become_pass_at_k(tmp_path: Path, problems: Path) ->
     assert "pass@1     25.0" in done.stdout
     assert "pass@4    100.0" in done.stdout
     assert again.stdout == done.stdout
+    # Equal numbers by name: the order hangs on no order in which rows ended.
+    assert "outcomes: import_error 6, no_code 6, passed 6, wrong_output 6\n" in done.stdout
+    assert "failures: no_program 6, no_such_module 6, wrong_answer 6\n" in done.stdout
     result = json.loads((tmp_path / "results/problems.openai-m-t0.8-n4.json").read_text())
     metrics = result["metrics"]
     assert metrics["pass_at_k"]["1"]["mean"] == 0.25

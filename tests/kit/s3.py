@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest import mock
 
@@ -57,3 +60,79 @@ def read(name: str) -> bytes:
     """The bytes of an object."""
     body: bytes = client().get_object(Bucket="bucket", Key=name)["Body"].read()
     return body
+
+
+class Gate:
+    """A way to the server on which single requests are refused, or only their answers lost."""
+
+    def __init__(self, to: str) -> None:
+        self.refuses: Callable[[str, str], bool] = lambda method, path: False
+        self.after: Callable[[str, str], None] = lambda method, path: None
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                body = _body(self)
+                if gate.refuses(self.command, self.path):
+                    # What no client tries again, as an outage that its package gave up on.
+                    answer = 403, {}, b"<Error><Code>AccessDenied</Code></Error>"
+                else:
+                    answer = _forward(to, self, body)
+                    gate.after(self.command, self.path)
+                _reply(self, *answer)
+
+            do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Gate:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _body(request: BaseHTTPRequestHandler) -> bytes:
+    if "chunked" not in request.headers.get("Transfer-Encoding", ""):
+        return request.rfile.read(int(request.headers.get("Content-Length", 0)))
+    body = b""
+    while size := int(request.rfile.readline().split(b";")[0], 16):
+        body += request.rfile.read(size)
+        request.rfile.readline()
+    request.rfile.readline()
+    return body
+
+
+def _forward(
+    to: str, request: BaseHTTPRequestHandler, body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    server = http.client.HTTPConnection(to.removeprefix("http://"), timeout=60)
+    left_out = ("expect", "transfer-encoding", "content-length")
+    headers = {name: one for name, one in request.headers.items() if name.lower() not in left_out}
+    server.request(request.command, request.path, body, headers)
+    reply = server.getresponse()
+    answer = reply.status, dict(reply.getheaders()), reply.read()
+    server.close()
+    return answer
+
+
+def _reply(
+    request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    request.send_response_only(status)
+    for name, value in headers.items():
+        if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+            request.send_header(name, value)
+    length = headers.get("Content-Length") if request.command == "HEAD" else None
+    request.send_header("Content-Length", length or str(len(body)))
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(body)

@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from codefavor.languages.python_code import put_before
 from codefavor.scoring.blocks import (
     INSIDE,
     is_complete,
@@ -122,7 +123,7 @@ def _behind(prompt: str, body: str) -> str:
     body = body.strip("\n")
     if re.search(r"^return\b", body, re.MULTILINE):
         body = textwrap.indent(body, "    ")
-    code = f"{prompt}{body}\n"
+    code = put_before(prompt, f"{body}\n")
     return code if _parsed(code) else ""
 
 
@@ -203,7 +204,7 @@ def continued(prompt: str, text: str) -> str:
         # Begun anew in a block: the whole function, or only what is missing.
         block = extract_code(text)
         return _behind(prompt, block) or block or prompt + text
-    whole = prompt + text.partition("```")[0]
+    whole = put_before(prompt, text.partition("```")[0])
     # From the first line on: what stands before the first function is part of it.
     code = parsing_part(whole)
     if len(code.rstrip()) <= len(prompt.rstrip()):
@@ -234,7 +235,8 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
     tree = _parsed(code)
     if tree is None:
         return code
-    lent = {name: node for text in earlier for name, node in _definitions(_parsed(text))}
+    lent = {name: node for text in earlier for name, node in _definitions(_parsed(text))
+            if getattr(node, "module", "") != "__future__"}  # fmt: skip
     missing = _unbound(tree)
     taken: list[ast.stmt] = []
     while wanted := [name for name in lent if name in missing and lent[name] not in taken]:
@@ -246,7 +248,7 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
         return code
     order = list(dict.fromkeys(lent.values()))
     head = "\n".join(ast.unparse(node) for node in sorted(taken, key=order.index))
-    return f"{head}\n\n{code}"
+    return put_before(f"{head}\n\n", code)
 
 
 def _clean(fence: Fence) -> str:

@@ -332,3 +332,26 @@ def test_a_line_of_a_program_that_looks_like_a_notebooks_stays() -> None:
 def test_what_a_reply_says_behind_its_only_program_takes_it_from_nobody() -> None:
     code = "def add(a, b):\n    return a - b\n"
     assert program_of(f"```python\n{code}```\nThis is wrong.\n", "add") == code
+
+
+FUTURE = '"""Sums."""\nfrom __future__ import annotations\n\n\ndef total(xs: List[int]):\n'
+
+
+@pytest.mark.parametrize("head", [FUTURE, FUTURE.partition("\n")[2]])
+def test_what_is_lent_stands_behind_docstring_and_future_imports(head: str) -> None:
+    prompt = 'from typing import List\n\n\ndef total(xs: List[int]):\n    """Sum."""\n'
+    own = head + "    return sum(xs)\n"
+    fenced = program_of(fence(own), "total", prompt=prompt)
+    helper = program_of(f"{fence(HELPER)}\n{fence(head + USES.partition(chr(10))[2])}", "total")
+    for code in (fenced, helper, continued(prompt, own), continued(prompt, fence(own))):
+        found: dict[str, object] = {}
+        exec(compile(code, "", "exec", dont_inherit=True), found)
+        assert found["total"]([]) == 0  # type: ignore[operator]
+    before = head.partition("\n\n\n")[0]
+    assert fenced.startswith(f"{before}\nfrom typing import List\n")
+
+
+def test_a_future_import_is_lent_to_nobody() -> None:
+    uses = "from __future__ import annotations\n" + HELPER
+    code = program_of(f"{fence(uses)}\n{fence(USES)}", "total")
+    assert code == f"{HELPER}\n{USES}"

@@ -138,3 +138,12 @@ def test_samples_of_two_filters_of_lm_eval_are_not_counted_twice(tmp_path: Path)
     path = write(tmp_path / "s.jsonl", *rows)
     with pytest.raises(DataError, match=r"several filters \('strict', 'loose'\)"):
         read_samples(path, {"Mbpp/2": PROBLEMS["Mbpp/2"]})
+
+
+def test_a_completion_may_begin_with_a_future_import(tmp_path: Path) -> None:
+    prompt = 'import math\n\n\ndef add(a, b):\n    """Add."""\n'
+    problem = Problem("HumanEval/0", "Add.", "t", "add", prompt=prompt)
+    text = f"from __future__ import annotations\n\n\n{CODE}"
+    path = write(tmp_path / "s.jsonl", {"task_id": "HumanEval/0", "completion": text})
+    ((one,),) = read_samples(path, {"HumanEval/0": problem}).values()
+    compile(one.code, "", "exec", dont_inherit=True)

@@ -102,10 +102,14 @@ def make_target(
     if not names:
         raise Rejected("no_function", "the program defines no function and no class")
     mutants = mutants_of(reference, seed=seed)
-    codes = [Wrong(print_code(put_before(setup, m.code)), m.operator, m.lineno) for m in _spread(mutants)]
+    codes = [
+        Wrong(print_code(put_before(setup, m.code)), m.operator, m.lineno) for m in _spread(mutants)
+    ]
     # What does not parse every suite catches.
     known = [
-        Wrong(put_before(setup, plain_program(c)), "known") for c in dict.fromkeys(known_wrong) if _parses(c)
+        Wrong(put_before(setup, plain_program(c)), "known")
+        for c in dict.fromkeys(known_wrong)
+        if _parses(c)
     ]
     n_unproven, trust, limits = 0, "unverified", Limits(cpu_s=_CPU_S[0] * _SLOWER, wall_s=60.0)
     if problem.tests.strip():

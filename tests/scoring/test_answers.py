@@ -77,12 +77,33 @@ def test_the_program_is_found_in_every_form(around: str, mark: str) -> None:
         "A buggy version that you may see:",
         "This would be wrong:",
         "The following does not work:",
+        "**Don't do this:**",
+        "*Don't do this:*",
+        "### Don't do this",
+        "**Don't do this**",
+        "<b>Don\u2019t do this:</b>",
+        "**\u274c Don't do this:**",
+        "**Don't use it like this:**",
+        "**Do not use this:**",
+        "**Do not copy this:**",
+        "**Never write this:**",
+        "__You should not write it like that:__",
+        "## Common mistakes\n\n**This is wrong:**",
+        "## Common mistakes\n\n**This is incorrect:**",
+        "**This does not work:**",
+        "**This will not work:**",
+        "### This does not work",
+        "**Avoid:**",
+        "A naive attempt that fails:",
+        "The following naive version would fail the tests:",
     ],
 )
 def test_what_the_reply_calls_a_mistake_is_not_its_answer(said: str) -> None:
     right = f"Here is the function:\n\n{fence(BODY)}\n\nIt uses `sum`."
     wrong = f"{said}\n\n{fence(WRONG)}"
     assert program_of(f"{right}\n\n{wrong}\n\nThat ignores xs.", "total") == BODY
+    # With nothing else between the blocks it speaks of the next one all the same.
+    assert program_of(f"{fence(BODY)}\n\n{wrong}", "total") == BODY
     # The same said before the answer, which then comes last.
     assert program_of(f"{wrong}\n\nHere is the right one:\n\n{fence(BODY)}", "total") == BODY
 
@@ -278,7 +299,10 @@ def test_a_program_may_have_such_marks_in_its_strings() -> None:
     [
         "Do not write this:", "Don't use the following:", "The old implementation, for reference:",
         "Your original code was:", "Original code:", "## Before", "**Before (slow)**",
-        "For reference, the original version:",
+        "For reference, the original version:", "For reference, the original was:",
+        "For reference, here's the original version:", "Instead of:", "Instead of writing this:",
+        "My earlier attempt, which failed on lists, was:", "**What you had:**",
+        "The buggy version you posted was:", "My first idea was:",
     ],
 )  # fmt: skip
 def test_what_a_reply_replaces_or_warns_of_is_not_its_program(said: str) -> None:
@@ -291,6 +315,8 @@ def test_what_a_reply_replaces_or_warns_of_is_not_its_program(said: str) -> None
     [
         "Replace the original code with:", "The original code becomes:", "Before you ask:",
         "If you do not use numpy:", "The old implementation, corrected:",
+        "Instead of that, write:", "A version that does not use recursion:", "Your code, fixed:",
+        "What was missing in your code is a check:", "A version that never fails:",
     ],
 )  # fmt: skip
 def test_what_only_speaks_of_the_old_program_shows_the_new_one(said: str) -> None:

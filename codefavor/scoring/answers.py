@@ -9,11 +9,11 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from codefavor.languages.python_code import put_before
+from codefavor.languages.python_code import is_text, put_before
 from codefavor.scoring.blocks import (
     INSIDE,
     is_complete,
-    is_skeleton,
+    is_fragment,
     marked_inside,
     parsing_part,
 )
@@ -40,6 +40,11 @@ _END = (
 _TURN_END = re.compile(rf"(?<![\"'`]){_END}[ \t]*(?=$|<|\[INST\])", re.MULTILINE)
 _LAST_MARKS = re.compile(rf"(?:\s*{_END})+\s*\Z")
 _AFTER_FENCE = re.compile(rf"^( {{0,3}}(?:`{{3,}}|~{{3,}}))[ \t]*{_END}", re.MULTILINE)
+# What is seen by nobody, and marks of the model's that a program or block begins behind.
+_SPECIAL = re.compile(
+    r"[\ufeff\u200b\u2060]|\A\s*(?:<\|\w+\|>)+(?=(?:async def|class|def|from|import) |@\w|```)",
+    re.MULTILINE,
+)
 _DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
 _TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
 _QUOTED_FENCE = re.compile(r"^ {0,3}> ?(?:```|~~~)", re.MULTILINE)
@@ -82,7 +87,7 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
     may_be = list(not_presented_as_wrong(fences))
     if language == "python":
         whole = [n for n in whole if is_complete(fences[n], entry_point)] or whole
-        whole = [n for n in whole if not is_skeleton(fences[n].content, entry_point)] or whole
+        whole = [n for n in whole if not is_fragment(fences[n].content, entry_point)] or whole
     whole = [n for n in whole if may_be[n]] or whole
     code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
     if language != "python":
@@ -104,17 +109,12 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
 
 
 def _is_stub(code: str, name: str) -> bool:
-    """Whether a text defines the function without doing anything in it."""
-    tree = _parsed(code) or _parsed(f"{code.rstrip()} ...")
+    """Whether a program defines the function without doing anything in it."""
     return any(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name == name
-        and all(
-            isinstance(one, ast.Pass)
-            or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
-            for one in node.body
-        )
-        for node in (tree.body if tree else ())
+        and all(is_text(one) or isinstance(one, ast.Pass) for one in node.body)
+        for node in getattr(_parsed(code), "body", ())
     )
 
 
@@ -178,9 +178,9 @@ def _is_in_text(before: str) -> bool:
 
 
 def _unwrapped(reply: str) -> str:
-    """The reply without what stands around blocks of code in some of them: a byte order mark, a
+    """The reply without what stands around blocks of code in some of them: invisible marks, a
     quotation, a block of Markdown, HTML, or the prompts and commands of an interpreter."""
-    reply = reply.replace("\ufeff", "")
+    reply = _SPECIAL.sub("", reply)
     if _QUOTED_FENCE.search(reply):
         reply = re.sub(r"^ {0,3}> ?", "", reply, flags=re.MULTILINE)
     for fence in parse_fences(reply):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from codefavor.languages import find_language
 from codefavor.languages.python_code import UNREADABLE, error_line, read
@@ -13,6 +15,7 @@ from codefavor.text import Fence, is_closing_fence, lines_of, opening_fence, par
 INSIDE = "\ue000"
 _MOST_ENDS = 12
 _MOST_CUTS = 400
+_DOTS = re.compile(r"#\s*(?:\.{3}|\u2026)")
 _LITERALS = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp)
 
 
@@ -87,28 +90,39 @@ def _makes(node: ast.stmt, name: str) -> bool:
     return all(not isinstance(one, ast.Name) or one.id != name for one in ast.walk(node.value))
 
 
-def is_skeleton(code: str, name: str) -> bool:
-    """Whether a text defines the function without doing anything in it."""
+def is_fragment(code: str, name: str) -> bool:
+    """Whether a text defines the function without all that it does: it gives back nothing, has
+    `...` for a statement or a comment, or ends in a comment, as in `# the rest is unchanged`."""
     tree = _tree([code]) or _tree([f"{code.rstrip()} ..."])
-    return any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name == name
-        and all(map(_does_nothing, node.body))
+    found = [
+        node
         for node in (tree.body if tree else ())
-    )
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+    ]
+    return bool(found) and (not any(map(_gives, ast.walk(found[-1]))) or _is_cut(code, found[-1]))
 
 
-def _does_nothing(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Raise):
-        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+def _gives(node: ast.AST) -> bool:
+    """Whether a statement or expression hands something to the caller."""
     if isinstance(node, ast.Return):
-        return node.value is None or (
-            isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
-        )
-    return isinstance(node, ast.Pass) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    )
+        is_nothing = isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
+        return node.value is not None and not is_nothing
+    return isinstance(node, ast.Yield | ast.YieldFrom)
+
+
+def _is_cut(code: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    if any(isinstance(one, ast.Expr) and _is_dots(one.value) for one in ast.walk(function)):
+        return True
+    lines = lines_of(code)
+    end = function.end_lineno or 0
+    inside = [line.strip() for line in lines[function.lineno : end]]
+    behind = takewhile(lambda line: not line or line[0].isspace(), lines[end:])
+    is_left_open = not isinstance(function.body[-1], ast.Return | ast.Raise)
+    return any(map(_DOTS.match, inside)) or (is_left_open and any(map(str.strip, behind)))
+
+
+def _is_dots(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is ...
 
 
 def parsing_part(text: str) -> str:

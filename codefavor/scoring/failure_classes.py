@@ -130,8 +130,12 @@ def _bound_in(tree: ast.Module) -> set[str]:
 
 
 def _classes_in(tree: ast.Module) -> set[str]:
-    """The classes that a program makes: no variable of that name, and no parameter."""
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    """The classes that a program makes: no variable of that name, and no parameter; `super` if none
+    of them is made from a class of others."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    names = {node.name for node in classes}
+    if {ast.unparse(base) for node in classes for base in node.bases} <= names | {"object"}:
+        names.add("super")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             made_by = ast.unparse(node.value.func).rpartition(".")[2]

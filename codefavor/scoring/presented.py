@@ -53,7 +53,7 @@ _SURELY_WRONG = re.compile(
             rf"(?:\w+ )?{_BAD} (?:answer|output|result|value)s?\b",
             # What was, and is no more.
             rf"^(?!.*\b(?:better|correct|fix|improve|new)).*\b(?:bug|{_BAD}|{_OLD}|your?)\b.*"
-            r"\b(?:had|looked like(?: this)?|posted|was|were|wrote)\W*$",
+            r"\b(?:did|had|looked like|posted|was|were|wrote)(?: (?:this|that))?\W*$",
             rf"\byour (?:\w+ )?{_PROGRAM} is\W*$",
             rf"^\W*(?:(?:here(?:'s| is| was)|this (?:is|was)|{_FOR_REFERENCE}),? )*(?:the |your )?"
             rf"(?:old|original) (?:\w+ )?{_PROGRAM}(?: is)?(?:,? {_FOR_REFERENCE})?\W*$",
@@ -92,12 +92,13 @@ def not_presented_as_wrong(fences: Sequence[Fence]) -> Iterator[bool]:
     first line if that is a comment, and the heading that it stands under; a sentence that speaks
     of a correction or of what came before outweighs the heading.
     """
-    heading = ""
+    heading = caption = ""
     for fence in fences:
         lines = _lines(fence.before)
         for line in lines:
             if found := _HEADING.match(line):
-                heading = found["hash"] or found["bold"]
+                heading = found["hash"] or heading
+                caption = "" if found["hash"] else _plain(line)
         last = _plain(_SENTENCE_END.split(lines[-1])[-1]) if lines else ""
         first = _plain(fence.content.strip().partition("\n")[0])
         said = [one for one in (last, first if first.startswith("#") else "") if one]
@@ -106,9 +107,9 @@ def not_presented_as_wrong(fences: Sequence[Fence]) -> Iterator[bool]:
         elif any(map(_RIGHT.search, said)):
             yield True
         else:
-            yield not any(_is_wrong(one) for one in (*said, _plain(heading)))
-        if _plain(heading).endswith(":"):
-            heading = ""  # of this block alone
+            yield not any(_is_wrong(one) for one in (*said, _plain(heading), caption))
+        if caption.endswith(":"):
+            caption = ""  # of this block alone
 
 
 def _lines(text: str) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import re
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
 from codefavor.languages.python_code import UNREADABLE, error_line, read
 from codefavor.text import Fence, lines_of, parse_fences
@@ -24,6 +27,9 @@ _NUMBER = re.compile(r" *(\d+)(?:[.:|]| \|)?(?=\s|$)")
 _INDENT = re.compile(r"^[ \t]*\u00a0[ \t\u00a0]*", re.MULTILINE)
 # What only a notebook runs: `!pip install`, `%%time`.
 _NOTEBOOK = re.compile(r"^(?:!\w|%%?[a-zA-Z]).*\n?", re.MULTILINE)
+# Where JSON with texts in it may begin.
+_JSON = re.compile(r"\{\s*\"|\[\s*[\"{]")
+_MOST_STARTS = 20
 # Cuts tried in one reply before it counts as prose.
 _MOST_CUTS = 100
 
@@ -45,14 +51,19 @@ def without_session(text: str) -> str:
 
 
 def without_notebook(text: str) -> str:
-    """The text with plain spaces as indents, and its blocks without what only a notebook runs.
+    """The text with plain spaces as indents, and its blocks that are no programs without what only
+    a notebook runs, or with the characters that HTML writes otherwise, if they are programs then.
 
     Lines that are part of a program, as within a string, stay.
     """
     text = _INDENT.sub(lambda found: found[0].replace("\u00a0", " "), text)
     for fence in parse_fences(text):
-        if _NOTEBOOK.search(fence.content) and _tree_of([fence.content]) is None:
-            text = text.replace(fence.content, _NOTEBOOK.sub("", fence.content))
+        if _tree_of([fence.content]) is None:
+            plain = _NOTEBOOK.sub("", fence.content)
+            unescaped = html.unescape(plain)
+            text = text.replace(
+                fence.content, plain if _tree_of([unescaped]) is None else unescaped
+            )
     return text
 
 
@@ -150,18 +161,22 @@ def _new_side(content: str) -> str:
 
 
 def json_strings(text: str) -> list[str]:
-    """The strings in a text that is JSON, or the blocks in those that have some."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return []
-    try:
-        found = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return []
-    texts, rest = list[str](), [found]
+    """The strings of all JSON in a text, and of JSON in these; where they have blocks, those.
+
+    It may stand behind a sentence or within tags, as calls of a tool do.
+    """
+    rest, end = list[object](), 0
+    for start in islice(_JSON.finditer(text), _MOST_STARTS):
+        if start.start() >= end:
+            with suppress(ValueError, RecursionError):
+                found, end = json.JSONDecoder(strict=False).raw_decode(text, start.start())
+                rest.append(found)
+    texts = list[str]()
     while rest:
         one = rest.pop(0)
         if isinstance(one, str):
-            texts += [fence.content for fence in parse_fences(one)] or [one]
+            inner = json_strings(one) if one.lstrip()[:1] in ("{", "[") else []
+            texts += inner or [fence.content for fence in parse_fences(one)] or [one]
         elif isinstance(one, dict | list):
             rest += one.values() if isinstance(one, dict) else one
     return texts

@@ -65,8 +65,8 @@ def program_of(
     What stands before the end of the thinking is a draft and does not count; a reply that never
     leaves its thinking has no answer. Of several blocks the last one counts that defines the
     entry point: examples of use follow a program, corrections replace it. What does not parse, is
-    of another language, a skeleton, or what the reply itself calls a mistake, counts only if there
-    is nothing else.
+    of another language, a part of the function, or what the reply itself calls a mistake, counts
+    only if there is nothing else.
     Without such a block another of the forms of `other_readings` is read, else it is what
     `extract_code` finds. A Python program gets the imports and helpers that it uses, does not
     define, and that an earlier block, the beginning given in `prompt` or else a later block

@@ -9,8 +9,8 @@ from codefavor.text import Fence, lines_of
 
 _BAD = r"(?:bad|broken|buggy|erroneous|faulty|flawed|incorrect|wrong)"
 _PROGRAM = (
-    r"(?:answer|approach|attempt|code|example|function|implementation|program|snippet|solution|"
-    r"version|way)s?"
+    r"(?:answer|approach|attempt|code|example|function|implementation|one|practice|program|snippet|"
+    r"solution|version|way)s?"
 )
 _MISTAKE = (
     r"(?:common|classic|easy|frequent|subtle|typical) (?:\w+ )?(?:bug|error|mistake|pitfall|trap)s?"
@@ -33,7 +33,11 @@ _WRONG = re.compile(
             r"\bnot recommended\b",
             r"\bavoid (?:this|writing|the following)\b",
             rf"\b{_THIS} (?:is|are|would be|will be) {_BAD}\b",
-            rf"\b(?:{_THIS}|that)(?: (?:still|will|would))? {_FAILS}\b",
+            rf"\b(?:{_THIS}|(?<=\w )that)(?: (?:still|will|would))? {_FAILS}\b",
+            r"\b(?:wrong|tempted) to\b",
+            r"\bwhat (?:can go|goes|went) wrong\b",
+            r"\bwith (?:a|the|this|your) (?:bug|error|mistake)\b",
+            r"^\W*(?:compare (?:\w+ )?(?:to|with)|unlike)\b[^,]*$",
             r"^\W*(?:avoid|bad|before|buggy|don't|incorrect|mistake|never|old|original|wrong)"
             r"(?: \([^)]*\))?\W*$",
             rf"^\W*{_BAD}\s*[-\u2013\u2014:!,.(]",
@@ -76,7 +80,7 @@ _MARKUP = re.compile(r"</?\w+>|[*_`]+")
 # What follows is the mended program, one that deals with errors, or the author speaks of himself
 # or of what came before.
 _RIGHT = re.compile(
-    r"\b(?:better|correct|corrected|corrects|fix|fixed|fixes|improved|instead|mended|right|"
+    r"\b(?:better|correct|corrected|corrects|fix|fixed|fixes|improved|instead|mended|right|, so|"
     r"to avoid|avoids|without|i|my|we|previous|above|earlier|"
     r"(?:catch|check|handl|rais|report|validat)\w*)\b",
     re.IGNORECASE,
@@ -113,7 +117,8 @@ def not_presented_as_wrong(fences: Sequence[Fence]) -> Iterator[bool]:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in lines_of(text) if line.strip()]
+    """The lines that say something, without what underlines a heading."""
+    return [line.strip() for line in lines_of(text) if line.strip(" \t-=")]
 
 
 def _plain(text: str) -> str:

@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from codefavor.languages.python_code import is_text, put_before
+from codefavor.languages.python_code import is_text, put_before, tree_of
 from codefavor.scoring.blocks import (
     INSIDE,
     is_complete,
@@ -114,7 +114,7 @@ def _is_stub(code: str, name: str) -> bool:
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name == name
         and all(is_text(one) or isinstance(one, ast.Pass) for one in node.body)
-        for node in getattr(_parsed(code), "body", ())
+        for node in getattr(tree_of(code), "body", ())
     )
 
 
@@ -124,7 +124,7 @@ def _behind(prompt: str, body: str) -> str:
     if re.search(r"^return\b", body, re.MULTILINE):
         body = textwrap.indent(body, "    ")
     code = put_before(prompt, f"{body}\n")
-    return code if _parsed(code) else ""
+    return code if tree_of(code) else ""
 
 
 def suite_of(reply: str) -> str:
@@ -232,10 +232,10 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
     A text that does not parse lends nothing; of two texts that define a name the later one
     counts.
     """
-    tree = _parsed(code)
+    tree = tree_of(code)
     if tree is None:
         return code
-    lent = {name: node for text in earlier for name, node in _definitions(_parsed(text))
+    lent = {name: node for text in earlier for name, node in _definitions(tree_of(text))
             if getattr(node, "module", "") != "__future__"}  # fmt: skip
     missing = _unbound(tree)
     taken: list[ast.stmt] = []
@@ -253,13 +253,6 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
 
 def _clean(fence: Fence) -> str:
     return fence.content.strip("\n") + "\n"
-
-
-def _parsed(code: str) -> ast.Module | None:
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _definitions(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from codefavor.languages import find_language
-from codefavor.languages.python_code import UNREADABLE, error_line, read
+from codefavor.languages.python_code import error_line, tree_of
 from codefavor.text import Fence, is_closing_fence, lines_of, opening_fence, parse_fences
 
 # Before a fence that is part of a program: no program has it.
@@ -33,10 +33,10 @@ def marked_inside(reply: str) -> str:
             continue
         ends = [n for n in range(number + 1, len(lines)) if is_closing_fence(lines[n], marks)]
         end = next(iter(ends), len(lines))
-        if _is_python(lines[number]) and _tree(lines[number + 1 : end]) is None:
+        if _is_python(lines[number]) and tree_of("\n".join(lines[number + 1 : end])) is None:
             for other in ends[1:_MOST_ENDS]:
                 inside = lines[number + 1 : other]
-                if _tree(inside) is not None:
+                if tree_of("\n".join(inside)) is not None:
                     lines[number + 1 : other] = [
                         INSIDE + line if opening_fence(line) else line for line in inside
                     ]
@@ -61,7 +61,7 @@ def is_complete(fence: Fence, name: str) -> bool:
     known = find_language(fence.language)
     if known is not None and known.name != "python":
         return False
-    tree = _tree([fence.content])
+    tree = tree_of(fence.content)
     if tree is None:
         return False
     return any(_makes(node, name) for node in _statements(tree.body))
@@ -93,7 +93,7 @@ def _makes(node: ast.stmt, name: str) -> bool:
 def is_fragment(code: str, name: str) -> bool:
     """Whether a text defines the function without all that it does: it gives back nothing, has
     `...` for a statement or a comment, or ends in a comment, as in `# the rest is unchanged`."""
-    tree = _tree([code]) or _tree([f"{code.rstrip()} ..."])
+    tree = tree_of(code) or tree_of(f"{code.rstrip()} ...")
     found = [
         node
         for node in (tree.body if tree else ())
@@ -131,16 +131,9 @@ def parsing_part(text: str) -> str:
     end, tries = len(lines), 0
     while end and tries < _MOST_CUTS:
         code = "\n".join(lines[:end]).rstrip() + "\n"
-        if _tree([code]) is not None:
+        if tree_of(code) is not None:
             return code
         line = error_line(code)
         end = min(end - 1, line - 1) if line else end - 1
         tries += 1
     return ""
-
-
-def _tree(lines: list[str]) -> ast.Module | None:
-    try:
-        return read("\n".join(lines))
-    except UNREADABLE:
-        return None

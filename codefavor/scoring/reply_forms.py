@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
-from codefavor.languages.python_code import UNREADABLE, error_line, read
+from codefavor.languages.python_code import error_line, tree_of
 from codefavor.text import Fence, lines_of, parse_fences
 
 _MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
@@ -58,12 +58,10 @@ def without_notebook(text: str) -> str:
     """
     text = _INDENT.sub(lambda found: found[0].replace("\u00a0", " "), text)
     for fence in parse_fences(text):
-        if _tree_of([fence.content]) is None:
+        if tree_of(fence.content) is None:
             plain = _NOTEBOOK.sub("", fence.content)
             unescaped = html.unescape(plain)
-            text = text.replace(
-                fence.content, plain if _tree_of([unescaped]) is None else unescaped
-            )
+            text = text.replace(fence.content, plain if tree_of(unescaped) is None else unescaped)
     return text
 
 
@@ -114,7 +112,7 @@ def _between_prose(text: str) -> Iterator[Fence]:
         while end and cuts < _MOST_CUTS:
             cuts += 1
             line = error_line("\n".join(region[:end]))
-            if not line and _tree_of(region[:end]) is not None:
+            if not line and tree_of("\n".join(region[:end])) is not None:
                 break
             end = min(end - 1, line - 1) if line else end - 1
         rest = next((line for line in region[end:] if line.strip()), "")
@@ -133,23 +131,16 @@ def _as_deep(lines: list[str]) -> list[str]:
     return [line[len(indent) :] for line in lines[:end]]
 
 
-def _tree_of(lines: list[str]) -> ast.Module | None:
-    try:
-        return read("\n".join(lines))
-    except UNREADABLE:
-        return None
-
-
 def _without_words(code: str) -> str:
     """A program without words at its end that only look like one: `Done`, `Explanation: see`."""
-    tree = _tree_of([code])
+    tree = tree_of(code)
     while tree is not None and len(tree.body) > 1:
         last = tree.body[-1]
         is_word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
         if not is_word and not (isinstance(last, ast.AnnAssign) and last.value is None):
             break
         code = "\n".join(lines_of(code)[: last.lineno - 1]).rstrip() + "\n"
-        tree = _tree_of([code])
+        tree = tree_of(code)
     return code
 
 

@@ -45,7 +45,7 @@ from codefavor.records import Problem, write_rows
 from codefavor.result_file import rows_path
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import refuse_untested
-from codefavor.scoring.sample_files import evalplus_rows, read_samples
+from codefavor.scoring.sample_files import evalplus_rows, problems_of, read_samples, refuse_uneven
 from codefavor.settings import data_folder
 from codefavor.sources.problems import NAMES, load_problems
 from codefavor.synthesis.usable import NO_PROGRAM
@@ -85,6 +85,14 @@ class SamplingFlags:
             "or lm-eval (--log_samples) wrote."
         ),
     ] = None
+    only_sampled: Annotated[
+        bool,
+        Option(
+            "--only-sampled",
+            help="With --samples-file: measure the problems that have samples, not the whole set. "
+            "Such a result compares with others of just these problems.",
+        ),
+    ] = False
     name: Annotated[str, Option(help="What the model is called in results.")] = ""
 
 
@@ -235,11 +243,17 @@ def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFl
         "does not go with --samples-file, with which nobody is asked",
         unless=sampled.model,
     )
+    refuse({"only_sampled"}, "needs --samples-file", unless=sampled.samples_file)
     source = str(chosen.data) if isinstance(chosen, OwnProblemFlags) else name
     whole = {one.id: one for one in load_problems(source, data_dir=data_folder())}
+    samples = None
+    asked = whole
+    if sampled.samples_file is not None:
+        samples = read_samples(sampled.samples_file, whole)
+        asked = problems_of(samples, whole, only_sampled=sampled.only_sampled)
     rows = [
         one.to_row()
-        for one in whole.values()
+        for one in asked.values()
         if chosen.split is None or split_of(one.id) == chosen.split
     ]
     if chosen.sample is not None:
@@ -250,10 +264,9 @@ def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFl
         typer.echo(f"not checked: {path}, which the model was trained on, is not here", err=True)
     if not chosen.allow_trained:
         refuse_trained(kept, [*files, *(chosen.trained_on or [])])
-    samples = None
-    if sampled.samples_file is not None:
-        samples = read_samples(sampled.samples_file, {one.id: one for one in kept}, known=whole)
-        kept = [one for one in kept if one.id in samples]
+    if sampled.samples_file is not None and samples is not None:
+        refuse_uneven(sampled.samples_file, samples, [one.id for one in kept])
+        samples = {one.id: samples[one.id] for one in kept}
     return ModelTask(
         benchmark=name,
         problems=kept,
@@ -272,6 +285,7 @@ def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFl
         mode=cast("Mode", sampled.prompt),
         seed=sampled.seed,
         samples=samples,
+        n_in_set=len(whole),
     )
 
 

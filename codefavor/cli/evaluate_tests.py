@@ -48,7 +48,8 @@ def test_writing(
     A suite passes from --threshold on. The rows beside the result hold each suite with its
     parts and the wrong programs that it let pass.
     """
-    useless = {"samples_file", "prompt", "export", "accept", "cpu_s", "wall_s", "memory_mib"}
+    useless = {"samples_file", "only_sampled", "prompt", "export", "accept", "cpu_s", "wall_s",
+               "memory_mib"}  # fmt: skip
     refuse(useless, "is for programs; suites are asked for and run in one way")
     task = models.task_of(BENCHMARK, sampled, chosen, runs)
     suites = SuiteTask(

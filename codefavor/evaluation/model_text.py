@@ -9,9 +9,11 @@ from codefavor.records import Row
 def model_text(result: Row) -> str:
     """The result for a terminal, each number with what it rests on."""
     metrics, usage = result["metrics"], result["usage"]
-    n = metrics["n_samples"]
+    n, n_problems = metrics["n_samples"], metrics["n_problems"]
+    n_in_set = result.get("n_in_set", n_problems)
+    part = f"only {n_problems} of the set's {n_in_set}" if n_in_set > n_problems else n_problems
     lines = [
-        f"{result['benchmark']}: {result['model']['name']}, {metrics['n_problems']} problems, "
+        f"{result['benchmark']}: {result['model']['name']}, {part} problems, "
         f"{n} samples ({', '.join(f'{k} {v}' for k, v in result['settings'].items())})",
         f"licence of the problems: {result['license']}",
     ]

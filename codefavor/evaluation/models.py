@@ -38,7 +38,10 @@ Samples = Mapping[str, Sequence[Completion]]
 
 @dataclass(frozen=True)
 class ModelTask:
-    """Which problems are asked, how often and how; `samples` are those of a file, if not asked."""
+    """Which problems are asked, how often and how; `samples` are those of a file, if not asked.
+
+    The problems are of a set of `n_in_set`.
+    """
 
     benchmark: str
     problems: Sequence[Problem]
@@ -47,6 +50,7 @@ class ModelTask:
     mode: Mode = "chat"
     seed: int = 0
     samples: Samples | None = None
+    n_in_set: int = 0
 
     def __post_init__(self) -> None:
         """Raise ConfigError for what has no meaning."""
@@ -160,6 +164,7 @@ def evaluate_model(
         "model": {"name": name, **(backend.identity if backend else {})},
         "settings": task.settings(),
         "problems_sha256": problems_sha256(task.problems),
+        "n_in_set": max(task.n_in_set, len(task.problems)),
         "license": "; ".join(sorted({one.license or "none stated" for one in task.problems})),
         **_how_it_is_run(task, pool),
         "seed": task.seed,

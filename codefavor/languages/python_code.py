@@ -30,6 +30,31 @@ def rename(tree: ast.AST, names: Mapping[str, str]) -> None:
             node.name = names.get(node.name, node.name)
 
 
+def tree_of(code: str) -> ast.Module | None:
+    """The tree of a program; None for what is none."""
+    try:
+        return read(code)
+    except UNREADABLE:
+        return None
+
+
+def put_before(head: str, code: str) -> str:
+    """A program with whole lines before it, but behind its docstring and its `__future__` imports.
+
+    What is no program by itself, such as the body of a function, is put behind all of them.
+    """
+    tree = tree_of(code) if head.endswith("\n") else None
+    end = 0
+    for n, one in enumerate(tree.body if tree else ()):
+        is_future = isinstance(one, ast.ImportFrom) and one.module == "__future__"
+        if not is_future and (n or not is_text(one)):
+            break
+        end = one.end_lineno or one.lineno
+    lines = io.StringIO(code).readlines()
+    end = end if end < len(lines) else 0
+    return "".join(lines[:end]) + head + "".join(lines[end:])
+
+
 def error_line(code: str) -> int:
     """The 1-based line at which the reader gives up; 0 if it does not, or does not say."""
     try:

@@ -9,10 +9,11 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from codefavor.languages.python_code import is_text, put_before, tree_of
 from codefavor.scoring.blocks import (
     INSIDE,
     is_complete,
-    is_skeleton,
+    is_fragment,
     marked_inside,
     parsing_part,
 )
@@ -39,6 +40,11 @@ _END = (
 _TURN_END = re.compile(rf"(?<![\"'`]){_END}[ \t]*(?=$|<|\[INST\])", re.MULTILINE)
 _LAST_MARKS = re.compile(rf"(?:\s*{_END})+\s*\Z")
 _AFTER_FENCE = re.compile(rf"^( {{0,3}}(?:`{{3,}}|~{{3,}}))[ \t]*{_END}", re.MULTILINE)
+# What is seen by nobody, and marks of the model's that a program or block begins behind.
+_SPECIAL = re.compile(
+    r"[\ufeff\u200b\u2060]|\A\s*(?:<\|\w+\|>)+(?=(?:async def|class|def|from|import) |@\w|```)",
+    re.MULTILINE,
+)
 _DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
 _TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
 _QUOTED_FENCE = re.compile(r"^ {0,3}> ?(?:```|~~~)", re.MULTILINE)
@@ -59,8 +65,8 @@ def program_of(
     What stands before the end of the thinking is a draft and does not count; a reply that never
     leaves its thinking has no answer. Of several blocks the last one counts that defines the
     entry point: examples of use follow a program, corrections replace it. What does not parse, is
-    of another language, a skeleton, or what the reply itself calls a mistake, counts only if there
-    is nothing else.
+    of another language, a part of the function, or what the reply itself calls a mistake, counts
+    only if there is nothing else.
     Without such a block another of the forms of `other_readings` is read, else it is what
     `extract_code` finds. A Python program gets the imports and helpers that it uses, does not
     define, and that an earlier block, the beginning given in `prompt` or else a later block
@@ -81,7 +87,7 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
     may_be = list(not_presented_as_wrong(fences))
     if language == "python":
         whole = [n for n in whole if is_complete(fences[n], entry_point)] or whole
-        whole = [n for n in whole if not is_skeleton(fences[n].content, entry_point)] or whole
+        whole = [n for n in whole if not is_fragment(fences[n].content, entry_point)] or whole
     whole = [n for n in whole if may_be[n]] or whole
     code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
     if language != "python":
@@ -103,17 +109,12 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
 
 
 def _is_stub(code: str, name: str) -> bool:
-    """Whether a text defines the function without doing anything in it."""
-    tree = _parsed(code) or _parsed(f"{code.rstrip()} ...")
+    """Whether a program defines the function without doing anything in it."""
     return any(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name == name
-        and all(
-            isinstance(one, ast.Pass)
-            or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
-            for one in node.body
-        )
-        for node in (tree.body if tree else ())
+        and all(is_text(one) or isinstance(one, ast.Pass) for one in node.body)
+        for node in getattr(tree_of(code), "body", ())
     )
 
 
@@ -122,8 +123,8 @@ def _behind(prompt: str, body: str) -> str:
     body = body.strip("\n")
     if re.search(r"^return\b", body, re.MULTILINE):
         body = textwrap.indent(body, "    ")
-    code = f"{prompt}{body}\n"
-    return code if _parsed(code) else ""
+    code = put_before(prompt, f"{body}\n")
+    return code if tree_of(code) else ""
 
 
 def suite_of(reply: str) -> str:
@@ -177,9 +178,9 @@ def _is_in_text(before: str) -> bool:
 
 
 def _unwrapped(reply: str) -> str:
-    """The reply without what stands around blocks of code in some of them: a byte order mark, a
+    """The reply without what stands around blocks of code in some of them: invisible marks, a
     quotation, a block of Markdown, HTML, or the prompts and commands of an interpreter."""
-    reply = reply.replace("\ufeff", "")
+    reply = _SPECIAL.sub("", reply)
     if _QUOTED_FENCE.search(reply):
         reply = re.sub(r"^ {0,3}> ?", "", reply, flags=re.MULTILINE)
     for fence in parse_fences(reply):
@@ -203,7 +204,7 @@ def continued(prompt: str, text: str) -> str:
         # Begun anew in a block: the whole function, or only what is missing.
         block = extract_code(text)
         return _behind(prompt, block) or block or prompt + text
-    whole = prompt + text.partition("```")[0]
+    whole = put_before(prompt, text.partition("```")[0])
     # From the first line on: what stands before the first function is part of it.
     code = parsing_part(whole)
     if len(code.rstrip()) <= len(prompt.rstrip()):
@@ -231,10 +232,11 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
     A text that does not parse lends nothing; of two texts that define a name the later one
     counts.
     """
-    tree = _parsed(code)
+    tree = tree_of(code)
     if tree is None:
         return code
-    lent = {name: node for text in earlier for name, node in _definitions(_parsed(text))}
+    lent = {name: node for text in earlier for name, node in _definitions(tree_of(text))
+            if getattr(node, "module", "") != "__future__"}  # fmt: skip
     missing = _unbound(tree)
     taken: list[ast.stmt] = []
     while wanted := [name for name in lent if name in missing and lent[name] not in taken]:
@@ -246,18 +248,11 @@ def with_needed(code: str, earlier: Sequence[str]) -> str:
         return code
     order = list(dict.fromkeys(lent.values()))
     head = "\n".join(ast.unparse(node) for node in sorted(taken, key=order.index))
-    return f"{head}\n\n{code}"
+    return put_before(f"{head}\n\n", code)
 
 
 def _clean(fence: Fence) -> str:
     return fence.content.strip("\n") + "\n"
-
-
-def _parsed(code: str) -> ast.Module | None:
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _definitions(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codefavor.errors import ConfigError, DataError, SandboxError
 from codefavor.idset import IdSet
+from codefavor.languages.python_code import put_before
 from codefavor.records import Completion, Execution, Problem, Row, content_id, read_rows
 from codefavor.sandbox import Limits
 
@@ -100,7 +101,7 @@ def _sample_code(row: Row, where: str, problem: Problem) -> str:
     for field in ("solution", "completion"):
         text = row.get(field)
         if isinstance(text, str):
-            return text if field == "solution" else problem.prompt + text
+            return text if field == "solution" else put_before(problem.prompt, text)
     raise DataError(f"{where}: an EvalPlus sample needs the text 'solution' or 'completion'")
 
 

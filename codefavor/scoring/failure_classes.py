@@ -12,6 +12,7 @@ import sys
 import typing
 from typing import NamedTuple
 
+from codefavor.languages.python_code import tree_of
 from codefavor.records import Execution
 
 CLASSES: dict[str, str] = {
@@ -97,7 +98,7 @@ def failure_of(execution: Execution, code: str) -> Failure | None:
 def _among_own(failure: Failure, code: str) -> Failure:
     """The class, where the program may have defined itself what it uses wrongly."""
     kind, name = failure
-    tree = _tree_of(code)
+    tree = tree_of(code)
     if tree is None:
         return failure
     if kind == "no_such_name":
@@ -109,13 +110,6 @@ def _among_own(failure: Failure, code: str) -> Failure:
     if kind == "no_such_attribute" and name.partition(".")[0] in _classes_in(tree):
         return Failure("exception")
     return failure
-
-
-def _tree_of(code: str) -> ast.Module | None:
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _bound_in(tree: ast.Module) -> set[str]:
@@ -130,8 +124,12 @@ def _bound_in(tree: ast.Module) -> set[str]:
 
 
 def _classes_in(tree: ast.Module) -> set[str]:
-    """The classes that a program makes: no variable of that name, and no parameter."""
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    """The classes that a program makes: no variable of that name, and no parameter; `super` if none
+    of them is made from a class of others."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    names = {node.name for node in classes}
+    if {ast.unparse(base) for node in classes for base in node.bases} <= names | {"object"}:
+        names.add("super")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             made_by = ast.unparse(node.value.func).rpartition(".")[2]

@@ -7,50 +7,61 @@ from collections.abc import Iterator, Sequence
 
 from codefavor.text import Fence, lines_of
 
-_BAD = r"(?:broken|buggy|erroneous|faulty|flawed|incorrect|wrong)"
+_BAD = r"(?:bad|broken|buggy|erroneous|faulty|flawed|incorrect|wrong)"
 _PROGRAM = (
-    r"(?:answer|approach|attempt|code|example|function|implementation|program|snippet|solution|"
-    r"version|way)s?"
+    r"(?:answer|approach|attempt|code|example|function|implementation|one|practice|program|snippet|"
+    r"solution|version|way)s?"
 )
-_THIS = r"(?:this|which|the following)(?: \w+)?"
+_MISTAKE = (
+    r"(?:common|classic|easy|frequent|subtle|typical) (?:\w+ )?(?:bug|error|mistake|pitfall|trap)s?"
+)
+_THIS = r"(?:this|which|the following)(?: \w+){0,3}?"
+_NEVER = r"(?:(?:do|must|should)(?: not|n't)|never|avoid)"
+_WRITE = r"(?:copy|do|try|us|writ)(?:e|ing)?"
+_FAILS = r"(?:fails?|(?:does|did|will|would)(?: not|n't) work|won't work)"
 _WRONG = re.compile(
     "|".join(
         (
-            r"\b(?:common|classic|easy|frequent|subtle|typical) (?:\w+ )?"
-            r"(?:bug|error|mistake|pitfall|trap)s?\b",
+            rf"\b{_MISTAKE}\b",
             r"\bpitfalls?\b",
             r"\banti-?patterns?\b",
             rf"\b{_BAD} (?:\w+ )?{_PROGRAM}\b",
             r"\b(?:what|how) not to\b",
             r"\bnot (?:do )?(?:like )?this\b",
-            r"\b(?:do not|don't|never) (?:copy|do|use|try|write) (?:it )?(?:like )?"
-            r"(?:this|the following)\b",
-            r"\b(?:do not|don't|never) (?:copy|do|use|try|write)\W*$",
+            rf"\b{_NEVER} {_WRITE} (?:code |it )?(?:like )?(?:that|this|the following)\b",
+            rf"\b{_NEVER} {_WRITE}\W*$",
             r"\bnot recommended\b",
             r"\bavoid (?:this|writing|the following)\b",
             rf"\b{_THIS} (?:is|are|would be|will be) {_BAD}\b",
-            rf"\b{_THIS} (?:fails|(?:will|would) fail|(?:does not|doesn't|won't) work)\b",
-            r"^\W*(?:bad|before|buggy|don't|incorrect|mistake|never|old|original|wrong)"
+            rf"\b(?:{_THIS}|(?<=\w )that)(?: (?:still|will|would))? {_FAILS}\b",
+            r"\b(?:wrong|tempted) to\b",
+            r"\bwhat (?:can go|goes|went) wrong\b",
+            r"\bwith (?:a|the|this|your) (?:bug|error|mistake)\b",
+            r"^\W*(?:compare (?:\w+ )?(?:to|with)|unlike)\b[^,]*$",
+            r"^\W*(?:avoid|bad|before|buggy|don't|incorrect|mistake|never|old|original|wrong)"
             r"(?: \([^)]*\))?\W*$",
-            r"^\W*(?:bad|broken|buggy|incorrect|wrong)\s*[-\u2013\u2014:!,.(]",
-            # What the reply replaces, if it says no more of it.
-            rf"^\W*(?:(?:here|this) (?:is|was) |for (?:comparison|reference),? )?(?:(?:the|your) )?"
-            rf"(?:old|original) (?:\w+ )?{_PROGRAM}(?: (?:is|was|looked like this))?"
-            r"(?:,? \(?for (?:comparison|reference)\)?)?\W*$",
+            rf"^\W*{_BAD}\s*[-\u2013\u2014:!,.(]",
         )
     ),
     re.IGNORECASE,
 )
-# The same, also where the sentence has words of `_RIGHT`: "is using max instead", "my first idea".
+# What a reply replaces: the same, also where the sentence has words of `_RIGHT`, as "is using max
+# instead" or "my first idea was".
+_OLD = r"(?:earlier|first|former|initial|naive|old|original|previous)"
+_FOR_REFERENCE = r"(?:\(?for (?:comparison|reference)\)?)"
 _SURELY_WRONG = re.compile(
     "|".join(
         (
-            r"\b(?:common|classic|easy|frequent|subtle|typical) (?:\w+ )?"
-            r"(?:bug|error|mistake|pitfall|trap)s? (?:is|are|was|would be)\b.*\binstead\W*$",
+            rf"\b{_MISTAKE} (?:is|are|was|would be)\b.*\binstead\W*$",
             rf"\b(?:this|that|which|it) (?:\w+ )?(?:gives?|gave|produces?|returns?|yields?) "
             rf"(?:\w+ )?{_BAD} (?:answer|output|result|value)s?\b",
-            rf"\byour (?:\w+ )?{_PROGRAM} (?:is|was|looked like(?: this)?)\W*$",
-            r"^\W*you (?:had|posted|wrote)\W*$",
+            # What was, and is no more.
+            rf"^(?!.*\b(?:better|correct|fix|improve|new)).*\b(?:bug|{_BAD}|{_OLD}|your?)\b.*"
+            r"\b(?:did|had|looked like|posted|was|were|wrote)(?: (?:this|that))?\W*$",
+            rf"\byour (?:\w+ )?{_PROGRAM} is\W*$",
+            rf"^\W*(?:(?:here(?:'s| is| was)|this (?:is|was)|{_FOR_REFERENCE}),? )*(?:the |your )?"
+            rf"(?:old|original) (?:\w+ )?{_PROGRAM}(?: is)?(?:,? {_FOR_REFERENCE})?\W*$",
+            r"^\W*(?:instead of|rather than)(?: (?:doing|that|this|using|writing))*\W*$",
         )
     ),
     re.IGNORECASE,
@@ -61,15 +72,15 @@ _WAS_WRONG = re.compile(
     rf"(?:(?:(?:this|that|the|the above)(?: {_PROGRAM})?(?: above)?|it) "
     rf"(?:(?:is|was) (?:\w+ )?(?:{_BAD}|not (?:correct|recommended|right))\b"
     rf"|(?:gives?|produces?|returns?|yields?) (?:\w+ )?{_BAD} (?:answer|output|result|value)s?\b"
-    r"|(?:does not|doesn't|will not|won't) work\b|fails (?:because|for|on)\b)"
+    rf"|{_FAILS}\b)"
     r"|(?:do not|don't|never) (?:copy|do|use|write) (?:it|that|this)\b(?! (?:if|when)\b))",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"[*_`]+")
+_MARKUP = re.compile(r"</?\w+>|[*_`]+")
 # What follows is the mended program, one that deals with errors, or the author speaks of himself
 # or of what came before.
 _RIGHT = re.compile(
-    r"\b(?:better|correct|corrected|corrects|fix|fixed|fixes|improved|instead|mended|right|"
+    r"\b(?:better|correct|corrected|corrects|fix|fixed|fixes|improved|instead|mended|right|, so|"
     r"to avoid|avoids|without|i|my|we|previous|above|earlier|"
     r"(?:catch|check|handl|rais|report|validat)\w*)\b",
     re.IGNORECASE,
@@ -85,29 +96,33 @@ def not_presented_as_wrong(fences: Sequence[Fence]) -> Iterator[bool]:
     first line if that is a comment, and the heading that it stands under; a sentence that speaks
     of a correction or of what came before outweighs the heading.
     """
-    heading = ""
+    heading = caption = ""
     for fence in fences:
         lines = _lines(fence.before)
         for line in lines:
             if found := _HEADING.match(line):
-                heading = found["hash"] or found["bold"]
+                heading = found["hash"] or heading
+                caption = "" if found["hash"] else _plain(line)
         last = _plain(_SENTENCE_END.split(lines[-1])[-1]) if lines else ""
-        first = fence.content.strip().partition("\n")[0]
+        first = _plain(fence.content.strip().partition("\n")[0])
         said = [one for one in (last, first if first.startswith("#") else "") if one]
         if _was_wrong(fence.after) or any(map(_SURELY_WRONG.search, said)):
             yield False
         elif any(map(_RIGHT.search, said)):
             yield True
         else:
-            yield not any(_is_wrong(one) for one in (*said, _plain(heading)))
+            yield not any(_is_wrong(one) for one in (*said, _plain(heading), caption))
+        if caption.endswith(":"):
+            caption = ""  # of this block alone
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in lines_of(text) if line.strip()]
+    """The lines that say something, without what underlines a heading."""
+    return [line.strip() for line in lines_of(text) if line.strip(" \t-=")]
 
 
 def _plain(text: str) -> str:
-    return _MARKUP.sub("", text)
+    return _MARKUP.sub("", text).replace("\u2019", "'").strip()
 
 
 def _is_wrong(text: str) -> bool:
@@ -115,8 +130,9 @@ def _is_wrong(text: str) -> bool:
 
 
 def _was_wrong(after: str) -> bool:
-    """Whether what follows a block calls it wrong; a line that ends in a colon is of the next."""
-    lines = _lines(after)
-    if not lines or lines[0].endswith(":"):
+    """Whether what follows a block calls it wrong; a caption or heading is of the next block."""
+    line = next(iter(_lines(after)), "")
+    said = _plain(line)
+    if said.endswith(":") or (_HEADING.match(line) and not said.endswith((".", "!"))):
         return False
-    return bool(_WAS_WRONG.search(_plain(_SENTENCE_END.split(lines[0])[0])))
+    return bool(_WAS_WRONG.search(_SENTENCE_END.split(said)[0]))

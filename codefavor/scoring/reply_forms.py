@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import re
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
-from codefavor.languages.python_code import UNREADABLE, error_line, read
+from codefavor.languages.python_code import error_line, tree_of
 from codefavor.text import Fence, lines_of, parse_fences
 
 _MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
@@ -24,6 +27,9 @@ _NUMBER = re.compile(r" *(\d+)(?:[.:|]| \|)?(?=\s|$)")
 _INDENT = re.compile(r"^[ \t]*\u00a0[ \t\u00a0]*", re.MULTILINE)
 # What only a notebook runs: `!pip install`, `%%time`.
 _NOTEBOOK = re.compile(r"^(?:!\w|%%?[a-zA-Z]).*\n?", re.MULTILINE)
+# Where JSON with texts in it may begin.
+_JSON = re.compile(r"\{\s*\"|\[\s*[\"{]")
+_MOST_STARTS = 20
 # Cuts tried in one reply before it counts as prose.
 _MOST_CUTS = 100
 
@@ -45,14 +51,17 @@ def without_session(text: str) -> str:
 
 
 def without_notebook(text: str) -> str:
-    """The text with plain spaces as indents, and its blocks without what only a notebook runs.
+    """The text with plain spaces as indents, and its blocks that are no programs without what only
+    a notebook runs, or with the characters that HTML writes otherwise, if they are programs then.
 
     Lines that are part of a program, as within a string, stay.
     """
     text = _INDENT.sub(lambda found: found[0].replace("\u00a0", " "), text)
     for fence in parse_fences(text):
-        if _NOTEBOOK.search(fence.content) and _tree_of([fence.content]) is None:
-            text = text.replace(fence.content, _NOTEBOOK.sub("", fence.content))
+        if tree_of(fence.content) is None:
+            plain = _NOTEBOOK.sub("", fence.content)
+            unescaped = html.unescape(plain)
+            text = text.replace(fence.content, plain if tree_of(unescaped) is None else unescaped)
     return text
 
 
@@ -103,7 +112,7 @@ def _between_prose(text: str) -> Iterator[Fence]:
         while end and cuts < _MOST_CUTS:
             cuts += 1
             line = error_line("\n".join(region[:end]))
-            if not line and _tree_of(region[:end]) is not None:
+            if not line and tree_of("\n".join(region[:end])) is not None:
                 break
             end = min(end - 1, line - 1) if line else end - 1
         rest = next((line for line in region[end:] if line.strip()), "")
@@ -122,23 +131,16 @@ def _as_deep(lines: list[str]) -> list[str]:
     return [line[len(indent) :] for line in lines[:end]]
 
 
-def _tree_of(lines: list[str]) -> ast.Module | None:
-    try:
-        return read("\n".join(lines))
-    except UNREADABLE:
-        return None
-
-
 def _without_words(code: str) -> str:
     """A program without words at its end that only look like one: `Done`, `Explanation: see`."""
-    tree = _tree_of([code])
+    tree = tree_of(code)
     while tree is not None and len(tree.body) > 1:
         last = tree.body[-1]
         is_word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
         if not is_word and not (isinstance(last, ast.AnnAssign) and last.value is None):
             break
         code = "\n".join(lines_of(code)[: last.lineno - 1]).rstrip() + "\n"
-        tree = _tree_of([code])
+        tree = tree_of(code)
     return code
 
 
@@ -150,18 +152,22 @@ def _new_side(content: str) -> str:
 
 
 def json_strings(text: str) -> list[str]:
-    """The strings in a text that is JSON, or the blocks in those that have some."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return []
-    try:
-        found = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return []
-    texts, rest = list[str](), [found]
+    """The strings of all JSON in a text, and of JSON in these; where they have blocks, those.
+
+    It may stand behind a sentence or within tags, as calls of a tool do.
+    """
+    rest, end = list[object](), 0
+    for start in islice(_JSON.finditer(text), _MOST_STARTS):
+        if start.start() >= end:
+            with suppress(ValueError, RecursionError):
+                found, end = json.JSONDecoder(strict=False).raw_decode(text, start.start())
+                rest.append(found)
+    texts = list[str]()
     while rest:
         one = rest.pop(0)
         if isinstance(one, str):
-            texts += [fence.content for fence in parse_fences(one)] or [one]
+            inner = json_strings(one) if one.lstrip()[:1] in ("{", "[") else []
+            texts += inner or [fence.content for fence in parse_fences(one)] or [one]
         elif isinstance(one, dict | list):
             rest += one.values() if isinstance(one, dict) else one
     return texts

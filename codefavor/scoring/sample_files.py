@@ -18,50 +18,50 @@ from codefavor.records import Completion, Problem, Row, content_id, read_rows
 from codefavor.scoring.answers import program_of
 from codefavor.scoring.by_tests import completion_of
 
-# The problems that the bigcode harness asks of MBPP, in its order.
+# MBPP's published test problems, all that the bigcode harness and lm-eval ask, in their order.
 _MBPP_TEST = [f"Mbpp/{number}" for number in range(11, 511)]
 
 
-def read_samples(
-    path: Path,
-    problems: Mapping[str, Problem],
-    *,
-    may_be_partial: bool = False,
-    known: Mapping[str, Problem] | None = None,
-) -> dict[str, list[Completion]]:
-    """The samples of each problem, in the file's order; every problem has as many.
+def read_samples(path: Path, problems: Mapping[str, Problem]) -> dict[str, list[Completion]]:
+    """The samples in a file, by problem in the order of `problems`, each problem's in the file's.
 
-    Of the bigcode harness's MBPP file only the problems come back that the harness asks.
-
-    `known` is the whole set that `problems` were chosen from: samples of the rest are passed over.
     Raises DataError, naming file and line, for a row of none of the forms, an unknown problem, an
-    id that stands twice and, unless it `may_be_partial`, problems that have none or fewer than
-    others: pass@k of them would be another number.
+    id that stands twice, and lists that do not say which problems they are of.
     """
-    lists: list[list[str]] = _lists(path) if path.suffix == ".json" else []
-    if len(lists) == len(_MBPP_TEST) != len(known or problems):
-        problems = {name: one for name, one in problems.items() if name in _MBPP_TEST} or problems
     found: dict[str, list[Completion]] = {name: [] for name in problems}
     ids: dict[str, str] = {}
-    for where, completion, own_id in _samples(path, lists, problems, known or problems):
+    for where, completion, own_id in _samples(path, problems):
         if own_id and ids.setdefault(own_id, where) != where:
             raise DataError(f"{where}: the id {own_id!r} stands twice (first in {ids[own_id]})")
-        if completion.problem_id in found:
-            found[completion.problem_id].append(completion)
-    counts = {name: len(samples) for name, samples in found.items()}
+        found[completion.problem_id].append(completion)
+    return {name: samples for name, samples in found.items() if samples}
+
+
+def problems_of(
+    samples: Mapping[str, object], problems: Mapping[str, Problem], *, only_sampled: bool = False
+) -> dict[str, Problem]:
+    """The problems that samples are measured on: all, or MBPP's test problems if just these have
+    samples; with `only_sampled` those that have some."""
+    is_test = bool(samples) and samples.keys() == problems.keys() & set(_MBPP_TEST)
+    return {k: one for k, one in problems.items() if k in samples or not (only_sampled or is_test)}
+
+
+def refuse_uneven(
+    path: Path, samples: Mapping[str, Sequence[Completion]], names: Sequence[str]
+) -> None:
+    """Raise DataError unless all these problems have samples, and as many: else pass@k would be
+    another number."""
+    counts = {name: len(samples.get(name, ())) for name in names}
     most = max(counts.values(), default=0)
     if not most:
-        raise DataError(f"{path}: holds no samples of the {len(problems)} problems asked about")
-    short = [name for name, n in counts.items() if n < most]
-    if may_be_partial:
-        return {name: samples for name, samples in found.items() if samples}
-    if short:
+        raise DataError(f"{path}: holds no samples of the {len(names)} problems asked about")
+    if short := [name for name, n in counts.items() if n < most]:
         few = ", ".join(f"{name} ({counts[name]})" for name in short[:3])
         raise DataError(
-            f"{path}: {len(short)} of {len(problems)} problems have fewer than {most} samples: "
-            f"{few}{', …' if len(short) > 3 else ''}; --limit, --sample and --split choose problems"
+            f"{path}: {len(short)} of {len(names)} problems have fewer than {most} samples: "
+            f"{few}{', …' if len(short) > 3 else ''}; --only-sampled measures the problems that "
+            "have some; --limit, --sample and --split choose problems"
         )
-    return found
 
 
 def evalplus_rows(completions: Iterable[Completion]) -> Iterator[Row]:
@@ -70,14 +70,9 @@ def evalplus_rows(completions: Iterable[Completion]) -> Iterator[Row]:
         yield {"task_id": one.problem_id, "solution": one.code}
 
 
-def _samples(
-    path: Path,
-    lists: Sequence[Sequence[str]],
-    problems: Mapping[str, Problem],
-    known: Mapping[str, Problem],
-) -> Iterator[tuple[str, Completion, str]]:
+def _samples(path: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[str, Completion, str]]:
     if path.suffix == ".json":
-        yield from _of_bigcode(path, lists, problems, known)
+        yield from _of_bigcode(path, problems)
         return
     filters: dict[str, str] = {}
     for where, row in read_rows(path):
@@ -88,9 +83,9 @@ def _samples(
                     f"{where}: samples of several filters ({', '.join(map(repr, filters))}), which "
                     "are the same replies; keep the rows of one"
                 )
-            yield from _of_lm_eval(row, where, known)
+            yield from _of_lm_eval(row, where, problems)
         else:
-            yield where, completion_of(row, where, known), str(row.get("id") or "")
+            yield where, completion_of(row, where, problems), str(row.get("id") or "")
 
 
 def _lists(path: Path) -> list[list[str]]:
@@ -110,21 +105,21 @@ def _lists(path: Path) -> list[list[str]]:
 
 
 def _of_bigcode(
-    path: Path,
-    lists: Sequence[Sequence[str]],
-    problems: Mapping[str, Problem],
-    known: Mapping[str, Problem],
+    path: Path, problems: Mapping[str, Problem]
 ) -> Iterator[tuple[str, Completion, str]]:
-    order = list(known if len(lists) == len(known) else problems)
-    if len(lists) == len(_MBPP_TEST) != len(known) and known.keys() & set(_MBPP_TEST):
+    lists, order = _lists(path), list(problems)
+    if len(lists) == len(_MBPP_TEST) != len(order) and problems.keys() & set(_MBPP_TEST):
         order = _MBPP_TEST
     if len(lists) != len(order):
         raise DataError(
-            f"{path}: {len(lists)} lists of programs for {len(problems)} problems; they go by order"
+            f"{path}: {len(lists)} lists of programs, and nothing says of which problems; read are "
+            f"one for each of the {len(order)} problems of the set, and 500 of MBPP's test "
+            'problems. Name the problems: one line {"task_id": ..., "solution": ...} a program, in '
+            "a file that ends in .jsonl"
         )
     for number, (name, codes) in enumerate(zip(order, lists, strict=True)):
-        for code in codes if name in known else ():
-            yield f"{path}, list {number}", _completion(known[name], code, code), ""
+        for code in codes if name in problems else ():
+            yield f"{path}, list {number}", _completion(problems[name], code, code), ""
 
 
 def _of_lm_eval(
@@ -140,7 +135,8 @@ def _of_lm_eval(
         raise DataError(f"{where}: neither 'filtered_resps' nor 'resps' holds a text")
     for text in texts:
         code = program_of(text, problem.entry_point, prompt=problem.prompt)
-        yield where, _completion(problem, code, text), ""
+        # All samples of a problem stand in one row.
+        yield where, _completion(problem, code, text), problem.id
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -15,7 +15,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from codefavor.errors import DataError, Rejected, SandboxError
-from codefavor.languages.python_code import without_comments
+from codefavor.languages.python_code import put_before, without_comments
 from codefavor.records import Execution, Problem
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
@@ -95,17 +95,21 @@ def make_target(
     try:
         reference = plain_program(problem.reference)
         setup = plain_program(problem.setup) + "\n" if problem.setup.strip() else ""
-        right = print_code(setup + reference)
+        right = print_code(put_before(setup, reference))
     except DataError as error:
         raise Rejected("right_program_does_not_parse", str(error)) from error
     names = _defined(ast.parse(right))
     if not names:
         raise Rejected("no_function", "the program defines no function and no class")
     mutants = mutants_of(reference, seed=seed)
-    codes = [Wrong(print_code(setup + m.code), m.operator, m.lineno) for m in _spread(mutants)]
+    codes = [
+        Wrong(print_code(put_before(setup, m.code)), m.operator, m.lineno) for m in _spread(mutants)
+    ]
     # What does not parse every suite catches.
     known = [
-        Wrong(setup + plain_program(c), "known") for c in dict.fromkeys(known_wrong) if _parses(c)
+        Wrong(put_before(setup, plain_program(c)), "known")
+        for c in dict.fromkeys(known_wrong)
+        if _parses(c)
     ]
     n_unproven, trust, limits = 0, "unverified", Limits(cpu_s=_CPU_S[0] * _SLOWER, wall_s=60.0)
     if problem.tests.strip():
@@ -127,8 +131,8 @@ def _twins(
 ) -> tuple[str, ...]:
     """The right program with other messages in its exceptions, where its tests pass that too."""
     other = with_other_messages(reference, problem.instruction + problem.prompt)
-    twin = print_code(setup + other)
-    if twin == print_code(setup + reference):
+    twin = print_code(put_before(setup, other))
+    if twin == print_code(put_before(setup, reference)):
         return ()
     if problem.tests.strip():
         run = pool.run(twin, problem.tests, limits, entry_point=problem.entry_point)

@@ -72,6 +72,7 @@ REFUSED = [
     ("evaluate starter --samples-file drafts.jsonl --temperature 1", "--temperature"),
     ("evaluate starter --samples-file drafts.jsonl --budget-usd 1", "--budget-usd"),
     ("evaluate starter --samples-file drafts.jsonl --dry-run", "--dry-run"),
+    ("evaluate starter --model fake:echo --only-sampled", "--only-sampled"),
     ("card pairs.jsonl --out folder --public", "--public"),
     ("export run --out folder --public", "--public"),
     ("merge a b --out c --density 0.5", "--density"),

@@ -113,6 +113,31 @@ def test_inputs_of_programs_that_read_and_print_have_time_and_memory(tmp_path: P
     assert "2 inputs were answered, in 0.0" in done.stdout
 
 
+def test_a_file_with_samples_of_some_problems(tmp_path: Path) -> None:
+    tests = "assert f(1) == 1\nassert f(2) == 2\n"
+    rows = [Problem(f"p{n}", f"Give back {n}.", tests, "f").to_row() for n in range(4)]
+    write_rows(tmp_path / "p.jsonl", rows)
+    code = "def f(x):\n    return x\n"
+    write_rows(tmp_path / "s.jsonl", [{"task_id": f"p{n}", "solution": code} for n in (1, 3)])
+    command = ("evaluate", "problems", "--data", "p.jsonl", "--samples-file", "s.jsonl")
+    done = codefavor(*command, home=tmp_path)
+    assert done.code != 0
+    assert "2 of 4 problems have fewer than 1 samples" in done.stderr
+    assert "--only-sampled" in done.stderr
+    done = codefavor(*command, "--only-sampled", home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert "only 2 of the set's 4 problems" in done.stdout
+    result = json.loads((tmp_path / "results/problems.s.json").read_text())
+    assert (list(result["problems"]), result["n_in_set"]) == (["p1", "p3"], 4)
+    # The first of the problems that have samples; the other is passed over.
+    done = codefavor(*command, "--only-sampled", "--limit", "1", "--name", "a", home=tmp_path)
+    assert "only 1 of the set's 4 problems" in done.stdout
+    results = ("results/problems.s.json", "results/problems.a.json")
+    done = codefavor("compare", *results, "--out", "c.html", home=tmp_path)
+    assert done.code != 0
+    assert "problems" in done.stderr
+
+
 def test_a_base_model_continues_a_bare_prompt(tmp_path: Path) -> None:
     prompt = 'def add3(x):\n    """Add 3 to x."""\n'
     problem = Problem("p3", "Add 3 to x.", "assert add3(1) == 4\nassert add3(0) == 3", "add3",

@@ -77,12 +77,42 @@ def test_the_program_is_found_in_every_form(around: str, mark: str) -> None:
         "A buggy version that you may see:",
         "This would be wrong:",
         "The following does not work:",
+        "**Don't do this:**",
+        "*Don't do this:*",
+        "### Don't do this",
+        "**Don't do this**",
+        "<b>Don\u2019t do this:</b>",
+        "**\u274c Don't do this:**",
+        "**Don't use it like this:**",
+        "**Do not use this:**",
+        "**Do not copy this:**",
+        "**Never write this:**",
+        "__You should not write it like that:__",
+        "## Common mistakes\n\n**This is wrong:**",
+        "## Common mistakes\n\n**This is incorrect:**",
+        "**This does not work:**",
+        "**This will not work:**",
+        "### This does not work",
+        "**Avoid:**",
+        "A naive attempt that fails:",
+        "**Bad practice:**",
+        "The broken one:",
+        "Common mistakes\n---------------",
+        "Here is the code with the bug:",
+        "Compare this with the original function:",
+        "Unlike the version in the question:",
+        "**What goes wrong:**",
+        "It would be wrong to write:",
+        "You might be tempted to write:",
+        "The following naive version would fail the tests:",
     ],
 )
 def test_what_the_reply_calls_a_mistake_is_not_its_answer(said: str) -> None:
     right = f"Here is the function:\n\n{fence(BODY)}\n\nIt uses `sum`."
     wrong = f"{said}\n\n{fence(WRONG)}"
     assert program_of(f"{right}\n\n{wrong}\n\nThat ignores xs.", "total") == BODY
+    # With nothing else between the blocks it speaks of the next one all the same.
+    assert program_of(f"{fence(BODY)}\n\n{wrong}", "total") == BODY
     # The same said before the answer, which then comes last.
     assert program_of(f"{wrong}\n\nHere is the right one:\n\n{fence(BODY)}", "total") == BODY
 
@@ -110,6 +140,8 @@ def test_a_comment_that_calls_a_block_wrong_is_heard() -> None:
         "Here is an alternative:",
         "A faster version:",
         "This handles wrong input:",
+        "That fails on an empty list, so count anew:",
+        "This does not work for tuples, so make it a list:",
         "A version that also handles common errors:",
         "It raises an error for bad input:",
     ],
@@ -278,7 +310,10 @@ def test_a_program_may_have_such_marks_in_its_strings() -> None:
     [
         "Do not write this:", "Don't use the following:", "The old implementation, for reference:",
         "Your original code was:", "Original code:", "## Before", "**Before (slow)**",
-        "For reference, the original version:",
+        "For reference, the original version:", "For reference, the original was:",
+        "For reference, here's the original version:", "Instead of:", "Instead of writing this:",
+        "My earlier attempt, which failed on lists, was:", "**What you had:**",
+        "The buggy version you posted was:", "My first idea was:",
     ],
 )  # fmt: skip
 def test_what_a_reply_replaces_or_warns_of_is_not_its_program(said: str) -> None:
@@ -291,6 +326,8 @@ def test_what_a_reply_replaces_or_warns_of_is_not_its_program(said: str) -> None
     [
         "Replace the original code with:", "The original code becomes:", "Before you ask:",
         "If you do not use numpy:", "The old implementation, corrected:",
+        "Instead of that, write:", "A version that does not use recursion:", "Your code, fixed:",
+        "What was missing in your code is a check:", "A version that never fails:",
     ],
 )  # fmt: skip
 def test_what_only_speaks_of_the_old_program_shows_the_new_one(said: str) -> None:
@@ -332,3 +369,26 @@ def test_a_line_of_a_program_that_looks_like_a_notebooks_stays() -> None:
 def test_what_a_reply_says_behind_its_only_program_takes_it_from_nobody() -> None:
     code = "def add(a, b):\n    return a - b\n"
     assert program_of(f"```python\n{code}```\nThis is wrong.\n", "add") == code
+
+
+FUTURE = '"""Sums."""\nfrom __future__ import annotations\n\n\ndef total(xs: List[int]):\n'
+
+
+@pytest.mark.parametrize("head", [FUTURE, FUTURE.partition("\n")[2]])
+def test_what_is_lent_stands_behind_docstring_and_future_imports(head: str) -> None:
+    prompt = 'from typing import List\n\n\ndef total(xs: List[int]):\n    """Sum."""\n'
+    own = head + "    return sum(xs)\n"
+    fenced = program_of(fence(own), "total", prompt=prompt)
+    helper = program_of(f"{fence(HELPER)}\n{fence(head + USES.partition(chr(10))[2])}", "total")
+    for code in (fenced, helper, continued(prompt, own), continued(prompt, fence(own))):
+        found: dict[str, object] = {}
+        exec(compile(code, "", "exec", dont_inherit=True), found)
+        assert found["total"]([]) == 0  # type: ignore[operator]
+    before = head.partition("\n\n\n")[0]
+    assert fenced.startswith(f"{before}\nfrom typing import List\n")
+
+
+def test_a_future_import_is_lent_to_nobody() -> None:
+    uses = "from __future__ import annotations\n" + HELPER
+    code = program_of(f"{fence(uses)}\n{fence(USES)}", "total")
+    assert code == f"{HELPER}\n{USES}"

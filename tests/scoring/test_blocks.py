@@ -24,6 +24,13 @@ LATER = {
     "a skeleton that raises": fence("def add(a, b):\n    raise NotImplementedError('you')\n"),
     "a skeleton to do": fence('def add(a, b):\n    """Add."""\n    # TODO\n    return None\n'),
     "a sketch": fence("def add(a, b):\n    # ...\n    return ...\n"),
+    "its key part": fence("def add(a, b):\n    total = a - b\n    # ... loop ...\n"),
+    "its key part, returning": fence("def add(a, b):\n    # ...\n    return a - b\n"),
+    "dots between statements": fence("def add(a, b):\n    a = -a\n    ...\n    return a - b\n"),
+    "a change": fence("def add(a, b):\n    print('adding')\n    # rest unchanged\n"),
+    "a new guard": fence(
+        "def add(a, b):\n    if not a:\n        return 7\n\n    # same as before\n\nadd(1, 2)\n"
+    ),
     "a cache around it": fence("import functools\nadd = functools.lru_cache(None)(add)\n"),
     "a result of its name": fence("add = add(1, 2)\nprint(add)\n"),
     "output": fence("add = 3\n", ""),
@@ -74,3 +81,14 @@ def test_a_fence_within_a_text_of_the_program_does_not_end_it(code: str, behind:
 def test_what_stands_before_the_first_function_of_a_prompt_is_part_of_the_program() -> None:
     prompt = 'N = 5\n\ndef add(x):\n    """Add N."""\n'
     assert continued(prompt, "    return x + N\n\nThat is all.") == prompt + "    return x + N\n"
+
+
+def test_a_comment_at_its_end_does_not_make_a_whole_function_a_fragment() -> None:
+    later = "def add(a, b):\n    return a - b\n    # O(1)\n"
+    assert program_of(f"{fence(RIGHT)}\nOr:\n\n{fence(later)}", "add") == later
+
+
+def test_a_function_that_gives_back_nothing_is_read_behind_its_beginning() -> None:
+    prompt = "def clear(xs):\n"
+    body = "    # Empties it.\n    xs.clear()\n    # Done.\n"
+    assert program_of(fence(body), "clear", prompt=prompt).strip() == (prompt + body).strip()

@@ -30,6 +30,17 @@ CASES: list[tuple[str, str, str]] = [
     ("class P: pass\ndef f(x): return P().missing", "exception", ""),
     ("def f(x): return None.a", "exception", ""),
     ("def f(x): return x[10]", "wrong_structure", ""),
+    (
+        "class P: pass\nclass Q(P):\n    def go(self): return super().go()\n"
+        "def f(x): return Q().go()",
+        "exception",
+        "",
+    ),
+    (
+        "class Q(dict):\n    def go(self): return super().go()\ndef f(x): return Q().go()",
+        "no_such_attribute",
+        "super.go",
+    ),
     ("def f(x): raise ValueError('name \\'q\\' is not defined')", "exception", ""),
     ("def g(x): return 1", "no_entry_point", "f"),
     ("def f(x): return 3", "wrong_answer", ""),

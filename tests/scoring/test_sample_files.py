@@ -10,7 +10,12 @@ import pytest
 
 from codefavor.errors import DataError
 from codefavor.records import Problem
-from codefavor.scoring.sample_files import evalplus_rows, read_samples
+from codefavor.scoring.sample_files import (
+    evalplus_rows,
+    problems_of,
+    read_samples,
+    refuse_uneven,
+)
 
 PROMPT = 'def add(a, b):\n    """Add."""\n'
 PROBLEMS = {
@@ -44,7 +49,7 @@ def test_lists_of_the_bigcode_harness_go_by_order(tmp_path: Path) -> None:
     assert [one.code for one in found["HumanEval/0"]] == ["a = 1", "a = 2"]
     assert [one.code for one in found["Mbpp/2"]] == ["b = 1", "b = 2"]
     path.write_text(json.dumps([["a = 1"]]))
-    with pytest.raises(DataError, match="1 lists of programs for 2 problems"):
+    with pytest.raises(DataError, match="1 lists of programs, and nothing says of which problems"):
         read_samples(path, PROBLEMS)
 
 
@@ -78,20 +83,6 @@ def test_what_is_written_is_read_by_evalplus_form(tmp_path: Path) -> None:
     assert read_samples(again, PROBLEMS) == read_samples(path, PROBLEMS)
 
 
-def test_samples_of_problems_that_were_not_chosen_are_passed_over(tmp_path: Path) -> None:
-    chosen = {"Mbpp/2": PROBLEMS["Mbpp/2"]}
-    path = write(tmp_path / "s.jsonl", *({"task_id": k, "solution": CODE} for k in PROBLEMS))
-    (one,) = read_samples(path, chosen, known=PROBLEMS)["Mbpp/2"]
-    assert one.code == CODE
-    lists = tmp_path / "s.json"
-    lists.write_text(json.dumps([["x = 1"], ["x = 2"]]))
-    (one,) = read_samples(lists, chosen, known=PROBLEMS)["Mbpp/2"]
-    assert one.code == "x = 2"
-    lists.write_text(json.dumps([["x = 3"]]))
-    (one,) = read_samples(lists, chosen, known=PROBLEMS)["Mbpp/2"]
-    assert one.code == "x = 3"
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -104,30 +95,53 @@ def test_samples_of_problems_that_were_not_chosen_are_passed_over(tmp_path: Path
             [{"id": "a", "problem_id": one, "code": "x"} for one in PROBLEMS],
             "the id 'a' stands twice",
         ),
+        ([{"doc": {"task_id": 2}, "resps": [["x"]]}] * 2, "the id 'Mbpp/2' stands twice"),
     ],
 )
 def test_samples_that_fit_no_problem_are_one_clear_error(
     tmp_path: Path, rows: list[Any], message: str
 ) -> None:
+    path = write(tmp_path / "s.jsonl", *rows)
     with pytest.raises(DataError, match=message):
-        read_samples(write(tmp_path / "s.jsonl", *rows), PROBLEMS)
+        refuse_uneven(path, read_samples(path, PROBLEMS), list(PROBLEMS))
+
+
+MBPP = {
+    name: Problem(name, "Add.", "t", "add")
+    for name in (f"Mbpp/{number}" for number in range(1, 975))
+}
 
 
 def test_the_mbpp_lists_of_the_bigcode_harness_are_of_its_test_problems(tmp_path: Path) -> None:
-    names = [f"Mbpp/{number}" for number in range(1, 975)]
-    mbpp = {name: Problem(name, "Add.", "t", "add") for name in names}
     path = tmp_path / "generations.json"
     path.write_text(json.dumps([[f"x = {number}"] for number in range(11, 511)]))
-    found = read_samples(path, mbpp)
-    assert list(found) == names[10:510]
+    found = read_samples(path, MBPP)
+    assert list(found) == list(problems_of(found, MBPP)) == list(MBPP)[10:510]
     assert all(one.code == f"x = {name[5:]}" for name, (one,) in found.items())
     # MBPP+ has some of these.
-    plus = {name: mbpp[name] for name in ("Mbpp/12", "Mbpp/430")}
-    assert [one[0].code for one in read_samples(path, plus).values()] == ["x = 12", "x = 430"]
-    chosen = {"Mbpp/5": mbpp["Mbpp/5"], "Mbpp/12": mbpp["Mbpp/12"]}
-    assert list(read_samples(path, chosen, known=mbpp)) == ["Mbpp/12"]
-    with pytest.raises(DataError, match="500 lists of programs for 1 problems"):
+    plus = {name: MBPP[name] for name in ("Mbpp/2", "Mbpp/12", "Mbpp/430")}
+    found = read_samples(path, plus)
+    assert [one[0].code for one in found.values()] == ["x = 12", "x = 430"]
+    assert list(problems_of(found, plus)) == ["Mbpp/12", "Mbpp/430"]
+    with pytest.raises(DataError, match="500 lists of programs, and nothing says"):
         read_samples(path, {"HumanEval/0": PROBLEMS["HumanEval/0"]})
+
+
+def test_lists_of_some_problems_are_refused_as_they_may_be_any(tmp_path: Path) -> None:
+    path = tmp_path / "generations.json"
+    path.write_text(json.dumps([[f"x = {number}"] for number in range(11, 31)]))
+    with pytest.raises(DataError, match=r'Name the problems: one line \{"task_id": '):
+        read_samples(path, MBPP)
+
+
+def test_samples_of_mbpps_test_problems_are_measured_on_these(tmp_path: Path) -> None:
+    rows = [{"doc": {"task_id": n}, "resps": [[CODE]]} for n in range(11, 511)]
+    found = read_samples(write(tmp_path / "s.jsonl", *rows), MBPP)
+    assert list(problems_of(found, MBPP)) == list(MBPP)[10:510]
+    # Any other part of the set may be a failure of whoever sampled.
+    fewer = read_samples(write(tmp_path / "s.jsonl", *rows[1:]), MBPP)
+    assert problems_of(fewer, MBPP) == MBPP
+    assert list(problems_of(fewer, MBPP, only_sampled=True)) == list(MBPP)[11:510]
 
 
 def test_samples_of_two_filters_of_lm_eval_are_not_counted_twice(tmp_path: Path) -> None:
@@ -138,3 +152,12 @@ def test_samples_of_two_filters_of_lm_eval_are_not_counted_twice(tmp_path: Path)
     path = write(tmp_path / "s.jsonl", *rows)
     with pytest.raises(DataError, match=r"several filters \('strict', 'loose'\)"):
         read_samples(path, {"Mbpp/2": PROBLEMS["Mbpp/2"]})
+
+
+def test_a_completion_may_begin_with_a_future_import(tmp_path: Path) -> None:
+    prompt = 'import math\n\n\ndef add(a, b):\n    """Add."""\n'
+    problem = Problem("HumanEval/0", "Add.", "t", "add", prompt=prompt)
+    text = f"from __future__ import annotations\n\n\n{CODE}"
+    path = write(tmp_path / "s.jsonl", {"task_id": "HumanEval/0", "completion": text})
+    ((one,),) = read_samples(path, {"HumanEval/0": problem}).values()
+    compile(one.code, "", "exec", dont_inherit=True)

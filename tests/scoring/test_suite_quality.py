@@ -316,6 +316,15 @@ def test_the_source_may_not_be_read_through(what):
     assert suite.defect == "reads_source", what
 
 
+def test_a_right_program_with_a_future_import_has_a_setup(pool):
+    """The setup stands behind the import that must come first."""
+    future = "from __future__ import annotations\n"
+    problem = replace(CLAMP, setup="LIMIT = 1\n", reference=future + REFERENCE)
+    target = make_target(problem, pool, n_mutants=3)
+    for code in (target.right, *(one.code for one in target.wrong)):
+        compile(code, "", "exec", dont_inherit=True)
+
+
 def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool):
     text = (
         "import pytest\nfrom solution import clamp\n"

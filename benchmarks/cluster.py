@@ -251,34 +251,37 @@ def run_codefavor(words: list[str], folder: Path) -> None:
 
 
 def compare_cpu(n: int, work: str) -> None:
-    """CPU of n requests or programs: on Ray with two workers, and in one plain run."""
+    """CPU of n requests or programs: on Ray with a worker a core, and in one plain run.
+
+    The plain run has as many programs at a time, one a core: beside a busy core a program may take
+    more CPU seconds than beside an idle one, whoever started it. One at a time is shown too.
+    """
     environment_for_ray()
     with tempfile.TemporaryDirectory() as name, server(Path(name)) as url:
         folder = Path(name)
         ask = f"synthesise drafts --n 1 --model openai:m --set base_url={url} --problems"
         commands = {"requests": [*ask.split(), "problems.jsonl"]}
-        commands["programs"] = [
-            "score",
-            "completions.jsonl",
-            "--workers",
-            "1",
-            "--problems",
-            "problems.jsonl",
-        ]
+        commands["programs"] = ["score", "completions.jsonl", "--problems", "problems.jsonl"]
         for what, words in commands.items():
             if work not in ("both", what):
                 continue
+            ways = {"plain": [], "on Ray": ["--ray", "local"]}
+            if what == "programs":
+                ways["one at a time"] = ["--workers", "1"]
             used = {}
             for n_rows in (2, n):
                 write_input(folder, n_rows)
-                for on_ray in (["--ray", "local"], []):
-                    out = ["--out", f"{what}-{n_rows}-{len(on_ray)}.jsonl"]
-                    used[n_rows, bool(on_ray)] = cpu_of([*words, *on_ray, *out], folder)
-            plain, on_ray_s = used[n, False] - used[2, False], used[n, True] - used[2, True]
+                for number, (way, more) in enumerate(ways.items()):
+                    out = ["--out", f"{what}-{n_rows}-{number}.jsonl"]
+                    used[n_rows, way] = cpu_of([*words, *more, *out], folder)
+            took = {way: used[n, way] - used[2, way] for way in ways}
+            parts = [
+                f"{way} {seconds:.1f} s ({100 * (seconds / took['plain'] - 1):+.0f} %)"
+                for way, seconds in took.items()
+            ]
             print(
-                f"{n} {what}: plain {plain:.1f} s of CPU, on Ray {on_ray_s:.1f} s "
-                f"({100 * (on_ray_s / plain - 1):+.0f} %), beside a start of {used[2, False]:.1f} "
-                f"and {used[2, True]:.1f} s; load {os.getloadavg()[0]:.0f}"
+                f"{n} {what}, CPU: {', '.join(parts)}, beside starts of {used[2, 'plain']:.1f} "
+                f"and {used[2, 'on Ray']:.1f} s; load {os.getloadavg()[0]:.0f}"
             )
 
 

@@ -59,7 +59,9 @@ def run_shards(
         options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": _near(ray)}
         # A broken connection to it, as on a busy machine, is no loss: Ray asks again.
         holder = ray.remote(Coordinator).options(**options, max_task_retries=-1)
-        coordinator = holder.remote(*_shared(values), n_at_once, spent_before(journals))
+        # With --fresh each shard forgets what it spent before, as a plain run does.
+        spent = {} if values.get("fresh") else spent_before(journals)
+        coordinator = holder.remote(*_shared(values), n_at_once, spent)
         run = Run(ray, job, coordinator, words[0])
         if has_models:
             run.on_actors(min(n, n_at_once), each)

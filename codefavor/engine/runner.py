@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from codefavor.engine.ask import RowPending, RunEnding
@@ -31,7 +32,7 @@ from codefavor.errors import (
     Rejected,
     SandboxError,
 )
-from codefavor.journal import Journal
+from codefavor.journal import Journal, own_records
 from codefavor.journal_manifest import note_shard
 from codefavor.records import Row
 from codefavor.redaction import redact
@@ -85,6 +86,7 @@ async def run(
     if shard is not None:
         refuse_other_divisions(journal.path, shard)
         note_shard(journal.path, str(shard), code_sha256())
+        _warn_of_plain_rows(shard, journal.path)
     ledger = Ledger(ledger_path(journal.path))
     asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
     asking["max_concurrency"] = concurrency
@@ -103,6 +105,18 @@ async def run(
         for backend in (context.backend, *context.others):
             if backend is not None:
                 await backend.release()
+
+
+def _warn_of_plain_rows(shard: Shard, journal: Path) -> None:
+    """Say that rows of a run without shards count for nothing here."""
+    whole = shard.whole(journal)
+    if whole is not None and whole.is_file() and any(own_records(whole)):
+        logger.warning(
+            "%s holds rows of a run without --shard; their part in shard %s is run, and paid for, "
+            "again (go on without --shard, or name another output)",
+            whole,
+            shard,
+        )
 
 
 def run_sync(step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:

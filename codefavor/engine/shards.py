@@ -61,6 +61,13 @@ class Shard:
         """The file of this shard for a file of the whole run."""
         return self.folder(out.parent) / out.name
 
+    def whole(self, path: Path) -> Path | None:
+        """The whole run's file for a file of this shard; None for one that lies elsewhere."""
+        for folder in path.parents:
+            if (folder.parent.name, folder.name) == (FOLDER, f"{self.index}-of-{self.n}"):
+                return folder.parent.parent / path.relative_to(folder)
+        return None
+
     def count(self, rows: Iterable[Row]) -> int | None:
         """How many of these rows are of this shard; None for a stream."""
         return sum(self.has(row.get("id")) for row in rows) if isinstance(rows, Sized) else None

@@ -91,6 +91,13 @@ def test_rows_of_a_plain_run_are_not_asked_again(home, begin, words):
     assert begin(words, "--fresh").n == 2
 
 
+@pytest.mark.parametrize("words", [DRAFTS, JUDGED, COMMANDS["answers and their judge"]])
+def test_what_is_forgotten_is_not_in_the_budget(home, begin, words):
+    run_shards(words, home, n=2)
+    assert ledgers(begin(words))
+    assert begin(words, "--fresh").spent == {}
+
+
 def test_what_a_plain_run_spent_without_a_row_is_in_the_budget(home, begin):
     ledger = home / "shared/o.jsonl.journal.spent"
     ledger.parent.mkdir()

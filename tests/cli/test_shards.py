@@ -277,6 +277,17 @@ def test_what_a_plain_run_recorded_stays_in_a_merge(home, monkeypatch):
     assert lines[:start].count(b"\n") == 5 and end == len(lines)
 
 
+@pytest.mark.parametrize("words", [DRAFTS, f"{PAIRS} --model {FAKE}"], ids=["file", "folder"])
+def test_a_shard_says_that_it_runs_rows_of_a_plain_run_again(home, words):
+    words = words.replace("%", "shared").split()
+    first = codefavor(*words, "--shard", "0/2", home=home)
+    assert codefavor(*words, home=home).code == 0
+    second = codefavor(*words, "--shard", "1/2", home=home)
+    assert first.code == second.code == 0
+    told = "holds rows of a run without --shard"
+    assert told not in first.stderr and second.stderr.count(told) == 1
+
+
 def test_statistics_do_not_hang_on_the_order_in_which_rows_ended(home):
     # Of problems with one pair, three, five ... pairs.
     grouped = [

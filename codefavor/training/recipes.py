@@ -22,6 +22,14 @@ RENDERED_BY = (
 _LIST_WIDTH = 60
 NO_TELEMETRY = "AXOLOTL_DO_NOT_TRACK=1"
 _OWN_LINE = "this recipe's own line of the matrix"
+# What a method trains where it is no model of words, also by its name in `recipes new`.
+HEAD_CLASSES = {
+    "reward": "AutoModelForSequenceClassification",
+    **dict.fromkeys(("process_reward", "process"), "AutoModelForTokenClassification"),
+}
+# Methods whose reward is relative to a reference model.
+WITH_REFERENCE = ("dpo", "ipo", "kto")
+PREFERENCES = (*WITH_REFERENCE, "simpo", "orpo")
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,13 @@ def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: P
 def test_the_header_says_which_rows_a_recipe_reads():
     data_format, options = data_of(ROOT / "seeds" / "llama-3.2-3b-dpop-paper.yaml")
     assert (data_format, options.system) == ("dpo", "none")
+    for name, system in (("gpu1x80/qwen3-8b-reward", "none"), ("smollm2-135m/reward", "empty")):
+        data_format, options = data_of(ROOT / f"{name}.yaml")
+        assert (data_format, options.system) == ("reward", system)
+        text = (ROOT / f"{name}.yaml").read_text(encoding="utf-8")
+        assert ("so the judge is asked without one too: --system none" in text) == (
+            system == "none"
+        )
 
 
 def test_a_recipe_is_rehearsed_again_when_a_setting_or_a_version_changed():

@@ -124,9 +124,10 @@ def new(
     if not is_rehearsed:
         typer.echo(f"{out}: look at it, then: codefavor recipes check {out}")
         return
+    from codefavor.training.rehearsal import Rehearser
     from codefavor.training.rehearse_new import rehearse_new
 
-    problems = rehearse_new(out, root, Path("outputs/rehearsals"))
+    problems = rehearse_new(out, Rehearser(root, Path("outputs/rehearsals")))
     for problem in problems:
         typer.echo(f"  {problem}")
     if problems:

@@ -35,7 +35,7 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
         chosen = [group for group in groups.values() if set(group) & set(named)]
         strange = [path for path in named if not any(path in group for group in chosen)]
         for path in strange:
-            n_failed += _rehearse_own(path, root, folder)
+            n_failed += _rehearse_own(path, rehearser)
     else:
         is_due = (is_changed if is_tenth else is_new)(recipe_table.read_results(root))
         day = datetime.now(timezone.utc).timetuple().tm_yday % _SHARES if is_tenth else None
@@ -63,10 +63,10 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
         raise ConfigError(f"{n_failed} of {n_all} failed; their logs are in {folder}")
 
 
-def _rehearse_own(path: Path, root: Path, folder: Path) -> bool:
+def _rehearse_own(path: Path, rehearser: Rehearser) -> bool:
     """Check and rehearse a file that is no recipe of ours: no record is kept. True if it fails."""
     try:
-        problems = rehearse_new(path, root, folder)
+        problems = rehearse_new(path, rehearser)
     except CodefavorError as error:
         problems = [str(error)]
     typer.echo(f"{path}: {'failed' if problems else 'ok'}")

@@ -12,16 +12,16 @@ from codefavor.text import THINKING_BEGINS, THINKING_ENDS
 Messages = Sequence[Mapping[str, str]]
 # A text that no template changes, to find what a template writes around an answer.
 _PROBE = "codefavorprobe"
-# An empty thought, which some templates write before an answer.
-_NO_THOUGHT = re.compile(rf"(?P<mark>{THINKING_BEGINS})\s*(?:{THINKING_ENDS})\s*\Z")
+# An empty thought, which some templates write before an answer (Gemma 4 with a channel's name).
+_NO_THOUGHT = re.compile(rf"(?P<mark>{THINKING_BEGINS})(?:thought)?\s*(?:{THINKING_ENDS})\s*\Z")
 
 
-def without_empty_thought(before: str, answer: str) -> str:
-    """The text before an answer, without the empty thought if the answer has one of its own, in
-    the same marks."""
+def without_empty_thought(before: str, answer: str | None = None) -> str:
+    """The text before an answer, without the empty thought that it may end with; if the answer is
+    given, only where that has a thought of its own, in the same marks."""
     empty = _NO_THOUGHT.search(before)
-    is_alike = empty and answer.lstrip().startswith(empty["mark"])
-    return before[: empty.start()] if empty and is_alike else before
+    is_left_out = empty and (answer is None or answer.lstrip().startswith(empty["mark"]))
+    return before[: empty.start()] if empty and is_left_out else before
 
 
 class ChatTokens:

@@ -9,7 +9,15 @@ from typing import Any
 from codefavor.records import Row, canonical_json
 from codefavor.training.check_evidence import evidence_findings, letter_word_findings
 from codefavor.training.check_readers import SAMPLING_METHODS, type_name
-from codefavor.training.findings import Finding, at, error, warning
+from codefavor.training.findings import (
+    ANSWERS_AS,
+    QUESTION_COLUMNS,
+    Finding,
+    Sample,
+    at,
+    error,
+    of_rows,
+)
 
 _PAIRED = ("chosen", "rejected")
 # The columns that hold answers.
@@ -22,13 +30,10 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
     "kto": ("completion",),
     "process_reward": ("completions",),
 }
-_QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
-_ASSISTANT = {"assistant", "gpt", "model"}
 _LETTERS = {"A", "B"}
 # So many answers of one letter are no accident of the order.
 _N_LETTERS = 8
 _READS_TESTS = ("passes_tests", "fraction_passed")
-Sample = Sequence[tuple[str, Row]]
 
 
 def answer_findings(
@@ -46,10 +51,8 @@ def answer_findings(
         for problem in dict.fromkeys(_problems(config, method, entry, row, sample[0][1])):
             where.setdefault(problem, []).append(place)
     for problem, places in where.items():
-        yield error(
-            f"{key}: {len(places)} of {len(sample)} rows have {problem}, first {places[0]}: they "
-            "train nothing, or end the training; mend or drop them"
-        )
+        then = ": they train nothing, or end the training; mend or drop them"
+        yield of_rows(key, places, sample, f"have {problem}", then)
     if not where and method in _ANSWERS:
         yield from _contradictions(method, key, entry, sample)
 
@@ -66,7 +69,7 @@ def _problems(
             yield f"{name} without a text"
         elif first[name] is not None and type(value) is not type(first[name]):
             yield f"{name} of another type than in the first row"
-        elif (role := _role(value)) and role not in _ASSISTANT and _has_usual_roles(entry):
+        elif (role := _role(value)) and role not in ANSWERS_AS and _has_usual_roles(entry):
             yield f"{name} of the role {role!r}"
     yield from _question_problems(entry, row, first)
     if method == "kto" and "label" in first and not isinstance(row.get("label"), bool):
@@ -85,13 +88,13 @@ def _problems(
 
 
 def _question_problems(entry: Mapping[str, Any], row: Row, first: Row) -> Iterator[str]:
-    name = next((one for one in _QUESTIONS if one in first), None)
+    name = next((one for one in QUESTION_COLUMNS if one in first), None)
     if name is None or entry.get("field_messages"):
         return
     value = row.get(name)
     if not _says(value):
         yield f"{name} without a question"
-    elif isinstance(value, list) and _has_usual_roles(entry) and _role(value) in _ASSISTANT:
+    elif isinstance(value, list) and _has_usual_roles(entry) and _role(value) in ANSWERS_AS:
         yield f"{name} that end with an assistant's turn"
 
 
@@ -135,7 +138,7 @@ def _contradictions(
     seen: set[str] = set()
     turned = []
     for place, row in sample:
-        question = [row.get(one) for one in ("system", *_QUESTIONS)]
+        question = [row.get(one) for one in ("system", *QUESTION_COLUMNS)]
         sides = [row.get(name) for name in names]
         other = sides[::-1]
         if method == "kto":
@@ -145,15 +148,12 @@ def _contradictions(
         seen.add(canonical_json([question, sides]))
     if turned:
         what = "the other label" if method == "kto" else "chosen and rejected exchanged"
-        yield _taken_back(key, len(turned), len(sample), what, turned[0])
+        yield _taken_back(key, turned, sample, what)
 
 
-def _taken_back(key: str, n_found: int, n_rows: int, what: str, first: str) -> Finding:
-    text = (
-        f"{key}: {n_found} of {n_rows} rows stand there with {what} as well, first "
-        f"{first}: what one teaches the other takes back; drop them"
-    )
-    return error(text) if 4 * n_found >= n_rows else warning(text)
+def _taken_back(key: str, places: Sequence[str], sample: Sample, what: str) -> Finding:
+    then = ": what one teaches the other takes back; drop them"
+    return of_rows(key, places, sample, f"stand there with {what} as well", then, share=0.25)
 
 
 def _letter_findings(
@@ -187,14 +187,14 @@ def _letter_findings(
         if all(canonical_json([talk[:-1], letter]) in said for letter in _LETTERS)
     ]
     if both:
-        yield _taken_back(key, len(both), len(sample), "the other letter", both[0])
+        yield _taken_back(key, both, sample, "the other letter")
     if n_alike := _n_of_one_letter(talks):
         yield error(
             f"{key}: {n_alike} pairs of programs stand there in both orders and have the same "
             "letter in both: the place is learnt, not the program; write the other letter in one"
         )
     roles = {str(one) for one in entry.get("roles_to_train") or []}
-    if config.get("train_on_inputs") or roles - _ASSISTANT:
+    if config.get("train_on_inputs") or roles - ANSWERS_AS:
         setting = "train_on_inputs: true" if config.get("train_on_inputs") else "roles_to_train"
         yield error(
             f"{key}: {setting} trains the questions too, of which the letter of a judge is one "

@@ -9,16 +9,14 @@ from typing import Any
 
 from codefavor.pairs.published_scores import score_columns
 from codefavor.pairs.published_turns import score_of
-from codefavor.records import Row, canonical_json
+from codefavor.records import canonical_json
 from codefavor.training.check_evidence import texts_of
-from codefavor.training.findings import Finding, error, warning
+from codefavor.training.findings import Finding, Sample, error, of_rows, shown, warning
 
-Sample = Sequence[tuple[str, Row]]
 # Of fewer rows any word may separate the sides by accident.
 _N_ROWS = 20
 # What one side has so much more often than the other tells them apart by itself.
 _SEPARATES = 0.9
-_SHOWN = 40
 _PIECE = re.compile(r"\w+|[^\w\s`]")
 # What no word shows.
 _SIGNS = {"CR LF": "\r\n", "BOM": "\ufeff", "NUL": "\x00"}
@@ -75,7 +73,7 @@ def _alike_findings(
         [(text, n_same)] = Counter(said).most_common(1) or [("", 0)]
         if len(said) >= _N_ROWS // 2 and n_same >= _SEPARATES * len(said) and text not in "AB":
             yield warning(
-                f"{key}: the {what} is one text in {n_same} of {len(said)} rows, {_shown(text)}: "
+                f"{key}: the {what} is one text in {n_same} of {len(said)} rows, {shown(text)}: "
                 "it would be known by itself; write rows that differ"
             )
 
@@ -91,11 +89,8 @@ def _score_findings(key: str, sample: Sample) -> Iterator[Finding]:
         and better < worse
     ]
     if turned:
-        text = (
-            f"{key}: {len(turned)} of {len(sample)} rows have a rejected answer with the higher "
-            f"score, first {turned[0]}; exchange the sides, or drop them"
-        )
-        yield error(text) if 4 * len(turned) >= len(sample) else warning(text)
+        what, then = "have a rejected answer with the higher score", "; exchange the sides"
+        yield of_rows(key, turned, sample, what, f"{then}, or drop them", share=0.25)
 
 
 def _separating(
@@ -115,7 +110,7 @@ def _separating(
     if not found or abs(shares[found]) < _SEPARATES:
         return
     yield warning(
-        f"{key}: {_shown(found)} stands in {counts[0][found]} of {len(both[0])} {what[0]} and in "
+        f"{key}: {shown(found)} stands in {counts[0][found]} of {len(both[0])} {what[0]} and in "
         f"{counts[1][found]} of {len(both[1])} {what[1]}: that alone tells them, and is what would "
         "be learnt; take it out, or write it on both sides"
     )
@@ -126,8 +121,3 @@ def _pieces(text: str) -> set[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = set(_PIECE.findall(text)) | {f"{lines[0]}\n", f"\n{lines[-1]}"} if lines else set()
     return found | {name for name, sign in _SIGNS.items() if sign in text}
-
-
-def _shown(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...")

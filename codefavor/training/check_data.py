@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.records import Row, canonical_json, read_rows
+from codefavor.records import canonical_json, read_rows
 from codefavor.training.check_answers import answer_findings, system_findings
 from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
@@ -22,6 +22,7 @@ from codefavor.training.check_rows import row_findings
 from codefavor.training.check_texts import text_findings
 from codefavor.training.findings import (
     Finding,
+    Sample,
     at,
     entries_of,
     error,
@@ -56,7 +57,6 @@ _FORMS = {
     "arrow": ("arrow",),
     "txt": ("text",),
 }
-Sample = Sequence[tuple[str, Row]]
 
 
 def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> Iterator[Finding]:

@@ -8,9 +8,16 @@ from typing import Any
 
 from codefavor.records import Row
 from codefavor.text import THINKING_BEGINS, THINKING_ENDS
-from codefavor.training.findings import Finding, at, error, warning
+from codefavor.training.findings import (
+    ANSWERS_AS,
+    QUESTION_COLUMNS,
+    Finding,
+    Sample,
+    at,
+    of_rows,
+    shown,
+)
 
-Sample = Sequence[tuple[str, Row]]
 # What a table or a program writes for a cell without a value.
 _NO_VALUE = {"none", "nan", "null", "n/a", "<na>", "undefined"}
 _REFUSAL = re.compile(
@@ -21,8 +28,6 @@ _REFUSAL = re.compile(
 _THOUGHT = re.compile(THINKING_BEGINS)
 _ONE_LETTER = re.compile(r"\b(one|a single|only the) letter\b", re.IGNORECASE)
 _HAS_LETTER = re.compile(r"\b[AB]\b")
-_ASSISTANT = {"assistant", "gpt", "model"}
-_QUESTIONS = ("messages", "prompt", "input", "instruction", "question")
 # Of a kind that cannot be meant, and of one that can.
 _WRONG = {
     "blank": "a question without a text",
@@ -47,10 +52,9 @@ def evidence_findings(
         for kind in dict.fromkeys(_kinds(method, entry, row)):
             found.setdefault(kind, []).append(where)
     for kind, places in found.items():
-        text = f"{key}: {len(places)} of {len(sample)} rows have {(_WRONG | _ODD)[kind]}, first "
-        text += f"{places[0]}; mend or drop them"
-        is_all = kind == "refusal" and 1 < len(places) == len(sample)
-        yield error(text) if kind in _WRONG or is_all else warning(text)
+        what, is_all = f"have {(_WRONG | _ODD)[kind]}", kind == "refusal" and len(sample) > 1
+        share = 0.0 if kind in _WRONG else 1.0 if is_all else 2.0
+        yield of_rows(key, places, sample, what, "; mend or drop them", share=share)
 
 
 def _kinds(method: str, entry: Mapping[str, Any], row: Row) -> Iterator[str]:
@@ -79,9 +83,9 @@ def texts_of(method: str, entry: Mapping[str, Any], row: Row) -> tuple[str, str,
     if method == "sft":
         said = turns[-2:] if isinstance(turns, list) and len(turns) > 1 else [{}, {}]
         roles = [one.get("role", one.get("from")) for one in said if isinstance(one, Mapping)]
-        is_answered = roles[-1:] and roles[-1] in _ASSISTANT
+        is_answered = roles[-1:] and roles[-1] in ANSWERS_AS
         return (_text(said[0]), _text(said[1]), "") if is_answered else ("", "", "")
-    asked = turns if turns is not None else next((row[n] for n in _QUESTIONS if n in row), "")
+    asked = turns if turns is not None else next((row[n] for n in QUESTION_COLUMNS if n in row), "")
     if "completion" in row:
         answer = _text(row["completion"])
         return (_text(asked), answer, "") if row.get("label") else (_text(asked), "", answer)
@@ -109,10 +113,8 @@ def letter_word_findings(
         if asks and len(talk[-1].strip()) > 1 and _HAS_LETTER.search(talk[-1])
     ]
     if worded:
-        place, says = worded[0]
-        says = says if len(says) <= 40 else f"{says[:40]}..."
-        yield error(
-            f"{key}: {len(worded)} of {len(talks)} rows answer in words, first {place} with "
-            f"{says!r}, and the judge is asked for one letter and reads the first token; write A "
-            "or B alone (codefavor convert --format pairwise)"
+        then = (
+            f" with {shown(worded[0][1])}, and the judge is asked for one letter and reads the "
+            "first token; write A or B alone (codefavor convert --format pairwise)"
         )
+        yield of_rows(key, [place for place, _ in worded], talks, "answer in words", then)

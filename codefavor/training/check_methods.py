@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 from codefavor.training.check_readers import one_line, quiet
 from codefavor.training.findings import Finding, at, error, number, warning
-from codefavor.training.recipes import method_of
-
-PREFERENCES = ("dpo", "ipo", "simpo", "orpo", "kto")
+from codefavor.training.recipes import PREFERENCES, method_of
 
 
 class _Key(NamedTuple):

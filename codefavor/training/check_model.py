@@ -15,7 +15,6 @@ from codefavor.training.check_attention import attention_findings
 from codefavor.training.check_readers import quiet
 from codefavor.training.check_tokens import EMBEDDINGS, token_findings
 from codefavor.training.findings import Finding, at, error, number, warning
-from codefavor.training.mistakes import HEAD_CLASSES
 from codefavor.training.model_shapes import (
     AdapterPlaces,
     adapter_places,
@@ -25,7 +24,7 @@ from codefavor.training.model_shapes import (
     known_models,
 )
 from codefavor.training.plan import is_local_path
-from codefavor.training.recipes import find_recipes, method_of
+from codefavor.training.recipes import HEAD_CLASSES, find_recipes, method_of
 
 # The language model alone is built; within an image model its layers have a longer name.
 _WITHIN = (("model.", "model.language_model."), ("", "language_model."), ("", "model."))

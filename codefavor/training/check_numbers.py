@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from codefavor.training.check_readers import SAMPLING_METHODS
 from codefavor.training.findings import Finding, error, number, warning
-from codefavor.training.recipes import method_of
+from codefavor.training.recipes import PREFERENCES, WITH_REFERENCE, method_of
 
 
 class Range(NamedTuple):
@@ -25,7 +26,6 @@ class Range(NamedTuple):
 
 
 _TINY = 1e-9
-_REFERENCE = ("dpo", "ipo", "kto")
 _REWARD_RATIO = "it weighs the distance to the reference"
 RANGES: tuple[Range, ...] = (
     Range("num_epochs", _TINY, 1000, "nothing would be trained", (0.01, 100)),
@@ -49,7 +49,7 @@ RANGES: tuple[Range, ...] = (
     Range("early_stopping_patience", 1, 1e6, "it counts evaluations without gain"),
     Range("save_total_limit", 1, 1e6, "it counts the checkpoints that are kept"),
     Range("dpo_label_smoothing", 0, 0.4999, "it is the share of wrong labels", (0, 0.3)),
-    Range("rl_beta", _TINY, 20, _REWARD_RATIO, (0.005, 5), _REFERENCE),
+    Range("rl_beta", _TINY, 20, _REWARD_RATIO, (0.005, 5), WITH_REFERENCE),
     Range("rl_beta", _TINY, 200, "it scales the mean log-probability", (0.5, 20), ("simpo",)),
     Range("rl_beta", _TINY, 20, "it weighs the odds ratio", (0.01, 2), ("orpo",)),
     Range("simpo_gamma", 0, 20, "it is the margin of the rewards, beta of 2 to 10", (0, 6)),
@@ -95,7 +95,6 @@ class Rates(NamedTuple):
     limit: float
 
 
-_PREFERENCES = ("dpo", "ipo", "simpo", "orpo", "kto", "grpo", "gdpo", "ebft")
 # Whether it is a preference method, whether an adapter is trained. Sources: the lines of
 # `derive.RATES`, and for supervised training of all weights what small models are trained with.
 _RATES = {
@@ -153,7 +152,7 @@ def _rate_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:
     if rate is None:
         return
     is_adapter = bool(config.get("adapter"))
-    rates = _RATES[method in _PREFERENCES, is_adapter]
+    rates = _RATES[method in {*PREFERENCES, *SAMPLING_METHODS}, is_adapter]
     what = "an adapter" if is_adapter else "all weights"
     has_own_scale = any(name in str(config.get("optimizer")) for name in _OWN_SCALE)
     limit = 1.0 if has_own_scale else rates.limit

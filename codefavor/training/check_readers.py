@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from importlib.resources import files
 from typing import Any
 
 from codefavor.training.findings import Finding, at, error, warning
@@ -199,7 +200,7 @@ def loss_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """DPO losses that the trainer does not know, and weights that do not match them."""
     losses = config.get("dpo_loss_type") or []
     if losses and isinstance(losses, list):
-        known = known_dpo_losses()
+        known = known_losses("dpo")
         for loss in losses:
             if loss not in known:
                 yield error(f"dpo_loss_type: unknown {loss!r}; known: {', '.join(sorted(known))}")
@@ -215,12 +216,11 @@ def loss_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 @functools.cache
-def known_dpo_losses() -> frozenset[str]:
-    """The loss names that the installed trainer tells apart, read from its source."""
-    with quiet():
-        from trl.trainer.dpo_trainer import DPOTrainer
-
-    return frozenset(re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer)))
+def known_losses(method: str) -> frozenset[str]:
+    """The loss names that the installed TRL tells apart under a method, read from its source."""
+    text = files("trl").joinpath("trainer", f"{method}_trainer.py").read_text(encoding="utf-8")
+    named = re.findall(r'loss_type (?:==|in) (\[[^\]]*\]|"\w+")', text)
+    return frozenset(name for one in named for name in re.findall(r'"(\w+)"', one))
 
 
 def one_line(problem: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from codefavor.records import Row
 from codefavor.text import control_token
 from codefavor.training.check_readers import type_name
-from codefavor.training.findings import Finding, error, number, warning
+from codefavor.training.findings import Finding, Sample, error, number, of_rows, warning
 from codefavor.training.recipes import method_of
 
 # The names of one role that Axolotl's reader of conversations knows by itself.
@@ -20,7 +20,7 @@ _TEMPLATED = ("chat_template", "codefavor.preferences", "bradley_terry.")
 
 
 def row_findings(
-    config: Mapping[str, Any], key: str, entry: Mapping[str, Any], sample: Sequence[tuple[str, Row]]
+    config: Mapping[str, Any], key: str, entry: Mapping[str, Any], sample: Sample
 ) -> Iterator[Finding]:
     """What is wrong with the first rows of a data set's file."""
     method = method_of(config)
@@ -77,21 +77,16 @@ def _label_findings(
         )
 
 
-def _control_findings(
-    key: str, entry: Mapping[str, Any], sample: Sequence[tuple[str, Row]]
-) -> Iterator[Finding]:
+def _control_findings(key: str, entry: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
     """Special tokens of a chat template in texts, around which the template writes its own."""
     kind = type_name(entry)
     if entry.get("type") is not None and not kind.startswith(_TEMPLATED):
         return
     found = [(where, one) for where, row in sample if (one := control_token(row))]
     if found:
-        where, token = found[0]
-        text = (
-            f"{key}: {len(found)} of {len(sample)} rows hold {token} or the like in a text, first "
-            f"{where}: the template writes its own around every text; take them out"
-        )
-        yield error(text) if 4 * len(found) >= len(sample) else warning(text)
+        what = f"hold {found[0][1]} or the like in a text"
+        then = ": the template writes its own around every text; take them out"
+        yield of_rows(key, [where for where, _ in found], sample, what, then, share=0.25)
 
 
 def _bare(side: Any) -> Any:
@@ -104,9 +99,7 @@ def _bare(side: Any) -> Any:
     return "\n".join(line for line in lines if line)
 
 
-def _turn_findings(
-    key: str, entry: Mapping[str, Any], sample: Sequence[tuple[str, Row]]
-) -> Iterator[Finding]:
+def _turn_findings(key: str, entry: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
     """Conversations without the columns that are named, or without a turn to train on."""
     column = str(entry.get("field_messages") or "messages")
     mapping = {
@@ -136,11 +129,9 @@ def _turn_findings(
         where for where, row in sample if not _has_turn(row.get(column), mapping, entry, trained)
     ]
     if idle:
-        missing = f"no turn of {', '.join(sorted(trained))}"
-        yield error(
-            f"{key}: {len(idle)} of {len(sample)} rows have {missing} "
-            f"with a text, first {idle[0]}: they train nothing; drop them, or look at the roles"
-        )
+        what = f"have no turn of {', '.join(sorted(trained))} with a text"
+        then = ": they train nothing; drop them, or look at the roles"
+        yield of_rows(key, idle, sample, what, then)
 
 
 def _order_findings(
@@ -148,7 +139,7 @@ def _order_findings(
     entry: Mapping[str, Any],
     mapping: Mapping[str, str],
     column: str,
-    sample: Sequence[tuple[str, Row]],
+    sample: Sample,
 ) -> Iterator[Finding]:
     """Conversations whose turns stand in an order in which nobody speaks, or hold no text."""
     own = {one: role for role, listed in (entry.get("roles") or {}).items() for one in listed or []}
@@ -165,9 +156,7 @@ def _order_findings(
         if any(one and not isinstance(one, str) and not _are_parts(one) for one in says):
             found.setdefault("a turn whose content is neither a text nor parts", []).append(where)
     for what, places in found.items():
-        text = f"{key}: {len(places)} of {len(sample)} rows have {what}, first {places[0]}; mend"
-        is_half = 2 * len(places) >= len(sample)
-        yield error(f"{text} them") if is_half else warning(f"{text} or drop them")
+        yield of_rows(key, places, sample, f"have {what}", "; mend or drop them", share=0.5)
 
 
 def _are_parts(says: Any) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from codefavor.training.check_readers import SAMPLING_METHODS
+from codefavor.training.check_readers import SAMPLING_METHODS, known_losses
 from codefavor.training.findings import Finding, at, error, number, unknown_name, warning
-from codefavor.training.recipes import method_of
+from codefavor.training.recipes import WITH_REFERENCE, method_of
 
 # PEFT's names (LoraConfig.init_lora_weights); the number of iterations stands behind pissa.
 _INITIALISATIONS = {
@@ -19,15 +16,14 @@ _INITIALISATIONS = {
 }  # fmt: skip
 # TRL sorts the pairs of two of these, and cannot write the weights into what the third gives.
 _NOT_WEIGHTED = {"aot", "aot_unpaired", "sft"}
-_HAVE_REFERENCE = {"dpo", "ipo", "kto"}
 
 
 def setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything of this module that is wrong with a recipe."""
     method = method_of(config)
     loss = at(config, "trl.loss_type")
-    if loss is not None and method == "grpo" and loss not in known_grpo_losses():
-        yield unknown_name("trl.loss_type", loss, known_grpo_losses())
+    if loss is not None and method == "grpo" and loss not in known_losses("grpo"):
+        yield unknown_name("trl.loss_type", loss, known_losses("grpo"))
     start = config.get("peft_init_lora_weights")
     if isinstance(start, str) and not (
         start.lower() in _INITIALISATIONS or re.fullmatch(r"pissa_niter_\d+", start)
@@ -49,7 +45,7 @@ def setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     if config.get("fsdp_version") not in (None, 1, 2):
         yield error(f"fsdp_version: {config['fsdp_version']} is unknown; write fsdp_version: 2")
     yield from _beta_findings(config, method)
-    if config.get("precompute_ref_log_probs") and method not in _HAVE_REFERENCE:
+    if config.get("precompute_ref_log_probs") and method not in WITH_REFERENCE:
         yield error(
             f"precompute_ref_log_probs: {method} has no reference whose log-probabilities could "
             "be computed; remove it"
@@ -125,13 +121,3 @@ def _weight_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding
 
 def _is_below_0(value: Any) -> bool:
     return isinstance(value, (int, float)) and value < 0
-
-
-@functools.cache
-def known_grpo_losses() -> frozenset[str]:
-    """The loss names that the installed TRL tells apart under GRPO, read from its source."""
-    found = find_spec("trl")
-    places = (found and found.submodule_search_locations) or ["."]
-    text = (Path(places[0]) / "trainer" / "grpo_trainer.py").read_text(encoding="utf-8")
-    named = re.findall(r'loss_type (?:==|in) (\[[^\]]*\]|"\w+")', text)
-    return frozenset(name for one in named for name in re.findall(r'"(\w+)"', one))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from codefavor.pairs.published_turns import decoded
@@ -13,9 +13,8 @@ from codefavor.records import Row
 from codefavor.text import parse_fences
 from codefavor.training.check_evidence import texts_of
 from codefavor.training.check_readers import SAMPLING_METHODS
-from codefavor.training.findings import Finding, error, warning
+from codefavor.training.findings import Finding, Sample, of_rows
 
-Sample = Sequence[tuple[str, Row]]
 _BYTES = re.compile(r"b(['\"]).*\1", re.DOTALL)
 _ESCAPED = re.compile(r"&(?:lt|gt|quot|amp|#x27|#39);")
 _UNFILLED = re.compile(
@@ -119,9 +118,15 @@ def text_findings(
     for what, places in found.items():
         if what in _IN_MANY and _MANY * len(places) < len(sample):
             continue
-        text = f"{key}: {len(places)} of {len(sample)} rows have {what}, first {places[0]}"
-        is_half = 2 * len(places) >= len(sample) and what != _ODD
-        yield error(f"{text}; mend them") if is_half else warning(f"{text}; look at them")
+        share = 2.0 if what == _ODD else 0.5
+        yield of_rows(
+            key,
+            places,
+            sample,
+            f"have {what}",
+            "; look at them, and mend what is wrong",
+            share=share,
+        )
 
 
 def _is_within(answer: str, question: str) -> bool:

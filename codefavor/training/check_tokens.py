@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from codefavor.errors import ConfigError
 from codefavor.records import Row
 from codefavor.text import CONTROL_TOKEN, THINKING_MARK
-from codefavor.training.check_methods import PREFERENCES
 from codefavor.training.check_readers import type_name
 from codefavor.training.check_written import (
     ANSWER,
@@ -25,7 +24,7 @@ from codefavor.training.check_written import (
 )
 from codefavor.training.findings import Finding, entries_of, error, warning
 from codefavor.training.model_shapes import cached_file, find_config
-from codefavor.training.recipes import load_yaml, method_of
+from codefavor.training.recipes import PREFERENCES, load_yaml, method_of
 from codefavor.training.stand_in import FAMILIES_FILE, find_family, template_text
 
 _OWN = "tokenizer_default"

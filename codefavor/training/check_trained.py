@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codefavor.text import CONTROL_TOKEN
-from codefavor.training.check_written import Conversation, conversations, lost_turn, shown, squeezed
-from codefavor.training.findings import Finding, error
+from codefavor.training.check_written import Conversation, conversations, lost_turn, squeezed
+from codefavor.training.findings import ANSWERS_AS, Finding, error, shown
 from codefavor.training.preview import Preview, TokenRow
 
 # A template treats all rows alike: so many sequences are enough.
 _N_SEQUENCES = 500
 _N_END = 8
 _ANSWER_ALONE = {"sft", "dpo", "ipo", "simpo", "orpo", "kto"}
-_ASSISTANT = {"assistant", "gpt", "model"}
 
 
 def trained_findings(reader: Preview, sequences: Sequence[TokenRow]) -> Iterator[Finding]:
@@ -101,4 +100,4 @@ def _as_tokens(reader: Preview, text: str) -> str:
 
 def _trains_answers_alone(reader: Preview, entry: Mapping[str, Any]) -> bool:
     roles = set(entry.get("roles_to_train") or ["assistant"])
-    return roles <= _ASSISTANT and not reader.config.get("train_on_inputs")
+    return roles <= ANSWERS_AS and not reader.config.get("train_on_inputs")

@@ -11,9 +11,9 @@ from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import without_empty_thought
 from codefavor.records import Row
 from codefavor.text import THINKING_BEGINS, THINKING_MARK
-from codefavor.training.check_data import files_of, first_rows
+from codefavor.training.check_data import MEANINGS, files_of, first_rows
 from codefavor.training.check_readers import type_name
-from codefavor.training.findings import Finding, entries_of, error
+from codefavor.training.findings import Finding, entries_of, of_rows, shown
 
 QUESTION, ANSWER, _RULE = "A probing question.", "A probing answer.", "A probing rule."
 TURNS = (
@@ -21,12 +21,10 @@ TURNS = (
     {"role": "assistant", "content": ANSWER},
 )
 _EMPTY_SYSTEM = {"role": "system", "content": ""}
-_ALIASES = {"gpt": "assistant", "model": "assistant", "human": "user"}
 _ROLES = {"system", "user", "assistant", "tool"}
 _SIDES = ("chosen", "rejected", "completion")
 # Readers that put the turns of a row into the chat template.
 _TEMPLATED = ("chat_template", "codefavor.preferences", "bradley_terry.")
-_SHOWN = 40
 
 
 class Conversation(NamedTuple):
@@ -135,7 +133,7 @@ def _turns(value: Any, entry: Mapping[str, Any]) -> tuple[Row, ...]:
         role = turn.get(names["role"]) if isinstance(turn, Mapping) else None
         if not isinstance(says, str) or not isinstance(role, str):
             return ()
-        usual = _ALIASES.get(role, role)
+        usual = MEANINGS.get(role, role)
         role = usual if usual in _ROLES else str(own.get(role, role))
         found.append({"role": role, "content": says})
     return tuple(found)
@@ -156,12 +154,6 @@ def lost_turn(written: str, turns: Sequence[Row]) -> Row | None:
 def squeezed(text: str) -> str:
     """A text without its white space."""
     return "".join(text.split())
-
-
-def shown(text: str) -> str:
-    """The beginning of a text, for a message."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...")
 
 
 def row_findings(
@@ -189,27 +181,28 @@ def row_findings(
                         thought.append((where, mark))
                         break
             if refused:
-                yield error(
-                    f"{key}: {len(refused)} of {len(sample)} rows have a system's turn, first "
-                    f"{refused[0]}, and the template of {config.get('base_model')} refuses one, "
-                    "even an empty one; leave it out (codefavor convert --system none)"
+                then = (
+                    f", and the template of {config.get('base_model')} refuses one, even an empty "
+                    "one; leave it out (codefavor convert --system none)"
                 )
+                yield of_rows(key, refused, sample, "have a system's turn", then)
             if lost:
-                where, turn = lost[0]
-                yield error(
-                    f"{key}: {len(lost)} of {len(sample)} rows lose what a turn of the role "
-                    f"{turn['role']!r} says, first {where}: {shown(turn['content'])} is not in "
-                    f"what {name} writes; add it to the template, or put it into the question"
+                turn = lost[0][1]
+                then = (
+                    f": {shown(turn['content'])} is not in what {name} writes; add it to the "
+                    "template, or put it into the question"
                 )
+                what = f"lose what a turn of the role {turn['role']!r} says"
+                yield of_rows(key, [where for where, _ in lost], sample, what, then)
             if thought:
-                where, mark = thought[0]
-                yield error(
-                    f"{key}: {len(thought)} of {len(sample)} rows answer with a thought of their "
-                    f"own, first {where}, and {name} writes {mark} before every answer, where it "
-                    "is not trained: the model would not learn to begin a thought, or learn to "
-                    "write a second one; take a template that writes answers as they are (chatml, "
-                    "where its tokens are the model's), or take the thoughts out"
+                then = (
+                    f", and {name} writes {thought[0][1]} before every answer, where it is not "
+                    "trained: the model would not learn to begin a thought, or learn to write a "
+                    "second one; take a template that writes answers as they are (chatml, where "
+                    "its tokens are the model's), or take the thoughts out"
                 )
+                places = [where for where, _ in thought]
+                yield of_rows(key, places, sample, "answer with a thought of their own", then)
 
 
 def foreign_thought(text: str, roles: Mapping[str, str], turns: Sequence[Row], kind: str) -> str:

@@ -21,11 +21,9 @@ from codefavor.pairs.published_rows import read_published
 from codefavor.records import Comparison, Preference, Row, Verdict, content_id
 from codefavor.sources.row_files import read_any_rows
 from codefavor.training.plugin_args import DevAccuracySettings, dev_accuracy_errors
-from codefavor.training.recipes import method_of
+from codefavor.training.recipes import WITH_REFERENCE, method_of
 
 NAME = "dev_preference_accuracy"
-# Methods whose reward is relative to a reference model.
-_IMPLICIT = {"dpo", "ipo", "kto"}
 
 
 class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -102,7 +100,9 @@ class DevAccuracy(TrainerCallback):  # type: ignore[misc, unused-ignore]
         if method == "process_reward":
             return ProcessJudge(loaded)
         reference = getattr(self._trainer, "ref_model", None)
-        if method in _IMPLICIT and (reference is not None or hasattr(model, "disable_adapter")):
+        if method in WITH_REFERENCE and (
+            reference is not None or hasattr(model, "disable_adapter")
+        ):
             other: Any = reference and LoadedModel(reference, loaded.tokenizer)
             return LikelihoodJudge(loaded, None, "implicit_sum", reference=other, system=system)
         return LikelihoodJudge(loaded, system=system)

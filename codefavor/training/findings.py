@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from codefavor.records import Row
+
 Severity = Literal["error", "warning"]
+_SHOWN = 40
+# The first rows of a file, each with its place.
+Sample = Sequence[tuple[str, Row]]
+# Names of the role that answers, and the columns that a question may stand in.
+ANSWERS_AS = {"assistant", "gpt", "model"}
+QUESTION_COLUMNS = ("messages", "prompt", "input", "instruction", "question")
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,26 @@ def error(message: str) -> Finding:
 def warning(message: str) -> Finding:
     """What is allowed, and probably not meant."""
     return Finding("warning", message)
+
+
+def shown(text: str) -> str:
+    """The beginning of a text, for a message."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...")
+
+
+def of_rows(
+    key: str,
+    places: Sequence[str],
+    sample: Sequence[object],
+    what: str,
+    then: str,
+    *,
+    share: float = 0.0,
+) -> Finding:
+    """What some rows of a file have: an error where they are this share of its rows or more."""
+    text = f"{key}: {len(places)} of {len(sample)} rows {what}, first {places[0]}{then}"
+    return error(text) if len(places) >= share * len(sample) else warning(text)
 
 
 def unknown_name(key: str, value: object, known: Iterable[str]) -> Finding:

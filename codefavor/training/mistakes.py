@@ -18,7 +18,7 @@ from codefavor.training.check_tokens import EMBEDDINGS
 from codefavor.training.estimate import fsdp_setting
 from codefavor.training.findings import Finding, error, number, unknown_name, warning
 from codefavor.training.plugin_args import PLUGIN_ARGS, dev_accuracy_errors
-from codefavor.training.recipes import method_of
+from codefavor.training.recipes import HEAD_CLASSES, method_of
 
 _ATTENTION = {
     "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "fp8", "s2",
@@ -38,10 +38,6 @@ _NAMES: dict[str, set[str]] = {
 }
 # A kernel of the Hub instead of an own name: OWNER/NAME, with a version and a function.
 _HUB_KERNEL = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?(:\w+)?")
-HEAD_CLASSES = {
-    "reward": "AutoModelForSequenceClassification",
-    "process_reward": "AutoModelForTokenClassification",
-}
 _SMOOTHED_LOSSES = {"robust", "exo_pair", "aot", "aot_unpaired"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from codefavor.records import Row
 from codefavor.text import escape_markdown
-from codefavor.training.recipes import dump, method_of
+from codefavor.training.recipes import HEAD_CLASSES, dump, method_of
 
 _METHODS = {
     "sft": "supervised fine-tuning",
@@ -23,10 +23,6 @@ _METHODS = {
     "gdpo": "GDPO with rewards from test runs",
     "reward": "a Bradley-Terry reward model",
     "process_reward": "a process reward model",
-}
-_CLASSES = {
-    "reward": "AutoModelForSequenceClassification",
-    "process_reward": "AutoModelForTokenClassification",
 }
 # Models that this package brings along, by the name of their folder.
 _HUB_NAMES = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
@@ -146,7 +142,7 @@ def _describe_method(config: Mapping[str, Any]) -> str:
 
 
 def _loading(base: str, method: str, name: str, is_adapter: bool) -> list[str]:
-    kind = _CLASSES.get(method, "AutoModelForCausalLM")
+    kind = HEAD_CLASSES.get(method, "AutoModelForCausalLM")
     labels = ", num_labels=1" if method == "reward" else ""
     lines = ["```python", f"from transformers import {kind}, AutoTokenizer"]
     if is_adapter:

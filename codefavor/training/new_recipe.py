@@ -27,6 +27,7 @@ from codefavor.training.model_shapes import (
     shape_of_config,
 )
 from codefavor.training.recipes import (
+    HEAD_CLASSES,
     Recipe,
     build,
     data_words,
@@ -41,10 +42,6 @@ _PAIRS, _DEV_PAIRS = "outputs/pairs/train.jsonl", "outputs/pairs/dev.jsonl"
 _PROBLEMS = "datasets/starter/problems.jsonl"
 _PROBE = "codefavorprobe"
 _WINDOW = 2048
-_CLASSES = {
-    "reward": "AutoModelForSequenceClassification",
-    "process": "AutoModelForTokenClassification",
-}
 # Tokens that families keep for padding, or never use: a padding that is another token than the end
 # of a turn, which else would be masked with the padding.
 _PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|endoftext|>", "<|end_of_text|>", "<unk>")
@@ -71,7 +68,7 @@ def new_recipe(
     hardware = Hardware.parse(gpus)
     left: tuple[str, ...] = ()
     model = find_listed(name, root) or read_model(name, root)
-    meta = build_on_meta(model.config, _CLASSES.get(method, "AutoModelForCausalLM"))
+    meta = build_on_meta(model.config, HEAD_CLASSES.get(method, "AutoModelForCausalLM"))
     if not model.layer:
         notes = list(model.header.get("notes", []))
         if model.header.get("thinks") and method != "grpo":
@@ -218,7 +215,7 @@ def _left_out(config: Row, method: str, targets: Row, root: Path) -> tuple[str, 
     usual = load_yaml(root / "layers" / "adapter" / "lora.yaml")["lora_target_modules"]
     return layers_left_out(
         json.dumps(config, sort_keys=True),
-        _CLASSES.get(method, "AutoModelForCausalLM"),
+        HEAD_CLASSES.get(method, "AutoModelForCausalLM"),
         json.dumps(targets.get("lora_target_modules", usual)),
         tuple(experts),
     )

@@ -23,7 +23,6 @@ from codefavor.training.check_readers import (
 from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100
-_PAIR_METHODS = ("dpo", "ipo", "simpo", "orpo")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,15 @@ RENDERED_BY = (
 _LIST_WIDTH = 60
 NO_TELEMETRY = "AXOLOTL_DO_NOT_TRACK=1"
 _OWN_LINE = "this recipe's own line of the matrix"
+_ASKED_WITHOUT = "rows have no system turn, so the judge is asked without one too: --system none"
+# What a method trains where it is no model of words, also by its name in `recipes new`.
+HEAD_CLASSES = {
+    "reward": "AutoModelForSequenceClassification",
+    **dict.fromkeys(("process_reward", "process"), "AutoModelForTokenClassification"),
+}
+# Methods whose reward is relative to a reference model.
+WITH_REFERENCE = ("dpo", "ipo", "kto")
+PREFERENCES = (*WITH_REFERENCE, "simpo", "orpo")
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,9 @@ def build(line: MatrixLine, root: Path) -> Recipe:
         if is_without and str(entry.get("type")).startswith("bradley_terry."):
             # This reader writes a system turn for the column that it needs, also for an empty one.
             entry["drop_system_message"] = True
+    if any(entry.get("drop_system_message") for entry in config.get("datasets", [])):
+        # Of other methods the command says so that makes the rows.
+        header = _merge_header(header, {"notes": [_ASKED_WITHOUT]})
     if config.get("dev_accuracy") and header.get("system") == "none":
         config["dev_accuracy"] = {**config["dev_accuracy"], "system": "none"}
     slug = line.name.replace("/", "-")

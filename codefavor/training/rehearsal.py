@@ -116,7 +116,9 @@ def data_of(recipe: Path) -> tuple[str, FormatOptions]:
     found = re.search(r"^# Needs:.*--format (\w+)( --system none)?", text, re.MULTILINE)
     if found is None:
         return _data_of_rows(recipe)
-    return found[1], FormatOptions(system="none" if found[2] else "empty")
+    [entry, *_] = load_yaml(recipe).get("datasets") or [{}]
+    is_without = found[2] or entry.get("drop_system_message")
+    return found[1], FormatOptions(system="none" if is_without else "empty")
 
 
 def _data_of_rows(recipe: Path) -> tuple[str, FormatOptions]:
@@ -137,6 +139,8 @@ def _data_of_rows(recipe: Path) -> tuple[str, FormatOptions]:
     is_letter = bool(turns) and str(turns[-1].get("content")).strip() in {"A", "B"}
     form = "pairwise" if is_letter and "pairwise" in known else known[0]
     has_system = bool(turns) and turns[0].get("role") == "system"
+    if form == "reward":
+        has_system = not entries[0].get("drop_system_message")
     return form, FormatOptions(system="empty" if has_system else "none")
 
 

@@ -25,7 +25,7 @@ from codefavor.prompts.chat import SystemTurn, comparison_messages, solution_tex
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.training.check_written import drops_system, lost_texts
 from codefavor.training.formats import convert
-from codefavor.training.recipes import method_of
+from codefavor.training.recipes import WITH_REFERENCE, method_of
 from codefavor.training.rehearsal_grpo import is_begun_twice, questions_of, sample_problems
 
 T = TypeVar("T")
@@ -33,7 +33,6 @@ PROBE_FILE = "rehearsal.jsonl"
 # Of a loss in single precision against the formula in double.
 _TOLERANCE = 2e-4
 _VALUE_TOLERANCE = 1e-3
-_WITH_REFERENCE = {"dpo", "ipo", "kto"}
 # The losses of DPO that rehearsal_probe.py has the formula of.
 _REFERENCED = {"ipo", "robust", "sft", "sigmoid", "sigmoid_norm"}
 PRACTICE_BODIES = {
@@ -243,7 +242,7 @@ class Trained:
             return RewardJudge(base, adapter, system=self.system)
         if self.data_format == "process":
             return ProcessJudge(base, adapter)
-        if method_of(self.config) not in _WITH_REFERENCE:
+        if method_of(self.config) not in WITH_REFERENCE:
             return LikelihoodJudge(base, adapter, "mean", system=self.system)
         reference = None if adapter else self.model
         return LikelihoodJudge(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from codefavor.errors import ConfigError
 from codefavor.judges.base import Text
-from codefavor.judges.chat_tokens import ChatTokens
+from codefavor.judges.chat_tokens import ChatTokens, without_empty_thought
 from codefavor.pairs.split import split_of
 from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
 from codefavor.records import Preference, Problem, Row, write_rows
@@ -132,15 +132,20 @@ def sample_ids(
 ) -> tuple[list[int], list[int]]:
     """The tokens of a question as the trainer asks it, and of a sample that earns the full reward.
 
-    Where the template writes thoughts the sample has one: a draft that earns nothing.
+    Where the template writes thoughts the sample has one: a draft that passes nothing, and is not
+    the program that the judge is to reject, which would be learnt as the better one.
     """
-    write, draft = tokens.tokenizer.apply_chat_template, solution_text(one.stub)
+    write = tokens.tokenizer.apply_chat_template
+    draft = solution_text(one.code.rpartition("\n")[0] + "\n    return None")
     asked = str(write(list(question), add_generation_prompt=True, tokenize=False))
     turn = {"role": "assistant", "content": solution_text(one.code)}
     thought = {"thinking": draft, "reasoning_content": draft}
     whole = str(write([*question, {**turn, **thought}], tokenize=False)).rstrip("\n")
     if not whole.startswith(asked) or draft not in whole:
-        return tokens.completion_ids(question, turn["content"])
+        before, answer = tokens.texts(question, turn["content"])
+        # Gemma 4 asks behind an empty thought, and writes its answers without one.
+        asked = asked if asked.startswith(before) else before
+        whole = asked + answer
     prompt = tokens.ids(asked)
     return prompt, tokens.ids(whole)[len(prompt) :]
 
@@ -184,11 +189,20 @@ def _split_row(one: Row) -> tuple[tuple[int, ...], list[int]]:
 def _asked(questions: Mapping[Any, Problem], prompt: tuple[int, ...], tokenizer: Any) -> Any:
     """The problem that a prompt asks; None where the judge asks nothing like it.
 
-    A judge asks behind a thought, which a model that thinks writes itself.
+    Of a model that can think one of the two may stand before an empty thought, and the other behind
+    it (Qwen3, Gemma 4), or before the mark that begins an answer (gpt-oss).
     """
-    if thinks(str(tokenizer.chat_template)):
-        return next((questions[one] for one in questions if one[: len(prompt)] == prompt), None)
-    return questions.get(prompt)
+    if not thinks(str(tokenizer.chat_template)):
+        return questions.get(prompt)
+    asked = without_empty_thought(str(tokenizer.decode(prompt)))
+    return next(
+        (
+            questions[one]
+            for one in questions
+            if without_empty_thought(str(tokenizer.decode(one))).startswith(asked)
+        ),
+        None,
+    )
 
 
 def _sample_problem(one: Row, questions: Mapping[Any, Problem], trained: Any) -> str:

@@ -26,6 +26,8 @@ from codefavor.training.stand_in import hide_gpu_kernels
 
 PROBE_FILE = "rehearsal.jsonl"
 IGNORED_LABEL = -100
+# How much of the routers' loss TRL adds to that of GRPO; no key of Axolotl says otherwise.
+_ROUTER_SHARE = 0.001
 
 
 class Batch(NamedTuple):
@@ -230,10 +232,30 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         if kind == "dr_grpo":
             return losses.sum() / (len(losses) * float(settings["max_completion_length"]))
         assert kind in {"bnpo", "dapo"}, kind
-        return losses.sum() / mask.sum()
+        return losses.sum() / mask.sum() + _ROUTER_SHARE * self.router_loss(batch)
+
+    def router_loss(self, batch: Batch) -> torch.Tensor | float:
+        """How unevenly a mixture's experts are asked, over all layers; 0 for a dense model.
+
+        Source: Fedus et al. 2021 (arXiv 2101.03961), eq. 4 to 6, without their factor alpha.
+        """
+        settings = self.model.config.get_text_config()
+        if getattr(settings, "output_router_logits", None) is None:
+            return 0.0
+        layers = self._run(batch, output_router_logits=True).router_logits
+        each = [layer.double().softmax(-1)[batch.mask.reshape(-1)] for layer in layers]
+        shares = torch.cat(each)
+        places = shares.topk(settings.num_experts_per_tok).indices
+        asked = torch.zeros_like(shares).scatter(1, places, 1.0)
+        return shares.shape[1] * (asked.mean(0) * shares.mean(0)).sum()
 
     def _outputs(self, batch: Batch, *, is_reference: bool = False) -> torch.Tensor:
-        """The model's outputs in float64, as it judges: without dropout."""
+        """The model's outputs in float64."""
+        logits: torch.Tensor = self._run(batch, is_reference=is_reference).logits.double()
+        return logits
+
+    def _run(self, batch: Batch, *, is_reference: bool = False, **asked: bool) -> Any:
+        """What the model gives for a batch as it judges: without dropout."""
         model = self.model
         context: AbstractContextManager[Any] = nullcontext()
         if is_reference and self.reference is not None:
@@ -243,10 +265,9 @@ class Probe(TrainerCallback):  # type: ignore[misc, unused-ignore]
         was_training = model.training
         model.eval()
         with context:
-            outputs = model(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
+            found = model(batch.ids, attention_mask=batch.mask.long(), use_cache=False, **asked)
         model.train(was_training)
-        logits: torch.Tensor = outputs.logits.double()
-        return logits
+        return found
 
     def _logps(self, batch: Batch, *, is_reference: bool = False) -> torch.Tensor:
         """The summed log-probability of the trained tokens of every row."""

@@ -27,11 +27,12 @@ _MORE_WORDS = {
 _WINDOW = 64
 
 
-def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
+def rehearse_new(recipe: Path, rehearser: Rehearser) -> list[str]:
     """What is wrong with a recipe: of its check, and if that is clean, of its rehearsal.
 
     Raises ConfigError for a model that has no stand-in.
     """
+    root = rehearser.root
     findings = RecipeChecker().check(recipe, gpus=gpus_of(recipe))
     errors = [one.message for one in findings if one.severity == "error"]
     config = load_yaml(recipe)
@@ -39,7 +40,7 @@ def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
         return errors
     name = str(config["base_model"])
     if name in known_models(root):
-        return list(Rehearser(root, folder).rehearse(recipe.resolve()).problems)
+        return list(rehearser.rehearse(recipe.resolve()).problems)
     with tempfile.TemporaryDirectory() as place:
         own = Path(place)
         shutil.copytree(root / "layers", own / "layers")
@@ -51,7 +52,7 @@ def rehearse_new(recipe: Path, root: Path, folder: Path) -> list[str]:
             family["config"] = {"sliding_window": _WINDOW}
         write_text(own / MODELS_FILE, [dump({name: model})])
         write_text(own / FAMILIES_FILE, [dump({name: family})])
-        return list(Rehearser(own, folder).rehearse(recipe.resolve()).problems)
+        return list(Rehearser(own, rehearser.folder).rehearse(recipe.resolve()).problems)
 
 
 def _plain_model(config: Mapping[str, Any], name: str, words: set[str]) -> Row:

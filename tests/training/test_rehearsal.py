@@ -104,6 +104,36 @@ def test_the_reference_loss_of_pairs_is_the_papers(method: str, settings: Row):
     assert float(probe._pairs(policy, batch)) == pytest.approx(sum(losses) / 2, rel=1e-9)
 
 
+class Mixture(Table):
+    """A model with two layers of two experts, of which it asks one for a token."""
+
+    SHARES = (((0.75, 0.25), (0.25, 0.75), (0.1, 0.9)), ((0.75, 0.25), (0.75, 0.25), (0.1, 0.9)))
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        words = SimpleNamespace(output_router_logits=False, num_experts_per_tok=1)
+        self.config: Any = SimpleNamespace(get_text_config=lambda: words)
+
+    def forward(self, input_ids: torch.Tensor, **others: Any) -> Any:
+        routed = tuple(torch.tensor(layer).double().log() for layer in self.SHARES)
+        return SimpleNamespace(logits=self.weights[input_ids], router_logits=routed)
+
+
+def test_the_loss_of_grpo_has_the_routers_share_of_a_mixture():
+    """TRL adds 0.001 of what Fedus et al. 2021 call the auxiliary loss; padding asks no expert."""
+    from codefavor.training.rehearsal_probe import Batch, Probe, Samples
+
+    ids = torch.tensor([[0, 1, 2]])
+    is_read = torch.tensor([[True, True, False]])
+    probe: Any = Probe.__new__(Probe)
+    probe.model = probe.reference = Mixture()
+    probe.config, probe.method = {"trl": {}}, "grpo"
+    found = probe._grpo(Batch(ids, is_read, is_read), {Samples.KEY: torch.zeros(1, 2)})
+    # Of four choices three are the first expert, whose mean probability is 2.5 / 4.
+    expected = 0.001 * 2 * (0.75 * 0.625 + 0.25 * 0.375)
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_loss_without_a_formula_is_said_not_to_be_checked(tmp_path: Path):
     recipe = tmp_path / "recipes" / "x" / "hinge.yaml"
     recipe.parent.mkdir(parents=True)
@@ -260,6 +290,13 @@ def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: P
 def test_the_header_says_which_rows_a_recipe_reads():
     data_format, options = data_of(ROOT / "seeds" / "llama-3.2-3b-dpop-paper.yaml")
     assert (data_format, options.system) == ("dpo", "none")
+    for name, system in (("gpu1x80/qwen3-8b-reward", "none"), ("smollm2-135m/reward", "empty")):
+        data_format, options = data_of(ROOT / f"{name}.yaml")
+        assert (data_format, options.system) == ("reward", system)
+        text = (ROOT / f"{name}.yaml").read_text(encoding="utf-8")
+        assert ("so the judge is asked without one too: --system none" in text) == (
+            system == "none"
+        )
 
 
 def test_a_recipe_is_rehearsed_again_when_a_setting_or_a_version_changed():

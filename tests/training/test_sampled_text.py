@@ -122,13 +122,31 @@ def test_the_rehearsal_sees_a_draft_that_was_paid(tmp_path):
 
 
 def test_a_sample_of_the_rehearsal_has_a_draft_where_the_template_writes_thoughts(tmp_path):
-    one = rehearsal_grpo.Question("Double x.", "def double(x):\n    return 2 * x", "pass")
+    code = "def double(x):\n    return 2 * x"
+    one = rehearsal_grpo.Question("Double x.", code, "def double(x):\n    pass")
     question = [{"role": "user", "content": one.text}]
     for name, has_draft in (("openai/gpt-oss-20b", True), ("Qwen/Qwen3-8B", True),
+                            ("google/gemma-4-12B-it", False),
                             ("Qwen/Qwen3-4B-Instruct-2507", False)):  # fmt: skip
         tokenizer = tokenizer_of(name, tmp_path / name)
         prompt, sample = rehearsal_grpo.sample_ids(ChatTokens(tokenizer), question, one)
         written = tokenizer.apply_chat_template(question, add_generation_prompt=True)
         assert prompt == list(written["input_ids"])
-        assert ("pass" in tokenizer.decode(sample)) == has_draft
+        assert ("return None" in tokenizer.decode(sample)) == has_draft
+        assert "pass" not in tokenizer.decode(sample)
         assert sample[-1] == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_rehearsal_knows_a_question_behind_an_empty_thought_or_before_one(name, tmp_path):
+    """Gemma 4 is asked behind one and judged without, Qwen3 the other way round."""
+    tokenizer = tokenizer_of(name, tmp_path)
+    turns = [[{"role": "user", "content": text}] for text in ("Double x.", "Halve x.")]
+    judged = [tuple(ChatTokens(tokenizer).completion_ids(one, "")[0]) for one in turns]
+    asked = [
+        tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in turns
+    ]
+    problem = Problem("p", "Double x.", TESTS, "double", "")
+    known = {judged[0]: problem}
+    assert rehearsal_grpo._asked(known, tuple(asked[0]), tokenizer) is problem
+    assert rehearsal_grpo._asked(known, tuple(asked[1]), tokenizer) is None

@@ -12,6 +12,8 @@ from codefavor.errors import ConfigError, DataError, SandboxError
 from codefavor.idset import IdSet
 from codefavor.records import Completion, Execution, Problem, Row, content_id, read_rows
 from codefavor.sandbox import Limits
+from codefavor.scoring.reference_answers import ReferenceAnswers
+from codefavor.settings import answers_folder
 
 if TYPE_CHECKING:
     from codefavor.engine.context import Context
@@ -24,6 +26,7 @@ def score_completions(limits: Limits | None = None) -> Step:
     A sandbox that fails even after its retries ends the row as an error: that is never a
     statement about the program.
     """
+    known = ReferenceAnswers(answers_folder())
 
     async def step(row: Row, context: Context) -> Row:
         if context.sandbox is None:
@@ -31,7 +34,7 @@ def score_completions(limits: Limits | None = None) -> Step:
         problem, completion = row["problem"], row["completion"]
         execution = await context.sandbox.run_async(
             completion["code"],
-            problem["tests"],
+            await known.put_into(problem["tests"], context.sandbox),
             limits,
             entry_point=problem.get("entry_point", ""),
             setup=problem.get("setup", ""),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from codefavor.records import content_id
 from codefavor.sandbox import Limits
-from codefavor.sources.evalplus_answers import answering_text, with_answers
+from codefavor.sandbox.lane import SPLIT, choose_lane
+from codefavor.sources.evalplus_answers import answering_text, executing_text, with_answers
 
 if TYPE_CHECKING:
     from codefavor.sandbox import SandboxPool
@@ -39,9 +40,13 @@ class ReferenceAnswers:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def put_into(self, tests: str, pool: SandboxPool) -> str:
-        """The tests with answers; as they are if they compute none, or none that is plain data."""
+        """The tests with answers; as they are if they compute none, or none that is plain data.
+
+        What the reference does may be no question for two processes (the size of an object, say):
+        such tests keep their lane.
+        """
         script = answering_text(tests)
-        if not script:
+        if not script or choose_lane(executing_text(tests), "f").name != SPLIT:
             return tests
         key = content_id("answers 1", sys.version, script)
         async with self._locks[key]:

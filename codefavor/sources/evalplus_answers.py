@@ -114,6 +114,13 @@ def plus_check(candidate):
 """
 
 
+def executing_text(tests: str) -> str:
+    """Of tests of `evalplus_tests` no more than that they run the reference beside a program."""
+    found = _REFERENCE.search(tests)
+    assert found is not None
+    return f"{found[0]}exec(REFERENCE, {{}})\nassert f() == 0\n"
+
+
 def answering_text(tests: str) -> str:
     """The script that leaves in `__said__` what tests of `evalplus_tests` expect; "" for others."""
     found = _COMPUTES.search(tests)

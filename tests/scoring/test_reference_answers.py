@@ -112,6 +112,13 @@ def test_tests_of_another_form_stay_as_they_are(pool: SandboxPool) -> None:
     assert n_runs(pool) == before
 
 
+def test_a_reference_that_needs_the_together_lane_stays_in_the_tests(pool: SandboxPool) -> None:
+    tests = make_tests("import sys\ndef f(x):\n    return sys.getsizeof(x)\n", [[1], [2]])
+    before = n_runs(pool)
+    assert put(None, tests, pool) == [tests]
+    assert n_runs(pool) == before
+
+
 def test_what_others_may_write_is_not_read(pool: SandboxPool, tmp_path: Path) -> None:
     tests = make_tests(HALF, [[1]])
     put(tmp_path, tests, pool)

@@ -4,10 +4,11 @@
 
 ENV is an environment with `pip install evalplus==0.3.1 numpy`; data and samples are those of
 CODEFAVOR_DATA (humanevalplus, mbppplus, sc2instruct_evalplus). Whole commands, one after another:
-`evalplus.evaluate` with its expected answers computed before (not in the time), then ours with
-`--fail-fast`, which ends a run at its first failed check as EvalPlus does, and ours without. CPU
-seconds are those of all processes, what a command left behind and killed ones included. Base
-verdicts are of the same rows without their plus inputs.
+`evalplus.evaluate`, and ours with `--fail-fast`, which ends a run at its first failed check as
+EvalPlus does, each cold (a user's first run, in which the references' answers are computed and
+kept) and warm (with those kept); then ours without `--fail-fast`, warm. Factors are of wall time
+against EvalPlus of the same warmth. CPU seconds are those of all processes, what a command left
+behind and killed ones included. Base verdicts are of the same rows without their plus inputs.
 """
 
 from __future__ import annotations
@@ -34,16 +35,8 @@ _FILES = {
     "humaneval": ("humanevalplus/HumanEvalPlus.jsonl.gz", "HUMANEVAL_OVERRIDE_PATH"),
     "mbpp": ("mbppplus/MbppPlus.jsonl.gz", "MBPP_OVERRIDE_PATH"),
 }
-_WARM = """
-import sys
-from evalplus.data import *
-from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
-from evalplus.evaluate import get_groundtruth
-if sys.argv[1] == "humaneval":
-    get_groundtruth(get_human_eval_plus(), get_human_eval_plus_hash(), [])
-else:
-    get_groundtruth(get_mbpp_plus(), get_mbpp_plus_hash(), MBPP_OUTPUT_NOT_NONE_TASKS)
-"""
+# Whether the answers of the references are kept already.
+_COLD, _WARM = "cold", "warm"
 
 
 class Took(NamedTuple):
@@ -76,31 +69,35 @@ def measure(dataset: str, data: Path, folder: Path, peers: Path, workers: int) -
     samples = folder / f"{dataset}.jsonl"
     (released,) = (data / "sc2instruct_evalplus").glob(f"*-{dataset}.jsonl")
     shutil.copy(released, samples)
-    theirs, took = by_evalplus(dataset, data, folder, peers, workers)
-    _show("evalplus.evaluate", took, took, theirs)
+    cache = Path(tempfile.mkdtemp(prefix="cache-", dir=folder))
+    took = {}
+    for state in (_COLD, _WARM):
+        theirs, took[state] = by_evalplus(
+            dataset, data, folder, peers, workers=workers, cache=cache
+        )
+        _show(f"evalplus.evaluate, {state}", took[state], took[state], theirs)
     common = ["--workers", str(workers)]
-    for more in (["--fail-fast"], []):
-        ours, spent = by_evaluate(f"{dataset}+", samples, [*common, *more])
-        _show(f"evaluate {dataset}+ {' '.join(more)}", spent, took, ours)
+    for state, more in ((_COLD, ["--fail-fast"]), (_WARM, ["--fail-fast"]), (_WARM, [])):
+        ours, spent = by_evaluate(f"{dataset}+", samples, [*common, *more], cache)
+        _show(f"evaluate {dataset}+ {' '.join(more)}, {state}", spent, took[state], ours)
         _differences({one: both for one, (_, both) in theirs.items()}, ours)
-    base, spent = by_evaluate(f"{dataset}+", samples, common, _without_plus(dataset, data, folder))
-    _show("the same, base inputs only", spent, took, base)
+    plain = _without_plus(dataset, data, folder)
+    base, spent = by_evaluate(f"{dataset}+", samples, common, cache, plain)
+    _show("the same, base inputs only, cold", spent, took[_COLD], base)
     _differences({one: base for one, (base, _) in theirs.items()}, base)
 
 
 def by_evalplus(
-    dataset: str, data: Path, folder: Path, peers: Path, workers: int
+    dataset: str, data: Path, folder: Path, peers: Path, *, workers: int, cache: Path
 ) -> tuple[dict[str, tuple[bool, bool]], Took]:
     """Of each problem whether its sample passes the base tests, and all; and what it took."""
     file, variable = _FILES[dataset]
     problems = folder / Path(file).with_suffix("").name
     problems.write_bytes(gzip.decompress((data / file).read_bytes()))
-    (folder / "cache" / "evalplus").mkdir(parents=True, exist_ok=True)
+    (cache / "evalplus").mkdir(exist_ok=True)
     environment = {
-        **os.environ, variable: str(problems), "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPATH": "",
+        **os.environ, variable: str(problems), "XDG_CACHE_HOME": str(cache), "PYTHONPATH": "",
     }  # fmt: skip
-    run([str(peers / "bin/python"), "-c", _WARM, dataset], environment)
     command = [
         str(peers / "bin/evalplus.evaluate"), "--dataset", dataset, "--samples",
         str(folder / f"{dataset}.jsonl"), "--parallel", str(workers), "--i_just_wanna_run",
@@ -127,7 +124,7 @@ def _without_plus(dataset: str, data: Path, folder: Path) -> Path:
 
 
 def by_evaluate(
-    name: str, samples: Path, more: list[str], data: Path | None = None
+    name: str, samples: Path, more: list[str], cache: Path, data: Path | None = None
 ) -> tuple[dict[str, bool], Took]:
     """Of each problem whether its sample passes; and what it took."""
     out = Path(tempfile.mkdtemp(dir=samples.parent))
@@ -135,7 +132,8 @@ def by_evaluate(
         sys.executable, "-m", "codefavor", "evaluate", name, "--samples-file", str(samples),
         "--name", "released", "--out", str(out), *more,
     ]  # fmt: skip
-    took = run(command, {**os.environ, **({"CODEFAVOR_DATA": str(data)} if data else {})})
+    own = {"XDG_CACHE_HOME": str(cache), **({"CODEFAVOR_DATA": str(data)} if data else {})}
+    took = run(command, {**os.environ, **own})
     return {
         record["id"]: Execution.from_row(
             record["row"]["completions"][0]["execution"]
@@ -171,7 +169,7 @@ def _show(
 ) -> None:
     passed = [one if isinstance(one, bool) else one[1] for one in verdicts.values()]
     print(
-        f"  {name:<36}{sum(passed):>4} of {len(passed)} pass {took.wall_s:>8.1f} s wall "
+        f"  {name:<42}{sum(passed):>4} of {len(passed)} pass {took.wall_s:>8.1f} s wall "
         f"({theirs.wall_s / took.wall_s:.2f}x)  {took.cpu_s:>7.1f} s CPU",
         flush=True,
     )

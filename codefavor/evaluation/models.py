@@ -28,6 +28,8 @@ from codefavor.result_file import MODEL_FORMAT, rows_path, write_result
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import problems_sha256
 from codefavor.scoring.failure_classes import HALLUCINATIONS, failure_of
+from codefavor.scoring.reference_answers import ReferenceAnswers
+from codefavor.settings import answers_folder
 from codefavor.statistics.intervals import effective_interval
 from codefavor.statistics.pass_at_k import pass_rates
 from codefavor.synthesis.drafts import drafts_manifest, make_drafts_step
@@ -208,16 +210,18 @@ def sample_and_score(asked: Step | None, limits: Limits) -> Step:
     `asked` samples them; without it the row brings them. A sandbox that fails even after its
     retries ends the row as an error: that is never a statement about the program.
     """
+    known = ReferenceAnswers(answers_folder())
 
     async def step(row: Row, context: Context) -> Row:
         pool = context.sandbox
         if pool is None:
             raise ConfigError("running samples needs a sandbox in the context")
         found = row if asked is None else await asked(row, context)
+        tests = await known.put_into(row["tests"], pool)
         jobs = [
             pool.run_async(
                 one["code"],
-                row["tests"],
+                tests,
                 limits,
                 entry_point=row["entry_point"],
                 setup=row["setup"],

@@ -234,11 +234,12 @@ class Codec:
             self._snapshots[number] = _snapshot(self.shared[number])
 
     def changes(self) -> list[Node]:
-        """[number, body] of every container that changed since the peer last heard of it."""
+        """[number, body] of every container that changed since the last `settle`."""
         changed: list[Node] = []
-        for number, value in list(self.shared.items()):
-            snapshot = _snapshot(value, self._snapshots.get(number))
-            if self._snapshots.get(number, snapshot) != snapshot:
+        for number, last in list(self._snapshots.items()):
+            value = self.shared[number]
+            snapshot = _snapshot(value, last)
+            if last != snapshot:
                 if type(value) not in _REFILL:
                     self.refuse(f"a {type(value).__name__} that both use and one has changed")
                 self._open.clear()
@@ -321,8 +322,9 @@ def is_plain(value: object) -> bool:
 
 def is_flat(items: Any) -> bool:
     """Whether JSON says the items exactly as they are."""
-    is_small = (-_SMALL <= item < _SMALL for item in items if type(item) is int)
-    return ATOMS.issuperset(map(type, items)) and all(is_small)
+    numbers = [item for item in items if type(item) is int] or (0,)
+    is_small = min(numbers) >= -_SMALL and max(numbers) < _SMALL
+    return is_small and ATOMS.issuperset(map(type, items))
 
 
 def _snapshot(value: Any, last: object = None) -> object:
@@ -330,7 +332,8 @@ def _snapshot(value: Any, last: object = None) -> object:
     if hasattr(value, "tobytes"):
         return tuple(_array(value))
     parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
-    parts += getattr(value, "default_factory", None), bool(getattr(value, "__dict__", None))
+    if type(value) not in _REFILL:
+        parts += getattr(value, "default_factory", None), bool(getattr(value, "__dict__", None))
     with contextlib.suppress(ValueError):
         # Nothing else is written as atoms are.
         if type(last) is bytes and marshal.dumps(parts, 2) == last:

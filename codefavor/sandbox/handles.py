@@ -13,7 +13,7 @@ import types
 from collections import Counter, deque
 from typing import Any, NamedTuple
 
-from codefavor.sandbox.codec import CLASSES, Node, is_plain
+from codefavor.sandbox.codec import ATOMS, CLASSES, Node, is_plain
 from codefavor.sandbox.link import Link
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, exact, items_of
 
@@ -150,7 +150,7 @@ class JudgeLink(Link):
         super().__init__(channel, first_number=1)
         self.n_asked, self.own_s = 0, 0.0  # how often, and the CPU seconds that it took here
         self.has_run = False  # whether anything of the program did, since it was loaded
-        self.has_handles = self.was_shown = False
+        self.has_called = self.has_handles = self.was_shown = False
         self.is_gone = False
         self.broken = ""
         self._catches = catches
@@ -192,6 +192,7 @@ class JudgeLink(Link):
             raise PeerGone("the program is gone")
         self.n_asked += 1
         self.has_run |= operation not in ("load", "value")
+        self.has_called |= operation == "call"
         started = time.thread_time()
         try:
             return super().ask(operation, target, arguments, keywords)
@@ -368,8 +369,10 @@ def resolve(value: Any) -> Any:
 
 def holds_handle(value: object) -> bool:
     """Whether an object of the program is in a value, at any depth."""
+    if type(value) in ATOMS:
+        return False
     if isinstance(value, dict):
-        return any(map(holds_handle, [*value, *value.values()]))
+        value = [*value, *value.values()]
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return any(map(holds_handle, value))
+        return not ATOMS.issuperset(map(type, value)) and any(map(holds_handle, value))
     return type(value) is Handle

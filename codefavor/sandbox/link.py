@@ -63,6 +63,7 @@ class Link(Codec):
                 items = [self.encode(value) for value in arguments]
                 named = {name: self.encode(value) for name, value in (keywords or {}).items()}
                 changed, gone = self.changes(), self.prune()
+                self.settle()
                 self.channel.send(["q", operation, target, items, named, changed, gone, token])
             except (FrameTooLarge, MemoryError, RecursionError) as error:
                 # Nobody may take it for an exception of what is called.
@@ -121,7 +122,9 @@ class Link(Codec):
         try:
             node = (self.encode if succeeded else self.encode_error)(result[0])
             result.clear()
-            self.channel.send(["a", succeeded, node, self.changes(), self.prune(), token])
+            changed, gone = self.changes(), self.prune()
+            self.settle()
+            self.channel.send(["a", succeeded, node, changed, gone, token])
         except FrameTooLarge as error:
             self.channel.send(["a", False, self.encode_error(error), [], [], token])
         except (MemoryError, RecursionError) as error:

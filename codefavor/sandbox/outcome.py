@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codefavor.errors import ConfigError
+from codefavor.sandbox.texts import SAID
 
 OUTCOMES: dict[str, str] = {
     "passed": "every test held",
@@ -33,6 +34,7 @@ _ENDS |= {"gone", "bad_frame"}
 _FIELDS = {
     "outcome": str, "error": str, "first": str, "first_error": str, "failed_assert": str,
     "checks": str, "total": int, "own_s": float, "proven": bool, "cases": list,
+    SAID: str,
 }  # fmt: skip
 _MOST = 1 << 53
 
@@ -103,6 +105,7 @@ class Job:
 
     `names` are the program's names that the tests use, `modules` what they import it by;
     `may_share` lets a process that judged other tests of this kind judge these.
+    `is_bare`: what they call is the program's, and only a `try` of theirs could catch exceptions.
     """
 
     code: str
@@ -115,12 +118,13 @@ class Job:
     may_share: bool = False
     is_script: bool = False
     fail_fast: bool = False
+    is_bare: bool = False
 
     def sources(self) -> tuple[dict[str, object], dict[str, object]]:
         """What the process of the program reads, and what that of the tests reads."""
         theirs = (
             ("code", "setup", "is_script"),
-            ("tests", "entry_point", "names", "modules", "fail_fast"),
+            ("tests", "entry_point", "names", "modules", "fail_fast", "is_bare"),
         )
         program, tests = ({name: getattr(self, name) for name in names} for names in theirs)
         return ({}, program | tests) if self.lane == "together" else (program, tests)

@@ -20,7 +20,7 @@ from codefavor.sandbox.doubts import doubt_of
 from codefavor.sandbox.lane import SPLIT, TOGETHER, choose_lane
 from codefavor.sandbox.outcome import LEVELS, Job, Limits
 from codefavor.sandbox.selftest import prove
-from codefavor.sandbox.texts import is_cases
+from codefavor.sandbox.texts import SAID, is_cases
 from codefavor.sandbox.worker import Report, Worker
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _HEAVY = frozenset(("pandas", "scipy", "sklearn", "statsmodels", "matplotlib", "
 
 def choose_flavour(job: Job) -> str:
     """Which zygote has a job's imports loaded already: lean, pytest, numpy or heavy."""
-    if job.lane == TOGETHER:
+    if job.lane == TOGETHER and job.code:
         return "pytest"
     names = {*_IMPORTS.findall(job.code), *_IMPORTS.findall(job.tests)}
     if names & _HEAVY:
@@ -142,6 +142,7 @@ class SandboxPool:
         job = Job(
             code, tests, entry_point, setup, lane.name, tuple(sorted(lane.program_names)),
             lane.modules, lane.may_share, is_cases(tests), limits.fail_fast,
+            is_bare=lane.may_share and not setup,
         )  # fmt: skip
         if lane.name == TOGETHER and self.accept != TOGETHER:
             error = f"the tests need the together lane: {lane.reason}"
@@ -172,6 +173,12 @@ class SandboxPool:
         """As `run`, without blocking the event loop."""
         run = functools.partial(self.run, code, tests, limits, **more)
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def said_by(self, text: str, limits: Limits) -> str:
+        """What a script binds to `SAID`, in a jail with no program; "" if it does not end well."""
+        report, result = self._attempt(Job("", text, "", "", TOGETHER), limits)
+        is_well = report is not None and result.outcome == "passed"
+        return str((report.verdict or {}).get(SAID, "")) if report and is_well else ""
 
     def _judge(self, job: Job, limits: Limits) -> Execution:
         report, result = self._attempt(job, limits)

@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     catches: bool
     executes: bool
     fail_fast: bool
+    is_bare: bool
 
 
 def evaluate(text: str) -> object:

@@ -6,6 +6,7 @@ import ast
 import gc
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from codefavor.sandbox.checks import (
 from codefavor.sandbox.handles import JudgeLink, facts_of
 from codefavor.sandbox.rewrite import RECORDER, rewrite
 from codefavor.sandbox.runner import Plan, Runner, TestNamespace
-from codefavor.sandbox.texts import FILE_NAME, is_cases, parse
+from codefavor.sandbox.texts import FILE_NAME, SAID, is_cases, parse
 from codefavor.sandbox.trees import module_calls, waits_for_exceptions, walk
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported
 
@@ -34,7 +35,9 @@ def make_plan(
     entry_point: str,
     names: list[str],
     modules: list[str],
+    *,
     fail_fast: bool = False,
+    is_bare: bool = False,
 ) -> Plan | None:
     """The last step before tests can run; None for inputs and outputs as text.
 
@@ -53,7 +56,7 @@ def make_plan(
     executes = any(trees.called(n) == "exec" for n in nodes)
     return Plan(
         tests, entry_point, code, sites, frozenset(names), late, late | {entry_point},
-        set(modules), called, catches, executes, fail_fast,
+        set(modules), called, catches, executes, fail_fast, is_bare and not catches,
     )  # fmt: skip
 
 
@@ -67,8 +70,9 @@ def prepare_process() -> None:
 def write_verdict(fd: int, verdict: dict[str, object]) -> None:
     """Send the verdict; after this the process only ends."""
     data = _encoded(verdict)
-    if len(data) > _LONGEST_VERDICT:
-        verdict.pop("cases", None)
+    if len(data) > _LONGEST_VERDICT and stat.S_ISFIFO(os.fstat(fd).st_mode):
+        for name in ("cases", SAID):
+            verdict.pop(name, None)
         for name in ("error", "first_error", "failed_assert"):
             verdict[name] = str(verdict.get(name, ""))[:_LONGEST_TEXT]
         data = _encoded(verdict)
@@ -125,7 +129,8 @@ def judge(plan: Plan, channel: Channel, verdict_fd: int) -> bool:
             verdict.update(first=label_error(first, False), first_error=full_error(recorder))
         verdict.update(
             total=len(recorder.checks) + recorder.n_missed(),
-            proven=recorder.is_proven,
+            # An empty program would have ended such tests at the first call.
+            proven=recorder.is_proven or (plan.is_bare and link.has_called),
             own_s=link.own_s,
             failed_assert=recorder.failed_source[:1000],
             checks=packed(recorder.checks),

@@ -18,6 +18,8 @@ from codefavor.sandbox.allowed import ALLOWED, PURE
 from codefavor.sandbox.trees import called, walk
 
 FILE_NAME = "<tests>"
+# The name of a text that a script of the together lane leaves for `SandboxPool.said_by`.
+SAID = "__said__"
 _STATELESS = PURE | {"json"}
 _PROCESS_OWN = (ast.ClassDef, ast.With, ast.Global, ast.Import, ast.Lambda)
 _P = ParamSpec("_P")

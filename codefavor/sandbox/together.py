@@ -19,7 +19,7 @@ from codefavor.sandbox.program import compile_program
 from codefavor.sandbox.script import is_success
 from codefavor.sandbox.seccomp import REFUSED
 from codefavor.sandbox.tests_run import write_verdict
-from codefavor.sandbox.texts import imports_of
+from codefavor.sandbox.texts import SAID, imports_of
 from codefavor.sandbox.trees import module_calls, walk, words_of
 
 _PROGRAM, _TESTS = "solution", "test_solution"
@@ -225,7 +225,7 @@ def _run_script(tests: str, units: list[types.CodeType], entry_point: str) -> di
     check = namespace.get("check")
     if callable(check) and entry_point and "check" not in module_calls(ast.parse(tests)):
         check(namespace[entry_point])
-    return _verdict("passed", "", [True])
+    return {**_verdict("passed", "", [True]), SAID: str(namespace.get(SAID, ""))}
 
 
 class _Results:

@@ -158,8 +158,12 @@ class Worker:
 
         `on_idle` is called at most once, when the job waits for something instead of computing.
         """
-        # No verdict is larger than the pipe, so nobody waits for anybody to read it.
-        verdict, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        if job.code:
+            # No verdict is larger than the pipe, so nobody waits for anybody to read it.
+            verdict, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        else:  # there is no program, and what is said may be long
+            verdict = _memory_file("")
+            written = os.dup(verdict)
         fds = [*(_memory_file(json.dumps(source)) for source in job.sources()), written]
         try:
             terms = {**vars(limits), "lane": job.lane, "may_share": job.may_share}
@@ -173,7 +177,8 @@ class Worker:
             if facts["infra"]:
                 raise WorkerGone(facts["infra"])
             try:
-                said = os.read(verdict, _LONGEST_MESSAGE)
+                size = os.fstat(verdict).st_size  # 0 of a pipe
+                said = os.pread(verdict, size, 0) if size else os.read(verdict, _LONGEST_MESSAGE)
             except BlockingIOError:  # nothing: all writers are dead by now, or will not write
                 said = b""
             return Report(facts, read_verdict(said))

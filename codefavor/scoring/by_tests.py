@@ -13,6 +13,8 @@ from codefavor.idset import IdSet
 from codefavor.languages.python_code import put_before
 from codefavor.records import Completion, Execution, Problem, Row, content_id, read_rows
 from codefavor.sandbox import Limits
+from codefavor.scoring.reference_answers import ReferenceAnswers
+from codefavor.settings import answers_folder
 
 if TYPE_CHECKING:
     from codefavor.engine.context import Context
@@ -25,6 +27,7 @@ def score_completions(limits: Limits | None = None) -> Step:
     A sandbox that fails even after its retries ends the row as an error: that is never a
     statement about the program.
     """
+    known = ReferenceAnswers(answers_folder())
 
     async def step(row: Row, context: Context) -> Row:
         if context.sandbox is None:
@@ -32,7 +35,7 @@ def score_completions(limits: Limits | None = None) -> Step:
         problem, completion = row["problem"], row["completion"]
         execution = await context.sandbox.run_async(
             completion["code"],
-            problem["tests"],
+            await known.put_into(problem["tests"], context.sandbox),
             limits,
             entry_point=problem.get("entry_point", ""),
             setup=problem.get("setup", ""),

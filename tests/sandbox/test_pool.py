@@ -130,7 +130,10 @@ def test_cases_may_end_at_the_first_that_fails(pool: SandboxPool) -> None:
     [("assert True", True), ("x = 1\nassert x", True), ("import math\nassert math.pi > 3", True),
      ("assert (lambda: f(2))", True), ("def check(x):\n    assert x\ncheck(1)", True),
      ("def check(candidate):\n    assert candidate(2) == 4\ncheck(f)", False),
-     ("assert f(2) == 4", False), ("assert 4 in [f(2)] and True", False)],
+     ("assert f(2) == 4", False), ("assert 4 in [f(2)] and True", False),
+     ("y = f(2)\nassert y == 4", False),
+     ("def check(f):\n    y = f(2)\n    assert y == 4\ncheck(f)", False),
+     ("try:\n    f(2)\nexcept NameError:\n    pass\nassert 1", True)],
     ids=str,
 )  # fmt: skip
 def test_tests_that_an_empty_program_passes_are_at_fault(tests: str, is_vacuous: bool) -> None:
@@ -143,6 +146,13 @@ def test_tests_that_an_empty_program_passes_are_at_fault(tests: str, is_vacuous:
     )
     # The proof of the level (2), the run, and one on an empty program only where it is needed.
     assert runs == (4 if is_vacuous else 3)
+
+
+def test_what_the_setup_defines_is_not_the_programs() -> None:
+    with SandboxPool(1) as pool:
+        tests = "y = f(2)\nassert y == 4"
+        result = pool.run("pass", tests, entry_point="f", setup="def f(x):\n    return 2 * x")
+    assert (result.outcome, "vacuous" in result.error) == ("test_error", True)
 
 
 @pytest.fixture(params=["L3", "L2"])

@@ -72,7 +72,7 @@ _WAS_WRONG = re.compile(
     rf"(?:(?:(?:this|that|the|the above)(?: {_PROGRAM})?(?: above)?|it) "
     rf"(?:(?:is|was) (?:\w+ )?(?:{_BAD}|not (?:correct|recommended|right))\b"
     rf"|(?:gives?|produces?|returns?|yields?) (?:\w+ )?{_BAD} (?:answer|output|result|value)s?\b"
-    rf"|{_FAILS}\b)"
+    rf"|(?!fail){_FAILS}\b|fails (?:because|for|if|on|when)\b)"
     r"|(?:do not|don't|never) (?:copy|do|use|write) (?:it|that|this)\b(?! (?:if|when)\b))",
     re.IGNORECASE,
 )

@@ -366,6 +366,11 @@ def test_a_line_of_a_program_that_looks_like_a_notebooks_stays() -> None:
     assert program_of(f"```python\n{code}```", "add") == code
 
 
+def test_a_program_that_fails_gracefully_is_not_wrong() -> None:
+    reply = f"{fence(WRONG)}\n\nBetter:\n\n{fence(BODY)}\n\nThis fails gracefully."
+    assert program_of(reply, "total") == BODY
+
+
 def test_what_a_reply_says_behind_its_only_program_takes_it_from_nobody() -> None:
     code = "def add(a, b):\n    return a - b\n"
     assert program_of(f"```python\n{code}```\nThis is wrong.\n", "add") == code

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -298,10 +299,12 @@ def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
 )
 def test_an_address_where_no_cluster_is_fails_before_anything_is_asked(home, address, words):
     pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
-    with LoopbackServer(openai_reply) as server:
-        address = address.format(elsewhere=server.url.removeprefix("http://"))
-        done = codefavor(*drafts(server.url, "o.jsonl"), "--ray", address, home=home)
-    assert done.code == 2 and words in done.stderr and server.n_calls == 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        address = address.format(elsewhere=f"127.0.0.1:{elsewhere.server_port}")
+        done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", address, home=home)
+        elsewhere.shutdown()
+    assert done.code == 2 and words in done.stderr
 
 
 def test_without_ray_the_extra_is_named(home, monkeypatch):

@@ -103,6 +103,20 @@ def slowly(call):
     return reply
 
 
+class Held:
+    """Answers half of the requests and no more until it is released: no run ends before it."""
+
+    def __init__(self):
+        self.n, self.is_released = 0, False
+
+    def __call__(self, call):
+        self.n += 1
+        reply = slowly(call)
+        if self.n > N_ROWS // 2 and not self.is_released:
+            reply.delay_s = 600
+        return reply
+
+
 @pytest.fixture
 def many(stored):
     """More problems, for runs that are killed in their middle."""
@@ -154,11 +168,13 @@ def n_recorded():
 
 @pytest.mark.parametrize("other_machine", [False, True])
 def test_a_killed_run_goes_on(many, server, other_machine):
-    with LoopbackServer(slowly) as model:
+    answers = Held()
+    with LoopbackServer(answers) as model:
         first = start(asking(model), many / "one", server)
         wait_for(lambda: n_recorded() >= 8, first)
         first.kill()
         first.wait()
+        answers.is_released = True
         assert "killed/o.jsonl" not in s3.names()
         n_there, n_asked = n_recorded(), model.n_calls
         assert n_there <= n_asked < N_ROWS

@@ -13,6 +13,7 @@ from tests.cli.test_shards import home  # noqa: F401
 from tests.cli.test_storage import (  # noqa: F401
     N_AT_ONCE,
     N_ROWS,
+    Held,
     asking,
     finish,
     many,
@@ -76,10 +77,12 @@ def test_a_run_that_is_killed_in_the_middle_of_a_sync_goes_on(many, server, gate
             killed.append(path)
             os.kill(first.pid, signal.SIGKILL)
 
-    with LoopbackServer(slowly) as model:
+    answers = Held()
+    with LoopbackServer(answers) as model:
         gate.after = after
         first = start(asking(model), many / "one", through(gate, server))
         first.communicate(timeout=120)
+        answers.is_released = True
         assert killed and "killed/o.jsonl.journal" in s3.names()
         n_asked = model.n_calls
         assert n_asked < N_ROWS

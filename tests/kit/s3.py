@@ -77,10 +77,10 @@ class Gate:
                 body = _body(self)
                 if gate.refuses(self.command, self.path):
                     # What no client tries again, as an outage that its package gave up on.
-                    answer = 403, {}, b"<Error><Code>AccessDenied</Code></Error>"
-                else:
-                    answer = _forward(to, self, body)
-                    gate.after(self.command, self.path)
+                    _reply(self, 403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+                    return
+                answer = _forward(to, self, body)
+                gate.after(self.command, self.path)
                 _reply(self, *answer)
 
             do_PUT = do_POST = do_DELETE = do_HEAD = do_GET

@@ -91,3 +91,35 @@ def test_both_answers_go_on_from_the_steps_that_they_share() -> None:
     }
     [pair] = read(row).preferences
     assert (pair.chosen, pair.rejected) == ("Step 1: x.\nStep 2: y", "Step 1: x.\nStep 2: z")
+
+
+def answers_and_annotations(*models: Any, key: str = "model") -> dict[str, Any]:
+    """A row of CodeUltraFeedback; `models` are those of its annotations, "good" rates 5."""
+    return {
+        "instruction": "p",
+        "responses": [{"model": one, "response": one} for one in ("good", "bad", "worse")],
+        "annotations": [
+            {key: one, "rating": {"good": "5", "bad": "2"}.get(one, "1")} for one in models
+        ],
+    }
+
+
+def test_annotations_are_those_of_the_model_that_they_name() -> None:
+    """Their authors shuffle them: by their place the program rated 5 became the rejected one."""
+    [pair] = read(answers_and_annotations("worse", "good", "bad")).preferences
+    assert (pair.chosen, pair.rejected) == ("good", "worse")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        answers_and_annotations("good", "bad", "other"),
+        answers_and_annotations("good", "bad", "bad"),
+        answers_and_annotations("good", "bad", "worse", key="name"),
+        answers_and_annotations("good", "bad", None),
+    ],
+    ids=["another", "twice", "no model", "null"],
+)
+def test_annotations_whose_models_are_others_are_counted(row: dict[str, Any]) -> None:
+    found = read(row)
+    assert (found.preferences, dict(found.rejected)) == ([], {"models_differ": 1})

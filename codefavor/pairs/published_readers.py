@@ -133,13 +133,19 @@ def labelled_conversation(row: WatchedRow) -> Iterable[Answer]:
 
 
 def _label(row: WatchedRow) -> float:
-    label = row["label"]
-    words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "-1": 0.0}
-    words |= {"desirable": 1.0, "undesirable": 0.0}
-    worth = words.get(str(label).strip().lower().removesuffix(".0"))
-    if worth is None:
-        raise ValueError(f"'label' is {shown(label)}, not true or false (nor 1, and 0 or -1)")
-    return worth
+    words = {"-1": False, "desirable": True, "undesirable": False}
+    return float(truth_of(row, "label", words, "true or false (nor 1, and 0 or -1)"))
+
+
+def truth_of(
+    row: Row, column: str, words: Mapping[str, bool] | None = None, what: str = "1 or 0"
+) -> bool:
+    """A yes or no, as a truth value, a number or a text; raises ValueError for anything else."""
+    known = {"true": True, "false": False, "1": True, "0": False, **(words or {})}
+    found = known.get(str(row[column]).strip().lower().removesuffix(".0"))
+    if found is None:
+        raise ValueError(f"{column!r} is {shown(row[column])}, not {what}")
+    return found
 
 
 def graded(value: Any) -> float:
@@ -156,7 +162,7 @@ def named(first: Any, second: Any, *ties: Any) -> Callable[[Any], float]:
 
     def read(value: Any) -> float:
         for word, score in worth:
-            if value == word and not isinstance(value, bool):
+            if str(value).removesuffix(".0") == str(word):  # a truth value is neither 1 nor 0
                 return score
         known = ", ".join(repr(word) for word, _ in worth)
         raise ValueError(f"is {shown(value)}, not one of {known}")
@@ -251,9 +257,7 @@ def _object(value: Any, key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {key: value}
 
 
-def _beside(
-    answers: Sequence[Any], others: Sequence[Any], names: tuple[str, str]
-) -> Sequence[Any]:
+def _beside(answers: Sequence[Any], others: Sequence[Any], names: tuple[str, str]) -> Sequence[Any]:
     """What stands beside each answer: objects by the model they name, bare values by their place.
 
     The order of objects says nothing: that of CodeUltraFeedback's annotations is another one.

@@ -86,8 +86,8 @@ def _as_conversations(row: Row) -> Row:
     if isinstance(asked := row.get("input"), Mapping) and "messages" in asked:
         del row["input"]
         row |= asked
-    if set(row) <= _ALPACA and len(both := _texts(row.get("output"))) == 2:
-        row["chosen"], row["rejected"] = both
+    if set(row) <= _ALPACA and len(outputs := _texts(row.get("output"))) == 2:
+        row["chosen"], row["rejected"] = outputs
         del row["output"]
     if not set(row).issuperset(_LISTED):
         return row

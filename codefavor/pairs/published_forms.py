@@ -25,6 +25,7 @@ from codefavor.pairs.published_readers import (
     named,
     prompted,
     rated,
+    truth_of,
 )
 from codefavor.pairs.published_turns import (
     decoded,
@@ -40,7 +41,11 @@ _OTHER_NAMES = (
     ("accepted", "rejected"),
     ("chosen_response", "rejected_response"),
     ("response_j", "response_k"),
+    ("preferred_output", "non_preferred_output"),
 )
+# An arena's lists of questions and of answers, and who won.
+_LISTED = ("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b")
+_ALPACA = {"instruction", "input", "output", "system", "history"}
 _V1 = ("chosen_messages", "rejected_messages")
 _OWN_FIELDS = {one.name for one in dataclasses.fields(Preference)}
 _ONLY_OWN = {"problem_id", "evidence", "meta"}
@@ -74,12 +79,19 @@ def read_form(shape: Shape, row: WatchedRow, where: str) -> list[Side | Answer]:
 
 def _as_conversations(row: Row) -> Row:
     """A row of an arena that lists questions and answers apart, as two conversations; any other as
-    it is, but a question that stands within an object (WebGPT)."""
+    it is, but what stands within an object: a question (WebGPT), the messages before an answer
+    (OpenAI), and two outputs, of which LLaMA-Factory has the better one first."""
     if isinstance(asked := row.get("question"), Mapping) and "full_text" in asked:
         row["question"] = asked["full_text"]
-    if not {"prompt", "response_a", "response_b", "winner_model_a", "winner_model_b"} <= set(row):
+    if isinstance(asked := row.get("input"), Mapping) and "messages" in asked:
+        del row["input"]
+        row |= asked
+    if set(row) <= _ALPACA and len(outputs := _texts(row.get("output"))) == 2:
+        row["chosen"], row["rejected"] = outputs
+        del row["output"]
+    if not set(row).issuperset(_LISTED):
         return row
-    asked, *replies = (_texts(row[name]) for name in ("prompt", "response_a", "response_b"))
+    asked, *replies = (_texts(row[name]) for name in _LISTED[:3])
     if asked and all(len(one) == len(asked) for one in replies):
         for side, answers in zip("ab", replies, strict=True):
             both = [
@@ -89,8 +101,9 @@ def _as_conversations(row: Row) -> Row:
             row[f"conversation_{side}"] = [
                 {"role": role, "content": text} for pair in both for role, text in pair
             ]
-        won = [one for one in "ab" if row[f"winner_model_{one}"]]
+        won = [side for side in "ab" if truth_of(row, f"winner_model_{side}")]
         row["winner"] = f"model_{won[0]}" if len(won) == 1 else "tie"
+        row = {name: row[name] for name in row if name not in (*_LISTED, "winner_tie")}
     return row
 
 
@@ -189,8 +202,14 @@ SHAPES: tuple[Shape, ...] = (
         named("model_a", "model_b", "tie", "tie (bothbad)"),
     ),
     *(
-        judged("two judged outputs", "instruction", ("output_1", "output_2"), one, named(1, 2, 0))
-        for one in ("preference", "label")  # AlpacaFarm, OffsetBias
+        judged("two judged outputs", asked, ("output_1", "output_2"), one, named(1, 2, 0))
+        for asked, one in (
+            ("instruction", "preference"), ("instruction", "label"), ("input", "label"),
+        )  # AlpacaFarm, OffsetBias, LLMBar
+    ),
+    judged(
+        "two judged responses (JudgeBench)",
+        "question", ("response_A", "response_B"), "label", named("A>B", "B>A"),
     ),
     judged(
         "two scored answers (WebGPT)",

@@ -133,13 +133,19 @@ def labelled_conversation(row: WatchedRow) -> Iterable[Answer]:
 
 
 def _label(row: WatchedRow) -> float:
-    label = row["label"]
-    words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "-1": 0.0}
-    words |= {"desirable": 1.0, "undesirable": 0.0}
-    worth = words.get(str(label).strip().lower().removesuffix(".0"))
-    if worth is None:
-        raise ValueError(f"'label' is {shown(label)}, not true or false (nor 1, and 0 or -1)")
-    return worth
+    words = {"-1": False, "desirable": True, "undesirable": False}
+    return float(truth_of(row, "label", words, "true or false (nor 1, and 0 or -1)"))
+
+
+def truth_of(
+    row: Row, column: str, words: Mapping[str, bool] | None = None, what: str = "1 or 0"
+) -> bool:
+    """A yes or no, as a truth value, a number or a text; raises ValueError for anything else."""
+    known = {"true": True, "false": False, "1": True, "0": False, **(words or {})}
+    found = known.get(str(row[column]).strip().lower().removesuffix(".0"))
+    if found is None:
+        raise ValueError(f"{column!r} is {shown(row[column])}, not {what}")
+    return found
 
 
 def graded(value: Any) -> float:
@@ -156,7 +162,7 @@ def named(first: Any, second: Any, *ties: Any) -> Callable[[Any], float]:
 
     def read(value: Any) -> float:
         for word, score in worth:
-            if value == word and not isinstance(value, bool):
+            if str(value).removesuffix(".0") == str(word):  # a truth value is neither 1 nor 0
                 return score
         known = ", ".join(repr(word) for word, _ in worth)
         raise ValueError(f"is {shown(value)}, not one of {known}")
@@ -211,7 +217,8 @@ def listed(
     """Rows with a list of scored answers; the first of `scores` that all answers have counts.
 
     Where none has all, the one that most have: the others are left out, as without a score.
-    `beside`: a second list of as many scores, or of objects that have them.
+    `beside`: a second list of as many scores in the same order, or of objects that have them and
+    name the model of their answer.
     """
     prompt, answers, reply = columns
 
@@ -221,13 +228,11 @@ def listed(
         if beside and not isinstance(row[beside], list):
             raise ValueError(f"{beside!r} is {shown(row[beside])}; expected a list of scores")
         if beside and isinstance(given_answers, list):
-            two = [
-                [one if isinstance(one, Mapping) else {key: one} for one in listed]
-                for key, listed in ((reply, given_answers), (scores[0], row[beside]))
+            beside_each = _beside(given_answers, row[beside], (answers, beside))
+            given_answers = [
+                {**_object(one, reply), **_object(other, scores[0])}
+                for one, other in zip(given_answers, beside_each, strict=True)
             ]
-            if len(two[0]) != len(two[1]):
-                raise Rejected("lists_differ", f"{answers} and {beside} are of different lengths")
-            given_answers = [{**one, **other} for one, other in zip(*two, strict=True)]
         found = objects_in(given_answers, answers, "a list of answers")
         if not found:
             raise Rejected("no_answers", f"{answers} is empty")
@@ -246,6 +251,31 @@ def listed(
 
     columns_of = (prompt, answers, *([beside] if beside else []))
     return Shape(name, columns_of, read, are_replies=True)
+
+
+def _object(value: Any, key: str) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {key: value}
+
+
+def _beside(answers: Sequence[Any], others: Sequence[Any], names: tuple[str, str]) -> Sequence[Any]:
+    """What stands beside each answer: objects by the model they name, bare values by their place.
+
+    The order of objects says nothing: that of CodeUltraFeedback's annotations is another one.
+    """
+    if len(answers) != len(others):
+        raise Rejected("lists_differ", f"{' and '.join(names)} are of different lengths")
+    if not any(isinstance(one, Mapping) for one in others):
+        return others
+    models, of_others = (
+        [one.get("model") if isinstance(one, Mapping) else None for one in listed]
+        for listed in (answers, others)
+    )
+    by_model = {str(model): one for model, one in zip(of_others, others, strict=True)}
+    if None in models or None in of_others or len(by_model) != len(others):
+        raise Rejected("models_differ", f"{' and '.join(names)} do not name each model once")
+    if {str(model) for model in models} != set(by_model):
+        raise Rejected("models_differ", f"{' and '.join(names)} name different models")
+    return [by_model[str(model)] for model in models]
 
 
 def rated(name: str, column: str) -> Shape:

@@ -13,6 +13,12 @@ from codefavor.pairs.watched_row import WatchedRow
 # Columns of a score, higher is better, that one answer has and the other has as well; and those of
 # the difference of both.
 _SCORE = re.compile(r"((rm|avg|mean|overall|reward)[-_ ]?)?(score|rating|reward)s?", re.IGNORECASE)
+# What says the same where a row has no such score: shares of tests, votes.
+_MEASURE = re.compile(
+    r"(n[-_ ])?(pass[-_ ]?rate|pass(ed)?|tests[-_ ]passed|accuracy|correctness|helpfulness|quality"
+    r"|grade|(up)?votes?|win[-_ ]?rate|elo)",
+    re.IGNORECASE,
+)
 _MARGINS = ("margin", "score_margin", "reward_margin")
 
 
@@ -39,10 +45,17 @@ def given_scores(row: WatchedRow) -> tuple[float, float] | None:
 
 
 def score_columns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The columns of a chosen answer's score that the rejected one has as well."""
+    """The columns of a chosen answer's score that the rejected one has as well.
+
+    A score counts before a measure: what is best in all may be worse in one thing.
+    """
     both = [(name, name.replace("chosen", "rejected")) for name in row if "chosen" in name]
-    return [
-        names
-        for names in both
-        if names[1] in row and _SCORE.fullmatch(names[0].replace("chosen", "").strip("-_ "))
-    ]
+    for kind in (_SCORE, _MEASURE):
+        found = [
+            names
+            for names in both
+            if names[1] in row and kind.fullmatch(names[0].replace("chosen", "").strip("-_ "))
+        ]
+        if found:
+            return found
+    return []

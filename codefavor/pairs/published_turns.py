@@ -110,7 +110,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-_MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant|System): ?")
+# Marks of HH-RLHF behind a blank line, or each on a line of its own where there is no such one.
+_MARKS = tuple(re.compile(rf"(?:^|{gap})(Human|Assistant|System): ?") for gap in ("\n\n", "\n"))
 # Between the turns of a HelpSteer prompt; the first is the user's and has no mark.
 _EXTRA_IDS = re.compile(r"(?:^|\n?)<extra_id_[01]>(User|Assistant|System)\n")
 
@@ -124,7 +125,11 @@ def read_dialogue(text: str) -> tuple[Row, ...]:
             for role, content in zip(parts[::2], parts[1::2], strict=True)
         ]
         return tuple(turns if turns[0]["content"] else turns[1:])
-    start, *parts = _MARKS.split(text.strip() + " ")
+    # "Human:" alone is the beginning of a sentence, unless it stands as HH-RLHF has it.
+    if "\nAssistant:" not in text and not text.startswith("\n\nHuman:"):
+        return ()
+    marks = _MARKS["\n\nAssistant:" not in text and not text.startswith("\n\n")]
+    start, *parts = marks.split(text.strip() + " ")
     if start.strip() or "Human" not in parts[::2]:
         return ()
     roles = {"Human": "user", "Assistant": "assistant", "System": "system"}

@@ -9,11 +9,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from codefavor.errors import CodefavorError, MissingPackageError
 from codefavor.records import Row
+from codefavor.training.check_arguments import argument_findings
 from codefavor.training.check_data import data_findings
-from codefavor.training.check_files import file_findings
+from codefavor.training.check_files import deepspeed_settings, file_findings
 from codefavor.training.check_held_out import held_out_findings
 from codefavor.training.check_keys import dropped_keys
 from codefavor.training.check_model import model_findings
@@ -52,6 +54,7 @@ class RecipeChecker:
         self._validate_config = validate_config
         self._dict = DictDefault
         self._fields = AxolotlInputConfig.model_fields
+        self._checked: Any = None  # the recipe, as the schema has it
         # The schema's result has the field's name where a recipe wrote its alias (model_type).
         self._aliases = {
             str(field.validation_alias or field.alias): name
@@ -79,6 +82,7 @@ class RecipeChecker:
         if wrong := list(form_findings(config)):
             return wrong
         findings = list(self._schema_findings(config, gpus))
+        told = deepspeed_settings(config, path, where)
         is_refused = any(one.severity == "error" for one in findings)
         for found in (
             reader_findings(config),
@@ -87,13 +91,22 @@ class RecipeChecker:
             held_out_findings(config, path, where),
             mistakes(config, gpus),
             model_findings(config, where),
+            self._trainer_findings(config, gpus, told, findings),
         ):
             findings += _whole(found, is_refused=is_refused)
         return sorted(dict.fromkeys(findings), key=lambda one: one.severity)
 
+    def _trainer_findings(
+        self, config: Row, gpus: int | None, told: Row | None, others: list[Finding]
+    ) -> Iterator[Finding]:
+        """What the trainer itself refuses, where nothing was found that says so in other words."""
+        if self._checked is not None and all(one.severity != "error" for one in others):
+            yield from argument_findings(config, self._checked, gpus, told)
+
     def _schema_findings(self, config: Row, gpus: int | None) -> Iterator[Finding]:
         manager = self._plugins.get_instance()
         manager.plugins.clear()  # a singleton: it would keep the plugins of the recipe before
+        self._checked = None
         machine = {**(_CPU if gpus == 0 else _GPU), "n_gpu": max(1, gpus or 1)}
         environment = {"torch_version": _torch_version()}
         cfg = self._dict(json.loads(json.dumps(config)))
@@ -109,7 +122,7 @@ class RecipeChecker:
         except Exception as problem:  # validators raise whatever they like
             yield error(f"Axolotl's schema: {one_line(problem)}")
             return
-        kept = checked.to_dict()
+        self._checked, kept = checked, checked.to_dict()
         if kept.get("sample_packing") and not kept.get("attn_decontaminates_packing"):
             yield error(_PACKED)
         for text in dict.fromkeys(warned):

@@ -1,4 +1,4 @@
-"""What the libraries' own classes refuse, asked by making them: arguments, loaders, names."""
+"""What the libraries' own classes refuse, asked by making them: loaders, names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, get_args
 from codefavor.training.check_readers import one_line, quiet
 from codefavor.training.findings import Finding, error, unknown_name
 
-# Of a recipe's keys, those that the trainer's arguments have under the same name.
-_ARGUMENTS = ("save_steps", "eval_steps", "logging_steps", "save_total_limit")
 _LOADER = ("num_workers", "prefetch_factor", "pin_memory")
 # Keys that name a class of transformers; Axolotl looks them up when it loads.
 _CLASS_KEYS = ("model_type", "tokenizer_type", "processor_type")
@@ -19,23 +17,10 @@ _ADAPTER_KEYS = ("lora_", "loraplus_", "peft_")
 
 def class_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that a class of torch, transformers, wandb or the Hub refuses in a recipe."""
-    yield from _argument_findings(config)
     yield from _loader_findings(config)
     yield from _named_class_findings(config)
     yield from _tracker_findings(config)
     yield from adapter_findings(config)
-
-
-def _argument_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    from transformers import TrainingArguments
-
-    given = {key: config[key] for key in _ARGUMENTS if isinstance(config.get(key), (int, float))}
-    for key, value in given.items():
-        try:
-            with quiet():
-                TrainingArguments(output_dir="unused", use_cpu=True, **{key: value})
-        except (TypeError, ValueError) as problem:
-            yield error(f"{key}: {value} is refused by the trainer: {one_line(problem)}")
 
 
 def _loader_findings(config: Mapping[str, Any]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
     METHOD_FORMATS,
     SAMPLING_METHODS,
+    columns_of_reward,
     missing_column,
     type_name,
 )
@@ -228,9 +229,9 @@ def _column_findings(
             {str(entry.get(f"field_{name}") or name): kind for name, kind in columns.items()}
             for columns in (FORMATS[form].columns for form in formats)
         ]
-        rewards = at(config, "trl.reward_funcs") or []
-        if method in SAMPLING_METHODS and not any("codefavor." in str(one) for one in rewards):
-            wanted = [{"prompt": type(first.get("prompt", ""))}]  # all else is the reward's own
+        if method in SAMPLING_METHODS:
+            wanted = [{"prompt": type(first.get("prompt", ""))}]  # all else is the rewards' own
+            yield from _reward_column_findings(config, path, found)
         is_tokens = entry.get("type") is None and "input_ids" in first
         fits = [all(isinstance(first.get(name), one[name]) for name in one) for one in wanted]
         if wanted and not any(fits) and not is_tokens:
@@ -247,6 +248,19 @@ def _column_findings(
         yield error(f"{path}: the type {kind!r} reads {missing}; its rows have {has}")
     if method == "kto" and not isinstance(first.get("label"), bool) and kind != "user_defined":
         yield error(f"{path}: KTO needs label (bool) in each row; its rows have {has}")
+
+
+def _reward_column_findings(
+    config: Mapping[str, Any], path: str, found: Mapping[str, type]
+) -> Iterator[Finding]:
+    for name in map(str, at(config, "trl.reward_funcs") or []):
+        missing = [one for one in columns_of_reward(name) if one not in found]
+        if missing:
+            how = " --task tests" if "reference" in missing else ""
+            yield error(
+                f"{path}: trl.reward_funcs: {name} reads {', '.join(missing)}; its rows have "
+                f"{_columns_text(found) or 'nothing'} (codefavor convert --format grpo{how})"
+            )
 
 
 def _columns_text(columns: Mapping[str, type]) -> str:

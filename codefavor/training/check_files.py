@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.backends.embedded import FOLDER_NAME
-from codefavor.training.findings import Finding, at, entries_of, error, number, warning
+from codefavor.training.findings import Finding, at, entries_of, error, warning
 from codefavor.training.output_folder import holds_inputs, is_foreign
 from codefavor.training.plan import deepspeed_file, is_local_path
 from codefavor.training.recipes import processes_of
@@ -171,11 +171,24 @@ def _output_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> I
         )
 
 
+def deepspeed_settings(
+    config: Mapping[str, Any], recipe: Path, folder: Path
+) -> dict[str, Any] | None:
+    """What DeepSpeed is told, by a file or in the recipe; None where that is no mapping."""
+    written = config.get("deepspeed")
+    if found := deepspeed_file(config, recipe, folder):
+        try:
+            written = json.loads(found.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+    return dict(written) if isinstance(written, Mapping) else None
+
+
 def _deepspeed_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
-    """A DeepSpeed file that is not there, or says something else than the recipe."""
+    """A DeepSpeed file that is not there, or that DeepSpeed does not read as it is meant."""
     name = config.get("deepspeed")
     if isinstance(name, Mapping):
-        yield from _deepspeed_contents(config, "its mapping", name)
+        yield from _deepspeed_contents("its mapping", name)
     if not isinstance(name, str):
         return
     found = deepspeed_file(config, recipe, folder)
@@ -187,11 +200,11 @@ def _deepspeed_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -
     except ValueError as problem:
         yield error(f"{found}: not valid JSON: {problem}")
         return
-    yield from _deepspeed_contents(config, name, written)
+    yield from _deepspeed_contents(name, written)
 
 
-def _deepspeed_contents(config: Mapping[str, Any], name: str, written: Any) -> Iterator[Finding]:
-    """What DeepSpeed's settings (a file's, or the recipe's own) say otherwise than the recipe."""
+def _deepspeed_contents(name: str, written: Any) -> Iterator[Finding]:
+    """DeepSpeed's settings (a file's, or the recipe's own) of a form that it does not know."""
     if not isinstance(written, Mapping):
         yield error(f"deepspeed: {name}: expected a mapping, found {type(written).__name__}")
         return
@@ -199,28 +212,6 @@ def _deepspeed_contents(config: Mapping[str, Any], name: str, written: Any) -> I
     stage = at(written, "zero_optimization.stage")
     if stage not in (None, 0, 1, 2, 3):
         yield error(f"deepspeed: {name}: zero_optimization.stage: {stage} is none of 0 to 3")
-    rate, own_rate = number(config, "learning_rate"), number(written, "optimizer.params.lr")
-    if own_rate is not None and rate is not None and own_rate != rate:
-        yield error(
-            f"deepspeed: {name} has an optimizer of its own with lr: {own_rate:g}, the recipe "
-            f'learning_rate: {rate:g}; remove the optimizer there, or write "lr": "auto"'
-        )
-    for key, own in {
-        "train_micro_batch_size_per_gpu": "micro_batch_size",
-        "gradient_accumulation_steps": "gradient_accumulation_steps",
-        "gradient_clipping": "max_grad_norm",
-    }.items():
-        there, here = number(written, key), number(config, own)
-        if there is not None and here is not None and there != here:
-            yield error(
-                f"deepspeed: {name} has {key}: {there:g}, the recipe {own}: {here:g}; write "
-                f'"{key}": "auto"'
-            )
-    for one, other in (("fp16", "bf16"), ("bf16", "fp16")):
-        if at(written, f"{one}.enabled") is True and config.get(other) is True:
-            yield error(
-                f'deepspeed: {name} enables {one}, the recipe has {other}: true; write "auto" there'
-            )
 
 
 def _deepspeed_keys(name: str, written: Any) -> Iterator[Finding]:

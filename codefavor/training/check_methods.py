@@ -108,7 +108,7 @@ def start_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     if optimizer.startswith(("galore_", "apollo_")) and not config.get("optim_target_modules"):
         yield error(
             f"optim_target_modules: missing beside optimizer: {optimizer}, which fails without "
-            "it once the model is loaded; write optim_target_modules: all-linear"
+            "it once the model is loaded; write optim_target_modules: all_linear"
         )
 
 

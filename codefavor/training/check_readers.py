@@ -35,6 +35,16 @@ METHOD_FORMATS: dict[str, tuple[str, ...]] = {
 }
 _OWN_FOLDER = {"orpo", "kto", "ebft"}
 
+# What TRL itself hands to a reward, and the columns of ours that their signatures do not name.
+_FROM_TRAINER = {
+    "prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric",
+    "environments",
+}  # fmt: skip
+_REWARD_COLUMNS = {
+    **dict.fromkeys(("passes_tests", "fraction_passed", "is_runnable"), ("tests", "entry_point")),
+    "test_quality": ("reference",),
+}
+
 
 def reader_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Plugins, trainer class, rewards, readers and losses that are not there or do not fit."""
@@ -78,6 +88,20 @@ def is_reward(target: Any) -> bool:
         return False
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     return "completions" in parameters and takes_any
+
+
+def columns_of_reward(name: str) -> list[str]:
+    """The columns that a reward cannot do without: arguments of its own, or what ours look up."""
+    try:
+        reward = import_dotted(name)
+        parameters = inspect.signature(reward).parameters.values()
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return []  # told already
+    needed = [one.name for one in parameters if one.default is one.empty]
+    variable = [one.name for one in parameters if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    is_ours = reward.__module__.startswith("codefavor.training.")
+    needed += _REWARD_COLUMNS.get(reward.__name__, ()) if is_ours else ()
+    return [one for one in needed if one not in {*_FROM_TRAINER, *variable}]
 
 
 def import_dotted(name: str) -> Any:

@@ -29,13 +29,6 @@ def setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         start.lower() in _INITIALISATIONS or re.fullmatch(r"pissa_niter_\d+", start)
     ):
         yield unknown_name("peft_init_lora_weights", start, _INITIALISATIONS)
-    arguments = config.get("optim_args")
-    parts = arguments.split(",") if isinstance(arguments, str) else []
-    if not all(re.fullmatch(r"\w+=[^=]+", one.strip()) for one in parts):
-        yield error(
-            f"optim_args: {arguments!r} is not of the form name=value,name=value, and fails "
-            "only when the trainer is made"
-        )
     share = number(config, "val_set_size")
     if share == 1 or (share and share > 1 and share != int(share)):
         yield error(

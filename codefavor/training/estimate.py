@@ -171,7 +171,10 @@ def memory_per_gpu(
         "logits": tokens * _logits_width(config, shape) * (4.0 + 4.0 + word),
         "framework": 1.2e9 if gpus else 0.7e9,
     }
-    is_kept = not config.get("adapter") and not config.get("precompute_ref_log_probs")
+    # RunPlugin drops it once TRL has its log-probabilities, unless dev pairs are measured with it.
+    is_known = config.get("precompute_ref_log_probs") and "RunPlugin" in str(config.get("plugins"))
+    is_dropped = is_known and not config.get("dev_accuracy")
+    is_kept = not config.get("adapter") and not is_dropped
     if method_of(config) in _WITH_REFERENCE and is_kept:
         split = max(1, gpus) if _zero_stage(config) == 3 else 1
         memory["reference model"] = shape.parameters * word / split

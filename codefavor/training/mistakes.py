@@ -28,14 +28,6 @@ _CHECKPOINTING = {"use_reentrant", "preserve_rng_state", "determinism_check", "d
 # Schedulers of Axolotl, and those of transformers that look at the trainer's other settings.
 _OWN_SCHEDULERS = {"one_cycle", "rex", "log_sweep"}
 _NEEDS_TRAINER = {"greedy", "reduce_lr_on_plateau"}
-_STRATEGIES = {"no", "steps", "epoch", "best"}
-# Names that only the trainer reads, and those that it knows.
-_NAMES: dict[str, set[str]] = {
-    "attn_implementation": _ATTENTION,
-    "save_strategy": _STRATEGIES,
-    "eval_strategy": _STRATEGIES,
-    "hub_strategy": {"end", "every_save", "checkpoint", "all_checkpoints"},
-}
 # A kernel of the Hub instead of an own name: OWNER/NAME, with a version and a function.
 _HUB_KERNEL = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?(:\w+)?")
 _SMOOTHED_LOSSES = {"robust", "exo_pair", "aot", "aot_unpaired"}
@@ -62,9 +54,13 @@ def mistakes(config: Mapping[str, Any], gpus: int | None) -> Iterator[Finding]:
 
 
 def name_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Names that only the trainer reads: optimizer, scheduler, attention, strategies."""
+    """Names that only the trainer reads: optimizer, scheduler, attention."""
     optimizers, schedulers = known_names()
-    known_by_key = {**_NAMES, "optimizer": optimizers, "lr_scheduler": schedulers}
+    known_by_key = {
+        "attn_implementation": _ATTENTION,
+        "optimizer": optimizers,
+        "lr_scheduler": schedulers,
+    }
     for key, known in known_by_key.items():
         value = config.get(key)
         is_kernel = key == "attn_implementation" and _HUB_KERNEL.fullmatch(str(value))
@@ -109,26 +105,12 @@ def known_names() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def evaluation_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Checkpoints that are to be chosen without an evaluation, or resumed without their states."""
-    has_data = bool(config.get("test_datasets") or config.get("val_set_size"))
-    evaluates = has_data and config.get("eval_strategy") != "no"
+    """Checkpoints that are chosen by nothing, or resumed without their states."""
     best = config.get("load_best_model_at_end")
     for key in ("load_best_model_at_end", "early_stopping_patience", "metric_for_best_model"):
         if config.get("rl") and config.get(key):
             text = f"{key}: Axolotl ignores it under rl: {config['rl']}; use dev_accuracy instead"
             yield error(text)
-    if best and not evaluates:
-        yield error(
-            "load_best_model_at_end: nothing is evaluated; add test_datasets, or val_set_size"
-        )
-    save, evaluate = number(config, "save_steps"), number(config, "eval_steps")
-    if best and save and evaluate:
-        ratio = save / evaluate
-        if abs(ratio - round(ratio)) > 1e-6 or ratio < 1:
-            yield error(
-                f"save_steps: {save} is no multiple of eval_steps {evaluate}, so the best "
-                "checkpoint may not be there; make them equal"
-            )
     sharded = bool(config.get("deepspeed") or config.get("fsdp_config"))
     if best and config.get("save_only_model") and sharded:
         yield error(

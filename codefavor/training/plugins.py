@@ -66,9 +66,11 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         set_seed(int(cfg.seed if cfg.seed is not None else 42))
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
-        """Tells our rewards how to read what is sampled, and removes a copy.
+        """Tells our rewards how to read what is sampled, and removes references that nobody needs.
 
-        It is that of a fresh adapter, which TRL's GRPO keeps as its reference model.
+        One is the model that Axolotl loads for log-probabilities that TRL has now computed; dev
+        pairs are measured against it, so that it stays for them. The other is the copy of a fresh
+        adapter, which TRL's GRPO keeps.
 
         transformers saves two adapters and resumes with neither. A fresh one changes nothing, so
         that without the copy TRL takes the same reference: the base model.
@@ -77,6 +79,8 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
             processor = trainer.processing_class
             tokenizer = getattr(processor, "tokenizer", processor)
             read_samples_with(tokenizer, trainer.chat_template, **trainer.chat_template_kwargs)
+        if cfg.precompute_ref_log_probs and not cfg.dev_accuracy:
+            drop_reference(trainer)
         model = trainer.model
         is_fresh = all(
             not weight.any() for name, weight in model.named_parameters() if "lora_B.ref." in name
@@ -158,6 +162,19 @@ class CurriculumPlugin(BasePlugin):  # type: ignore[misc]
         if cfg.rl in {"grpo", "gdpo"}:
             return {"shuffle_dataset": False}
         return {"train_sampling_strategy": "sequential"}
+
+
+def drop_reference(trainer: Any) -> None:
+    """Give back the memory of a trainer's reference model, if it has one."""
+    reference, trainer.ref_model = getattr(trainer, "ref_model", None), None
+    if reference is None:
+        return
+    models = trainer.accelerator._models
+    models[:] = [one for one in models if one is not reference]
+    if not trainer.is_fsdp_enabled:
+        # Axolotl still holds the model: its weights go at once, before the optimizer's come.
+        for weight in reference.parameters():
+            weight.data = weight.new_empty(0)
 
 
 def choose_checkpoint(cfg: Any) -> None:

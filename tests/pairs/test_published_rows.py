@@ -253,6 +253,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
         {"instruction": "Add two numbers.", "output_1": GOOD, "output_2": BAD, "label": 1},
     ],
+    "two judged responses (JudgeBench)": [
+        {"question": "Add two numbers.", "response_A": BAD, "response_B": GOOD, "label": "B>A"},
+    ],
     "two scored answers (WebGPT)": [
         {
             "question": {"full_text": "Add two numbers.", "id": "1"},

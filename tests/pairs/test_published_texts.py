@@ -91,3 +91,96 @@ def test_both_answers_go_on_from_the_steps_that_they_share() -> None:
     }
     [pair] = read(row).preferences
     assert (pair.chosen, pair.rejected) == ("Step 1: x.\nStep 2: y", "Step 1: x.\nStep 2: z")
+
+
+def answers_and_annotations(*models: Any, key: str = "model") -> dict[str, Any]:
+    """A row of CodeUltraFeedback; `models` are those of its annotations, "good" rates 5."""
+    return {
+        "instruction": "p",
+        "responses": [{"model": one, "response": one} for one in ("good", "bad", "worse")],
+        "annotations": [
+            {key: one, "rating": {"good": "5", "bad": "2"}.get(one, "1")} for one in models
+        ],
+    }
+
+
+def test_annotations_are_those_of_the_model_that_they_name() -> None:
+    """Their authors shuffle them: by their place the program rated 5 became the rejected one."""
+    [pair] = read(answers_and_annotations("worse", "good", "bad")).preferences
+    assert (pair.chosen, pair.rejected) == ("good", "worse")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        answers_and_annotations("good", "bad", "other"),
+        answers_and_annotations("good", "bad", "bad"),
+        answers_and_annotations("good", "bad", "worse", key="name"),
+        answers_and_annotations("good", "bad", None),
+    ],
+    ids=["another", "twice", "no model", "null"],
+)
+def test_annotations_whose_models_are_others_are_counted(row: dict[str, Any]) -> None:
+    found = read(row)
+    assert (found.preferences, dict(found.rejected)) == ([], {"models_differ": 1})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "turns"),
+    [
+        ("Human: Q\nAssistant:", ["Q"]),
+        ("Human: Q\n\nAssistant:", ["Q"]),
+        ("Human: Q1\nAssistant: A1\nHuman: Q2\nAssistant:", ["Q1", "A1", "Q2"]),
+        ("\n\nHuman: Q1\n\nAssistant: a\nHuman: b\n\nHuman: Q2", ["Q1", "a\nHuman: b", "Q2"]),
+        ("\n\nHuman: Q", ["Q"]),
+        ("Human: the species. Describe it.", ["Human: the species. Describe it."]),
+        ("Human: a\n\nSystem: b", ["Human: a\n\nSystem: b"]),
+    ],
+)
+def test_marks_are_marks_where_an_answer_has_one_too(prompt: str, turns: list[str]) -> None:
+    [pair] = read({"prompt": prompt, "chosen": "a", "rejected": "b"}).preferences
+    assert [*(turn["content"] for turn in pair.history), pair.instruction] == turns
+
+
+@pytest.mark.parametrize("write", [int, float, str, bool, lambda value: str(float(value))])
+def test_votes_of_an_arena_are_read_however_they_are_written(write: Any) -> None:
+    """As texts both had won, which was counted as a tie."""
+    row = {"prompt": '["p"]', "response_a": '["a"]', "response_b": '["b"]', "id": 1}
+    votes = {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
+    found = read(row | {name: write(value) for name, value in votes.items()})
+    assert [(one.chosen, one.rejected) for one in found.preferences] == [("a", "b")]
+    assert set(found.not_used) == {"id"}  # not that from which the pair was taken
+    wrong = read_published([("f:1", row | votes | {"winner_model_a": "maybe"})], max_error_rate=1)
+    assert "'winner_model_a' is 'maybe'" in wrong.unreadable[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["pass_rate", "passed", "accuracy", "correctness", "votes", "n_tests_passed"]
+)
+def test_a_measure_tells_where_there_is_no_score(name: str) -> None:
+    pair = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    measured = {f"chosen_{name}": 0.1, f"rejected_{name}": 0.9}
+    assert dict(read({**pair, **measured}).rejected) == {"scores_contradict": 1}
+    scored = {"chosen_score": 8, "rejected_score": 5}
+    assert len(read({**pair, **measured, **scored}).preferences) == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "p", "response_0": "b", "response_1": "a", "better_response_id": "1"},
+        {"prompt": "p", "response_0": "b", "response_1": "a", "better_response_id": 1.0},
+        {"input": "p", "output_1": "b", "output_2": "a", "label": 2},
+        {"question": "p", "response_A": "a", "response_B": "b", "label": "A>B", "source": "s"},
+        {"instruction": "p", "input": "", "output": ["a", "b"]},
+        {
+            "input": {"messages": [{"role": "user", "content": "p"}], "tools": []},
+            "preferred_output": [{"role": "assistant", "content": "a"}],
+            "non_preferred_output": [{"role": "assistant", "content": "b"}],
+        },
+    ],
+    ids=["PKU", "PKU float", "LLMBar", "JudgeBench", "LLaMA-Factory", "OpenAI"],
+)
+def test_more_forms_of_the_hub_are_read(row: dict[str, Any]) -> None:
+    [pair] = read(row).preferences
+    assert (pair.instruction, pair.chosen, pair.rejected) == ("p", "a", "b")

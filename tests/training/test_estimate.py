@@ -320,7 +320,13 @@ def test_zero3_splits_weights_gradients_and_optimizer_over_the_gpus():
     with_dpo = memory_per_gpu({**config, "rl": "dpo"}, model, 8, 2048)
     assert with_dpo["reference model"] == 7e9 * 2 / 8
     known = {**config, "rl": "dpo", "precompute_ref_log_probs": True}
+    assert "reference model" in memory_per_gpu(known, model, 8, 2048)  # Axolotl loads it
+    known["plugins"] = ["codefavor.training.plugins.RunPlugin"]
     assert "reference model" not in memory_per_gpu(known, model, 8, 2048)
+    # dev pairs are measured against it all the while
+    assert "reference model" in memory_per_gpu(
+        {**known, "dev_accuracy": {"data": "x"}}, model, 8, 9
+    )
 
 
 def test_a_reward_model_has_no_layer_over_the_vocabulary():

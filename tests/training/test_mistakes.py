@@ -17,7 +17,7 @@ from codefavor.training.check_files import gpus_of
 from codefavor.training.check_model import model_findings
 from codefavor.training.formats import FormatOptions, convert
 from codefavor.training.recipes import dump, processes_of
-from tests.training.conftest import easy_pairs
+from tests.training.conftest import easy_pairs, easy_problems
 
 pytestmark = pytest.mark.axolotl
 
@@ -43,6 +43,7 @@ GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
 MOE, OSS = "gpu1x141/qwen3-coder-30b-a3b-pairwise", "gpu1x80/gpt-oss-20b-pairwise"
 REWARDS = "codefavor.training.rewards"
+BY_LOSS = {"load_best_model_at_end": True, "dev_accuracy": None}
 REWARD_TYPE = "bradley_terry.chat_template"
 PREFERENCES = {"split": "train", "type": "codefavor.preferences"}
 PAIRS = {"path": "outputs/data/dpo.jsonl", **PREFERENCES}
@@ -68,6 +69,10 @@ SAMPLED = {
     "reward_funcs": [f"{REWARDS}.passes_tests", f"{REWARDS}.is_runnable"],
     "max_completion_length": 256,
 }
+
+
+def pays_answers(prompts: list[str], completions: list[str], answer: list[str], **more: object):
+    return [float(one == wanted) for one, wanted in zip(completions, answer, strict=True)]
 
 
 def sft_on(name: str) -> Row:
@@ -114,8 +119,11 @@ MISTAKES = [
     Mistake(DPO, {"lr_scheduler": "cosin"}, "lr_scheduler: 'cosin'.*'cosine'"),
     Mistake(DPO, {"lr_scheduler": "linear_with_warmup"}, "lr_scheduler: 'linear_with_warmup'"),
     Mistake(GPU, {"attn_implementation": "flash_attention2"}, "attn_implementation.*_2'"),
-    Mistake(FULL, {"save_strategy": "epochs", "save_steps": None}, "save_strategy: 'epochs'"),
+    Mistake(
+        FULL, {"save_strategy": "epochs", "save_steps": None}, "save_strategy: epochs is refused"
+    ),
     Mistake(GPU, {"eval_strategy": "step"}, "eval_strategy"),
+    Mistake(GPU, {"eval_strategy": "step", "eval_steps": None}, "eval_strategy: step is refused"),
     Mistake(DPO, {"dpo_loss_type": ["sigmod"]}, "dpo_loss_type: unknown 'sigmod'"),
     Mistake(DPO, {"rl": "dop"}, "schema"),
     Mistake(DPO, {"gradient_checkpoint": True}, "'gradient_checkpoint'.*'gradient_checkpointing'"),
@@ -187,12 +195,18 @@ MISTAKES = [
     Mistake(SFT, {"datasets": [{**CHAT, "message_property_mappings": {"role": "from"}}]}, "'from'"),
     Mistake(DPO, {"datasets": []}, "dataset"),
     # evaluation and checkpoints
-    Mistake(DPO, {"load_best_model_at_end": True}, "nothing is evaluated"),
+    Mistake(SFT, {"load_best_model_at_end": True}, "it needs test_datasets"),
+    Mistake(
+        GPU,
+        {**BY_LOSS, "save_strategy": "epoch", "save_steps": None},
+        "load_best_model_at_end: Axolotl leaves it out",
+    ),
+    Mistake(SFT, {"lr_scheduler": "reduce_lr_on_plateau"}, "lr_scheduler: reduce_lr.* refused"),
     Mistake(DPO, {"eval_steps": 10}, "schema.*eval_steps"),
     Mistake(
         GPU,
-        {"load_best_model_at_end": True, "save_steps": 0.25},
-        "save_steps: 0.25 is no multiple of eval_steps 0.1",
+        {**BY_LOSS, "save_steps": 0.25},
+        r"save_steps \(0.25\) that are a multiple of eval_steps \(0.1\)",
     ),
     Mistake(ZERO, {"load_best_model_at_end": True}, "refuses it with save_only_model"),
     Mistake(ZERO, {"auto_resume_from_checkpoints": True}, "auto_resume_from_checkpoints"),
@@ -315,10 +329,22 @@ MISTAKES = [
     Mistake(
         ZERO, {"deepspeed": "micro.json"}, "error: deepspeed: .*train_micro_batch_size_per_gpu"
     ),
-    Mistake(ZERO, {"deepspeed": "fp16.json"}, "error: deepspeed: fp16.json enables fp16"),
+    Mistake(ZERO, {"deepspeed": "fp16.json"}, "error: deepspeed: fp16.json has fp16.enabled: True"),
     # numbers, names and the machine
-    Mistake(GPU, {"hub_strategy": "evry_save"}, "error: hub_strategy: .*did you mean 'every_save'"),
+    Mistake(
+        GPU, {"hub_strategy": "evry_save", "hub_model_id": "a/b"}, "hub_strategy: evry_save is ref"
+    ),
     Mistake(GPU, {"bf16": False, "fp16": False, "tf32": False}, "error: attn_implementation.*half"),
+    Mistake(
+        GRPO,
+        {"trl": {**SAMPLED, "reward_funcs": [f"{REWARDS}.test_quality"]}},
+        "error: .*grpo.jsonl: trl.reward_funcs: .*test_quality reads reference; its rows have",
+    ),
+    Mistake(
+        GRPO,
+        {"trl": {**SAMPLED, "reward_funcs": [f"{__name__}.pays_answers"]}},
+        "error: .*pays_answers reads answer; its rows have",
+    ),
     Mistake(GRPO, {"trl": {**SAMPLED, "temperature": 0.0}}, "error: trl.temperature: 0.0 is not"),
     Mistake(GRPO, {"trl": {**SAMPLED, "beta": 40}}, "error: trl.beta: 40 is not between"),
     Mistake(GRPO, {"trl": {**SAMPLED, "reward_weights": [0.0, 0.0]}}, "error: trl.reward_weights"),
@@ -416,7 +442,27 @@ MISTAKES = [
     Mistake(DPO, {"output_dir": "."}, "error: output_dir: . is or holds the folder of the launch"),
     Mistake(GRPO, {"trl": {**SAMPLED, "loss_type": "dr_grp"}}, "error: trl.loss_type.*'dr_grpo'"),
     Mistake(DPO, {"peft_init_lora_weights": "pissaa"}, "error: peft_init_lora_weights.*'pissa'"),
-    Mistake(DPO, {"optim_args": "betas"}, "error: optim_args: 'betas' is not of the form"),
+    Mistake(DPO, {"optim_args": "betas"}, "error: optim_args: betas is refused by adamw"),
+    Mistake(DPO, {"optim_args": "betass=0.9"}, "error: optim_args: betass=0.9: adamw.*not read it"),
+    Mistake(DPO, {"optim_args": {"momentum": 0.9}}, "error: optim_args: momentum=0.9: adamw"),
+    Mistake(SFT, {"optimizer": "came_pytorch"}, "error: optimizer: came_pytorch is not installed"),
+    Mistake(SFT, {"optimizer": "lomo"}, "error: optimizer: lomo is not installed"),
+    *(
+        Mistake(ZERO, {"deepspeed": told}, f"error: deepspeed: .* has {key}: .* refuses that")
+        for told, key in (
+            ({"scheduler": {"params": {"warmup_max_lr": 0.01}}}, "scheduler.params.warmup_max_lr"),
+            ({"optimizer": {"params": {"betas": [0.5, 0.9]}}}, "optimizer.params.betas"),
+            ({"optimizer": {"params": {"eps": 1e-3}}}, "optimizer.params.eps"),
+            ({"optimizer": {"params": {"weight_decay": 0.5}}}, "optimizer.params.weight_decay"),
+            ({"gradient_accumulation_steps": 3}, "gradient_accumulation_steps"),
+            ({"train_batch_size": 7}, "train_batch_size"),
+        )
+    ),
+    Mistake(
+        ZERO,
+        {"deepspeed": {"scheduler": {"params": {"total_num_steps": 5}}}, "max_steps": 90},
+        "error: deepspeed: .* has scheduler.params.total_num_steps: 5",
+    ),
     Mistake(DPO, {"val_set_size": 1.5}, "error: val_set_size: 1.5 is neither"),
     Mistake(DPO, {"logging_steps": 0}, "error: logging_steps"),
     Mistake(SIMPO, {"precompute_ref_log_probs": True}, "error: precompute_ref_log_probs: simpo"),
@@ -456,7 +502,9 @@ MISTAKES = [
     Mistake(SFT, {"chat_template_jinja": DROPS}, "error: chat_template_jinja: the .* not written"),
     Mistake(DPO, {"chat_template_jinja": CLOSED}, "error: chat_template_jinja: .*add_generation_p"),
     Mistake(ZERO, {"deepspeed": "typo.json"}, "error: .*zero_optimization.stag is unk.* stage"),
-    Mistake(ZERO, {"deepspeed": "rate.json"}, "error: deepspeed: rate.json has an optimizer of"),
+    Mistake(
+        ZERO, {"deepspeed": "rate.json"}, "error: deepspeed: rate.json has optimizer.params.lr"
+    ),
     # what an outsider's fourth trial planted: an adapter that is none, or is on nothing
     Mistake(
         DPO, {"adapter": None}, "error: lora_r, lora_alpha, lora_target_modules: nothing reads"
@@ -480,9 +528,9 @@ MISTAKES = [
     Mistake(ZERO, {"deepspeed": {"zero_optimization": {"stage": 4}}}, "error: .*stage: 4 is none"),
     Mistake(ZERO, {"deepspeed": "stage.json"}, "error: .*stage: 4 is none"),
     Mistake(ZERO, {"deepspeed": {"zero_optimization": {"stag": 2}}}, "error: .*did you mean stage"),
-    Mistake(ZERO, {"deepspeed": {"fp16": {"enabled": True}}}, "error: .*its mapping enables fp16"),
+    Mistake(ZERO, {"deepspeed": {"fp16": {"enabled": True}}}, "error: .* has fp16.enabled: True"),
     Mistake(
-        ZERO, {"deepspeed": {"gradient_clipping": 9.0}}, "error: .*its mapping has gradient_clip"
+        ZERO, {"deepspeed": {"gradient_clipping": 9.0}}, "error: .* has gradient_clipping: 9.0"
     ),
     Mistake(ZERO, fsdp_with("Qwen3DecoderLayer") | {"fsdp_version": 3}, "error: fsdp_version: 3"),
     # forms
@@ -491,7 +539,7 @@ MISTAKES = [
     Mistake(SFT, {"special_tokens": ["<|im_end|>"]}, "error: special_tokens: .* write a mapping"),
     Mistake(DPO, {"lora_target_modules": "(*bad"}, "error: lora_target_modules: .*no regular exp"),
     # what the libraries' own classes refuse
-    Mistake(DPO, {"save_steps": 1.5}, "error: save_steps: 1.5 is refused by the trainer"),
+    Mistake(DPO, {"save_steps": 1.5}, "error: save_steps: 1.5.* is refused when the"),
     Mistake(DPO, {"save_steps": 0}, "error: save_steps: 0"),
     Mistake(DPO, {"eval_batch_size": 0}, "error: eval_batch_size: 0 is refused by the data loader"),
     Mistake(DPO, {"dataloader_num_workers": -1}, "error: dataloader_num_workers"),
@@ -717,6 +765,7 @@ def write_data(folder: Path) -> None:
         write_rows(data / f"{name}.jsonl", rows[name])
         without = convert(pairs, name, FormatOptions(system="none")).rows
         write_rows(data / f"{name}-no-system.jsonl", without)
+    write_rows(data / "grpo.jsonl", convert(easy_problems(range(2)), "grpo").rows)
     (data / "copy.jsonl").write_bytes((data / "dpo.jsonl").read_bytes())
     (data / "kto-copy.jsonl").write_bytes((data / "kto.jsonl").read_bytes())
     (folder / "outputs" / "pairs").mkdir()
@@ -879,7 +928,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 325
+    assert len(MISTAKES) == 341
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -1009,7 +1058,8 @@ MAPPED = {"path": "a/b", "type": "chat_template.default", "roles": {"user": ["us
         {"sample_packing": True, "attn_implementation": "sdpa"},
         {"tokens": ["<tool>"], "lora_modules_to_save": ["embed_tokens", "lm_head"]},
         {"lora_target_modules": ["q_proj", "embed_tokens", "lm_head"], "lora_target_linear": None},
-        {"peft_init_lora_weights": "pissa_niter_16", "optim_args": "betas=0.9, eps=1e-8"},
+        {"peft_init_lora_weights": "pissa_niter_16"},
+        {"optimizer": "sgd", "learning_rate": 0.1, "optim_args": "momentum=0.9, nesterov=true"},
         {"tokenizer_config": "meta-llama/Llama-3.1-8B-Instruct"},
         {"datasets": [{"path": "a/b", "split": "train[:90%]", "type": "chat_template"}],
          "test_datasets": [{"path": "a/b", "split": "train[90%:]", "type": "chat_template"}],

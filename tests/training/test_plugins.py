@@ -96,10 +96,30 @@ def test_the_copy_of_a_fresh_adapter_goes_with_which_no_run_resumes(is_fresh: bo
     model.add_adapter("ref", model.peft_config["default"])  # as TRL's GRPO does
     if not is_fresh:
         torch.nn.init.ones_(model.get_parameter("base_model.model.0.lora_B.ref.weight"))
-    RunPlugin().post_trainer_create(SimpleNamespace(rl="dpo"), SimpleNamespace(model=model))
+    cfg = SimpleNamespace(rl="dpo", precompute_ref_log_probs=None)
+    RunPlugin().post_trainer_create(cfg, SimpleNamespace(model=model))
     assert ("ref" in model.peft_config) is not is_fresh
-    cfg = SimpleNamespace(rl="dpo")
     RunPlugin().post_trainer_create(cfg, SimpleNamespace(model=torch.nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("dev_accuracy", [None, {"data": "dev.jsonl"}])
+def test_a_reference_stays_only_for_dev_pairs_when_its_log_probabilities_are_known(dev_accuracy):
+    import torch
+
+    from codefavor.training.plugins import RunPlugin
+
+    model, reference = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    accelerator = SimpleNamespace(_models=[reference, model])
+    trainer = SimpleNamespace(
+        model=model, ref_model=reference, accelerator=accelerator, is_fsdp_enabled=False
+    )
+    cfg = SimpleNamespace(rl="dpo", precompute_ref_log_probs=True, dev_accuracy=dev_accuracy)
+    RunPlugin().post_trainer_create(cfg, trainer)
+    n_left = sum(weight.numel() for weight in reference.parameters())
+    if dev_accuracy:
+        assert (trainer.ref_model, n_left) == (reference, 6)
+    else:
+        assert (trainer.ref_model, accelerator._models, n_left) == (None, [model], 0)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from codefavor.backends.local import LocalBackend
 from codefavor.errors import TrainingError
@@ -187,6 +191,55 @@ def test_a_failing_training_ends_in_an_error_with_the_end_of_its_log(
         TrainingError, match=r"exit code 1: ValueError: Sample exceeds configured sequence_len"
     ):
         train("dpo", "dpo", embedded_model, tmp_path, sequence_len=16)
+
+
+def log_probability(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> float:
+    """The sum over an answer's tokens."""
+    ids = torch.tensor([[*prompt, *answer]])
+    with torch.no_grad():
+        scores = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    return float(scores.gather(1, torch.tensor(answer)[:, None]).sum())
+
+
+def test_all_weights_are_trained_against_a_reference_that_is_no_longer_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Axolotl loads it whatever the recipe says: 2 bytes a weight on every GPU."""
+    monkeypatch.setenv("PYTHONPATH", str(RECIPES.parents[1]))
+    model = tmp_path / "model"
+    recipe = load_yaml(RECIPES / "dpo.yaml")
+    chosen = [one.chosen for one in easy_pairs(TRAINING)]
+    StandIn.of(str(recipe["base_model"]), RECIPES.parent).save(model, chosen)
+    run = train(
+        "dpo",
+        "dpo",
+        model,
+        tmp_path,
+        adapter=None,
+        precompute_ref_log_probs=True,
+        plugins=[*recipe["plugins"], "tests.training.held_models.HeldModels"],
+    )
+    held = json.loads((run.output_dir / "held.json").read_text())
+    assert held["weights"] == held["own"]
+    trained, reference = (
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+        for folder in (run.output_dir, model)
+    )
+    losses = []
+    for row in held["rows"]:
+        change = {}
+        for side in ("chosen", "rejected"):
+            after, before = (
+                log_probability(one, row["prompt_ids"], row[f"{side}_ids"])
+                for one in (trained, reference)
+            )
+            assert row[f"ref_{side}_logps"] == pytest.approx(before, abs=1e-3)
+            change[side] = after - before
+        margin = recipe["rl_beta"] * (change["chosen"] - change["rejected"])
+        losses.append(math.log1p(math.exp(-margin)))
+    assert values(run, "loss")[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert fmean(losses) < math.log(2)
+    assert held["loss"] == pytest.approx(fmean(losses), abs=1e-4)
 
 
 @slow

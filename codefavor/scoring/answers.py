@@ -54,6 +54,8 @@ _LATE_LANGUAGE = re.compile(
     r"^( {0,3}(?:`{3,}|~{3,}))[ \t]*\n(?:python3?|py)[ \t]*(?=\n(?:def|class|import|from|@))",
     re.MULTILINE | re.IGNORECASE,
 )
+# What stands indented at the beginning of a reply: the body of a function.
+_BODY = re.compile(r"\s*^[ \t]+\S.*\n?(?:(?:[ \t]+.*)?\n|[ \t]+.*\Z)*", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -95,7 +97,11 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
     if prompt and not defines(code, entry_point):
         # Without a block, what is indented or returns continues the beginning; a sentence does not.
         is_body = bool(code) or re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE)
-        whole_code = _behind(prompt, code or reply) if is_body else ""
+        # A body that begins the reply may have tests or a sentence behind it.
+        begun = _BODY.match(reply)
+        bodies = [*([reply, begun[0]] if begun else []), code or reply]
+        whole_code = next(filter(None, (_behind(prompt, one) for one in bodies)), "")
+        whole_code = whole_code if is_body else ""
         # Behind a stub that it leaves empty, a program of its own is none of what was asked for.
         return code if _is_stub(whole_code, entry_point) else whole_code
     if not code:

@@ -18,7 +18,10 @@ _MISTAKE = (
 _THIS = r"(?:this|which|the following)(?: \w+){0,3}?"
 _NEVER = r"(?:(?:do|must|should)(?: not|n't)|never|avoid)"
 _WRITE = r"(?:copy|do|try|us|writ)(?:e|ing)?"
-_FAILS = r"(?:fails?|(?:does|did|will|would)(?: not|n't) work|won't work)"
+_FAILS = (
+    r"(?:fails?(?! (?:early|fast|gracefully|loudly|safely))|"
+    r"(?:does|did|will|would)(?: not|n't) work|won't work)"
+)
 _WRONG = re.compile(
     "|".join(
         (
@@ -41,6 +44,9 @@ _WRONG = re.compile(
             r"^\W*(?:avoid|bad|before|buggy|don't|incorrect|mistake|never|old|original|wrong)"
             r"(?: \([^)]*\))?\W*$",
             rf"^\W*{_BAD}\s*[-\u2013\u2014:!,.(]",
+            r"^\W*what(?:'s| is| was) wrong with\b",
+            rf"\b{_PROGRAM} (?:above|below) (?:is|are) {_BAD}\b",
+            r"^\W*(?:does not|doesn't) work\W*$",
         )
     ),
     re.IGNORECASE,
@@ -61,6 +67,11 @@ _SURELY_WRONG = re.compile(
             rf"\byour (?:\w+ )?{_PROGRAM} is\W*$",
             rf"^\W*(?:(?:here(?:'s| is| was)|this (?:is|was)|{_FOR_REFERENCE}),? )*(?:the |your )?"
             rf"(?:old|original) (?:\w+ )?{_PROGRAM}(?: is)?(?:,? {_FOR_REFERENCE})?\W*$",
+            rf"^\W*(?:the |your )?{_PROGRAM}\b.*\b"
+            r"(?:you (?:gave|had|posted|sent|wrote)|your question)\b",
+            rf"^\W*your (?:\w+ )?{_PROGRAM},? {_FOR_REFERENCE}\W*$",
+            r"^\W*(?:(?:before|without) (?:the|this) (?:change|fix|patch)|previously)\W*$",
+            rf"^\W*(?:given|{_OLD}) {_PROGRAM}\W*$",
             r"^\W*(?:instead of|rather than)(?: (?:doing|that|this|using|writing))*\W*$",
         )
     ),
@@ -81,11 +92,13 @@ _MARKUP = re.compile(r"</?\w+>|[*_`]+")
 # or of what came before.
 _RIGHT = re.compile(
     r"\b(?:better|correct|corrected|corrects|fix|fixed|fixes|improved|instead|mended|right|, so|"
-    r"to avoid|avoids|without|i|my|we|previous|above|earlier|"
+    r"to avoid|avoids|without|i|my|we|previous|above|earlier|after|now|covered|remov\w*|"
     r"(?:catch|check|handl|rais|report|validat)\w*)\b",
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"^ {0,3}(?:#{1,6} +(?P<hash>.+?)#*|\*\*(?P<bold>[^*]+)\*\*:?) *$")
+# A warning is short; a longer sentence says of a program when it fails, which most do somewhere.
+_MOST_WORDS = 7
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 
@@ -135,4 +148,5 @@ def _was_wrong(after: str) -> bool:
     said = _plain(line)
     if said.endswith(":") or (_HEADING.match(line) and not said.endswith((".", "!"))):
         return False
-    return bool(_WAS_WRONG.search(_SENTENCE_END.split(said)[0]))
+    first = re.split(r",? because |: ", _SENTENCE_END.split(said)[0])[0]
+    return bool(_WAS_WRONG.search(first)) and len(first.split()) <= _MOST_WORDS

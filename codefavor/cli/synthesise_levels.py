@@ -126,7 +126,7 @@ def _balanced(
         one.id: (
             length_sign(one),
             copied_sign(one.instruction, one.chosen, one.rejected),
-            nearer[one.id],
+            *nearer[one.id],
         )
         for one in hard
     }
@@ -150,16 +150,21 @@ def _show_levels(
         n = sum(pair.level == level for pair in pairs)
         if not n:
             continue
-        shares, unsaid = shares_of(own, rows), unsaid_shares(own, rows)
-        typer.echo(
-            f"{level:<7} {len(own)} of {n} pairs kept; right are {', '.join(map(str, shares))}"
-        )
-        if unsaid:
-            typer.echo(
-                f"        {unsaid[0].n} with {NO_ANSWER!r}: right are {', '.join(map(str, unsaid))}"
-            )
-        if level in HELD:
-            off += [f"{level}, {one}" for one in (*shares, *unsaid) if one.is_off]
+        # Apart, as those of many pairs of one kind would hide those of the few of the other.
+        said, unsaid = ([pair for pair in own if is_unsaid(pair) == one] for one in (False, True))
+        typer.echo(f"{level:<7} {len(own)} of {n} pairs kept")
+        for kind, shares in (
+            ("of two answers", shares_of(said, rows) if said else []),
+            (
+                f"with {NO_ANSWER!r}",
+                [*shares_of(unsaid, rows), *unsaid_shares(unsaid, rows)] if unsaid else [],
+            ),
+        ):
+            if shares:
+                right = ", ".join(map(str, shares))
+                typer.echo(f"        {shares[0].n} {kind}: right are {right}")
+            if level in HELD:
+                off += [f"{level} {kind}, {one}" for one in shares if one.is_off]
     return off
 
 

@@ -43,10 +43,12 @@ class Share(NamedTuple):
 def shares_of(pairs: Sequence[Preference], rows: Sequence[Answered]) -> list[Share]:
     """The judges on the pairs of one level: those of all pairs, then those of pairs that set an
     answer against "The text does not say."."""
+    nearer = nearer_signs(pairs, rows)
     signs: dict[str, Mapping[str, int]] = {
         "shorter": {one.id: length_sign(one) for one in pairs},
         "copied": {one.id: copied_sign(one.instruction, one.chosen, one.rejected) for one in pairs},
-        "nearby": nearer_signs(pairs, rows),
+        "nearby": {one: near for one, (near, _) in nearer.items()},
+        "in its sentence": {one: within for one, (_, within) in nearer.items()},
     }
     return [_share(name, pairs, own) for name, own in signs.items()]
 

@@ -1,4 +1,4 @@
-"""How near an answer stands to its question's words in the text: a judge that understands nothing.
+"""How near an answer stands to its question's words in the text: judges that understand nothing.
 
 Who takes the nearer side is right wherever false sides are drawn from anywhere in a text.
 """
@@ -12,6 +12,7 @@ from functools import lru_cache
 from codefavor.pairs.balance import length_sign
 from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
+from codefavor.synthesis.false_sides import sentences_of
 
 _WINDOW = 12
 _NOT_TELLING = frozenset(
@@ -39,14 +40,35 @@ def nearness(context: str, question: str, answer: str) -> int:
     )
 
 
+def in_sentence(context: str, question: str, answer: str) -> int:
+    """The most of a question's telling words, by their first five letters, that stand in one
+    sentence of the text with the answer; 0 where it does not stand there."""
+    asked = {one[:5] for one in _words(question) if one not in _NOT_TELLING}
+    return max(
+        (
+            len(asked & {one[:5] for one in _words(sentence)})
+            for sentence in sentences_of(context)
+            if answer in sentence
+        ),
+        default=0,
+    )
+
+
 def nearer_sign(context: str, question: str, a: str, b: str) -> int:
     """+1 if `a` stands nearer to the question's words than `b`, -1 if less near, 0 if as near."""
-    ours, theirs = (nearness(context, question, one) for one in (a, b))
+    return _sign(nearness, context, question, a, b)
+
+
+def _sign(measure: Callable[[str, str, str], int], context: str, question: str, *ab: str) -> int:
+    ours, theirs = (measure(context, question, one) for one in ab)
     return (ours > theirs) - (ours < theirs)
 
 
-def nearer_signs(pairs: Iterable[Preference], rows: Iterable[Answered]) -> dict[str, int]:
-    """By pair, +1 where the true side stands nearer to its question's words, -1 the false one.
+def nearer_signs(
+    pairs: Iterable[Preference], rows: Iterable[Answered]
+) -> dict[str, tuple[int, int]]:
+    """By pair, +1 where the true side stands nearer to its question's words, -1 the false one; and
+    the same of the words in its sentence.
 
     Of a pair of sentences (hard) what counts is the answer in one and what the other has for it.
     """
@@ -54,20 +76,23 @@ def nearer_signs(pairs: Iterable[Preference], rows: Iterable[Answered]) -> dict[
     found = {}
     for one in pairs:
         row = by_id[one.problem_id]
-        true, false = one.meta.get("parts", (one.chosen, one.rejected))
-        found[one.id] = nearer_sign(row.context, row.question, true, false)
+        sides = one.meta.get("parts", (one.chosen, one.rejected))
+        near, within = (
+            _sign(measure, row.context, row.question, *sides) for measure in (nearness, in_sentence)
+        )
+        found[one.id] = near, within
     return found
 
 
 def balance_by_nearness(
-    pairs: Sequence[Preference], signs: Mapping[str, int], *, seed: int = 0
+    pairs: Sequence[Preference], signs: Mapping[str, tuple[int, ...]], *, seed: int = 0
 ) -> list[Preference]:
     """The pairs, as many with the true side nearer as with the false one, as `signs` say by id.
 
     Drawn by the seed from those of one sign of lengths, so that lengths can still be balanced.
     """
-    both = {pair.id: (length_sign(pair), signs[pair.id]) for pair in pairs}
-    return _with_mirrored(pairs, both, lambda sign: (sign[0], -sign[1]), seed)
+    both = {pair.id: (length_sign(pair), *signs[pair.id]) for pair in pairs}
+    return _with_mirrored(pairs, both, lambda one: (one[0], *(-x for x in one[1:])), seed)
 
 
 def balance_by_signs(

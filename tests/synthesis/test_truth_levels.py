@@ -95,6 +95,24 @@ def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: P
     assert "'nearby' in 50.0%" in done.stdout
 
 
+def test_who_looks_into_the_questions_sentence_is_right_as_often_as_not(tmp_path: Path) -> None:
+    """Both years stand near the question's words; of those in its sentence one each is kept."""
+    right = "Mill {} was built in 1704. The year 1899 came."
+    wrong = "Mill {} was not built in 1811. The year was 1920."
+    texts = [right.format(0), right.format(1), wrong.format(2)]
+    own = [
+        {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
+        for number, (text, answer) in enumerate(zip(texts, ["1704", "1704", "1920"], strict=True))
+    ]
+    data, out = write(tmp_path / "qa.jsonl", own), tmp_path / "pairs.jsonl"
+    words = ["--data", data, "--levels", "medium", "--out", out]
+    done = codefavor("synthesise", "levels", *words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    found = sorted((pair["chosen"], pair["rejected"]) for pair in read(out))
+    assert found == [("1704", "1899"), ("1920", "1811")]
+    assert "2 of two answers" in done.stdout and "'in its sentence' in 50.0%" in done.stdout
+
+
 def test_a_question_has_one_pair_a_level(tmp_path: Path) -> None:
     """Also where it is set against "The text does not say." for a question without an answer."""
     nothing = [

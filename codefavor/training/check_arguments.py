@@ -167,7 +167,7 @@ def _deepspeed_findings(
             HfDeepSpeedConfig.__init__(self, known)
             self._dtype, self.mismatches = None, []
 
-    told = Told()
+    told: Any = Told()
     own = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)}
     told.trainer_config_process(SimpleNamespace(**own, world_size=max(1, gpus or 1)))
     steps = arguments.max_steps

@@ -52,6 +52,11 @@ def read_shard_note(path: Path) -> tuple[str, list[str]]:
 def differing_settings(path: Path, other: Path) -> list[str]:
     """What the manifests of two journals differ in, as words."""
     before, now = (settings(read_manifest(one)) for one in (path, other))
+    return differences(before, now)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What such settings differ in, as words."""
     return [
         f"{key} = {short(before.get(key))} (here {short(now.get(key))})"
         for key in sorted(before.keys() | now.keys())

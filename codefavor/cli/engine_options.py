@@ -360,9 +360,10 @@ def summary(counts: Counts) -> str:
         f"{counts.n_requests} requests, {counts.n_cached} from the cache, "
         f"{counts.input_tokens} + {counts.output_tokens} tokens, {cost}"
     )
-    if counts.unsettled_usd:
+    if counts.n_unsettled:
+        usd = f"${counts.unsettled_usd:.4f}, " if counts.unsettled_usd else ""
         parts.append(
-            f"up to ${counts.unsettled_usd:.4f} more for {counts.n_unsettled} requests "
+            f"up to {usd}{counts.unsettled_tokens} tokens more for {counts.n_unsettled} requests "
             f"{OF_UNKNOWN_COST}"
         )
     return "; ".join(parts)

@@ -1,50 +1,15 @@
-"""What earlier runs of an output left: its journals, their shards, and what these have spent."""
+"""What earlier runs of an output left: rows, shards, and what these have spent."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import multiprocessing
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable
 from pathlib import Path
 
-from codefavor.cli.ray_worker import run_command
 from codefavor.engine.budget import Amount
 from codefavor.engine.ledger import ledgers_of, read_ledger
-from codefavor.engine.merge_shards import named_journals
 from codefavor.engine.shards import FOLDER, shard_journals
-from codefavor.errors import CodefavorError, ConfigError, JournalInUseError
+from codefavor.errors import ConfigError
 from codefavor.journal import own_records
-
-
-def journals_of(words: Sequence[str]) -> list[Path]:
-    """The journals of all that a command makes, as merge-shards would take them up.
-
-    They are those that the command itself opens, in a process of its own: the models that it may
-    load for that go with it. Nobody is asked. Raises CodefavorError where the command does.
-    """
-    try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            error, found = process.submit(_opened_by, tuple(words)).result()
-    except BrokenProcessPool as broken:
-        raise CodefavorError("--ray: the process that looks at the command was lost") from broken
-    if error:
-        raise CodefavorError(error)
-    return found
-
-
-def _opened_by(words: Sequence[str]) -> tuple[str, list[Path]]:
-    found: list[Path] = []
-    named_journals.set(found)
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            error = run_command([*words, "--shard", "all"])
-        except JournalInUseError as in_use:
-            error = str(in_use)
-    return error, found
 
 
 def refuse_plain_rows(journals: Iterable[Path]) -> None:

@@ -6,24 +6,26 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from codefavor.cli.ray_command import settings_of
 from codefavor.engine.shards import FOLDER, code_sha256
-from codefavor.errors import ConfigError
+from codefavor.errors import CodefavorError, ConfigError
+from codefavor.journal_manifest import differences
 from codefavor.originals import with_originals
-from codefavor.settings import data_folder
+from codefavor.settings import DATA_VARIABLE, data_folder
 from codefavor.synthesis.verify import Verifier, parse_ways
 
 # Of a larger file its ends are compared, and its size.
 _WHOLE_BYTES = 64 << 20
 _END_BYTES = 1 << 20
-_ANSWER_S = 120.0
+_ANSWER_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class NodeCheck:
     own: Mapping[str, Any]
     seen: str
     nodes: frozenset[str] = frozenset()
-    # Of these nodes, those with storage of their own.
-    apart: tuple[str, ...] = ()
+    # Of these nodes, the names of those with storage of their own.
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     def error_here(self) -> str:
         """What is wrong with this node, on which a shard is to run; "" for nothing."""
@@ -65,8 +67,12 @@ _checked: set[str] = set()
 
 
 @contextmanager
-def checked_nodes(ray: Any, values: Mapping[str, Any]) -> Iterator[NodeCheck]:
-    """Raise ConfigError if a node has other code or data, does not see a path, or is no sandbox."""
+def checked_nodes(ray: Any, values: Mapping[str, Any], words: Sequence[str]) -> Iterator[NodeCheck]:
+    """Raise ConfigError if a node has other code or data, does not see a path, or is no sandbox.
+
+    Also if the command, whose `words` these are (none: it is not looked at), has other settings
+    there: its environment has a say in whom is asked.
+    """
     base = output_folder(values) / FOLDER
     base.mkdir(parents=True, exist_ok=True)
     seen = base / f".seen-{uuid.uuid4().hex}"
@@ -77,15 +83,17 @@ def checked_nodes(ray: Any, values: Mapping[str, Any]) -> Iterator[NodeCheck]:
         "files": [str(path) for path in _files(values)],
         "data": None if data_folder() is None else str(data_folder()),
         "level": _needed_level(values),
+        "words": list(words),
+        "out": "out" if is_folder(values) else Path(values["out"]).name,
     }
     try:
         own = examine(wanted)
         found = _ask(ray, wanted)
         for (_, name), theirs in found.items():
             compare(name, own, theirs)
-        apart = [name for (_, name), theirs in found.items() if not theirs["is_shared"]]
+        apart = {node: name for (node, name), one in found.items() if not one["is_shared"]}
         nodes = frozenset(node for node, _ in found)
-        yield NodeCheck(wanted, own, wanted["seen"], nodes, tuple(apart))
+        yield NodeCheck(wanted, own, wanted["seen"], nodes, apart)
     finally:
         seen.unlink(missing_ok=True)
 
@@ -132,6 +140,7 @@ def _files(values: Mapping[str, Any]) -> Iterable[Path]:
 def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What this machine has of the wanted; on a node of the cluster it is called there."""
     found: dict[str, Any] = {"code": code_sha256(), "files": {}, "level": "", "missing": []}
+    found |= {"settings": {}, "refused": ""}
     found["is_shared"] = _sees(Path(wanted["seen"]))
     if not Path(wanted["folder"]).exists():
         found["missing"].append(wanted["folder"])
@@ -144,8 +153,14 @@ def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
             found["missing"].append(path)
     if wanted["data"] is not None:
         found["files"][wanted["data"]] = _digest_of_folder(Path(wanted["data"]))
+        os.environ[DATA_VARIABLE] = wanted["data"]
     if wanted["level"]:
         found["level"] = _level(wanted["level"])
+    if wanted["words"] and not found["missing"]:
+        try:
+            found["settings"] = settings_of(wanted["words"], wanted["out"])
+        except CodefavorError as error:
+            found["refused"] = str(error)
     return found
 
 
@@ -184,15 +199,12 @@ def _digest_of_folder(folder: Path) -> str:
 
 def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """What each living node answers, by its id and name."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     nodes = [node for node in ray.nodes() if node["Alive"]]
     probe = _make_probe()
     asked = {
-        probe.options(
-            num_cpus=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(dict(wanted)): (
+        probe.options(num_cpus=0, scheduling_strategy=on_node(node["NodeID"])).remote(
+            dict(wanted)
+        ): (
             node["NodeID"],
             f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})",
         )
@@ -202,6 +214,13 @@ def _ask(ray: Any, wanted: Mapping[str, Any]) -> dict[tuple[str, str], dict[str,
     if late:
         raise ConfigError(f"--ray: {asked[late[0]][1]} does not answer within {_ANSWER_S:.0f} s")
     return {asked[one]: ray.get(one) for one in ready}
+
+
+def on_node(node: str) -> Any:
+    """To be run on this node and no other."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def _make_probe() -> Any:
@@ -243,3 +262,11 @@ def compare(node: str, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> Non
         )
     if own["level"].startswith("none"):
         raise ConfigError(f"--ray: no sandbox here: {own['level']}")
+    if theirs["refused"]:
+        raise ConfigError(f"--ray: the node {node} cannot run this: {theirs['refused']}")
+    for name, settings in own["settings"].items():
+        if others := differences(theirs["settings"].get(name, {}), settings):
+            raise ConfigError(
+                f"--ray: the node {node} would run this under other settings, by the environment "
+                f"of its Ray processes: {'; '.join(others)}"
+            )

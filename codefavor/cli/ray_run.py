@@ -6,15 +6,17 @@ import importlib
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from codefavor.cli.ray_earlier import divided_into, journals_of, refuse_plain_rows, spent_before
-from codefavor.cli.ray_nodes import checked_nodes, output_folder
-from codefavor.cli.ray_shards import Run
+from codefavor.cli.ray_command import journals_of
+from codefavor.cli.ray_earlier import divided_into, refuse_plain_rows, spent_before
+from codefavor.cli.ray_nodes import checked_nodes, on_node, output_folder
+from codefavor.cli.ray_shards import Run, collect_left
 from codefavor.cli.ray_worker import Job
 from codefavor.engine import Budget, Limits
 from codefavor.engine.coordinator import Coordinator
@@ -27,6 +29,10 @@ _SHARDS_AT_A_TIME = 2
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _ANSWERS_S = 30
+_CLIENT_PORT = (
+    " (ray:// goes to the port of Ray's client server, 10001 if nothing else was said; to that of "
+    "the GCS, 6379, it is --ray HOST:PORT)"
+)
 _CAPPED = ("requests", "input_tokens", "output_tokens")
 # Judges and models that are loaded into the process that asks them.
 _LOCAL = re.compile(r"(?:^|[:,])(local|embedded|pairwise|reward|process|likelihood):")
@@ -46,16 +52,19 @@ def run_shards(
     journals = journals_of(words)
     refuse_plain_rows(journals)
     earlier = divided_into(journals, n_shards)
-    with _cluster(address) as ray, checked_nodes(ray, values) as known:
-        for name in known.apart:
+    has_models = _loads_models(values)
+    # Nobody loads models on every node only to see what it would do with them.
+    looked_at = [] if has_models else words
+    with _cluster(address) as ray, checked_nodes(ray, values, looked_at) as known:
+        for name in known.apart.values():
             _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
-        has_models = _loads_models(values)
         each = {"num_cpus": values.get("workers") or 1, "num_gpus": _gpus(ray) if has_models else 0}
         n_at_once = _n_at_once(ray, each)
         n = earlier or _SHARDS_AT_A_TIME * n_at_once
         where = None if data_folder() is None else str(data_folder())
         folder = (output_folder(values) / FOLDER).resolve()
         job = Job(tuple(words), where, n, str(folder), known)
+        collect_left(ray, job, fresh=bool(values.get("fresh")))
         options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": _near(ray)}
         # A broken connection to it, as on a busy machine, is no loss: Ray asks again.
         holder = ray.remote(Coordinator).options(**options, max_task_retries=-1)
@@ -82,6 +91,7 @@ def _check_cluster(address: str) -> None:
 def _cluster(address: str) -> Iterator[Any]:
     import ray
 
+    on_term = signal.getsignal(signal.SIGTERM)
     # A cluster that is started here tells nobody about it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -95,11 +105,17 @@ def _cluster(address: str) -> Iterator[Any]:
     except Exception as error:
         # Broad on purpose: where a cluster does not start in time, Ray raises a bare Exception.
         ray.shutdown()
-        raise ConfigError(f"--ray {address}: Ray does not start or connect: {error}") from error
+        told = _CLIENT_PORT if address.startswith("ray://") else ""
+        raise ConfigError(
+            f"--ray {address}: Ray does not start or connect: {error}{told}"
+        ) from error
     try:
+        # Ray puts a handler in the place of Python's that aborts, and at its end the default.
+        signal.signal(signal.SIGTERM, on_term)
         yield ray
     finally:
         ray.shutdown()
+        signal.signal(signal.SIGTERM, on_term)
 
 
 def _check_address(address: str) -> None:
@@ -151,9 +167,7 @@ def _gpus(ray: Any) -> float:
 
 def _near(ray: Any) -> Any:
     """On the node of whoever calls, whose loss ends the run in any case."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return on_node(ray.get_runtime_context().get_node_id())
 
 
 def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:

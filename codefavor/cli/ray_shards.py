@@ -7,15 +7,19 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from codefavor.cli.ray_nodes import on_node
 from codefavor.cli.ray_worker import (
     Ended,
     Files,
     Job,
     ShardActor,
+    has_all,
+    left_here,
     read_files,
+    remove_own,
     run_shard,
     write_files,
 )
@@ -25,9 +29,40 @@ from codefavor.errors import CodefavorError
 # How often Ray runs a shard again whose process was lost.
 _RESTARTS = 20
 _ENDING_S = 60.0
+_REMOVING_S = 15.0
 
 # Starts a shard, with its files where they are to be sent along; what Ray says it can be waited by.
 Start = Callable[[int, Files | None], Any]
+
+
+def collect_left(ray: Any, job: Job, *, fresh: bool) -> None:
+    """Bring here what nodes with storage of their own kept of a run of this command that was lost.
+
+    Not where something else is recorded here by now. `fresh` forgets it.
+    """
+    come: dict[str, list[int]] = {}
+    for node in job.known.apart:
+        task = ray.remote(left_here).options(num_cpus=0, scheduling_strategy=on_node(node))
+        for index, files in ray.get(task.remote(job)).items():
+            folder = job.folder(index)
+            if not fresh:
+                if not has_all(files, read_files(folder) if folder.is_dir() else {}):
+                    continue
+                write_files(folder, files)
+            come.setdefault(node, []).append(index)
+    _remove_own(ray, job, come)
+
+
+def _remove_own(ray: Any, job: Job, come: Mapping[str, list[int]]) -> None:
+    """Have nodes remove from their own storage what is here; who is late keeps it."""
+    asked = [
+        ray.remote(remove_own)
+        .options(num_cpus=0, scheduling_strategy=on_node(node))
+        .remote(job, indices)
+        for node, indices in come.items()
+    ]
+    if asked:
+        ray.wait(asked, num_returns=len(asked), timeout=_REMOVING_S)
 
 
 @dataclass
@@ -38,6 +73,8 @@ class Run:
     job: Job
     coordinator: Any
     verb: str
+    # By node, the shards of which its own storage has what has come here.
+    _come: dict[str, list[int]] = field(default_factory=dict)
 
     def as_tasks(self, each: Mapping[str, float]) -> None:
         """Hand all shards to Ray at once; `each` is what one takes of a machine."""
@@ -83,6 +120,7 @@ class Run:
         except BaseException as error:
             # Broad on purpose: however it ends, what is in flight is paid for.
             self._end(running)
+            _remove_own(self.ray, self.job, self._come)
             if isinstance(error, self.ray.exceptions.RayError):
                 raise CodefavorError(
                     "--ray: the coordinator, which holds the budget of all shards, was lost with "
@@ -92,6 +130,7 @@ class Run:
             raise
         finally:
             progress.finish()
+        _remove_own(self.ray, self.job, self._come)
         seconds = time.monotonic() - started
         print(
             f"{n} shards, {sums['n']} rows in {seconds:.0f} s ({sums['n'] / seconds:.0f} a second)"
@@ -128,6 +167,7 @@ class Run:
             ended = Ended(f"lost too often, or broken: {error}", None)
         if ended.files is not None:
             write_files(self.job.folder(index), ended.files)
+            self._come.setdefault(ended.node, []).append(index)
         if ended.error:
             raise CodefavorError(
                 f"shard {index}/{self.job.n_shards}: {ended.error} (what is done is kept; the same "

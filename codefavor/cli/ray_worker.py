@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import _thread
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from codefavor.cli.ray_command import run_command
 from codefavor.cli.ray_nodes import NodeCheck
 from codefavor.cli.shard_flags import Joined, joined
 from codefavor.engine import Progress
@@ -21,7 +24,7 @@ from codefavor.engine.budget import Amount, Loan
 from codefavor.engine.health import RunStopped
 from codefavor.engine.ledger import read_ledger
 from codefavor.engine.limits import Places, Said
-from codefavor.errors import CodefavorError, JournalInUseError
+from codefavor.errors import JournalInUseError
 from codefavor.once import keep
 from codefavor.settings import DATA_VARIABLE
 
@@ -29,8 +32,10 @@ from codefavor.settings import DATA_VARIABLE
 _LOCKED_S = 120.0
 _TOLD_EVERY_S = 1.0
 _ANEW = ("--fresh", "--overwrite")
-# In the folder of a shard on a node's own storage: of which run it is.
+# In the folder of a shard on a node's own storage: of which run it is, and of which command.
 _MARK = ".run"
+# Manifests and notes, and cached responses.
+_NOT_APPENDED = re.compile(r"\.json$|\.fresh$|\.sqlite")
 
 
 T = TypeVar("T")
@@ -54,12 +59,19 @@ class Job:
         """Where a shard keeps what it records."""
         return Path(self.shards) / f"{index}-of-{self.n_shards}"
 
+    @property
+    def command(self) -> str:
+        """A digest of the command and of what it runs on: the same in every run of it."""
+        words = [word for word in self.words if word not in _ANEW]
+        return hashlib.sha256(repr((words, self.known.own)).encode()).hexdigest()
+
 
 class Ended(NamedTuple):
     """How a shard ended: what went wrong ("": nothing), and its files if only its node has them."""
 
     error: str
     files: Files | None
+    node: str = ""
 
 
 class ShardActor:
@@ -98,8 +110,8 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
     n_before = ray.get(coordinator.begin.remote(index))
     folder, is_shared = job.folder(index), job.known.is_shared_here()
     if not is_shared:
-        is_again = _begin_own(folder, job.known.seen, files)
-        n_before = n_before if is_again or files else 0
+        is_again = _begin_own(folder, job.known.seen, job.command, files)
+        n_before = n_before if is_again else 0
     # Forgotten by the process before: what it did is not to be done again.
     words = [word for word in job.words if not (n_before and word in _ANEW)]
     others = _Others(coordinator, index)
@@ -111,23 +123,46 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
         ray.get([*others.give_back(), coordinator.leave.remote(index)])
     if is_shared:
         return Ended(error, None)
-    found = read_files(folder)
-    shutil.rmtree(folder)
-    return Ended(error, found)
+    # They stay here until they are known to have come.
+    return Ended(error, read_files(folder), ray.get_runtime_context().get_node_id())
 
 
-def _begin_own(folder: Path, run: str, files: Files | None) -> bool:
+def left_here(job: Job) -> dict[int, Files]:
+    """What earlier runs of the command left on this node's own storage, by shard."""
+    folders = {index: job.folder(index) for index in range(job.n_shards)}
+    return {i: read_files(one) for i, one in folders.items() if _marked(one)[1:] == [job.command]}
+
+
+def remove_own(job: Job, indices: Iterable[int]) -> None:
+    """Remove the folders of shards from this node's own storage: what they held has come."""
+    for folder in map(job.folder, indices):
+        if _marked(folder)[1:] == [job.command]:
+            shutil.rmtree(folder)
+
+
+def _marked(folder: Path) -> list[str]:
+    """Of which run and which command a folder on a node's own storage is; [] for none."""
+    mark = folder / _MARK
+    return mark.read_text().splitlines() if mark.is_file() else []
+
+
+def _begin_own(folder: Path, run: str, command: str, files: Files | None) -> bool:
     """Make the folder of a shard on storage of this node's own; whether this run began it before.
 
     What lies there of another run is put aside: this run's coordinator has what counts.
     """
-    mark = folder / _MARK
-    if mark.is_file() and mark.read_text() == run:
+    if _marked(folder)[:1] == [run]:
         return True
     if folder.exists():
         folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
-    write_files(folder, {**(files or {}), _MARK: run.encode()})
+    write_files(folder, {**(files or {}), _MARK: f"{run}\n{command}".encode()})
     return False
+
+
+def has_all(later: Files, earlier: Files) -> bool:
+    """Whether one state of a shard has all that another records, by files only appended to."""
+    recorded = {one: text for one, text in earlier.items() if not _NOT_APPENDED.search(one)}
+    return all(later.get(one, b"").startswith(text) for one, text in recorded.items())
 
 
 def read_files(folder: Path) -> Files:
@@ -161,24 +196,6 @@ def _run(words: list[str]) -> str:
             if time.monotonic() - since > _LOCKED_S:
                 return str(error)
             time.sleep(1.0)
-
-
-def run_command(words: list[str]) -> str:
-    """Run a command here; what went wrong, "" for nothing. Raises JournalInUseError."""
-    import typer
-
-    from codefavor.cli.main import app
-
-    command: Any = typer.main.get_command(app)
-    try:
-        code = command.main(words, prog_name="codefavor", standalone_mode=False)
-    except JournalInUseError:
-        raise
-    except (CodefavorError, OSError) as error:
-        return str(error)
-    except SystemExit as error:
-        code = error.code
-    return f"ended with code {code}" if code else ""
 
 
 class _Others:

@@ -159,6 +159,9 @@ def _run(
         name: _with_copies(one, copies) if name in places else one for name, one in values.items()
     }
     originals = {path: url for url, path in copies.items()}
+    if copy is not None:
+        # Shards lie beside the output, and errors name them.
+        originals[str(copy.root)] = copy.place.url
     with standing_for(originals), _said_with_originals(), _kept(copy):
         try:
             return callback(**local)

@@ -121,6 +121,7 @@ class BatchRun:
             usd=None if self._price is None else spent.usd,
             n_unsettled=spent.n_unsettled,
             unsettled_usd=spent.unsettled_usd,
+            unsettled_tokens=spent.unsettled_tokens,
         )
 
     async def _rounds(self, *, wait: bool) -> Counts:

@@ -20,9 +20,9 @@ class Counts:
     this input; `n_pending` wait for a batch. `reasons` counts rejections and errors by reason.
     `n_requests` were sent, `n_cached` answered from the cache; tokens and dollars are
     those of all calls on this journal (`usd` None: the price is unknown). `n_unsettled` requests
-    have no known cost (see `budget.OF_UNKNOWN_COST`): at most `unsettled_usd` in all. `shard`
-    names the part of the input that these rows are: "" for a run of its own, `all` for what was
-    taken over from shards.
+    have no known cost (see `budget.OF_UNKNOWN_COST`): at most `unsettled_usd` and
+    `unsettled_tokens` in all. `shard` names the part of the input that these rows are: "" for a
+    run of its own, `all` for what was taken over from shards.
     """
 
     n: int = 0
@@ -41,6 +41,7 @@ class Counts:
     usd: float | None = 0.0
     n_unsettled: int = 0
     unsettled_usd: float = 0.0
+    unsettled_tokens: int = 0
     shard: str = ""
 
     @property

@@ -61,11 +61,14 @@ class Spent:
         self.unsettled_usage += reservation.usage
         self.unsettled_usd += reservation.usd
 
+    @property
+    def unsettled_tokens(self) -> int:
+        """The most tokens that the unsettled requests may have taken."""
+        return self.unsettled_usage.input_tokens + self.unsettled_usage.output_tokens
+
     def most(self) -> tuple[float, int]:
         """The dollars and tokens that this may have been."""
-        usage, unsettled = self.usage, self.unsettled_usage
-        tokens = usage.input_tokens + usage.output_tokens
-        tokens += unsettled.input_tokens + unsettled.output_tokens
+        tokens = self.usage.input_tokens + self.usage.output_tokens + self.unsettled_tokens
         return self.usd + self.unsettled_usd, tokens
 
     def __add__(self, other: Spent) -> Spent:

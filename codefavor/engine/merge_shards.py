@@ -76,6 +76,7 @@ async def merge_shards(
         usd=spent.usd if _is_priced(context) else None,
         n_unsettled=spent.n_unsettled,
         unsettled_usd=spent.unsettled_usd,
+        unsettled_tokens=spent.unsettled_tokens,
         shard=str(ALL_SHARDS),
     )
 

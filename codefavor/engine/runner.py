@@ -187,6 +187,7 @@ class _Loop:
             usd=self.clients.usd if self.clients else 0.0,
             n_unsettled=spent.n_unsettled,
             unsettled_usd=spent.unsettled_usd,
+            unsettled_tokens=spent.unsettled_tokens,
         )
 
     async def _worker(self) -> None:

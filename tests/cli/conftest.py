@@ -24,6 +24,7 @@ def patiently(start):
 def cluster():
     """Two raylets of one CPU each, on addresses of loopback."""
     os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
     from ray.cluster_utils import Cluster
 

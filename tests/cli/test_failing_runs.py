@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -328,3 +329,17 @@ def test_what_was_withheld_is_asked_again_by_the_flag_that_is_named(tmp_path: Pa
         codefavor(tmp_path, *words, "--retry-errors")
     assert server.n_calls == 10
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 5
+
+
+def test_requests_of_unknown_cost_are_shown_without_a_price_too(tmp_path: Path) -> None:
+    def uncounted(call: Call) -> Reply:
+        reply = saying("```python\nx = 1\n```")(call)
+        del reply.body["usage"]
+        return reply
+
+    with LoopbackServer(uncounted) as server:
+        done = codefavor(tmp_path, *drafts_words(tmp_path, server.url, 3, "--max-tokens", "100"))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"; up to (\d+) tokens more for 3 requests whose cost is", done.stdout)
+    # At most 100 are written for each, and what is asked comes on top.
+    assert found is not None and int(found[1]) > 300, done.stdout

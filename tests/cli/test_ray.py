@@ -254,7 +254,12 @@ def test_a_node_with_other_code_is_refused(cluster, home):
 
 def examined(**changed):
     same = {"code": "c", "files": {"a.jsonl": "1"}, "level": "L3", "missing": []}
-    return {**same, **changed}
+    settings = {"o.jsonl.journal": {"backend.endpoint": "http://a/v1", "seed": 0}}
+    return {**same, "settings": settings, "refused": "", **changed}
+
+
+def elsewhere(**changed):
+    return {"o.jsonl.journal": {"backend.endpoint": "http://a/v1", "seed": 0, **changed}}
 
 
 @pytest.mark.parametrize(
@@ -265,6 +270,11 @@ def examined(**changed):
         (examined(missing=["/data/a.jsonl"]), "does not see /data/a.jsonl"),
         (examined(files={"a.jsonl": "2"}), "other data at a.jsonl"),
         (examined(level="none (no namespaces)"), "sandbox level none (no namespaces)"),
+        (
+            examined(settings=elsewhere(**{"backend.endpoint": "http://b/v1"})),
+            'backend.endpoint = "http://b/v1" (here "http://a/v1")',
+        ),
+        (examined(settings={}, refused="openai needs a key"), "cannot run this: openai needs"),
     ],
 )
 def test_a_node_that_cannot_do_the_same_is_refused(theirs, words):
@@ -283,6 +293,7 @@ def test_a_path_that_a_node_does_not_see_is_missing(tmp_path):
         "files": [],
         "data": None,
         "level": "",
+        "words": ["score"],
     }
     assert ray_nodes.examine(wanted)["missing"] == [gone]
 
@@ -364,7 +375,7 @@ def test_a_lost_coordinator_is_one_error():
         progress=SimpleNamespace(remote=lambda: "sums"),
         end=SimpleNamespace(remote=lambda: ended.append(True)),
     )
-    job = SimpleNamespace(n_shards=2, known=SimpleNamespace(apart=()), folder=Path)
+    job = SimpleNamespace(n_shards=2, known=SimpleNamespace(apart={}), folder=Path)
     run = Run(ray, job, coordinator, "score")
     with pytest.raises(CodefavorError, match="the same command goes on") as error:
         run._wait(deque([lambda index, files: f"shard {index}"] * 2))

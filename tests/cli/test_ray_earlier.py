@@ -39,7 +39,7 @@ def begin(home, monkeypatch):
     ray = SimpleNamespace(remote=lambda kind: actor)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_run, "_cluster", lambda address: contextlib.nullcontext(ray))
-    known = SimpleNamespace(apart=())
+    known = SimpleNamespace(apart={})
     monkeypatch.setattr(ray_run, "checked_nodes", lambda *args: contextlib.nullcontext(known))
     for name, value in {"_gpus": 0, "_near": None, "_n_at_once": 1}.items():
         monkeypatch.setattr(ray_run, name, lambda *args, value=value: value)
@@ -76,7 +76,12 @@ def test_a_result_is_divided_as_itself_was(home, begin):
     assert begin(OTHER, "--shards", 5).n is None
     said = begin.begun["done"].stderr
     assert "--shards 5: " in said and "holds shards of 3 of this output" in said
+    # Two divisions come together where folders are copied: a run refuses to make the second.
+    shards = home / "shared" / "shards"
+    aside = shards.rename(home / "aside")
     run_shards(OTHER, home, n=5)
+    for one in aside.iterdir():
+        one.rename(shards / one.name)
     assert begin(OTHER).n is None
     assert "holds shards of 3 and of 5" in begin.begun["done"].stderr
 

@@ -10,11 +10,21 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from codefavor.cli.ray_worker import _begin_own, read_files, write_files
+from codefavor.cli.ray_worker import (
+    Job,
+    _begin_own,
+    has_all,
+    left_here,
+    read_files,
+    remove_own,
+    write_files,
+)
 from codefavor.records import Problem, write_rows
 from tests.kit.commands import codefavor
 from tests.kit.server import LoopbackServer, openai_reply
@@ -36,15 +46,41 @@ def test_files_of_a_shard_arrive_whole_or_not_at_all(tmp_path):
 
 def test_a_node_goes_on_with_its_own_files_only_in_the_same_run(tmp_path):
     folder = tmp_path / "0-of-2"
-    assert not _begin_own(folder, "run 1", {"journal": b"as sent\n"})
+    assert not _begin_own(folder, "run 1", "score", {"journal": b"as sent\n"})
     (folder / "journal").write_bytes(b"as sent\nand more\n")
-    assert _begin_own(folder, "run 1", {"journal": b"as sent\n"})
+    assert _begin_own(folder, "run 1", "score", {"journal": b"as sent\n"})
     assert read_files(folder) == {"journal": b"as sent\nand more\n"}
     # Another run's coordinator has what counts; what lay here is put aside, not deleted.
-    assert not _begin_own(folder, "run 2", None)
+    assert not _begin_own(folder, "run 2", "score", None)
     assert read_files(folder) == {}
     (aside,) = [one for one in tmp_path.iterdir() if one != folder]
     assert (aside / "journal").read_bytes() == b"as sent\nand more\n"
+
+
+def test_a_node_says_and_removes_what_it_has_of_the_same_command(tmp_path):
+    job, other = (
+        Job(("score", word), None, 3, str(tmp_path), SimpleNamespace(own={"code": "c"}))
+        for word in ("a.jsonl", "b.jsonl")
+    )
+    for index, one in enumerate((job, other)):
+        _begin_own(one.folder(index), "run 1", one.command, {"journal": b"%d\n" % index})
+    # Also under --fresh it is the same command.
+    assert left_here(replace(job, words=(*job.words, "--fresh"))) == {0: {"journal": b"0\n"}}
+    remove_own(job, [0, 1, 2])
+    assert [one.name for one in tmp_path.iterdir()] == ["1-of-3"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "has"),
+    [
+        ({}, True),
+        ({"o.journal": b"1\n", "o.manifest.json": b"{}", "o.responses.sqlite": b"s"}, True),
+        ({"o.journal": b"2\n"}, False),
+        ({"o.journal": b"1\n", "o.journal.spent": b"+1\n"}, False),
+    ],
+)
+def test_what_was_left_counts_where_it_has_all_that_is_known(earlier, has):
+    assert has_all({"o.journal": b"1\n2\n", "o.manifest.json": b'{"n": 1}'}, earlier) == has
 
 
 @pytest.fixture

@@ -401,8 +401,10 @@ def test_a_shard_is_refused_beside_those_of_another_division(stored):
         (stored / machine).mkdir()
     done = codefavor(*words, "--shard", "1/4", home=stored / "one")
     assert done.code == 0, done.stderr
+    there = "s3://bucket/divided/shards/1-of-4/o.jsonl.journal"
+    assert done.stdout.endswith(f" -> {there}\n")
     done = codefavor(*words, "--shard", "1/2", home=stored / "two")
-    assert done.code == 2 and "is of a division into 4 of this output" in done.stderr
+    assert done.code == 2 and f"{there} is of a division into 4 of this" in done.stderr
     # The division that is there goes on, and another output in the folder is divided as it likes.
     done = codefavor(*words, "--shard", "2/4", home=stored / "two")
     assert done.code == 0, done.stderr

@@ -1,0 +1,88 @@
+"""`--ray` that is ended or killed, and nodes that would ask another server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from tests.cli.conftest import SMALL, patiently
+from tests.cli.test_ray_storage import N, home, node_apart
+from tests.kit.server import LoopbackServer, openai_reply
+
+__all__ = ["home"]
+
+WORDS = ["synthesise", "drafts", "--problems", "problems.jsonl", "--model", "openai:m"]
+WORDS += ["--n", "1", "--temperature", "0", "--concurrency", "6", "--out", "out/o.jsonl"]
+
+
+def start(words, home, **environment):
+    """The command in a process of its own, which says what it says to a file."""
+    with open(home / "said.txt", "w") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "codefavor", *words],
+            cwd=home,
+            env={**os.environ, "XDG_CACHE_HOME": str(home), **environment},
+            stdout=said,
+            stderr=said,
+        )
+
+
+def said(home):
+    return (home / "said.txt").read_text()
+
+
+def test_what_was_paid_on_a_node_with_its_own_storage_is_not_asked_again(cluster, home):
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("this user may not have mounts of his own")
+    seen = Counter()
+
+    def slowly(call):
+        question = call.body["messages"][-1]["content"]
+        seen[question] += 1
+        reply = openai_reply(
+            call, f"```python\ndef double(x):\n    return 2 * x\n# {question}\n```"
+        )
+        reply.delay_s = 0.7
+        return reply
+
+    with LoopbackServer(slowly) as server, node_apart(cluster, home / "out"):
+        words = [*WORDS, "--set", f"base_url={server.url}/v1"]
+        words += ["--ray", cluster.address, "--shards", "3"]
+        n_again = []
+        for number, n_before, code in ((signal.SIGTERM, 30, 130), (signal.SIGKILL, 55, -9)):
+            ended = start(words, home)
+            while len(seen) < n_before and ended.poll() is None:
+                time.sleep(0.1)
+            ended.send_signal(number)
+            assert ended.wait() == code, said(home)
+            assert n_before <= len(seen) < N
+            n_again.append(sum(seen.values()) - len(seen))
+        assert start(words, home).wait() == 0, said(home)
+        n_again.append(sum(seen.values()) - len(seen))
+    assert len(seen) == len((home / "out/o.jsonl").read_text().splitlines()) == N
+    # SIGTERM costs nothing, a kill what was in flight.
+    assert n_again[:2] == [0, 0] and n_again[2] <= 6, n_again
+
+
+def test_nodes_that_would_ask_another_server_ask_nobody(cluster, home, monkeypatch):
+    def reply(call):
+        return openai_reply(call, "```python\ndef double(x):\n    return 2 * x\n```")
+
+    with LoopbackServer(reply) as here, LoopbackServer(reply) as there:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{there.url}/v1")
+        other = patiently(lambda: cluster.add_node(**{**SMALL, "num_cpus": 4}))
+        try:
+            words = [*WORDS, "--ray", cluster.address, "--shards", "4"]
+            done = start(words, home, OPENAI_BASE_URL=f"{here.url}/v1")
+            assert done.wait() == 2, said(home)
+        finally:
+            cluster.remove_node(other)
+    assert (here.n_calls, there.n_calls) == (0, 0), said(home)
+    # The others have neither a key nor a server of their own.
+    assert "backend.endpoint" in said(home) or "needs a key" in said(home)

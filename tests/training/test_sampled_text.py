@@ -62,7 +62,9 @@ def paid(tokenizer, samples, *, template=None, knows=True):
         model=SimpleNamespace(named_parameters=list),
     )
     if knows:
-        RunPlugin().post_trainer_create(SimpleNamespace(rl="grpo", precompute_ref_log_probs=None), trainer)
+        RunPlugin().post_trainer_create(
+            SimpleNamespace(rl="grpo", precompute_ref_log_probs=None), trainer
+        )
     columns = {"tests": [TESTS] * len(ids), "entry_point": ["double"] * len(ids)}
     completions = [[{"role": "assistant", "content": text}] for text in texts]
     return rewards.passes_tests(completions, completion_ids=ids, **columns)

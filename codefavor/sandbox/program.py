@@ -186,7 +186,8 @@ class ProgramLink(Link):
         # The only one that it has: made by the interpreter, of plain data, or when it is asked for.
         if _definers(kind, "__format__") == [object] and not dict.__contains__(own, "__notes__"):
             if any(source is one for one in CLASSES.values()):
-                args += tuple(m.__get__(error) for m in vars(source).values() if type(m) is _MEMBER)
+                held = [m for m in vars(source).values() if type(m) is _MEMBER]
+                args += tuple(m.__get__(error) for m in held if m.__name__[:3] != "obj")  # not said
             else:
                 args += (error,)
             text = source.__str__(error) if is_flat(args) else ["h", self._export(error)]

@@ -311,9 +311,9 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, PeerGone):
         return "the program ended before the check"
     facts = facts_of(error)
-    text = facts.text or "" if facts else _show(error, plain=True)
+    known = facts.text if facts else _show(error, plain=True)
     where = f" (line {facts.line} of the program)" if facts and type(facts.line) is int else ""
-    text = text[: 2 * _LONGEST]
+    text = known[: 2 * _LONGEST] if isinstance(known, str) else ""
     return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
 
 
@@ -350,6 +350,6 @@ def label_error(error: BaseException, loading: bool) -> str:
         return "import_error"
     if isinstance(error, MemoryError):
         return "memory"
-    if isinstance(error, OSError) and f"[Errno {REFUSED}]" in str(error):
+    if isinstance(error, OSError) and f"[Errno {REFUSED}]" in describe_error(error):
         return "sandbox_violation"
     return "runtime_error"

@@ -12,9 +12,11 @@ import contextlib
 import importlib
 import marshal
 import math
+import operator
 import re
 import sys
 import types
+from abc import ABCMeta
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -23,18 +25,17 @@ from codefavor.sandbox.wire import BadFrame, Unsupported, exact, items_of
 
 Node = object
 ATOMS = frozenset((type(None), bool, int, float, str))
+_ATOM_IDS = frozenset(map(id, ATOMS))  # a hash of a type may be code of its own class
 # Built-in types and exceptions are constants of the language: they cross by name.
+_CORE = ATOMS | {complex, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, object}
 CLASSES: dict[str, type] = {
     kind.__name__: kind
-    for kind in vars(sys.modules["builtins"]).values()
-    if isinstance(kind, type) and issubclass(kind, BaseException)
-} | {
-    kind.__name__: kind
-    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set,
-                 frozenset, range, slice, object, type(None))
-}  # fmt: skip
+    for kind in (*vars(sys.modules["builtins"]).values(), type(None))
+    if isinstance(kind, type) and (kind in _CORE or issubclass(kind, BaseException))
+}
 _NAME_OF_CLASS = {kind: name for name, kind in CLASSES.items()}
 _SMALL, _MOST_SHARED, _MANY, _DEEPEST = 1 << 63, 100_000, 1_000, 100
+_FIELDS = operator.attrgetter("year", "month", "day", "hour", "minute", "second", "microsecond")
 _DTYPE = re.compile(r"[<>|][biufcSUmM][1-9][0-9]{0,8}(\[[0-9]{0,6}[A-Za-z]{1,7}\])?")
 
 
@@ -44,14 +45,14 @@ class NotPlain(Exception):
 
 def _array(value: Any) -> tuple[object, ...]:
     is_cut = isinstance(value, str | bytes) and value[-1:] in ("\0", b"\0")
-    if not _DTYPE.fullmatch(value.dtype.str) or value.dtype.metadata or is_cut:
+    if not _DTYPE.fullmatch(value.dtype.str) or value.dtype.metadata is not None or is_cut:
         raise NotPlain("an array of objects, or what its copy does not have")
     return value.dtype.str, value.shape, value.strides, value.flags.writeable, value.tobytes()
 
 
 def _fraction(value: Any) -> Iterable[object]:
     parts = value.numerator, value.denominator
-    if parts != type(value)(*parts).as_integer_ratio():
+    if set(map(kind_of, parts)) != {int} or parts != type(value)(*parts).as_integer_ratio():
         raise NotPlain("a fraction that is not reduced")
     return parts
 
@@ -70,7 +71,7 @@ def _build_array(dtype: str, shape: Any, strides: Any, is_open: bool, data: byte
     value = plain.copy()
     if value.strides != strides:
         reach = [(n - 1) * step for n, step in zip(shape, strides, strict=True)]
-        memory = bytearray(sum(map(abs, reach)) + value.itemsize)
+        memory = type(plain)(sum(map(abs, reach)) + value.itemsize, "u1")
         value = type(plain)(shape, dtype, memory, -sum(r for r in reach if r < 0), strides)
         value[...] = plain
     value.flags.writeable = is_open
@@ -91,10 +92,8 @@ _LIBRARY: dict[str, tuple[tuple[Any, ...], Callable[[Any], Iterable[object]]]] =
     "decimal.Decimal": ((str,), lambda v: (str(v),)),
     "fractions.Fraction": ((int,) * 2, _fraction),
     "datetime.date": ((int,) * 3, lambda v: (v.year, v.month, v.day)),
-    "datetime.datetime": (
-        (*(int,) * 7, type(None)),  # one of a zone, or of the second time of an hour, stays
-        lambda v: (*v.timetuple()[:6], v.microsecond, v.fold or v.tzinfo),
-    ),
+    # One of a zone, which is not asked, or of the second time of an hour stays.
+    "datetime.datetime": ((*(int,) * 7, type(None)), lambda v: (*_FIELDS(v), v.fold or v.tzinfo)),
     "datetime.timedelta": ((int,) * 3, lambda v: (v.days, v.seconds, v.microseconds)),
     "collections.Counter": ((dict,), lambda v: (dict(v),)),
     "collections.OrderedDict": ((dict,), lambda v: (dict(v),)),
@@ -112,15 +111,21 @@ _BUILDERS: dict[str, Callable[..., object]] = {
 _CHANGING = ("builtins.bytearray", "numpy.ndarray", *(n for n in _LIBRARY if "collections" in n))
 
 
+def kind_of(value: object) -> type:
+    """The type of a value; `object` where a program may have made that type's own type."""
+    kind = type(value)
+    return kind if type(kind) is type or type(kind) is ABCMeta else object
+
+
 def library_name(kind: type) -> str:
-    """The name in the table of a library's type; "" if it is in none."""
+    """The name in the table of what `kind_of` gives; "" if it is in none."""
     module = kind.__module__
     if type(module) is not str:
         return ""
     name = f"{module}.{kind.__qualname__}"
-    if module == "numpy" and name not in _LIBRARY and issubclass(kind, _library("numpy.generic")):
-        return "numpy.generic"
     # A class of the program may call itself so.
+    if module == "numpy" and name not in _LIBRARY and issubclass(kind, _library("numpy.generic")):
+        return "numpy.generic" if _library(name) is kind else ""
     return name if name in _LIBRARY and _library(name) is kind else ""
 
 
@@ -131,21 +136,16 @@ class Codec:
     in them (`changes`) and what it no longer holds (`prune`) along with its next frame.
     """
 
+    # The node of a value that is not plain, and the value of a node whose tag is none of these.
+    encode_other: Callable[[Any], Node]
+    decode_other: Callable[[list[Any]], object]
+
     def __init__(self, first_number: int) -> None:
         self.shared: dict[int, Any] = {}
         self._number_of: dict[int, int] = {}
         self._snapshots: dict[int, object] = {}
-        self._next_number = first_number
+        self._next_number, self.n_changed = first_number, 0
         self._open: set[int] = set()
-        self.n_changed = 0
-
-    def encode_other(self, value: object) -> Node:
-        """The node of a value that is not plain."""
-        raise NotImplementedError
-
-    def decode_other(self, node: list[object]) -> object:
-        """The value of a node whose tag the codec does not know."""
-        raise NotImplementedError
 
     def refuse(self, what: str) -> NoReturn:
         """End the run: two processes would not do what one does."""
@@ -163,34 +163,30 @@ class Codec:
             return self.encode_other(value)
 
     def _encode(self, value: Any) -> Node:
-        kind = type(value)
+        kind = kind_of(value)
         if kind in ATOMS:
             # Very long integers have no cheap decimal form.
             return ["i", hex(value)] if kind is int and not is_flat((value,)) else value
-        if kind is tuple:
-            return ["t", self._many(value, value)]
+        if kind is tuple or kind is frozenset:
+            return ["t" if kind is tuple else "f", self._many(value, value)]
         if kind in _REFILL:
             return self._container(value, "")
         if kind is bytes:
             return ["b", binascii.b2a_base64(value, newline=False).decode()]
-        if kind is frozenset:
-            return ["f", self._many(value, value)]
         if kind is type and value in _NAME_OF_CLASS:
             return ["y", _NAME_OF_CLASS[value]]
-        name = library_name(kind)
-        if not name or getattr(value, "__dict__", None):  # a Counter with attributes of its own
+        # A Counter may have attributes of its own.
+        if not (name := library_name(kind)) or getattr(value, "__dict__", None):
             return self.encode_other(value)
         return self._container(value, name) if name in _CHANGING else self._body(value, 0, name)
 
     def _container(self, value: object, name: str) -> Node:
         if id(value) in self._open:
             raise NotPlain("a container that holds itself")
-        number = self._number_of.get(id(value))
-        if number is not None:
+        if (number := self._number_of.get(id(value))) is not None:
             return ["g", number]
-        number = self._next_number
+        self._register(number := self._next_number, value)
         self._next_number += 2
-        self._register(number, value)
         return self._body(value, number, name)
 
     def _body(self, value: Any, number: int, name: str = "") -> Node:
@@ -238,16 +234,15 @@ class Codec:
         changed: list[Node] = []
         for number, last in list(self._snapshots.items()):
             value = self.shared[number]
-            snapshot = _snapshot(value, last)
-            if last != snapshot:
-                if type(value) not in _REFILL:
-                    self.refuse(f"a {type(value).__name__} that both use and one has changed")
-                self._open.clear()
-                try:
+            self._open.clear()
+            try:
+                snapshot = self._snapshots[number] = _snapshot(value, last)
+                if last != snapshot and type(value) not in _REFILL:
+                    raise NotPlain(f"a {type(value).__name__} that both use and one has changed")
+                if last != snapshot:
                     changed.append([number, self._body(value, 0)])
-                except NotPlain as reason:
-                    self.refuse(str(reason))
-            self._snapshots[number] = snapshot
+            except NotPlain as reason:
+                self.refuse(str(reason))
         return changed
 
     def apply(self, changed: object) -> None:
@@ -263,21 +258,23 @@ class Codec:
             self.n_changed += 1
             self._snapshots.pop(number, None)
 
-    def _is_loose(self, number: int) -> bool:
+    def _is_loose(self, number: int, is_known: bool) -> bool:
         """Whether nobody here holds a container, nor its owner one of many items, and of late."""
         if sys.getrefcount(self.shared[number]) > 2:  # the table's and the argument's
             return False
         value = self.shared[number]
-        if type(value) in _REFILL and (number - self._next_number) % 2 and len(value) > _MANY:
-            return number <= max(n for n in self.shared if (n - number) % 2 == 0) - 16
+        if type(value) in _REFILL:
+            is_late = (number - self._next_number) % 2 and len(value) > _MANY
+            return not is_late or number <= max(n for n in self.shared if not (n - number) % 2) - 16
         base = getattr(value, "base", None)  # what a view shows may yet change
-        return base is None or sys.getrefcount(base) <= 3
+        return is_known and (type(base) in (type(None), bytes) or sys.getrefcount(base) <= 3)
 
     def prune(self) -> list[int]:
         """Forget the containers that nobody here holds any more; their numbers."""
         gone: list[int] = []
+        is_known = all(type(v) in _REFILL or _is_of_known_memory(v) for v in self.shared.values())
         # An outer container holds its inner ones, so look again while something goes.
-        while loose := [number for number in self.shared if self._is_loose(number)]:
+        while loose := [number for number in self.shared if self._is_loose(number, is_known)]:
             for number in loose:
                 self.forget(number)
             gone += loose
@@ -316,7 +313,7 @@ class Codec:
 
 def is_plain(value: object) -> bool:
     """Whether a value is data, which no function, class or object of a program can be."""
-    kind = type(value)
+    kind = kind_of(value)
     return kind in {*ATOMS, *_REFILL, tuple, frozenset, bytes} or bool(library_name(kind))
 
 
@@ -324,7 +321,14 @@ def is_flat(items: Any) -> bool:
     """Whether JSON says the items exactly as they are."""
     numbers = [item for item in items if type(item) is int] or (0,)
     is_small = min(numbers) >= -_SMALL and max(numbers) < _SMALL
-    return is_small and ATOMS.issuperset(map(type, items))
+    return is_small and _ATOM_IDS.issuperset(map(id, map(type, items)))
+
+
+def _is_of_known_memory(value: Any) -> bool:
+    """Whether no array, or one of its own memory, of another such array's or of bytes."""
+    owner = value if getattr(value, "base", None) is None else value.base
+    is_owner = getattr(getattr(owner, "flags", None), "owndata", True)
+    return type(owner) is bytes or (type(owner) is type(value) and is_owner)
 
 
 def _snapshot(value: Any, last: object = None) -> object:
@@ -339,13 +343,10 @@ def _snapshot(value: Any, last: object = None) -> object:
         if type(last) is bytes and marshal.dumps(parts, 2) == last:
             return last
     # marshal is only written here, never read: it is the fastest exact-type fingerprint.
-    if ATOMS.issuperset(map(type, parts)):
+    if _ATOM_IDS.issuperset(map(id, map(type, parts))):
         return marshal.dumps(parts, 2)
     # Methods are equal if they are bound to one object, which stays there as long as they do.
-    return [
-        marshal.dumps(part, 2) if type(part) in ATOMS else types.MethodType(id, part)
-        for part in parts
-    ]
+    return [marshal.dumps(p, 2) if kind_of(p) in ATOMS else types.MethodType(id, p) for p in parts]
 
 
 def _refill(target: Any, source: Any) -> None:
@@ -363,8 +364,7 @@ _REFILL: dict[type, Callable[[Any, Any], None]] = {
 
 def _parts(name: str, parts: Iterable[object]) -> list[Node]:
     """The parts of a value of the table; raises NotPlain if they are of other types."""
-    found = list(parts)
-    for part, kind in zip(found, _LIBRARY[name][0], strict=True):
+    for part, kind in zip(found := list(parts), _LIBRARY[name][0], strict=True):
         if not (part is None or callable(part) if kind is callable else type(part) is kind):
             raise NotPlain("made of what cannot cross")
     return found

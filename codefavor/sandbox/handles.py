@@ -33,8 +33,6 @@ _PLAIN_METHODS = frozenset(
       "item", "same_quantum", "tolist"}  # fmt: skip
 # Only libraries ask for these, and do without.
 _DESCRIPTIVE = ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__")
-
-
 # What the interpreter calls a handle in the text of an exception.
 _CALLED = "object_of_the_program"
 
@@ -271,8 +269,9 @@ class JudgeLink(Link):
         if class_node == "FrameTooLarge":
             raise BadFrame(exact(str, text))
         kind = self._class_of(class_node)
-        error = kind.__new__(kind)
-        vars(error)[FACTS] = Facts(text if text is None else exact(str, text), line)
+        error, text = kind.__new__(kind), self.decode(text)
+        is_known = text is None or type(text) is Handle  # which can be asked for it
+        vars(error)[FACTS] = Facts(text if is_known else exact(str, text), line)
         return error
 
     def _class_of(self, node: Node) -> type[BaseException]:
@@ -320,9 +319,9 @@ class StandIn(type):
 
 
 class Facts(NamedTuple):
-    """What is known of an exception of the program."""
+    """What is known of an exception of the program; the text may be known to a handle alone."""
 
-    text: str | None
+    text: object
     line: object
 
 
@@ -353,7 +352,7 @@ def _text_of(self: BaseException) -> str:
     facts = facts_of(self)
     if facts is None or facts.text is None:
         raise Unsupported("an exception of the program that has no text")
-    return facts.text
+    return str(facts.text)
 
 
 def _refuse_making(self: BaseException, *_: object, **__: object) -> None:

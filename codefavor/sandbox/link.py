@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 from _thread import RLock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from codefavor.sandbox.codec import Codec, Node
+from codefavor.sandbox.codec import Codec, Node, kind_of
 from codefavor.sandbox.wire import (
     BadFrame,
     Channel,
@@ -30,6 +30,11 @@ class Link(Codec):
     """What both ends have in common; `serve` and the naming of objects are theirs."""
 
     fatal = (PeerGone, BadFrame, Unsupported)
+    # Carry out what the peer asked for (returns any value or raises); the node of an exception
+    # that ended a question; the exception to raise here for one that did so there.
+    serve: Callable[[object, Node, list[Any], Any], object]
+    encode_error: Callable[[BaseException], Node]
+    error_of: Callable[[Node], BaseException]
 
     def __init__(self, channel: Channel, first_number: int) -> None:
         super().__init__(first_number)
@@ -41,33 +46,16 @@ class Link(Codec):
         """A text that nobody can guess."""
         return os.urandom(8).hex()
 
-    def serve(self, operation: object, target: Node, arguments: list[Any], keywords: Any) -> object:
-        """Carry out what the peer asked for; returns any value or raises."""
-        raise NotImplementedError
-
-    def encode_error(self, error: BaseException) -> Node:
-        """The node of an exception that ended a question."""
-        raise NotImplementedError
-
-    def error_of(self, node: Node) -> BaseException:
-        """The exception to raise here for what went wrong there."""
-        raise NotImplementedError
-
     def ask(
         self, operation: str, target: Node, arguments: Sequence[object] = (), keywords: Any = None
     ) -> Any:
         """Have the peer do something; returns its value or raises its exception."""
         with self.lock:
-            token = self.new_token()
-            try:
-                items = [self.encode(value) for value in arguments]
-                named = {name: self.encode(value) for name, value in (keywords or {}).items()}
-                changed, gone = self.changes(), self.prune()
-                self.settle()
-                self.channel.send(["q", operation, target, items, named, changed, gone, token])
-            except (FrameTooLarge, MemoryError, RecursionError) as error:
-                # Nobody may take it for an exception of what is called.
-                self.refuse(f"{type(error).__name__} on the way of arguments")
+            token, named = self.new_token(), keywords or {}
+            self._send(lambda: [
+                "q", operation, target, [self.encode(value) for value in arguments],
+                {name: self.encode(value) for name, value in named.items()},
+            ], token)  # fmt: skip
             while True:
                 frame = items_of(self.channel.receive())
                 if frame[:1] == ["a"] and len(frame) == 6:
@@ -119,14 +107,22 @@ class Link(Codec):
             self._send_answer(succeeded, result, token)
 
     def _send_answer(self, succeeded: bool, result: list[Any], token: object) -> None:
+        encode = self.encode if succeeded else self.encode_error
         try:
-            node = (self.encode if succeeded else self.encode_error)(result[0])
-            result.clear()
-            changed, gone = self.changes(), self.prune()
-            self.settle()
-            self.channel.send(["a", succeeded, node, changed, gone, token])
+            self._send(lambda: ["a", succeeded, encode(result.pop())], token)
         except FrameTooLarge as error:
             self.channel.send(["a", False, self.encode_error(error), [], [], token])
-        except (MemoryError, RecursionError) as error:
-            result.clear()
-            self.refuse(f"{type(error).__name__} on the way of an answer")
+
+    def _send(self, nodes: Callable[[], list[Node]], token: object) -> None:
+        """Send a frame; whatever else goes wrong on the way, neither side may take for its own."""
+        frame: list[Node] = []
+        try:
+            frame = [*nodes(), self.changes(), self.prune(), token]
+            self.settle()
+            self.channel.send(frame)
+        except self.fatal:
+            raise
+        except BaseException as error:  # of a copy, of its size, or of a signal's handler
+            if type(error) is FrameTooLarge and frame[:1] == ["a"]:
+                raise
+            self.refuse(f"{kind_of(error).__name__} on the way")

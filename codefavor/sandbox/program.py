@@ -14,7 +14,7 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from codefavor.sandbox.codec import CLASSES, Node, is_plain
+from codefavor.sandbox.codec import CLASSES, Node, is_flat, is_plain, kind_of
 from codefavor.sandbox.link import Link
 from codefavor.sandbox.script import Script
 from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, exact, items_of
@@ -22,6 +22,11 @@ from codefavor.sandbox.wire import BadFrame, Channel, PeerGone, Unsupported, exa
 MODULE_NAME = "solution"
 FILE_NAME = "<solution>"
 _ITEMS = {"__iter__", "__getitem__", "keys"}  # the interpreter copies dicts and sets without
+# What the interpreter knows of a class and of an exception, whatever they say of themselves.
+_MRO, _NAMES = (type.__dict__[name].__get__ for name in ("__mro__", "__dict__"))
+_CLASS_FACTS = [type.__dict__[name] for name in ("__name__", "__module__", "__bases__")]
+_ERROR_FACTS = [BaseException.__dict__[name] for name in ("__dict__", "args", "__traceback__")]
+_MEMBER = types.MemberDescriptorType
 # Asking for the type of a callback; its name is the same there.
 _TYPES = re.compile(r"\btype\b(?!\([\w.]+\)\.__name__)")
 # How else a program sees what an exception has besides its text.
@@ -124,11 +129,12 @@ class ProgramLink(Link):
 
     # -- names of what is not plain ----------------------------------------------------------
 
-    def encode_other(self, value: object) -> Node:
+    def encode_other(self, value: Any) -> Node:
         """As in Codec: a callback of the tests, a class of exceptions, or a handle."""
-        if isinstance(value, Callback):
+        kind = type(value)  # isinstance() would ask the value for its class
+        if issubclass(kind, Callback):
             return ["c", object.__getattribute__(value, "_known")[1]]
-        if isinstance(value, type) and issubclass(value, BaseException):
+        if issubclass(kind, type) and issubclass(value, BaseException):
             return ["k", self._describe_class(value)]
         return ["h", self._export(value)]
 
@@ -149,8 +155,7 @@ class ProgramLink(Link):
         return self._callbacks.setdefault(key, kind(self, key, node[2]))
 
     def _export(self, value: object) -> int:
-        handle = self._handle_of.get(id(value))
-        if handle is None:
+        if (handle := self._handle_of.get(id(value))) is None:
             handle = self._handle_of[id(value)] = len(self._exports)
             self._exports.append(value)
         return handle
@@ -164,29 +169,33 @@ class ProgramLink(Link):
             raise NameError(f"the program does not define {name!r}") from None
 
     def _describe_class(self, kind: type) -> Node:
-        if CLASSES.get(kind.__name__) is kind:
-            return kind.__name__
-        bases = [b for b in kind.__bases__ if issubclass(b, BaseException)]
-        described = [self._describe_class(base) for base in bases]
-        return [self._export(kind), kind.__name__, described, str(kind.__module__)]
+        name, module, bases = (one.__get__(kind) for one in _CLASS_FACTS)
+        if CLASSES.get(name := str.__str__(name)) is kind:
+            return name
+        described = [self._describe_class(b) for b in bases if issubclass(b, BaseException)]
+        return [self._export(kind), name, described, module if type(module) is str else ""]
 
     def encode_error(self, error: BaseException) -> Node:
-        """As in Link: [class, text, line in the program]."""
-        try:
-            text: str | None = str.__str__(str(error))
-            if type(error).__format__ is not object.__format__ or hasattr(error, "__notes__"):
-                text = None  # more than one text, and only one crosses
-        except BaseException:  # a program's own exception may have a broken __str__
-            text = None
-        line = None
-        trace = error.__traceback__
+        """As in Link: [class, text or the object to be asked for it, line in the program]."""
+        kind, line = type(error), None
+        if _NAMES(kind).get("__module__") == "codefavor.sandbox.wire":
+            return ["FrameTooLarge", str(error), line]
+        own, args, trace = (one.__get__(error) for one in _ERROR_FACTS)
+        source: Any = _definers(kind, "__str__")[0]
+        text: Node = None
+        # The only one that it has: made by the interpreter, of plain data, or when it is asked for.
+        if _definers(kind, "__format__") == [object] and not dict.__contains__(own, "__notes__"):
+            if any(source is one for one in CLASSES.values()):
+                held = [m for m in vars(source).values() if type(m) is _MEMBER]
+                args += tuple(m.__get__(error) for m in held if m.__name__[:3] != "obj")  # not said
+            else:
+                args += (error,)
+            text = source.__str__(error) if is_flat(args) else ["h", self._export(error)]
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == FILE_NAME:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        if type(error).__module__ == "codefavor.sandbox.wire":
-            return ["FrameTooLarge", text, line]
-        return [self._describe_class(type(error)), text, line]
+        return [self._describe_class(kind), text, line]
 
     def error_of(self, node: Node) -> BaseException:
         """As in Link: what a callback of the tests raised; `lost` is what of it did not cross."""
@@ -210,9 +219,9 @@ class ProgramLink(Link):
             return self._script.run(*arguments)
         found = self.module if target is None else self.decode_other(target)  # type: ignore[arg-type]
         is_iterated = operation == "iter" or (operation == "getattr" and arguments[0] == "keys")
-        if is_iterated and isinstance(found, dict | set | frozenset):
-            own = [k for k in type(found).__mro__ if k.__module__ == MODULE_NAME]
-            if any(_ITEMS & vars(k).keys() for k in own):
+        if is_iterated and issubclass(type(found), dict | set | frozenset):
+            own = [_NAMES(kind).get("__module__") for kind in _definers(type(found), *_ITEMS)]
+            if MODULE_NAME in own:
                 self.refuse("a dict or set that gives other items than it holds")
         return _OPERATIONS[operation](found, *arguments, **keywords)
 
@@ -242,15 +251,9 @@ def compile_program(code: str, file_name: str = FILE_NAME) -> types.CodeType:
         raise SyntaxError(str(error)) from None
 
 
-def _has_identity(value: object) -> bool:
-    """Whether a value is equal to nothing but itself, by its type."""
-    kind = type(value)
-    return kind.__eq__ is object.__eq__ and kind.__ne__ is object.__ne__
-
-
-def _binds(value: object) -> bool:
-    """Whether a class that holds a value gives another for it: functions do."""
-    return any(hasattr(type(value), f"__{name}__") for name in ("get", "set_name"))
+def _definers(kind: type, *names: str) -> list[type]:
+    """The classes that give a type one of these names, nearest first; no code of theirs runs."""
+    return [one for one in _MRO(kind) if not _NAMES(one).keys().isdisjoint(names)]
 
 
 def _next(target: Any) -> tuple[bool, object]:
@@ -270,8 +273,9 @@ _OPERATIONS: dict[object, Any] = {
     "format": lambda target, spec: str.__str__(format(target, spec)),
     "isinstance": lambda kind, value: isinstance(value, kind),
     "alive": lambda target: None,
-    "identical": _has_identity,
-    "binds": _binds,
+    # Whether it is equal to nothing but itself, and another where a class holds it (functions).
+    "identical": lambda target: [object] == _definers(type(target), "__eq__", "__ne__"),
+    "binds": lambda target: bool(_definers(type(target), "__get__", "__set_name__")),
     **{f.__name__: f for f in (getattr, setattr, delattr, len, iter, reversed, bool,
                                operator.getitem, operator.setitem, operator.delitem)},
 }  # fmt: skip
@@ -282,9 +286,9 @@ def run_program(channel_fd: int, source: dict[str, Any], reply_bytes: int) -> No
     link = ProgramLink(Channel(channel_fd, reply_bytes), source)
     try:
         link.serve_forever()
-    except (Unsupported, MemoryError, RecursionError) as error:
-        link.refuse(str(error) or type(error).__name__)
     except (PeerGone, BadFrame):
         pass
+    except BaseException as error:  # Unsupported, or not while a question was being answered
+        link.refuse(str(error) if type(error) is Unsupported else kind_of(error).__name__)
     finally:
         os._exit(0)

@@ -14,6 +14,7 @@ import re
 # What a test module of `evalplus_tests` has in the place of what it expects.
 _REFERENCE = re.compile(r"^REFERENCE = .*\n", re.MULTILINE)
 _INPUTS = re.compile(r"^INPUTS = json\.loads\((.*)\)\n", re.MULTILINE)
+_LITERALS = re.compile(r"^INPUTS = \[\n(.*?)\n\]\n", re.MULTILINE | re.DOTALL)
 _COMPUTES = re.compile(
     r"""
 def plus_is_allowed\(contract, arguments\):
@@ -89,7 +90,7 @@ def plus_decoded(value):
         return [plus_decoded(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kind, parts = value.popitem()
+    ((kind, parts),) = value.items()
     parts = plus_decoded(parts)
     if kind == "tuple":
         return tuple(parts)
@@ -99,7 +100,7 @@ def plus_decoded(value):
         return complex(parts[0], parts[1])
     if kind == "dict":
         return {item[0]: item[1] for item in parts}
-    return set(parts) if kind == "set" else frozenset(parts)
+    return {"set": set, "frozenset": frozenset}[kind](parts)
 
 
 ANSWERS = plus_decoded(ANSWERS)
@@ -130,27 +131,53 @@ def answering_text(tests: str) -> str:
     return f"{tests[: found.start()]}\n{allowed}{_SCRIPT.format(most=_MOST, **found.groupdict())}"
 
 
+def _checked(heard: object, n_rows: int) -> tuple[bool, str]:
+    """Whether answers are tagged, and their text.
+
+    Raises ValueError, TypeError, LookupError or RecursionError for another number or form.
+    """
+    if type(heard) is not list or list(map(type, heard)) != [bool, list]:
+        raise ValueError("not what a script of answering_text says")
+    is_tagged, answers = heard
+    if len(answers) != n_rows or any(type(one) is not list or len(one) > 1 for one in answers):
+        raise ValueError(f"not one answer or none for each of {n_rows} inputs")
+    written = _written(answers)
+    names = {"ANSWERS": answers}
+    exec(_DECODED, names)  # noqa: S102 (the text above, which reads data)
+    if not is_tagged and _written(names["ANSWERS"]) != written:
+        raise ValueError("an object where none was announced")
+    return is_tagged, written
+
+
+def _written(answers: object) -> str:
+    return json.dumps(answers, separators=(",", ":"), ensure_ascii=False)
+
+
 def with_answers(tests: str, said: str) -> str:
     """Such tests with what their script said, which is JSON and so data, whoever wrote it.
 
     A copy of arguments that JSON says exactly is read anew from their text, in a sixth of the
     time of `deepcopy`. As they are after "null". Raises ValueError for what no script says.
     """
-    heard = json.loads(said)
-    if heard is None:
-        return tests
-    if type(heard) is not list or list(map(type, heard)) != [bool, list]:
-        raise ValueError("not what a script of answering_text says")
-    is_tagged, answers = heard
     computes, inputs = _COMPUTES.search(tests), _INPUTS.search(tests)
     assert computes is not None
-    written = json.dumps(answers, separators=(",", ":"), ensure_ascii=False)
+    rows: list[object] = []
+    if inputs is not None:
+        rows = json.loads(ast.literal_eval(inputs[1]))
+    elif (literals := _LITERALS.search(tests)) is not None:
+        rows = list(literals[1].split("\n"))  # one a line
+    try:
+        heard = json.loads(said)
+        if heard is None:
+            return tests
+        is_tagged, written = _checked(heard, len(rows))
+    except (LookupError, RecursionError, TypeError) as error:
+        raise ValueError("not what a script of answering_text says") from error
     known = f"ANSWERS = json.loads({written!r})\n"
     texts = {"given": "arguments", "arguments": "", "loaded": ""}
     texts["copied"] = "copy.deepcopy(arguments)"
     head = _REFERENCE.sub("", tests[: computes.start()])
     if inputs is not None:
-        rows = json.loads(ast.literal_eval(inputs[1]))
         table = json.dumps([json.dumps(row, ensure_ascii=False) for row in rows])
         texts = {"given": "text", "arguments": "arguments, ", "loaded": "json.loads(text), "}
         texts["copied"] = "json.loads(text)"

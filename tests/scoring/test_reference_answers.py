@@ -129,7 +129,14 @@ def test_what_others_may_write_is_not_read(pool: SandboxPool, tmp_path: Path) ->
     assert "forged" not in put(tmp_path, tests, pool)[0]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[1,[]]", '[false,{"a":1}]', "\x00"], ids=repr)
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[1,[]]", '[false,{"a":1}]', "\x00", "[false,[]]", "[false,[[0.5],[1.0]]]",
+     "[false,[0.5]]", "[false,[[0.5,1]]]", '[false,[[{"tuple":[1]}]]]', '[true,[[{"tupel":[1]}]]]',
+     '[true,[[{"set":[[1]]}]]]', '[true,[[{"complex":[1]}]]]', '[true,[[{"int":"1","a":0}]]]',
+     f"[false,[{'[' * 5000}{']' * 5000}]]", "[" * 200_000],
+    ids=lambda text: text[:30],
+)  # fmt: skip
 def test_a_damaged_file_is_written_anew(pool: SandboxPool, tmp_path: Path, text: str) -> None:
     tests = make_tests(HALF, [[1]])
     whole = put(tmp_path, tests, pool)

@@ -67,11 +67,10 @@ async def run(
 
     Rows are read as they are needed: at most `concurrency` are in memory. An exception in a
     step ends its row as an error; with `retry_errors`, rows that ended so run again, with
-    `rerun_changed` those that were edited since they ended. Setting
-    `interrupted` lets what is in flight arrive and then returns. With `put_aside` questions go
-    there instead of to the backend, and rows that it leaves open (RowPending) stay to be done.
-    `useless` says why a result is none all the same ("" for a good one), for the stop rule.
-    Of a `shard` the rows of others are passed over; `ALL_SHARDS` takes what these have recorded.
+    `rerun_changed` those that were edited since they ended. Setting `interrupted` lets what is in
+    flight arrive and then returns. With `put_aside` questions go there, not to the backend; rows
+    that it leaves open (RowPending) stay to be done. `useless` says why a result is none, for the
+    stop rule. Of a `shard`, others' rows are passed over; `ALL_SHARDS` takes their records.
 
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
     continues from there. Raises DataError for a row without an id, and JournalError for rows

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from unittest import mock
 
 import pytest
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
 CLIENT_PORT = 23841
+# Whom the two would ask, where nothing else is said.
+ELSEWHERE = "http://127.0.0.1:9/v1"
 
 
 def patiently(start):
@@ -24,7 +27,6 @@ def patiently(start):
 def cluster():
     """Two raylets of one CPU each, on addresses of loopback."""
     os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     pytest.importorskip("ray", reason="ray is not installed (the extra `cluster`)")
     from ray.cluster_utils import Cluster
 
@@ -34,9 +36,14 @@ def cluster():
         "include_dashboard": False,
         "ray_client_server_port": CLIENT_PORT,
     }
-    made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+    with mock.patch.dict(os.environ, {"OPENAI_BASE_URL": ELSEWHERE}):
+        made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+        try:
+            patiently(lambda: made.add_node(**SMALL, node_ip_address="127.0.0.3"))
+        except BaseException:
+            made.shutdown()
+            raise
     try:
-        patiently(lambda: made.add_node(**SMALL, node_ip_address="127.0.0.3"))
         yield made
     finally:
         made.shutdown()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from codefavor.cli import ray_run
+from codefavor.cli.ray_command import settings_of
 from codefavor.errors import CodefavorError
 from tests.cli.test_shards import COMMANDS, DRAFTS, FAKE, PAIRS, home, run_shards
 from tests.kit.commands import codefavor
@@ -142,3 +143,12 @@ def test_a_broken_command_ends_before_the_cluster(home, begin):
     done = begin(DRAFTS.replace("problems.jsonl", "none.jsonl"))
     assert done.n is None and begin.begun["done"].code == 2
     assert begin.begun["done"].stderr.count("error:") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_settings_of_a_command_are_the_same_wherever_it_writes(home, monkeypatch, name):
+    monkeypatch.chdir(home)
+    words = COMMANDS[name].replace("%", "shared").split()
+    first, again = (settings_of(words, "o.jsonl") for _ in range(2))
+    assert first == again and all(first.values()) and first
+    assert not (home / "shared").exists()

@@ -40,10 +40,7 @@ Samples = Mapping[str, Sequence[Completion]]
 
 @dataclass(frozen=True)
 class ModelTask:
-    """Which problems are asked, how often and how; `samples` are those of a file, if not asked.
-
-    The problems are of a set of `n_in_set`.
-    """
+    """Which problems, of a set of `n_in_set`, are asked, and how; `samples` are those of a file."""
 
     benchmark: str
     problems: Sequence[Problem]

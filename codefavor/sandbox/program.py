@@ -190,7 +190,8 @@ class ProgramLink(Link):
                 args += tuple(m.__get__(error) for m in held if m.__name__[:3] != "obj")  # not said
             else:
                 args += (error,)
-            text = source.__str__(error) if is_flat(args) else ["h", self._export(error)]
+            parts = [part for one in args for part in (one if type(one) is tuple else (one,))]
+            text = source.__str__(error) if is_flat(parts) else ["h", self._export(error)]
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == FILE_NAME:
                 line = trace.tb_lineno

@@ -1025,7 +1025,7 @@ _RESOURCES = [
         "using things up",
         "an exception with a slow text",
         "class E(Exception):\n    def __str__(self):\n        while True: pass\ndef f(x):\n    raise E\n",
-        "timeout",
+        "runtime_error",
     ),
     _case(
         "using things up",

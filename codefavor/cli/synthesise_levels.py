@@ -112,12 +112,12 @@ def _balanced(
 ) -> list[Preference]:
     """The pairs whose lengths, and of hard ones also what is copied and what is near to the
     question's words, tell nothing."""
-    nearer = nearer_signs([*simple, *hard], rows)
+    swaps = [pair for pair in simple if pair.level == "medium" and not is_unsaid(pair)]
+    nearer = nearer_signs([*swaps, *hard], rows)
 
     def group(pair: Preference) -> str:
         """Within what lengths are balanced."""
-        is_swap = pair.level == "medium" and not is_unsaid(pair)
-        return f"{pair.level} {nearer[pair.id] if is_swap else is_unsaid(pair)}"
+        return f"{pair.level} {nearer.get(pair.id, is_unsaid(pair))}"
 
     kept = balance_by_length(simple, per_problem=1, group_of=group, seed=seed)
     if n := len(simple) - len(kept):

@@ -99,9 +99,8 @@ def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
         is_body = bool(code) or re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE)
         # A body that begins the reply may have tests or a sentence behind it.
         begun = _BODY.match(reply)
-        bodies = [*([reply, begun[0]] if begun else []), code or reply]
+        bodies = [*([reply, begun[0]] if begun else []), *([code or reply] if is_body else [])]
         whole_code = next(filter(None, (_behind(prompt, one) for one in bodies)), "")
-        whole_code = whole_code if is_body else ""
         # Behind a stub that it leaves empty, a program of its own is none of what was asked for.
         return code if _is_stub(whole_code, entry_point) else whole_code
     if not code:

@@ -41,8 +41,7 @@ class Share(NamedTuple):
 
 
 def shares_of(pairs: Sequence[Preference], rows: Sequence[Answered]) -> list[Share]:
-    """The judges on the pairs of one level: those of all pairs, then those of pairs that set an
-    answer against "The text does not say."."""
+    """The judges on pairs of one level and kind."""
     nearer = nearer_signs(pairs, rows)
     signs: dict[str, Mapping[str, int]] = {
         "shorter": {one.id: length_sign(one) for one in pairs},

@@ -77,14 +77,28 @@ def test_the_chosen_side_is_an_answer_of_the_row_and_the_rejected_is_none(tmp_pa
             assert all(word in known[pair["problem_id"]].context for word in words)
 
 
-def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: Path) -> None:
-    """Of one nearer true side and two nearer false ones one each is kept, and nothing twice."""
-    near = "Mill 0 was built in 1704. Then came many things that nobody here can name: 1899."
-    far = "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
-    texts = [near, far.format(1), far.format(2)]
+NEAR = "Mill 0 was built in 1704. Then came many things that nobody here can name: 1899."
+FAR = "Mill {} was not built in 1811. Then came many things that here none can name: 1920."
+# Both years stand near the question's words, one of them in its sentence.
+RIGHT = "Mill {} was built in 1704. The year 1899 came."
+WRONG = "Mill 2 was not built in 1811. The year was 1920."
+
+
+@pytest.mark.parametrize(
+    ("texts", "answers", "judge"),
+    [
+        ([NEAR, FAR.format(1), FAR.format(2)], ["1704", "1920", "1920"], "nearby"),
+        ([RIGHT.format(0), RIGHT.format(1), WRONG], ["1704", "1704", "1920"], "in its sentence"),
+    ],
+    ids=("nearby", "in its sentence"),
+)
+def test_who_looks_for_the_questions_words_is_right_as_often_as_not(
+    tmp_path: Path, texts: list[str], answers: list[str], judge: str
+) -> None:
+    """Of pairs that a judge takes rightly and wrongly one each is kept, and nothing twice."""
     own = [
         {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
-        for number, (text, answer) in enumerate(zip(texts, ["1704", "1920", "1920"], strict=True))
+        for number, (text, answer) in enumerate(zip(texts, answers, strict=True))
     ]
     data, out = write(tmp_path / "qa.jsonl", own), tmp_path / "pairs.jsonl"
     words = ["--data", data, "--levels", "medium", "--out", out]
@@ -92,25 +106,7 @@ def test_who_looks_near_the_questions_words_is_right_as_often_as_not(tmp_path: P
     assert done.code == 0, done.stderr
     found = sorted((pair["chosen"], pair["rejected"]) for pair in read(out))
     assert found == [("1704", "1899"), ("1920", "1811")]
-    assert "'nearby' in 50.0%" in done.stdout
-
-
-def test_who_looks_into_the_questions_sentence_is_right_as_often_as_not(tmp_path: Path) -> None:
-    """Both years stand near the question's words; of those in its sentence one each is kept."""
-    right = "Mill {} was built in 1704. The year 1899 came."
-    wrong = "Mill {} was not built in 1811. The year was 1920."
-    texts = [right.format(0), right.format(1), wrong.format(2)]
-    own = [
-        {"question": f"When was mill {number} built?", "context": text, "answers": [answer]}
-        for number, (text, answer) in enumerate(zip(texts, ["1704", "1704", "1920"], strict=True))
-    ]
-    data, out = write(tmp_path / "qa.jsonl", own), tmp_path / "pairs.jsonl"
-    words = ["--data", data, "--levels", "medium", "--out", out]
-    done = codefavor("synthesise", "levels", *words, home=tmp_path)
-    assert done.code == 0, done.stderr
-    found = sorted((pair["chosen"], pair["rejected"]) for pair in read(out))
-    assert found == [("1704", "1899"), ("1920", "1811")]
-    assert "2 of two answers" in done.stdout and "'in its sentence' in 50.0%" in done.stdout
+    assert "2 of two answers" in done.stdout and f"{judge!r} in 50.0%" in done.stdout
 
 
 def test_a_question_has_one_pair_a_level(tmp_path: Path) -> None:

@@ -214,12 +214,12 @@ def sample_and_score(asked: Step | None, limits: Limits) -> Step:
         if pool is None:
             raise ConfigError("running samples needs a sandbox in the context")
         found = row if asked is None else await asked(row, context)
-        tests = await known.put_into(row["tests"], pool)
+        tests, enough = await known.put_into(row["tests"], pool, limits)
         jobs = [
             pool.run_async(
                 one["code"],
                 tests,
-                limits,
+                enough,
                 entry_point=row["entry_point"],
                 setup=row["setup"],
             )

@@ -33,10 +33,11 @@ def score_completions(limits: Limits | None = None) -> Step:
         if context.sandbox is None:
             raise ConfigError("scoring by tests needs a sandbox in the context")
         problem, completion = row["problem"], row["completion"]
+        tests, enough = await known.put_into(problem["tests"], context.sandbox, limits)
         execution = await context.sandbox.run_async(
             completion["code"],
-            await known.put_into(problem["tests"], context.sandbox),
-            limits,
+            tests,
+            enough,
             entry_point=problem.get("entry_point", ""),
             setup=problem.get("setup", ""),
         )

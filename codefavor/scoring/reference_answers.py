@@ -9,20 +9,27 @@ import os
 import sys
 import tempfile
 from collections import OrderedDict, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codefavor.records import content_id
 from codefavor.sandbox import Limits
 from codefavor.sandbox.lane import SPLIT, choose_lane
-from codefavor.sources.evalplus_answers import answering_text, executing_text, with_answers
+from codefavor.sources.evalplus_answers import (
+    MOST_SECONDS,
+    answering_text,
+    executing_text,
+    with_answers,
+)
 
 if TYPE_CHECKING:
     from codefavor.sandbox import SandboxPool
 
 logger = logging.getLogger(__name__)
-# More than one program has: it is done once, and what takes longer is left to each run.
-_LIMITS = Limits(cpu_s=20.0, wall_s=120.0)
+_LIMITS = Limits(cpu_s=MOST_SECONDS, wall_s=120.0)
+# A program may take as many times what the reference takes on this machine, as with EvalPlus.
+_TIMES = 4.0
 _MOST_KEPT = 64
 
 
@@ -36,28 +43,35 @@ class ReferenceAnswers:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def put_into(self, tests: str, pool: SandboxPool) -> str:
+    async def put_into(
+        self, tests: str, pool: SandboxPool, limits: Limits | None
+    ) -> tuple[str, Limits]:
         """The tests with answers; as they are if they compute none, or none that is plain data.
 
-        What the reference does may be no question for two processes (the size of an object, say):
-        such tests keep their lane.
+        With the limits of a program: these, with four times the CPU seconds of the reference
+        where that is more, and wall time in proportion. What the reference does may be no
+        question for two processes (the size of an object, say): such tests keep their lane.
         """
-        script = answering_text(tests)
+        limits, script = limits or Limits(), answering_text(tests)
         if not script or choose_lane(executing_text(tests), "f").name != SPLIT:
-            return tests
-        key = content_id("answers 1", sys.version, script)
+            return tests, limits
+        key = content_id("answers 2", sys.version, script)
         async with self._locks[key]:
             if key not in self._kept:
                 self._kept[key] = await self._answered(tests, script, key, pool)
                 while len(self._kept) > _MOST_KEPT:
                     old, _ = self._kept.popitem(last=False)
                     self._locks.pop(old, None)
-            return self._kept[key]
+            answered, seconds = self._kept[key]
+        more = max(1.0, _TIMES * seconds / limits.cpu_s)
+        return answered, replace(limits, cpu_s=more * limits.cpu_s, wall_s=more * limits.wall_s)
 
-    async def _answered(self, tests: str, script: str, key: str, pool: SandboxPool) -> str:
+    async def _answered(
+        self, tests: str, script: str, key: str, pool: SandboxPool
+    ) -> tuple[str, float]:
         path = self._place(key)
         with contextlib.suppress(OSError, ValueError):
             if path is not None:
@@ -66,7 +80,7 @@ class ReferenceAnswers:
         try:
             answered = with_answers(tests, said)
         except ValueError:
-            return tests  # it took too long
+            return tests, 0.0  # it took too long
         if path is not None:
             _write_whole(path, said)
         return answered

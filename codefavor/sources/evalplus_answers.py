@@ -2,7 +2,8 @@
 
 The tests of `evalplus_tests` compute what to expect, anew for each program. What they compute is
 the same for all programs, so that it can be computed once: `answering_text` is a script that does,
-`with_answers` the same tests, check for check, with what the script said.
+`with_answers` the same tests, check for check, with what the script said, and the CPU seconds that
+the reference took.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ def plus_check\(candidate\):
 )
 # How many characters of answers are worth keeping.
 _MOST = 1 << 20
+# More than one reference has: computing is done once, and what takes longer is left to each run.
+MOST_SECONDS = 20.0
 # JSON has no tuple, set, complex number or key that is no text, and `int` reads no number of too
 # many digits: these are objects of one member. "null": they stay to be computed.
 _SCRIPT = """\
 import sys
+import time
 
 sys.setrecursionlimit(10_000)
 TAGGED = []
@@ -64,24 +68,30 @@ def encoded(value):
 def answers():
     names = {{"__name__": "reference"}}
     exec(REFERENCE, names)
-    found, size = [], 0
+    found, size, spent = [], 0, 0.0
     for number, arguments in enumerate(INPUTS):
-        if number >= {n_base} and not plus_is_allowed(names["contract"], arguments):
-            found.append("[]")
-        else:
-            value = names[{name!r}](*copy.deepcopy(arguments))
-            found.append(json.dumps([encoded(value)], separators=(",", ":")))
-        size += len(found[-1])
-        if size > {most}:
-            raise ValueError("so much is made sooner than read")
-    return ",".join(found)
+        text = "[]"
+        if number < {n_base} or plus_is_allowed(names["contract"], arguments):
+            given = copy.deepcopy(arguments)
+            started = time.process_time()
+            value = names[{name!r}](*given)
+            spent += time.process_time() - started
+            if size <= {most}:
+                try:
+                    text = json.dumps([encoded(value)], separators=(",", ":"))
+                except (TypeError, RecursionError):
+                    size = {most} + 1
+        size += len(text)
+        found.append(text)
+    # What is too long is made sooner than read; how long it takes is worth knowing all the same.
+    said = "null" if size > {most} else f"[{{json.dumps(bool(TAGGED))}},[{{','.join(found)}}]]"
+    return f"[{{spent:.3f}},{{said}}]"
 
 
 try:
-    FOUND = answers()
-    __said__ = f"[{{json.dumps(bool(TAGGED))}},[{{FOUND}}]]"
+    __said__ = answers()
 except Exception:
-    __said__ = "null"
+    __said__ = "[0.0,null]"
 """
 _DECODED = """
 
@@ -153,11 +163,13 @@ def _written(answers: object) -> str:
     return json.dumps(answers, separators=(",", ":"), ensure_ascii=False)
 
 
-def with_answers(tests: str, said: str) -> str:
-    """Such tests with what their script said, which is JSON and so data, whoever wrote it.
+def with_answers(tests: str, said: str) -> tuple[str, float]:
+    """Such tests with what their script said, and the CPU seconds that the reference took.
 
-    A copy of arguments that JSON says exactly is read anew from their text, in a sixth of the
-    time of `deepcopy`. As they are after "null". Raises ValueError for what no script says.
+    What it said is JSON and so data, whoever wrote it: `[seconds, answers]`; after "null" for the
+    answers the tests stay as they are. A copy of arguments that JSON says exactly is read anew
+    from their text, in a sixth of the time of `deepcopy`. Raises ValueError for what no script
+    says.
     """
     computes, inputs = _COMPUTES.search(tests), _INPUTS.search(tests)
     assert computes is not None
@@ -167,9 +179,11 @@ def with_answers(tests: str, said: str) -> str:
     elif (literals := _LITERALS.search(tests)) is not None:
         rows = list(literals[1].split("\n"))  # one a line
     try:
-        heard = json.loads(said)
+        seconds, heard = json.loads(said)
+        if type(seconds) is not float or not 0 <= seconds < MOST_SECONDS:
+            raise ValueError("not the seconds of a script")
         if heard is None:
-            return tests
+            return tests, seconds
         is_tagged, written = _checked(heard, len(rows))
     except (LookupError, RecursionError, TypeError) as error:
         raise ValueError("not what a script of answering_text says") from error
@@ -184,4 +198,4 @@ def with_answers(tests: str, said: str) -> str:
         head = head.replace(_INPUTS.search(head)[0], f"INPUTS = json.loads({table!r})\n")  # type: ignore[index]
     if is_tagged:
         known += _DECODED
-    return f"{head}{known}\n{_KNOWN.format(**texts)}{tests[computes.end() :]}"
+    return f"{head}{known}\n{_KNOWN.format(**texts)}{tests[computes.end() :]}", seconds

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from codefavor.records import Execution
-from codefavor.sandbox import SandboxPool
+from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.lane import choose_lane
 from codefavor.scoring.reference_answers import ReferenceAnswers
 from codefavor.sources.evalplus import evalplus_tests
@@ -34,10 +34,10 @@ def pool() -> Iterator[SandboxPool]:
 def put(folder: Path | None, tests: str, pool: SandboxPool, times: int = 1) -> list[str]:
     known = ReferenceAnswers(folder)
 
-    async def all_at_once() -> list[str]:
-        return await asyncio.gather(*(known.put_into(tests, pool) for _ in range(times)))
+    async def all_at_once() -> list[tuple[str, Limits]]:
+        return await asyncio.gather(*(known.put_into(tests, pool, None) for _ in range(times)))
 
-    return asyncio.run(all_at_once())
+    return [text for text, _ in asyncio.run(all_at_once())]
 
 
 def n_runs(pool: SandboxPool) -> int:
@@ -123,7 +123,7 @@ def test_what_others_may_write_is_not_read(pool: SandboxPool, tmp_path: Path) ->
     tests = make_tests(HALF, [[1]])
     put(tmp_path, tests, pool)
     (file,) = tmp_path.iterdir()
-    file.write_text('[false,[["forged"]]]')
+    file.write_text('[0.0,[false,[["forged"]]]]')
     assert "forged" in put(tmp_path, tests, pool)[0]
     tmp_path.chmod(0o777)
     assert "forged" not in put(tmp_path, tests, pool)[0]
@@ -131,10 +131,12 @@ def test_what_others_may_write_is_not_read(pool: SandboxPool, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "[1,[]]", '[false,{"a":1}]', "\x00", "[false,[]]", "[false,[[0.5],[1.0]]]",
-     "[false,[0.5]]", "[false,[[0.5,1]]]", '[false,[[{"tuple":[1]}]]]', '[true,[[{"tupel":[1]}]]]',
-     '[true,[[{"set":[[1]]}]]]', '[true,[[{"complex":[1]}]]]', '[true,[[{"int":"1","a":0}]]]',
-     f"[false,[{'[' * 5000}{']' * 5000}]]", "[" * 200_000],
+    ["", "{", "[]", "[0.0,[1,[]]]", '[0.0,[false,{"a":1}]]', "\x00", "[0.0,[false,[]]]",
+     "[0.0,[false,[[0.5],[1.0]]]]", "[0.0,[false,[0.5]]]", "[0.0,[false,[[0.5,1]]]]",
+     '[0.0,[false,[[{"tuple":[1]}]]]]', '[0.0,[true,[[{"tupel":[1]}]]]]',
+     '[0.0,[true,[[{"set":[[1]]}]]]]', '[0.0,[true,[[{"complex":[1]}]]]]',
+     '[0.0,[true,[[{"int":"1","a":0}]]]]', f"[0.0,[false,[{'[' * 5000}{']' * 5000}]]]",
+     "[" * 200_000, "[null,null]", "[-1.0,null]", "[1e9,null]", "[NaN,null]", "[false,[[0.5]]]"],
     ids=lambda text: text[:30],
 )  # fmt: skip
 def test_a_damaged_file_is_written_anew(pool: SandboxPool, tmp_path: Path, text: str) -> None:
@@ -148,9 +150,25 @@ def test_a_damaged_file_is_written_anew(pool: SandboxPool, tmp_path: Path, text:
 
 
 def test_a_script_that_does_not_end_well_says_nothing(pool: SandboxPool) -> None:
-    from codefavor.sandbox import Limits
-
     limits = Limits(cpu_s=0.5)
     assert pool.said_by("__said__ = 'a' * 300_000", limits) == "a" * 300_000
     for script in ("__said__ = 1 / 0", "x = 1", "while True:\n    pass", "import os\nos._exit(0)"):
         assert pool.said_by(script, limits) == ""
+
+
+@pytest.mark.parametrize("answer", ["x", "'a' * 2_000_000", "range(x)"])
+def test_a_slow_reference_gives_its_programs_four_times_its_time(
+    pool: SandboxPool, tmp_path: Path, answer: str
+) -> None:
+    slow = f"def f(x):\n    for _ in range(30_000_000):\n        pass\n    return {answer}\n"
+    tests, short = make_tests(slow, [[1]]), Limits(cpu_s=0.1, wall_s=20.0)
+    assert pool.run(slow, tests, short, entry_point="f").outcome in ("timeout", "unsupported")
+
+    def put_short(text: str) -> tuple[str, Limits]:
+        return asyncio.run(ReferenceAnswers(tmp_path).put_into(text, pool, short))
+
+    answered, limits = put_short(tests)
+    assert pool.run(slow, answered, limits, entry_point="f").outcome != "timeout"
+    assert limits.wall_s / short.wall_s == pytest.approx(limits.cpu_s / short.cpu_s)
+    assert put_short(tests) == (answered, limits)
+    assert put_short(make_tests(HALF, [[1]]))[1] == short

@@ -16,6 +16,7 @@ from codefavor.backends import Backend, Sampling, make_backend
 from codefavor.backends.base import Mode
 from codefavor.cli.engine_options import (
     AskingFlags,
+    CpuSeconds,
     MaxTokens,
     SandboxLevel,
     Seed,
@@ -136,13 +137,7 @@ class RunFlags:
     PANEL: ClassVar[str] = "Sandbox"
 
     workers: Workers = 0
-    cpu_s: Annotated[
-        float,
-        Option(
-            help="CPU seconds a program may use (HumanEval+ and MBPP+: four times the reference's, "
-            "where that is more)."
-        ),
-    ] = 5.0
+    cpu_s: CpuSeconds = 5.0
     wall_s: Annotated[float, Option(help="Wall seconds a program may take.")] = 20.0
     memory_mib: Annotated[int, Option(help="MiB a program may map.")] = 1024
     sandbox_level: SandboxLevel = "L2"

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from codefavor.cli.engine_options import Problems, RerunChanged, SandboxLevel, Workers, forget_run
+from codefavor.cli.engine_options import (
+    CpuSeconds,
+    Problems,
+    RerunChanged,
+    SandboxLevel,
+    Workers,
+    forget_run,
+)
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.score_suites import (
     Keep,
@@ -58,13 +65,7 @@ def command(
     threshold: Threshold = THRESHOLD,
     keep: Keep = None,
     workers: Workers = 0,
-    cpu_s: Annotated[
-        float,
-        typer.Option(
-            help="CPU seconds a program may use (HumanEval+ and MBPP+: four times the reference's, "
-            "where that is more)."
-        ),
-    ] = 5.0,
+    cpu_s: CpuSeconds = 5.0,
     wall_s: Annotated[float, typer.Option(help="Wall seconds a program may take.")] = 20.0,
     memory_mib: Annotated[int, typer.Option(help="MiB a program may map.")] = 1024,
     sandbox_level: SandboxLevel = "L2",

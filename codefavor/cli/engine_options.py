@@ -62,9 +62,7 @@ SandboxLevel = Annotated[
     str, Option("--sandbox-level", "--level", help="Least isolation accepted: L3 or L2.")
 ]
 Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
-CpuSeconds = Annotated[
-    float, Option(help="CPU seconds of a program (EvalPlus: or 4x its reference's).")
-]
+CpuSeconds = Annotated[float, Option(help="CPU seconds a program may use (EvalPlus: see docs).")]
 Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]
 Pairs = Annotated[Path, typer.Argument(help="JSONL of preference pairs.")]
 MAX_SEED = (1 << 31) - 1

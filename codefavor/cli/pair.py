@@ -115,8 +115,8 @@ def mutants(
     for level, found in summary["token_judge"].items():
         right = found["right"]
         typer.echo(
-            f"{level}: a judge of the tokens that differ is right in {right['mean']:.1%} "
-            f"({right['low']:.1%} to {right['high']:.1%}) of {found['n']} pairs"
+            f"{level}: of judges of the tokens that differ the one farthest from chance is right "
+            f"in {right['mean']:.1%} ({right['low']:.1%} to {right['high']:.1%}) of {found['n']}"
         )
     for level, n in summary["balanced_away"].items():
         typer.echo(f"balanced away: {n} {level}", err=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import pairwise
 from math import log
+from typing import NamedTuple
 
 from codefavor.pairs.balance import Cues, by_cues, length_sign
 from codefavor.pairs.code_tokens import tokens_of
@@ -19,7 +19,9 @@ from codefavor.pairs.number_cues import number_signs
 from codefavor.pairs.split import split_of
 from codefavor.records import Preference, content_id
 
-_N_DRAWS = 20
+_N_DRAWS = 40
+# The longest run of tokens that a judge looks at.
+_LONGEST = 3
 # How far from even lengths and numbers may be, as a share of the pairs, before no coin is tossed.
 _SLACK = 0.05
 
@@ -33,7 +35,7 @@ def draw_of_opposites(
     """
     edits = {pair.id: _edit(pair) for pair in pairs}
     sizes = {pair.id: _sizes(pair) for pair in pairs}
-    sides = {pair.id: (pair.problem_id, *_differing(pair)) for pair in pairs}
+    sides = {pair.id: _sides(pair) for pair in pairs}
     kept: list[Preference] = []
     for level in sorted({pair.level for pair in pairs}):
         own = [pair for pair in pairs if pair.level == level]
@@ -104,13 +106,44 @@ class _Draw:
 
 
 def token_judge(pairs: Sequence[Preference]) -> float:
-    """What naive Bayes makes of the tokens and pairs of neighbouring tokens that only one side has:
-    its accuracy in [0, 1] by the pairs of the other problems; a tie counts one half, as do no pairs
-    at all."""
-    return _judged([(pair.problem_id, *_differing(pair)) for pair in pairs])
+    """What naive Bayes makes of what only one side has, by the pairs of the other problems: its
+    accuracy in [0, 1]; a tie counts one half, as do no pairs at all.
+
+    Of three judges, of tokens and of runs of up to two and three, the one farthest from chance.
+    """
+    return _judged([_sides(pair) for pair in pairs])
 
 
-def _judged(sides: Sequence[tuple[str, Counter[str], Counter[str]]]) -> float:
+class _Sides(NamedTuple):
+    """By the length of runs, what the true and the false side alone have."""
+
+    problem: str
+    alone: list[tuple[Counter[str], Counter[str]]]
+
+
+def _sides(pair: Preference) -> _Sides:
+    true, false = (tokens_of(code) for code in (pair.chosen, pair.rejected))
+    alone = []
+    for longest in range(1, _LONGEST + 1):
+        ours, theirs = _runs(true, longest), _runs(false, longest)
+        alone.append((ours - theirs, theirs - ours))
+    return _Sides(pair.problem_id, alone)
+
+
+def _runs(tokens: list[str], longest: int) -> Counter[str]:
+    return Counter(
+        " ".join(tokens[at : at + n])
+        for n in range(1, longest + 1)
+        for at in range(len(tokens) - n + 1)
+    )
+
+
+def _judged(sides: Sequence[_Sides]) -> float:
+    found = [_accuracy([(one.problem, *one.alone[n]) for one in sides]) for n in range(_LONGEST)]
+    return max(found, key=lambda one: abs(one - 0.5))
+
+
+def _accuracy(sides: Sequence[tuple[str, Counter[str], Counter[str]]]) -> float:
     true, false = Counter[str](), Counter[str]()
     own: dict[str, tuple[Counter[str], Counter[str]]] = {}
     for problem, ours, theirs in sides:
@@ -127,15 +160,6 @@ def _judged(sides: Sequence[tuple[str, Counter[str], Counter[str]]]) -> float:
         )
         right += 0.5 + ((odds > 1e-9) - (odds < -1e-9)) / 2
     return right / len(sides) if sides else 0.5
-
-
-def _differing(pair: Preference) -> tuple[Counter[str], Counter[str]]:
-    ours, theirs = (_counted(tokens_of(code)) for code in (pair.chosen, pair.rejected))
-    return ours - theirs, theirs - ours
-
-
-def _counted(tokens: list[str]) -> Counter[str]:
-    return Counter([*tokens, *map(" ".join, pairwise(tokens))])
 
 
 def _edit(pair: Preference) -> Cues:

@@ -8,8 +8,9 @@
 #
 # DATA are questions with a text and answers (`codefavor synthesise levels --help`); without it the pairs
 # are programs of the starter problems with one hallucination each. With TEACHER=KIND:NAME a model writes the
-# hard level. RECIPE is one for DPOP whose base model MODEL is. Killed at any moment, the same command goes
-# on; with other settings use another WORK. Everything below is `codefavor`.
+# hard level; where none of its pairs is left, the script says so and trains without that level. RECIPE is
+# one for DPOP whose base model MODEL is. Killed at any moment, the same command goes on; with other settings
+# use another WORK. Everything below is `codefavor`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/walk.sh"
 
@@ -18,8 +19,7 @@ DATA=${DATA:-}
 TEACHER=${TEACHER:-}
 MODEL=${MODEL:-}                      # empty: the embedded model, made by `recipes prepare`
 RECIPE=${RECIPE:-$ROOT/recipes/smollm2-135m/dpop.yaml}
-# Levels that no pair has are an error, so the order follows from what there is.
-CURRICULUM=${CURRICULUM:-$ROOT/recipes/curricula/$([ -n "$DATA" ] && [ -z "$TEACHER" ] && echo without_hard || echo staged).yaml}
+CURRICULUM=${CURRICULUM:-}            # empty: staged, or without_hard where no pair to train on is hard
 TRUTHFULQA=${TRUTHFULQA:-}            # a file; empty: the data folder, then the Hub; none leaves it out
 LIMIT=(${LIMIT:+--limit "$LIMIT"})
 # More for `train`, such as --set learning_rate=1e-5.
@@ -42,6 +42,18 @@ if [ -n "$DATA" ]; then
 else
     run codefavor pair mutants --kind hallucinations --problems starter --out "$WORK/pairs" \
         --candidates "$([ -n "$SMOKE" ] && echo 2 || echo 9)"
+fi
+
+is_hard_there() {
+    if [ -n "$PLAN" ]; then [ -z "$DATA" ] || [ -n "$TEACHER" ]; else grep -q '"level": "hard"' "$WORK/pairs/train.jsonl"; fi
+}
+
+if [ -z "$CURRICULUM" ]; then
+    CURRICULUM=$ROOT/recipes/curricula/staged.yaml
+    if ! is_hard_there; then
+        CURRICULUM=$ROOT/recipes/curricula/without_hard.yaml
+        say "No pair to train on is hard: the curriculum goes without that level"
+    fi
 fi
 
 judge() {  # before or after, model

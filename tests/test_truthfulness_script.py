@@ -49,6 +49,28 @@ def test_without_a_teacher_no_stage_asks_for_hard_pairs(tmp_path):
     assert "without_hard.yaml" in done.stdout
 
 
+def test_a_level_without_pairs_is_said_and_left_out_of_the_curriculum(tmp_path):
+    """A teacher was asked for hard pairs, and none is left; a stub stands in for the commands."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    (home / "scripts").mkdir(parents=True)
+    command = home / ".venv" / "bin" / "codefavor"
+    command.parent.mkdir(parents=True)
+    command.write_text(
+        '#!/bin/bash\nif [ "$1" = pair ] && [ "$2" = split ]; then mkdir -p "$5"; '
+        'echo \'{"level": "easy"}\' | tee "$5/dev.jsonl" > "$5/train.jsonl"; fi\n'
+        '[ "$1" = evaluate ] && { mkdir -p "${@: -1}"; touch "${@: -1}/$2.x.json"; }\nexit 0\n'
+    )
+    command.chmod(0o755)
+    for name in ("walk.sh", SCRIPT.name):
+        (home / "scripts" / name).write_text((SCRIPT.parent / name).read_text())
+    settings = {"DATA": "qa.jsonl", "MODEL": "m", "TEACHER": "openai:t"}
+    done = run_script(home / "scripts" / SCRIPT.name, OURS, work, **settings)
+    assert done.returncode == 0, done.stderr
+    assert "No pair to train on is hard" in done.stderr
+    assert "curricula/without_hard.yaml" in done.stderr
+    assert "staged.yaml" not in done.stderr
+
+
 def test_other_settings_in_one_folder_are_refused(tmp_path):
     work = tmp_path / "work"
     work.mkdir()

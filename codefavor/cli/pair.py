@@ -112,6 +112,14 @@ def mutants(
     for reason, n in summary["rejected"].items():
         if reason.startswith(REFERENCE_FAILS):
             typer.echo(f"left out: {reason} ({n})", err=True)
+    for level, found in summary["token_judge"].items():
+        right = found["right"]
+        typer.echo(
+            f"{level}: of judges of the tokens that differ the one farthest from chance is right "
+            f"in {right['mean']:.1%} ({right['low']:.1%} to {right['high']:.1%}) of {found['n']}"
+        )
+    for level, n in summary["balanced_away"].items():
+        typer.echo(f"balanced away: {n} {level}", err=True)
     typer.echo(f"{sum(summary['n_kept'].values())} of {summary['n_pairs']} pairs kept -> {out}")
 
 

@@ -17,14 +17,15 @@ from codefavor.engine.output import journal_of
 from codefavor.engine.plan import first_rows, forecast, sample_rows
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, ok_rows
+from codefavor.journal_manifest import manifest_path
 from codefavor.judges.baselines import copied_sign
-from codefavor.pairs.balance import balance_by_length, length_sign
-from codefavor.records import Preference, Row, write_rows
+from codefavor.pairs.balance import Cues, balance_by_length, balance_by_signs, length_sign
+from codefavor.records import Preference, Row, canonical_json, write_rows, write_text
 from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.answer_pair import NO_ANSWER
 from codefavor.synthesis.hard_pairs import hard_manifest, kind_of_answer, make_hard_step
 from codefavor.synthesis.level_judges import HELD, is_unsaid, shares_of, unsaid_shares
-from codefavor.synthesis.nearness import balance_by_signs, nearer_signs
+from codefavor.synthesis.nearness import nearer_signs
 from codefavor.synthesis.truth_levels import simple_pairs
 from codefavor.text import comma_list
 
@@ -87,20 +88,27 @@ def levels(
     if not kept:
         raise DataError(f"{data}: no pair came out: {dict(reasons)}")
     write_rows(out, (pair.to_row() for pair in kept))
-    off = _show_levels([*pairs, *hard], kept, chosen)
+    levels_row, off = _show_levels([*pairs, *hard], kept, chosen)
     flags.show_skipped("questions", reasons)
+    empty = [level for level in wanted if level not in {pair.level for pair in kept}]
+    # Which levels hold is a finding, as their sizes are: what goes on from here reads it.
+    found = {"levels": levels_row, "not_held": off, "empty": empty, "left_out": dict(reasons)}
+    write_text(manifest_path(out), [canonical_json({"seed": seed, **found}) + "\n"])
     typer.echo(out)
-    _fail_if_not_held(off)
+    _tell_shortfall(off, empty)
 
 
-def _fail_if_not_held(off: list[str]) -> None:
+def _tell_shortfall(off: list[str], empty: list[str]) -> None:
     if off:
         typer.echo(
             "these levels are not held, since a judge that understands nothing is off chance by "
-            f"more than 3 points: {'; '.join(off)}",
+            f"more than 3 points (the pairs are written): {'; '.join(off)}",
             err=True,
         )
-        raise typer.Exit(1)
+    if empty:
+        typer.echo(
+            f"no pair is {' or '.join(empty)}: a curriculum must do without that level", err=True
+        )
 
 
 def _balanced(
@@ -122,15 +130,12 @@ def _balanced(
     kept = balance_by_length(simple, per_problem=1, group_of=group, seed=seed)
     if n := len(simple) - len(kept):
         reasons["easy, medium: a side is shorter, none other the other way"] = n
-    signs = {
-        one.id: (
-            length_sign(one),
-            copied_sign(one.instruction, one.chosen, one.rejected),
-            *nearer[one.id],
-        )
-        for one in hard
-    }
-    kept_hard = balance_by_signs(hard, signs, seed=seed)
+
+    def cues(one: Preference) -> Cues:
+        copied = copied_sign(one.instruction, one.chosen, one.rejected)
+        return Cues("hard", (length_sign(one), copied, *nearer[one.id]))
+
+    kept_hard = balance_by_signs(hard, cues, seed=seed)
     if n := len(hard) - len(kept_hard):
         reasons[
             "hard: a side is shorter, copied more or nearer to the question's words, none other "
@@ -141,10 +146,11 @@ def _balanced(
 
 def _show_levels(
     pairs: list[Preference], kept: list[Preference], rows: list[Answered]
-) -> list[str]:
+) -> tuple[Row, list[str]]:
     """How many pairs of each level were kept, and what judges that understand nothing get right;
     the judges by whom a level is not held."""
     off: list[str] = []
+    row: Row = {}
     for level in _LEVELS:
         own = [pair for pair in kept if pair.level == level]
         n = sum(pair.level == level for pair in pairs)
@@ -153,6 +159,7 @@ def _show_levels(
         # Apart, as those of many pairs of one kind would hide those of the few of the other.
         said, unsaid = ([pair for pair in own if is_unsaid(pair) == one] for one in (False, True))
         typer.echo(f"{level:<7} {len(own)} of {n} pairs kept")
+        row[level] = {"n": n, "n_kept": len(own), "right": {}}
         for kind, shares in (
             ("of two answers", shares_of(said, rows) if said else []),
             (
@@ -163,9 +170,10 @@ def _show_levels(
             if shares:
                 right = ", ".join(map(str, shares))
                 typer.echo(f"        {shares[0].n} {kind}: right are {right}")
+                row[level]["right"][kind] = {one.judge: one.right.to_row() for one in shares}
             if level in HELD:
                 off += [f"{level} {kind}, {one}" for one in shares if one.is_off]
-    return off
+    return row, off
 
 
 def _hard(

@@ -1,16 +1,30 @@
-"""Choose pairs so that length does not give the label away.
+"""Choose pairs so that what can be seen without understanding does not give the label away.
 
 "The shorter program wins" must be worth nothing: within each group the chosen side is longer
-as often as it is shorter. Equal lengths are neutral.
+as often as it is shorter. Equal lengths are neutral. The same of any other cue that has a sign.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 from codefavor.records import Preference, content_id
+
+
+class Cues(NamedTuple):
+    """What shows of a pair: the signs of its cues (+1 the chosen side, -1 the rejected one, 0
+    neither), which are set against those of other pairs of its group alone."""
+
+    group: Hashable
+    signs: tuple[int, ...]
+
+    @property
+    def mirrored(self) -> Cues:
+        """Those of a pair of which the cues say the opposite."""
+        return Cues(self.group, tuple(-one for one in self.signs))
 
 
 def length_sign(pair: Preference) -> int:
@@ -49,6 +63,28 @@ def balance_by_length(
     for name in sorted(groups):
         chosen += _balance_group(groups[name], per_problem, random.Random(content_id(seed, name)))
     return chosen
+
+
+def balance_by_signs(
+    pairs: Sequence[Preference], cues_of: Callable[[Preference], Cues], *, seed: int = 0
+) -> list[Preference]:
+    """The pairs, as many of each combination of signs as of the opposite one in their group, drawn
+    by the seed: whoever follows one of the signs, or some, is right as often as not."""
+    groups = by_cues(pairs, cues_of, seed)
+    kept: set[str] = set()
+    for cues, own in groups.items():
+        kept |= {pair.id for pair in own[: len(groups.get(cues.mirrored, ()))]}
+    return [pair for pair in pairs if pair.id in kept]
+
+
+def by_cues(
+    pairs: Sequence[Preference], cues_of: Callable[[Preference], Cues], seed: int | str
+) -> dict[Cues, list[Preference]]:
+    """The pairs of each combination of signs in each group, in an order by the seed."""
+    groups: dict[Cues, list[Preference]] = {}
+    for pair in sorted(pairs, key=lambda pair: content_id(seed, pair.id)):
+        groups.setdefault(cues_of(pair), []).append(pair)
+    return groups
 
 
 def first_of_each(

@@ -35,9 +35,14 @@ _FIRST, _SPAN = 0xE000, 0x10FFFF - 0xE000
 
 def token_string(code: str, language: str = "python") -> str:
     """The code as one character a token, comments left out."""
+    return "".join(map(_character, tokens_of(code, language)))
+
+
+def tokens_of(code: str, language: str = "python") -> list[str]:
+    """The tokens of a code, comments left out."""
     known = find_language(language)
     pattern = _HASH if known is not None and known.line_comment == "#" else _SLASH
-    return "".join(_character(m.group()) for m in pattern.finditer(code) if not m["comment"])
+    return [m.group() for m in pattern.finditer(code) if not m["comment"]]
 
 
 def _character(token: str) -> str:

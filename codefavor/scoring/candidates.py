@@ -14,9 +14,12 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from codefavor.languages.python_code import rename
+from codefavor.pairs.balance import Cues
+from codefavor.pairs.edit_cues import edit_cues
 from codefavor.records import Problem, Row, content_id
-from codefavor.scoring.hallucinations import FLAWS, hallucinations
+from codefavor.scoring.hallucinations import EASY, FLAWS, hallucinations
 from codefavor.scoring.mutants import mutants_of, print_code
+from codefavor.scoring.operators import HARD, MEDIUM
 
 
 class Candidate(NamedTuple):
@@ -112,20 +115,38 @@ def hollow_of(code: str, entry_point: str) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def hallucinated_of(problem: Problem, *, per_level: int, seed: int) -> list[Candidate]:
-    """The printed reference first, then up to `per_level` a level that use what does not exist or
-    do what was not asked (see `hallucinations`), the kinds in turn.
+def hallucinated_of(problems: Sequence[Problem], *, per_level: int, seed: int) -> list[Candidate]:
+    """Of each problem the printed reference, and up to `per_level` programs a level that use what
+    does not exist or do what was not asked (see `hallucinations`), the kinds in turn.
+
+    But for the easy level only such edits of which some other program has the opposite one.
     """
-    reference = print_code(problem.reference)
-    rng = random.Random(content_id(seed, problem.id, "hallucinations"))
-    found = [Candidate(problem.id, reference, "reference", "reference")]
-    pool = mutants_of(reference, edits=hallucinations)
-    rng.shuffle(pool)
-    for level in ("easy", "medium", "hard"):
-        by_kind = [[m for m in pool if m.operator == kind and m.level == level] for kind in FLAWS]
-        in_turn = [m for round_ in zip_longest(*by_kind) for m in round_ if m is not None]
-        found += [Candidate(problem.id, m.code, m.operator, level) for m in in_turn[:per_level]]
+    pools = {one.id: _hallucinated(one, seed) for one in problems}
+    seen = {shown for pool in pools.values() for _, shown in pool}
+    found = []
+    for problem in problems:
+        reference = print_code(problem.reference)
+        found.append(Candidate(problem.id, reference, "reference", "reference"))
+        fit = [one for one, shown in pools[problem.id] if shown is None or shown.mirrored in seen]
+        for level in (EASY, MEDIUM, HARD):
+            by_kind = [[m for m in fit if m.kind == kind and m.level == level] for kind in FLAWS]
+            in_turn = [m for round_ in zip_longest(*by_kind) for m in round_ if m is not None]
+            found += in_turn[:per_level]
     return found
+
+
+def _hallucinated(problem: Problem, seed: int) -> list[tuple[Candidate, Cues | None]]:
+    """All of one problem in an order by the seed, and what shows of each; of an easy one None."""
+    reference = print_code(problem.reference)
+    pool = mutants_of(reference, edits=hallucinations)
+    random.Random(content_id(seed, problem.id, "hallucinations")).shuffle(pool)
+    return [
+        (
+            Candidate(problem.id, m.code, m.operator, m.level),
+            None if m.level == EASY else edit_cues(problem.instruction, reference, m.code),
+        )
+        for m in pool
+    ]
 
 
 def _renamed(code: str, old: str, new: str) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 Change = tuple[str, str, object]
 # More than any limit of memory holds.
 _TOO_MANY = 10**10
-_CONVERSIONS = frozenset({"int", "str", "float", "list", "tuple", "set", "bool"})
+# What the program converts to is kept at its names, under this one.
+CONVERSIONS_HERE = "_conversions_here"
+_CONVERSIONS = ("int", "str", "float", "list", "tuple", "set")
 # Of these the order of the first two arguments says nothing, or only that it is no such call.
 _ANY_ORDER = frozenset(
     {"min", "max", "gcd", "lcm", "isinstance", "zip", "hypot", "intersection", "union", "print"}
@@ -22,14 +24,14 @@ _ANY_ORDER = frozenset(
 
 
 def mapping_changes(node: ast.AST) -> Iterator[Change]:
-    """A conversion lost, a pair or a list where another is needed, two values in turned order."""
+    """A conversion lost, added or another, a pair or a list where another is needed, two values in
+    turned order."""
     for field, children in _children(node):
         for at, child in enumerate(children):
-            for kind, value in (
-                ("unconverted_value", _unconverted(child)), ("wrong_shape", _other_shape(child)),
-            ):  # fmt: skip
-                if value is not None:
-                    yield kind, field, _placed(node, field, at, value)
+            for other in _other_conversions(child):
+                yield "wrong_conversion", field, _placed(node, field, at, other)
+            if (part := _other_shape(child)) is not None:
+                yield "wrong_shape", field, _placed(node, field, at, part)
     if isinstance(node, ast.Return) and isinstance(node.value, ast.Name | ast.Call | ast.ListComp):
         yield "wrong_shape", "value", ast.List([node.value], ast.Load())
     if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Tuple):
@@ -75,14 +77,28 @@ def _placed(node: ast.AST, field: str, at: int, value: ast.expr) -> object:
     return [value if one is expressions[at] else one for one in own]
 
 
-def _unconverted(node: ast.expr) -> ast.expr | None:
-    """What a conversion is given, where it is given one value alone."""
+def conversions_of(nodes: Iterable[ast.AST]) -> list[str]:
+    """The types that calls of one value convert to."""
+    called = {one.func.id for one in nodes if _is_conversion(one)}  # type: ignore[attr-defined]
+    return [one for one in _CONVERSIONS if one in called]
+
+
+def _is_conversion(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call) or len(node.args) != 1 or node.keywords:
-        return None
-    if getattr(node.func, "id", "") not in _CONVERSIONS:
-        return None
-    given: ast.expr = node.args[0]
-    return None if isinstance(given, ast.Starred) else given
+        return False
+    is_one = not isinstance(node.args[0], ast.Starred)
+    return is_one and getattr(node.func, "id", "") in _CONVERSIONS
+
+
+def _other_conversions(node: ast.expr) -> Iterator[ast.expr]:
+    """A conversion lost, or to another type; a name converted as others are in the program."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        for kind in getattr(node, CONVERSIONS_HERE, ()):
+            yield ast.Call(ast.Name(kind, ast.Load()), [node], [])
+    elif isinstance(node, ast.Call) and _is_conversion(node):
+        yield node.args[0]
+        for kind in _CONVERSIONS:
+            yield ast.Call(ast.Name(kind, ast.Load()), node.args, [])
 
 
 def _other_shape(node: ast.expr) -> ast.expr | None:
@@ -178,42 +194,17 @@ def _endless_recursion(node: ast.FunctionDef) -> Iterator[Change]:
 
 
 def _endless_loop(node: ast.While) -> Iterator[Change]:
-    """The loop without one of the steps that change what its condition reads, or with that step
-    the other way."""
+    """The loop with one of the steps that change what its condition reads the other way."""
     read = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
     for step in ast.walk(node):
-        if not isinstance(step, ast.Assign | ast.AugAssign):
+        if not isinstance(step, ast.AugAssign) or not isinstance(step.op, ast.Add | ast.Sub):
             continue
-        targets = step.targets if isinstance(step, ast.Assign) else [step.target]
-        if not read & {one.id for two in targets for one in ast.walk(two)
-                       if isinstance(one, ast.Name)}:  # fmt: skip
-            continue
-        if (left := _without(node.body, step)) is not None:
-            yield "endless_loop", "body", left
-        if isinstance(step, ast.AugAssign) and isinstance(step.op, ast.Add | ast.Sub):
+        if read & {one.id for one in ast.walk(step.target) if isinstance(one, ast.Name)}:
             body = copy.deepcopy(node.body)
             for one in (inner for line in body for inner in ast.walk(line)):
                 if isinstance(one, ast.AugAssign) and _place(one) == _place(step):
                     one.op = ast.Sub() if isinstance(step.op, ast.Add) else ast.Add()
             yield "endless_loop", "body", body
-
-
-def _without(block: list[ast.stmt], statement: ast.stmt) -> list[ast.stmt] | None:
-    """A copy of a block without a statement somewhere in it; None where it stands there alone."""
-    copied = copy.deepcopy(block)
-    blocks = [copied]
-    while blocks:
-        own = blocks.pop()
-        for at, one in enumerate(own):
-            if type(one) is type(statement) and _place(one) == _place(statement):
-                if len(own) == 1:
-                    return None
-                del own[at]
-                return copied
-            blocks += [
-                inner for field in ("body", "orelse") if (inner := getattr(one, field, None))
-            ]
-    return None
 
 
 def _place(node: ast.expr | ast.stmt) -> tuple[int, int, int | None, int | None]:

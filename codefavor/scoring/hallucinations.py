@@ -19,7 +19,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from codefavor.scoring.data_flaws import mapping_changes, resource_changes
+from codefavor.languages.python_code import rename
+from codefavor.scoring.data_flaws import (
+    CONVERSIONS_HERE,
+    conversions_of,
+    mapping_changes,
+    resource_changes,
+)
 from codefavor.scoring.operators import HARD, MEDIUM, Edit, edits_of
 
 EASY = "easy"
@@ -44,12 +50,12 @@ FLAWS: dict[str, Flaw] = {
     "hallucinated_name": Flaw("naming", EASY, ("no_such_name",)),
     "hallucinated_function": Flaw("naming", MEDIUM, ("no_such_attribute",)),
     "hallucinated_method": Flaw("naming", MEDIUM, ("no_such_attribute",)),
-    "hallucinated_keyword": Flaw("naming", HARD, ("no_such_keyword",)),
+    "hallucinated_keyword": Flaw("naming", EASY, ("no_such_keyword",)),
     "wrong_shape": Flaw("mapping", EASY, _UNFIT),
-    "unconverted_value": Flaw("mapping", MEDIUM, (*_UNFIT, "no_such_attribute")),
+    "wrong_conversion": Flaw("mapping", MEDIUM, (*_UNFIT, "no_such_attribute")),
     "swapped_order": Flaw("mapping", HARD, _UNFIT),
     "unbounded_memory": Flaw("resource", EASY, ("limit",)),
-    "unbounded_recursion": Flaw("resource", MEDIUM, ("recursion",)),
+    "unbounded_recursion": Flaw("resource", EASY, ("recursion",)),
     "endless_loop": Flaw("resource", MEDIUM, ("hang", "limit")),
     "unbounded_growth": Flaw("resource", HARD, ("hang", "limit")),
     "misread_requirement": Flaw("logic", MEDIUM, ("wrong_answer",)),
@@ -57,16 +63,13 @@ FLAWS: dict[str, Flaw] = {
     "wrong_number": Flaw("logic", HARD, (*_UNFIT, "exception")),
 }
 # Mutation operators that are what the name says.
-_OFF_BY_ONE = frozenset(
-    {
-        "range_one_more", "range_one_less", "slice_bound_plus_one", "index_minus_one",
-        "loop_skips_first", "loop_skips_last",
-    }
-)  # fmt: skip
+_OFF_BY_ONE = frozenset({"loop_skips_first", "loop_skips_last"})
 _WRONG_NUMBER = frozenset({"constant_plus_one", "constant_minus_one"})
 _ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _NUMBERS = frozenset({"len", "int", "float", "sum", "abs", "round", "ord"})
-_MISREAD = frozenset({"call_swapped", "boolean_flip", "return_negated", "and_or"})
+_MISREAD = frozenset(
+    {"call_swapped", "boolean_flip", "return_negated", "and_or", "condition_negated"}
+)
 # Calls whose sibling does the opposite; with another one (append and extend) nothing is misread.
 _OPPOSITES = frozenset(
     {
@@ -94,21 +97,6 @@ _NAMES = {
     "isinstance": "is_instance is_a", "list": "to_list", "float": "to_float", "dict": "to_dict",
     "any": "any_of", "all": "all_of", "enumerate": "enumerated each", "chr": "from_char_code",
 }  # fmt: skip
-_ATTRIBUTES = {
-    "append": "push add", "extend": "add_all concat", "pop": "remove_last", "insert": "insert_at",
-    "index": "index_of", "count": "count_of", "sort": "sort_by", "reverse": "reversed",
-    "split": "tokenize", "join": "concat", "strip": "trim", "lstrip": "trim_start",
-    "rstrip": "trim_end", "lower": "to_lower", "upper": "to_upper", "replace": "replace_all sub",
-    "startswith": "starts_with begins", "endswith": "ends_with ends", "isdigit": "is_digit",
-    "isalpha": "is_alpha", "find": "index_of", "get": "get_or_default", "items": "entries",
-    "keys": "key_set", "values": "value_list", "add": "insert", "discard": "delete rm",
-    "union": "merge", "update": "put_all merge", "setdefault": "compute_if_absent or_set",
-    "sqrt": "square_root", "floor": "round_down", "ceil": "round_up", "gcd": "greatest_common",
-    "log": "logarithm", "pow": "power", "findall": "match_all all", "sub": "substitute",
-    "match": "matches", "heappush": "push", "heappop": "pop", "Counter": "Counts",
-    "defaultdict": "DefaultMap", "deque": "Deque", "OrderedDict": "SortedDict",
-    "reduce": "fold", "permutations": "permute", "combinations": "combine", "chain": "flatten",
-}  # fmt: skip
 # Keyword arguments that a call does not have: those of other libraries and languages.
 _KEYWORDS = {
     "sorted": "descending desc", "sort": "descending desc", "sum": "axis", "max": "initial",
@@ -120,6 +108,17 @@ _KEYWORDS = {
     "gcd": "default", "isdigit": "strict", "isalpha": "strict",
 }  # fmt: skip
 
+# Methods of which one type has the one and another type the other, and modules of which one is
+# taken for another. All of them exist, and are right in some programs and wrong in others: no name
+# tells anything.
+_METHODS = (
+    "append split join add", "append replace get startswith", "items split strip remove",
+    "get index join items", "values count join pop", "extend update upper",
+)  # fmt: skip
+_OTHER_MODULES = (
+    "math", "re", "typing", "itertools", "collections", "functools", "datetime", "heapq",
+)  # fmt: skip
+
 
 def hallucinations(node: ast.AST) -> Iterator[Edit]:
     """The edits of one node that make each kind of `FLAWS`.
@@ -129,21 +128,19 @@ def hallucinations(node: ast.AST) -> Iterator[Edit]:
     """
     if isinstance(node, ast.Module):
         _mark(node)
+        yield from _other_modules(node)
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from _modules(node)
-    if isinstance(node, ast.ImportFrom):
-        for at, alias in enumerate(node.names):
-            for other in _ATTRIBUTES.get(alias.name, "").split():
-                # Known by its old name further down, so that nothing else is wrong.
-                renamed = ast.alias(other, alias.asname or alias.name)
-                names = [*node.names[:at], renamed, *node.names[at + 1 :]]
-                yield _edit("hallucinated_function", "names", names)
     if isinstance(node, ast.Call):
         yield from _calls(node)
     # Before the same edit of the number itself, which does not know that it is a bound.
     yield from _bounds(node)
     for kind, field, value in (*mapping_changes(node), *resource_changes(node)):
         yield _edit(kind, field, value)
+    if isinstance(node, ast.For) and (whole := _without_slice(node.iter)) is not None:
+        yield _edit("off_by_one", "iter", whole)
+    if isinstance(node, ast.Return) and (other := _unnegated(node.value)) is not None:
+        yield _edit("misread_requirement", "value", other)
     for edit in edits_of(node):
         kind = _logic(node, edit)
         if kind and not (edit.field == "value" and edit.value in getattr(node, _NEVER, ())):
@@ -172,14 +169,13 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
         name = func.id
         for other in _NAMES.get(name, "").split():
             yield _edit("hallucinated_name", "func", ast.Name(other, ast.Load()))
-    elif isinstance(func, ast.Attribute):
+    elif isinstance(func, ast.Attribute) and not getattr(func.value, _IS_MODULE, False):
         name = func.attr
-        is_module = getattr(func.value, _IS_MODULE, False)
-        for other in _ATTRIBUTES.get(name, "").split():
-            renamed = copy.copy(func)
-            renamed.attr = other
-            kind = "hallucinated_function" if is_module else "hallucinated_method"
-            yield _edit(kind, "func", renamed)
+        for group in map(str.split, _METHODS):
+            for other in group if name in group else ():
+                renamed = copy.copy(func)
+                renamed.attr = other
+                yield _edit("hallucinated_method", "func", renamed)
     else:
         return
     if any(one.arg is None for one in node.keywords):
@@ -190,11 +186,34 @@ def _calls(node: ast.Call) -> Iterator[Edit]:
         yield _edit("hallucinated_keyword", "keywords", [*kept, ast.keyword(keyword, value)])
 
 
+def _other_modules(tree: ast.Module) -> Iterator[Edit]:
+    """A module's name wherever it stands: what is sought in another module is not there."""
+    imported = {
+        one.name
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in ([ast.alias(node.module or "")] if hasattr(node, "module") else node.names)
+    }
+    for module in sorted(imported & {*_OTHER_MODULES}):
+        for other in sorted({*_OTHER_MODULES} - imported):
+            changed = copy.deepcopy(tree)
+            rename(changed, {module: other})
+            for node in changed.body:
+                if isinstance(node, ast.ImportFrom) and node.module == module:
+                    node.module = other
+                elif isinstance(node, ast.Import):
+                    for one in node.names:
+                        one.name = other if one.name == module else one.name
+            yield _edit("hallucinated_function", "body", changed.body)
+
+
 def _mark(tree: ast.Module) -> None:
     """Say at the nodes what is no bound (keys of a dict, a 0 that nothing is counted from), and
-    which numbers nobody would write in their place (`x + 0`, `-0`, `x * 1`)."""
+    which numbers nobody would write in their place (`x + 0`, `-0`, `x * 1`); and to what types the
+    program converts."""
     nodes = list(ast.walk(tree))
     names = _names_of(nodes)
+    conversions = conversions_of(nodes)
     for node in nodes:
         if isinstance(node, ast.Subscript):
             is_dict = _is_dict(node.value) or ast.unparse(node.value) in names.dicts
@@ -207,6 +226,7 @@ def _mark(tree: ast.Module) -> None:
             setattr(node.value, _NEVER, (0,) if isinstance(node.op, ast.Add | ast.Sub) else (0, 1))
         elif isinstance(node, ast.Name):
             setattr(node, _IS_MODULE, node.id in names.modules)
+            setattr(node, CONVERSIONS_HERE, conversions)
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             setattr(node.operand, _NEVER, (0,))
         elif isinstance(node, ast.BinOp):
@@ -264,7 +284,7 @@ def _bounds(node: ast.AST) -> Iterator[Edit]:
         return
     if isinstance(node, ast.Slice):
         places = [("lower", node.lower), ("upper", node.upper)]
-    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and not _is_type(node):
         places = [("slice", node.slice)]
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         starts_at_zero = isinstance(node.value, ast.Constant) and node.value.value == 0
@@ -288,7 +308,8 @@ def _bounds_among(field: str, expressions: list[ast.expr], *, n: int) -> Iterato
 
 
 def _moved(bound: ast.expr | None) -> Iterator[ast.expr]:
-    """A whole number, alone, negative, or added to or taken from something, one more and less."""
+    """A bound one more and less: a whole number, alone, negative or behind + or -, a name or call;
+    and without a 1 that is added to it or taken from it."""
     if isinstance(bound, ast.Constant) and type(bound.value) is int:
         never = getattr(bound, _NEVER, ())
         for value in (bound.value + 1, bound.value - 1):
@@ -297,8 +318,24 @@ def _moved(bound: ast.expr | None) -> Iterator[ast.expr]:
     elif isinstance(bound, ast.UnaryOp) and isinstance(bound.op, ast.USub):
         yield from (ast.UnaryOp(bound.op, one) for one in _moved(bound.operand))
     elif isinstance(bound, ast.BinOp) and isinstance(bound.op, ast.Add | ast.Sub):
-        yield from (ast.BinOp(bound.left, bound.op, one) for one in _moved(bound.right))
-        yield from (ast.BinOp(one, bound.op, bound.right) for one in _moved(bound.left))
+        if isinstance(bound.right, ast.Constant):
+            yield from (ast.BinOp(bound.left, bound.op, one) for one in _moved(bound.right))
+            if bound.right.value == 1:
+                yield bound.left
+    elif isinstance(bound, ast.Name | ast.Call):
+        yield from (ast.BinOp(bound, op, ast.Constant(1)) for op in (ast.Add(), ast.Sub()))
+
+
+def _unnegated(value: ast.expr | None) -> ast.expr | None:
+    is_negated = isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    return value.operand if is_negated else None  # type: ignore[union-attr]
+
+
+def _without_slice(items: ast.expr) -> ast.expr | None:
+    """What a loop goes through that leaves out the first or the last one."""
+    if not isinstance(items, ast.Subscript) or not isinstance(items.slice, ast.Slice):
+        return None
+    return items.value if ast.unparse(items.slice) in ("1:", ":-1") else None
 
 
 def _logic(node: ast.AST, edit: Edit) -> str:
@@ -309,9 +346,6 @@ def _logic(node: ast.AST, edit: Edit) -> str:
             return ""
         one_apart = any((type(op), edit.operator) in _ONE_APART for op in node.ops)
         return "off_by_one" if one_apart else "misread_requirement"
-    is_key = getattr(node, _IS_NO_BOUND, False)
-    if edit.operator == "index_minus_one" and (is_key or _is_type(node)):
-        return ""
     if edit.operator == "call_swapped" and isinstance(node, ast.Call):
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         return "misread_requirement" if name in _OPPOSITES else ""

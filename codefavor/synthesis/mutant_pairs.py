@@ -21,7 +21,8 @@ from codefavor.errors import DataError
 from codefavor.journal import Journal
 from codefavor.pairs.balance import balance_by_length, shorter_accuracy
 from codefavor.pairs.by_execution import pair_by_execution
-from codefavor.pairs.number_cues import balance_by_numbers, number_accuracies
+from codefavor.pairs.number_cues import number_accuracies
+from codefavor.pairs.opposite_edits import draw_of_opposites, token_judge
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.records import (
     Execution,
@@ -36,8 +37,9 @@ from codefavor.sandbox import Limits, SandboxPool
 from codefavor.scoring.by_tests import score_completions
 from codefavor.scoring.candidates import Candidate, candidates_of, hallucinated_of
 from codefavor.scoring.failure_classes import failure_of
-from codefavor.scoring.hallucinations import FLAWS
+from codefavor.scoring.hallucinations import EASY, FLAWS
 from codefavor.scoring.mutants import print_code
+from codefavor.statistics.intervals import wilson_interval
 from codefavor.statistics.metrics import level_order
 
 # A reference ends in milliseconds; what needs more is a mutant that loops for ever.
@@ -58,11 +60,8 @@ def candidate_rows(
     Only problems of the same split lend their solutions, or they would leak across it.
     """
     if kind == "hallucinations":
-        return [
-            candidate.to_row()
-            for problem in problems
-            for candidate in hallucinated_of(problem, per_level=per_level, seed=seed)
-        ]
+        found = hallucinated_of(problems, per_level=per_level, seed=seed)
+        return [candidate.to_row() for candidate in found]
     lenders: dict[str, list[Problem]] = {}
     for problem in problems:
         lenders.setdefault(split_of(problem.id), []).append(problem)
@@ -178,25 +177,31 @@ def write_pairs(
 ) -> Row:
     """Pair by execution, balance lengths, write <split>.jsonl and a summary; returns the summary.
 
-    Hallucinations are also balanced in the size of their numbers and in those of the task. The
-    summary holds the counts from problems to pairs kept, outcomes by level, reasons of what
-    gave no pair, and for each split and level what length and numbers alone are worth.
+    Hallucinations above the easy level are also balanced in which way their edits go, in the size
+    of their numbers and in those of the task. The summary holds the counts from problems to pairs
+    kept, outcomes by level, reasons of what gave no pair and of what balancing dropped, and for
+    each split and level what length and numbers alone are worth.
     """
     usable, failed_references = of_right_references(programs)
     stated, other_failures = stated_failures(usable)
     pairing = pair_by_execution({p.id: p for p in problems}, stated, seed=seed)
     pairing.reasons.update(other_failures + failed_references)
+    # Opposite edits are sought in all splits: one says nothing of another problem's answer.
+    edits = draw_of_opposites(
+        [pair for pair in pairing.pairs if _has_opposites(pair)],
+        per_problem=per_problem,
+        seed=seed,
+    )
+    others = [pair for pair in pairing.pairs if not _has_opposites(pair)]
     kept: dict[str, list[Preference]] = {}
     for split in SPLITS:
-        own = [pair for pair in pairing.pairs if split_of(pair.problem_id) == split]
-        is_flawed = any(pair.meta["rejected_kind"] in FLAWS for pair in own)
-        if is_flawed:
-            # Before one is drawn of each problem, so that few have to go behind it.
-            own = balance_by_numbers(own, seed=seed)
-        drawn = balance_by_length(
-            own, per_problem=per_problem, group_of=lambda pair: pair.level, seed=seed
+        kept[split] = balance_by_length(
+            [pair for pair in others if split_of(pair.problem_id) == split],
+            per_problem=per_problem,
+            group_of=lambda pair: pair.level,
+            seed=seed,
         )
-        kept[split] = balance_by_numbers(drawn, seed=seed) if is_flawed else drawn
+        kept[split] += [pair for pair in edits if split_of(pair.problem_id) == split]
         write_rows(folder / f"{split}.jsonl", (pair.to_row() for pair in kept[split]))
     summary = {
         "n_problems": len(problems),
@@ -210,10 +215,35 @@ def write_pairs(
             Counter(pair.meta["rejected_kind"] for pairs in kept.values() for pair in pairs)
         ),
         "rejected": dict(sorted(pairing.reasons.items())),
+        "balanced_away": _balanced_away(pairing.pairs, kept.values()),
+        "token_judge": _token_judge(edits),
         "balance": [row for split, pairs in kept.items() for row in _balance(split, pairs)],
     }
     write_text(folder / SUMMARY_NAME, [json.dumps(summary, indent=1) + "\n"])
     return summary
+
+
+def _has_opposites(pair: Preference) -> bool:
+    return pair.level != EASY and pair.meta["rejected_kind"] in FLAWS
+
+
+def _token_judge(pairs: Iterable[Preference]) -> Row:
+    """By level, what a judge of the tokens that differ gets right."""
+    by_level: dict[str, list[Preference]] = {}
+    for pair in sorted(pairs, key=lambda pair: level_order(pair.level)):
+        by_level.setdefault(pair.level, []).append(pair)
+    return {
+        level: {"n": len(own), "right": wilson_interval(token_judge(own), len(own)).to_row()}
+        for level, own in by_level.items()
+    }
+
+
+def _balanced_away(pairs: Iterable[Preference], kept: Iterable[list[Preference]]) -> dict[str, int]:
+    """By level, how many pairs were dropped: beyond those kept of a problem, of other lengths, or
+    (of hallucinations above the easy level) of an edit whose opposite is kept, or was used up."""
+    lost = Counter(pair.level for pair in pairs)
+    lost.subtract(pair.level for own in kept for pair in own)
+    return {level: lost[level] for level in sorted(lost, key=level_order)}
 
 
 def _outcomes(programs: Iterable[Row]) -> dict[str, dict[str, int]]:

@@ -6,11 +6,10 @@ Who takes the nearer side is right wherever false sides are drawn from anywhere 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from codefavor.pairs.balance import length_sign
-from codefavor.records import Preference, content_id
+from codefavor.records import Preference
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.false_sides import sentences_of
 
@@ -82,40 +81,6 @@ def nearer_signs(
         )
         found[one.id] = near, within
     return found
-
-
-def balance_by_nearness(
-    pairs: Sequence[Preference], signs: Mapping[str, tuple[int, ...]], *, seed: int = 0
-) -> list[Preference]:
-    """The pairs, as many with the true side nearer as with the false one, as `signs` say by id.
-
-    Drawn by the seed from those of one sign of lengths, so that lengths can still be balanced.
-    """
-    both = {pair.id: (length_sign(pair), *signs[pair.id]) for pair in pairs}
-    return _with_mirrored(pairs, both, lambda one: (one[0], *(-x for x in one[1:])), seed)
-
-
-def balance_by_signs(
-    pairs: Sequence[Preference], signs: Mapping[str, tuple[int, ...]], *, seed: int = 0
-) -> list[Preference]:
-    """The pairs, as many of each combination of signs as of the opposite one, drawn by the seed:
-    whoever follows one of them, or some, is right as often as not."""
-    return _with_mirrored(pairs, signs, lambda sign: tuple(-one for one in sign), seed)
-
-
-def _with_mirrored(
-    pairs: Sequence[Preference],
-    signs: Mapping[str, tuple[int, ...]],
-    mirrored: Callable[[tuple[int, ...]], tuple[int, ...]],
-    seed: int,
-) -> list[Preference]:
-    groups: dict[tuple[int, ...], list[Preference]] = {}
-    for pair in sorted(pairs, key=lambda pair: content_id(seed, pair.id)):
-        groups.setdefault(signs[pair.id], []).append(pair)
-    kept: set[str] = set()
-    for sign, own in groups.items():
-        kept |= {pair.id for pair in own[: len(groups.get(mirrored(sign), ()))]}
-    return [pair for pair in pairs if pair.id in kept]
 
 
 @lru_cache(maxsize=1 << 14)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from codefavor.judges.baselines import copied_sign
+from codefavor.pairs.balance import Cues, balance_by_signs, length_sign
 from codefavor.records import Preference, content_id
 from codefavor.sources.answered import Answered
 from codefavor.synthesis.answer_kinds import (
@@ -40,7 +41,7 @@ from codefavor.synthesis.false_sides import (
     stands_in_text,
     stems_of,
 )
-from codefavor.synthesis.nearness import balance_by_nearness, nearer_sign, nearer_signs
+from codefavor.synthesis.nearness import nearer_sign, nearer_signs
 from codefavor.synthesis.unsaid_pairs import unsaid_pairs
 
 # Of these a text has others that are no other name of the same thing.
@@ -67,7 +68,11 @@ def simple_pairs(
     pools = _pools(rows)
     easy, swaps = _answered_pairs(rows, pools, levels, reasons, seed)
     if is_balanced:
-        kept = balance_by_nearness(swaps, nearer_signs(swaps, rows), seed=seed)
+        nearer = nearer_signs(swaps, rows)
+        # Of one sign of lengths, so that lengths can still be balanced.
+        kept = balance_by_signs(
+            swaps, lambda one: Cues(length_sign(one), nearer[one.id]), seed=seed
+        )
         if n := len(swaps) - len(kept):
             reasons["medium: a side nearer to the question's words, none other the other way"] = n
         swaps = kept

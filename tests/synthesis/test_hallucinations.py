@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import difflib
-from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codefavor.journal import ok_rows
-from codefavor.pairs.number_cues import balance_by_numbers, number_accuracies
-from codefavor.records import Preference, Problem, read_rows
+from codefavor.pairs.opposite_edits import token_judge
+from codefavor.records import Preference, Problem, Row, read_rows
 from codefavor.sandbox import SandboxPool
+from codefavor.scoring.candidates import hallucinated_of
 from codefavor.scoring.failure_classes import failure_of
 from codefavor.scoring.hallucinations import FLAWS, hallucinations
 from codefavor.scoring.mutants import mutants_of
@@ -71,7 +72,9 @@ def test_each_kind_fails_for_its_reason_and_is_one_edit() -> None:
                 for line in difflib.ndiff(printed, one.code.splitlines())
                 if line.startswith(("+ ", "- "))
             ]
-            assert len(changed) <= 2, changed
+            # A module stands where it is imported and where it is used.
+            most = 4 if one.operator == "hallucinated_function" else 2
+            assert len(changed) <= most, changed
             run = pool.run(one.code, TESTS, PROGRAM_LIMITS, entry_point="summary")
             failure = failure_of(run, one.code)
             stated = FLAWS[one.operator].failures
@@ -99,8 +102,6 @@ def test_pairs_hold_only_programs_that_fail_as_stated_and_say_how(tmp_path: Path
     files = [tmp_path / f"{split}.jsonl" for split in ("train", "dev", "test")]
     pairs = [row for path in files for _, row in read_rows(path)]
     assert pairs
-    kept = [Preference.from_row(pair, "") for pair in pairs]
-    assert set(number_accuracies(kept).values()) == {0.5}
     for pair in pairs:
         kind = pair["meta"]["rejected_kind"]
         assert pair["meta"]["rejected_failure"] in FLAWS[kind].failures
@@ -175,12 +176,14 @@ def test_a_number_that_gives_itself_away_is_no_wrong_number(code: str, wrong: st
 
 
 def test_a_parameter_that_is_called_as_a_module_is_none() -> None:
-    code = "def f(string):\n    return string.lower()"
+    code = "def f(string):\n    return string.split()"
     found = mutants_of(code, edits=hallucinations)
-    assert [one.operator for one in found if "to_lower" in one.code] == ["hallucinated_method"]
-    code = "import math\ndef f(x):\n    return math.floor(x)"
+    assert "hallucinated_method" in {one.operator for one in found if "append" in one.code}
+    code = "import re\ndef f(x):\n    return re.split(',', x)"
     found = mutants_of(code, edits=hallucinations)
-    assert {one.operator for one in found if "round_down" in one.code} == {"hallucinated_function"}
+    assert not [one for one in found if "append" in one.code]
+    moved = "import math\n\ndef f(x):\n    return math.split(',', x)"
+    assert [one.operator for one in found if one.code == moved] == ["hallucinated_function"]
 
 
 @pytest.mark.parametrize("counts", ["n += x", "n = n + x"])
@@ -206,26 +209,67 @@ def test_a_text_that_is_the_same_is_not_misread_as_one_that_comes_before(
     assert any("!=" in one.code or "==" in one.code for one in found)
 
 
-def test_the_size_of_numbers_and_those_of_the_task_tell_nothing() -> None:
-    """Of eight pairs in which the wrong program has the larger number and two the other way."""
-    right = "def f(x):\n    return x[:{}]"
-    told = [("5", "6")] * 8 + [("5", "4")] * 2
-    pairs = [
-        Preference(
-            id=f"{number}", instruction="Write f(x), which returns the first 5 of x.",
-            chosen=right.format(ours), rejected=right.format(theirs), criteria="correctness",
-            source="s", level="hard", problem_id=f"{number}", meta={"rejected_kind": "off_by_one"},
-        )
-        for number, (ours, theirs) in enumerate(told)
+def pairs_of(*sides: tuple[str, str], level: str = "medium", task: str = "Write f.") -> list[Row]:
+    """Programs as they were run: of each problem a right one, and one that fails."""
+    found: list[Row] = []
+    for number, (right, wrong) in enumerate(sides):
+        for code, level_of, kind, outcome in (
+            (right, "reference", "reference", "passed"),
+            (wrong, level, "misread_requirement", "wrong_output"),
+        ):
+            run = {"outcome": outcome, "passed": 1, "total": 1, "trust": "split", "level": "L3"}
+            found.append({"problem_id": f"p{number}", "code": code, "level": level_of,
+                          "kind": kind, "execution": run})  # fmt: skip
+    return found
+
+
+def written(programs: list[Row], folder: Path) -> list[Preference]:
+    ids = dict.fromkeys(row["problem_id"] for row in programs)
+    problems = [
+        Problem(id=one, instruction="Write f.", tests="", entry_point="f", reference="",
+                source="own", license="MIT")
+        for one in ids
     ]  # fmt: skip
-    assert number_accuracies(pairs) == {"smaller numbers": 0.8, "numbers of the task": 1.0}
-    pairs += [replace(one, id=f"t{one.id}", instruction="Write f.") for one in pairs]
-    untold = [one for one in pairs if one.id.startswith("t")]
-    found = balance_by_numbers(untold)
-    assert len(found) == 4
-    assert number_accuracies(found) == {"smaller numbers": 0.5, "numbers of the task": 0.5}
-    # Where the number of the task is always the right one, no pair can be kept.
-    assert balance_by_numbers(pairs[:10]) == []
+    write_pairs(problems, programs, folder, per_problem=1, seed=0)
+    files = [folder / f"{split}.jsonl" for split in ("train", "dev", "test")]
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Preference.from_row(json.loads(line), "") for line in lines]
+
+
+def test_of_two_opposite_edits_neither_tells_which_side_is_right(tmp_path: Path) -> None:
+    """max for min in 40 programs and min for max in 20: who takes min would be right in 67 %."""
+    code = "def f{0}(x):\n    return {1}(x, {0})"
+    names = [("min", "max")] * 40 + [("max", "min")] * 20
+    sides = [(code.format(n, a), code.format(n, b)) for n, (a, b) in enumerate(names)]
+    kept = written(pairs_of(*sides), tmp_path)
+    assert len(kept) == 20
+    n_min = sum("min" in pair.chosen for pair in kept)
+    # By a coin, not ten of each: to know nineteen of them would tell the twentieth.
+    assert 5 <= n_min <= 15
+    assert abs(token_judge(kept) - 0.5) <= 0.15
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["balanced_away"] == {"medium": 40}
+    assert summary["token_judge"]["medium"]["n"] == 20
+
+
+def test_an_edit_that_none_is_the_opposite_of_is_not_kept(tmp_path: Path) -> None:
+    code = "def f{0}(x):\n    return {1}"
+    sides = [(code.format(n, f"min(x, {n})"), code.format(n, f"max(x, {n})")) for n in range(9)]
+    assert written(pairs_of(*sides), tmp_path) == []
+
+
+def test_only_edits_with_an_opposite_one_are_run() -> None:
+    def problem(name: str, body: str) -> Problem:
+        return Problem(id=name, instruction="Write f.", tests="", entry_point="f", source="own",
+                       reference=f"def f(x):\n    return {body}", license="MIT")  # fmt: skip
+
+    found = hallucinated_of(
+        [problem("a", "min(x)"), problem("b", "max(x)"), problem("c", "any(x)")],
+        per_level=9, seed=0,
+    )  # fmt: skip
+    medium = {(one.problem_id, one.code[-6:]) for one in found if one.level == "medium"}
+    assert medium == {("a", "max(x)"), ("b", "min(x)")}
+    assert {one.problem_id for one in found if one.level == "reference"} == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("line", ["out.append(x)", "len(x)", "out.insert(0, x)"])
@@ -253,7 +297,7 @@ def test_no_edit_gives_itself_away(code: str, never: str) -> None:
 
 
 MISFITS = [
-    ("unconverted_value", "return str(n) + '!'", "return n + '!'", "wrong_type"),
+    ("wrong_conversion", "return str(n) + '!'", "return n + '!'", "wrong_type"),
     ("wrong_shape", "return [k + v for k, v in {'ab': 'c'}.items()]",
      "return [k + v for k, v in {'ab': 'c'}]", "wrong_answer"),
     ("wrong_shape", "return [i + x for i, x in enumerate([n])]",
@@ -295,6 +339,6 @@ def test_every_category_has_kinds_of_more_than_one_level() -> None:
     for flaw in FLAWS.values():
         levels.setdefault(flaw.category, set()).add(flaw.level)
     assert levels == {
-        "naming": {"easy", "medium", "hard"}, "mapping": {"easy", "medium", "hard"},
+        "naming": {"easy", "medium"}, "mapping": {"easy", "medium", "hard"},
         "resource": {"easy", "medium", "hard"}, "logic": {"medium", "hard"},
     }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from codefavor.errors import DataError
 from codefavor.sources.answered import Answered, load_answered
 from codefavor.synthesis.answer_kinds import asked_kind, spans_of
+from codefavor.synthesis.level_judges import Share
 from codefavor.synthesis.truth_levels import simple_pairs
 from tests.kit.commands import codefavor
 
@@ -107,6 +108,38 @@ def test_who_looks_for_the_questions_words_is_right_as_often_as_not(
     found = sorted((pair["chosen"], pair["rejected"]) for pair in read(out))
     assert found == [("1704", "1899"), ("1920", "1811")]
     assert "2 of two answers" in done.stdout and f"{judge!r} in 50.0%" in done.stdout
+
+
+def test_what_does_not_hold_is_said_and_written_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script of several steps goes on with the pairs; the finding stands beside them."""
+    monkeypatch.setattr(Share, "is_off", True)
+    data, out = write(tmp_path / "qa.jsonl", rows()), tmp_path / "pairs.jsonl"
+    done = codefavor("synthesise", "levels", "--data", data, "--out", out, home=tmp_path)
+    assert done.code == 0
+    assert "these levels are not held" in done.stderr
+    manifest = json.loads((tmp_path / "pairs.jsonl.manifest.json").read_text(encoding="utf-8"))
+    assert {one.split()[0] for one in manifest["not_held"]} == {"medium"}
+    n_kept = Counter(pair["level"] for pair in read(out))
+    assert {name: one["n_kept"] for name, one in manifest["levels"].items()} == n_kept
+    assert manifest["empty"] == []
+
+
+def test_a_level_without_pairs_is_said(tmp_path: Path) -> None:
+    data = write(
+        tmp_path / "qa.jsonl",
+        [
+            {"question": f"Why {number}?", "context": f"Because of {one}.", "answer": one}
+            for number, one in enumerate(("the long rain", "a short war"))
+        ],
+    )
+    out = tmp_path / "pairs.jsonl"
+    done = codefavor("synthesise", "levels", "--data", data, "--out", out, home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert "no pair is medium" in done.stderr
+    manifest = json.loads((tmp_path / "pairs.jsonl.manifest.json").read_text(encoding="utf-8"))
+    assert manifest["empty"] == ["medium"]
 
 
 def test_a_question_has_one_pair_a_level(tmp_path: Path) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 
 from codefavor.languages.python_code import error_line, tree_of
+from codefavor.scoring.blocks import is_foreign
 from codefavor.text import Fence, lines_of, parse_fences
 
 _MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
+_DEFINITION = re.compile(r"[ \t]*(?:def |async def |class |@\w)")
 _START = re.compile(
-    r"[ \t]*(?:def |async def |class |import \w|from \w[\w.]* import |@\w|\w+(?:, ?\w+)* = )"
+    rf"{_DEFINITION.pattern}|[ \t]*(?:import \w|from \w[\w.]* import |(?:for|if|try|while|with)\b|"
+    r"\w+(?:, ?\w+)* = |[\w.]+\()"
 )
 _INLINE = re.compile(r"`([^`\n]+)`")
 # An interpreter's prompts, and those of a notebook; the second form continues the first.
@@ -77,14 +79,13 @@ def _without_numbers(content: str) -> str:
     return textwrap.dedent("\n".join(blanked)) + "\n"
 
 
-def other_readings(reply: str) -> Iterator[list[Fence]]:
-    """The Python programs of a reply in which no closed block has the one asked for.
-
-    Each reading is a list as of blocks, the likelier first: what parses between the prose when
-    fence marks say nothing, the new side of diffs, the strings of a JSON object, inline code.
-    """
-    yield list(_between_prose(_MARKS.sub("\n", reply)))
+def readings(reply: str) -> Iterator[list[Fence]]:
+    """The Python programs of a reply, each time as a list as of blocks, the likelier first: its
+    blocks, what parses between the prose when fence marks say nothing, the new side of diffs, the
+    strings of a JSON object, inline code."""
     fences = parse_fences(reply)
+    yield [part for fence in fences for part in _programs_in(fence)]
+    yield list(_between_prose(_MARKS.sub("\n", reply)))
     yield [
         one._replace(content=_new_side(one.content))
         for one in fences
@@ -95,10 +96,21 @@ def other_readings(reply: str) -> Iterator[list[Fence]]:
     yield [Fence("", found[1] + "\n", is_closed=True) for found in _INLINE.finditer(reply)]
 
 
+def _programs_in(fence: Fence) -> list[Fence]:
+    """A block, or where it is no program because words or a cut are in it, the programs there."""
+    if tree_of(fence.content) is not None or is_foreign(fence):
+        return [fence]
+    parts = [one._replace(language=fence.language) for one in _between_prose(fence.content)]
+    if parts:
+        parts[0] = parts[0]._replace(before=f"{fence.before}\n{parts[0].before}")
+        parts[-1] = parts[-1]._replace(after=fence.after)
+    return parts
+
+
 def _between_prose(text: str) -> Iterator[Fence]:
     """Every stretch of lines that is a program, from its first line to where prose begins.
 
-    One that ends within a definition was cut off there, and is none.
+    A definition that goes on where it does not parse is broken or was cut off, and is none.
     """
     lines = lines_of(text)
     number, before, cuts = 0, list[str](), 0
@@ -115,12 +127,19 @@ def _between_prose(text: str) -> Iterator[Fence]:
             if not line and tree_of("\n".join(region[:end])) is not None:
                 break
             end = min(end - 1, line - 1) if line else end - 1
-        rest = next((line for line in region[end:] if line.strip()), "")
-        code = _without_words("\n".join(region[:end]).rstrip() + "\n")
-        if end and not rest[:1].isspace():
-            yield Fence("", code, is_closed=True, before="\n".join(before))
+        rest = list(dropwhile(lambda line: not line.strip(), region[end:]))
+        is_cut = bool(rest) and rest[0][:1].isspace()
+        code = _without_last("\n".join(region[:end])) if is_cut else "\n".join(region[:end])
+        if code.strip():
+            yield Fence("", code.rstrip() + "\n", is_closed=True, before="\n".join(before))
             before = []
         number += max(end, 1)
+        if is_cut or (not end and _DEFINITION.match(region[0])):
+            # What is left of it is no program of its own.
+            inside = takewhile(
+                lambda line: not line.strip() or line[0].isspace(), region[max(end, 1) :]
+            )
+            number += len(list(inside))
 
 
 def _as_deep(lines: list[str]) -> list[str]:
@@ -131,17 +150,14 @@ def _as_deep(lines: list[str]) -> list[str]:
     return [line[len(indent) :] for line in lines[:end]]
 
 
-def _without_words(code: str) -> str:
-    """A program without words at its end that only look like one: `Done`, `Explanation: see`."""
+def _without_last(code: str) -> str:
+    """A program without its last statement."""
     tree = tree_of(code)
-    while tree is not None and len(tree.body) > 1:
-        last = tree.body[-1]
-        is_word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
-        if not is_word and not (isinstance(last, ast.AnnAssign) and last.value is None):
-            break
-        code = "\n".join(lines_of(code)[: last.lineno - 1]).rstrip() + "\n"
-        tree = tree_of(code)
-    return code
+    if tree is None or not tree.body:
+        return ""
+    last = tree.body[-1]
+    first = min([last, *getattr(last, "decorator_list", [])], key=lambda one: one.lineno)
+    return "\n".join(lines_of(code)[: first.lineno - 1])
 
 
 def _new_side(content: str) -> str:

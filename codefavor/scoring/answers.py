@@ -13,7 +13,7 @@ from codefavor.scoring.blocks import (
     INSIDE,
     TEST,
     answer_among,
-    functions_of,
+    definitions_of,
     is_stub,
     marked_inside,
     parsing_part,
@@ -105,8 +105,8 @@ def _among(blocks: Sequence[Fence], entry_point: str, prompt: str) -> str:
 
 def _is_stub(code: str, name: str) -> bool:
     """Whether a program defines the function without doing anything in it."""
-    functions = functions_of(code, name)
-    return bool(functions) and all(map(is_stub, functions))
+    found = definitions_of(code, name)
+    return bool(found) and all(map(is_stub, found))
 
 
 def _continuation(reply: str, entry_point: str, prompt: str) -> str:
@@ -235,7 +235,7 @@ def continued(prompt: str, text: str, entry_point: str = "") -> str:
 
 def _first_answer(code: str, name: str) -> str:
     tree = tree_of(code) or ast.Module([], [])
-    ends = [one.end_lineno for one in functions_of(code, name) if not is_stub(one)]
+    ends = [one.end_lineno for one in definitions_of(code, name) if not is_stub(one)]
     is_code = [not is_text(one) for one in tree.body]
     if not name and True in is_code:
         texts = [n for n, one in enumerate(is_code) if not one and n > is_code.index(True)]

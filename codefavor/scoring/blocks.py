@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
 from codefavor.languages import find_language
-from codefavor.languages.python_code import DEFINITIONS, error_line, is_text, tree_of
+from codefavor.languages.python_code import DEFINITIONS, Definition, error_line, is_text, tree_of
 from codefavor.scoring.needed import bound_by
 from codefavor.text import Fence, is_closing_fence, lines_of, opening_fence, parse_fences
 
@@ -19,7 +19,6 @@ _MOST_CUTS = 400
 # A test, by which a suite of tests is known.
 TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
 _DEFINITION = re.compile(r"^(?:async def|class|def) ", re.MULTILINE)
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DOTS = re.compile(r"#\s*(?:\.{3}|\u2026)")
 _LITERALS = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp)
 
@@ -78,7 +77,7 @@ def answer_among(
         found = [n for n in found if is_complete(blocks[n], name)] or found
         found = [n for n in found if not is_fragment(texts[n], name)] or found
     else:
-        found = [n for n in found if _answers_input(program(n))] or [
+        found = [n for n in found if _acts(texts[n]) and _answers_input(program(n))] or [
             n for n in found if _DEFINITION.search(texts[n]) and not TEST.search(texts[n])
         ]
         found = [n for n in found if not _has_dots(tree_of(texts[n]), lines_of(texts[n]))] or found
@@ -96,18 +95,28 @@ def defines(code: str, name: str) -> bool:
     )
 
 
-def _answers_input(code: str) -> bool:
-    """Whether a program does something, and reads standard input and writes in doing so."""
-    tree = tree_of(code) or ast.Module([], [])
+def _acts(code: str) -> bool:
+    """Whether a program does more at its top level than to define and to name values."""
+    tree = tree_of(code)
     passive = (*DEFINITIONS, ast.Import, ast.ImportFrom)
+    named = (ast.Assign, ast.AnnAssign)
+    return tree is not None and any(
+        any(isinstance(inner, ast.Call) for inner in ast.walk(one))
+        if isinstance(one, named)
+        else not is_text(one) and not isinstance(one, passive)
+        for one in tree.body
+    )
+
+
+def _answers_input(code: str) -> bool:
+    """Whether a program reads standard input and writes."""
     words = {
         getattr(one, "id", None) or getattr(one, "attr", None)
-        for one in ast.walk(tree)
+        for one in ast.walk(tree_of(code) or ast.Module([], []))
         if isinstance(one, ast.Name | ast.Attribute) and isinstance(one.ctx, ast.Load)
     }
     is_read = words & {"input", "stdin", "fileinput"} or re.search(r"\bopen\(0\b", code)
-    is_active = any(not is_text(one) and not isinstance(one, passive) for one in tree.body)
-    return is_active and bool(is_read) and bool(words & {"print", "stdout"})
+    return bool(is_read) and bool(words & {"print", "stdout"})
 
 
 def is_complete(fence: Fence, name: str) -> bool:
@@ -148,25 +157,28 @@ def _makes(node: ast.stmt, name: str) -> bool:
 
 
 def is_fragment(code: str, name: str) -> bool:
-    """Whether a text defines the function without all that it does: it gives back nothing, has
-    `...` for a statement or a comment, or ends in a comment, as in `# the rest is unchanged`."""
-    found = functions_of(code, name)
+    """Whether a text defines a function or class without all that it does: it gives back nothing,
+    has `...` for a statement or a comment, or ends in a comment, as in `# the rest is the same`."""
+    found = definitions_of(code, name)
     return bool(found) and (not any(map(_gives, ast.walk(found[-1]))) or _is_cut(code, found[-1]))
 
 
-def functions_of(code: str, name: str) -> list[Function]:
-    """The definitions of a function at the top level of a program."""
+def definitions_of(code: str, name: str) -> list[Definition]:
+    """The definitions of a function or class at the top level of a program."""
     tree = tree_of(code)
     return [
         node
         for node in (tree.body if tree else ())
-        if isinstance(node, Function) and node.name == name
+        if isinstance(node, DEFINITIONS) and node.name == name
     ]
 
 
-def is_stub(function: Function) -> bool:
-    """Whether a function does nothing."""
-    return all(is_text(one) or isinstance(one, ast.Pass) for one in function.body)
+def is_stub(definition: Definition) -> bool:
+    """Whether a function, or no method of a class, does anything."""
+    return all(
+        is_stub(one) if isinstance(one, DEFINITIONS) else is_text(one) or isinstance(one, ast.Pass)
+        for one in definition.body
+    )
 
 
 def _gives(node: ast.AST) -> bool:
@@ -177,12 +189,15 @@ def _gives(node: ast.AST) -> bool:
     return isinstance(node, ast.Yield | ast.YieldFrom)
 
 
-def _is_cut(code: str, function: Function) -> bool:
+def _is_cut(code: str, definition: Definition) -> bool:
     lines = lines_of(code)
-    end = function.end_lineno or 0
+    end = definition.end_lineno or 0
     behind = takewhile(lambda line: not line or line[0].isspace(), lines[end:])
-    is_left_open = not isinstance(function.body[-1], ast.Return | ast.Raise)
-    is_dotted = _has_dots(function, lines[function.lineno : end])
+    last = definition.body[-1]
+    while isinstance(last, DEFINITIONS):
+        last = last.body[-1]
+    is_left_open = not isinstance(last, ast.Return | ast.Raise)
+    is_dotted = _has_dots(definition, lines[definition.lineno : end])
     return is_dotted or (is_left_open and any(map(str.strip, behind)))
 
 
@@ -193,11 +208,11 @@ def _has_dots(tree: ast.AST | None, lines: Sequence[str]) -> bool:
     return is_said or any(_DOTS.match(line.strip()) for line in lines)
 
 
-def parsing_part(text: str) -> str:
+def parsing_part(text: str, most_cuts: int = _MOST_CUTS) -> str:
     """The text from its first line to the last one with which it is a program; "" if none is."""
     lines = lines_of(text)
     end, tries = len(lines), 0
-    while end and tries < _MOST_CUTS:
+    while end and tries < most_cuts:
         code = "\n".join(lines[:end]).rstrip() + "\n"
         if tree_of(code) is not None:
             return code

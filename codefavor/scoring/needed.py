@@ -62,7 +62,7 @@ def _statements(
 def without_words(code: str) -> str:
     """A program without statements that are only words: "Runs in O(n)", "Done", "* linear".
 
-    Such a one reads what is defined nowhere, and calls nothing that is.
+    Such a one reads what is defined nowhere, and calls nothing but `O`.
     """
     tree = tree_of(code)
     missing = unbound(tree) if tree else set()
@@ -82,7 +82,8 @@ def _is_words(node: ast.stmt, missing: set[str]) -> bool:
     ):
         return False
     calls = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
-    return bool(_names(node) & missing) and all(_names(one) & missing for one in calls)
+    is_call = any(not isinstance(one, ast.Name) or one.id != "O" for one in calls)
+    return bool(_names(node) & missing) and not is_call
 
 
 def _names(tree: ast.AST) -> set[str]:

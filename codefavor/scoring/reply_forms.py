@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import dropwhile, islice, takewhile
 
-from codefavor.languages.python_code import error_line, tree_of
-from codefavor.scoring.blocks import is_foreign
+from codefavor.languages.python_code import tree_of
+from codefavor.scoring.blocks import is_foreign, parsing_part
 from codefavor.text import Fence, lines_of, parse_fences
 
 _MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
@@ -20,6 +20,7 @@ _START = re.compile(
     rf"{_DEFINITION.pattern}|[ \t]*(?:import \w|from \w[\w.]* import |(?:for|if|try|while|with)\b|"
     r"\w+(?:, ?\w+)* = |[\w.]+\()"
 )
+_DIFF = ("diff", "patch")
 _INLINE = re.compile(r"`([^`\n]+)`")
 # An interpreter's prompts, and those of a notebook; the second form continues the first.
 _PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:|\s*\.\.\.:)(?: |$)")
@@ -32,8 +33,10 @@ _NOTEBOOK = re.compile(r"^(?:!\w|%%?[a-zA-Z]).*\n?", re.MULTILINE)
 # Where JSON with texts in it may begin.
 _JSON = re.compile(r"\{\s*\"|\[\s*[\"{]")
 _MOST_STARTS = 20
-# Cuts tried in one reply before it counts as prose.
-_MOST_CUTS = 100
+# Lines of one reply at which a program is looked for before it counts as prose.
+_MOST_READ = 100
+# Ends tried for each.
+_MOST_CUTS = 12
 
 
 def without_session(text: str) -> str:
@@ -81,16 +84,12 @@ def _without_numbers(content: str) -> str:
 
 def readings(reply: str) -> Iterator[list[Fence]]:
     """The Python programs of a reply, each time as a list as of blocks, the likelier first: its
-    blocks, what parses between the prose when fence marks say nothing, the new side of diffs, the
+    blocks, the new side of diffs, what parses between the prose when fence marks say nothing, the
     strings of a JSON object, inline code."""
     fences = parse_fences(reply)
     yield [part for fence in fences for part in _programs_in(fence)]
+    yield [one._replace(content=_new_side(one.content)) for one in fences if one.language in _DIFF]
     yield list(_between_prose(_MARKS.sub("\n", reply)))
-    yield [
-        one._replace(content=_new_side(one.content))
-        for one in fences
-        if one.language in ("diff", "patch")
-    ]
     texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
     yield [Fence("", code, is_closed=True) for text in texts for code in json_strings(text)]
     yield [Fence("", found[1] + "\n", is_closed=True) for found in _INLINE.finditer(reply)]
@@ -98,7 +97,7 @@ def readings(reply: str) -> Iterator[list[Fence]]:
 
 def _programs_in(fence: Fence) -> list[Fence]:
     """A block, or where it is no program because words or a cut are in it, the programs there."""
-    if tree_of(fence.content) is not None or is_foreign(fence):
+    if tree_of(fence.content) is not None or is_foreign(fence) or fence.language in _DIFF:
         return [fence]
     parts = [one._replace(language=fence.language) for one in _between_prose(fence.content)]
     if parts:
@@ -113,33 +112,27 @@ def _between_prose(text: str) -> Iterator[Fence]:
     A definition that goes on where it does not parse is broken or was cut off, and is none.
     """
     lines = lines_of(text)
-    number, before, cuts = 0, list[str](), 0
-    while number < len(lines) and cuts < _MOST_CUTS:
-        if not _START.match(lines[number]):
-            before.append(lines[number])
-            number += 1
-            continue
-        region = _as_deep(lines[number:])
-        end = len(region)
-        while end and cuts < _MOST_CUTS:
-            cuts += 1
-            line = error_line("\n".join(region[:end]))
-            if not line and tree_of("\n".join(region[:end])) is not None:
-                break
-            end = min(end - 1, line - 1) if line else end - 1
+    number, before, starts = 0, list[str](), 0
+    while number < len(lines) and starts < _MOST_READ:
+        region = _as_deep(lines[number:]) if _START.match(lines[number]) else []
+        starts += bool(region)
+        code = parsing_part("\n".join(region), most_cuts=_MOST_CUTS)
+        end = code.count("\n")
         rest = list(dropwhile(lambda line: not line.strip(), region[end:]))
-        is_cut = bool(rest) and rest[0][:1].isspace()
-        code = _without_last("\n".join(region[:end])) if is_cut else "\n".join(region[:end])
+        is_cut = bool(code) and bool(rest) and rest[0][:1].isspace()
+        code = _without_last(code) if is_cut else code
         if code.strip():
             yield Fence("", code.rstrip() + "\n", is_closed=True, before="\n".join(before))
             before = []
-        number += max(end, 1)
-        if is_cut or (not end and _DEFINITION.match(region[0])):
+        elif not end:
+            before.append(lines[number])
+        if is_cut or (not end and _DEFINITION.match(lines[number])):
             # What is left of it is no program of its own.
             inside = takewhile(
-                lambda line: not line.strip() or line[0].isspace(), region[max(end, 1) :]
+                lambda line: not line.strip() or line[0].isspace(), region[end or 1 :]
             )
             number += len(list(inside))
+        number += end or 1
 
 
 def _as_deep(lines: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from codefavor.engine.runner import Step
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Completion, Problem, Row, content_id
 from codefavor.scoring.answers import continued, program_of
-from codefavor.scoring.blocks import functions_of
+from codefavor.scoring.blocks import definitions_of
 from codefavor.synthesis.conversation import model_spec
 
 STEP_NAME = "drafts"
@@ -82,7 +82,7 @@ def _stops(problem: Problem) -> tuple[str, ...]:
     """Where a base model has left the program that it was given the beginning of."""
     if not problem.entry_point:
         return _LEFT_PROGRAM
-    is_begun = functions_of(f"{problem.prompt.rstrip()}\n    pass\n", problem.entry_point)
+    is_begun = definitions_of(f"{problem.prompt.rstrip()}\n    pass\n", problem.entry_point)
     return _LEFT_FUNCTION if is_begun else _LEFT_FUNCTIONS
 
 

@@ -58,7 +58,16 @@ def test_words_that_python_reads_are_no_part_of_the_program(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [f"{F}\nprint(f(data))\n", f"{F}\nx = data\n", f"from a import *\n{F}\nO(n)\n", F]
+    "code",
+    [
+        f"{F}\nprint(f(data))\n",
+        f"{F}\nx = data\n",
+        f"{F}\nmain()\n",
+        # What comes before the program may import it.
+        f"sys.setrecursionlimit(9999)\n{F}",
+        f"from a import *\n{F}\nn\n",
+        F,
+    ],
 )
 def test_what_runs_or_could_run_stays(code: str) -> None:
     """Though it fails: it is the program that was written."""

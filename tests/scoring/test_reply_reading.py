@@ -180,3 +180,9 @@ def test_a_mark_of_thinking_in_a_program_ends_no_thinking() -> None:
     for reply in (fence(code), code, f"<think>\n{fence(WRONG)}\n</think>\n\n{fence(code)}"):
         assert program_of(reply, "f").endswith(RIGHT)
     assert program_of(f"<think>\n```python\n{WRONG}</think>\n{fence(RIGHT)}", "f") == RIGHT
+
+
+def test_a_diff_is_read_as_one() -> None:
+    lines = [" def f(xs):", "     xs = list(xs)", "-    return max(xs)"]
+    diff = "\n".join(["```diff", *lines, "+    return max(xs) if xs else None", "```"])
+    assert answers(program_of(diff, "f")) == [None, 3]

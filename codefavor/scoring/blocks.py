@@ -77,9 +77,11 @@ def answer_among(
         found = [n for n in found if is_complete(blocks[n], name)] or found
         found = [n for n in found if not is_fragment(texts[n], name)] or found
     else:
-        found = [n for n in found if _acts(texts[n]) and _answers_input(program(n))] or [
-            n for n in found if _DEFINITION.search(texts[n]) and not TEST.search(texts[n])
-        ]
+        found = [
+            n
+            for n in found
+            if _acts(texts[n]) and (_answers_input(texts[n]) or _answers_input(program(n)))
+        ] or [n for n in found if _DEFINITION.search(texts[n]) and not TEST.search(texts[n])]
         found = [n for n in found if not _has_dots(tree_of(texts[n]), lines_of(texts[n]))] or found
     found = [n for n in found if may_be[n]] or found
     return found[-1] if found else None

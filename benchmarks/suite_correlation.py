@@ -46,7 +46,7 @@ from codefavor.reports.charts import Plot, Point, Series
 from codefavor.reports.page import environment
 from codefavor.reports.suite_page import share_of
 from codefavor.sandbox import Limits, SandboxPool
-from codefavor.scoring.answers import defines
+from codefavor.scoring.blocks import defines
 from codefavor.scoring.by_suites import SuiteScorer
 from codefavor.scoring.suite_quality import quality_of
 from codefavor.scoring.suite_runs import CAUGHT, SuiteRunner

@@ -38,16 +38,32 @@ def tree_of(code: str) -> ast.Module | None:
         return None
 
 
-def put_before(head: str, code: str) -> str:
-    """A program with whole lines before it, but behind its docstring and its `__future__` imports.
+def compiles(code: str) -> bool:
+    """Whether Python would begin to run it: `return` outside a function parses, and does not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(code, "", "exec", dont_inherit=True)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def put_before(head: str, code: str, *, behind_imports: bool = False) -> str:
+    """A program with whole lines before it, but behind its docstring and its `__future__` imports,
+    or with `behind_imports` behind all that it begins with.
 
     What is no program by itself, such as the body of a function, is put behind all of them.
     """
     tree = tree_of(code) if head.endswith("\n") else None
     end = 0
     for n, one in enumerate(tree.body if tree else ()):
-        is_future = isinstance(one, ast.ImportFrom) and one.module == "__future__"
-        if not is_future and (n or not is_text(one)):
+        is_import = (
+            isinstance(one, ast.Import | ast.ImportFrom)
+            if behind_imports
+            else (isinstance(one, ast.ImportFrom) and one.module == "__future__")
+        )
+        if not is_import and (n or not is_text(one)):
             break
         end = one.end_lineno or one.lineno
     lines = io.StringIO(code).readlines()

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import html
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from codefavor.languages.python_code import is_text, put_before, tree_of
+from codefavor.languages.python_code import compiles, is_text, put_before, tree_of
 from codefavor.scoring.blocks import (
     INSIDE,
-    is_complete,
-    is_fragment,
+    TEST,
+    answer_among,
+    definitions_of,
+    is_stub,
     marked_inside,
     parsing_part,
 )
+from codefavor.scoring.needed import with_needed, without_words
 from codefavor.scoring.presented import not_presented_as_wrong
 from codefavor.scoring.reply_forms import (
     json_strings,
-    other_readings,
+    readings,
     without_notebook,
     without_session,
 )
@@ -46,7 +48,6 @@ _SPECIAL = re.compile(
     re.MULTILINE,
 )
 _DONE = re.compile(r"^\[DONE\][ \t]*$", re.MULTILINE)
-_TEST = re.compile(r"^\s*(?:(?:async )?def test|class \w*Test|class \w+\(.*TestCase)", re.MULTILINE)
 _QUOTED_FENCE = re.compile(r"^ {0,3}> ?(?:```|~~~)", re.MULTILINE)
 _HTML = re.compile(r"<pre[^>]*>\s*(?:<code[^>]*>)?(.*?)(?:</code>)?\s*</pre>", re.DOTALL | re.I)
 # The language on the line behind the mark.
@@ -56,7 +57,6 @@ _LATE_LANGUAGE = re.compile(
 )
 # What stands indented at the beginning of a reply: the body of a function.
 _BODY = re.compile(r"\s*^[ \t]+\S.*\n?(?:(?:[ \t]+.*)?\n|[ \t]+.*\Z)*", re.MULTILINE)
-_BUILTINS = frozenset(dir(builtins))
 
 
 def program_of(
@@ -65,71 +65,69 @@ def program_of(
     """The program that a reply ends with; "" where there is none.
 
     What stands before the end of the thinking is a draft and does not count; a reply that never
-    leaves its thinking has no answer. Of several blocks the last one counts that defines the
-    entry point: examples of use follow a program, corrections replace it. What does not parse, is
-    of another language, a part of the function, or what the reply itself calls a mistake, counts
-    only if there is nothing else.
-    Without such a block another of the forms of `other_readings` is read, else it is what
-    `extract_code` finds. A Python program gets the imports and helpers that it uses, does not
-    define, and that an earlier block, the beginning given in `prompt` or else a later block
-    defines; one that only continues `prompt` is put behind it.
+    leaves its thinking has no answer. Of several Python blocks the last one counts that
+    `answer_among` takes for a whole program: examples of use follow a program, corrections
+    replace it. Without one, and in another language, it is what `extract_code` finds. A Python
+    program gets the imports and helpers that it uses, does not define, and that an earlier block,
+    the beginning given in `prompt` or else a later block defines; one that only continues
+    `prompt` is put behind it.
     """
     reply = _unwrapped(_own_turn(marked_inside(_after_thinking(reply))))
-    return _chosen(reply, entry_point, language, prompt).replace(INSIDE, "")
-
-
-def _chosen(reply: str, entry_point: str, language: str, prompt: str) -> str:
-    fences = [fence for fence in parse_fences(reply) if fence.is_closed]
-    whole = [n for n, one in enumerate(fences) if defines(one.content, entry_point)]
-    if not whole and language == "python":
-        for reading in other_readings(reply):
-            if whole := [n for n, one in enumerate(reading) if defines(one.content, entry_point)]:
-                fences = reading
-                break
-    may_be = list(not_presented_as_wrong(fences))
-    if language == "python":
-        whole = [n for n in whole if is_complete(fences[n], entry_point)] or whole
-        whole = [n for n in whole if not is_fragment(fences[n].content, entry_point)] or whole
-    whole = [n for n in whole if may_be[n]] or whole
-    code = _clean(fences[whole[-1]]) if whole else extract_code(reply, language)
     if language != "python":
-        return code
-    if prompt and not defines(code, entry_point):
-        # Without a block, what is indented or returns continues the beginning; a sentence does not.
-        is_body = bool(code) or re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE)
-        # A body that begins the reply may have tests or a sentence behind it.
-        begun = _BODY.match(reply)
-        bodies = [*([reply, begun[0]] if begun else []), *([code or reply] if is_body else [])]
-        whole_code = next(filter(None, (_behind(prompt, one) for one in bodies)), "")
-        # Behind a stub that it leaves empty, a program of its own is none of what was asked for.
-        return code if _is_stub(whole_code, entry_point) else whole_code
-    if not code:
-        return ""
-    if not whole:
-        return with_needed(code, [prompt])
-    earlier = [one.content for one in fences[: whole[-1]]]
-    later = [one.content for n, one in enumerate(fences) if n > whole[-1] and may_be[n]]
-    # What an earlier block defines counts before what a later one does.
-    return with_needed(code, [*later, prompt, *earlier])
+        return extract_code(reply, language).replace(INSIDE, "")
+    return _python_program(reply, entry_point, prompt).replace(INSIDE, "")
+
+
+def _python_program(reply: str, entry_point: str, prompt: str) -> str:
+    code = next(filter(None, (_among(one, entry_point, prompt) for one in readings(reply))), "")
+    if prompt and (not code or _is_stub(code, entry_point)):
+        code = _continuation(reply, entry_point, prompt) or code
+    return code or with_needed(extract_code(reply), [prompt])
+
+
+def _among(blocks: Sequence[Fence], entry_point: str, prompt: str) -> str:
+    """The program of the block that answers, with what it needs from the others."""
+    may_be = list(not_presented_as_wrong(blocks))
+    texts = [_clean(one) for one in blocks]
+
+    def program(number: int) -> str:
+        lenders = [n for n in range(len(texts)) if n != number]
+        # What an earlier block defines counts before what a later one does, and that before what
+        # the reply rejects.
+        lenders.sort(key=lambda n: (may_be[n], n < number, n))
+        lent = [texts[n] for n in lenders]
+        at = sum(not may_be[n] or n > number for n in lenders)
+        return without_words(with_needed(texts[number], [*lent[:at], prompt, *lent[at:]]))
+
+    found = answer_among(blocks, entry_point, may_be, program)
+    return "" if found is None else program(found)
 
 
 def _is_stub(code: str, name: str) -> bool:
     """Whether a program defines the function without doing anything in it."""
-    return any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name == name
-        and all(is_text(one) or isinstance(one, ast.Pass) for one in node.body)
-        for node in getattr(tree_of(code), "body", ())
-    )
+    found = definitions_of(code, name)
+    return bool(found) and all(map(is_stub, found))
 
 
-def _behind(prompt: str, body: str) -> str:
-    """The beginning and the rest of a function; "" if the rest is no program."""
+def _continuation(reply: str, entry_point: str, prompt: str) -> str:
+    """The beginning with the body that a reply is or has in a block; "" where there is none."""
+    bodies = [one.content for one in reversed(parse_fences(reply))]
+    # What is indented or returns continues the beginning; a sentence does not. A body that begins
+    # the reply may have tests or a sentence behind it.
+    if not bodies and re.search(r"^(?:[ \t]|return\b)", reply, re.MULTILINE):
+        begun = _BODY.match(reply)
+        bodies = [reply, *([begun[0]] if begun else []), extract_code(reply)]
+    programs = (whole for one in bodies for whole in _behind(prompt, one))
+    return next((one for one in programs if compiles(one) and not _is_stub(one, entry_point)), "")
+
+
+def _behind(prompt: str, body: str) -> Iterator[str]:
+    """The beginning and the rest of a function; that may have lost the indent of its first line, or
+    have another, unless it is a program of its own."""
     body = body.strip("\n")
-    if re.search(r"^return\b", body, re.MULTILINE):
-        body = textwrap.indent(body, "    ")
-    code = put_before(prompt, f"{body}\n")
-    return code if tree_of(code) else ""
+    yield put_before(prompt, f"{body}\n")
+    for one in () if compiles(body) else (body, textwrap.dedent(body).replace("\n", "\n    ")):
+        yield f"{prompt}    {one}\n"
 
 
 def suite_of(reply: str) -> str:
@@ -141,10 +139,10 @@ def suite_of(reply: str) -> str:
     """
     reply = _own_turn(_after_thinking(reply))
     fences = [fence for fence in parse_fences(reply) if fence.is_closed]
-    suites = [_clean(one) for one in fences if _TEST.search(one.content)]
+    suites = [_clean(one) for one in fences if TEST.search(one.content)]
     if not suites:
         texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
-        suites = [code for one in texts for code in json_strings(one) if _TEST.search(code)]
+        suites = [code for one in texts for code in json_strings(one) if TEST.search(code)]
     if not suites:
         return extract_code(reply)
     return with_needed(suites[-1], suites[:-1])
@@ -153,11 +151,22 @@ def suite_of(reply: str) -> str:
 def _after_thinking(reply: str) -> str:
     """The answer of a model that may think before it; "" if it never came to one."""
     for found in reversed(list(_ANSWER_MARK.finditer(reply))):
-        reply = reply[found.end() :]
-        break
+        if not _is_in_program(reply, found):
+            reply = reply[found.end() :]
+            break
     if answers := _ANSWER.findall(reply):
         reply = answers[-1]
-    return "" if _THINKING.search(reply) else reply
+    begun = (one for one in _THINKING.finditer(reply) if not _is_in_program(reply, one))
+    return "" if next(begun, None) else reply
+
+
+def _is_in_program(reply: str, mark: re.Match[str]) -> bool:
+    """Whether a mark stands within a block, or a reply without one, that is a program."""
+    before = parse_fences(reply[: mark.start()])
+    if before and before[-1].is_closed:
+        return False
+    content = parse_fences(reply)[len(before) - 1].content if before else reply
+    return mark[0] in content and tree_of(content) is not None
 
 
 def _own_turn(reply: str) -> str:
@@ -198,101 +207,45 @@ def _unwrapped(reply: str) -> str:
     return without_session(without_notebook(reply))
 
 
-def continued(prompt: str, text: str) -> str:
+def continued(prompt: str, text: str, entry_point: str = "") -> str:
     """The program that a base model wrote: the prompt and what continues it, as far as it parses.
 
-    Where nothing of the continuation parses it is returned whole, so that it counts as what it
-    is: no program.
+    It ends with the first definition of the entry point that does anything, without one where a
+    text stands between statements: what follows are tests, examples, and the same once more. Of
+    that it gets what it uses and lacks. Where nothing of the continuation parses it is returned
+    whole, so that it counts as what it is: no program.
     """
     text = _own_turn(text)
     if text.lstrip().startswith("```"):
         # Begun anew in a block: the whole function, or only what is missing.
         block = extract_code(text)
-        return _behind(prompt, block) or block or prompt + text
-    whole = put_before(prompt, text.partition("```")[0])
+        programs = filter(compiles, _behind(prompt, block))
+        return next(programs, "") or block or prompt + text
+    text = text.partition("```")[0]
     # From the first line on: what stands before the first function is part of it.
-    code = parsing_part(whole)
-    if len(code.rstrip()) <= len(prompt.rstrip()):
-        code = extract_code(whole)
+    for whole in _behind(prompt, text):
+        code = parsing_part(whole)
+        is_more = len(code.rstrip()) > len(prompt.rstrip()) and not _is_stub(code, entry_point)
+        if is_more and compiles(code):
+            return _first_answer(code, entry_point)
+    whole = put_before(prompt, text)
+    code = extract_code(whole)
     return code if len(code.rstrip()) > len(prompt.rstrip()) else whole
 
 
-def defines(code: str, name: str) -> bool:
-    """Whether a Python text defines this name at its top level; False for the name ""."""
-    if not name:
-        return False
-    escaped = re.escape(name)
-    return bool(
-        re.search(
-            rf"^(?:(?:async )?(?:def|class) +{escaped}\b|{escaped}\s*(?::[^=\n]*)?=(?!=))",
-            code,
-            re.M,
-        )
+def _first_answer(code: str, name: str) -> str:
+    tree = tree_of(code) or ast.Module([], [])
+    ends = [one.end_lineno for one in definitions_of(code, name) if not is_stub(one)]
+    is_code = [not is_text(one) for one in tree.body]
+    if not name and True in is_code:
+        texts = [n for n, one in enumerate(is_code) if not one and n > is_code.index(True)]
+        ends = [tree.body[n].lineno - 1 for n in texts]
+    lines = code.split("\n")
+    head, rest = (
+        ("\n".join(part) for part in (lines[: ends[0]], lines[ends[0] :])) if ends else (code, "")
     )
-
-
-def with_needed(code: str, earlier: Sequence[str]) -> str:
-    """A program behind the top-level definitions of `earlier` texts that it uses and lacks.
-
-    A text that does not parse lends nothing; of two texts that define a name the later one
-    counts.
-    """
-    tree = tree_of(code)
-    if tree is None:
-        return code
-    lent = {name: node for text in earlier for name, node in _definitions(tree_of(text))
-            if getattr(node, "module", "") != "__future__"}  # fmt: skip
-    missing = _unbound(tree)
-    taken: list[ast.stmt] = []
-    while wanted := [name for name in lent if name in missing and lent[name] not in taken]:
-        for name in wanted:
-            if lent[name] not in taken:
-                taken.append(lent[name])
-        missing |= {one for node in taken for one in _unbound(ast.Module([node], []))}
-    if not taken:
-        return code
-    order = list(dict.fromkeys(lent.values()))
-    head = "\n".join(ast.unparse(node) for node in sorted(taken, key=order.index))
-    return put_before(f"{head}\n\n", code)
+    return with_needed(head.rstrip() + "\n", [rest] if name else [])
 
 
 def _clean(fence: Fence) -> str:
     return fence.content.strip("\n") + "\n"
-
-
-def _definitions(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:
-    """What a module defines at its top level, by name."""
-    for node in tree.body if tree else ():
-        for name in _bound_by(node):
-            yield name, node
-
-
-def _bound_by(node: ast.stmt) -> Iterable[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(one.asname or one.name).partition(".")[0] for one in node.names]
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = [one for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
-        return [one.id for one in names if isinstance(one.ctx, ast.Store)]
-    if isinstance(node, ast.Try):
-        parts = [*node.body, *(one for handler in node.handlers for one in handler.body)]
-        return [name for part in parts for name in _bound_by(part)]
-    return []
-
-
-def _unbound(tree: ast.AST) -> set[str]:
-    """The names that a program reads and binds nowhere, in no scope of it."""
-    read: set[str] = set()
-    bound: set[str] = set(_BUILTINS)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, ast.stmt):
-            bound.update(_bound_by(node))
-    return read - bound

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 
-from codefavor.languages.python_code import error_line, tree_of
+from codefavor.languages.python_code import tree_of
+from codefavor.scoring.blocks import is_foreign, parsing_part
 from codefavor.text import Fence, lines_of, parse_fences
 
 _MARKS = re.compile(r"(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?", re.IGNORECASE)
+_DEFINITION = re.compile(r"[ \t]*(?:def |async def |class |@\w)")
 _START = re.compile(
-    r"[ \t]*(?:def |async def |class |import \w|from \w[\w.]* import |@\w|\w+(?:, ?\w+)* = )"
+    rf"{_DEFINITION.pattern}|[ \t]*(?:import \w|from \w[\w.]* import |(?:for|if|try|while|with)\b|"
+    r"\w+(?:, ?\w+)* = |[\w.]+\()"
 )
+_DIFF = ("diff", "patch")
 _INLINE = re.compile(r"`([^`\n]+)`")
 # An interpreter's prompts, and those of a notebook; the second form continues the first.
 _PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:|\s*\.\.\.:)(?: |$)")
@@ -30,8 +33,10 @@ _NOTEBOOK = re.compile(r"^(?:!\w|%%?[a-zA-Z]).*\n?", re.MULTILINE)
 # Where JSON with texts in it may begin.
 _JSON = re.compile(r"\{\s*\"|\[\s*[\"{]")
 _MOST_STARTS = 20
-# Cuts tried in one reply before it counts as prose.
-_MOST_CUTS = 100
+# Lines of one reply at which a program is looked for before it counts as prose.
+_MOST_READ = 100
+# Ends tried for each.
+_MOST_CUTS = 12
 
 
 def without_session(text: str) -> str:
@@ -77,50 +82,57 @@ def _without_numbers(content: str) -> str:
     return textwrap.dedent("\n".join(blanked)) + "\n"
 
 
-def other_readings(reply: str) -> Iterator[list[Fence]]:
-    """The Python programs of a reply in which no closed block has the one asked for.
-
-    Each reading is a list as of blocks, the likelier first: what parses between the prose when
-    fence marks say nothing, the new side of diffs, the strings of a JSON object, inline code.
-    """
-    yield list(_between_prose(_MARKS.sub("\n", reply)))
+def readings(reply: str) -> Iterator[list[Fence]]:
+    """The Python programs of a reply, each time as a list as of blocks, the likelier first: its
+    blocks, the new side of diffs, what parses between the prose when fence marks say nothing, the
+    strings of a JSON object, inline code."""
     fences = parse_fences(reply)
-    yield [
-        one._replace(content=_new_side(one.content))
-        for one in fences
-        if one.language in ("diff", "patch")
-    ]
+    yield [part for fence in fences for part in _programs_in(fence)]
+    yield [one._replace(content=_new_side(one.content)) for one in fences if one.language in _DIFF]
+    yield list(_between_prose(_MARKS.sub("\n", reply)))
     texts = [reply, *(one.content for one in fences if one.language in ("json", ""))]
     yield [Fence("", code, is_closed=True) for text in texts for code in json_strings(text)]
     yield [Fence("", found[1] + "\n", is_closed=True) for found in _INLINE.finditer(reply)]
 
 
+def _programs_in(fence: Fence) -> list[Fence]:
+    """A block, or where it is no program because words or a cut are in it, the programs there."""
+    if tree_of(fence.content) is not None or is_foreign(fence) or fence.language in _DIFF:
+        return [fence]
+    parts = [one._replace(language=fence.language) for one in _between_prose(fence.content)]
+    if parts:
+        parts[0] = parts[0]._replace(before=f"{fence.before}\n{parts[0].before}")
+        parts[-1] = parts[-1]._replace(after=fence.after)
+    return parts
+
+
 def _between_prose(text: str) -> Iterator[Fence]:
     """Every stretch of lines that is a program, from its first line to where prose begins.
 
-    One that ends within a definition was cut off there, and is none.
+    A definition that goes on where it does not parse is broken or was cut off, and is none.
     """
     lines = lines_of(text)
-    number, before, cuts = 0, list[str](), 0
-    while number < len(lines) and cuts < _MOST_CUTS:
-        if not _START.match(lines[number]):
-            before.append(lines[number])
-            number += 1
-            continue
-        region = _as_deep(lines[number:])
-        end = len(region)
-        while end and cuts < _MOST_CUTS:
-            cuts += 1
-            line = error_line("\n".join(region[:end]))
-            if not line and tree_of("\n".join(region[:end])) is not None:
-                break
-            end = min(end - 1, line - 1) if line else end - 1
-        rest = next((line for line in region[end:] if line.strip()), "")
-        code = _without_words("\n".join(region[:end]).rstrip() + "\n")
-        if end and not rest[:1].isspace():
-            yield Fence("", code, is_closed=True, before="\n".join(before))
+    number, before, starts = 0, list[str](), 0
+    while number < len(lines) and starts < _MOST_READ:
+        region = _as_deep(lines[number:]) if _START.match(lines[number]) else []
+        starts += bool(region)
+        code = parsing_part("\n".join(region), most_cuts=_MOST_CUTS)
+        end = code.count("\n")
+        rest = list(dropwhile(lambda line: not line.strip(), region[end:]))
+        is_cut = bool(code) and bool(rest) and rest[0][:1].isspace()
+        code = _without_last(code) if is_cut else code
+        if code.strip():
+            yield Fence("", code.rstrip() + "\n", is_closed=True, before="\n".join(before))
             before = []
-        number += max(end, 1)
+        elif not end:
+            before.append(lines[number])
+        if is_cut or (not end and _DEFINITION.match(lines[number])):
+            # What is left of it is no program of its own.
+            inside = takewhile(
+                lambda line: not line.strip() or line[0].isspace(), region[end or 1 :]
+            )
+            number += len(list(inside))
+        number += end or 1
 
 
 def _as_deep(lines: list[str]) -> list[str]:
@@ -131,17 +143,14 @@ def _as_deep(lines: list[str]) -> list[str]:
     return [line[len(indent) :] for line in lines[:end]]
 
 
-def _without_words(code: str) -> str:
-    """A program without words at its end that only look like one: `Done`, `Explanation: see`."""
+def _without_last(code: str) -> str:
+    """A program without its last statement."""
     tree = tree_of(code)
-    while tree is not None and len(tree.body) > 1:
-        last = tree.body[-1]
-        is_word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
-        if not is_word and not (isinstance(last, ast.AnnAssign) and last.value is None):
-            break
-        code = "\n".join(lines_of(code)[: last.lineno - 1]).rstrip() + "\n"
-        tree = tree_of(code)
-    return code
+    if tree is None or not tree.body:
+        return ""
+    last = tree.body[-1]
+    first = min([last, *getattr(last, "decorator_list", [])], key=lambda one: one.lineno)
+    return "\n".join(lines_of(code)[: first.lineno - 1])
 
 
 def _new_side(content: str) -> str:

@@ -12,11 +12,16 @@ from codefavor.engine.runner import Step
 from codefavor.prompts import prompt_sha256, render
 from codefavor.records import Completion, Problem, Row, content_id
 from codefavor.scoring.answers import continued, program_of
+from codefavor.scoring.blocks import definitions_of
 from codefavor.synthesis.conversation import model_spec
 
 STEP_NAME = "drafts"
-# After these a base model has left the program; as many as every server takes.
-_LEFT = ("\nif __name__", "\nprint(", "\nassert ", "\n```")
+# After these a base model has left the program; as many as every server takes. Where it continues
+# a function they are those of the HumanEval paper and the bigcode harness, where it writes one
+# those of that harness for MBPP; a program of its own may print.
+_LEFT_FUNCTION = ("\nclass ", "\ndef ", "\n#", "\nif ")
+_LEFT_FUNCTIONS = ('\n"""', "\nassert ", "\nprint(", "\nif __name__")
+_LEFT_PROGRAM = ('\n"""', "\n```")
 
 
 def make_drafts_step(sampling: Sampling, form: Mode = "chat") -> Step:
@@ -32,7 +37,7 @@ def make_drafts_step(sampling: Sampling, form: Mode = "chat") -> Step:
         is_chat = form == "chat"
         fence = f"```{problem.language}" if is_chat and context.can("prefill") else ""
         messages = drafts_messages(problem, fence) if is_chat else _beginning(problem)
-        stop = (("\n```",) if fence else ()) if is_chat else _LEFT
+        stop = (("\n```",) if fence else ()) if is_chat else _stops(problem)
         seed = None
         if context.can("seed"):
             seed = derived_seed(context.seed, f"{problem.id}/{sampling.n}")
@@ -73,6 +78,14 @@ def _beginning(problem: Problem) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
+def _stops(problem: Problem) -> tuple[str, ...]:
+    """Where a base model has left the program that it was given the beginning of."""
+    if not problem.entry_point:
+        return _LEFT_PROGRAM
+    is_begun = definitions_of(f"{problem.prompt.rstrip()}\n    pass\n", problem.entry_point)
+    return _LEFT_FUNCTION if is_begun else _LEFT_FUNCTIONS
+
+
 def drafts_manifest(backend: Backend, sampling: Sampling, seed: int, form: Mode = "chat") -> Row:
     """The settings that a journal of drafts is bound to."""
     return {
@@ -97,7 +110,7 @@ def _completion(
     settings = {**sampling.to_row(), "index": index}
     raw = head + answer.text
     if head and not head.startswith("```"):
-        code = continued(head, answer.text)
+        code = continued(head, answer.text, problem.entry_point)
     else:
         code = program_of(
             raw, problem.entry_point, language=problem.language, prompt=problem.prompt

@@ -16,7 +16,8 @@ from codefavor.engine.runner import Step
 from codefavor.errors import DataError
 from codefavor.prompts import prompt_sha256
 from codefavor.records import Completion, Problem, Row, content_id
-from codefavor.scoring.answers import suite_of, with_needed
+from codefavor.scoring.answers import suite_of
+from codefavor.scoring.needed import with_needed
 from codefavor.scoring.suite_prompt import Framework, suite_question
 from codefavor.synthesis.conversation import model_spec
 

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from codefavor.scoring.answers import continued, defines, program_of
+from codefavor.scoring.answers import continued, program_of
+from codefavor.scoring.blocks import defines
 
 BODY = "def total(xs):\n    return sum(xs)\n"
 HELPER = "def double(x):\n    return 2 * x\n"
@@ -98,7 +99,6 @@ def test_the_program_is_found_in_every_form(around: str, mark: str) -> None:
         "**Bad practice:**",
         "The broken one:",
         "Common mistakes\n---------------",
-        "Here is the code with the bug:",
         "Compare this with the original function:",
         "Unlike the version in the question:",
         "**What goes wrong:**",

@@ -92,3 +92,20 @@ def test_a_function_that_gives_back_nothing_is_read_behind_its_beginning() -> No
     prompt = "def clear(xs):\n"
     body = "    # Empties it.\n    xs.clear()\n    # Done.\n"
     assert program_of(fence(body), "clear", prompt=prompt).strip() == (prompt + body).strip()
+
+
+_CLASS = "class Solution:\n    def add(self, a, b):\n        return a + b\n"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "class Solution:\n    def add(self, a, b):\n        pass\n",
+        "class Solution:\n    # ... as before\n    def sub(self, a, b):\n        return a - b\n",
+        "class Solution:\n    def sub(self, a, b):\n        self.c = a\n    # rest unchanged\n",
+    ],
+)
+def test_a_part_of_a_class_does_not_replace_the_class(later: str) -> None:
+    assert program_of(f"{fence(_CLASS)}\nAnd:\n\n{fence(later)}", "Solution") == _CLASS
+    code = continued("", f"{_CLASS}\n\n{later}", "Solution")
+    assert code == _CLASS

@@ -21,7 +21,7 @@ def test_there_are_a_hundred_forms() -> None:
 @pytest.mark.parametrize(("name", "reply"), REPLIES, ids=[name for name, _ in REPLIES])
 def test_the_program_of_this_form_does_what_was_asked(name: str, reply: str) -> None:
     if name.startswith("base"):
-        code = continued(PROMPT, reply)
+        code = continued(PROMPT, reply, "count_vowels")
     else:
         code = program_of(reply, "count_vowels", prompt=PROMPT)
     found: dict[str, object] = {"__name__": "answer"}

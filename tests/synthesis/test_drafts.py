@@ -148,3 +148,30 @@ async def test_one_empty_draft_among_others_stays_a_draft_that_failed() -> None:
     backend = FakeBackend(function=lambda request: next(texts))
     row = await make_drafts_step(SAMPLING)(PROBLEM.to_row(), Context(backend))
     assert [draft["code"].strip() for draft in completions_of(row)] == ["", "x = 1", ""]
+
+
+TASK = '"""\nDo it.\n"""\n'
+
+
+@pytest.mark.parametrize(
+    ("prompt", "entry_point", "text", "code"),
+    [
+        ("def f(x):\n", "f", "    return x\n\ndef f(x):\n    return", "def f(x):\n    return x\n"),
+        ("", "f", "def f(x):\n    return x\n\nprint(f(", f"{TASK}def f(x):\n    return x\n"),
+        ("", "", "n = input()\nprint(n)\n", f"{TASK}n = input()\nprint(n)\n"),
+    ],
+    ids=["a function begun", "a function", "a program"],
+)  # fmt: skip
+async def test_a_base_model_is_stopped_where_it_has_left_the_program(
+    prompt: str, entry_point: str, text: str, code: str
+) -> None:
+    backend = FakeBackend(function=lambda request: text)
+    problem = Problem("p", "Do it.", "t", entry_point, prompt=prompt)
+    step = make_drafts_step(Sampling(n=1), "completion")
+    row = await step(problem.to_row(), Context(backend))
+    assert [draft["code"] for draft in completions_of(row)] == [code]
+    stop = backend.requests[0].stop
+    assert len(stop) <= 4
+    assert ("\ndef " in stop, "\nclass " in stop, "\n#" in stop) == (bool(prompt),) * 3
+    # What a program of its own prints is its answer.
+    assert ("\nprint(" in stop) == (bool(entry_point) and not prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from codefavor.errors import MissingPackageError
@@ -163,10 +164,9 @@ def _nested_fences(text: str, names: frozenset[str], language: str) -> Iterator[
         opening = _OPENING.match(line)
         if opening is None or _fence(opening, [], [], is_closed=True).language not in {*names, ""}:
             continue
-        ends = [
-            e for e in range(start + 1, len(lines)) if is_closing_fence(lines[e], opening["fence"])
-        ]
-        for end in ends[1:_MOST_INNER_FENCES]:
+        behind = range(start + 1, len(lines))
+        ends = (e for e in behind if is_closing_fence(lines[e], opening["fence"]))
+        for end in islice(ends, 1, _MOST_INNER_FENCES):
             fence = _fence(opening, lines[start + 1 : end], [], is_closed=True)
             if _is_program(fence.content, language):
                 yield fence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from codefavor.languages import find_language
 from codefavor.languages.python_code import DEFINITIONS, Definition, error_line, is_text, tree_of
@@ -35,10 +35,12 @@ def marked_inside(reply: str) -> str:
         if not marks:
             number += 1
             continue
-        ends = [n for n in range(number + 1, len(lines)) if is_closing_fence(lines[n], marks)]
+        behind = range(number + 1, len(lines))
+        closing = (n for n in behind if is_closing_fence(lines[n], marks))
+        ends = list(islice(closing, _MOST_ENDS))
         end = next(iter(ends), len(lines))
         if _is_python(lines[number]) and tree_of("\n".join(lines[number + 1 : end])) is None:
-            for other in ends[1:_MOST_ENDS]:
+            for other in ends[1:]:
                 inside = lines[number + 1 : other]
                 if tree_of("\n".join(inside)) is not None:
                     lines[number + 1 : other] = [

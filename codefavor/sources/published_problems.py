@@ -106,7 +106,40 @@ def check(given, printed, expected):
     ours, theirs = lines(printed), lines(expected)
     return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
 """
+# CodeContests's comparison (execution/tester_sandboxer.cc, OutputsMatch and ValuesMatch): tokens in
+# lower case, numbers within 1e-5. Theirs are doubles; here whole numbers too large for one have to
+# be equal, and others may differ by what a double cannot hold.
+_CODE_CONTESTS = """\
+import re
+from decimal import Decimal
+
+LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+WHOLE = r"[+-]?[0-9]+"
+NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?"
+
+
+def tokens(text):
+    return [one for one in re.split("[ \\n\\t\\r\\v]+", text.translate(LOWER)) if one]
+
+
+def agree(one, two):
+    if one == two:
+        return True
+    if not (re.fullmatch(NUMBER, one) and re.fullmatch(NUMBER, two)):
+        return False
+    difference = abs(Decimal(one) - Decimal(two))
+    if re.fullmatch(WHOLE, one) and re.fullmatch(WHOLE, two):
+        return difference == 0
+    return difference < max(Decimal("1e-5"), abs(Decimal(two)) * Decimal("2e-16"))
+
+
+def check(given, printed, expected):
+    ours, theirs = tokens(printed), tokens(expected)
+    return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
+"""
 _PYTHON_3 = 3
+# Whose rows have no id: it is made of what is asked and tested, so that twice an id is twice a row.
+OWN_IDS = frozenset({"TACO"})
 
 
 class UnusableRowError(DataError):
@@ -179,7 +212,7 @@ def _apps(row: Row, license_: str) -> Problem:
         tests = _cases(zip(map(_text, inputs), texts, strict=True), compare=compare)
     number = row.get("problem_id", row.get("id"))
     return Problem(
-        id=f"apps/{number}" if number is not None else _own_id("taco", row["question"]),
+        id=f"apps/{number}" if number is not None else _own_id("taco", row["question"], tests),
         instruction=_with_starter(row["question"], starter),
         tests=tests,
         entry_point=("Solution" if "." in _call(name, starter + reference) else name),
@@ -209,7 +242,7 @@ def _code_contests(row: Row, license_: str) -> Problem:
     return Problem(
         id=f"code-contests/{row['name']}",
         instruction=row["description"],
-        tests=_cases(cases),
+        tests=_cases(cases, compare="checker", checker=_CODE_CONTESTS),
         entry_point="",
         reference=next((code for kind, code in solutions if kind == _PYTHON_3), ""),
         source="CodeContests",
@@ -352,6 +385,11 @@ def _call(name: str, code: str) -> str:
 
 
 def _calls(call: str, pairs: Iterable[tuple[Sequence[Any], Any]], agrees: str) -> str:
+    pairs = list(pairs)
+    try:
+        json.dumps(pairs, allow_nan=False)
+    except ValueError:  # Infinity, by the name that Python's text of it has
+        agrees = f'inf, nan = float("inf"), float("nan")\n\n\n{agrees}'
     lines = [
         f"assert agrees({call}({', '.join(map(repr, arguments))}), {expected!r})"
         for arguments, expected in pairs
@@ -363,5 +401,5 @@ def _with_starter(question: str, starter: str) -> str:
     return f"{question}\n\n{starter}".rstrip() if starter.strip() else question
 
 
-def _own_id(kind: str, text: str) -> str:
-    return f"{kind}/{content_id(text)[:12]}"
+def _own_id(kind: str, *parts: str) -> str:
+    return f"{kind}/{content_id(*parts)[:12]}"

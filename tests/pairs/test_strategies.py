@@ -104,6 +104,15 @@ def test_programs_of_one_author_only() -> None:
     assert all(author[good] == author[bad] for good, bad in found)
 
 
+def test_programs_of_unknown_authors_are_not_of_one_author() -> None:
+    nobody = [{**row, "model": ""} for row in rows()]
+    found = pair_by_execution(PROBLEMS, nobody, choice=Choice(same_author=True))
+    assert found.pairs == []
+    reason = "samples: no model named, so of no author that is known"
+    assert found.reasons[reason] == len(nobody)
+    assert reason not in pair_by_execution(PROBLEMS, nobody, choice=Choice()).reasons
+
+
 def test_equivalent_programs_never_meet() -> None:
     scored = rows()
     twin = {**scored[0], "id": "twin", "code": "# note\nx = 'near'  # other layout\n"}

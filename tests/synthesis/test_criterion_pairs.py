@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.scoring.by_tests import digest_of_tests
 from codefavor.scoring.grown import grown_call, growths_of, literal_calls
 from codefavor.scoring.provenance import backing_of
 from tests.kit.commands import codefavor
@@ -39,7 +40,13 @@ def scored(folder: Path, problem: Problem, *programs: str, outcome: str = "passe
     run = Execution(outcome, 2, 2, trust="split", level="L3").to_row()
     write_rows(folder / "problems.jsonl", [problem.to_row()])
     rows: list[Row] = [
-        {"id": str(number), "problem_id": problem.id, "code": code, "execution": run}
+        {
+            "id": str(number),
+            "problem_id": problem.id,
+            "code": code,
+            "execution": run,
+            "tests_sha256": digest_of_tests(problem.to_row()),
+        }
         for number, code in enumerate(programs)
     ]
     write_rows(folder / "scored.jsonl", rows)

@@ -17,6 +17,7 @@ from typing import Any
 
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, canonical_json, content_id
+from codefavor.sources.comparisons import APPS_CALLS, CODE_CONTESTS, LCB_CALLS, LCB_LINES
 from codefavor.sources.locate import Location
 from codefavor.sources.tested_names import called_by, imported_by, with_collections
 
@@ -54,89 +55,9 @@ _PRELUDE = (
     + "del stdin, stdout, stderr\n"
     + "sys.setrecursionlimit(50000)\n"
 )
-# APPS's comparison of calls (eval/testing_util.py, run_test): one answer stands as a list of it,
-# and there are no tuples. Its own takes the first of any list; here it has to be the only one.
-_CALLS = """\
-def agrees(actual, expected):
-    if isinstance(actual, tuple):
-        actual = list(actual)
-    if actual == expected:
-        return True
-    if not isinstance(expected, list) or len(expected) != 1:
-        return False
-    if isinstance(actual, list) and all(isinstance(one, (list, tuple)) for one in actual):
-        return [list(one) for one in actual] == expected[0]
-    return actual == expected[0]
-
-
-"""
-# The tolerance of numpy.allclose, by which the same compares numbers that are printed.
+# The tolerance of numpy.allclose, by which APPS's checker compares numbers that are printed.
 _NEAR = "float:1e-5"
 _DECIMAL = re.compile(r"(?<![\w.])-?\d*\.\d+(?:[eE][-+]?\d+)?(?![\w.])")
-# LiveCodeBench's comparison of calls (lcb_runner/evaluation/testing_util.py, grade_call_based).
-_LCB_CALLS = """\
-def agrees(actual, expected):
-    if isinstance(actual, tuple):
-        actual = list(actual)
-    return actual == expected
-
-
-"""
-# The same of standard output (grade_stdio): line by line, as text or number by number.
-_LCB_LINES = """\
-from decimal import Decimal, InvalidOperation
-
-
-def lines(text):
-    return [line.strip() for line in text.strip().split("\\n")]
-
-
-def numbers(line):
-    try:
-        return [Decimal(word) for word in line.split()]
-    except InvalidOperation:
-        return []
-
-
-def agree(one, two):
-    return one == two or (numbers(one) != [] and numbers(one) == numbers(two))
-
-
-def check(given, printed, expected):
-    ours, theirs = lines(printed), lines(expected)
-    return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
-"""
-# CodeContests's comparison (execution/tester_sandboxer.cc, OutputsMatch and ValuesMatch): tokens in
-# lower case, numbers within 1e-5. Theirs are doubles; here whole numbers too large for one have to
-# be equal, and others may differ by what a double cannot hold.
-_CODE_CONTESTS = """\
-import re
-from decimal import Decimal
-
-LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-WHOLE = r"[+-]?[0-9]+"
-NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?"
-
-
-def tokens(text):
-    return [one for one in re.split("[ \\n\\t\\r\\v]+", text.translate(LOWER)) if one]
-
-
-def agree(one, two):
-    if one == two:
-        return True
-    if not (re.fullmatch(NUMBER, one) and re.fullmatch(NUMBER, two)):
-        return False
-    difference = abs(Decimal(one) - Decimal(two))
-    if re.fullmatch(WHOLE, one) and re.fullmatch(WHOLE, two):
-        return difference == 0
-    return difference < max(Decimal("1e-5"), abs(Decimal(two)) * Decimal("2e-16"))
-
-
-def check(given, printed, expected):
-    ours, theirs = tokens(printed), tokens(expected)
-    return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
-"""
 _PYTHON_3 = 3
 # Whose rows have no id: it is made of what is asked and tested, so that twice an id is twice a row.
 OWN_IDS = frozenset({"TACO"})
@@ -205,7 +126,7 @@ def _apps(row: Row, license_: str) -> Problem:
             ([*map(_with_whole_keys, given[:1]), *given[1:]], _expected(answer))
             for given, answer in zip(arguments, answers, strict=True)
         ]
-        tests = _calls(call, pairs, _CALLS)
+        tests = _calls(call, pairs, APPS_CALLS)
     else:
         texts = list(map(_text, outputs))
         compare = _NEAR if any(map(_DECIMAL.search, texts)) else "tokens"
@@ -242,7 +163,7 @@ def _code_contests(row: Row, license_: str) -> Problem:
     return Problem(
         id=f"code-contests/{row['name']}",
         instruction=row["description"],
-        tests=_cases(cases, compare="checker", checker=_CODE_CONTESTS),
+        tests=_cases(cases, compare="checker", checker=CODE_CONTESTS),
         entry_point="",
         reference=next((code for kind, code in solutions if kind == _PYTHON_3), ""),
         source="CodeContests",
@@ -262,10 +183,10 @@ def _livecodebench(row: Row, license_: str) -> Problem:
             ([json.loads(line) for line in one["input"].split("\n")], json.loads(one["output"]))
             for one in cases
         ]
-        tests = _calls(_call(name, starter), pairs, _LCB_CALLS)
+        tests = _calls(_call(name, starter), pairs, LCB_CALLS)
     else:
         texts = ((one["input"], one["output"]) for one in cases)
-        tests = _cases(texts, compare="checker", checker=_LCB_LINES)
+        tests = _cases(texts, compare="checker", checker=LCB_LINES)
     return Problem(
         id=f"livecodebench/{row['question_id']}",
         instruction=_with_starter(row["question_content"], starter),

@@ -48,7 +48,7 @@ def command(
     fail at least half of its mutants. Tests that a model wrote label nothing before that.
     """
     known = {one.id: one for one in load_problems(problems, data_dir=data_folder())}
-    rows = _rows(known, scored)
+    rows = _rows(known, scored, problems)
     if fresh:
         forget_run(journal_of(out))
     n_workers = workers or os.cpu_count() or 1
@@ -72,9 +72,9 @@ def command(
     fail_without_results(counts, counts.n - counts.n_error)
 
 
-def _rows(known: dict[str, Problem], scored: Path | None) -> list[Row]:
+def _rows(known: dict[str, Problem], scored: Path | None, problems: str) -> list[Row]:
     programs: dict[str, list[Scored]] = defaultdict(list)
-    for row in scored_rows(scored, set(known)) if scored else ():
+    for row in scored_rows(scored, known, problems) if scored else ():
         one = Scored(row, Execution.from_row(row["execution"]))
         programs[row["problem_id"]].append(one)
     return [

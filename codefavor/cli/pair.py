@@ -84,8 +84,8 @@ def mutants(
 ) -> None:
     """Verified mutants, with no model: levelled, balanced and split pairs. Resumable."""
     loaded = load_problems(problems, data_dir=data_folder())
-    by_id = {problem.id for problem in loaded}
-    samples = printed_samples(scored_rows(scored, by_id)) if scored else []
+    by_id = {problem.id: problem for problem in loaded}
+    samples = printed_samples(scored_rows(scored, by_id, problems)) if scored else []
     journal = out / "programs.jsonl"
     counts = run_candidates(
         loaded,
@@ -166,7 +166,7 @@ def tests(
     """Pairs of a model's completions from their test runs; equivalent programs never meet."""
     _check_choice(out, strategy, plan=plan)
     loaded = {p.id: p for p in load_problems(problems, data_dir=data_folder())}
-    rows = [_with_failure(row) for row in scored_rows(scored, set(loaded))]
+    rows = [_with_failure(row) for row in scored_rows(scored, loaded, problems)]
 
     def paired(name: str) -> tuple[Pairing, list[Preference]]:
         how = PairChoice(name, margin=margin, may_fail=may_fail, same_author=same_author)

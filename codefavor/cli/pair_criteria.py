@@ -119,7 +119,7 @@ def _make(
 ) -> None:
     """Run the step over all problems with samples, resumable, and say what came of it."""
     known = {one.id: one for one in load_problems(problems, data_dir=data_folder())}
-    rows = list(passing_rows(known, scored_rows(scored, set(known))))
+    rows = list(passing_rows(known, scored_rows(scored, known, problems)))
     if fresh:
         forget_run(journal_of(out))
     manifest = {**manifest, "code_version": __version__}

@@ -26,7 +26,7 @@ from codefavor.prompts import prompt_sha256
 from codefavor.records import Completion, Execution, Problem, Row
 from codefavor.result_file import MODEL_FORMAT, rows_path, write_result
 from codefavor.sandbox import Limits, SandboxPool
-from codefavor.scoring.by_tests import problems_sha256
+from codefavor.scoring.by_tests import digest_of_tests, problems_sha256
 from codefavor.scoring.failure_classes import HALLUCINATIONS, failure_of
 from codefavor.scoring.reference_answers import ReferenceAnswers
 from codefavor.settings import answers_folder
@@ -233,7 +233,7 @@ def sample_and_score(asked: Step | None, limits: Limits) -> Step:
             {**completion, "execution": execution.to_row()}
             for completion, execution in zip(found["completions"], executions, strict=True)
         ]
-        return {"id": row["id"], "completions": completions}
+        return {"id": row["id"], "tests_sha256": digest_of_tests(row), "completions": completions}
 
     return step
 

@@ -66,7 +66,7 @@ def pair_by_execution(
                 couples = _of_references(programs, own, reasons, level)
             random.Random(content_id(seed, problem.id, level)).shuffle(couples)
             pairs += [_pair(problem, level, good, bad) for good, bad in couples]
-    return Pairing(pairs, reasons)
+    return Pairing(pairs, +reasons)
 
 
 def _of_samples(
@@ -75,6 +75,9 @@ def _of_samples(
     programs, n_alike = (own, 0) if choice is None else distinct(own)
     if n_alike:
         reasons["samples: the same program as another but for comments and layout"] += n_alike
+    if choice is not None and choice.same_author:
+        n_unnamed = sum(not one.author for one in programs)
+        reasons["samples: no model named, so of no author that is known"] += n_unnamed
     couples = (choice or Choice()).couples(programs)
     if not couples:
         # Where the better side may fail, no passing program is needed.

@@ -28,6 +28,11 @@ class Scored(NamedTuple):
         return self.run.is_evidence_of_pass
 
     @property
+    def author(self) -> str:
+        """The model that wrote it; "" where its row does not say."""
+        return str(self.row.get("model") or "")
+
+    @property
     def share(self) -> float:
         """The share in [0, 1] of the checks that held."""
         return 1.0 if self.passes else self.run.share_of_checks
@@ -59,7 +64,7 @@ class Choice:
 
     `margin` is the least difference of shares that the strategy `margin` takes. With
     `may_fail` a failing program may be the better side. `same_author` pairs programs of one
-    model only.
+    model only, and none whose row names no model.
     """
 
     strategy: str = "pass-fail"
@@ -77,8 +82,8 @@ class Choice:
             )
         groups = [list(programs)]
         if self.same_author:
-            names = dict.fromkeys(str(one.row.get("model", "")) for one in programs)
-            groups = [[p for p in programs if str(p.row.get("model", "")) == n] for n in names]
+            names = dict.fromkeys(one.author for one in programs if one.author)
+            groups = [[one for one in programs if one.author == name] for name in names]
         _, choose = STRATEGIES[self.strategy]
         return [couple for group in groups for couple in choose(group, self)]
 

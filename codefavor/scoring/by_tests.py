@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def score_completions(limits: Limits | None = None) -> Step:
-    """A step from {"id", "completion", "problem"} to the completion's row with "execution".
+    """A step from {"id", "completion", "problem"} to the completion's row with "execution" and
+    "tests_sha256".
 
     A sandbox that fails even after its retries ends the row as an error: that is never a
     statement about the program.
@@ -43,7 +44,8 @@ def score_completions(limits: Limits | None = None) -> Step:
         )
         if execution.outcome == "infra_error":
             raise SandboxError(execution.error)
-        return {**completion, "execution": execution.to_row()}
+        found = {"execution": execution.to_row(), "tests_sha256": digest_of_tests(problem)}
+        return {**completion, **found}
 
     return step
 
@@ -125,6 +127,14 @@ def problems_sha256(problems: Iterable[Problem]) -> str:
     return content_id(
         [[p.id, p.instruction, p.prompt, p.tests, p.entry_point, p.setup] for p in problems]
     )
+
+
+def digest_of_tests(problem: Mapping[str, Any]) -> str:
+    """16 hex digits that say by which tests, of which entry point, with which setup a program ran.
+
+    The pairs of a problem rest on runs of these tests alone, whatever the id of others is.
+    """
+    return content_id(*(problem.get(name, "") for name in ("tests", "entry_point", "setup")))[:16]
 
 
 def summarize(rows: Iterable[Row]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Calls of the tests, grown: by repetition, and by values that were not there before.
 
 Repetition leaves the number of different values as it is, so that a program that is quadratic in
-these looks linear; both ways together show what a program's work depends on.
+these looks linear; and what is four times a number is even, so that one that stops at the first
+divisor looks constant. Both ways together show what a program's work depends on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _SEQUENCES = (list, tuple, str, bytes)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Numbers without a common divisor with 26: a letter's place times one of them is another order.
 _COPRIMES = (1, 3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 25)
+# A number without a divisor up to here is as good as a prime to a program whose work is counted.
+_LARGEST_DIVISOR = 10_000
 # What the text of a grown input may have: more takes long to travel.
 _LONGEST = 200_000
 
@@ -42,10 +45,10 @@ def literal_calls(tests: str, entry_point: str) -> list[list[Any]]:
 def growths_of(arguments: list[Any]) -> tuple[Growth, ...]:
     """The ways in which a call has to be grown to say something; none if one is not possible.
 
-    Sequences need both; numbers alone grow in one way.
+    Sequences and numbers alone need both; numbers beside a mapping or a set grow in one way.
     """
     sequences = [one for one in arguments if type(one) in _SEQUENCES and one]
-    if not sequences:
+    if not sequences and not _are_numbers(arguments):
         return ("repeated",)
     span = _span(arguments)
     is_possible = all(_piece(one, 1, span) != one for one in sequences)
@@ -56,16 +59,20 @@ def grown_call(entry_point: str, arguments: list[Any], factor: int, growth: Grow
     """The call `factor` times as large; "" if it became too long.
 
     Repeated: sequences repeated, whole numbers multiplied; what is inside a sequence, mappings,
-    sets, truth values and fractions stay as they are. Distinct: whole numbers likewise; sequences,
+    sets, truth values and fractions stay as they are. Distinct: whole numbers become the prime
+    behind that multiple, but beside other arguments, which they may be lengths of; sequences,
     mappings and sets are joined with copies in which numbers are shifted, words have another end
     and letters are others. What was sorted remains so.
     """
     if factor * sum(len(repr(one)) for one in arguments) > _LONGEST:
         return ""
     span = _span(arguments)
+    are_numbers = _are_numbers(arguments)
     inputs = []
     for one in arguments:
-        if growth == "distinct":
+        if growth == "distinct" and are_numbers and type(one) is int:
+            inputs.append(repr(_prime_near(one, factor)))
+        elif growth == "distinct":
             inputs.append(repr(_distinct(one, factor, span)))
         elif type(one) in _SEQUENCES:
             # As a product: a long text would take longer to read than most programs to run.
@@ -74,6 +81,20 @@ def grown_call(entry_point: str, arguments: list[Any], factor: int, growth: Grow
             inputs.append(repr(_repeated(one, factor)))
     call = f"{entry_point}({', '.join(inputs)})"
     return call if len(call) <= 2 * _LONGEST else ""
+
+
+def _are_numbers(arguments: list[Any]) -> bool:
+    return all(isinstance(one, int | float | complex | None) for one in arguments)
+
+
+def _prime_near(number: int, factor: int) -> int:
+    """The first prime behind so many times the number, of its sign; what is not to grow stays."""
+    if factor == 1 or number == 0:
+        return number
+    grown = abs(number) * factor + 1
+    while any(grown % one == 0 for one in range(2, min(math.isqrt(grown), _LARGEST_DIVISOR) + 1)):
+        grown += 1
+    return grown if number > 0 else -grown
 
 
 def _repeated(value: Any, factor: int) -> Any:

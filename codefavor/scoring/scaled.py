@@ -6,6 +6,7 @@ executes fewer instructions than a linear one.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -166,17 +167,21 @@ def ratio_of(measured: Measured, better: int, worse: int, least: int) -> float |
     """How many times what one program needs another needs as a call grows.
 
     The smaller of the ratios at the last two sizes that both answered, so that growing confirms
-    it; None where it falls by a tenth or more between them, there are no two, the worse one
-    needs less than `least`, one is wrong, or the better one could not be counted at every size.
+    it; infinite where in the end neither needs `least`: that says nothing. None where the better
+    one needs more at any size, and `least` there, where the ratio falls by a tenth or more
+    between the last two sizes, there are no two, one is wrong, or the better one could not be
+    counted at every size.
     """
     if measured.wrong & {better, worse} or None in measured.counts[better]:
         return None
     both = zip(measured.counts[better], measured.counts[worse], strict=True)
     points = [(a, b) for a, b in both if a is not None and b is not None]
-    ratios = [b / max(a, 1) for a, b in points]
-    if len(ratios) < 2 or ratios[-1] < 0.9 * ratios[-2] or points[-1][1] < least:
+    if len(points) < 2 or any(a > b and a >= least for a, b in points):
         return None
-    return min(ratios[-2:])
+    if points[-1][1] < least:
+        return math.inf
+    ratios = [b / max(a, 1) for a, b in points[-2:]]
+    return None if ratios[1] < 0.9 * ratios[0] else min(ratios)
 
 
 async def time_contradicts(
@@ -190,9 +195,9 @@ async def time_contradicts(
 ) -> bool:
     """Whether the better program needs over `times` the other's CPU time, or nobody can tell.
 
-    It does where its work is hidden from the count: `xs.count(x)` for every x is quadratic in a
-    number of instructions that is linear. Asked at the largest size that was counted, and at a
-    far larger one that the better one still answers.
+    A difference of some microseconds is none. It does where its work is hidden from the count:
+    `xs.count(x)` for every x is quadratic in a number of instructions that is linear. Asked at the
+    largest size that was counted, and at a far larger one that the better one still answers.
     """
     far, call = 2 * _LARGEST, ""
     while not call and far > 1:
@@ -213,13 +218,15 @@ async def time_contradicts(
             continue
         if theirs.n is None and factor == measured.factors[-1]:
             return True
-        if theirs.n is not None and ours.n > times * theirs.n:
+        if theirs.n is not None and ours.n > times * theirs.n + _NOTHING_NS:
             return True
     return False
 
 
 # For repeated calls and copies of their arguments.
 _ROOM_S = 2.0
+# About what 500 instructions take: nothing worth saving.
+_NOTHING_NS = 5_000
 
 
 class _Timed(NamedTuple):

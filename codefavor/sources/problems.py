@@ -105,9 +105,13 @@ def _published(rows: Iterable[tuple[str, Row]], location: Location | None) -> It
     is_any = False
     counts = Counter[str]()
     first: published.UnusableRowError | None = None
+    seen = IdSet()
     for where, row in rows:
         try:
             problem = None if "tests" in row else published.read_published(row, where, location)
+            if problem and problem.source in published.OWN_IDS and not seen.add(problem.id):
+                same = "asks and tests the same as an earlier row"
+                raise published.UnusableRowError(where, "that repeat an earlier one", same)
         except published.UnusableRowError as error:
             first = first or error
             counts[error.reason] += 1

@@ -17,6 +17,7 @@ from typing import Any
 
 from codefavor.errors import DataError
 from codefavor.records import Problem, Row, canonical_json, content_id
+from codefavor.sources.comparisons import APPS_CALLS, CODE_CONTESTS, LCB_CALLS, LCB_LINES
 from codefavor.sources.locate import Location
 from codefavor.sources.tested_names import called_by, imported_by, with_collections
 
@@ -54,59 +55,12 @@ _PRELUDE = (
     + "del stdin, stdout, stderr\n"
     + "sys.setrecursionlimit(50000)\n"
 )
-# APPS's comparison of calls (eval/testing_util.py, run_test): one answer stands as a list of it,
-# and there are no tuples. Its own takes the first of any list; here it has to be the only one.
-_CALLS = """\
-def agrees(actual, expected):
-    if isinstance(actual, tuple):
-        actual = list(actual)
-    if actual == expected:
-        return True
-    if not isinstance(expected, list) or len(expected) != 1:
-        return False
-    if isinstance(actual, list) and all(isinstance(one, (list, tuple)) for one in actual):
-        return [list(one) for one in actual] == expected[0]
-    return actual == expected[0]
-
-
-"""
-# The tolerance of numpy.allclose, by which the same compares numbers that are printed.
+# The tolerance of numpy.allclose, by which APPS's checker compares numbers that are printed.
 _NEAR = "float:1e-5"
 _DECIMAL = re.compile(r"(?<![\w.])-?\d*\.\d+(?:[eE][-+]?\d+)?(?![\w.])")
-# LiveCodeBench's comparison of calls (lcb_runner/evaluation/testing_util.py, grade_call_based).
-_LCB_CALLS = """\
-def agrees(actual, expected):
-    if isinstance(actual, tuple):
-        actual = list(actual)
-    return actual == expected
-
-
-"""
-# The same of standard output (grade_stdio): line by line, as text or number by number.
-_LCB_LINES = """\
-from decimal import Decimal, InvalidOperation
-
-
-def lines(text):
-    return [line.strip() for line in text.strip().split("\\n")]
-
-
-def numbers(line):
-    try:
-        return [Decimal(word) for word in line.split()]
-    except InvalidOperation:
-        return []
-
-
-def agree(one, two):
-    return one == two or (numbers(one) != [] and numbers(one) == numbers(two))
-
-
-def check(given, printed, expected):
-    ours, theirs = lines(printed), lines(expected)
-    return len(ours) == len(theirs) and all(agree(*pair) for pair in zip(ours, theirs))
-"""
 _PYTHON_3 = 3
+# Whose rows have no id: it is made of what is asked and tested, so that twice an id is twice a row.
+OWN_IDS = frozenset({"TACO"})
 
 
 class UnusableRowError(DataError):
@@ -172,14 +126,14 @@ def _apps(row: Row, license_: str) -> Problem:
             ([*map(_with_whole_keys, given[:1]), *given[1:]], _expected(answer))
             for given, answer in zip(arguments, answers, strict=True)
         ]
-        tests = _calls(call, pairs, _CALLS)
+        tests = _calls(call, pairs, APPS_CALLS)
     else:
         texts = list(map(_text, outputs))
         compare = _NEAR if any(map(_DECIMAL.search, texts)) else "tokens"
         tests = _cases(zip(map(_text, inputs), texts, strict=True), compare=compare)
     number = row.get("problem_id", row.get("id"))
     return Problem(
-        id=f"apps/{number}" if number is not None else _own_id("taco", row["question"]),
+        id=f"apps/{number}" if number is not None else _own_id("taco", row["question"], tests),
         instruction=_with_starter(row["question"], starter),
         tests=tests,
         entry_point=("Solution" if "." in _call(name, starter + reference) else name),
@@ -209,7 +163,7 @@ def _code_contests(row: Row, license_: str) -> Problem:
     return Problem(
         id=f"code-contests/{row['name']}",
         instruction=row["description"],
-        tests=_cases(cases),
+        tests=_cases(cases, compare="checker", checker=CODE_CONTESTS),
         entry_point="",
         reference=next((code for kind, code in solutions if kind == _PYTHON_3), ""),
         source="CodeContests",
@@ -229,10 +183,10 @@ def _livecodebench(row: Row, license_: str) -> Problem:
             ([json.loads(line) for line in one["input"].split("\n")], json.loads(one["output"]))
             for one in cases
         ]
-        tests = _calls(_call(name, starter), pairs, _LCB_CALLS)
+        tests = _calls(_call(name, starter), pairs, LCB_CALLS)
     else:
         texts = ((one["input"], one["output"]) for one in cases)
-        tests = _cases(texts, compare="checker", checker=_LCB_LINES)
+        tests = _cases(texts, compare="checker", checker=LCB_LINES)
     return Problem(
         id=f"livecodebench/{row['question_id']}",
         instruction=_with_starter(row["question_content"], starter),
@@ -352,6 +306,11 @@ def _call(name: str, code: str) -> str:
 
 
 def _calls(call: str, pairs: Iterable[tuple[Sequence[Any], Any]], agrees: str) -> str:
+    pairs = list(pairs)
+    try:
+        json.dumps(pairs, allow_nan=False)
+    except ValueError:  # Infinity, by the name that Python's text of it has
+        agrees = f'inf, nan = float("inf"), float("nan")\n\n\n{agrees}'
     lines = [
         f"assert agrees({call}({', '.join(map(repr, arguments))}), {expected!r})"
         for arguments, expected in pairs
@@ -363,5 +322,5 @@ def _with_starter(question: str, starter: str) -> str:
     return f"{question}\n\n{starter}".rstrip() if starter.strip() else question
 
 
-def _own_id(kind: str, text: str) -> str:
-    return f"{kind}/{content_id(text)[:12]}"
+def _own_id(kind: str, *parts: str) -> str:
+    return f"{kind}/{content_id(*parts)[:12]}"

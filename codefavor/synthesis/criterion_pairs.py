@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -158,6 +159,8 @@ async def _by_need(
         ratios = [ratio_of(one, better, worse, SCALES[resource].least) for one in measured]
         if all(one is not None and one >= margin for one in ratios):
             least = min(one for one in ratios if one is not None)
+            if math.isinf(least):  # no call is large enough to tell
+                continue
             counts = _counts(measured, better, worse)
             evidence: Row = {
                 resource: {"method": SCALES[resource].method, "margin": margin, **counts}

@@ -15,6 +15,7 @@ from codefavor.errors import ConfigError
 from codefavor.pairs.by_execution import pair_by_execution
 from codefavor.pairs.strategies import STRATEGIES, Choice
 from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.scoring.by_tests import digest_of_tests
 from codefavor.synthesis.drafts import make_drafts_step
 from tests.kit.commands import codefavor
 
@@ -41,6 +42,7 @@ def rows(problem: str = "p1", without: tuple[str, ...] = ()) -> list[Row]:
             "kind": "completion",
             "failure": failure,
             "model": model,
+            "tests_sha256": digest_of_tests(PROBLEMS[problem].to_row()),
             "execution": Execution(
                 "passed" if passed == 10 else "wrong_output", passed, 10
             ).to_row(),
@@ -48,6 +50,13 @@ def rows(problem: str = "p1", without: tuple[str, ...] = ()) -> list[Row]:
         for name, passed, failure, model in PROGRAMS
         if name not in without
     ]
+
+
+def of_evaluation(problem: str) -> Row:
+    """The samples of a problem as `evaluate` keeps them."""
+    samples = rows(problem)
+    digests = {one.pop("tests_sha256") for one in samples}
+    return {"id": problem, "tests_sha256": digests.pop(), "completions": samples}
 
 
 def couples(scored: list[Row], choice: Choice) -> set[tuple[str, str]]:
@@ -102,6 +111,15 @@ def test_programs_of_one_author_only() -> None:
     found = couples(rows(), Choice("pass-fail", same_author=True))
     assert found
     assert all(author[good] == author[bad] for good, bad in found)
+
+
+def test_programs_of_unknown_authors_are_not_of_one_author() -> None:
+    nobody = [{**row, "model": ""} for row in rows()]
+    found = pair_by_execution(PROBLEMS, nobody, choice=Choice(same_author=True))
+    assert found.pairs == []
+    reason = "samples: no model named, so of no author that is known"
+    assert found.reasons[reason] == len(nobody)
+    assert reason not in pair_by_execution(PROBLEMS, nobody, choice=Choice()).reasons
 
 
 def test_equivalent_programs_never_meet() -> None:
@@ -177,16 +195,66 @@ def test_a_plan_writes_nothing_and_pairs_need_a_file(tmp_path: Path, scored: Pat
 
 
 def test_the_rows_of_an_evaluation_are_paired(tmp_path: Path, scored: Path) -> None:
-    records = [
-        {"id": name, "status": "ok", "row": {"id": name, "completions": rows(name)}}
-        for name in PROBLEMS
-    ]
+    records = [{"id": name, "status": "ok", "row": of_evaluation(name)} for name in PROBLEMS]
     write_rows(tmp_path / "rows.jsonl", [*records, {"id": "p3", "status": "error", "row": None}])
     done = codefavor(
         "pair", "tests", "rows.jsonl", "--problems", "problems.jsonl", "--no-balance",
         "--out", "pairs.jsonl", home=tmp_path,
     )  # fmt: skip
     assert done.stdout.startswith("8 of 16 pairs kept"), done.stderr
+
+
+@pytest.mark.parametrize("verb", ["tests", "efficiency", "security"])
+@pytest.mark.parametrize("is_evaluation", [False, True], ids=["score", "evaluate"])
+def test_runs_of_other_tests_label_nothing(
+    tmp_path: Path, scored: Path, is_evaluation: bool, verb: str
+) -> None:
+    if is_evaluation:
+        records = [{"id": "p1", "status": "ok", "row": of_evaluation("p1")}]
+        write_rows(scored, records)
+    mended = {"p1": {"tests": "assert x\nassert x == 'right'\n"}}
+    changed = [{**one.to_row(), **mended.get(one.id, {})} for one in PROBLEMS.values()]
+    write_rows(tmp_path / "mended.jsonl", changed)
+    words = ["pair", verb, scored, "--problems", "mended.jsonl", "--out", "pairs.jsonl"]
+    done = codefavor(*words, home=tmp_path)
+    assert done.code == 2 and not (tmp_path / "pairs.jsonl").exists()
+    digests = [digest_of_tests(one) for one in (PROBLEMS["p1"].to_row(), changed[0])]
+    assert f"scored.jsonl:1: 'p1' was scored by the tests {digests[0]}" in done.stderr
+    assert f"those of mended.jsonl are {digests[1]}" in done.stderr
+    assert "--problems mended.jsonl" in done.stderr and "--rerun-changed" in done.stderr
+
+
+def test_rows_that_do_not_say_by_which_tests_label_nothing(tmp_path: Path, scored: Path) -> None:
+    write_rows(scored, [{**row, "tests_sha256": None} for row in rows()])
+    words = ["pair", "tests", scored, "--problems", "problems.jsonl", "--out", "pairs.jsonl"]
+    done = codefavor(*words, home=tmp_path)
+    assert done.code == 2 and not (tmp_path / "pairs.jsonl").exists()
+    assert "scored.jsonl:1: the row of 'p1' does not say by which tests" in done.stderr
+
+
+def test_what_score_and_evaluate_write_is_paired_with_the_same_tests_alone(tmp_path: Path) -> None:
+    problem = Problem("p", "Add one.", "assert f(1) == 2\n", "f", setup="k = 1\n")
+    write_rows(tmp_path / "problems.jsonl", [problem.to_row()])
+    # Neither the words of a problem nor its reference decide what a program does in its tests.
+    same = {**problem.to_row(), "instruction": "Add 1.", "reference": "f = None\n"}
+    write_rows(tmp_path / "same.jsonl", [same])
+    for name in ("tests", "setup", "entry_point"):
+        other = {**problem.to_row(), name: getattr(problem, name) + " "}
+        write_rows(tmp_path / f"{name}.jsonl", [other])
+    codes = ["def f(x):\n    return x + k\n", "def f(x):\n    return x - k\n"]
+    write_rows(tmp_path / "samples.jsonl", [{"task_id": "p", "solution": one} for one in codes])
+    words = ["score", "samples.jsonl", "--problems", "problems.jsonl", "--out", "scored.jsonl"]
+    assert codefavor(*words, home=tmp_path).code == 0
+    words = ["evaluate", "problems", "--data", "problems.jsonl", "--samples-file", "samples.jsonl",
+             "--name", "m", "--out", "results"]  # fmt: skip
+    done = codefavor(*words, home=tmp_path)
+    assert done.code == 0, done.stderr
+    (rows_file,) = (tmp_path / "results" / "rows").glob("*.jsonl")
+    for file in ("scored.jsonl", "scored.jsonl.journal", rows_file):
+        for problems in ("problems", "same", "tests", "setup", "entry_point"):
+            words = ["pair", "tests", str(file), "--problems", f"{problems}.jsonl", "--no-balance"]
+            done = codefavor(*words, "--out", "pairs.jsonl", home=tmp_path)
+            assert done.code == (0 if problems in ("problems", "same") else 2), done.stderr
 
 
 def test_pairs_can_ask_what_the_sampled_model_was_asked(tmp_path: Path, scored: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from codefavor.records import Execution, Preference, Problem, Row, write_rows
 from codefavor.sandbox import SandboxPool
+from codefavor.scoring.by_tests import digest_of_tests
 from codefavor.scoring.provenance import backing_of
 from codefavor.scoring.weak_tests import check_tests
 from tests.kit.commands import codefavor
@@ -99,7 +100,8 @@ def _files(folder: Path, **of_problem: Row | str) -> None:
     write_rows(folder / "problems.jsonl", [problem.to_row()])
     rows = [("a", RIGHT, PASSED), ("b", f"{RIGHT}low2 = low\n", PASSED), ("c", WRONG, FAILED)]
     write_rows(folder / "scored.jsonl", [
-        {"id": name, "problem_id": "p", "code": code, "execution": run.to_row()}
+        {"id": name, "problem_id": "p", "code": code, "execution": run.to_row(),
+         "tests_sha256": digest_of_tests(problem.to_row())}
         for name, code, run in rows
     ])  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import pickle
 import zlib
@@ -167,6 +168,9 @@ def test_livecodebench_is_compared_as_its_own_checker_does(
         ("f", [{"a": 2}], [["a"]], "def f(d):\n    return list(d)", True),
         ("f", [3], [{"3": 1}], "def f(n):\n    return {n: 1}", True),
         ("f", [1], [0.333333], "def f(n):\n    return n / 3", False),
+        ("f", [2], [math.inf], "def f(n):\n    return float('inf')", True),
+        ("f", [2], [[1, -math.inf]], "def f(n):\n    return [1, float('inf')]", False),
+        ("f", [[math.inf]], [1], "def f(xs):\n    return xs.count(float('inf'))", True),
         ("", "1\n", "0.333333\n", "print(int(input()) / 3)", True),
         ("", "1\n", "0.34\n", "print(int(input()) / 3)", False),
         ("", "1\n", "1000000\n", "print(1000001)", False),
@@ -182,6 +186,53 @@ def test_apps_is_compared_as_its_own_checker_does(
     run = pool.run(code, problem.tests, entry_point=problem.entry_point, setup=problem.setup)
     assert (run.outcome == "passed") is passes, run.error
     assert run.trust == "split"
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "passes"),
+    [
+        ("66.666666666667\n", "66.66666666666667", True),
+        ("YES\n", "Yes", True),
+        ("YES\n", "Yes 1", False),
+        ("1.5 no", "1.500009\nNO", True),
+        ("1.5 no", "1.50002\nNO", False),
+        ("1000000", "1000001", False),
+        ("1000000", "1e6", True),
+        ("9007199254740993", "9007199254740992", False),
+        ("12345678901234567890.25", "1.2345678901234567e+19", True),
+        ("100000.0", "100000.5", False),
+        ("5", "nan", False),
+        ("5", "1e999", False),
+        ("5", "1e99999999999999999999", False),
+        ("nan 1.0", "NaN 1", True),
+        ("-0", "+0", True),
+        ("1_0", "10", False),
+        ("10", "1_0", False),
+        ("É", "é", False),
+        ("0x10", "16", False),
+    ],
+)
+def test_code_contests_is_compared_as_its_own_checker_does(
+    tmp_path: Path, pool: SandboxPool, expected: str, printed: str, passes: bool
+) -> None:
+    none = {"input": [], "output": []}
+    row = {**CODE_CONTESTS, "public_tests": none, "private_tests": none,
+           "generated_tests": {"input": ["x\n"], "output": [expected]}}  # fmt: skip
+    (problem,) = read(tmp_path, row)
+    run = pool.run(f"print({printed!r})\n", problem.tests)
+    assert (run.outcome == "passed") is passes, run.error
+    assert (run.trust, run.no_evidence) == ("split", "")
+
+
+def test_rows_without_an_id_that_are_there_twice_count_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = json.dumps({"inputs": ["1\n2\n"], "outputs": ["2\n"]})
+    again = {**TACO, "solutions": "[]", "url": "elsewhere"}
+    found = read(tmp_path, TACO, again, {**TACO, "input_output": other})
+    assert len({one.id for one in found}) == len(found) == 2
+    assert "1 rows that repeat an earlier one are left out" in caplog.text
+    assert "rows.jsonl:2" in caplog.text
 
 
 def test_what_is_known_of_a_row_is_kept(tmp_path: Path) -> None:

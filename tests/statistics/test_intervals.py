@@ -83,6 +83,15 @@ def test_permutation_test_with_few_clusters_equals_scipy_exact():
     assert found == pytest.approx(float(expected), abs=1e-9)
 
 
+def test_permutation_test_of_differences_whose_sum_is_zero_but_for_rounding():
+    ours, theirs = [1.0, 0.6, 0.6, 0.3, 0.2, 0.1], [0.1, 0.2, 0.7, 0.9, 0.6, 0.3]
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    assert 0 < abs(sum(differences)) < 1e-15
+    assert permutation_test(differences, range(6)) == 1
+    # Behind them, so many that signs are drawn.
+    assert permutation_test([*differences, *[0.1, -0.1] * 7], range(20), n_permutations=500) == 1
+
+
 def test_permutation_test_flips_whole_clusters():
     # Two clusters: of the four sign patterns, two are as extreme as the observed one.
     assert permutation_test([1.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50) == 0.5

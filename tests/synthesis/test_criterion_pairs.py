@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from codefavor.records import Execution, Problem, Row, read_rows, write_rows
+from codefavor.scoring.by_tests import digest_of_tests
 from codefavor.scoring.grown import grown_call, growths_of, literal_calls
 from codefavor.scoring.provenance import backing_of
+from codefavor.scoring.scaled import Measured, ratio_of
 from tests.kit.commands import codefavor
 
 LINEAR = "def total(xs):\n    t = 0\n    for x in xs:\n        t += x\n    return t\n"
@@ -39,7 +42,13 @@ def scored(folder: Path, problem: Problem, *programs: str, outcome: str = "passe
     run = Execution(outcome, 2, 2, trust="split", level="L3").to_row()
     write_rows(folder / "problems.jsonl", [problem.to_row()])
     rows: list[Row] = [
-        {"id": str(number), "problem_id": problem.id, "code": code, "execution": run}
+        {
+            "id": str(number),
+            "problem_id": problem.id,
+            "code": code,
+            "execution": run,
+            "tests_sha256": digest_of_tests(problem.to_row()),
+        }
         for number, code in enumerate(programs)
     ]
     write_rows(folder / "scored.jsonl", rows)
@@ -419,6 +428,10 @@ def test_what_is_quadratic_in_different_values_is_never_the_better_program(
         ([("10",)], "f(('10', '101'))"),
         (["aBa!"], "f('aBa!bCb!')"),
         (["to be"], "f('to be tob beb')"),
+        # Numbers alone: what is twice a number is even, and the other way is behind it a prime.
+        ([7], "f(17)"),
+        ([9, -4, 0, True, 0.5], "f(19, -11, 0, True, 0.5)"),
+        ([10**12], "f(2000000000003)"),
     ],
 )
 def test_a_call_grows_by_new_values_of_the_same_type_and_order(
@@ -430,5 +443,98 @@ def test_a_call_grows_by_new_values_of_the_same_type_and_order(
 
 def test_a_call_that_no_new_value_grows_is_not_measured() -> None:
     assert growths_of([[True, False]]) == growths_of(["(())"]) == ()
-    assert growths_of([3]) == ("repeated",)
+    assert growths_of([{1: 2}, 3]) == ("repeated",)
     assert grown_call("f", [[True], 3], 4, "repeated") == "f([True] * 4, 12)"
+
+
+PRIME_TO_THE_ROOT = """def is_prime(n):
+    if n < 2:
+        return False
+    d = 2
+    while d * d <= n:
+        if n % d == 0:
+            return False
+        d += 1
+    return True
+"""
+# Stops at the first divisor, of which every even number has one.
+PRIME_TO_THE_END = """def is_prime(n):
+    if n < 2:
+        return False
+    for d in range(2, n):
+        if n % d == 0:
+            return False
+    return True
+"""
+# Never stops before the root.
+PRIME_BY_COUNT = """def is_prime(n):
+    count = 0
+    d = 1
+    while d * d <= n:
+        if n % d == 0:
+            count += 1 if d * d == n else 2
+        d += 1
+    return count == 2
+"""
+PRIMES = (
+    "assert is_prime(997) is True\nassert is_prime(991) is True\nassert is_prime(1001) is False\n"
+)
+NO_PRIMES = "assert is_prime(1000) is False\nassert is_prime(1001) is False\n"
+ODD = "def odd(n):\n    return n % 2 == 1\n"
+ODD_SLOW_FOR_EVEN = """def odd(n):
+    if n % 2 == 1:
+        return True
+    while n > 1:
+        n -= 2
+    return n == 1
+"""
+ODD_SLOW_FOR_ODD = """def odd(n):
+    if n % 2 == 0:
+        return False
+    while n > 1:
+        n -= 2
+    return n == 1
+"""
+
+
+@pytest.mark.parametrize("tests", [PRIMES, NO_PRIMES], ids=["primes", "no primes"])
+def test_numbers_of_all_kinds_decide_which_program_works_less(tmp_path: Path, tests: str) -> None:
+    problem = Problem("p", "Is it a prime?", tests, "is_prime", PRIME_TO_THE_ROOT)
+    programs = [PRIME_TO_THE_END, PRIME_BY_COUNT, PRIME_TO_THE_ROOT]
+    words = scored(tmp_path, problem, *programs)
+    codefavor("pair", "efficiency", *words, "--per-problem", "9", home=tmp_path)
+    found = [(one["chosen"], one["rejected"]) for one in pairs(tmp_path)]
+    # Even numbers say nothing of these two, primes do; of the other two each is better on one.
+    assert found == [(PRIME_TO_THE_ROOT, PRIME_TO_THE_END)]
+
+
+def test_programs_that_are_each_better_on_one_kind_of_number_are_no_pair(tmp_path: Path) -> None:
+    tests = "assert odd(30) is False\nassert odd(9) is True\n"
+    problem = Problem("p", "Is it odd?", tests, "odd", ODD)
+    words = scored(tmp_path, problem, ODD_SLOW_FOR_EVEN, ODD_SLOW_FOR_ODD, ODD)
+    codefavor("pair", "efficiency", *words, "--per-problem", "9", home=tmp_path)
+    found = {(one["chosen"], one["rejected"]) for one in pairs(tmp_path)}
+    assert found == {(ODD, ODD_SLOW_FOR_EVEN), (ODD, ODD_SLOW_FOR_ODD)}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "ratio"),
+    [
+        ((10, 500, 4000, 16000), (20, 2000, 16000, 64000), 4),
+        # Less work at the two largest sizes, and more where it was not little.
+        ((10, 3000, 4000, 16000), (20, 2000, 16000, 64000), None),
+        ((10, 900, 4000, 16000), (20, 500, 16000, 64000), 4),
+        ((4000, 16000), (16000, 32000), None),
+        ((4000, None), (16000, 64000), None),
+        # Nothing that is worth saving; but where it was, the better one needed less.
+        ((10, 10, 10), (20, 20, 20), math.inf),
+        ((500, 25, 25), (9000, 26, 26), math.inf),
+        ((9000, 26, 26), (500, 25, 25), None),
+    ],
+)
+def test_a_ratio_holds_at_every_size(
+    better: tuple[int | None, ...], worse: tuple[int | None, ...], ratio: float | None
+) -> None:
+    factors = tuple(4**number for number in range(len(better)))
+    measured = Measured([3], "repeated", factors, [better, worse], frozenset())
+    assert ratio_of(measured, 0, 1, 1000) == ratio

@@ -11,6 +11,7 @@ from codefavor.errors import DataError, SandboxError
 from codefavor.pairs.split import split_of
 from codefavor.records import Preference, Problem, Row, read_records
 from codefavor.sandbox.worker import Worker, WorkerGone
+from codefavor.scoring.by_tests import digest_of_tests
 from codefavor.scoring.mutants import print_code
 from codefavor.sources.problems import load_problems
 from codefavor.synthesis.mutant_pairs import (
@@ -50,7 +51,8 @@ def samples(problem: Problem) -> list[Row]:
         (bad + "   # the same\n", failed),
         ("def (", failed),
     ]
-    return [{"problem_id": problem.id, "code": code, "execution": run} for code, run in codes]
+    same = {"problem_id": problem.id, "tests_sha256": digest_of_tests(problem.to_row())}
+    return [{**same, "code": code, "execution": run} for code, run in codes]
 
 
 def test_every_pair_is_proven_and_on_the_side_of_its_problem(folder):

@@ -26,6 +26,8 @@ from codefavor.synthesis.verify import Verifier, parse_ways
 _WHOLE_BYTES = 64 << 20
 _END_BYTES = 1 << 20
 _ANSWER_S = 300.0
+# By these Ray tells that KubeRay, or `ray up`, has started a node: more may come by an autoscaler.
+_KUBERAY, _RAY_UP = "RAY_USAGE_STATS_KUBERAY_IN_USE", "~/ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class NodeCheck:
     nodes: frozenset[str] = frozenset()
     # Of these nodes, the names of those with storage of their own.
     apart: Mapping[str, str] = field(default_factory=dict)
+    # Whether an autoscaler may bring more.
+    may_grow: bool = False
 
     def error_here(self) -> str:
         """What is wrong with this node, on which a shard is to run; "" for nothing."""
@@ -93,7 +97,8 @@ def checked_nodes(ray: Any, values: Mapping[str, Any], words: Sequence[str]) -> 
             compare(name, own, theirs)
         apart = {node: name for (node, name), one in found.items() if not one["is_shared"]}
         nodes = frozenset(node for node, _ in found)
-        yield NodeCheck(wanted, own, wanted["seen"], nodes, apart)
+        may_grow = any(one["may_grow"] for one in found.values())
+        yield NodeCheck(wanted, own, wanted["seen"], nodes, apart, may_grow)
     finally:
         seen.unlink(missing_ok=True)
 
@@ -142,6 +147,7 @@ def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"code": code_sha256(), "files": {}, "level": "", "missing": []}
     found |= {"settings": {}, "refused": ""}
     found["is_shared"] = _sees(Path(wanted["seen"]))
+    found["may_grow"] = _KUBERAY in os.environ or Path(_RAY_UP).expanduser().is_file()
     if not Path(wanted["folder"]).exists():
         found["missing"].append(wanted["folder"])
         return found

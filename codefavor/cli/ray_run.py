@@ -59,7 +59,7 @@ def run_shards(
         for name in known.apart.values():
             _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
         each = {"num_cpus": values.get("workers") or 1, "num_gpus": _gpus(ray) if has_models else 0}
-        n_at_once = _n_at_once(ray, each)
+        n_at_once = _n_at_once(ray.nodes(), each, may_grow=known.may_grow)
         n = earlier or _SHARDS_AT_A_TIME * n_at_once
         where = None if data_folder() is None else str(data_folder())
         folder = (output_folder(values) / FOLDER).resolve()
@@ -170,11 +170,27 @@ def _near(ray: Any) -> Any:
     return on_node(ray.get_runtime_context().get_node_id())
 
 
-def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:
-    """How many shards the cluster runs at a time, as it is now."""
-    has = ray.cluster_resources()
-    wanted = [(has.get("CPU", 1), each["num_cpus"]), (has.get("GPU", 0), each["num_gpus"])]
-    return max(1, min(int(there // one) for there, one in wanted if one))
+def _n_at_once(nodes: Iterable[Any], each: Mapping[str, float], *, may_grow: bool) -> int:
+    """How many shards the cluster runs at a time, as it is now.
+
+    Raises ConfigError where no node has room for one, and none will come that is said to.
+    """
+    wanted = {"CPU": each["num_cpus"], "GPU": each["num_gpus"]}
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    n = sum(
+        min(int(has.get(kind, 0) // one) for kind, one in wanted.items() if one) for has in there
+    )
+    if not n:
+        needs = " and ".join(f"{one:g} {kind}s" for kind, one in wanted.items() if one)
+        largest = max((has.get("CPU", 0) for has in there), default=0)
+        words = (
+            f"a shard takes {needs} of one node (--workers says how many CPUs), which no node of "
+            f"this cluster has; the largest has {largest:g} CPUs"
+        )
+        if not may_grow:
+            raise ConfigError(f"--ray: {words}; take fewer workers, or larger nodes")
+        _say(f"{words}; all wait until the autoscaler brings one that has (Ctrl-C ends)")
+    return max(1, n)
 
 
 def _shared(values: Mapping[str, Any]) -> tuple[Budget, Limits]:

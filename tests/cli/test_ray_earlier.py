@@ -37,12 +37,14 @@ def begin(home, monkeypatch):
             raise CodefavorError("the shards begin")
 
     actor = SimpleNamespace(options=lambda **options: SimpleNamespace(remote=coordinator))
-    ray = SimpleNamespace(remote=lambda kind: actor)
+    resources = {"CPU": 1.0, "memory": 8e9}
+    nodes = [{"Alive": True, "Resources": resources}, {"Alive": False, "Resources": {"CPU": 64.0}}]
+    ray = SimpleNamespace(remote=lambda kind: actor, nodes=lambda: nodes)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_run, "_cluster", lambda address: contextlib.nullcontext(ray))
-    known = SimpleNamespace(apart={})
+    known = SimpleNamespace(apart={}, may_grow=False)
     monkeypatch.setattr(ray_run, "checked_nodes", lambda *args: contextlib.nullcontext(known))
-    for name, value in {"_gpus": 0, "_near": None, "_n_at_once": 1}.items():
+    for name, value in {"_gpus": 0, "_near": None}.items():
         monkeypatch.setattr(ray_run, name, lambda *args, value=value: value)
     monkeypatch.setattr(ray_run, "Run", Run)
 
@@ -53,7 +55,8 @@ def begin(home, monkeypatch):
         )
         return SimpleNamespace(n=None, spent=None) if "n" not in begun else SimpleNamespace(**begun)
 
-    start.begun = begun
+    start.begun, start.known, start.resources = begun, known, resources
+    start.nodes = nodes
     return start
 
 
@@ -152,3 +155,27 @@ def test_the_settings_of_a_command_are_the_same_wherever_it_writes(home, monkeyp
     first, again = (settings_of(words, "o.jsonl") for _ in range(2))
     assert first == again and all(first.values()) and first
     assert not (home / "shared").exists()
+
+
+@pytest.mark.parametrize(("has", "workers"), [({"CPU": 2.0}, 4), ({"CPU": 0.0}, 1), ({}, 1)])
+def test_a_shard_that_no_node_has_room_for_is_refused(home, begin, has, workers):
+    begin.resources.clear()
+    begin.resources.update(has)
+    words = COMMANDS["score"].replace("--workers 1", f"--workers {workers}")
+    assert begin(words).n is None
+    done = begin.begun["done"]
+    assert done.code == 2 and done.stderr.count("error:") == 1
+    assert f"a shard takes {workers} CPUs of one node" in done.stderr
+    assert f"the largest has {has.get('CPU', 0):g} CPUs" in done.stderr
+    # Where an autoscaler may bring such a node, it is waited for.
+    begin.known.may_grow = True
+    assert begin(words).n == 2
+    assert "until the autoscaler brings one" in begin.begun["done"].stderr
+
+
+def test_room_is_counted_by_nodes(home, begin):
+    begin.resources["CPU"] = 7.0
+    second = {"Alive": True, "Resources": {"CPU": 2.0}}
+    begin.nodes.append(second)
+    # Two of three CPUs each at a time: the nine CPUs of both nodes have no room for a third.
+    assert begin(COMMANDS["score"].replace("--workers 1", "--workers 3")).n == 4

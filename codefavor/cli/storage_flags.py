@@ -187,11 +187,11 @@ def _working_copy(
     where = str(copy.root / name)
     if values.get("dry_run"):
         return where, None
-    # A merge takes all shards, and a shard is refused beside those of another division. What shards
-    # have cached is not looked at: nobody is asked.
+    # A merge takes all shards; a shard is refused beside those of another division, and a plain run
+    # beside any. What shards have cached is not looked at: nobody is asked.
     n = f"(?!{shard.n}/)" if shard is not None else ""
     shards = re.compile(rf"{SHARDS}/\d+-of-{n}\d+/{re.escape(name)}(?!.*\.sqlite$).*")
-    copy.start(shards if shard is not None else None)
+    copy.start(None if values.get("ray") else shards)
     return where, copy
 
 

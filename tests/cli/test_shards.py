@@ -281,11 +281,41 @@ def test_what_a_plain_run_recorded_stays_in_a_merge(home, monkeypatch):
 def test_a_shard_says_that_it_runs_rows_of_a_plain_run_again(home, words):
     words = words.replace("%", "shared").split()
     first = codefavor(*words, "--shard", "0/2", home=home)
+    # Of another machine, which did not see the first shard.
+    (home / "shared").rename(home / "first")
     assert codefavor(*words, home=home).code == 0
+    (home / "first" / "shards").rename(home / "shared" / "shards")
     second = codefavor(*words, "--shard", "1/2", home=home)
     assert first.code == second.code == 0
     told = "holds rows of a run without --shard"
     assert told not in first.stderr and second.stderr.count(told) == 1
+
+
+@pytest.mark.parametrize("words", [DRAFTS, COMMANDS["answers and their judge"]])
+def test_a_plain_run_does_not_pay_again_for_what_shards_have(home, monkeypatch, words):
+    plain = words.replace("%", "shared").split()
+    assert codefavor(*plain, "--shard", "1/3", home=home).code == 0
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{__name__}.answer", asked.append)
+        for more in ([], ["--fresh"]):
+            done = codefavor(*plain, *more, "--no-cache", home=home)
+            assert done.code == 2 and done.stderr.count("error:") == 1
+            assert "is of shard 1/3 of this output" in done.stderr and not asked
+    run_shards(words, home)
+    assert merge(words, home).code == 0
+    # Of what is merged nothing is left to ask.
+    done = codefavor(*plain, home=home)
+    assert done.code == 0 and " 0 requests" in done.stdout + done.stderr
+
+
+def test_a_plain_run_does_not_pass_over_what_a_shard_spent_without_a_row(home):
+    plain = DRAFTS.replace("%", "shared").split()
+    assert codefavor(*plain, "--shard", "1/3", "--budget-tokens", 1, home=home).code == 2
+    (shard(home, 1) / "o.jsonl.journal.spent").write_text("+1 900 1024 0.5\n")
+    assert codefavor(*plain, home=home).code == 2
+    shutil.rmtree(home / "shared" / "shards")
+    assert codefavor(*plain, home=home).code == 0
 
 
 def test_statistics_do_not_hang_on_the_order_in_which_rows_ended(home):

@@ -149,8 +149,8 @@ def _marked(folder: Path) -> list[str]:
 def _begin_own(folder: Path, run: str, command: str, n_before: int, files: Files | None) -> bool:
     """Make the folder of a shard on storage of this node's own; whether the shard goes on there.
 
-    It does if the last of the `n_before` processes that have had the shard in this run left it. What
-    another left is put aside: the ledger there knows nothing of what was spent elsewhere since.
+    It does if the last of the `n_before` processes that have had the shard in this run left it.
+    What another left is put aside: its ledger knows nothing of what was spent elsewhere since.
     """
     now = [run, command, str(n_before + 1)]
     if _marked(folder) == [run, command, str(n_before)]:

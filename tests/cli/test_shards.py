@@ -21,6 +21,7 @@ from codefavor.errors import BudgetError
 from codefavor.records import Preference, Problem, content_id
 from codefavor.records import write_rows as write
 from tests.kit.commands import codefavor
+from tests.kit.server import LoopbackServer, openai_reply
 from tests.kit.teacher import DRAFT, teacher
 
 N = 3
@@ -475,6 +476,27 @@ def test_caps_that_leave_a_shard_nothing_are_refused(home):
     words = DRAFTS.replace("%", "shared").split()
     done = codefavor(*words, "--shard", "0/3", "--requests-per-min", 2, home=home)
     assert done.code == 2 and "--requests-per-min 2 is less than one" in done.stderr
+
+
+@pytest.mark.parametrize("cap", ["--input-tokens-per-min", "--output-tokens-per-min"])
+def test_shards_that_know_nothing_of_each_other_send_no_more_than_a_cap_together(home, cap):
+    n_sent = 0
+
+    def note(call):
+        nonlocal n_sent
+        n_sent += 1
+        return openai_reply(call, "x = 1")
+
+    with LoopbackServer(note) as server:
+        words = DRAFTS.replace(FAKE, "openai:m").replace("%", "shared").split()
+        words += ["--set", f"base_url={server.url}/v1", "--max-tokens", 300, cap, 600]
+        text = (home / "problems.jsonl").read_text().replace("number", "number" * 150)
+        (home / "problems.jsonl").write_text(text)
+        for index in range(N):
+            done = codefavor(*words, "--shard", f"{index}/{N}", home=home)
+            assert done.code == 2 and done.stderr.count("error:") == 1
+            assert "has 200 of the " + cap in done.stderr
+    assert n_sent == 0
 
 
 def test_a_merge_that_is_refused_leaves_the_exit_code(home):

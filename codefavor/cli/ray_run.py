@@ -10,7 +10,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from codefavor.cli.ray_command import journals_of
@@ -22,6 +23,7 @@ from codefavor.engine import Budget, Limits
 from codefavor.engine.coordinator import Coordinator
 from codefavor.engine.shards import FOLDER
 from codefavor.errors import ConfigError, MissingPackageError
+from codefavor.journal import locked
 from codefavor.settings import data_folder
 
 _SHARDS_AT_A_TIME = 2
@@ -50,6 +52,20 @@ def run_shards(
     _refuse_own_servers(values)
     _check_cluster(address)
     journals = journals_of(words)
+    with ExitStack() as held:
+        # As long as the shards run: a second run of this output would have a budget of its own.
+        for journal in journals:
+            held.enter_context(locked(journal))
+        _run_shards(words, values, address, n_shards, journals)
+
+
+def _run_shards(
+    words: list[str],
+    values: Mapping[str, Any],
+    address: str,
+    n_shards: int | None,
+    journals: list[Path],
+) -> None:
     refuse_plain_rows(journals)
     earlier = divided_into(journals, n_shards)
     has_models = _loads_models(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,7 @@ def begin(home, monkeypatch):
             begun["n"] = job.n_shards
 
         def as_tasks(self, each):
+            start.while_they_run()
             raise CodefavorError("the shards begin")
 
     actor = SimpleNamespace(options=lambda **options: SimpleNamespace(remote=coordinator))
@@ -56,7 +58,7 @@ def begin(home, monkeypatch):
         return SimpleNamespace(n=None, spent=None) if "n" not in begun else SimpleNamespace(**begun)
 
     start.begun, start.known, start.resources = begun, known, resources
-    start.nodes = nodes
+    start.nodes, start.while_they_run = nodes, lambda: None
     return start
 
 
@@ -179,3 +181,22 @@ def test_room_is_counted_by_nodes(home, begin):
     begin.nodes.append(second)
     # Two of three CPUs each at a time: the nine CPUs of both nodes have no room for a third.
     assert begin(COMMANDS["score"].replace("--workers 1", "--workers 3")).n == 4
+
+
+def test_a_second_run_of_the_output_is_refused_while_shards_run(home, begin):
+    said = []
+
+    def run_another():
+        # In a process of its own: a process does not lock itself out.
+        words = [*DRAFTS.replace("%", "shared").split(), "--no-cache"]
+        one = [sys.executable, "-m", "codefavor", *words]
+        done = subprocess.run(one, cwd=home, capture_output=True, text=True, check=False)
+        said.append((done.returncode, done.stderr))
+
+    begin.while_they_run = run_another
+    assert begin(DRAFTS).n == 2
+    ((code, errors),) = said
+    assert code == 2 and "in use by another run" in errors
+    # Not for longer.
+    begin.while_they_run = lambda: None
+    assert begin(DRAFTS).n == 2

@@ -159,6 +159,12 @@ class Journal:
             os.close(self._file)
             _release_lock(self.path, self._lock)
 
+    def discard_if_empty(self) -> None:
+        """Remove what lies on the disk of a journal that holds nothing; it can only be closed."""
+        if _holds_nothing(self.path):
+            for file in (self.path, manifest_path(self.path)):
+                file.unlink(missing_ok=True)
+
     def take_over(self, whole: Path, n_own_bytes: int) -> None:
         """Be the journal at `whole` from now on, in one step; it must be on the disk.
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from codefavor.cli.ray_command import settings_of
+from codefavor.cli.storage_flags import OUTPUTS
 from codefavor.engine.shards import FOLDER, code_sha256
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.journal_manifest import differences
@@ -133,8 +134,10 @@ def is_folder(values: Mapping[str, Any]) -> bool:
 
 
 def _files(values: Mapping[str, Any]) -> Iterable[Path]:
-    """The files that the command's options name; what lies on storage each brings for itself."""
-    for value in values.values():
+    """The files that the command reads; what lies on storage each node brings for itself."""
+    for name, value in values.items():
+        if name in ("out", *OUTPUTS):
+            continue
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, str | Path) or not one or with_originals(str(one)) != str(one):
                 continue

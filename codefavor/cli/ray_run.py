@@ -100,6 +100,10 @@ def _check_cluster(address: str) -> None:
         importlib.import_module("ray")
     except ImportError as error:
         raise MissingPackageError("ray", "cluster", "--ray") from error
+    try:
+        importlib.import_module("grpc" if address.startswith("ray://") else "ray")
+    except ImportError as error:
+        raise MissingPackageError("grpcio", "cluster", "--ray ray://") from error
     _check_address(address)
 
 

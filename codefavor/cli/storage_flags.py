@@ -35,7 +35,7 @@ from codefavor.storage import SHARDS, STORES, Place, Selection, WorkingCopy, pro
 logger = logging.getLogger(__name__)
 
 # Files that commands write beside --out.
-_OUTPUTS = ("keep", "report", "html", "export")
+OUTPUTS = ("keep", "report", "html", "export")
 # How long a run is at most ahead of the storage; at its start it is less.
 _EVERY_S = 60.0
 # Of the time of a run, the part that taking it to the storage may have.
@@ -143,7 +143,7 @@ def _run(
     written: list[tuple[Path, Place]] = []
     for name, some in places.items():
         for number, place in enumerate(some if name != "out" else ()):
-            is_output = name in _OUTPUTS
+            is_output = name in OUTPUTS
             file = folder / ("beside" if is_output else "in") / name / str(number) / _name(place)
             if is_output:
                 _parent(place).check_writable()

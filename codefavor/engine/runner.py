@@ -122,6 +122,7 @@ def _refuse_shards(journal: Journal) -> None:
     for shard, path in shard_journals(journal.path):
         has_costs = any(one.stat().st_size for one in ledgers_of(path))
         if any(one["id"] not in done for one in own_records(path)) or (has_costs > is_merged):
+            journal.discard_if_empty()
             raise ConfigError(
                 f"{path}: is of shard {shard} of this output, whose rows would be run, and paid "
                 f"for, again, beside its budget; go on with --shard I/{shard.n} (or --ray), then "

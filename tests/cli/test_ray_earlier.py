@@ -12,6 +12,7 @@ import pytest
 
 from codefavor.cli import ray_run
 from codefavor.cli.ray_command import settings_of
+from codefavor.cli.ray_nodes import _files
 from codefavor.errors import CodefavorError
 from tests.cli.test_shards import COMMANDS, DRAFTS, FAKE, PAIRS, home, run_shards
 from tests.kit.commands import codefavor
@@ -200,3 +201,20 @@ def test_a_second_run_of_the_output_is_refused_while_shards_run(home, begin):
     # Not for longer.
     begin.while_they_run = lambda: None
     assert begin(DRAFTS).n == 2
+
+
+def test_rays_client_needs_a_package_of_its_own(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    words = DRAFTS.replace("%", "shared").split()
+    done = codefavor(*words, "--ray", "ray://127.0.0.1:9", home=home)
+    assert done.code == 2 and "needs the package 'grpcio'" in done.stderr
+    assert "pip install 'codefavor[cluster]'" in done.stderr
+
+
+def test_nodes_need_not_see_what_the_command_writes(tmp_path):
+    own = [tmp_path / name for name in ("o.jsonl", "report.json", "data.jsonl")]
+    for one in own:
+        one.touch()
+    out, report, data = own
+    assert [*_files({"out": out, "report": str(report), "data": [str(data)]})] == [data]

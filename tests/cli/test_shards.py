@@ -247,7 +247,9 @@ def test_a_refused_merge_records_nothing(home, monkeypatch):
     run_shards(DRAFTS, home)
     lose_a_record(home)
     assert merge(DRAFTS, home).code == 2
-    assert journal.read_bytes() == b"" and not [*journal.parent.glob("*.spent*")]
+    # But for the lock.
+    left = {one.name for one in journal.parent.iterdir()}
+    assert left == {"o.jsonl.journal.lock", "shards"}
     for index in range(N):
         make_anew(DRAFTS, home, monkeypatch, index)
     assert merge(DRAFTS, home).code == 0
@@ -497,6 +499,29 @@ def test_shards_that_know_nothing_of_each_other_send_no_more_than_a_cap_together
             assert done.code == 2 and done.stderr.count("error:") == 1
             assert "has 200 of the " + cap in done.stderr
     assert n_sent == 0
+
+
+def test_pairs_do_not_hang_on_the_order_in_which_answers_came(home):
+    words = COMMANDS["levels"].replace("%", "shared").split()
+    assert codefavor(*words, home=home).code == 0
+    out, journal = (home / "shared" / name for name in ("o.jsonl", "o.jsonl.journal"))
+    before = out.read_bytes()
+    journal.write_bytes(b"".join(reversed(journal.read_bytes().splitlines(keepends=True))))
+    assert codefavor(*words, home=home).code == 0
+    assert before.count(b"\n") > 1 and out.read_bytes() == before
+
+
+def test_how_often_the_members_of_a_cascade_were_asked_is_said_of_all_shards(home):
+    words = f"{PAIRS} --model cascade:shorter,{FAKE}"
+    assert codefavor(*words.replace("%", "alone").split(), home=home).code == 0
+    run_shards(words, home, n=2)
+    assert merge(words, home).code == 0
+    alone, shared = (
+        json.loads(next((home / folder).glob("*.json")).read_text())["usage"]["asked"]
+        for folder in ("alone", "shared")
+    )
+    # Both sides of each of 20 pairs are of one length or not, in both orders.
+    assert shared == alone and max(alone.values()) == 40
 
 
 def test_a_merge_that_is_refused_leaves_the_exit_code(home):

@@ -90,12 +90,7 @@ async def run(
     progress = progress or Progress()
     if shard == ALL_SHARDS:
         return await merge_shards(rows, journal, context=context, progress=progress, label=label)
-    if shard is None:
-        _refuse_shards(journal)
-    else:
-        refuse_other_divisions(journal.path, shard)
-        note_shard(journal.path, str(shard), code_sha256())
-        _warn_of_plain_rows(shard, journal.path)
+    _look_beside(journal, shard)
     ledger = Ledger(ledger_path(journal.path))
     asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
     asking["max_concurrency"] = concurrency
@@ -114,6 +109,16 @@ async def run(
         for backend in (context.backend, *context.others):
             if backend is not None:
                 await backend.release()
+
+
+def _look_beside(journal: Journal, shard: Shard | None) -> None:
+    """What other parts of the output have must not be paid again. Raises ConfigError."""
+    if shard is None:
+        _refuse_shards(journal)
+        return
+    refuse_other_divisions(journal.path, shard)
+    note_shard(journal.path, str(shard), code_sha256())
+    _warn_of_plain_rows(shard, journal.path)
 
 
 def _refuse_shards(journal: Journal) -> None:

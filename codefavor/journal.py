@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -158,6 +159,12 @@ class Journal:
             os.close(self._file)
             _release_lock(self.path, self._lock)
 
+    def discard_if_empty(self) -> None:
+        """Remove what lies on the disk of a journal that holds nothing; it can only be closed."""
+        if _holds_nothing(self.path):
+            for file in (self.path, manifest_path(self.path)):
+                file.unlink(missing_ok=True)
+
     def take_over(self, whole: Path, n_own_bytes: int) -> None:
         """Be the journal at `whole` from now on, in one step; it must be on the disk.
 
@@ -194,6 +201,16 @@ class Journal:
         self._end += len(line)
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other runs out of a journal that is not open. Raises JournalInUseError."""
+    lock = _take_lock(path)
+    try:
+        yield
+    finally:
+        _release_lock(path, lock)
+
+
 def forget_journal(path: Path) -> None:
     """Remove a journal and what is kept beside it: the run starts anew.
 
@@ -201,15 +218,12 @@ def forget_journal(path: Path) -> None:
     """
     if not path.parent.is_dir():
         return
-    lock = _take_lock(path)
-    try:
+    with locked(path):
         for file in _own_files(path):
             if file.is_dir():
                 shutil.rmtree(file)
             else:
                 file.unlink(missing_ok=True)
-    finally:
-        _release_lock(path, lock)
 
 
 def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[Row]) -> None:
@@ -219,14 +233,11 @@ def rewrite_journal(path: Path, manifest: Mapping[str, Any], records: Iterable[R
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = _take_lock(path)
-    try:
+    with locked(path):
         write_text(path, (encode(record).decode("utf-8") for record in records))
         write_manifest(path, manifest)
         if any(read_merged_note(path)):
             note_merged(path, 0, path.stat().st_size)
-    finally:
-        _release_lock(path, lock)
 
 
 def read_journal(path: Path) -> Iterator[Row]:

@@ -108,7 +108,9 @@ class Place:
             except FileNotFoundError:  # some stores say so of a folder without files
                 return {}
         named = {path[len(self.path) + 1 :]: info for path, info in found.items()}
-        return {name: _version(info) for name, info in named.items() if name.startswith(prefix)}
+        # Some programs mark a folder by an empty object of its name; some stores list it.
+        names = [name for name in named if name.startswith(prefix) and name.rpartition("/")[2]]
+        return {name: _version(named[name]) for name in names}
 
 
 def _version(info: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from codefavor.engine.health import CUT_OFF_VERDICTS
 from codefavor.engine.runner import Step
 from codefavor.errors import DataError
 from codefavor.judges.base import Judge, bind
+from codefavor.judges.jury import Cascade
 from codefavor.records import Comparison, Preference, Row, content_id
 from codefavor.sources.row_files import read_any_rows
 from codefavor.statistics.metrics import CHOSEN_FIRST, REJECTED_FIRST
@@ -73,7 +74,9 @@ def judge_step(judge: Judge, *, orders: Orders = "both") -> Step:
         verdicts = await bound.compare([_comparison(row, order) for order in shown])
         pairs = zip(shown, verdicts, strict=True)
         used = {spec: one.to_row() for spec, one in context.used.items()}
-        usage = {"usage": used} if used else {}
+        usage: Row = {"usage": used} if used else {}
+        if isinstance(bound, Cascade):
+            usage["asked"] = bound.asked
         return {
             **{key: row[key] for key in row if key not in _LEFT_OUT},
             "n_chosen_chars": len(row["chosen"]),

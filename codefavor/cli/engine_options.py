@@ -162,15 +162,17 @@ class AskingFlags:
     def make_context(self, backend: Backend, out: Path, seed: int) -> Context:
         """A context whose responses are cached: shared by default, else beside `out`.
 
-        Beside it also for a shard: machines must not share a file of SQLite over a network.
+        Beside it for a shard: machines must not share SQLite over a network. A merge asks nobody.
         What --fresh began goes on without it: older responses never count for this output.
         """
+        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
+        if self.shard == ALL_SHARDS:
+            return context
         own = out.with_name(out.name + ".responses.sqlite")
         is_own = self.no_cache or (self.shard is not None and self.cache is None)
-        path = own if is_own else self.cache or default_cache()
-        answers = ResponseCache(path)
-        answers.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
-        return Context(backend, seed=seed, cache=answers, prices=PriceTable.load(self.prices))
+        context.cache = ResponseCache(own if is_own else self.cache or default_cache())
+        context.cache.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
+        return context
 
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:

@@ -12,6 +12,7 @@ from typer.core import TyperOption
 
 from codefavor.cli.option_groups import refuse
 from codefavor.engine.shards import ALL_SHARDS
+from codefavor.errors import ConfigError
 from codefavor.originals import with_originals
 
 _PANEL = "Many machines"
@@ -49,9 +50,11 @@ def _options() -> list[click.Parameter]:
 def _on_ray(callback: Callable[..., Any]) -> Callable[..., Any]:
     def command(**values: Any) -> Any:
         address, n_shards = values.pop("ray"), values.pop("shards")
-        if not address:
+        if address is None:
             refuse({"shards"}, "belongs to --ray, which is not given")
             return callback(**values)
+        if not address:
+            raise ConfigError("--ray: the address is empty (a variable that is not set?)")
         refuse(_NOT_WITH_RAY, "does not go with --ray")
         # As a verb is: only where it is used.
         ray_run = importlib.import_module("codefavor.cli.ray_run")

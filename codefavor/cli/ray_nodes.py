@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from codefavor.cli.ray_command import settings_of
+from codefavor.cli.storage_flags import OUTPUTS
 from codefavor.engine.shards import FOLDER, code_sha256
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.journal_manifest import differences
@@ -26,6 +27,8 @@ from codefavor.synthesis.verify import Verifier, parse_ways
 _WHOLE_BYTES = 64 << 20
 _END_BYTES = 1 << 20
 _ANSWER_S = 300.0
+# By these Ray tells that KubeRay, or `ray up`, has started a node: more may come by an autoscaler.
+_KUBERAY, _RAY_UP = "RAY_USAGE_STATS_KUBERAY_IN_USE", "~/ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class NodeCheck:
     nodes: frozenset[str] = frozenset()
     # Of these nodes, the names of those with storage of their own.
     apart: Mapping[str, str] = field(default_factory=dict)
+    # Whether an autoscaler may bring more.
+    may_grow: bool = False
 
     def error_here(self) -> str:
         """What is wrong with this node, on which a shard is to run; "" for nothing."""
@@ -93,7 +98,8 @@ def checked_nodes(ray: Any, values: Mapping[str, Any], words: Sequence[str]) -> 
             compare(name, own, theirs)
         apart = {node: name for (node, name), one in found.items() if not one["is_shared"]}
         nodes = frozenset(node for node, _ in found)
-        yield NodeCheck(wanted, own, wanted["seen"], nodes, apart)
+        may_grow = any(one["may_grow"] for one in found.values())
+        yield NodeCheck(wanted, own, wanted["seen"], nodes, apart, may_grow)
     finally:
         seen.unlink(missing_ok=True)
 
@@ -128,8 +134,10 @@ def is_folder(values: Mapping[str, Any]) -> bool:
 
 
 def _files(values: Mapping[str, Any]) -> Iterable[Path]:
-    """The files that the command's options name; what lies on storage each brings for itself."""
-    for value in values.values():
+    """The files that the command reads; what lies on storage each node brings for itself."""
+    for name, value in values.items():
+        if name in ("out", *OUTPUTS):
+            continue
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, str | Path) or not one or with_originals(str(one)) != str(one):
                 continue
@@ -142,6 +150,7 @@ def examine(wanted: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"code": code_sha256(), "files": {}, "level": "", "missing": []}
     found |= {"settings": {}, "refused": ""}
     found["is_shared"] = _sees(Path(wanted["seen"]))
+    found["may_grow"] = _KUBERAY in os.environ or Path(_RAY_UP).expanduser().is_file()
     if not Path(wanted["folder"]).exists():
         found["missing"].append(wanted["folder"])
         return found

@@ -9,8 +9,9 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from codefavor.cli.ray_command import journals_of
@@ -22,6 +23,7 @@ from codefavor.engine import Budget, Limits
 from codefavor.engine.coordinator import Coordinator
 from codefavor.engine.shards import FOLDER
 from codefavor.errors import ConfigError, MissingPackageError
+from codefavor.journal import locked
 from codefavor.settings import data_folder
 
 _SHARDS_AT_A_TIME = 2
@@ -50,6 +52,20 @@ def run_shards(
     _refuse_own_servers(values)
     _check_cluster(address)
     journals = journals_of(words)
+    with ExitStack() as held:
+        # As long as the shards run: a second run of this output would have a budget of its own.
+        for journal in journals:
+            held.enter_context(locked(journal))
+        _run_shards(words, values, address, n_shards, journals)
+
+
+def _run_shards(
+    words: list[str],
+    values: Mapping[str, Any],
+    address: str,
+    n_shards: int | None,
+    journals: list[Path],
+) -> None:
     refuse_plain_rows(journals)
     earlier = divided_into(journals, n_shards)
     has_models = _loads_models(values)
@@ -59,7 +75,7 @@ def run_shards(
         for name in known.apart.values():
             _say(f"{name} keeps its shards to itself until they end; one that is lost is run again")
         each = {"num_cpus": values.get("workers") or 1, "num_gpus": _gpus(ray) if has_models else 0}
-        n_at_once = _n_at_once(ray, each)
+        n_at_once = _n_at_once(ray.nodes(), each, may_grow=known.may_grow)
         n = earlier or _SHARDS_AT_A_TIME * n_at_once
         where = None if data_folder() is None else str(data_folder())
         folder = (output_folder(values) / FOLDER).resolve()
@@ -84,6 +100,10 @@ def _check_cluster(address: str) -> None:
         importlib.import_module("ray")
     except ImportError as error:
         raise MissingPackageError("ray", "cluster", "--ray") from error
+    try:
+        importlib.import_module("grpc" if address.startswith("ray://") else "ray")
+    except ImportError as error:
+        raise MissingPackageError("grpcio", "cluster", "--ray ray://") from error
     _check_address(address)
 
 
@@ -170,11 +190,27 @@ def _near(ray: Any) -> Any:
     return on_node(ray.get_runtime_context().get_node_id())
 
 
-def _n_at_once(ray: Any, each: Mapping[str, float]) -> int:
-    """How many shards the cluster runs at a time, as it is now."""
-    has = ray.cluster_resources()
-    wanted = [(has.get("CPU", 1), each["num_cpus"]), (has.get("GPU", 0), each["num_gpus"])]
-    return max(1, min(int(there // one) for there, one in wanted if one))
+def _n_at_once(nodes: Iterable[Any], each: Mapping[str, float], *, may_grow: bool) -> int:
+    """How many shards the cluster runs at a time, as it is now.
+
+    Raises ConfigError where no node has room for one, and none will come that is said to.
+    """
+    wanted = {"CPU": each["num_cpus"], "GPU": each["num_gpus"]}
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    n = sum(
+        min(int(has.get(kind, 0) // one) for kind, one in wanted.items() if one) for has in there
+    )
+    if not n:
+        needs = " and ".join(f"{one:g} {kind}s" for kind, one in wanted.items() if one)
+        largest = max((has.get("CPU", 0) for has in there), default=0)
+        words = (
+            f"a shard takes {needs} of one node (--workers says how many CPUs), which no node of "
+            f"this cluster has; the largest has {largest:g} CPUs"
+        )
+        if not may_grow:
+            raise ConfigError(f"--ray: {words}; take fewer workers, or larger nodes")
+        _say(f"{words}; all wait until the autoscaler brings one that has (Ctrl-C ends)")
+    return max(1, n)
 
 
 def _shared(values: Mapping[str, Any]) -> tuple[Budget, Limits]:

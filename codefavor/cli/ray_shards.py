@@ -28,7 +28,6 @@ from codefavor.errors import CodefavorError
 
 # How often Ray runs a shard again whose process was lost.
 _RESTARTS = 20
-_ENDING_S = 60.0
 _REMOVING_S = 15.0
 
 # Starts a shard, with its files where they are to be sent along; what Ray says it can be waited by.
@@ -119,6 +118,10 @@ class Run:
                     self._take(running.pop(one)[0], one)
         except BaseException as error:
             # Broad on purpose: however it ends, what is in flight is paid for.
+            progress.say(
+                f"ending: waiting for the answers in flight of {len(running)} shards, which are "
+                "paid for (Ctrl-C or SIGTERM now ends at once)"
+            )
             self._end(running)
             _remove_own(self.ray, self.job, self._come)
             if isinstance(error, self.ray.exceptions.RayError):
@@ -175,12 +178,14 @@ class Run:
             )
 
     def _end(self, running: Mapping[Any, tuple[int, Start]]) -> None:
-        """End all shards: what is in flight is paid for, so that they wait for it."""
+        """End all shards, each of which waits for what it has in flight; a signal ends the wait."""
         self.coordinator.end.remote()
         for one in running:
             self.ray.cancel(one, force=False)
-        ended, _ = self.ray.wait(list(running), num_returns=len(running), timeout=_ENDING_S)
-        for one in ended:
-            # Why the run ends is known; what comes back of a shard is kept.
-            with contextlib.suppress(CodefavorError):
-                self._take(running[one][0], one)
+        left = list(running)
+        while left:
+            ended, left = self.ray.wait(left, timeout=1.0)
+            for one in ended:
+                # Why the run ends is known; what comes back of a shard is kept.
+                with contextlib.suppress(CodefavorError):
+                    self._take(running[one][0], one)

@@ -110,7 +110,7 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
     n_before = ray.get(coordinator.begin.remote(index))
     folder, is_shared = job.folder(index), job.known.is_shared_here()
     if not is_shared:
-        is_again = _begin_own(folder, job.known.seen, job.command, files)
+        is_again = _begin_own(folder, job.known.seen, job.command, n_before, files)
         n_before = n_before if is_again else 0
     # Forgotten by the process before: what it did is not to be done again.
     words = [word for word in job.words if not (n_before and word in _ANEW)]
@@ -130,32 +130,35 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
 def left_here(job: Job) -> dict[int, Files]:
     """What earlier runs of the command left on this node's own storage, by shard."""
     folders = {index: job.folder(index) for index in range(job.n_shards)}
-    return {i: read_files(one) for i, one in folders.items() if _marked(one)[1:] == [job.command]}
+    return {i: read_files(one) for i, one in folders.items() if _marked(one)[1:2] == [job.command]}
 
 
 def remove_own(job: Job, indices: Iterable[int]) -> None:
     """Remove the folders of shards from this node's own storage: what they held has come."""
     for folder in map(job.folder, indices):
-        if _marked(folder)[1:] == [job.command]:
+        if _marked(folder)[1:2] == [job.command]:
             shutil.rmtree(folder)
 
 
 def _marked(folder: Path) -> list[str]:
-    """Of which run and which command a folder on a node's own storage is; [] for none."""
+    """Of which run, command and process a folder on a node's own storage is; [] for none."""
     mark = folder / _MARK
     return mark.read_text().splitlines() if mark.is_file() else []
 
 
-def _begin_own(folder: Path, run: str, command: str, files: Files | None) -> bool:
-    """Make the folder of a shard on storage of this node's own; whether this run began it before.
+def _begin_own(folder: Path, run: str, command: str, n_before: int, files: Files | None) -> bool:
+    """Make the folder of a shard on storage of this node's own; whether the shard goes on there.
 
-    What lies there of another run is put aside: this run's coordinator has what counts.
+    It does if the last of the `n_before` processes that have had the shard in this run left it.
+    What another left is put aside: its ledger knows nothing of what was spent elsewhere since.
     """
-    if _marked(folder)[:1] == [run]:
+    now = [run, command, str(n_before + 1)]
+    if _marked(folder) == [run, command, str(n_before)]:
+        (folder / _MARK).write_text("\n".join(now))
         return True
     if folder.exists():
         folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
-    write_files(folder, {**(files or {}), _MARK: f"{run}\n{command}".encode()})
+    write_files(folder, {**(files or {}), _MARK: "\n".join(now).encode()})
     return False
 
 

@@ -92,4 +92,4 @@ def own_limits(limits: Limits, shard: Shard | None) -> Limits:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag} {cap} is less than one for each of {shard.n} shards")
             parts[name] = cap // shard.n
-    return replace(limits, **parts)
+    return replace(limits, **parts, n_parts=shard.n)

@@ -35,7 +35,7 @@ from codefavor.storage import SHARDS, STORES, Place, Selection, WorkingCopy, pro
 logger = logging.getLogger(__name__)
 
 # Files that commands write beside --out.
-_OUTPUTS = ("keep", "report", "html", "export")
+OUTPUTS = ("keep", "report", "html", "export")
 # How long a run is at most ahead of the storage; at its start it is less.
 _EVERY_S = 60.0
 # Of the time of a run, the part that taking it to the storage may have.
@@ -143,7 +143,7 @@ def _run(
     written: list[tuple[Path, Place]] = []
     for name, some in places.items():
         for number, place in enumerate(some if name != "out" else ()):
-            is_output = name in _OUTPUTS
+            is_output = name in OUTPUTS
             file = folder / ("beside" if is_output else "in") / name / str(number) / _name(place)
             if is_output:
                 _parent(place).check_writable()
@@ -187,11 +187,11 @@ def _working_copy(
     where = str(copy.root / name)
     if values.get("dry_run"):
         return where, None
-    # A merge takes all shards, and a shard is refused beside those of another division. What shards
-    # have cached is not looked at: nobody is asked.
+    # A merge takes all shards; a shard is refused beside those of another division, and a plain run
+    # beside any. What shards have cached is not looked at: nobody is asked.
     n = f"(?!{shard.n}/)" if shard is not None else ""
     shards = re.compile(rf"{SHARDS}/\d+-of-{n}\d+/{re.escape(name)}(?!.*\.sqlite$).*")
-    copy.start(shards if shard is not None else None)
+    copy.start(None if values.get("ray") else shards)
     return where, copy
 
 

@@ -199,7 +199,9 @@ def _hard(
     if counts.is_part:
         return None
     wanted = {one.id for one in chosen}
-    found = [row["pair"] for row in ok_rows(journal_path) if row["id"] in wanted]
+    # By id: a journal is in the order in which answers came.
+    ended = sorted(ok_rows(journal_path), key=lambda row: str(row["id"]))
+    found = [row["pair"] for row in ended if row["id"] in wanted]
     flags.fail_without_results(counts, len(found) + counts.n_pending)
     return [Preference.from_row(row, str(journal_path)) for row in found]
 

@@ -32,8 +32,9 @@ class Coordinator:
     ) -> None:
         self._budget = budget or Budget()
         self._chunk = [(cap or 0) / (n_at_once * _PARTS) for cap in self._caps()]
-        # What each ledger may come to.
+        # What each ledger may come to, and what those who took it up found in it.
         self._lent: dict[str, Amount] = dict(spent)
+        self._found: dict[str, set[Amount]] = {}
         self._lost: list[Amount] = []
         # Whether the process of a ledger may have some left, or in flight.
         self._busy: dict[str, bool] = {}
@@ -61,7 +62,7 @@ class Coordinator:
         """What a ledger may come to from now on, if it may use so much more.
 
         `is_first` is said by a process that asks for this ledger for the first time: what another
-        had been lent before is free again, unless the ledger is empty and may not be that one's.
+        had been lent before is free again, unless that one had found the ledger as it is now.
         More may come as long as requests are in flight in this process, or another has something
         left: until each has asked for more in vain, and has none in flight.
         """
@@ -146,10 +147,12 @@ class Coordinator:
         return self._budget.usd, self._budget.tokens
 
     def _take_over(self, ledger: str, used: Amount) -> None:
-        lent = self._lent.get(ledger)
-        if lent is not None and not any(used):
-            # An empty ledger may be a new one, the storage of the old one lost with its process.
-            self._lost.append(lent)
+        found = self._found.setdefault(ledger, set())
+        if used in found:
+            # It may be an old one, sent along: what was lent since may have gone with its storage.
+            usd, tokens = self._lent[ledger]
+            self._lost.append((usd - used[0], tokens - used[1]))
+        found.add(used)
         self._lent[ledger] = used
 
     def _free_for(self, ledger: str) -> list[float]:

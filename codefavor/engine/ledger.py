@@ -256,6 +256,11 @@ def ledgers_of(journal: Path) -> list[Path]:
     return sorted(path for path in beside if path.suffix == ".spent")
 
 
+def has_merged(journal: Path) -> bool:
+    """Whether what shards spent was ever counted as spent by the run with this journal."""
+    return _of_shards(ledger_path(journal)).exists()
+
+
 def read_spent(journal: Path) -> Spent | None:
     """What the run with this journal spent; None if nothing was kept of that.
 

@@ -62,7 +62,8 @@ class Limits:
     caps say (output counts as `max_tokens` until the answer shows what it was). `max_attempts`
     bounds how often one request is sent. A server that wants a pause longer than `max_pause_s`
     stops the run instead. With `shared` the caps are held there, for other processes too; `places`
-    says the same of the requests in flight.
+    says the same of the requests in flight. Of a cap that is one of `n_parts`, held by processes
+    that know nothing of each other, no request may take more: each would send such a one at once.
     """
 
     requests_per_min: int | None = None
@@ -74,6 +75,7 @@ class Limits:
     max_pause_s: float = 900.0
     shared: SharedCaps | None = None
     places: SharedPlaces | None = None
+    n_parts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("requests_per_min", "input_tokens_per_min", "output_tokens_per_min"):
@@ -253,7 +255,7 @@ class RateLimiter:
         self._turn = asyncio.Lock()
         self._clock = clock
         self._held_until = now = clock.monotonic()
-        self._shared = limits.shared
+        self._shared, self._n_parts = limits.shared, limits.n_parts
         own = {} if self._shared is not None else wanted
         self._caps = [(kind, MinuteCap(cap, now)) for kind, cap in own.items() if cap]
 
@@ -266,11 +268,15 @@ class RateLimiter:
         return self._held_until - before
 
     async def take(self, input_tokens: float, output_tokens: float) -> Permit:
-        """Return when a request of this forecast size may be sent, in the order of asking."""
+        """Return when a request of this forecast size may be sent, in the order of asking.
+
+        Raises ConfigError for one that is larger than this process's part of a cap.
+        """
         shared = 0
         if self._shared is not None:
             shared = await self._shared.take(input_tokens, output_tokens)
         amounts = {"requests": 1.0, "input": input_tokens, "output": output_tokens}
+        self._refuse_larger_than_a_part(amounts)
         # Nobody waits: the lock, which only keeps the order, would cost more than the caps.
         now = self._clock.monotonic()
         if not self._turn.locked() and self._wait_s(amounts, now) <= 0:
@@ -288,6 +294,15 @@ class RateLimiter:
         for kind, cap, taken, amount in permit.taken:
             if kind in real:
                 cap.correct(taken, real[kind] - amount, now)
+
+    def _refuse_larger_than_a_part(self, amounts: dict[str, float]) -> None:
+        for kind, cap in self._caps:
+            if self._n_parts > 1 and amounts[kind] > cap.cap:
+                raise ConfigError(
+                    f"a request may take {amounts[kind]:.0f} {kind} tokens, and this one of "
+                    f"{self._n_parts} shards has {cap.cap} of the --{kind}-tokens-per-min of all; "
+                    "divide into fewer shards, raise the cap, or use --ray, where all share it"
+                )
 
     def _wait_s(self, amounts: dict[str, float], now: float) -> float:
         wait = self._held_until - now

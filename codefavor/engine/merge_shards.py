@@ -42,6 +42,16 @@ async def merge_shards(
     if (named := named_journals.get()) is not None:
         named.append(journal.path)
         return Counts(shard="none")
+    try:
+        return await _merge(rows, journal, context, progress, label)
+    except BaseException:
+        journal.discard_if_empty()
+        raise
+
+
+async def _merge(
+    rows: Iterable[Row], journal: Journal, context: Context, progress: Progress, label: str
+) -> Counts:
     shards = _checked(journal.path)
     ended, reasons, n_cached = Counter[str](), Counter[str](), 0
     with _made_anew(journal) as whole:

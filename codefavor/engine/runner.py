@@ -16,12 +16,19 @@ from codefavor.engine.context import Asks, Clients, Context
 from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.health import RowHealth, RunStopped, StopRule
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.ledger import Ledger, Spent, ledger_path
+from codefavor.engine.ledger import Ledger, Spent, has_merged, ledger_path, ledgers_of
 from codefavor.engine.limits import Limits
 from codefavor.engine.merge_shards import merge_shards
 from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
-from codefavor.engine.shards import ALL_SHARDS, Shard, code_sha256, refuse_other_divisions
+from codefavor.engine.shards import (
+    ALL_SHARDS,
+    FOLDER,
+    Shard,
+    code_sha256,
+    refuse_other_divisions,
+    shard_journals,
+)
 from codefavor.errors import (
     BackendError,
     BudgetError,
@@ -75,17 +82,15 @@ async def run(
     Raises BudgetError or RunStopped after what was in flight has been recorded; the same call
     continues from there. Raises DataError for a row without an id, and JournalError for rows
     that were edited since they ended, which says how to go on. Raises ConfigError for a shard of
-    another division than what lies beside it.
+    another division than what lies beside it, and for a run without `shard` beside shards of it
+    that are not merged.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1; found {concurrency}")
     progress = progress or Progress()
     if shard == ALL_SHARDS:
         return await merge_shards(rows, journal, context=context, progress=progress, label=label)
-    if shard is not None:
-        refuse_other_divisions(journal.path, shard)
-        note_shard(journal.path, str(shard), code_sha256())
-        _warn_of_plain_rows(shard, journal.path)
+    _look_beside(journal, shard)
     ledger = Ledger(ledger_path(journal.path))
     asking: dict[str, Any] = {"budget": budget, "limits": limits, "report": progress.say}
     asking["max_concurrency"] = concurrency
@@ -104,6 +109,30 @@ async def run(
         for backend in (context.backend, *context.others):
             if backend is not None:
                 await backend.release()
+
+
+def _look_beside(journal: Journal, shard: Shard | None) -> None:
+    """What other parts of the output have must not be paid again. Raises ConfigError."""
+    if shard is None:
+        _refuse_shards(journal)
+        return
+    refuse_other_divisions(journal.path, shard)
+    note_shard(journal.path, str(shard), code_sha256())
+    _warn_of_plain_rows(shard, journal.path)
+
+
+def _refuse_shards(journal: Journal) -> None:
+    """Raise ConfigError where shards of this run have what it would ask, and pay, again."""
+    done, is_merged = journal.done_ids(), has_merged(journal.path)
+    for shard, path in shard_journals(journal.path):
+        has_costs = any(one.stat().st_size for one in ledgers_of(path))
+        if any(one["id"] not in done for one in own_records(path)) or (has_costs > is_merged):
+            journal.discard_if_empty()
+            raise ConfigError(
+                f"{path}: is of shard {shard} of this output, whose rows would be run, and paid "
+                f"for, again, beside its budget; go on with --shard I/{shard.n} (or --ray), then "
+                f"merge-shards, or name another output (to start anew, move {FOLDER} away)"
+            )
 
 
 def _warn_of_plain_rows(shard: Shard, journal: Path) -> None:

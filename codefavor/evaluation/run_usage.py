@@ -60,8 +60,10 @@ def usage_of(
         "n_timed": counts.n_ok,
     }
     if isinstance(judge, Cascade):
-        # How often each member was asked by this call: what a cascade saves.
-        usage["asked"] = dict(zip(judge.names, judge.asked, strict=True))
+        # How often each member was asked: what a cascade saves.
+        each = [record["row"]["asked"] for record in records if "asked" in (record["row"] or ())]
+        sums = [sum(one[number] for one in each) for number in range(len(judge.names))]
+        usage["asked"] = dict(zip(judge.names, sums, strict=True))
     return usage
 
 

@@ -29,7 +29,7 @@ class _Combined:
         self._judges = list(judges)
 
     def with_context(self: C, context: object) -> C:
-        """The same (with the same counts), its judges bound to a runner's context."""
+        """The same, its judges bound to a runner's context."""
         # Not made anew: that would check the weights of every pair again for each row.
         bound = copy.copy(self)
         bound._judges = [bind(judge, context) for judge in self._judges]
@@ -148,6 +148,12 @@ class Cascade(_Combined):
         self._min_confidence = min_confidence
         self.names = [judge.name for judge in judges]
         self.asked = [0] * len(judges)
+
+    def with_context(self, context: object) -> Cascade:
+        """The same, its judges bound to a runner's context, with counts of its own."""
+        bound = super().with_context(context)
+        bound.asked = [0] * len(self.asked)
+        return bound
 
     async def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One verdict for each comparison, by the first judge that is sure of it."""

@@ -337,6 +337,11 @@ def test_a_server_for_every_shard_is_refused(home):
     assert done.code == 2 and "would start a server for every shard" in done.stderr
 
 
+def test_an_address_that_is_empty_is_refused(home):
+    done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--ray", "", home=home)
+    assert done.code == 2 and "--ray: the address is empty" in done.stderr
+
+
 def test_shards_without_a_cluster_are_refused(home):
     done = codefavor(*drafts("http://127.0.0.1:9", "o.jsonl"), "--shards", 3, home=home)
     assert done.code == 2 and "--shards belongs to --ray" in done.stderr

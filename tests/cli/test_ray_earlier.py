@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from codefavor.cli import ray_run
 from codefavor.cli.ray_command import settings_of
+from codefavor.cli.ray_nodes import _files
 from codefavor.errors import CodefavorError
 from tests.cli.test_shards import COMMANDS, DRAFTS, FAKE, PAIRS, home, run_shards
 from tests.kit.commands import codefavor
@@ -34,15 +36,18 @@ def begin(home, monkeypatch):
             begun["n"] = job.n_shards
 
         def as_tasks(self, each):
+            start.while_they_run()
             raise CodefavorError("the shards begin")
 
     actor = SimpleNamespace(options=lambda **options: SimpleNamespace(remote=coordinator))
-    ray = SimpleNamespace(remote=lambda kind: actor)
+    resources = {"CPU": 1.0, "memory": 8e9}
+    nodes = [{"Alive": True, "Resources": resources}, {"Alive": False, "Resources": {"CPU": 64.0}}]
+    ray = SimpleNamespace(remote=lambda kind: actor, nodes=lambda: nodes)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_run, "_cluster", lambda address: contextlib.nullcontext(ray))
-    known = SimpleNamespace(apart={})
+    known = SimpleNamespace(apart={}, may_grow=False)
     monkeypatch.setattr(ray_run, "checked_nodes", lambda *args: contextlib.nullcontext(known))
-    for name, value in {"_gpus": 0, "_near": None, "_n_at_once": 1}.items():
+    for name, value in {"_gpus": 0, "_near": None}.items():
         monkeypatch.setattr(ray_run, name, lambda *args, value=value: value)
     monkeypatch.setattr(ray_run, "Run", Run)
 
@@ -53,7 +58,8 @@ def begin(home, monkeypatch):
         )
         return SimpleNamespace(n=None, spent=None) if "n" not in begun else SimpleNamespace(**begun)
 
-    start.begun = begun
+    start.begun, start.known, start.resources = begun, known, resources
+    start.nodes, start.while_they_run = nodes, lambda: None
     return start
 
 
@@ -152,3 +158,63 @@ def test_the_settings_of_a_command_are_the_same_wherever_it_writes(home, monkeyp
     first, again = (settings_of(words, "o.jsonl") for _ in range(2))
     assert first == again and all(first.values()) and first
     assert not (home / "shared").exists()
+
+
+@pytest.mark.parametrize(("has", "workers"), [({"CPU": 2.0}, 4), ({"CPU": 0.0}, 1), ({}, 1)])
+def test_a_shard_that_no_node_has_room_for_is_refused(home, begin, has, workers):
+    begin.resources.clear()
+    begin.resources.update(has)
+    words = COMMANDS["score"].replace("--workers 1", f"--workers {workers}")
+    assert begin(words).n is None
+    done = begin.begun["done"]
+    assert done.code == 2 and done.stderr.count("error:") == 1
+    assert f"a shard takes {workers} CPUs of one node" in done.stderr
+    assert f"the largest has {has.get('CPU', 0):g} CPUs" in done.stderr
+    # Where an autoscaler may bring such a node, it is waited for.
+    begin.known.may_grow = True
+    assert begin(words).n == 2
+    assert "until the autoscaler brings one" in begin.begun["done"].stderr
+
+
+def test_room_is_counted_by_nodes(home, begin):
+    begin.resources["CPU"] = 7.0
+    second = {"Alive": True, "Resources": {"CPU": 2.0}}
+    begin.nodes.append(second)
+    # Two of three CPUs each at a time: the nine CPUs of both nodes have no room for a third.
+    assert begin(COMMANDS["score"].replace("--workers 1", "--workers 3")).n == 4
+
+
+def test_a_second_run_of_the_output_is_refused_while_shards_run(home, begin):
+    said = []
+
+    def run_another():
+        # In a process of its own: a process does not lock itself out.
+        words = [*DRAFTS.replace("%", "shared").split(), "--no-cache"]
+        one = [sys.executable, "-m", "codefavor", *words]
+        done = subprocess.run(one, cwd=home, capture_output=True, text=True, check=False)
+        said.append((done.returncode, done.stderr))
+
+    begin.while_they_run = run_another
+    assert begin(DRAFTS).n == 2
+    ((code, errors),) = said
+    assert code == 2 and "in use by another run" in errors
+    # Not for longer.
+    begin.while_they_run = lambda: None
+    assert begin(DRAFTS).n == 2
+
+
+def test_rays_client_needs_a_package_of_its_own(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    words = DRAFTS.replace("%", "shared").split()
+    done = codefavor(*words, "--ray", "ray://127.0.0.1:9", home=home)
+    assert done.code == 2 and "needs the package 'grpcio'" in done.stderr
+    assert "pip install 'codefavor[cluster]'" in done.stderr
+
+
+def test_nodes_need_not_see_what_the_command_writes(tmp_path):
+    own = [tmp_path / name for name in ("o.jsonl", "report.json", "data.jsonl")]
+    for one in own:
+        one.touch()
+    out, report, data = own
+    assert [*_files({"out": out, "report": str(report), "data": [str(data)]})] == [data]

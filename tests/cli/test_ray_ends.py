@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from types import SimpleNamespace
 
 import pytest
 
+from codefavor.cli import ray_shards
+from codefavor.cli.ray_shards import Run
+from codefavor.cli.ray_worker import Ended
 from tests.cli.conftest import ELSEWHERE
 from tests.cli.test_ray_storage import N, home, node_apart
 from tests.kit.server import LoopbackServer, openai_reply
@@ -79,3 +83,53 @@ def test_nodes_that_would_ask_another_server_ask_nobody(cluster, home):
     assert server.n_calls == 0
     # No shard has begun anywhere.
     assert not [*home.glob("out/shards/*/*")]
+
+
+class Ray:
+    """Of Ray what a run asks: it is interrupted, and answers come after so many further looks."""
+
+    exceptions = SimpleNamespace(RayError=ArithmeticError)
+
+    def __init__(self, n_looks):
+        self.n_looks, self.cancelled = n_looks, []
+
+    def cancel(self, shard, force):
+        self.cancelled.append(shard)
+
+    def wait(self, shards, timeout=None, **options):
+        if not self.cancelled or self.n_looks is None:
+            raise KeyboardInterrupt
+        self.n_looks -= 1
+        return ([], shards) if self.n_looks > 0 and timeout else (shards[:1], shards[1:])
+
+    def get(self, shard):
+        return Ended("", {"o.jsonl.journal": shard.encode()}, "node")
+
+    def remote(self, kind):
+        return SimpleNamespace(options=lambda **options: SimpleNamespace(remote=lambda *args: None))
+
+
+def run_interrupted(ray, folder):
+    job = SimpleNamespace(
+        n_shards=2, known=SimpleNamespace(apart={}), folder=lambda index: folder / f"{index}-of-2"
+    )
+    end = SimpleNamespace(remote=lambda: None)
+    run = Run(ray, job, SimpleNamespace(end=end), "score")
+    with pytest.raises(KeyboardInterrupt):
+        run._wait(deque([lambda index, files: f"shard {index}"] * 2))
+    assert ray.cancelled == ["shard 0", "shard 1"]
+
+
+def test_what_is_in_flight_is_waited_for_however_long_it_takes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ray_shards, "on_node", lambda node: node)
+    run_interrupted(Ray(n_looks=500), tmp_path)
+    for index in range(2):
+        journal = tmp_path / f"{index}-of-2" / "o.jsonl.journal"
+        assert journal.read_text() == f"shard {index}"
+    assert "waiting for the answers in flight of 2 shards" in capsys.readouterr().err
+
+
+def test_a_second_signal_waits_for_nothing(tmp_path, capsys):
+    run_interrupted(Ray(n_looks=None), tmp_path)
+    assert "now ends at once" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]

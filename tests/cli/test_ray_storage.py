@@ -46,15 +46,27 @@ def test_files_of_a_shard_arrive_whole_or_not_at_all(tmp_path):
 
 def test_a_node_goes_on_with_its_own_files_only_in_the_same_run(tmp_path):
     folder = tmp_path / "0-of-2"
-    assert not _begin_own(folder, "run 1", "score", {"journal": b"as sent\n"})
+    sent = {"journal": b"as sent\n"}
+    assert not _begin_own(folder, "run 1", "score", 0, sent)
     (folder / "journal").write_bytes(b"as sent\nand more\n")
-    assert _begin_own(folder, "run 1", "score", {"journal": b"as sent\n"})
+    assert _begin_own(folder, "run 1", "score", 1, sent)
     assert read_files(folder) == {"journal": b"as sent\nand more\n"}
     # Another run's coordinator has what counts; what lay here is put aside, not deleted.
-    assert not _begin_own(folder, "run 2", "score", None)
+    assert not _begin_own(folder, "run 2", "score", 0, None)
     assert read_files(folder) == {}
     (aside,) = [one for one in tmp_path.iterdir() if one != folder]
     assert (aside / "journal").read_bytes() == b"as sent\nand more\n"
+
+
+def test_a_node_goes_on_only_where_it_was_the_last_to_have_the_shard(tmp_path):
+    sent, (here, there) = {"o.spent": b"of before\n"}, (tmp_path / "here", tmp_path / "there")
+    for folder, n_before, goes_on in ((here, 0, False), (there, 1, False), (here, 2, False)):
+        assert _begin_own(folder, "run 1", "score", n_before, sent) == goes_on
+        # Not what it had spent itself: what was spent there since is not in it.
+        assert read_files(folder) == sent
+        (folder / "o.spent").write_bytes(b"of before\nand since\n")
+    assert _begin_own(here, "run 1", "score", 3, sent)
+    assert read_files(here) == {"o.spent": b"of before\nand since\n"}
 
 
 def test_a_node_says_and_removes_what_it_has_of_the_same_command(tmp_path):
@@ -63,7 +75,7 @@ def test_a_node_says_and_removes_what_it_has_of_the_same_command(tmp_path):
         for word in ("a.jsonl", "b.jsonl")
     )
     for index, one in enumerate((job, other)):
-        _begin_own(one.folder(index), "run 1", one.command, {"journal": b"%d\n" % index})
+        _begin_own(one.folder(index), "run 1", one.command, 0, {"journal": b"%d\n" % index})
     # Also under --fresh it is the same command.
     assert left_here(replace(job, words=(*job.words, "--fresh"))) == {0: {"journal": b"0\n"}}
     remove_own(job, [0, 1, 2])

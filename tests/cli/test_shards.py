@@ -21,6 +21,7 @@ from codefavor.errors import BudgetError
 from codefavor.records import Preference, Problem, content_id
 from codefavor.records import write_rows as write
 from tests.kit.commands import codefavor
+from tests.kit.server import LoopbackServer, openai_reply
 from tests.kit.teacher import DRAFT, teacher
 
 N = 3
@@ -246,7 +247,9 @@ def test_a_refused_merge_records_nothing(home, monkeypatch):
     run_shards(DRAFTS, home)
     lose_a_record(home)
     assert merge(DRAFTS, home).code == 2
-    assert journal.read_bytes() == b"" and not [*journal.parent.glob("*.spent*")]
+    # But for the lock.
+    left = {one.name for one in journal.parent.iterdir()}
+    assert left == {"o.jsonl.journal.lock", "shards"}
     for index in range(N):
         make_anew(DRAFTS, home, monkeypatch, index)
     assert merge(DRAFTS, home).code == 0
@@ -281,11 +284,41 @@ def test_what_a_plain_run_recorded_stays_in_a_merge(home, monkeypatch):
 def test_a_shard_says_that_it_runs_rows_of_a_plain_run_again(home, words):
     words = words.replace("%", "shared").split()
     first = codefavor(*words, "--shard", "0/2", home=home)
+    # Of another machine, which did not see the first shard.
+    (home / "shared").rename(home / "first")
     assert codefavor(*words, home=home).code == 0
+    (home / "first" / "shards").rename(home / "shared" / "shards")
     second = codefavor(*words, "--shard", "1/2", home=home)
     assert first.code == second.code == 0
     told = "holds rows of a run without --shard"
     assert told not in first.stderr and second.stderr.count(told) == 1
+
+
+@pytest.mark.parametrize("words", [DRAFTS, COMMANDS["answers and their judge"]])
+def test_a_plain_run_does_not_pay_again_for_what_shards_have(home, monkeypatch, words):
+    plain = words.replace("%", "shared").split()
+    assert codefavor(*plain, "--shard", "1/3", home=home).code == 0
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{__name__}.answer", asked.append)
+        for more in ([], ["--fresh"]):
+            done = codefavor(*plain, *more, "--no-cache", home=home)
+            assert done.code == 2 and done.stderr.count("error:") == 1
+            assert "is of shard 1/3 of this output" in done.stderr and not asked
+    run_shards(words, home)
+    assert merge(words, home).code == 0
+    # Of what is merged nothing is left to ask.
+    done = codefavor(*plain, home=home)
+    assert done.code == 0 and " 0 requests" in done.stdout + done.stderr
+
+
+def test_a_plain_run_does_not_pass_over_what_a_shard_spent_without_a_row(home):
+    plain = DRAFTS.replace("%", "shared").split()
+    assert codefavor(*plain, "--shard", "1/3", "--budget-tokens", 1, home=home).code == 2
+    (shard(home, 1) / "o.jsonl.journal.spent").write_text("+1 900 1024 0.5\n")
+    assert codefavor(*plain, home=home).code == 2
+    shutil.rmtree(home / "shared" / "shards")
+    assert codefavor(*plain, home=home).code == 0
 
 
 def test_statistics_do_not_hang_on_the_order_in_which_rows_ended(home):
@@ -445,6 +478,50 @@ def test_caps_that_leave_a_shard_nothing_are_refused(home):
     words = DRAFTS.replace("%", "shared").split()
     done = codefavor(*words, "--shard", "0/3", "--requests-per-min", 2, home=home)
     assert done.code == 2 and "--requests-per-min 2 is less than one" in done.stderr
+
+
+@pytest.mark.parametrize("cap", ["--input-tokens-per-min", "--output-tokens-per-min"])
+def test_shards_that_know_nothing_of_each_other_send_no_more_than_a_cap_together(home, cap):
+    n_sent = 0
+
+    def note(call):
+        nonlocal n_sent
+        n_sent += 1
+        return openai_reply(call, "x = 1")
+
+    with LoopbackServer(note) as server:
+        words = DRAFTS.replace(FAKE, "openai:m").replace("%", "shared").split()
+        words += ["--set", f"base_url={server.url}/v1", "--max-tokens", 300, cap, 600]
+        text = (home / "problems.jsonl").read_text().replace("number", "number" * 150)
+        (home / "problems.jsonl").write_text(text)
+        for index in range(N):
+            done = codefavor(*words, "--shard", f"{index}/{N}", home=home)
+            assert done.code == 2 and done.stderr.count("error:") == 1
+            assert "has 200 of the " + cap in done.stderr
+    assert n_sent == 0
+
+
+def test_pairs_do_not_hang_on_the_order_in_which_answers_came(home):
+    words = COMMANDS["levels"].replace("%", "shared").split()
+    assert codefavor(*words, home=home).code == 0
+    out, journal = (home / "shared" / name for name in ("o.jsonl", "o.jsonl.journal"))
+    before = out.read_bytes()
+    journal.write_bytes(b"".join(reversed(journal.read_bytes().splitlines(keepends=True))))
+    assert codefavor(*words, home=home).code == 0
+    assert before.count(b"\n") > 1 and out.read_bytes() == before
+
+
+def test_how_often_the_members_of_a_cascade_were_asked_is_said_of_all_shards(home):
+    words = f"{PAIRS} --model cascade:shorter,{FAKE}"
+    assert codefavor(*words.replace("%", "alone").split(), home=home).code == 0
+    run_shards(words, home, n=2)
+    assert merge(words, home).code == 0
+    alone, shared = (
+        json.loads(next((home / folder).glob("*.json")).read_text())["usage"]["asked"]
+        for folder in ("alone", "shared")
+    )
+    # Both sides of each of 20 pairs are of one length or not, in both orders.
+    assert shared == alone and max(alone.values()) == 40
 
 
 def test_a_merge_that_is_refused_leaves_the_exit_code(home):

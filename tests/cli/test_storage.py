@@ -411,3 +411,20 @@ def test_a_shard_is_refused_beside_those_of_another_division(stored):
     other = [one.replace("/o.jsonl", "/p.jsonl") for one in words]
     done = codefavor(*other, "--shard", "1/2", home=stored / "two")
     assert done.code == 0, done.stderr
+
+
+def test_a_plain_run_is_refused_beside_shards_on_the_storage(stored):
+    words = on_storage(DRAFTS, "parts").split()
+    assert codefavor(*words, "--shard", "0/2", home=stored).code == 0
+    done = codefavor(*words, home=stored)
+    assert done.code == 2 and "is of shard 0/2 of this output" in done.stderr
+    assert not [one for one in s3.names("parts/") if "/shards/" not in one]
+
+
+def test_an_empty_object_that_marks_a_folder_is_no_file_of_it(stored):
+    for name in ("marked/", "marked/rows/"):
+        s3.client().put_object(Bucket="bucket", Key=name, Body=b"")
+    words = COMMANDS["chat judge"].replace("%", "s3://bucket/marked")
+    done = codefavor(*words.split(), home=stored)
+    assert done.code == 0, done.stderr
+    assert [one for one in s3.names("marked/") if one.endswith(".json")]

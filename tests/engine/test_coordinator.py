@@ -24,8 +24,10 @@ from codefavor.journal import Journal
 @pytest.mark.parametrize("seed", range(20))
 async def test_processes_that_are_lost_at_random_never_spend_more_than_the_budget(seed):
     rng = random.Random(seed)
-    coordinator = Coordinator(Budget(usd=1.0, tokens=100_000), Limits(), 8, {})
-    spent: dict[str, tuple[float, int]] = {f"ledger {n}": (0.0, 0) for n in range(8)}
+    # What an earlier run has spent is in the ledgers that lie here.
+    sent = {f"ledger {n}": (0.0, 0) if n % 2 else (0.01 * n, 500 * n) for n in range(8)}
+    coordinator = Coordinator(Budget(usd=1.0, tokens=100_000), Limits(), 8, sent)
+    spent = dict(sent)
     gone: list[tuple[float, int]] = []
     caps: dict[str, tuple[float, int]] = {}
     for _ in range(2000):
@@ -50,9 +52,10 @@ async def test_processes_that_are_lost_at_random_never_spend_more_than_the_budge
         if rng.random() < 0.02:
             del caps[name]
             if rng.random() < 0.5:
-                # Its node had the only copy of its ledger.
-                gone.append(spent[name])
-                spent[name] = 0.0, 0
+                # Its node had the only copy of its ledger; the next one is sent that of before.
+                usd, tokens = sent[name]
+                gone.append((spent[name][0] - usd, spent[name][1] - tokens))
+                spent[name] = sent[name]
         everything = [*spent.values(), *gone]
         assert sum(one[0] for one in everything) <= 1.0 + 1e-9
         assert sum(one[1] for one in everything) <= 100_000
@@ -66,6 +69,19 @@ async def test_a_lost_process_gives_back_what_its_ledger_has_not():
     # Whoever takes up its work finds a tenth of a dollar in the ledger.
     await coordinator.lend("a", (0.1, 0), (0.1, 0), True)
     assert (await coordinator.lend("b", (0.0, 0), (0.5, 0), False)).caps is not None
+
+
+async def test_a_node_that_is_lost_with_its_ledger_again_and_again_spends_the_budget_once():
+    coordinator = Coordinator(Budget(usd=1.0), Limits(), 1, {"a": (0.1, 0)})
+    billed = 0.1
+    for _ in range(3):
+        # What is sent to each node is the ledger of the earlier run.
+        used, is_first = 0.1, True
+        while (await coordinator.lend("a", (used, 0), (0.05, 0), is_first)).caps and used < 0.6:
+            is_first = False
+            used += 0.05
+            billed += 0.05
+    assert 0.5 < billed <= 1.0
 
 
 async def test_what_was_spent_before_counts():

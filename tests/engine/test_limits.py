@@ -207,6 +207,16 @@ async def test_when_a_run_ends_everyone_is_let_in() -> None:
     await asyncio.wait_for(asyncio.gather(*waiting), 5)
 
 
+async def test_a_request_larger_than_a_part_of_a_cap_is_not_sent() -> None:
+    alone, part = (
+        RateLimiter(Limits(input_tokens_per_min=400, n_parts=n), VirtualClock()) for n in (1, 4)
+    )
+    await alone.take(794, 10)
+    await part.take(400, 10)
+    with pytest.raises(ConfigError, match="this one of 4 shards has 400"):
+        await part.take(794, 10)
+
+
 def test_a_cap_below_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="requests_per_min"):
         Limits(requests_per_min=0)

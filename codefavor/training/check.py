@@ -15,7 +15,7 @@ from codefavor.errors import CodefavorError, MissingPackageError
 from codefavor.records import Row
 from codefavor.training.check_arguments import argument_findings
 from codefavor.training.check_data import data_findings
-from codefavor.training.check_files import deepspeed_settings, file_findings
+from codefavor.training.check_files import deepspeed_settings, file_findings, needs
 from codefavor.training.check_held_out import held_out_findings
 from codefavor.training.check_keys import dropped_keys
 from codefavor.training.check_model import model_findings
@@ -87,7 +87,7 @@ class RecipeChecker:
         for found in (
             reader_findings(config),
             file_findings(config, path, where),
-            data_findings(config, where, gpus),
+            data_findings(config, where, gpus, needs(path)),
             held_out_findings(config, path, where),
             mistakes(config, gpus),
             model_findings(config, where),

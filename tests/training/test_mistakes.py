@@ -37,7 +37,7 @@ GRPO, KTO, FULL = "smollm2-135m/grpo", "smollm2-135m/kto", "smollm2-135m/sft-ful
 GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
 DPOP, PROCESS = "smollm2-135m/dpop", "smollm2-135m/process"
 ORPO, HEAD = "smollm2-135m/orpo", "AutoModelForSequenceClassification"
-PAIRWISE = "smollm2-135m/pairwise"
+PAIRWISE, COT = "smollm2-135m/pairwise", "smollm2-135m/pairwise-cot"
 GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
 GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
@@ -604,7 +604,35 @@ MISTAKES = [
     ),
     # rows that take back what others teach, and labels that nobody asks for
     Mistake(PAIRWISE, sft_on("both-letters.jsonl"), "error: datasets: .*with the other letter"),
-    Mistake(PAIRWISE, sft_on("one-letter.jsonl"), r"error: datasets: \d+ pairs .*same letter in"),
+    Mistake(
+        PAIRWISE, sft_on("one-letter.jsonl"), r"error: datasets: (\d+) of \1 rows.*same letter"
+    ),
+    Mistake(
+        PAIRWISE, sft_on("pair-alike.jsonl"), r"error: datasets: 2 of \d+ rows have the same letter"
+    ),
+    # reasons that end with a letter
+    *(
+        Mistake(COT, sft_on(f"cot-{name}.jsonl"), rf"{severity}: datasets: (\d+) of \1 rows {says}")
+        for name, severity, says in (
+            ("other", "error", "end with no letter that the judge reads"),
+            ("small", "error", "end with no letter that the judge reads"),
+            ("without", "error", "end with no letter that the judge reads"),
+            ("first", "error", "end with no letter that the judge reads"),
+            ("bare", "error", "have no reasons before the letter"),
+            ("against", "error", "choose the program of which they say"),
+            ("answer", "warning", "end otherwise than with the line"),
+        )
+    ),
+    Mistake(COT, sft_on("cot-all-a.jsonl"), r"error: datasets: all of the first \d+ answers are A"),
+    Mistake(COT, sft_on("cot-alike.jsonl"), r"error: datasets: 2 of \d+ rows have the same letter"),
+    Mistake(
+        COT,
+        sft_on("pairwise.jsonl"),
+        r"error: .* answered by a letter alone.*--format pairwise_cot",
+    ),
+    Mistake(
+        PAIRWISE, sft_on("pairwise_cot.jsonl"), r"error: .* answered by reasons.*--format pairwise"
+    ),
     Mistake(PAIRWISE, sft_on("small.jsonl"), "error: datasets: the answers are a and b.*has A and"),
     Mistake(PAIRWISE, sft_on("numbers.jsonl"), "error: datasets: the answers are 1 and 2"),
     Mistake(PROCESS, steps_on("all-right.jsonl"), "error: datasets: all steps .* label true"),
@@ -760,7 +788,7 @@ def write_data(folder: Path) -> None:
     """What recipes train on, and the same with one thing wrong each."""
     data, pairs = folder / "outputs" / "data", easy_pairs(range(2))
     rows: dict[str, list[Row]] = {}
-    for name in ("dpo", "sft", "kto", "reward", "pairwise"):
+    for name in ("dpo", "sft", "kto", "reward", "pairwise", "pairwise_cot"):
         rows[name] = list(convert(pairs, name).rows)
         write_rows(data / f"{name}.jsonl", rows[name])
         without = convert(pairs, name, FormatOptions(system="none")).rows
@@ -863,6 +891,16 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
             {"messages": [*t[:-1], {**t[-1], "content": change(t[-1]["content"])}]} for t in talks
         ]
 
+    def reasons(change: Callable[[str, str], str], n_rows: int | None = None) -> list[Row]:
+        """The rows of a judge that reasons, the first of them with other answers."""
+        talks = [row["messages"] for row in rows["pairwise_cot"]]
+        parts = [talk[-1]["content"].split("[RESULT] ") for talk in talks]
+        changed = [
+            {"messages": [*talk[:-1], {**talk[-1], "content": change(*part)}]}
+            for talk, part in zip(talks, parts, strict=True)
+        ]
+        return [*changed[:n_rows], *(rows["pairwise_cot"][n_rows:] if n_rows else [])]
+
     def sides(change: Callable[[str], str]) -> list[Row]:
         names = ("chosen", "rejected")
         return [
@@ -916,6 +954,21 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
             for place, couple in enumerate(zip(*[iter(rows["pairwise"])] * 2, strict=True))
             for row in answered(list(couple), dict.fromkeys("AB", "AB"[place % 2]))
         ],
+        "pair-alike": [
+            *answered(rows["pairwise"][:2], {"A": "A", "B": "A"}),
+            *rows["pairwise"][2:],
+        ],
+        "cot-other": reasons(lambda why, letter: f"{why}[RESULT] C"),
+        "cot-small": reasons(lambda why, letter: f"{why}[RESULT] {letter.lower()}"),
+        "cot-without": reasons(lambda why, letter: why.strip()),
+        "cot-first": reasons(lambda why, letter: f"[RESULT] {letter}\n{why}"),
+        "cot-bare": reasons(lambda why, letter: f"[RESULT] {letter}"),
+        "cot-answer": reasons(lambda why, letter: f"{why}Answer: {letter}"),
+        "cot-against": reasons(
+            lambda why, letter: f"Program {letter} does not do what is asked: x.\n[RESULT] {letter}"
+        ),
+        "cot-all-a": reasons(lambda why, letter: f"{why}[RESULT] A"),
+        "cot-alike": reasons(lambda why, letter: f"{why}[RESULT] A", 2),
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
         "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
         "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
@@ -928,7 +981,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 341
+    assert len(MISTAKES) == 353
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -946,6 +999,8 @@ def test_every_planted_mistake_is_found(errors_of):
         GRPO,
         KTO,
         FULL,
+        PAIRWISE,
+        COT,
         GPU,
         ZERO,
         SIMPO,

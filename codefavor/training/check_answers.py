@@ -23,6 +23,7 @@ from codefavor.training.findings import (
     Sample,
     at,
     error,
+    number,
     of_rows,
 )
 from codefavor.training.recipes import method_of
@@ -190,9 +191,9 @@ def _judge_findings(
         yield from wrong
         if set(letters) <= LETTERS:
             told = [[*talk[:-1], one] for talk, one in zip(talks, letters, strict=True)]
-            yield from _letter_findings(key, told, places)
+            yield from _letter_findings(config, key, told, places)
     elif answers <= LETTERS:
-        yield from _letter_findings(key, talks, places)
+        yield from _letter_findings(config, key, talks, places)
         yield from _question_is_trained(config, key, entry)
     else:
         yield from _label_findings(config, key, talks, places[0])
@@ -200,7 +201,7 @@ def _judge_findings(
 
 
 def _letter_findings(
-    key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
+    config: Mapping[str, Any], key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
 ) -> Iterator[Finding]:
     """Letters that are always alike, or that contradict each other."""
     letters = [talk[-1].strip() for talk in talks]
@@ -217,8 +218,15 @@ def _letter_findings(
     ]
     if both:
         yield _taken_back(key, both, places, "the other letter")
-    alike = _of_one_letter(talks, places)
-    if alike:
+    orders = _orders(talks, places)
+    share = number(config, "val_set_size")
+    if key == "datasets" and share and 4 * len(orders) >= len(talks):
+        yield error(
+            f"val_set_size: {share:g} of rows that stand there in both orders: of most pairs that "
+            "are measured the other order would be trained on; write val_set_size: 0, and name "
+            "pairs of other questions under test_datasets or dev_accuracy"
+        )
+    if alike := _of_one_letter(orders):
         what = "have the same letter when their two programs change places"
         then = ": the place is learnt, not the program; write the other letter in one, or drop both"
         yield of_rows(key, alike, talks, what, then, share=_MANY)
@@ -236,18 +244,25 @@ def _question_is_trained(
         )
 
 
-def _of_one_letter(talks: Sequence[Sequence[str]], places: Sequence[str]) -> list[str]:
-    """The rows that have the letter of a row with their programs exchanged.
+_Orders = Sequence[Mapping[str, tuple[str, str]]]
 
-    Questions of another form than ours have, exchanged, the same words in another order. Two
-    programs of the same words can look like that by accident, most of a file cannot.
-    """
+
+def _orders(talks: Sequence[Sequence[str]], places: Sequence[str]) -> _Orders:
+    """The letter and the place of each question, those together that have the same words."""
     alike: dict[str, dict[str, tuple[str, str]]] = {}
     for talk, place in zip(talks, places, strict=True):
         question = "\n".join(talk[:-1])
         words = canonical_json(sorted(question.split()))
         alike.setdefault(words, {})[question] = (talk[-1].strip(), place)
-    orders = [one for one in alike.values() if len(one) > 1]
+    return [one for one in alike.values() if len(one) > 1]
+
+
+def _of_one_letter(orders: _Orders) -> list[str]:
+    """The rows that have the letter of a row with their programs exchanged.
+
+    Questions of another form than ours have, exchanged, the same words in another order. Two
+    programs of the same words can look like that by accident, most of a file cannot.
+    """
     one_letter = [one for one in orders if len({letter for letter, _ in one.values()}) == 1]
     is_sure = 2 * len(one_letter) > len(orders)
     return [

@@ -8,6 +8,32 @@ from typing import Any
 from codefavor.training.findings import Finding, error, warning
 from codefavor.training.model_shapes import class_config
 
+_FLASH = "flash_attention_2"
+
+
+def kernels_of(words: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kernels that the class of a model's configuration takes, the fastest first.
+
+    All of them where there is no such class.
+    """
+    model = _class_of(words)
+    if model is None:
+        return (_FLASH, "sdpa", "eager")
+    kernels = getattr(model, "_compatible_flash_implementations", None) or [_FLASH]
+    has_flash = getattr(model, "_supports_flash_attn", False) and _FLASH in kernels
+    has_sdpa = getattr(model, "_supports_sdpa", False)
+    return (*([_FLASH] if has_flash else []), *(["sdpa"] if has_sdpa else []), "eager")
+
+
+def _class_of(words: Mapping[str, Any]) -> Any:
+    import transformers
+
+    auto: Any = transformers.AutoModelForCausalLM
+    try:
+        return auto._model_mapping[type(class_config(words))]
+    except (KeyError, TypeError, ValueError):
+        return None  # told already
+
 
 def attention_findings(
     config: Mapping[str, Any], words: Mapping[str, Any], name: str
@@ -18,23 +44,19 @@ def attention_findings(
         chosen = "flash_attention_2"
     elif config.get("sdp_attention"):
         chosen = "sdpa"
-    if chosen not in {"sdpa", "flash_attention_2"}:
+    model = _class_of(words)
+    if chosen not in {"sdpa", _FLASH} or model is None:
         return
-    import transformers
-
-    auto: Any = transformers.AutoModelForCausalLM
-    try:
-        model: Any = auto._model_mapping[type(class_config(words))]
-    except (KeyError, TypeError, ValueError):
-        return  # no such class is told already
     kernels = list(getattr(model, "_compatible_flash_implementations", None) or [])
     if chosen == "sdpa" and not getattr(model, "_supports_sdpa", True):
         yield error(
             f"attn_implementation: sdpa: {model.__name__} has none, and {name} does not load with "
             "it; write attn_implementation: eager"
         )
-    elif chosen == "flash_attention_2" and kernels and chosen not in kernels:
+    elif chosen == _FLASH and kernels and chosen not in kernels:
+        # Of a kernel of the Hub Axolotl does not know whether it keeps packed rows apart.
+        remedy = "eager" if config.get("sample_packing") else "that, or eager"
         yield warning(
             f"attn_implementation: flash_attention_2: {model.__name__} does not take it, and "
-            f"transformers loads {kernels[0]} from the Hub in its place; write that, or eager"
+            f"transformers loads {kernels[0]} from the Hub in its place; write {remedy}"
         )

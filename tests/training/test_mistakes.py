@@ -42,6 +42,8 @@ GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
 GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
 MOE, OSS = "gpu1x141/qwen3-coder-30b-a3b-pairwise", "gpu1x80/gpt-oss-20b-pairwise"
+GRPO_8 = "gpu8x80/qwen3-4b-grpo"
+COLOCATED = {"use_vllm": True, "vllm_mode": "colocate"}
 REWARDS = "codefavor.training.rewards"
 BY_LOSS = {"load_best_model_at_end": True, "dev_accuracy": None}
 REWARD_TYPE = "bradley_terry.chat_template"
@@ -580,11 +582,18 @@ MISTAKES = [
     Mistake(DPO, {"peft_init_lora_weights": "loftQ"}, "error: peft_init_lora_weights: 'loftQ' is"),
     Mistake(FULL, {"optimizer": "galore_adamw"}, "error: optim_target_modules: missing beside"),
     Mistake(OSS, {"attn_implementation": "sdpa"}, "error: attn_impl.*sdpa: GptOss.*write.*eager"),
-    Mistake(OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*vllm-flash-attn3"),
+    Mistake(
+        OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*write that, or eager"
+    ),
+    Mistake(
+        OSS,
+        {"sample_packing": True, "attn_implementation": "flash_attention_2"},
+        "warning: attn_implementation: .*vllm-flash-attn3 .*write eager$",
+    ),
     Mistake(
         OSS,
         {"sample_packing": True, "attn_implementation": "kernels-community/vllm-flash-attn3"},
-        "error: sample_packing: this attention.*set it to false, or .* eager",
+        "error: sample_packing: this attention.*set it to false, or .*attn_implementation: eager$",
     ),
     # ends, control tokens and turns of the system
     Mistake(DPO, ENDOFTEXT, r"error: chat_template_jinja: an answer ends with <\|im_end\|>, and"),
@@ -610,6 +619,56 @@ MISTAKES = [
     Mistake(
         PAIRWISE, sft_on("pair-alike.jsonl"), r"error: datasets: 2 of \d+ rows have the same letter"
     ),
+    # what the trainer would be, what it would follow, and what it would be measured on
+    *(
+        Mistake(DPO, {"trainer_cls": name}, rf"error: trainer_cls: '{name}' is {says}")
+        for name, says in (
+            ("collections.OrderedDict", "no trainer; .*DPOTrainer"),
+            ("transformers.LlamaForCausalLM", "no trainer; .*DPOTrainer"),
+            ("trl.SFTTrainer", "a trainer of another method than dpo; .*DPOTrainer"),
+        )
+    ),
+    Mistake(
+        GPU, {"liger_rms_norm": None, "liger_rmsnorm": True}, "liger_rmsnorm'.*'liger_rms_norm"
+    ),
+    Mistake(
+        GRPO, {"trl": {**SAMPLED, "sync_ref_model": True}}, "sync_ref_model: true with an adap"
+    ),
+    Mistake(
+        GRPO,
+        {"trl": {**SAMPLED, "sync_ref_model": True, "beta": 0.0}, "adapter": None},
+        "error: trl.sync_ref_model: true with beta: 0",
+    ),
+    Mistake(GRPO, {"plugins": []}, r"error: trl.reward_funcs: codefavor.*write plugins: \[codef"),
+    Mistake(
+        SFT,
+        {**BY_LOSS, "val_set_size": 0.1, "eval_steps": 20, "greater_is_better": True},
+        "error: greater_is_better: true keeps the checkpoint with the highest loss",
+    ),
+    Mistake(
+        PAIRWISE,
+        {"val_set_size": 0.1, "eval_steps": 10},
+        "error: val_set_size: 0.1 of rows that stand there in both orders",
+    ),
+    Mistake(
+        COT,
+        {"val_set_size": 0.1, "eval_steps": 10},
+        "error: val_set_size: 0.1 of rows that stand there in both orders",
+    ),
+    Mistake(
+        GRPO_8,
+        {"trl": {**SAMPLED, **COLOCATED}, "vllm": {"tensor_parallel_size": 3}},
+        "error: vllm.tensor_parallel_size: 3 does not divide the 8 GPUs",
+    ),
+    Mistake(GRPO_8, {"vllm": {"tensor_parallel_size": 1}}, "warning: vllm: nothing reads it"),
+    Mistake(
+        GRPO_8,
+        {"trl": {**SAMPLED, "vllm_server_port": 70000}},
+        "trl.vllm_server_port: 70000 is not",
+    ),
+    Mistake(DPO, {"seed": -7}, "error: seed: -7 is not between"),
+    Mistake(DPO, {"max_steps": 0}, "warning: max_steps: 0 is no limit"),
+    Mistake(DPO, {"deepspeed_config": "zero2.json"}, "deepspeed_config'.*did you mean 'deepspeed'"),
     # reasons that end with a letter
     *(
         Mistake(COT, sft_on(f"cot-{name}.jsonl"), rf"{severity}: datasets: (\d+) of \1 rows {says}")
@@ -981,7 +1040,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 353
+    assert len(MISTAKES) == 370
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -1122,6 +1181,12 @@ MAPPED = {"path": "a/b", "type": "chat_template.default", "roles": {"user": ["us
         {"datasets": [{"path": "a/b", "split": "train", "type": "chat_template"}],
          "test_datasets": [{"path": "a/b", "split": "test", "type": "chat_template"}],
          "val_set_size": None},
+        # As in all of Axolotl's examples for images: their processor makes the tokens.
+        {"base_model": "google/gemma-4-12B-it", "processor_type": "AutoProcessor",
+         "skip_prepare_dataset": True, "remove_unused_columns": False, "sample_packing": False,
+         "chat_template": "gemma4_unified", "eot_tokens": ["<turn|>"],
+         "lora_target_modules": GEMMA_TARGETS,
+         "lora_target_linear": None},
     ],
     ids="-".join,
 )  # fmt: skip

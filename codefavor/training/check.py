@@ -32,7 +32,7 @@ _CPU = {"bf16": False, "fp8": False, "tf32": False, "compute_capability": None}
 
 _PACKED = (
     "sample_packing: this attention lets rows that share a sequence see each other; set it to "
-    "false, or write attn_implementation: {}"
+    "false{}"
 )
 # Of what Axolotl logs as a warning: the error above, older names, what it does or likes unharmed.
 _NO_WARNING = ("cross-sample", "deprecated", "Auto-enabling LoRA kernel", "is recommended when")
@@ -126,7 +126,9 @@ class RecipeChecker:
             return
         self._checked, kept = checked, checked.to_dict()
         if kept.get("sample_packing") and not kept.get("attn_decontaminates_packing"):
-            yield error(_PACKED.format(" or ".join(kernels_of(_words(config, folder)))))
+            kernels = kernels_of(_words(config, folder))
+            others = f", or write attn_implementation: {' or '.join(kernels)}"
+            yield error(_PACKED.format("" if kernels == ("eager",) else others))
         for text in dict.fromkeys(warned):
             if not any(part in text for part in _NO_WARNING):
                 yield warning(f"Axolotl: {text}")

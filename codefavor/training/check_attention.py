@@ -45,8 +45,14 @@ def attention_findings(
     elif config.get("sdp_attention"):
         chosen = "sdpa"
     model = _class_of(words)
-    if chosen not in {"sdpa", _FLASH} or model is None:
+    if chosen not in {"sdpa", "eager", _FLASH} or model is None:
         return
+    if chosen == "eager" and config.get("sample_packing") and kernels_of(words) == ("eager",):
+        # Axolotl passes it, but transformers' gpt-oss does not tell its mask where rows begin.
+        yield error(
+            f"sample_packing: true with attn_implementation: eager: {model.__name__} lets rows "
+            "that share a window see each other; set it to false"
+        )
     kernels = list(getattr(model, "_compatible_flash_implementations", None) or [])
     if chosen == "sdpa" and not getattr(model, "_supports_sdpa", True):
         yield error(
@@ -54,9 +60,10 @@ def attention_findings(
             "it; write attn_implementation: eager"
         )
     elif chosen == _FLASH and kernels and chosen not in kernels:
-        # Of a kernel of the Hub Axolotl does not know whether it keeps packed rows apart.
-        remedy = "eager" if config.get("sample_packing") else "that, or eager"
+        # Of neither is it known that it keeps packed rows apart.
+        packed = " and sample_packing: false" if config.get("sample_packing") else ""
         yield warning(
             f"attn_implementation: flash_attention_2: {model.__name__} does not take it, and "
-            f"transformers loads {kernels[0]} from the Hub in its place; write {remedy}"
+            f"transformers loads {kernels[0]} from the Hub in its place; write that, or "
+            f"eager{packed}"
         )

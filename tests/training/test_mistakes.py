@@ -588,12 +588,20 @@ MISTAKES = [
     Mistake(
         OSS,
         {"sample_packing": True, "attn_implementation": "flash_attention_2"},
-        "warning: attn_implementation: .*vllm-flash-attn3 .*write eager$",
+        "warning: attn_implementation: .*vllm-flash-attn3 .*eager and sample_packing: false$",
     ),
     Mistake(
         OSS,
         {"sample_packing": True, "attn_implementation": "kernels-community/vllm-flash-attn3"},
-        "error: sample_packing: this attention.*set it to false, or .*attn_implementation: eager$",
+        "error: sample_packing: this attention.*set it to false$",
+    ),
+    Mistake(
+        OSS, {"sample_packing": True}, "error: sample_packing: true with .*eager: GptOss.*false$"
+    ),
+    Mistake(
+        GPU,
+        {"attn_implementation": "kernels-community/vllm-flash-attn3"},
+        "error: sample_packing: this attention.*flash_attention_2 or sdpa or eager$",
     ),
     # ends, control tokens and turns of the system
     Mistake(DPO, ENDOFTEXT, r"error: chat_template_jinja: an answer ends with <\|im_end\|>, and"),
@@ -1040,7 +1048,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 370
+    assert len(MISTAKES) == 372
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

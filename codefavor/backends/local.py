@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -242,15 +242,7 @@ class LocalBackend(Backend):
     def _encode(self, request: Request) -> list[int]:
         if self._mode == "completion":
             return list(self._loaded.tokenizer(bare_prompt(request))["input_ids"])
-        messages = [dict(message) for message in request.messages]
-        is_continued = messages[-1]["role"] == "assistant"
-        encoded = self._loaded.tokenizer.apply_chat_template(
-            messages,
-            add_generation_prompt=not is_continued,
-            continue_final_message=is_continued,
-            return_dict=True,
-        )
-        return list(encoded["input_ids"])
+        return chat_ids(self._loaded.tokenizer, request.messages)
 
     def _too_long(self, n_tokens: int, request: Request) -> BackendError | None:
         limit = self._context_tokens
@@ -279,6 +271,22 @@ class LocalBackend(Backend):
             )
         finish = "stop" if was_cut else draft.finish_reason
         return Response(text, finish, Usage(0, len(draft.tokens)), logprobs)
+
+
+def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    """The tokens behind which a model answers a conversation, or goes on with its last turn.
+
+    Where it answers is its template's to say: a training saves the template that asks where the
+    trained answers began.
+    """
+    is_continued = messages[-1]["role"] == "assistant"
+    encoded = tokenizer.apply_chat_template(
+        [dict(message) for message in messages],
+        add_generation_prompt=not is_continued,
+        continue_final_message=is_continued,
+        return_dict=True,
+    )
+    return list(encoded["input_ids"])
 
 
 def _end_tokens(loaded: LoadedModel) -> list[int]:

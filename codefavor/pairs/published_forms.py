@@ -202,7 +202,10 @@ SHAPES: tuple[Shape, ...] = (
         named("model_a", "model_b", "tie", "tie (bothbad)"),
     ),
     *(
-        judged("two judged outputs", asked, ("output_1", "output_2"), one, named(1, 2, 0))
+        judged(
+            "two judged outputs", asked, ("output_1", "output_2"), one, named(1, 2, 0),
+            is_counted=True,
+        )
         for asked, one in (
             ("instruction", "preference"), ("instruction", "label"), ("input", "label"),
         )  # AlpacaFarm, OffsetBias, LLMBar

@@ -50,12 +50,14 @@ class Shape:
     """One way in which rows are published: the columns that tell it, and how a row is read.
 
     In some a language is what the question is about, and the answers are replies all the same.
+    `counted` is a column whose 1 and 2 are the answers and 0 a tie: others count answers from 0.
     """
 
     name: str
     columns: tuple[str, ...]
     read: Callable[[WatchedRow], Iterable[Side | Answer]]
     are_replies: bool = False
+    counted: str = ""
 
 
 def conversations(
@@ -178,6 +180,7 @@ def judged(
     read: Callable[[Any], float],
     *,
     scores: tuple[str, str] = ("", ""),
+    is_counted: bool = False,
 ) -> Shape:
     """Two answers and which is better: below 0 the first, above 0 the second, 0 is a tie.
 
@@ -203,7 +206,8 @@ def judged(
         yield Side(question, read_reply(row[good], good), read_reply(row[bad], bad))
 
     columns = (*([prompt] if prompt else []), *sides, verdict)
-    return Shape(name, columns, read_row, are_replies=True)
+    counted = verdict if is_counted else ""
+    return Shape(name, columns, read_row, are_replies=True, counted=counted)
 
 
 def listed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -37,7 +37,8 @@ class Reading:
     for which a row (or a prompt's answers) gave nothing, `not_used` by a column that nothing was
     taken from. `unreadable` says of each row that could not be read where it is and why, `first`
     of a reason where the first row stands that was rejected for it, `control` where rows have a
-    special token of a chat template in a text.
+    special token of a chat template in a text. `counted` has the verdicts of each column that
+    counts the answers.
     """
 
     preferences: list[Preference] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Reading:
     unreadable: list[str] = field(default_factory=list)
     first: dict[str, str] = field(default_factory=dict)
     control: list[str] = field(default_factory=list)
+    counted: dict[str, set[str]] = field(default_factory=dict)
 
 
 def read_published(
@@ -60,7 +62,7 @@ def read_published(
     so on while they differ; labels that others of the same answer contradict are left out. `source`
     stands in the pairs of rows that name none. Rows of no known form, or with a value that cannot
     be read, are counted as rejected; raises DataError where they are a larger share than
-    `max_error_rate`, with what is wrong with the first of them.
+    `max_error_rate`, with what is wrong with the first of them, and for verdicts of two meanings.
     """
     reading = Reading()
     answers: dict[str, list[_Found]] = {}
@@ -79,6 +81,7 @@ def read_published(
         provenance(row)
         reading.not_used.update(row.not_read)
     refuse_many(reading.unreadable, reading.shapes.total(), max_error_rate)
+    _refuse_counts_from_0(reading.counted)
     reading.labelled = drop_contradicted_labels(reading.labelled)
     for group in answers.values():
         _pair_group(group, reading, source)
@@ -110,6 +113,9 @@ def _read_row(
         reading.rejected[rejected.reason] += 1
         reading.first.setdefault(rejected.reason, where)
     reading.shapes[shape.name] += 1
+    if shape.counted:
+        verdict = str(row[shape.counted]).removesuffix(".0")
+        reading.counted.setdefault(shape.counted, set()).add(verdict)
     if token := control_token(given):
         reading.control.append(f"{where} ({token})")
     return None if found is None else (row, shape, found)
@@ -125,6 +131,18 @@ def refuse_many(
     n_rows = len(unreadable) + n_read
     if len(unreadable) > max_error_rate * n_rows:
         raise DataError(f"{unreadable[0]} ({len(unreadable)} of {n_rows} rows cannot be read)")
+
+
+def _refuse_counts_from_0(counted: Mapping[str, set[str]]) -> None:
+    """Raise DataError for verdicts of 0 without a 2: is 0 a tie, or the first of two?"""
+    for column, verdicts in counted.items():
+        if "0" in verdicts and "2" not in verdicts:
+            raise DataError(
+                f"{column!r} is {' or '.join(sorted(verdicts))} and never 2: 1 is output_1 where 0 "
+                "is a tie, and output_2 where the answers are counted from 0. Where they are, "
+                "write 1 and 2 for 0 and 1 (or call the columns prompt, response_0, response_1 and "
+                "better_response_id); where 0 is a tie, leave those rows out"
+            )
 
 
 def _drop_contradicted(reading: Reading) -> None:

@@ -14,15 +14,17 @@ from typing import Any
 from codefavor.errors import CodefavorError, MissingPackageError
 from codefavor.records import Row
 from codefavor.training.check_arguments import argument_findings
+from codefavor.training.check_attention import kernels_of
 from codefavor.training.check_data import data_findings
-from codefavor.training.check_files import deepspeed_settings, file_findings
+from codefavor.training.check_files import deepspeed_settings, file_findings, needs
 from codefavor.training.check_held_out import held_out_findings
 from codefavor.training.check_keys import dropped_keys
 from codefavor.training.check_model import model_findings
 from codefavor.training.check_readers import one_line, quiet, reader_findings, warnings_of
 from codefavor.training.findings import Finding, error, form_findings, warning
 from codefavor.training.mistakes import mistakes
-from codefavor.training.recipes import load_yaml
+from codefavor.training.model_shapes import find_config
+from codefavor.training.recipes import find_recipes, load_yaml
 
 # What the schema is told of a machine that is not here: an 8-GPU node of today.
 _GPU = {"bf16": True, "fp8": True, "tf32": True, "compute_capability": "sm_90"}
@@ -30,7 +32,7 @@ _CPU = {"bf16": False, "fp8": False, "tf32": False, "compute_capability": None}
 
 _PACKED = (
     "sample_packing: this attention lets rows that share a sequence see each other; set it to "
-    "false, or write attn_implementation: flash_attention_2, sdpa or eager, which the model has"
+    "false{}"
 )
 # Of what Axolotl logs as a warning: the error above, older names, what it does or likes unharmed.
 _NO_WARNING = ("cross-sample", "deprecated", "Auto-enabling LoRA kernel", "is recommended when")
@@ -81,13 +83,13 @@ class RecipeChecker:
         where = folder or Path.cwd()
         if wrong := list(form_findings(config)):
             return wrong
-        findings = list(self._schema_findings(config, gpus))
+        findings = list(self._schema_findings(config, gpus, where))
         told = deepspeed_settings(config, path, where)
         is_refused = any(one.severity == "error" for one in findings)
         for found in (
             reader_findings(config),
             file_findings(config, path, where),
-            data_findings(config, where, gpus),
+            data_findings(config, where, gpus, needs(path)),
             held_out_findings(config, path, where),
             mistakes(config, gpus),
             model_findings(config, where),
@@ -103,7 +105,7 @@ class RecipeChecker:
         if self._checked is not None and all(one.severity != "error" for one in others):
             yield from argument_findings(config, self._checked, gpus, told)
 
-    def _schema_findings(self, config: Row, gpus: int | None) -> Iterator[Finding]:
+    def _schema_findings(self, config: Row, gpus: int | None, folder: Path) -> Iterator[Finding]:
         manager = self._plugins.get_instance()
         manager.plugins.clear()  # a singleton: it would keep the plugins of the recipe before
         self._checked = None
@@ -124,7 +126,9 @@ class RecipeChecker:
             return
         self._checked, kept = checked, checked.to_dict()
         if kept.get("sample_packing") and not kept.get("attn_decontaminates_packing"):
-            yield error(_PACKED)
+            kernels = kernels_of(_words(config, folder))
+            others = f", or write attn_implementation: {' or '.join(kernels)}"
+            yield error(_PACKED.format("" if kernels == ("eager",) else others))
         for text in dict.fromkeys(warned):
             if not any(part in text for part in _NO_WARNING):
                 yield warning(f"Axolotl: {text}")
@@ -132,6 +136,14 @@ class RecipeChecker:
             if name in kept:
                 kept.setdefault(alias, kept[name])
         yield from dropped_keys(config, kept, self._fields)
+
+
+def _words(config: Row, folder: Path) -> Row:
+    """The configuration of a recipe's model, {} where it is not known here."""
+    try:
+        return find_config(str(config.get("base_model")), folder, find_recipes())
+    except (CodefavorError, ValueError):
+        return {}
 
 
 def _whole(findings: Iterator[Finding], *, is_refused: bool) -> Iterator[Finding]:

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codefavor.records import Row, canonical_json
-from codefavor.training.check_evidence import evidence_findings, letter_word_findings
+from codefavor.training.check_evidence import (
+    LETTERS,
+    evidence_findings,
+    exchanged_findings,
+    letter_word_findings,
+    reasons_letter,
+    verdict_findings,
+)
 from codefavor.training.check_readers import SAMPLING_METHODS, type_name
 from codefavor.training.findings import (
     ANSWERS_AS,
@@ -16,8 +23,10 @@ from codefavor.training.findings import (
     Sample,
     at,
     error,
+    number,
     of_rows,
 )
+from codefavor.training.recipes import method_of
 
 _PAIRED = ("chosen", "rejected")
 # The columns that hold answers.
@@ -30,21 +39,27 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
     "kto": ("completion",),
     "process_reward": ("completions",),
 }
-_LETTERS = {"A", "B"}
 # So many answers of one letter are no accident of the order.
 _N_LETTERS = 8
+_PROGRAMS = re.compile(r"(.*?\bProgram A:\n)(.*?)\n\nProgram B:\n(.*)", re.DOTALL)
+# A share of rows that no accident explains.
+_MANY = 0.05
 _READS_TESTS = ("passes_tests", "fraction_passed")
 
 
 def answer_findings(
-    config: Mapping[str, Any], method: str, key: str, entry: Mapping[str, Any], sample: Sample
+    config: Mapping[str, Any], wanted: str, key: str, entry: Mapping[str, Any], sample: Sample
 ) -> Iterator[Finding]:
-    """What is wrong with the questions and answers of the first rows of a data set's file."""
+    """What is wrong with the questions and answers of the first rows of a data set's file.
+
+    `wanted` is the format of a judge's rows that the recipe is for, "" where none is known.
+    """
+    method = method_of(config)
     if type_name(entry) == "user_defined":
         return  # its columns have names of its own
     yield from evidence_findings(method, key, entry, sample)
     if method == "sft":
-        yield from _letter_findings(config, key, entry, sample)
+        yield from _judge_findings(config, wanted, key, entry, sample)
         return
     where: dict[str, list[str]] = {}
     for place, row in sample:
@@ -151,48 +166,75 @@ def _contradictions(
         yield _taken_back(key, turned, sample, what)
 
 
-def _taken_back(key: str, places: Sequence[str], sample: Sample, what: str) -> Finding:
+def _taken_back(key: str, places: Sequence[str], sample: Sequence[object], what: str) -> Finding:
     then = ": what one teaches the other takes back; drop them"
     return of_rows(key, places, sample, f"stand there with {what} as well", then, share=0.25)
 
 
-def _letter_findings(
-    config: Mapping[str, Any], key: str, entry: Mapping[str, Any], sample: Sample
+def _judge_findings(
+    config: Mapping[str, Any], wanted: str, key: str, entry: Mapping[str, Any], sample: Sample
 ) -> Iterator[Finding]:
-    """Rows of an A/B judge that always answer alike, contradict each other, answer with other
-    labels than are asked for, or train the question beside the letter.
-    """
+    """Rows of a judge, whose answers are the letters A and B or reasons that end with one."""
     turns = [row.get(str(entry.get("field_messages") or "messages")) for _, row in sample]
     talks = [
         [str(turn.get("content", turn.get("value"))) for turn in one]
         for one in turns
         if isinstance(one, list) and one and all(isinstance(turn, Mapping) for turn in one)
     ]
-    answers = [talk[-1].strip() for talk in talks]
-    if len(answers) < len(sample):
+    if len(talks) < len(sample):
         return
-    if not set(answers) <= _LETTERS:
-        yield from _label_findings(config, key, talks, sample[0][0])
-        yield from letter_word_findings(config, key, talks, [place for place, _ in sample])
-        return
-    if key == "datasets" and len(answers) >= _N_LETTERS and len(set(answers)) == 1:
+    places, answers = [place for place, _ in sample], {talk[-1].strip() for talk in talks}
+    if exchanged := list(exchanged_findings(wanted, key, talks, places)):
+        yield from exchanged
+    elif all(map(reasons_letter, talks)):
+        wrong, letters = verdict_findings(key, talks, places)
+        yield from wrong
+        if set(letters) <= LETTERS:
+            told = [[*talk[:-1], one] for talk, one in zip(talks, letters, strict=True)]
+            yield from _letter_findings(config, key, told, places)
+    elif answers <= LETTERS:
+        yield from _letter_findings(config, key, talks, places)
+        yield from _question_is_trained(config, key, entry)
+    else:
+        yield from _label_findings(config, key, talks, places[0])
+        yield from letter_word_findings(config, key, talks, places)
+
+
+def _letter_findings(
+    config: Mapping[str, Any], key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
+) -> Iterator[Finding]:
+    """Letters that are always alike, or that contradict each other."""
+    letters = [talk[-1].strip() for talk in talks]
+    if key == "datasets" and len(letters) >= _N_LETTERS and len(set(letters)) == 1:
         yield error(
-            f"{key}: all of the first {len(answers)} answers are {answers[0]}, so that the letter "
+            f"{key}: all of the first {len(letters)} answers are {letters[0]}, so that the letter "
             "is learnt whatever stands there; write both orders (codefavor convert)"
         )
     said = {canonical_json([talk[:-1], talk[-1].strip()]) for talk in talks}
     both = [
         place
-        for (place, _), talk in zip(sample, talks, strict=True)
-        if all(canonical_json([talk[:-1], letter]) in said for letter in _LETTERS)
+        for place, talk in zip(places, talks, strict=True)
+        if all(canonical_json([talk[:-1], letter]) in said for letter in LETTERS)
     ]
     if both:
-        yield _taken_back(key, both, sample, "the other letter")
-    if n_alike := _n_of_one_letter(talks):
+        yield _taken_back(key, both, places, "the other letter")
+    orders = _orders(talks, places)
+    share = number(config, "val_set_size")
+    if key == "datasets" and share and 4 * len(orders) >= len(talks):
         yield error(
-            f"{key}: {n_alike} pairs of programs stand there in both orders and have the same "
-            "letter in both: the place is learnt, not the program; write the other letter in one"
+            f"val_set_size: {share:g} of rows that stand there in both orders: of most pairs that "
+            "are measured the other order would be trained on; write val_set_size: 0, and name "
+            "pairs of other questions under test_datasets or dev_accuracy"
         )
+    if alike := _of_one_letter(orders):
+        what = "have the same letter when their two programs change places"
+        then = ": the place is learnt, not the program; write the other letter in one, or drop both"
+        yield of_rows(key, alike, talks, what, then, share=_MANY)
+
+
+def _question_is_trained(
+    config: Mapping[str, Any], key: str, entry: Mapping[str, Any]
+) -> Iterator[Finding]:
     roles = {str(one) for one in entry.get("roles_to_train") or []}
     if config.get("train_on_inputs") or roles - ANSWERS_AS:
         setting = "train_on_inputs: true" if config.get("train_on_inputs") else "roles_to_train"
@@ -202,20 +244,44 @@ def _letter_findings(
         )
 
 
-def _n_of_one_letter(talks: Sequence[Sequence[str]]) -> int:
-    """Pairs whose two orders have one letter; 0 where most pairs have both letters.
+_Orders = Sequence[Mapping[str, tuple[str, str]]]
 
-    Exchanged programs leave the words of a question as they are, in another order. Two programs
-    of the same words can look like that by accident, most of a file cannot.
-    """
-    letters: dict[str, dict[str, str]] = {}
-    for talk in talks:
+
+def _orders(talks: Sequence[Sequence[str]], places: Sequence[str]) -> _Orders:
+    """The letter and the place of each question, those together that have the same words."""
+    alike: dict[str, dict[str, tuple[str, str]]] = {}
+    for talk, place in zip(talks, places, strict=True):
         question = "\n".join(talk[:-1])
         words = canonical_json(sorted(question.split()))
-        letters.setdefault(words, {})[question] = talk[-1].strip()
-    orders = [list(one.values()) for one in letters.values() if len(one) > 1]
-    n_alike = sum(len(set(one)) == 1 for one in orders)
-    return n_alike if 2 * n_alike > len(orders) else 0
+        alike.setdefault(words, {})[question] = (talk[-1].strip(), place)
+    return [one for one in alike.values() if len(one) > 1]
+
+
+def _of_one_letter(orders: _Orders) -> list[str]:
+    """The rows that have the letter of a row with their programs exchanged.
+
+    Questions of another form than ours have, exchanged, the same words in another order. Two
+    programs of the same words can look like that by accident, most of a file cannot.
+    """
+    one_letter = [one for one in orders if len({letter for letter, _ in one.values()}) == 1]
+    is_sure = 2 * len(one_letter) > len(orders)
+    return [
+        place
+        for one in one_letter
+        for question, (_, place) in one.items()
+        if is_sure or any(_are_exchanged(question, other) for other in one)
+    ]
+
+
+def _are_exchanged(question: str, other: str) -> bool:
+    """Whether two questions of our form differ in the places of their programs alone."""
+    found = [_PROGRAMS.match(one) for one in (question, other)]
+    if question == other or not found[0] or not found[1]:
+        return False
+    (head, first, rest), (other_head, second, other_rest) = (one.groups() for one in found if one)
+    # Each program stands at the beginning of what follows the other one.
+    is_turned = rest.startswith(second) and other_rest.startswith(first)
+    return head == other_head and is_turned and rest[len(second) :] == other_rest[len(first) :]
 
 
 def _label_findings(
@@ -223,7 +289,7 @@ def _label_findings(
 ) -> Iterator[Finding]:
     """Answers that are labels, and not the two letters that the question asks for."""
     answers = {talk[-1].strip() for talk in talks}
-    is_label = len(answers) <= len(_LETTERS) and all(len(one) == 1 for one in answers)
+    is_label = len(answers) <= len(LETTERS) and all(len(one) == 1 for one in answers)
     asks = at(config, "dev_accuracy.judge") == "pairwise" or all(
         re.search(r"\bA\b.*\bB\b", " ".join(talk[:-1]), re.DOTALL) for talk in talks
     )

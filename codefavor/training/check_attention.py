@@ -8,6 +8,32 @@ from typing import Any
 from codefavor.training.findings import Finding, error, warning
 from codefavor.training.model_shapes import class_config
 
+_FLASH = "flash_attention_2"
+
+
+def kernels_of(words: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kernels that the class of a model's configuration takes, the fastest first.
+
+    All of them where there is no such class.
+    """
+    model = _class_of(words)
+    if model is None:
+        return (_FLASH, "sdpa", "eager")
+    kernels = getattr(model, "_compatible_flash_implementations", None) or [_FLASH]
+    has_flash = getattr(model, "_supports_flash_attn", False) and _FLASH in kernels
+    has_sdpa = getattr(model, "_supports_sdpa", False)
+    return (*([_FLASH] if has_flash else []), *(["sdpa"] if has_sdpa else []), "eager")
+
+
+def _class_of(words: Mapping[str, Any]) -> Any:
+    import transformers
+
+    auto: Any = transformers.AutoModelForCausalLM
+    try:
+        return auto._model_mapping[type(class_config(words))]
+    except (KeyError, TypeError, ValueError):
+        return None  # told already
+
 
 def attention_findings(
     config: Mapping[str, Any], words: Mapping[str, Any], name: str
@@ -18,23 +44,26 @@ def attention_findings(
         chosen = "flash_attention_2"
     elif config.get("sdp_attention"):
         chosen = "sdpa"
-    if chosen not in {"sdpa", "flash_attention_2"}:
+    model = _class_of(words)
+    if chosen not in {"sdpa", "eager", _FLASH} or model is None:
         return
-    import transformers
-
-    auto: Any = transformers.AutoModelForCausalLM
-    try:
-        model: Any = auto._model_mapping[type(class_config(words))]
-    except (KeyError, TypeError, ValueError):
-        return  # no such class is told already
+    if chosen == "eager" and config.get("sample_packing") and kernels_of(words) == ("eager",):
+        # Axolotl passes it, but transformers' gpt-oss does not tell its mask where rows begin.
+        yield error(
+            f"sample_packing: true with attn_implementation: eager: {model.__name__} lets rows "
+            "that share a window see each other; set it to false"
+        )
     kernels = list(getattr(model, "_compatible_flash_implementations", None) or [])
     if chosen == "sdpa" and not getattr(model, "_supports_sdpa", True):
         yield error(
             f"attn_implementation: sdpa: {model.__name__} has none, and {name} does not load with "
             "it; write attn_implementation: eager"
         )
-    elif chosen == "flash_attention_2" and kernels and chosen not in kernels:
+    elif chosen == _FLASH and kernels and chosen not in kernels:
+        # Of neither is it known that it keeps packed rows apart.
+        packed = " and sample_packing: false" if config.get("sample_packing") else ""
         yield warning(
             f"attn_implementation: flash_attention_2: {model.__name__} does not take it, and "
-            f"transformers loads {kernels[0]} from the Hub in its place; write that, or eager"
+            f"transformers loads {kernels[0]} from the Hub in its place; write that, or "
+            f"eager{packed}"
         )

@@ -60,8 +60,16 @@ _FORMS = {
 }
 
 
-def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> Iterator[Finding]:
-    """Everything that is wrong with the data sets that are here, each by itself."""
+def data_findings(
+    config: Mapping[str, Any], folder: Path, gpus: int | None, made: str = ""
+) -> Iterator[Finding]:
+    """Everything that is wrong with the data sets that are here, each by itself.
+
+    `made` are the commands of the recipe's header that make them.
+    """
+    is_letter = at(config, "dev_accuracy.judge") == "pairwise"
+    formats = {"pairwise"} if is_letter else set(re.findall(r"--format (pairwise\w*)", made))
+    wanted = formats.pop() if len(formats) == 1 else ""
     for key, entry in entries_of(config):
         yield from _split_findings(key, entry, folder)
         yield from _role_findings(key, entry)
@@ -71,7 +79,7 @@ def data_findings(config: Mapping[str, Any], folder: Path, gpus: int | None) -> 
                 continue
             yield from _column_findings(config, entry, sample)
             yield from row_findings(config, key, entry, sample)
-            yield from answer_findings(config, method_of(config), key, entry, sample)
+            yield from answer_findings(config, wanted, key, entry, sample)
             if type_name(entry) != "user_defined":
                 yield from text_findings(method_of(config), key, entry, sample)
             if key == "datasets":

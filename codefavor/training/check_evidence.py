@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from codefavor.judges.verdict_reader import read_verdict
 from codefavor.records import Row
 from codefavor.text import THINKING_BEGINS, THINKING_ENDS
 from codefavor.training.findings import (
@@ -26,6 +27,11 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _THOUGHT = re.compile(THINKING_BEGINS)
+LETTERS = {"A", "B"}
+# A judge that reasons is asked for a last line like it, and ours for this very one.
+_ASKS_RESULT = re.compile(r"\[RESULT\]\W*\(?A\b.{0,40}\bB\b")
+_RESULT = re.compile(r"\[RESULT\] [AB]\s*\Z")
+_FAILS = re.compile(r"\bProgram ([AB]) does not do what is asked\b")
 _ONE_LETTER = re.compile(r"\b(one|a single|only the) letter\b", re.IGNORECASE)
 _HAS_LETTER = re.compile(r"\b[AB]\b")
 # Of a kind that cannot be meant, and of one that can.
@@ -34,6 +40,12 @@ _WRONG = {
     "question": "a question that is no text but a lost value (None, nan)",
     "thought": "an answer that is a thought alone, or one that never ends",
     "repeats": "an answer that is the question itself",
+}
+_VERDICTS = {
+    "unread": "end with no letter that the judge reads (a last line [RESULT] A or [RESULT] B)",
+    "bare": "have no reasons before the letter, so that the judge learns to give none",
+    "contradicts": "choose the program of which they say that it does not do what is asked",
+    "form": "end otherwise than with the line [RESULT] A or [RESULT] B that is asked for",
 }
 _ODD = {
     "fence": "a fenced program on one side alone: the fence tells the sides, not the program",
@@ -118,3 +130,70 @@ def letter_word_findings(
             "first token; write A or B alone (codefavor convert --format pairwise)"
         )
         yield of_rows(key, [place for place, _ in worded], talks, "answer in words", then)
+
+
+def reasons_letter(talk: Sequence[str]) -> bool:
+    """Whether an answer is to end with a letter, behind its reasons."""
+    return bool(_ASKS_RESULT.search("\n".join(talk[:-1]))) or "[RESULT]" in talk[-1]
+
+
+def exchanged_findings(
+    wanted: str, key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
+) -> Iterator[Finding]:
+    """Rows of a judge that answers with a letter under a recipe of one that reasons, and reverse.
+
+    Either judge then reads what was never trained.
+    """
+    kinds = [
+        "pairwise"
+        if talk[-1].strip() in LETTERS and not reasons_letter(talk)
+        else "pairwise_cot"
+        if reasons_letter(talk)
+        else ""
+        for talk in talks
+    ]
+    for kind, what, reads in (
+        ("pairwise", "are answered by a letter alone", "reads the line [RESULT] behind reasons"),
+        ("pairwise_cot", "are answered by reasons and [RESULT]", "reads a letter at once"),
+    ):
+        found = [place for place, one in zip(places, kinds, strict=True) if one == kind]
+        if wanted and found and kind != wanted:
+            then = (
+                f", and the judge of this recipe {reads}; write codefavor convert --format {wanted}"
+            )
+            yield of_rows(key, found, talks, what, then)
+
+
+def verdict_findings(
+    key: str, talks: Sequence[Sequence[str]], places: Sequence[str]
+) -> tuple[list[Finding], list[str]]:
+    """What is wrong with the answers of a judge that reasons, and the letter that is read of each.
+
+    They are read as the trained judge's answers will be; "" is one that states no letter.
+    """
+    answers = [talk[-1].strip() for talk in talks]
+    read = [read_verdict(answer) for answer in answers]
+    letters = [one if one in LETTERS else "" for one in map(str, read)]
+    found: dict[str, list[str]] = {}
+    for place, answer, letter in zip(places, answers, letters, strict=True):
+        failing = _FAILS.search(answer)
+        kind = (
+            "unread"
+            if not letter
+            else "bare"
+            if not answer.partition("[RESULT]")[0].strip(" *_") or answer in LETTERS
+            else "contradicts"
+            if failing and failing[1] == letter
+            else "form"
+            if not _RESULT.search(answer)
+            else ""
+        )
+        if kind:
+            found.setdefault(kind, []).append(place)
+    remedy = "; write them anew (codefavor convert --format pairwise_cot), or drop them"
+    told = [
+        of_rows(key, places, talks, what, remedy, share=2.0 if kind == "form" else 0.0)
+        for kind, what in _VERDICTS.items()
+        if (places := found.get(kind, []))
+    ]
+    return told, letters

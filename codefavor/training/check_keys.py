@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -16,6 +17,7 @@ _ELSEWHERE = {
     "batch_size": "micro_batch_size",
     "beta": "rl_beta",
     "cutoff_len": "sequence_len",
+    "deepspeed_config": "deepspeed",
     "dpo_beta": "rl_beta",
     "epochs": "num_epochs",
     "eta_min": "cosine_min_lr_ratio",
@@ -83,14 +85,15 @@ def _dropped(
     where: str, name: str, key: str, value: Any, fields: Mapping[str, Any]
 ) -> Iterator[Finding]:
     text = f"Axolotl drops the key {f'{where}{key}'!r} in silence"
-    known = [one for one in fields if one != name]
+    liger = _liger_keys() if not where and name.startswith("liger_") else frozenset()
+    known = [one for one in (*fields, *liger) if one != name]
     close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR) if name not in fields else []
     near = _ELSEWHERE.get(name) or (None if where else _below(name, fields))
     near = near or next(iter(close), None)
     # The schema under rl lacks it, and a file's ending says it as well.
     if name in _MOVED or (name == "ds_type" and where.startswith("datasets.")):
         return
-    if not where and (name.startswith("liger_") or name in _PLUGIN_KEYS):
+    if not where and (name in liger or name in _PLUGIN_KEYS):
         return  # said by `mistakes.ignored_settings`, with the plugin
     if _is_default(name, value):
         return
@@ -100,6 +103,14 @@ def _dropped(
         yield error(f"{text}: {json.dumps(value)} does nothing; remove it")
     else:
         yield warning(f"{text}: {json.dumps(value)} does nothing; remove it")
+
+
+@functools.cache
+def _liger_keys() -> frozenset[str]:
+    """The keys of Liger's plugin, which the schema has beside it alone."""
+    from axolotl.integrations.liger.args import LigerArgs
+
+    return frozenset(LigerArgs.model_fields)
 
 
 def _below(name: str, fields: Mapping[str, Any]) -> str | None:

@@ -83,6 +83,10 @@ RANGES: tuple[Range, ...] = (
     Range("ddp_timeout", 60, 1e7, "processes wait for one another for so many seconds"),
     Range("lr_scheduler_kwargs.num_cycles", 0.01, 1000, "it counts waves", (0.25, 20)),
     Range("overrides_of_model_config.attention_dropout", 0, 0.9, "it is a probability", (0, 0.3)),
+    Range("max_steps", -1, 1e9, "it counts steps; -1 and none are the epochs'"),
+    Range("seed", 0, 2**32 - 1, "it begins the generators of random numbers"),
+    Range("trl.vllm_server_port", 1, 65535, "it is a port"),
+    Range("vllm.port", 1, 65535, "it is a port"),
     Range("vllm.gpu_memory_utilization", 0.01, 1, "it is a share of the GPU's memory"),
 )
 
@@ -129,6 +133,8 @@ def number_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _rate_findings(config, method)
     yield from _clipping_findings(config)
     steps, warmup = number(config, "max_steps"), number(config, "warmup_steps")
+    if steps == 0:
+        yield warning("max_steps: 0 is no limit: num_epochs counts; remove it, or write a number")
     if steps and warmup and steps <= warmup:
         yield error(f"warmup_steps: {warmup} is all of max_steps {steps}; use warmup_ratio: 0.1")
     yield from _weight_findings(config)

@@ -33,6 +33,15 @@ METHOD_FORMATS: dict[str, tuple[str, ...]] = {
     "reward": ("reward",),
     "process_reward": ("process",),
 }
+# TRL's class of a method, which a trainer of one's own is made from.
+_TRAINERS = {
+    **dict.fromkeys(("dpo", "ipo"), "DPOTrainer"),
+    **dict.fromkeys(("grpo", "gdpo"), "GRPOTrainer"),
+    "kto": "KTOTrainer",
+    "orpo": "ORPOTrainer",
+    "simpo": "CPOTrainer",
+}
+_RUN_PLUGIN = "codefavor.training.plugins.RunPlugin"
 _OWN_FOLDER = {"orpo", "kto", "ebft"}
 
 # What TRL itself hands to a reward, and the columns of ours that their signatures do not name.
@@ -51,6 +60,16 @@ def reader_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from dotted_path_findings(config)
     yield from data_type_findings(config)
     yield from loss_findings(config)
+    ours = [one for one in at(config, "trl.reward_funcs") or [] if "codefavor." in str(one)]
+    if (
+        method_of(config) in SAMPLING_METHODS
+        and ours
+        and _RUN_PLUGIN not in str(config.get("plugins"))
+    ):
+        yield error(
+            f"trl.reward_funcs: {ours[0]} reads the final answer with the tokenizer that RunPlugin "
+            f"names, and the run ends without it; write plugins: [{_RUN_PLUGIN}]"
+        )
 
 
 def dotted_path_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -76,6 +95,20 @@ def dotted_path_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
                 f"{key}: {name!r} is no reward: it must be a function that takes completions and "
                 "**columns, as those of codefavor.training.rewards do"
             )
+        if key == "trainer_cls":
+            yield from _trainer_findings(config, str(name), target)
+
+
+def _trainer_findings(config: Mapping[str, Any], name: str, target: Any) -> Iterator[Finding]:
+    """A class that Axolotl would make and that is no trainer, or one of another method."""
+    kinds = {one.__name__ for one in getattr(target, "__mro__", ())}
+    method = method_of(config)
+    needed = _TRAINERS.get(method, "Trainer")
+    if needed not in kinds:
+        what = f"a trainer of another method than {method}" if "Trainer" in kinds else "no trainer"
+        yield error(
+            f"trainer_cls: {name!r} is {what}; name a class made from {needed}, or remove it"
+        )
 
 
 def is_reward(target: Any) -> bool:

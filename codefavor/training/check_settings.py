@@ -38,19 +38,37 @@ def setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     if config.get("fsdp_version") not in (None, 1, 2):
         yield error(f"fsdp_version: {config['fsdp_version']} is unknown; write fsdp_version: 2")
     yield from _beta_findings(config, method)
+    yield from _reference_findings(config)
     if config.get("precompute_ref_log_probs") and method not in WITH_REFERENCE:
         yield error(
             f"precompute_ref_log_probs: {method} has no reference whose log-probabilities could "
             "be computed; remove it"
         )
     yield from _weight_findings(config, method)
-    if config.get("skip_prepare_dataset") and method == "sft":
+    # With a processor, of images, the collator makes the tokens.
+    has_processor = bool(config.get("processor_type"))
+    if config.get("skip_prepare_dataset") and method == "sft" and not has_processor:
         yield error(
             "skip_prepare_dataset: true leaves rows as they are, without tokens to train on; "
             "remove it"
         )
     if config.get("group_by_length") and config.get("curriculum_order"):
         yield error("group_by_length: true takes the rows out of curriculum_order; remove one")
+
+
+def _reference_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """A reference that is to follow the policy, where the trainer keeps none."""
+    if not at(config, "trl.sync_ref_model"):
+        return
+    beta = number(config, "trl.beta")
+    why = f"an adapter ({config['adapter']})" if config.get("adapter") else ""
+    # Axolotl's and TRL's own weight is 0.
+    why = why or ("" if beta or number(config, "rl_beta") else "beta: 0")
+    if why:
+        yield error(
+            f"trl.sync_ref_model: true with {why}: there is no reference model that could follow, "
+            "and the trainer refuses it; remove it"
+        )
 
 
 def _beta_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:

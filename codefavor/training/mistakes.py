@@ -128,6 +128,11 @@ def evaluation_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
             f"metric_for_best_model: {metric!r} is only logged, the trainer looks for it among the "
             "results of the evaluation; leave it out (eval_loss)"
         )
+    if metric == "loss" and config.get("greater_is_better") and best:
+        yield error(
+            "greater_is_better: true keeps the checkpoint with the highest loss, the worst one; "
+            "remove it"
+        )
     if config.get("save_strategy") == "no" and not config.get("save_steps"):
         yield warning(
             "save_strategy: 'no' keeps no checkpoint: a killed run could not resume; use 'epoch'"
@@ -196,6 +201,24 @@ def batch_findings(config: Mapping[str, Any], gpus: int | None) -> Iterator[Find
     if method in SAMPLING_METHODS and group and total % int(group):
         text = f"the global batch {total} is no multiple of trl.num_generations {group:g}"
         yield warning(f"{text} on one GPU") if gpus is None else error(text)
+    yield from _engine_findings(config, gpus)
+
+
+def _engine_findings(config: Mapping[str, Any], gpus: int | None) -> Iterator[Finding]:
+    """vLLM on the GPUs that train, split over a number of them that does not go into theirs."""
+    trl = config.get("trl") or {}
+    split = number(config, "vllm.tensor_parallel_size")
+    is_beside = trl.get("use_vllm") and trl.get("vllm_mode") == "colocate"
+    if is_beside and split and gpus and gpus % split:
+        yield error(
+            f"vllm.tensor_parallel_size: {split:g} does not divide the {gpus} GPUs that vLLM "
+            "shares with the training; write 1, or a number that does"
+        )
+    if config.get("vllm") and not trl.get("use_vllm"):
+        yield warning(
+            "vllm: nothing reads it without trl.use_vllm: true, so that transformers samples; "
+            "write that, or remove it"
+        )
 
 
 def machine_findings(config: Mapping[str, Any], gpus: int | None) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from codefavor.errors import CodefavorError, ConfigError
 from codefavor.pairs.split import shared_questions, split_of
 from codefavor.records import Row
 from codefavor.sources.row_files import read_any_rows
+from codefavor.training.check_attention import kernels_of
 from codefavor.training.check_model import layers_left_out
 from codefavor.training.derive import Hardware, Model, derive, find_listed
 from codefavor.training.model_shapes import (
@@ -112,6 +113,12 @@ def read_model(name: str, root: Path) -> Model:
     text = config.get("text_config") or config
     with _refused(f"the tokenizer of {name}, or its chat template,"):
         settings, header = template_settings(load_tokenizer(name))
+    if (kernel := kernels_of(config)[0]) != "flash_attention_2":
+        settings |= {"attn_implementation": kernel}
+        header.setdefault("notes", []).append(f"its class takes no FlashAttention 2, but {kernel}")
+        if kernel == "eager":
+            # It is slow on long windows, and not every class keeps packed rows apart with it.
+            settings |= {"sample_packing": False, "pad_to_sequence_len": False}
     window = int(text.get("max_position_embeddings") or _WINDOW)
     settings = {
         "base_model": name,

@@ -16,6 +16,7 @@ from typing import Any
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback, set_seed
 
+from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.records import Row
 from codefavor.training.output_folder import is_whole
 from codefavor.training.reply_text import read_samples_with
@@ -100,7 +101,7 @@ class RunPlugin(BasePlugin):  # type: ignore[misc]
         """
         tokenizer = trainer.processing_class
         if getattr(tokenizer, "chat_template", None) and cfg.rl not in {"grpo", "gdpo"}:
-            tokenizer.chat_template = template_as_trained(tokenizer.chat_template, time.localtime())
+            ask_as_trained(tokenizer, time.localtime())
         found: list[Any] = [MetricsCallback(Path(cfg.output_dir) / METRICS_FILE)]
         if cfg.dev_accuracy:
             # Here, because it imports the judges.
@@ -196,14 +197,43 @@ def choose_checkpoint(cfg: Any) -> None:
         cfg.auto_resume_from_checkpoints = False
 
 
-def template_as_trained(template: str, day: time.struct_time) -> str:
-    """A chat template that asks a model trained on rows on that day as it was trained.
+def ask_as_trained(tokenizer: Any, day: time.struct_time) -> None:
+    """Make the chat template ask a model that was trained on rows on that day as it was trained.
 
-    Rows are answered behind an empty think block, where a template has one, and some templates
-    (Llama 3.2, gpt-oss) write the date of the day.
+    It is asked where an answer of a row begins: behind an empty think block (Qwen3), in the channel
+    of answers (gpt-oss), without the channel of thoughts (Gemma 4). Some templates (Llama 3.2,
+    gpt-oss) write the date of the day.
     """
-    dated = _DATE.sub(lambda call: repr(time.strftime(call[2], day)), template)
-    return "{%- set enable_thinking = false %}" + dated if "enable_thinking" in dated else dated
+    template = _DATE.sub(lambda call: repr(time.strftime(call[2], day)), tokenizer.chat_template)
+    if "enable_thinking" in template:
+        template = "{%- set enable_thinking = false %}" + template
+    tokenizer.chat_template = template
+    question = {"role": "user", "content": "A or B?"}
+    openings = {
+        _opening(tokenizer, [*before, question])
+        for before in ([], [{"role": "system", "content": ""}])
+    } - {None}
+    if len(openings) == 1:
+        tokenizer.chat_template = (
+            "{%- set is_asked = add_generation_prompt %}{%- set add_generation_prompt = false %}"
+            + template.removesuffix("\n")
+            + "{{ " + repr(openings.pop()) + " if is_asked else '' }}"
+        )  # fmt: skip
+
+
+def _opening(tokenizer: Any, messages: list[dict[str, str]]) -> str | None:
+    """What stands between a question and its answer in a row; None where the template's generation
+    prompt is that, or where it takes no such turns."""
+    try:
+        closed, asked = (
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opens)
+            for opens in (False, True)
+        )
+        trained, _ = ChatTokens(tokenizer).texts(messages, "")
+    except Exception:  # a template raises whatever it likes
+        return None
+    is_behind = asked != trained and trained.startswith(closed)
+    return trained.removeprefix(closed) if is_behind else None
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]

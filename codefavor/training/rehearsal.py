@@ -21,11 +21,13 @@ from typing import Any
 
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, content_id, write_rows, write_text
+from codefavor.training.check_attention import kernels_of
 from codefavor.training.check_data import files_of, first_rows
 from codefavor.training.check_readers import METHOD_FORMATS, type_name
 from codefavor.training.forks import Forks
 from codefavor.training.formats import FORMATS, FormatOptions, convert
 from codefavor.training.launch import launch, run_group
+from codefavor.training.model_shapes import find_config
 from codefavor.training.recipes import config_digest, dump, load_yaml, method_of
 from codefavor.training.rehearsal_checks import (
     found_problems,
@@ -208,7 +210,8 @@ class Rehearser:
             changed["micro_batch_size"] = config["trl"]["num_generations"]
         if config.get("adapter"):
             changed["adapter"] = "lora"  # of qlora, which needs a GPU
-        if config.get("attn_implementation") == "eager":
+        words = find_config(str(config["base_model"]), Path.cwd(), self.root)
+        if config.get("attn_implementation") == "eager" or "sdpa" not in kernels_of(words):
             changed["attn_implementation"] = "eager"
         return {**kept, **changed}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
 
-from codefavor.backends.local import load_model
+from codefavor.backends.local import chat_ids, load_model
 from codefavor.errors import BackendError
 from codefavor.judges.base import Text, in_both_orders
 from codefavor.judges.chat_tokens import ChatTokens
@@ -170,12 +170,8 @@ class Reasoner:
     def answer_ids(self, comparison: Comparison, answer: str) -> tuple[list[int], list[int]]:
         """The tokens of the backend's prompt, and those of the answer behind it."""
         messages = comparison_messages(comparison, system=self._system, answer="reasoned")
-        asked = self._tokens.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
-        prompt = self._tokens.ids(str(asked))
-        completion = self._tokens.texts(messages, answer)[1]
-        return prompt, self._tokens.ids(f"{asked}{completion}")[len(prompt) :]
+        prompt = chat_ids(self._tokens.tokenizer, messages)
+        return prompt, self._tokens.completion_ids(messages, answer)[1]
 
     def likelihood(self, pairs: Sequence[Preference]) -> float:
         """The mean log-probability a token of the trained answers."""

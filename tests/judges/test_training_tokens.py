@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from codefavor.backends.local import chat_ids
 from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.judges.pairwise import LABELS
@@ -28,6 +31,7 @@ PREFERENCE = Preference(
     chosen="def f(x):\n\n    return x\n",
     rejected="def f(x):\n    return  # ```\n",
     criteria="Correct.",
+    feedback="[CHOSEN] returns what it is given. [REJECTED] returns nothing.",
 )
 pytestmark = pytest.mark.axolotl
 
@@ -92,6 +96,34 @@ def test_the_letter_that_is_read_is_the_token_that_was_trained(model: Model):
         assert answer[-1] == model.tokenizer.eos_token_id
         assert model.tokenizer.decode(answer[:-1]).strip() == label
         assert model.has_one_bos(done["input_ids"])
+
+
+def test_a_judge_that_reasons_is_asked_behind_the_tokens_before_its_trained_answer(
+    model: Model, tmp_path: Path
+):
+    """gpt-oss opens a channel before an answer, Gemma 4 asks behind one that rows do not have."""
+    from axolotl.prompt_strategies import load
+    from transformers import AutoTokenizer
+
+    from codefavor.training.plugins import RunPlugin
+
+    strategy = load("chat_template", model.tokenizer, model.config, model.data("pairwise_cot"))
+    done = [strategy.tokenize_prompt(row) for row in model.rows("pairwise_cot")]
+    saved = SimpleNamespace(processing_class=copy.deepcopy(model.tokenizer))
+    RunPlugin().add_callbacks_post_trainer(type(model.config)(output_dir=str(tmp_path)), saved)
+    saved.processing_class.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    both = Comparison(
+        PREFERENCE.instruction, PREFERENCE.chosen, PREFERENCE.rejected, PREFERENCE.criteria
+    )
+    for row, comparison in zip(done, (both, both.swap()), strict=True):
+        n_before = next(at for at, one in enumerate(row["labels"]) if one != -100)
+        messages = comparison_messages(comparison, system=model.options.system, answer="reasoned")
+        assert chat_ids(tokenizer, messages) == row["input_ids"][:n_before]
+        # Whoever asks for the conversation alone gets it as before.
+        assert ChatTokens(tokenizer).completion_ids(messages, "A.") == (
+            ChatTokens(model.tokenizer).completion_ids(messages, "A.")
+        )
 
 
 def test_an_answer_of_a_pair_is_scored_by_the_tokens_that_were_trained(model: Model):

@@ -483,6 +483,21 @@ def test_a_row_that_gives_no_pair_is_counted(row: dict[str, Any], reason: str) -
     assert (reading.preferences, dict(reading.rejected)) == ([], {reason: 1})
 
 
+@pytest.mark.parametrize("column", ["preference", "label"])
+def test_verdicts_that_may_count_from_0_are_refused_and_not_swapped(column: str) -> None:
+    """0 and 1 are the first and the second answer of some files; of others a tie and the first."""
+    row = {"instruction": "Add two numbers.", "output_1": GOOD, "output_2": BAD}
+    other = {**row, "output_1": BAD, "output_2": GOOD}
+    with pytest.raises(DataError, match=f"'{column}' is 0 or 1 and never 2.*better_response_id"):
+        read_published(numbered([{**row, column: 0}, {**other, column: 1}]))
+    with pytest.raises(DataError, match="never 2"):
+        read_published(numbered([{**row, column: "0"}, {**row, column: "0.0"}]))
+    tied = numbered([{**row, column: 1}, {**other, column: 2}, {**row, column: 0}])
+    reading = read_published(tied)
+    assert [one.chosen for one in reading.preferences] == [GOOD, GOOD]
+    assert dict(reading.rejected) == {"equal_scores": 1}
+
+
 def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(DataError, match=r"rows:1: .* columns text, winner; .*overall_preference"):
         read_published(numbered([{"text": "a", "winner": 1}]))

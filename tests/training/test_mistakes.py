@@ -37,11 +37,13 @@ GRPO, KTO, FULL = "smollm2-135m/grpo", "smollm2-135m/kto", "smollm2-135m/sft-ful
 GPU, ZERO = "gpu1x80/qwen3-8b-pairwise", "gpu4x80/qwen3-8b-dpo"
 DPOP, PROCESS = "smollm2-135m/dpop", "smollm2-135m/process"
 ORPO, HEAD = "smollm2-135m/orpo", "AutoModelForSequenceClassification"
-PAIRWISE = "smollm2-135m/pairwise"
+PAIRWISE, COT = "smollm2-135m/pairwise", "smollm2-135m/pairwise-cot"
 GPU_REWARD, SIMPO = "gpu1x80/qwen3-8b-reward", "smollm2-135m/simpo"
 GEMMA_2, GEMMA_4 = "paper/gemma-2-9b-commit-cls", "gpu1x80/gemma-4-12b-pairwise"
 LLAMA = "gpu8x80/llama-3.1-8b-reward"
 MOE, OSS = "gpu1x141/qwen3-coder-30b-a3b-pairwise", "gpu1x80/gpt-oss-20b-pairwise"
+GRPO_8 = "gpu8x80/qwen3-4b-grpo"
+COLOCATED = {"use_vllm": True, "vllm_mode": "colocate"}
 REWARDS = "codefavor.training.rewards"
 BY_LOSS = {"load_best_model_at_end": True, "dev_accuracy": None}
 REWARD_TYPE = "bradley_terry.chat_template"
@@ -580,11 +582,26 @@ MISTAKES = [
     Mistake(DPO, {"peft_init_lora_weights": "loftQ"}, "error: peft_init_lora_weights: 'loftQ' is"),
     Mistake(FULL, {"optimizer": "galore_adamw"}, "error: optim_target_modules: missing beside"),
     Mistake(OSS, {"attn_implementation": "sdpa"}, "error: attn_impl.*sdpa: GptOss.*write.*eager"),
-    Mistake(OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*vllm-flash-attn3"),
+    Mistake(
+        OSS, {"attn_implementation": "flash_attention_2"}, "warning: attn.*write that, or eager"
+    ),
+    Mistake(
+        OSS,
+        {"sample_packing": True, "attn_implementation": "flash_attention_2"},
+        "warning: attn_implementation: .*vllm-flash-attn3 .*eager and sample_packing: false$",
+    ),
     Mistake(
         OSS,
         {"sample_packing": True, "attn_implementation": "kernels-community/vllm-flash-attn3"},
-        "error: sample_packing: this attention.*set it to false, or .* eager",
+        "error: sample_packing: this attention.*set it to false$",
+    ),
+    Mistake(
+        OSS, {"sample_packing": True}, "error: sample_packing: true with .*eager: GptOss.*false$"
+    ),
+    Mistake(
+        GPU,
+        {"attn_implementation": "kernels-community/vllm-flash-attn3"},
+        "error: sample_packing: this attention.*flash_attention_2 or sdpa or eager$",
     ),
     # ends, control tokens and turns of the system
     Mistake(DPO, ENDOFTEXT, r"error: chat_template_jinja: an answer ends with <\|im_end\|>, and"),
@@ -604,7 +621,85 @@ MISTAKES = [
     ),
     # rows that take back what others teach, and labels that nobody asks for
     Mistake(PAIRWISE, sft_on("both-letters.jsonl"), "error: datasets: .*with the other letter"),
-    Mistake(PAIRWISE, sft_on("one-letter.jsonl"), r"error: datasets: \d+ pairs .*same letter in"),
+    Mistake(
+        PAIRWISE, sft_on("one-letter.jsonl"), r"error: datasets: (\d+) of \1 rows.*same letter"
+    ),
+    Mistake(
+        PAIRWISE, sft_on("pair-alike.jsonl"), r"error: datasets: 2 of \d+ rows have the same letter"
+    ),
+    # what the trainer would be, what it would follow, and what it would be measured on
+    *(
+        Mistake(DPO, {"trainer_cls": name}, rf"error: trainer_cls: '{name}' is {says}")
+        for name, says in (
+            ("collections.OrderedDict", "no trainer; .*DPOTrainer"),
+            ("transformers.LlamaForCausalLM", "no trainer; .*DPOTrainer"),
+            ("trl.SFTTrainer", "a trainer of another method than dpo; .*DPOTrainer"),
+        )
+    ),
+    Mistake(
+        GPU, {"liger_rms_norm": None, "liger_rmsnorm": True}, "liger_rmsnorm'.*'liger_rms_norm"
+    ),
+    Mistake(
+        GRPO, {"trl": {**SAMPLED, "sync_ref_model": True}}, "sync_ref_model: true with an adap"
+    ),
+    Mistake(
+        GRPO,
+        {"trl": {**SAMPLED, "sync_ref_model": True, "beta": 0.0}, "adapter": None},
+        "error: trl.sync_ref_model: true with beta: 0",
+    ),
+    Mistake(GRPO, {"plugins": []}, r"error: trl.reward_funcs: codefavor.*write plugins: \[codef"),
+    Mistake(
+        SFT,
+        {**BY_LOSS, "val_set_size": 0.1, "eval_steps": 20, "greater_is_better": True},
+        "error: greater_is_better: true keeps the checkpoint with the highest loss",
+    ),
+    Mistake(
+        PAIRWISE,
+        {"val_set_size": 0.1, "eval_steps": 10},
+        "error: val_set_size: 0.1 of rows that stand there in both orders",
+    ),
+    Mistake(
+        COT,
+        {"val_set_size": 0.1, "eval_steps": 10},
+        "error: val_set_size: 0.1 of rows that stand there in both orders",
+    ),
+    Mistake(
+        GRPO_8,
+        {"trl": {**SAMPLED, **COLOCATED}, "vllm": {"tensor_parallel_size": 3}},
+        "error: vllm.tensor_parallel_size: 3 does not divide the 8 GPUs",
+    ),
+    Mistake(GRPO_8, {"vllm": {"tensor_parallel_size": 1}}, "warning: vllm: nothing reads it"),
+    Mistake(
+        GRPO_8,
+        {"trl": {**SAMPLED, "vllm_server_port": 70000}},
+        "trl.vllm_server_port: 70000 is not",
+    ),
+    Mistake(DPO, {"seed": -7}, "error: seed: -7 is not between"),
+    Mistake(DPO, {"max_steps": 0}, "warning: max_steps: 0 is no limit"),
+    Mistake(DPO, {"deepspeed_config": "zero2.json"}, "deepspeed_config'.*did you mean 'deepspeed'"),
+    # reasons that end with a letter
+    *(
+        Mistake(COT, sft_on(f"cot-{name}.jsonl"), rf"{severity}: datasets: (\d+) of \1 rows {says}")
+        for name, severity, says in (
+            ("other", "error", "end with no letter that the judge reads"),
+            ("small", "error", "end with no letter that the judge reads"),
+            ("without", "error", "end with no letter that the judge reads"),
+            ("first", "error", "end with no letter that the judge reads"),
+            ("bare", "error", "have no reasons before the letter"),
+            ("against", "error", "choose the program of which they say"),
+            ("answer", "warning", "end otherwise than with the line"),
+        )
+    ),
+    Mistake(COT, sft_on("cot-all-a.jsonl"), r"error: datasets: all of the first \d+ answers are A"),
+    Mistake(COT, sft_on("cot-alike.jsonl"), r"error: datasets: 2 of \d+ rows have the same letter"),
+    Mistake(
+        COT,
+        sft_on("pairwise.jsonl"),
+        r"error: .* answered by a letter alone.*--format pairwise_cot",
+    ),
+    Mistake(
+        PAIRWISE, sft_on("pairwise_cot.jsonl"), r"error: .* answered by reasons.*--format pairwise"
+    ),
     Mistake(PAIRWISE, sft_on("small.jsonl"), "error: datasets: the answers are a and b.*has A and"),
     Mistake(PAIRWISE, sft_on("numbers.jsonl"), "error: datasets: the answers are 1 and 2"),
     Mistake(PROCESS, steps_on("all-right.jsonl"), "error: datasets: all steps .* label true"),
@@ -760,7 +855,7 @@ def write_data(folder: Path) -> None:
     """What recipes train on, and the same with one thing wrong each."""
     data, pairs = folder / "outputs" / "data", easy_pairs(range(2))
     rows: dict[str, list[Row]] = {}
-    for name in ("dpo", "sft", "kto", "reward", "pairwise"):
+    for name in ("dpo", "sft", "kto", "reward", "pairwise", "pairwise_cot"):
         rows[name] = list(convert(pairs, name).rows)
         write_rows(data / f"{name}.jsonl", rows[name])
         without = convert(pairs, name, FormatOptions(system="none")).rows
@@ -863,6 +958,16 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
             {"messages": [*t[:-1], {**t[-1], "content": change(t[-1]["content"])}]} for t in talks
         ]
 
+    def reasons(change: Callable[[str, str], str], n_rows: int | None = None) -> list[Row]:
+        """The rows of a judge that reasons, the first of them with other answers."""
+        talks = [row["messages"] for row in rows["pairwise_cot"]]
+        parts = [talk[-1]["content"].split("[RESULT] ") for talk in talks]
+        changed = [
+            {"messages": [*talk[:-1], {**talk[-1], "content": change(*part)}]}
+            for talk, part in zip(talks, parts, strict=True)
+        ]
+        return [*changed[:n_rows], *(rows["pairwise_cot"][n_rows:] if n_rows else [])]
+
     def sides(change: Callable[[str], str]) -> list[Row]:
         names = ("chosen", "rejected")
         return [
@@ -916,6 +1021,21 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
             for place, couple in enumerate(zip(*[iter(rows["pairwise"])] * 2, strict=True))
             for row in answered(list(couple), dict.fromkeys("AB", "AB"[place % 2]))
         ],
+        "pair-alike": [
+            *answered(rows["pairwise"][:2], {"A": "A", "B": "A"}),
+            *rows["pairwise"][2:],
+        ],
+        "cot-other": reasons(lambda why, letter: f"{why}[RESULT] C"),
+        "cot-small": reasons(lambda why, letter: f"{why}[RESULT] {letter.lower()}"),
+        "cot-without": reasons(lambda why, letter: why.strip()),
+        "cot-first": reasons(lambda why, letter: f"[RESULT] {letter}\n{why}"),
+        "cot-bare": reasons(lambda why, letter: f"[RESULT] {letter}"),
+        "cot-answer": reasons(lambda why, letter: f"{why}Answer: {letter}"),
+        "cot-against": reasons(
+            lambda why, letter: f"Program {letter} does not do what is asked: x.\n[RESULT] {letter}"
+        ),
+        "cot-all-a": reasons(lambda why, letter: f"{why}[RESULT] A"),
+        "cot-alike": reasons(lambda why, letter: f"{why}[RESULT] A", 2),
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
         "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
         "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
@@ -928,7 +1048,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 341
+    assert len(MISTAKES) == 372
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)
@@ -946,6 +1066,8 @@ def test_every_planted_mistake_is_found(errors_of):
         GRPO,
         KTO,
         FULL,
+        PAIRWISE,
+        COT,
         GPU,
         ZERO,
         SIMPO,
@@ -1067,6 +1189,12 @@ MAPPED = {"path": "a/b", "type": "chat_template.default", "roles": {"user": ["us
         {"datasets": [{"path": "a/b", "split": "train", "type": "chat_template"}],
          "test_datasets": [{"path": "a/b", "split": "test", "type": "chat_template"}],
          "val_set_size": None},
+        # As in all of Axolotl's examples for images: their processor makes the tokens.
+        {"base_model": "google/gemma-4-12B-it", "processor_type": "AutoProcessor",
+         "skip_prepare_dataset": True, "remove_unused_columns": False, "sample_packing": False,
+         "chat_template": "gemma4_unified", "eot_tokens": ["<turn|>"],
+         "lora_target_modules": GEMMA_TARGETS,
+         "lora_target_linear": None},
     ],
     ids="-".join,
 )  # fmt: skip

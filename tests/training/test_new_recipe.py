@@ -190,8 +190,13 @@ def test_a_model_that_is_not_here_says_how_to_get_its_files():
             {"adapter": None, "lora_target_parameters": None},  # so small that all is trained
         ),
         ("Qwen/Qwen3.5-9B", "pairwise", {"liger_rope": None}),
+        (
+            "openai/gpt-oss-20b",
+            "pairwise-cot",
+            {"attn_implementation": "eager", "sample_packing": False},
+        ),
     ],
-    ids=["dense", "experts", "linear attention"],
+    ids=["dense", "experts", "linear attention", "attention sinks"],
 )
 def test_a_recipe_for_a_folder_passes_the_check(
     like: str, method: str, expected: Row, tmp_path: Path, monkeypatch

@@ -163,7 +163,7 @@ def test_a_bare_launch_goes_on_from_the_newest_whole_checkpoint(
 def test_what_was_trained_on_rows_is_asked_without_thinking_and_on_the_same_day(tmp_path: Path):
     from transformers import AutoTokenizer
 
-    from codefavor.training.plugins import template_as_trained
+    from codefavor.training.plugins import ask_as_trained
     from codefavor.training.stand_in import StandIn
 
     day = time.strptime("2001-02-03", "%Y-%m-%d")
@@ -171,7 +171,7 @@ def test_what_was_trained_on_rows_is_asked_without_thinking_and_on_the_same_day(
     for name in ("Qwen/Qwen3-8B", "meta-llama/Llama-3.2-3B-Instruct", "openai/gpt-oss-20b"):
         StandIn.of(name, RECIPES).save(tmp_path / name, ["A or B?"])
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
-        tokenizer.chat_template = template_as_trained(tokenizer.chat_template, day)
+        ask_as_trained(tokenizer, day)
         messages = [{"role": "user", "content": "A or B?"}]
         asked[name] = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True

@@ -287,6 +287,16 @@ def test_recipes_that_differ_in_size_and_hardware_have_one_rehearsal(tmp_path: P
     assert len({seven, other, full}) == 3
 
 
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [("gpu1x80/gpt-oss-20b-pairwise", "eager"), ("gpu1x80/qwen3-8b-pairwise", "sdpa")],
+)
+def test_a_stand_in_has_the_attention_that_its_class_takes(recipe, expected, tmp_path: Path):
+    config = {**load_yaml(ROOT / f"{recipe}.yaml"), "attn_implementation": "flash_attention_2"}
+    changed = Rehearser(ROOT, tmp_path).config(config, Path("model"), Path("rows.jsonl"))
+    assert changed["attn_implementation"] == expected
+
+
 def test_the_header_says_which_rows_a_recipe_reads():
     data_format, options = data_of(ROOT / "seeds" / "llama-3.2-3b-dpop-paper.yaml")
     assert (data_format, options.system) == ("dpo", "none")

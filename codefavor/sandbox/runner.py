@@ -146,12 +146,10 @@ class Runner:
     def run(self, code: types.CodeType, entry_point: str) -> None:
         """Run the module and everything it defined."""
         self._unit("", lambda: exec(code, self._namespace, self._namespace))
-        functions = (types.FunctionType, type)
-        has_tests = any(
-            name.startswith(("test", "Test")) and isinstance(value, functions)
-            for name, value in self._namespace.items()
-        )
-        for name, value in list(self._namespace.items()):
+        found, functions = list(self._namespace.items()), (types.FunctionType, type)
+        named = [value for name, value in found if name.startswith(("test", "Test"))]
+        has_tests = any(isinstance(value, functions) for value in named)
+        for name, value in found:
             if isinstance(value, type) and value.__module__ == MODULE_NAME:
                 self._run_class(value)
             elif name in self._called:

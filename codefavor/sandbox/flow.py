@@ -141,10 +141,14 @@ def checking_names(nodes: list[ast.AST], calls: _Calls) -> set[str]:
     That a variable has what a checking function returned makes it one only where it is called.
     """
     found = {last_name(node) for node in nodes if last_name(node).startswith("assert")}
+    found |= {n.asname or "" for n in nodes if isinstance(n, ast.alias) and "assert" in n.name}
     for node in calls.functions:
         found |= {node.name} if has_check(node) or any(map(is_trap, walk(node))) else set()
     flows = [({function.name}, _names_of([function])) for function in calls.functions]
     bound = [(_names_of([name]), value) for node in nodes for name, value in assignments(node)]
+    for call in calls.all:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("append", "add", "extend"):
+            bound += [({last_name(call.func.value)}, value) for value in call.args]
     run = set(map(called, calls.all))
     for names, value in [*bound, *(({name}, value) for _, name, value in calls.given)]:
         is_result = isinstance(value, ast.Call) and names.isdisjoint(run)

@@ -172,6 +172,9 @@ _CHOSEN = {
         f"{_CASE}    def test_a(self):\n        f(1) and self.assertEqual(f(1), 1)"),
     "`if ... else` around an assert method": (
         f"{_CASE}    def test_a(self):\n        self.assertEqual(f(1), 1) if f(1) else None"),
+    "a branch around an assert function by another name": (
+        "from numpy.testing import assert_equal as eq\nassert f(2) == 2\nif f(1):\n"
+        "    eq(f(1), 1)"),
     "a condition of a comprehension": (
         f"{_CASE}    def test_a(self):\n"
         "        [self.assertEqual(f(x), x) for x in (1, 2) if f(x)]"),
@@ -226,6 +229,9 @@ _CAUGHT = {
     "else of a try": "try:\n        r = f(2)\n    except ValueError:\n        pass\n    else:\n"
     "        same(r, 4)",
     "a variable": "fn = run\n    try:\n        fn(2, 5)\n    except AssertionError:\n        pass",
+    "one of a list": (
+        "todo = []\n    todo.append((run, 5))\n    for fn, want in todo:\n        try:\n"
+        "            fn(2, want)\n        except AssertionError:\n            pass"),
     "one of several": (
         "for fn in (run, print):\n        try:\n            fn(2, 5)\n"
         "        except AssertionError:\n            pass"),

@@ -19,7 +19,11 @@ from codefavor.sandbox.trees import asks_identity, called, walk, words_of
 _LOOKS = frozenset((
     "__file__", "__traceback__", "_getframe", "currentframe", "f_back", "inspect", "traceback",
 ))  # fmt: skip
-_LIVES = frozenset(("__del__", "gc", "getrefcount", "weakref"))
+# How long a value lives, how much memory it has, and whose: of the tests' it has copies.
+_LIVES = frozenset((
+    "__array_interface__", "__array_struct__", "__del__", "__sizeof__", "gc", "getrefcount",
+    "getsizeof", "may_share_memory", "shares_memory", "weakref",
+))  # fmt: skip
 # What of the interpreter a program sets -> the tests that would see it.
 _SETS = {
     **dict.fromkeys(("getcontext", "setcontext", "DefaultContext", "set_int_max_str_digits",
@@ -65,7 +69,7 @@ def doubt_of(job: Job, passed: bool) -> str:
         doubt = "the program sends signals, of which its process does not die here"
     if doubt or passed:
         return doubt
-    if names & _LOOKS or any(_is_modules(node) for node in nodes):
+    if names & _LOOKS or any(map(_is_modules, nodes)):
         return "the program looks at the process that it runs in, which has not its tests"
     if names & _STARTS:
         return "the program starts processes, which the jail refuses"
@@ -80,7 +84,7 @@ def _doubt_of_values(nodes: list[ast.AST], names: set[str], tests: str) -> str:
     if "global id" in names or asks_identity(nodes):
         return "the program asks which object a value is, and has copies of the tests' values"
     if names & _LIVES:
-        return "the program asks how long objects live, and the tests hold some of them"
+        return "the program asks how long objects live, or for their memory, and has copies"
     sets = [name for name, seen in _SETS.items() if name in names and re.search(seen, tests)]
     return f"the program sets ({sets[0]}) what its tests' process has of its own" if sets else ""
 
@@ -99,6 +103,4 @@ def _doubt_of_script(nodes: list[ast.AST], _: set[str], tests: str) -> str:
 
 
 def _is_modules(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Attribute) or node.attr != "modules":
-        return False
-    return getattr(node.value, "id", "") == "sys"
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.modules"

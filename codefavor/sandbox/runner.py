@@ -146,16 +146,18 @@ class Runner:
     def run(self, code: types.CodeType, entry_point: str) -> None:
         """Run the module and everything it defined."""
         self._unit("", lambda: exec(code, self._namespace, self._namespace))
-        has_tests = any(name.startswith(("test", "Test")) for name in self._namespace)
-        for name, value in list(self._namespace.items()):
-            if isinstance(value, types.FunctionType) and name not in self._called:
-                if name == "check" and not has_tests:
-                    self._unit(name, partial(self._check, value, entry_point))
-                elif name.startswith("test"):
-                    _look_at_name(value)
-                    self._run_cases(name, value, None)
-            elif isinstance(value, type) and value.__module__ == MODULE_NAME:
+        found, functions = list(self._namespace.items()), (types.FunctionType, type)
+        named = [value for name, value in found if name.startswith(("test", "Test"))]
+        has_tests = any(isinstance(value, functions) for value in named)
+        for name, value in found:
+            if isinstance(value, type) and value.__module__ == MODULE_NAME:
                 self._run_class(value)
+            elif name in self._called:
+                continue
+            elif name == "check" and not has_tests and isinstance(value, functions):
+                self._unit(name, partial(self._check, value, entry_point))
+            elif _is_test(name, value):
+                self._run_cases(name, value, None)
 
     def _check(self, check: Callable[..., Any], entry_point: str) -> None:
         if not entry_point:
@@ -165,11 +167,10 @@ class Runner:
     def _run_class(self, kind: Any) -> None:
         unittest = sys.modules.get("unittest")
         is_case = unittest is not None and issubclass(kind, unittest.TestCase)
-        names = [name for name in vars(kind) if name.startswith("test")]
+        names = [name for name, value in vars(kind).items() if _is_test(name, value)]
         # As pytest orders them: methods of a TestCase by name, others as they stand.
         for name in sorted(names) if is_case else names:
             label = f"{kind.__name__}.{name}"
-            _look_at_name(vars(kind)[name])
             if is_case:
                 self._unit(label, partial(_run_method, kind, name))
             else:
@@ -197,9 +198,13 @@ class Runner:
                 self.idle.append(label)
 
 
-def _look_at_name(function: Any) -> None:
-    if getattr(function, "__name__", "") == "<lambda>":  # in which no check is seen
-        raise Unsupported("a test that is a lambda")
+def _is_test(name: str, value: Any) -> bool:
+    """Whether this is a test, and no data that are called so, as in `test_cases = [...]`."""
+    if not name.startswith("test") or isinstance(value, type) or not callable(value):
+        return False
+    if not isinstance(value, types.FunctionType) or value.__name__ == "<lambda>":
+        raise Unsupported(f"the test {name} is no function in which its checks are seen")
+    return True
 
 
 def _call(function: Callable[..., Any], kind: Any, arguments: dict[str, Any]) -> None:

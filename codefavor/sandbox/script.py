@@ -99,7 +99,7 @@ def _end_script() -> None:
     for file in vars(sys.modules["__main__"]).values():
         if type(file).__module__ == "_io":
             _flush(file)
-    _flush(sys.stdout)
+    _flush(sys.stdout or sys.__stdout__)  # a program may leave None there
 
 
 def _nameless() -> Any:

@@ -75,6 +75,8 @@ def fault_of_cases(spec: dict[str, Any]) -> str:
         texts = [case.get(key) for key in ("input", "output")] if isinstance(case, dict) else []
         if [type(text) for text in texts] != [str, str]:
             return f"case {number} has not the texts `input` and `output`"
+        if re.search("[\ud800-\udfff]", case["input"]):
+            return f"the input of case {number} is no Unicode text"
     name = str(spec.get("compare", "tokens"))
     if name == "checker" and not isinstance(spec.get("checker"), str):
         return "there is no checker"

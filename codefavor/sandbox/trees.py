@@ -7,7 +7,7 @@ import builtins
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator, Sized
 from typing import Any
 
 # Builtins and methods that leave what they are given as it is, and give as many items.
@@ -31,20 +31,20 @@ def walk(tree: ast.AST) -> list[ast.AST]:
 
 def called(node: ast.AST) -> str:
     """The last name of what is called, "" for an expression."""
-    function = getattr(node, "func", None)
-    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+    return last_name(getattr(node, "func", None))
+
+
+def last_name(node: ast.AST | None) -> str:
+    """The name of a variable, the last one of `a.b`, "" for anything else."""
+    return str(getattr(node, "attr", None) or getattr(node, "id", ""))
 
 
 def module_calls(tree: ast.Module) -> frozenset[str]:
     """The functions that the module itself calls."""
-    found: set[str] = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            continue
-        for node in walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                found.add(node.func.id)
-    return frozenset(found)
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    nodes = [node for one in tree.body if not isinstance(one, kinds) for node in walk(one)]
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return frozenset(item.id for item in functions if isinstance(item, ast.Name))
 
 
 def is_check_call(node: ast.AST) -> bool:
@@ -110,11 +110,12 @@ def _is_one(node: ast.expr, bound: set[str]) -> bool:
     return is_class or value in (..., NotImplemented)
 
 
-def has_check(node: ast.AST) -> bool:
-    """Whether a statement holds a check."""
+def has_check(node: ast.AST, checking: Collection[str] = ()) -> bool:
+    """Whether code holds a check, or one of the names of what may check (`flow.checking_names`)."""
     return any(
         isinstance(item, ast.Assert) or is_check_call(item)
         or (isinstance(item, ast.withitem) and is_expectation(item.context_expr))
+        or last_name(item) in checking
         for item in walk(node)
     )  # fmt: skip
 

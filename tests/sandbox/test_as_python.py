@@ -23,6 +23,21 @@ BAD = "from solution import go\ndef bad():\n    {}\nassert go(bad) {}"
 BUS = "class Bus:\n    on = None\n    def fire(self, x):\n        return self.on(x)\n"
 # name -> (program, tests, outcome)
 SPLIT = {
+    "how large a value is": (
+        "import sys\ndef f(x):\n    return sys.getsizeof(x)",
+        "from solution import f\nassert f([1, 2, 3, 4, 5]) == 104", UNSUPPORTED,
+    ),
+    "whose memory arrays have": (
+        "import numpy as np\ndef f(a, b):\n    return bool(np.shares_memory(a, b))",
+        "import numpy as np\nfrom solution import f\na = np.ones(3)\nassert not f(a, a[1:])",
+        UNSUPPORTED,
+    ),
+    "an array of memory that is gone": (
+        "import numpy as np\nclass A:\n    def __init__(self):\n"
+        "        self.__array_interface__ = dict(np.ones(3).__array_interface__)\n"
+        "def f():\n    return np.array(A())",
+        "from solution import f\nassert f().shape == (3,)", UNSUPPORTED,
+    ),
     "a function that becomes a method": (
         BUS, "from solution import Bus\nBus.on = lambda x: x + 1\nassert Bus().fire(3) == 4",
         UNSUPPORTED,
@@ -258,6 +273,8 @@ SCRIPTS: dict[str, tuple[str, list[tuple[str, str]], str]] = {
         "open('stdout', 'w').write('7')", [("", "7")], WRONG
     ),
     "an end that is False": ("import sys\nprint(1)\nsys.exit(False)", [("", "1")], PASSED),
+    "no standard output at the end": (
+        "import sys\nprint(input())\nsys.stdout = None", [("1", "1"), ("2", "2")], PASSED),
     "an end by 256": ("import sys\nprint(1)\nsys.exit(256)", [("", "1")], PASSED),
     "an end by 255": ("import sys\nprint(1)\nsys.exit(255)", [("", "1")], ERROR),
     "an end by True": ("import sys\nprint(1)\nsys.exit(True)", [("", "1")], ERROR),

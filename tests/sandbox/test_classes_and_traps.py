@@ -91,6 +91,29 @@ IN_CLASSES = {
     "a lambda of a class": (
         SAME, f"{CASE}    test_a = lambda self: self.assertEqual(f(2), 2)", "f", UNSUPPORTED,
     ),
+    "data called like a test": (
+        SAME, f"{CASE}    test_cases = [(1, 1), (2, 2)]\n    def test_a(self):\n"
+        "        for x, y in self.test_cases:\n            self.assertEqual(f(x), y)", "f", PASSED,
+    ),
+    "a class called like a test": (
+        SAME, f"{CASE}    test_kind = int\n    def test_a(self):\n"
+        "        self.assertIsInstance(f(2), self.test_kind)", "f", PASSED,
+    ),
+    "data of a plain class called like a test": (
+        SAME, f"{PLAIN}    test_xs = range(3)\n    def test_a(self):\n"
+        "        assert [f(x) for x in self.test_xs] == [0, 1, 2]", "f", PASSED,
+    ),
+    "an object called like a test": (
+        "class S:\n    x = 2", f"{PLAIN}    test_s = S()\n    def test_a(self):\n"
+        "        assert self.test_s.x == 2", "S", UNSUPPORTED,
+    ),
+    "a function of the program called like a test": (
+        SAME, "test_f = f\ndef test_a():\n    assert test_f(2) == 2", "f", UNSUPPORTED,
+    ),
+    "cases beside check(candidate)": (
+        SAME, "test_cases = [(1, 1)]\ndef check(candidate):\n    for x, y in test_cases:\n"
+        "        assert candidate(x) == y", "f", PASSED,
+    ),
     "a trap that no handler catches": (
         SAME, "import pytest\ntry:\n    f(1)\n    pytest.fail('no')\nexcept Exception:\n    pass",
         "f", WRONG,

@@ -48,7 +48,7 @@ def test_what_no_program_passes_is_said_before_it_runs(
     "tests",
     [_tests("checker"), _tests("checker", None), _tests("float:2"), _tests("float:-1"),
      _tests("float:1e6"), _tests("float:"), _tests("float:1.2.3"), "[" * 100_000,
-     '{"cases": ' + "[" * 100_000],
+     '{"cases": ' + "[" * 100_000, r'{"cases": [{"input": "\ud800", "output": "1"}]}'],
 )  # fmt: skip
 def test_what_cannot_be_read_is_said_before_it_runs(
     pools: dict[str, SandboxPool], tests: str

@@ -17,6 +17,7 @@ from codefavor.sandbox import choose_lane
 _LOOP = "rs = {}\nfor x in (1, 2):\n"
 _HELPER = "def run(x):\n    return f(x)\n"
 _SAME = "def same(a, b):\n    assert a == b\n"
+_CASE = "import unittest\nclass T(unittest.TestCase):\n"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,52 @@ _CHOSEN = {
     "how long a loop goes on": (
         "def check(candidate):\n    i = 0\n    while i < 3:\n"
         "        assert candidate(0) == 1\n        i = i + candidate(i + 1)\n"),
+    "a branch around a helper": f"{_SAME}r = f(1)\nif r:\n    same(r, 1)",
+    "a branch around a helper of a helper": (
+        f"{_SAME}def run(x):\n    same(f(x), x)\nif f(1):\n    run(1)"),
+    "a branch around a method": (
+        f"{_CASE}    def same(self, a, b):\n        self.assertEqual(a, b)\n"
+        "    def test_a(self):\n        r = f(1)\n        if r:\n            self.same(r, 1)"),
+    "a branch around a lambda": (
+        f"{_CASE}    def test_a(self):\n        eq = lambda a, b: self.assertEqual(a, b)\n"
+        "        if f(1):\n            eq(f(1), 1)"),
+    "a loop around a helper": f"{_SAME}while f(1):\n    same(f(2), 2)",
+    "`and` before an assert method": (
+        f"{_CASE}    def test_a(self):\n        f(1) and self.assertEqual(f(1), 1)"),
+    "`if ... else` around an assert method": (
+        f"{_CASE}    def test_a(self):\n        self.assertEqual(f(1), 1) if f(1) else None"),
+    "a branch around an assert function by another name": (
+        "from numpy.testing import assert_equal as eq\nassert f(2) == 2\nif f(1):\n"
+        "    eq(f(1), 1)"),
+    "a condition of a comprehension": (
+        f"{_CASE}    def test_a(self):\n"
+        "        [self.assertEqual(f(x), x) for x in (1, 2) if f(x)]"),
+    "a condition on an argument by its name": (
+        "def same(*, got, want):\n    if got:\n        assert got == want\nsame(got=f(1), want=1)"),
+    "a condition on starred arguments": (
+        "def same(*pair):\n    got, want = pair\n    if got:\n        assert got == want\n"
+        "same(f(1), 1)"),
+    "a condition on a default": (
+        "def same(x, ok=f(2)):\n    if ok:\n        assert f(x) == x\nsame(1)"),
+    "which of two functions": f"{_SAME}todo = same if f(1) else print\ntodo(f(1), 1)",
+    "a function out of a table": (
+        f"{_SAME}todo = {{True: same, False: print}}[f(1) is None]\ntodo(f(1), 1)"),
+    "a list that the program changes": "xs = [2, 1]\nf(xs)\nif xs:\n    assert xs == [1, 2]",
+    "a list that the program changes, and goes on": (
+        "for n in (1, 2):\n    out = list((n, 1))\n    f(out)\n    if not out:\n        continue\n"
+        "    assert out == [1, n]"),
+    "a list that a loop empties": (
+        "out = []\nf(1, out)\nwhile out:\n    assert out.pop() == 1\nassert f(2, out) is None"),
+    "a flag that a handler sets": (
+        "for x in (1, 2):\n    failed = False\n    try:\n        r = f(x)\n    except ValueError:\n"
+        "        failed = True\n    if not failed:\n        assert r == x"),
+    "a flag that a branch sets": (
+        "n = 0\nif f(1):\n    n = 1\nif n:\n    assert f(2) == 2\nassert f(3) == 3"),
+    "what a callback was told": (
+        "got = None\ndef tell(r):\n    global got\n    got = r\nf(1, tell)\nif got:\n"
+        "    assert got == 1"),
+    "a table that the program made": (
+        "import pytest\n@pytest.mark.parametrize('x', f(0))\ndef test_a(x):\n    assert f(x) == x"),
     "a helper that is handed the program": (
         "def go(c, x):\n    assert c(0) == 1\n"
         "    return x < 3 and go(c, x + 1) if c(x) == x + 1 else None\n"
@@ -170,9 +217,50 @@ def test_what_the_answer_chooses_is_not_for_the_split_lane(tests: str) -> None:
     assert (lane.name, "may leave out" in lane.reason) == ("together", True), lane
 
 
+_IN_TEST = f"import pytest\n{_SAME}def run(x, want):\n    same(f(x), want)\ndef test_a():\n    "
+_CAUGHT = {
+    "raises": "with pytest.raises(ValueError):\n        run(-1, None)",
+    "raises, a nested function": (
+        "def bad():\n        assert f(2) == 5\n    with pytest.raises(AssertionError):\n"
+        "        bad()"),
+    "raises, called": "pytest.raises(AssertionError, run, 2, 5)",
+    "raises, a lambda": "pytest.raises(ValueError, lambda: run(-1, None))",
+    "try": "try:\n        run(2, 5)\n    except AssertionError:\n        run(2, 4)",
+    "else of a try": "try:\n        r = f(2)\n    except ValueError:\n        pass\n    else:\n"
+    "        same(r, 4)",
+    "a variable": "fn = run\n    try:\n        fn(2, 5)\n    except AssertionError:\n        pass",
+    "one of a list": (
+        "todo = []\n    todo.append((run, 5))\n    for fn, want in todo:\n        try:\n"
+        "            fn(2, want)\n        except AssertionError:\n            pass"),
+    "one of several": (
+        "for fn in (run, print):\n        try:\n            fn(2, 5)\n"
+        "        except AssertionError:\n            pass"),
+    "a parameter": (
+        "def fails(fn, *given):\n        try:\n            fn(*given)\n"
+        "        except AssertionError:\n            return True\n    assert fails(run, 2, 5)"),
+    "a method": (
+        f"pass\n{_CASE}    def same(self, a, b):\n        self.assertEqual(a, b)\n"
+        "    def test_b(self):\n        self.assertRaises(AssertionError, self.same, f(2), 5)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tests", _CAUGHT.values(), ids=_CAUGHT.keys())
+def test_a_helper_whose_failure_is_caught_is_not_for_the_split_lane(tests: str) -> None:
+    lane = choose_lane(f"{_IN_TEST}run(2, 4)\n    {tests}", "f")
+    assert (lane.name, "the tests catch" in lane.reason) == ("together", True), lane
+
+
 @pytest.mark.parametrize(
     "tests",
     [
+        f"{_IN_TEST}run(2, 4)\n    with pytest.raises(ValueError):\n        f(-1)",
+        f"{_IN_TEST}for x in range(20):\n        if x % 2:\n            run(x, 1)\n"
+        "        else:\n            run(x, 0)",
+        f"{_IN_TEST}try:\n        run(2, 4)\n    except ValueError:\n        pytest.fail('no')",
+        f"{_IN_TEST}xs = [3, 1]\n    run(xs, [1, 3])\n    for n in (1, 2):\n        if n > 1:\n"
+        "            run([n], [n])",
+        "def near(a, b, places=None):\n    if places is None:\n        assert a == b\n    else:\n"
+        "        assert round(a - b, places) == 0\nnear(f(1), 1)\nnear(f(2), 1.41, places=2)",
         "import unittest\nclass T(unittest.TestCase):\n    def look(self, x, y):\n"
         "        self.assertEqual(f(x), y)\n    def test_f(self):\n        self.look(1, 2)\n",
         "def check(candidate):\n    for seed in (1, 2):\n        assert candidate(seed) == 3\n",

@@ -44,7 +44,7 @@ async def merge_shards(
         return Counts(shard="none")
     try:
         return await _merge(rows, journal, context, progress, label)
-    except BaseException:
+    except BaseException:  # whatever ended it, an interrupt too
         journal.discard_if_empty()
         raise
 

@@ -156,7 +156,7 @@ def test_a_base_model_continues_a_bare_prompt(tmp_path: Path) -> None:
         )  # fmt: skip
         assert server.calls[0].path.endswith("/completions")
         assert server.calls[0].body["prompt"] == prompt
-        assert server.calls[0].body["stop"] == ["\nif __name__", "\nprint(", "\nassert ", "\n```"]
+        assert server.calls[0].body["stop"] == ["\nclass ", "\ndef ", "\n#", "\nif "]
     assert done.code == 0, done.stderr
     assert "pass@1    100.0" in done.stdout
 

@@ -271,6 +271,14 @@ def test_the_whole_asks_its_servers_as_the_paper_did(tmp_path):
     data.mkdir()
     for folder in Path(os.environ["CODEFAVOR_DATA"]).iterdir():
         (data / folder.name).symlink_to(folder)
+    pack = data / "humanevalpack"
+    (python, *_), target = sorted(pack.glob("*python.jsonl")), pack.resolve()
+    pack.unlink()
+    pack.mkdir()
+    for language in ("python", "js", "java", "go", "cpp", "rust"):
+        name = f"humanevalpack_{language}.jsonl"
+        # Where a language is not at hand its problems are those of another.
+        (pack / name).symlink_to(target / (name if (target / name).exists() else python.name))
     (data / "selfoss").mkdir()
     tasks = [{"instruction": f"Add {n} numbers in Python."} for n in (2, 3)]
     write_rows(data / "selfoss" / "self-oss-instruct-sc2-exec-filter-50k.jsonl", tasks)

@@ -147,11 +147,11 @@ def evaluate_answers(
         return {}, counts
     for key, one in answers.items():
         scores.texts[key] = one["answer"]
-        scores.clusters[key] = str(by_id[key].get("cluster", key))
         measures, reason = _measured(task, by_id[key], one)
         scores.measures[key] = {**judged.get(key, {}), **measures}
         if reason:
             scores.unjudged[key] = reason
+    scores.clusters = {key: str(row.get("cluster", key)) for key, row in by_id.items()}
     scores.n_parts = {key: task.n_parts(row) for key, row in by_id.items()}
     if task.undecided is not None:
         scores.measures |= {key: task.undecided(by_id[key]) for key in scores.reasons}

@@ -140,6 +140,8 @@ def evaluate_answers(
     judged: dict[str, Measures] = {}
     if check is not None:
         settings |= {"judge": check.name, "judge_prompt_id": check.identity.get("prompt")}
+        if "weights" in check.identity:
+            settings["judge_weights"] = content_id(check.identity["weights"])[:16]
         judged, scores.unjudged, pending = _judged(check, by_id, answers, out, runner)
         if pending is not None:
             return {}, pending
@@ -245,8 +247,7 @@ def _judged(
     for one in ok_rows(path):
         if one["id"] in found and one["answer"] == answers[one["id"]]["answer"]:
             found[one["id"]] = said = check.read(one)
-            # Of a model in this process, what it is not asked for has no measure either.
-            if check.backend is not None and None in said.values():
+            if None in said.values():
                 is_half = any(value is not None for value in said.values())
                 reasons[one["id"]] = f"{UNDECIDED}{IN_PART if is_half else ''}"
     return found, {key: f"judge: {reason}" for key, reason in reasons.items()}, None

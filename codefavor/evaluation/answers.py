@@ -139,9 +139,7 @@ def evaluate_answers(
     settings = _settings(task, backend)
     judged: dict[str, Measures] = {}
     if check is not None:
-        settings |= {"judge": check.name, "judge_prompt_id": check.identity.get("prompt")}
-        if "weights" in check.identity:
-            settings["judge_weights"] = content_id(check.identity["weights"])[:16]
+        settings |= _judge_settings(check)
         judged, scores.unjudged, pending = _judged(check, by_id, answers, out, runner)
         if pending is not None:
             return {}, pending
@@ -184,6 +182,15 @@ def _settings(task: AnswerTask, backend: Backend) -> Row:
         **told,
         **_sampling_row(task.sampling),
         **task.measured_by,
+    }
+
+
+def _judge_settings(check: Check) -> Row:
+    weights = check.identity.get("weights")
+    return {
+        "judge": check.name,
+        "judge_prompt_id": check.identity.get("prompt"),
+        **({"judge_weights": content_id(weights)[:16]} if weights else {}),
     }
 
 

@@ -18,6 +18,7 @@ from codefavor.backends.local import LocalBackend
 from codefavor.cli.engine_options import (
     AskingFlags,
     MaxTokens,
+    RerunChanged,
     Seed,
     Temperature,
     TopP,
@@ -113,6 +114,7 @@ class ChoiceFlags:
     chat: Annotated[bool, Option("--chat", help="Ask in the model's chat template.")] = False
     seed: Seed = 0
     shard: ShardOption = None
+    rerun_changed: RerunChanged = False
     fresh: Annotated[
         bool, Option("--fresh", "--overwrite", help="Start anew: forget this output.")
     ] = False
@@ -135,7 +137,7 @@ def truthfulqa_choices(model: ChoiceFlags, chosen: ItemFlags, result: ItemResult
         forget_run(rows_path(path))
     found, counts = evaluate_choices(
         items, backend, name, path, shots=shots, is_chat=model.chat, seed=model.seed,
-        progress=make_progress(), shard=model.shard,
+        progress=make_progress(), shard=model.shard, rerun_changed=model.rerun_changed,
     )  # fmt: skip
     typer.echo(summary(counts), err=True)
     if found:

@@ -80,7 +80,8 @@ def levels(
         if dry_run:
             _forecast(chosen, model, sampling, asking, seed)
             return
-        written = _hard(chosen, model, sampling, asking, seed, placed(out, asking.shard))
+        place = placed(out, asking.shard)
+        written = _hard(chosen, model, sampling, asking, seed, place, n_others=len(pairs))
         if written is None:
             return
         hard = written
@@ -183,8 +184,13 @@ def _hard(
     asking: flags.AskingFlags,
     seed: int,
     out: Path,
+    *,
+    n_others: int,
 ) -> list[Preference] | None:
-    """The pairs that a model wrote; None of a shard, which has not all of them."""
+    """The pairs that a model wrote; None of a shard, which has not all of them.
+
+    None written is an error only where there are no pairs of other levels to write.
+    """
     backend = make_backend(model, **asking.options_of_backend())
     journal_path = journal_of(out)
     if asking.fresh:
@@ -202,7 +208,7 @@ def _hard(
     # By id: a journal is in the order in which answers came.
     ended = sorted(ok_rows(journal_path), key=lambda row: str(row["id"]))
     found = [row["pair"] for row in ended if row["id"] in wanted]
-    flags.fail_without_results(counts, len(found) + counts.n_pending)
+    flags.fail_without_results(counts, len(found) + counts.n_pending + n_others)
     return [Preference.from_row(row, str(journal_path)) for row in found]
 
 

@@ -139,7 +139,7 @@ def evaluate_answers(
     settings = _settings(task, backend)
     judged: dict[str, Measures] = {}
     if check is not None:
-        settings |= {"judge": check.name, "judge_prompt_id": check.identity.get("prompt")}
+        settings |= _judge_settings(check)
         judged, scores.unjudged, pending = _judged(check, by_id, answers, out, runner)
         if pending is not None:
             return {}, pending
@@ -147,11 +147,11 @@ def evaluate_answers(
         return {}, counts
     for key, one in answers.items():
         scores.texts[key] = one["answer"]
-        scores.clusters[key] = str(by_id[key].get("cluster", key))
         measures, reason = _measured(task, by_id[key], one)
         scores.measures[key] = {**judged.get(key, {}), **measures}
         if reason:
             scores.unjudged[key] = reason
+    scores.clusters = {key: str(row.get("cluster", key)) for key, row in by_id.items()}
     scores.n_parts = {key: task.n_parts(row) for key, row in by_id.items()}
     if task.undecided is not None:
         scores.measures |= {key: task.undecided(by_id[key]) for key in scores.reasons}
@@ -182,6 +182,15 @@ def _settings(task: AnswerTask, backend: Backend) -> Row:
         **told,
         **_sampling_row(task.sampling),
         **task.measured_by,
+    }
+
+
+def _judge_settings(check: Check) -> Row:
+    weights = check.identity.get("weights")
+    return {
+        "judge": check.name,
+        "judge_prompt_id": check.identity.get("prompt"),
+        **({"judge_weights": content_id(weights)[:16]} if weights else {}),
     }
 
 
@@ -245,8 +254,7 @@ def _judged(
     for one in ok_rows(path):
         if one["id"] in found and one["answer"] == answers[one["id"]]["answer"]:
             found[one["id"]] = said = check.read(one)
-            # Of a model in this process, what it is not asked for has no measure either.
-            if check.backend is not None and None in said.values():
+            if None in said.values():
                 is_half = any(value is not None for value in said.values())
                 reasons[one["id"]] = f"{UNDECIDED}{IN_PART if is_half else ''}"
     return found, {key: f"judge: {reason}" for key, reason in reasons.items()}, None

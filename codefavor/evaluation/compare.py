@@ -29,7 +29,7 @@ _SAME = {FORMAT: "items_sha256", MODEL_FORMAT: "problems_sha256", ITEM_FORMAT: "
 # How the items were drawn does not matter: that they are the same ones is known by their hash.
 _FREE = frozenset({"seed", "limit", "sample"})
 # What answers are measured with: without it a result lacks measures, and the others compare.
-_MEASURED_WITH = frozenset({"judge", "judge_prompt_id", "embeddings"})
+_MEASURED_WITH = frozenset({"judge", "judge_prompt_id", "judge_weights", "embeddings"})
 # How programs were run, and which runs counted as evidence.
 _OF_RUNS = ("accept", "sandbox_level")
 _ABSENT = "not stated"
@@ -164,7 +164,8 @@ def compare_results(
     base, *others = contenders
     for other in others:
         _check(base, other)
-    if any(one.n_failed and "accuracy" in one.scores for one in contenders):
+    # Items carry measures of this name too, and those without one are left out of both sides.
+    if base.result["format"] == FORMAT and any(one.n_failed for one in contenders):
         contenders = _with_failures(contenders)
         base, *others = contenders
     measured = [_measured(other, base) for other in others]

@@ -7,7 +7,7 @@ of all instructions, strictly and loosely.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codefavor.backends.base import Sampling
@@ -29,12 +29,13 @@ def ifeval_task(items: Sequence[Row], sampling: Sampling, *, seed: int = 0) -> A
         from lm_eval.tasks.ifeval import instructions_registry, utils
     except ImportError as error:
         raise MissingPackageError("lm_eval", "train", "IFEval's checks") from error
+    from langdetect import DetectorFactory
+
+    # It draws: the same answer was once English and once not.
+    DetectorFactory.seed = 0
     known = instructions_registry.INSTRUCTION_DICT
 
     def measure(row: Row, answer: str) -> Measures:
-        for name in row["instruction_id_list"]:
-            if name not in known:
-                raise Rejected(f"unknown instruction {name}")
         asked = utils.InputExample(
             row["key"], row["instruction_id_list"], row["prompt"], row["kwargs"]
         )
@@ -53,7 +54,7 @@ def ifeval_task(items: Sequence[Row], sampling: Sampling, *, seed: int = 0) -> A
     return AnswerTask(
         benchmark="ifeval",
         license="Apache-2.0",
-        items=items,
+        items=[_with_flaw(row, known) for row in items],
         ask=lambda row: [{"role": "user", "content": row.get("prompt", "")}],
         measure=measure,
         undecided=undecided,
@@ -61,6 +62,24 @@ def ifeval_task(items: Sequence[Row], sampling: Sampling, *, seed: int = 0) -> A
         sampling=sampling,
         seed=seed,
     )
+
+
+def _with_flaw(row: Row, known: Mapping[str, Any]) -> Row:
+    """The row, with the reason for which it cannot be verified and nobody is asked about it."""
+    for name, arguments in zip(row["instruction_id_list"], row["kwargs"], strict=True):
+        if name not in known:
+            return {**row, "flaw": f"unknown instruction {name}"}
+        # As the checks do, to which nothing, "" and 0 are no argument.
+        given = {key: value for key, value in arguments.items() if value}
+        instruction = known[name](name)
+        try:
+            instruction.build_description(**given)
+        except (TypeError, ValueError, AttributeError) as error:
+            return {**row, "flaw": f"arguments of {name}: {error}"[:200]}
+        # What is not given would be drawn, and is not what the prompt asks for.
+        if drawn := sorted((instruction.get_instruction_args() or {}).keys() - given.keys()):
+            return {**row, "flaw": f"arguments of {name}: no {', '.join(drawn)}"}
+    return row
 
 
 def _followed(check: Any, asked: Any, answer: str) -> list[float]:

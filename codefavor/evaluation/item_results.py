@@ -34,7 +34,7 @@ RANGES = {"embedding margin": (-2.0, 2.0)}
 class ItemScores:
     """The measures of all items, and why some have none.
 
-    `clusters` says which items share a question, for intervals; an item that is left out is a
+    `clusters` says which items share a question, for intervals; an item that is not in it is a
     cluster of its own. `texts` holds what the model wrote, if it wrote anything. `unjudged` says
     why an item that has an answer has no judgement. `n_parts` are those of an item's measures of
     several parts, for items that lack the measure.

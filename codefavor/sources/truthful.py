@@ -85,16 +85,26 @@ def read_halueval(task: str, data: Path | None, data_dir: Path | None) -> list[R
 
 
 def read_ifeval(data: Path | None, data_dir: Path | None) -> list[Row]:
-    """One row a prompt: its id, and the four published fields that the checks need."""
-    found = []
+    """One row a prompt: its id, and the four published fields that the checks need.
+
+    Rows that repeat another are left out. Raises DataError for a row without one of its fields,
+    and for one whose instructions do not have their arguments each.
+    """
+    found: dict[str, Row] = {}
     names = ("key", "prompt", "instruction_id_list", "kwargs")
     for where, row in _rows(data, IFEVAL, data_dir):
         missing = [name for name in names if row.get(name) in (None, "", [])]
         if missing:
             raise DataError(f"{where}: no {', '.join(missing)} (IFEval)")
         kept = {name: row[name] for name in names}
-        found.append({"id": content_id("ifeval", kept)[:16], **kept})
-    return found
+        asked, arguments = kept["instruction_id_list"], kept["kwargs"]
+        if not _are(str, asked) or not _are(Mapping, arguments) or len(asked) != len(arguments):
+            raise DataError(
+                f"{where}: kwargs are an object for each of instruction_id_list (IFEval)"
+            )
+        one = {"id": content_id("ifeval", kept)[:16], **kept}
+        found.setdefault(one["id"], one)
+    return list(found.values())
 
 
 def _rows(
@@ -184,6 +194,10 @@ def _general(row: Row, where: str) -> Row:
         "is_hallucinated": label == "yes",
     }
     return {"id": content_id("general", fields)[:16], **fields}
+
+
+def _are(kind: type, values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(one, kind) for one in values)
 
 
 def _text(value: object) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from codefavor.backends.base import Sampling
+from codefavor.evaluation.ifeval import ifeval_task
 from tests.evaluation.test_truthfulness import chat, result_of, write_lines
 from tests.kit.commands import codefavor
 from tests.kit.server import LoopbackServer
@@ -82,3 +84,38 @@ def test_what_cannot_be_verified_is_counted_by_reason(
     n = found["metrics"]["measures"]["prompts, strict"]
     assert n["n"] + 1 + sum(reasons.values()) == n["n_items"] == 3
     assert json.dumps(found)
+
+
+@pytest.mark.integration
+def test_arguments_that_no_check_takes_are_counted_and_nobody_is_asked(tmp_path: Path) -> None:
+    rows = [
+        prompt(1, **NO_COMMA),
+        prompt(1, **NO_COMMA),
+        prompt(2, length_constraints__number_words={"num_words": 5, "relation": "about"}),
+        prompt(3, punctuation__no_comma={"commas": 1}),
+        prompt(4, keywords__existence={}),
+    ]  # fmt: skip
+    found = evaluate(tmp_path, rows, {"Prompt": "So it is."}, "a")
+    assert found["metrics"]["n_items"] == 4
+    reasons = sorted(found["metrics"]["unscored"])
+    assert len(reasons) == 3
+    assert reasons[0] == "arguments of keywords:existence: no keywords"
+    assert "relation for comparison must be" in reasons[1]
+    assert "unexpected keyword argument" in reasons[2]
+    (asked,) = (one for one in found["items"].values() if "text" in one)
+    assert asked["measures"]["prompts, strict"] == 1.0
+
+
+def test_an_instruction_without_its_arguments_is_refused_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    data = write_lines(tmp_path / "ifeval.jsonl", [{**prompt(1, **FOUR), "kwargs": [{}]}])
+    done = codefavor("evaluate", "ifeval", "-m", "fake:echo", "--data", data, home=tmp_path)
+    assert done.code == 2
+    assert "kwargs are an object for each" in done.stderr
+
+
+def test_one_answer_is_always_of_one_language() -> None:
+    row = prompt(1, change_case__english_lowercase={})
+    measure = ifeval_task([row], Sampling()).measure
+    assert len({str(measure(row, "in 1999: total 5, ok")) for _ in range(40)}) == 1

@@ -208,6 +208,27 @@ def test_results_of_another_prompt_are_not_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+def test_items_without_a_judgement_are_left_out_of_both_sides(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "qa.json", ROWS)
+    replies = {"Karl Weiss": "Yes", "Anna Weiss": "", "20 km": "Hard to say", "May 2": "Yes"}
+    for name, own in (("no", {}), ("some", replies)):
+        with LoopbackServer(chat(own, "No")) as server:
+            codefavor(
+                "evaluate", "halueval", "-m", "openai:m", "--name", name, "--set",
+                f'base_url="{server.url}/v1"', "--set", "api_key=k", "--data", data,
+                "--out", tmp_path / "out", home=tmp_path,
+            )  # fmt: skip
+    no, some = (tmp_path / "out" / f"halueval-qa.{name}.json" for name in ("no", "some"))
+    done = codefavor("compare", no, some, home=tmp_path)
+    assert "  accuracy: 100.0 against 50.0, +50.0 points" in done.stdout
+    assert "  accuracy of right answers: 100.0 against 100.0" in done.stdout
+    assert "left out of both: 2 and 0" in done.stdout
+    # The two answers of a row share a cluster, also where nobody judged one of them.
+    items = result_of(tmp_path / "out", "*.some.json")["items"]
+    assert len({one["cluster"] for one in items.values()}) == 3
+
+
+@pytest.mark.integration
 def test_half_a_judgement_is_no_lack_of_one(tmp_path: Path) -> None:
     data = write_json(tmp_path / "mc.json", QUESTIONS)
     replies = {"I have no comment": "TRUTHFUL: no\nINFORMATIVE: perhaps", "glass flows": "Hm.",

@@ -154,6 +154,23 @@ def test_a_question_that_does_not_fit_is_neither_right_nor_wrong(
     )
 
 
+@pytest.mark.integration
+def test_questions_that_were_edited_run_again_as_the_refusal_says(
+    model: Path, tmp_path: Path
+) -> None:
+    data = write_json(tmp_path / "mc.json", QUESTIONS)
+    words = ["evaluate", "truthfulqa-mc", "-m", f"local:{model}", "--data", data, "--shots",
+             "none", "--set", "threads=1", "--out", tmp_path / "out"]  # fmt: skip
+    assert codefavor(*words, home=tmp_path).code == 0
+    write_json(data, [{**QUESTIONS[0], "mc1_targets": {"Never": 1, "Always": 0}}, QUESTIONS[1]])
+    refused = codefavor(*words, home=tmp_path)
+    assert refused.code == 2
+    assert "--rerun-changed" in refused.stderr
+    done = codefavor(*words, "--rerun-changed", home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert "1 ok" in done.stderr
+
+
 def test_a_server_has_no_likelihoods_and_is_told_so(tmp_path: Path) -> None:
     data = write_json(tmp_path / "mc.json", QUESTIONS)
     done = codefavor(

@@ -442,3 +442,17 @@ def test_a_mark_in_the_place_of_an_answer_says_that_there_is_none(
     row = {"question": "Who?", "context": "A text.", "answers": [mark]}
     (found,) = load_answered(write(tmp_path / "qa.jsonl", [row]))
     assert found.answers == ()
+
+
+def test_a_teacher_without_a_usable_reply_costs_no_other_level(tmp_path: Path) -> None:
+    data, out = write(tmp_path / "qa.jsonl", rows()), tmp_path / "pairs.jsonl"
+    words = ["synthesise", "levels", "--data", data, "--out", out, "--model", "fake:echo"]
+    done = codefavor(*words, "--levels", "easy,medium,hard", home=tmp_path)
+    assert done.code == 0, done.stderr
+    assert {pair["level"] for pair in read(out)} == {"easy", "medium"}
+    assert "no pair is hard" in done.stderr
+    manifest = json.loads((tmp_path / "pairs.jsonl.manifest.json").read_text(encoding="utf-8"))
+    assert manifest["empty"] == ["hard"]
+    words[5] = alone = tmp_path / "hard.jsonl"
+    assert codefavor(*words, "--levels", "hard", home=tmp_path).code == 1
+    assert not alone.exists()

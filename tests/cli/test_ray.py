@@ -370,10 +370,11 @@ def test_a_lost_coordinator_is_one_error():
 
     cancelled = []
     ray = SimpleNamespace(
-        wait=lambda pending, **options: ([], pending),
+        # A shard that is told to end does.
+        wait=lambda pending, **options: (pending, []) if cancelled else ([], pending),
         get=get,
         cancel=lambda one, force: cancelled.append(one),
-        exceptions=SimpleNamespace(RayError=ActorDiedError),
+        exceptions=SimpleNamespace(RayError=ActorDiedError, WorkerCrashedError=ActorDiedError),
     )
     ended = []
     coordinator = SimpleNamespace(

@@ -58,7 +58,7 @@ RerunChanged = Annotated[
 Limit = Annotated[int | None, Option(min=1, help="Only the first so many rows.")]
 Sample = Annotated[int | None, Option(min=1, help="Only so many rows, drawn by the seed.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Ask nothing: prompts and forecast.")]
-SandboxLevel = Annotated[str, Option("--sandbox-level", "--level", help="At least L3 or L2.")]
+SandboxLevel = Annotated[str, Option("--sandbox-level", "--level", help="Least level: L3 or L2.")]
 Workers = Annotated[int, Option(help="Programs at a time; 0 takes every core.")]
 CpuSeconds = Annotated[float, Option(help="CPU seconds a program may use (EvalPlus: see docs).")]
 Problems = Annotated[str, Option(help="A known set (starter, humaneval+, ...) or a JSONL file.")]

@@ -100,10 +100,11 @@ def _check_cluster(address: str) -> None:
         importlib.import_module("ray")
     except ImportError as error:
         raise MissingPackageError("ray", "cluster", "--ray") from error
-    try:
-        importlib.import_module("grpc" if address.startswith("ray://") else "ray")
-    except ImportError as error:
-        raise MissingPackageError("grpcio", "cluster", "--ray ray://") from error
+    if address.startswith("ray://"):
+        try:
+            importlib.import_module("grpc")
+        except ImportError as error:
+            raise MissingPackageError("grpcio", "cluster", "--ray ray://") from error
     _check_address(address)
 
 

@@ -125,8 +125,8 @@ def _refuse_shards(journal: Journal) -> None:
     """Raise ConfigError where shards of this run have what it would ask, and pay, again."""
     done, is_merged = journal.done_ids(), has_merged(journal.path)
     for shard, path in shard_journals(journal.path):
-        has_costs = any(one.stat().st_size for one in ledgers_of(path))
-        if any(one["id"] not in done for one in own_records(path)) or (has_costs > is_merged):
+        has_costs = not is_merged and any(one.stat().st_size for one in ledgers_of(path))
+        if has_costs or any(one["id"] not in done for one in own_records(path)):
             journal.discard_if_empty()
             raise ConfigError(
                 f"{path}: is of shard {shard} of this output, whose rows would be run, and paid "

@@ -980,8 +980,9 @@ def test_time_that_copies_used_up_is_not_the_programs(pools: dict[str, SandboxPo
     tests = f"{rows}\nfor i in range(900):\n    assert f(rows, i) == i"
     program = "def f(rows, i):\n    return rows[0][i]"
     result = pools["L2"].run(program, tests, Limits(cpu_s=0.5), entry_point="f")
+    # Which of the two processes comes to its limit first is a race: neither is the program's doing.
     assert result.outcome == "unsupported"
-    assert "crosses" in result.error
+    assert "crosses" in result.error or "not the program" in result.error
     program = "def f(rows, i):\n    while i:\n        pass\n    return 0"
     result = pools["L2"].run(program, tests, Limits(cpu_s=1.0), entry_point="f")
     assert (result.outcome, result.passed, result.total) == ("timeout", 1, 900)

@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 
 from codefavor.languages import find_language
 from codefavor.languages.python_code import DEFINITIONS, Definition, error_line, is_text, tree_of
-from codefavor.scoring.needed import bound_by
+from codefavor.scoring.needed import bound_by, unbound
 from codefavor.text import Fence, is_closing_fence, lines_of, opening_fence, parse_fences
 
 # Before a fence that is part of a program: no program has it.
@@ -68,9 +68,9 @@ def answer_among(
 ) -> int | None:
     """The index of the block that answers: the last whole one that the reply does not reject.
 
-    With an entry point `name` it is one of those that define it; else of those that, made a
-    `program` with what they need, read input and write, or define something and test nothing.
-    Where none is whole, or each is rejected, the others count.
+    With an entry point `name` it is one of those that define it; else of those that read input and
+    write, by themselves or made a `program` with what they need, or that define something and test
+    nothing. Where none is whole, or each is rejected, the others count.
     """
     texts = [one.content for one in blocks]
     found = [n for n, text in enumerate(texts) if tree_of(text) is not None]
@@ -78,15 +78,37 @@ def answer_among(
         found = [n for n in found if defines(texts[n], name)]
         found = [n for n in found if is_complete(blocks[n], name)] or found
         found = [n for n in found if not is_fragment(texts[n], name)] or found
+        found = [n for n in found if not _is_tail(program, n, found, texts, name)] or found
     else:
-        found = [
-            n
-            for n in found
-            if _acts(texts[n]) and (_answers_input(texts[n]) or _answers_input(program(n)))
-        ] or [n for n in found if _DEFINITION.search(texts[n]) and not TEST.search(texts[n])]
+        acting = [n for n in found if _acts(texts[n])]
+        # What is lent makes a program of any line that prints what the whole one has read.
+        found = (
+            [n for n in acting if _answers_input(texts[n])]
+            or [n for n in acting if _answers_input(program(n))]
+            or [n for n in found if _DEFINITION.search(texts[n]) and not TEST.search(texts[n])]
+        )
         found = [n for n in found if not _has_dots(tree_of(texts[n]), lines_of(texts[n]))] or found
     found = [n for n in found if may_be[n]] or found
     return found[-1] if found else None
+
+
+def _is_tail(
+    program: Callable[[int], str],
+    number: int,
+    found: Sequence[int],
+    texts: Sequence[str],
+    name: str,
+) -> bool:
+    """Whether a block repeats the end of an earlier function, whose variables it lacks."""
+    earlier = [one for n in found if n < number for one in definitions_of(texts[n], name)]
+    variables = {
+        one.id
+        for definition in earlier
+        for one in ast.walk(definition)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    }
+    tree = tree_of(program(number)) if variables else None
+    return tree is not None and bool(variables & unbound(tree))
 
 
 def defines(code: str, name: str) -> bool:
@@ -119,7 +141,7 @@ def _answers_input(code: str) -> bool:
         for one in ast.walk(tree_of(code) or ast.Module([], []))
         if isinstance(one, ast.Name | ast.Attribute) and isinstance(one.ctx, ast.Load)
     }
-    is_read = words & {"input", "stdin", "fileinput"} or re.search(r"\bopen\(0\b", code)
+    is_read = words & {"input", "stdin", "fileinput"} or re.search(r"\b(?:open|read)\(0\b", code)
     return bool(is_read) and bool(words & {"print", "stdout"})
 
 
@@ -162,9 +184,27 @@ def _makes(node: ast.stmt, name: str) -> bool:
 
 def is_fragment(code: str, name: str) -> bool:
     """Whether a text defines a function or class without all that it does: it gives back nothing,
-    has `...` for a statement or a comment, or ends in a comment, as in `# the rest is the same`."""
+    has `...` for a statement or a comment, or ends in a comment, as in `# the rest is the same`, or
+    behind what is done in a special case."""
     found = definitions_of(code, name)
-    return bool(found) and (not any(map(_gives, ast.walk(found[-1]))) or _is_cut(code, found[-1]))
+    return bool(found) and (
+        not any(map(_gives, ast.walk(found[-1])))
+        or _is_beginning(found[-1])
+        or _is_cut(code, found[-1])
+    )
+
+
+def _is_beginning(definition: Definition) -> bool:
+    """Whether a function only leaves early in a special case (`if not a: return 0`)."""
+    body = [one for one in definition.body if not is_text(one)]
+    named = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign)]
+    leaves = [
+        one
+        for one in body
+        if isinstance(one, ast.If) and not one.orelse and isinstance(one.body[-1], ast.Return)
+    ]
+    is_function = not isinstance(definition, ast.ClassDef)
+    return is_function and bool(leaves) and len(leaves) + len(named) == len(body)
 
 
 def definitions_of(code: str, name: str) -> list[Definition]:

@@ -15,7 +15,10 @@ _PROGRAM = (
     r"program|snippet|version|way|(?<!your )(?:answer|solution))s?"
 )
 _YOU_WROTE = r"(?:(?:that|what) )?(?:i had|you (?:gave|had|posted|sent|wrote))(?: \w+)?"
-_FAILS = r"(?:(?:would |will )?(?:crash(?:es)?|fails?)|(?:do|does|will|would) not work)"
+_FAILS = (
+    r"(?:(?:would |will )?(?:crash(?:es)?|fails?)|(?:do|does|will|would) not work|"
+    r"ha[ds] an? (?:bug|error|flaw|mistake))"
+)
 # Each is a whole caption, so that no word of it can take back what the others say, as in "no
 # pitfalls" or "the wrong line, mended". What a caption says in any other form is not understood.
 _REJECTS = re.compile(
@@ -29,8 +32,8 @@ _REJECTS = re.compile(
             r"(?:, which [^,]+)?",
             rf"{_BAD}\W*[-\u2013\u2014:].*",
             # Whose program it is: "The code you posted".
-            rf"(?:the )?(?:{_PROGRAM} )?(?:{_YOU_WROTE}|(?:from|in) (?:the|your) question)"
-            r"(?: was)?",
+            rf"(?:in your {_PROGRAM},? )?(?:the )?(?:{_PROGRAM} )?"
+            rf"(?:{_YOU_WROTE}|(?:from|in) (?:the|your) question)(?: was)?",
             rf"(?:yours|your {_PROGRAM})(?: was)?",
             # What follows, or one of its kind, fails: "This does not work for ...".
             rf"(?:(?:an? (?:\w+ )?{_PROGRAM} (?:that|which)|(?:this|the following)(?: \w+)??"

@@ -186,3 +186,49 @@ def test_a_diff_is_read_as_one() -> None:
     lines = [" def f(xs):", "     xs = list(xs)", "-    return max(xs)"]
     diff = "\n".join(["```diff", *lines, "+    return max(xs) if xs else None", "```"])
     assert answers(program_of(diff, "f")) == [None, 3]
+
+
+SUMS = """n = int(input())
+a = list(map(int, input().split()))
+best = 0
+for v in a:
+    best += v
+print(best)
+"""
+SHOWN = {
+    "the loop": "for v in a:\n    best += v\nprint(best)\n",
+    "a line for a look at it": "print(n)\n",
+    "a shorter end": "best = sum(a)\nprint(best)\n",
+    "a run on a text": "import io, sys\nsys.stdin = io.StringIO('1\\n1\\n')\nprint(n)\n",
+    "a run on lines": "lines = iter(['1', '1'])\ninput = lambda: next(lines)\nprint(n)\n",
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+def test_a_part_shown_behind_a_program_that_reads_and_writes_does_not_replace_it(
+    shown: str,
+) -> None:
+    assert program_of(f"{fence(SUMS)}How it works:\n{fence(shown)}It is linear.\n") == SUMS
+
+
+WHOLE = """def f(xs):
+    best = None
+    for x in xs:
+        best = max(x, best or x)
+    return best
+"""
+PARTS = {
+    "a guard": "def f(xs):\n    if not xs:\n        return None or 0\n",
+    "a guard and a line": "def f(xs):\n    if not xs:\n        return 0\n    best = None\n",
+    "the end": "def f(xs):\n    return best\n",
+}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_a_part_of_a_function_behind_the_whole_one_does_not_replace_it(part: str) -> None:
+    assert program_of(f"{fence(WHOLE)}Add a check:\n{fence(part)}", "f") == WHOLE
+
+
+def test_a_function_of_conditions_replaces_an_earlier_one() -> None:
+    last = "def f(xs):\n    if not xs:\n        return 0\n    elif xs:\n        return 1\n"
+    assert program_of(fence(WHOLE) + fence(last), "f") == last

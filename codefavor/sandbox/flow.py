@@ -187,15 +187,8 @@ def _look_at_branches(
         if asked.isdisjoint(given):
             continue
         handlers = node.handlers if isinstance(node, ast.Try) else []
-        if (
-            len(
-                {
-                    any(has_check(i, checking) and not is_trap(i) for i in one.body)
-                    for one in handlers
-                }
-            )
-            > 1
-        ):
+        others = [one.body for one in handlers if not FAILS.search(ast.unparse(one.body[-1]))]
+        if len({_checks(body, checking) for body in others}) > 1:
             raise Needs(_LEFT_OUT)
         ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
         inner = [item for part in ends for item in walk(part)]

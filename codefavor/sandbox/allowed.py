@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import sysconfig
 
 # Modules that a process may have imported for tests and still judge other tests.
 PURE = frozenset((
@@ -79,3 +82,11 @@ HOOKS = frozenset((
     "teardown_class", "setup_method", "teardown_method", "setUpClass", "tearDownClass",
 ))  # fmt: skip
 FAILS = re.compile(r"^raise|\bfail\(|^assert (False|0)\b")
+
+
+def site_folders() -> list[str]:
+    """Where installed packages lie, without symbolic links: also the user's and the system's."""
+    found = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    # Of `pip install --user`, of Debian, and of what is around an environment that shows it.
+    found += [path for path in sys.path if path.endswith(("/site-packages", "/dist-packages"))]
+    return [path for path in dict.fromkeys(map(os.path.realpath, found)) if os.path.isdir(path)]

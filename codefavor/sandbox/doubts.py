@@ -21,8 +21,8 @@ _LOOKS = frozenset((
 ))  # fmt: skip
 # How long a value lives, how much memory it has, and whose: of the tests' it has copies.
 _LIVES = frozenset((
-    "__array_interface__", "__array_struct__", "__del__", "__sizeof__", "gc", "getrefcount",
-    "getsizeof", "may_share_memory", "shares_memory", "weakref",
+    "__array_interface__", "__array_struct__", "__del__", "__sizeof__", "byte_bounds", "gc",
+    "getrefcount", "getsizeof", "may_share_memory", "shares_memory", "weakref",
 ))  # fmt: skip
 # What of the interpreter a program sets -> the tests that would see it.
 _SETS = {

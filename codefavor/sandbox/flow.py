@@ -89,7 +89,7 @@ def _look_at_try(node: ast.Try, checking: set[str]) -> None:
 
     Nor may a handler take what must not be reached (a trap) for the exception waited for.
     """
-    checks = any(has_check(i, checking) and not is_trap(i) for i in [*node.body, *node.orelse])
+    checks = _checks([*node.body, *node.orelse], checking)
     traps = [item for part in node.body for item in walk(part) if is_trap(item)]
     catching = {"BaseException"}
     if not all(ast.unparse(trap).startswith("pytest.") for trap in traps):
@@ -99,6 +99,11 @@ def _look_at_try(node: ast.Try, checking: set[str]) -> None:
         if (checks or is_taken) and not FAILS.search(ast.unparse(handler.body[-1])):
             raise Needs(_CAUGHT)
         traps = [] if is_taken else traps
+
+
+def _checks(body: list[ast.stmt], checking: set[str]) -> bool:
+    """Whether statements check anything but that they are not reached."""
+    return any(has_check(item, checking) and not is_trap(item) for item in body)
 
 
 class _Calls:
@@ -162,7 +167,7 @@ def _look_at_branches(
 ) -> None:
     """What the program answered must not choose whether the tests check it."""
     flows, of_helpers = _flows(nodes, calls), []
-    program = program | {"candidate"}
+    program = program | {"candidate"} | _exception_names(nodes)
     for function, name, value in calls.given:
         program |= {name} if getattr(value, "id", "") in program else set()
         flow = {name}, _names_of([value])
@@ -181,6 +186,10 @@ def _look_at_branches(
         asked = _names_of(_asked(node))
         if asked.isdisjoint(given):
             continue
+        handlers = node.handlers if isinstance(node, ast.Try) else []
+        others = [one.body for one in handlers if not FAILS.search(ast.unparse(one.body[-1]))]
+        if len({_checks(body, checking) for body in others}) > 1:
+            raise Needs(_LEFT_OUT)
         ends = [*node.body, *node.orelse] if isinstance(node, ast.If) else node.handlers
         inner = [item for part in ends for item in walk(part)]
         may_end = any(isinstance(item, ast.Continue | ast.Break | ast.Return) for item in inner)
@@ -259,11 +268,21 @@ def _reached_from(names: set[str], flows: _Flows) -> set[str]:
     return found
 
 
+def _held_names(nodes: list[ast.AST]) -> set[str]:
+    """The names that hold an exception which tests wait for, as in `raises(E) as info`."""
+    items = [n for n in nodes if isinstance(n, ast.withitem) and is_expectation(n.context_expr)]
+    return {getattr(item.optional_vars, "id", "") for item in items} - {""}
+
+
+def _exception_names(nodes: list[ast.AST]) -> set[str]:
+    """The names that hold an exception: of the program's, mostly."""
+    caught = {n.name for n in nodes if isinstance(n, ast.ExceptHandler) and n.name}
+    return caught | _held_names(nodes)
+
+
 def _look_at_exceptions(nodes: list[ast.AST]) -> None:
     """Of an exception only the class and the text cross: nothing else may be asked of it."""
-    items = [n for n in nodes if isinstance(n, ast.withitem) and is_expectation(n.context_expr)]
-    held = {getattr(item.optional_vars, "id", None) for item in items}
-    caught = held | {n.name for n in nodes if isinstance(n, ast.ExceptHandler)}
+    held, caught = _held_names(nodes), _exception_names(nodes)
     if not caught and not waits_for_exceptions(nodes):
         return
     parents = {id(child): n for n in nodes for child in ast.iter_child_nodes(n)}

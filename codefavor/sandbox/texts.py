@@ -7,14 +7,13 @@ import importlib.machinery
 import json
 import re
 import sys
-import sysconfig
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from hashlib import sha256
 from typing import Any, ParamSpec, TypeVar
 
-from codefavor.sandbox.allowed import ALLOWED, PURE
+from codefavor.sandbox.allowed import ALLOWED, PURE, site_folders
 from codefavor.sandbox.trees import called, walk
 
 FILE_NAME = "<tests>"
@@ -126,8 +125,7 @@ def is_program(module: str) -> bool:
     if top in ("", "solution"):
         return True
     # What is installed, not what lies in the working directory: the text alone should decide.
-    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    return importlib.machinery.PathFinder.find_spec(top, folders) is None
+    return importlib.machinery.PathFinder.find_spec(top, site_folders()) is None
 
 
 def optional_imports(nodes: list[ast.AST]) -> list[ast.AST]:

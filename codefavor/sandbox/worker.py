@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import SandboxError
+from codefavor.sandbox.allowed import site_folders
 from codefavor.sandbox.kernel import held_capabilities
 from codefavor.sandbox.mounts import empty_directory
 from codefavor.sandbox.outcome import Job, Limits, read_verdict
@@ -78,14 +79,18 @@ class Worker:
     ) -> None:
         self.flavour, self.level = flavour, level
         self.n_runs, self.cpu_seconds = 0, 0.0
-        self._folder = (
-            os.path.realpath(tempfile.mkdtemp(prefix="codefavor-")) if level != "L3" else ""
-        )
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = self._spawn(theirs.fileno(), hash_seed)
-        self.pid = self._process.pid
         try:
+            with theirs:
+                self._process = self._spawn(theirs.fileno(), hash_seed)
+        except OSError as error:
+            self._control.close()
+            raise SandboxError(f"{sys.executable} cannot be started: {error}") from error
+        self.pid = self._process.pid
+        self._folder = ""
+        try:
+            if level != "L3":
+                self._folder = os.path.realpath(tempfile.mkdtemp(prefix="codefavor-"))
             self.facts = self._introduce(emulate or {})
         except BaseException:
             # A worker that did not come up must leave no process behind, whatever stopped it.
@@ -119,7 +124,7 @@ class Worker:
             "ids": ids,
             "cores": os.cpu_count() or 1,
             "readable": readable_paths(),
-            "site": site_paths(),
+            "site": site_folders(),
             "preload": FLAVOURS[self.flavour],
             "work": work,
             **emulate,
@@ -231,17 +236,12 @@ def _environment() -> dict[str, str]:
     return names
 
 
-def site_paths() -> list[str]:
-    """Where installed packages lie, with symbolic links resolved."""
-    found = {os.path.realpath(sysconfig.get_path(name)): None for name in ("purelib", "platlib")}
-    return [path for path in found if os.path.isdir(path)]
-
-
 def readable_paths() -> list[str]:
     """The only paths a program may read: interpreter, libraries, packages, time zones."""
     base = sys.base_prefix
     wanted = [
-        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")),
+        *site_folders(),
         *(os.path.join(base, name) for name in ("lib", "lib64")),
         "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache",
         "/etc/mime.types",

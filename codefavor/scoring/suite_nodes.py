@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import sys
-import sysconfig
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.machinery import PathFinder
+
+from codefavor.sandbox.allowed import site_folders
 
 PROGRAM_MODULE = "solution"
 
@@ -48,8 +49,7 @@ def is_library(module: str) -> bool:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return True
-    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    return bool(top) and PathFinder.find_spec(top, folders) is not None
+    return bool(top) and PathFinder.find_spec(top, site_folders()) is not None
 
 
 def patterns_of(node: ast.AST) -> Iterator[ast.Attribute]:

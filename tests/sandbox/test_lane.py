@@ -204,6 +204,15 @@ _CHOSEN = {
         "    assert got == 1"),
     "a table that the program made": (
         "import pytest\n@pytest.mark.parametrize('x', f(0))\ndef test_a(x):\n    assert f(x) == x"),
+    "the text of an exception that is waited for": (
+        f"import pytest\n{_SAME}with pytest.raises(ValueError) as info:\n    f(0)\n"
+        "if 'no' in str(info.value):\n    same(f(1), 1)"),
+    "the text of an exception that is caught": (
+        f"{_SAME}try:\n    f(0)\nexcept ValueError as e:\n    if 'no' in str(e):\n"
+        "        same(f(1), 1)"),
+    "which of two exceptions comes": (
+        f"{_SAME}try:\n    f(0)\nexcept ValueError:\n    same(f(1), 1)\nexcept TypeError:\n"
+        "    pass"),
     "a helper that is handed the program": (
         "def go(c, x):\n    assert c(0) == 1\n"
         "    return x < 3 and go(c, x + 1) if c(x) == x + 1 else None\n"

@@ -6,9 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from codefavor.sandbox import OUTCOMES, Limits, SandboxPool
 from codefavor.sandbox.outcome import Job
 from codefavor.sandbox.pool import choose_flavour
 from codefavor.sandbox.selftest import prove
+from codefavor.sandbox.worker import Worker
 
 PROGRAM = "def f(x):\n    return x * x\n"
 
@@ -387,3 +391,25 @@ def test_every_pool_has_the_same_order_of_sets_and_another_only_where_asked() ->
     assert len(first) == 1
     assert all(_order_of() == first for _ in range(3))
     assert _order_of(hash_seed=1) != first
+
+
+@pytest.mark.parametrize("name", ["site-packages", "dist-packages"])
+def test_packages_of_the_user_and_of_the_system_can_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "lies_there.py").write_text("def two():\n    return 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path / name))
+    program = "import lies_there\ndef f():\n    return lies_there.two()"
+    with SandboxPool(1) as pool:
+        assert pool.run(program, "assert f() == 2", entry_point="f").is_evidence_of_pass
+
+
+def test_a_worker_that_does_not_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    with pytest.raises(SandboxError, match="cannot be started"):
+        Worker("lean", "L2")
+    assert not list(tmp_path.iterdir())

@@ -39,7 +39,7 @@ from codefavor.engine.budget import OF_UNKNOWN_COST
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import batch_to_file, journal_of, run_to_file
-from codefavor.engine.plan import Forecasted, Later, forecast
+from codefavor.engine.plan import Later, forecast
 from codefavor.engine.runner import run_sync
 from codefavor.engine.shards import ALL_SHARDS
 from codefavor.errors import ConfigError
@@ -172,6 +172,29 @@ class AskingFlags:
         context.cache.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
         return context
 
+    def forecast(
+        self,
+        step: Step,
+        rows: Iterable[Row],
+        backend: Backend,
+        seed: int,
+        *,
+        later: Later | None = None,
+    ) -> None:
+        """Print what `--dry-run` finds out; nothing is asked."""
+        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
+        found = forecast(step, rows, context, later=later, in_batch=self.batch)
+        for number, prompt in enumerate(found.prompts, start=1):
+            typer.echo(f"--- prompt {number} ---\n{prompt}\n")
+        cost = "unknown: this model is in no price table (--prices adds yours)"
+        if found.usd_at_most is not None:
+            cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
+        typer.echo(
+            f"{found.n_rows} rows, at most {found.n_requests} requests, "
+            f"{found.input_tokens_at_most} input tokens (one for each byte; most text takes a "
+            f"third) and {found.output_tokens_at_most} output tokens; cost {cost}"
+        )
+
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:
         """Close the backend and the cache at the end, however it comes."""
@@ -260,19 +283,6 @@ class EngineFlags(AskingFlags):
             "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
         ),
     ]
-
-    def forecast(
-        self,
-        step: Step,
-        rows: Iterable[Row],
-        backend: Backend,
-        seed: int,
-        *,
-        later: Later | None = None,
-    ) -> None:
-        """Print what `--dry-run` finds out; nothing is asked."""
-        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
-        show_forecast(forecast(step, rows, context, later=later, in_batch=self.batch))
 
     def run_and_show(
         self,
@@ -383,17 +393,3 @@ def fail_without_results(counts: Counts, n_usable: int, why: str = "") -> None:
     words = f": {describe_reasons(reasons)}" if reasons else ""
     typer.echo(f"error: no usable result came out of {counts.n} rows{words}", err=True)
     raise typer.Exit(1)
-
-
-def show_forecast(found: Forecasted) -> None:
-    """Print what `--dry-run` found out."""
-    for number, prompt in enumerate(found.prompts, start=1):
-        typer.echo(f"--- prompt {number} ---\n{prompt}\n")
-    cost = "unknown: this model is in no price table (--prices adds yours)"
-    if found.usd_at_most is not None:
-        cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
-    typer.echo(
-        f"{found.n_rows} rows, at most {found.n_requests} requests, "
-        f"{found.input_tokens_at_most} input tokens (one for each byte; most text takes a third) "
-        f"and {found.output_tokens_at_most} output tokens; cost {cost}"
-    )

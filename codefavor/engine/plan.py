@@ -20,9 +20,12 @@ from codefavor.records import Row
 _N_SHOWN = 3
 
 
-def first_rows(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
-    """The first `limit` rows, all of them for None."""
-    return iter(rows) if limit is None else itertools.islice(rows, limit)
+def chosen_rows(
+    rows: Iterable[Row], sample: int | None, limit: int | None, seed: int
+) -> Iterator[Row]:
+    """The first `limit` of `sample` drawn rows; None: all of them."""
+    drawn = rows if sample is None else sample_rows(rows, sample, seed)
+    return itertools.islice(drawn, limit)
 
 
 def sample_rows(rows: Iterable[Row], n: int, seed: int) -> list[Row]:

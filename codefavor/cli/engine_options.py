@@ -180,10 +180,11 @@ class AskingFlags:
         seed: int,
         *,
         later: Later | None = None,
+        answers: bool = False,
     ) -> None:
-        """Print what `--dry-run` finds out; nothing is asked."""
+        """Print what `--dry-run` finds out (see `plan.forecast`); nothing is asked."""
         context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
-        found = forecast(step, rows, context, later=later, in_batch=self.batch)
+        found = forecast(step, rows, context, later=later, in_batch=self.batch, answers=answers)
         for number, prompt in enumerate(found.prompts, start=1):
             typer.echo(f"--- prompt {number} ---\n{prompt}\n")
         cost = "unknown: this model is in no price table (--prices adds yours)"

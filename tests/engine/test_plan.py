@@ -11,7 +11,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Sampling, Usage
 from codefavor.engine import Context, Price, PriceTable, TerminalProgress
-from codefavor.engine.plan import LaterQuestion, chosen_rows, forecast, sample_rows
+from codefavor.engine.plan import Question, chosen_rows, forecast, sample_rows
 from codefavor.engine.progress import duration
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -154,8 +154,8 @@ def test_a_later_question_may_hold_all_that_was_answered_before() -> None:
         await context.samples([message], sampling=Sampling(max_tokens=50, n=2))
         raise AssertionError("a forecast must stop at the first question")
 
-    def ask_again(row: Row, first: Request) -> list[LaterQuestion]:
-        return [LaterQuestion(first), LaterQuestion(first)]
+    def ask_again(row: Row, first: Request) -> list[Question]:
+        return [Question(first), Question(first)]
 
     backend = FakeBackend()
     alone = forecast(two_samples, rows(1), Context(backend)).input_tokens_at_most

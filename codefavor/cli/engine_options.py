@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -38,7 +38,7 @@ from codefavor.engine.batch import BatchRun
 from codefavor.engine.budget import OF_UNKNOWN_COST
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.output import batch_to_file, journal_of, run_to_file
+from codefavor.engine.output import journal_of, run_to_file
 from codefavor.engine.plan import Later, forecast
 from codefavor.engine.runner import run_sync
 from codefavor.engine.shards import ALL_SHARDS
@@ -229,28 +229,21 @@ class AskingFlags:
         }
 
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
-        """Run online or in batch mode, as the flags say; other options as `run_to_file`.
+        """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
+        if self.fresh:
+            forget_run(journal_of(out))
+        return run_to_file(step, rows, out, run=self.run, **options)
+
+    def run(self, step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:
+        """The same for a journal alone; other options as `run_sync`.
 
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
-        if self.fresh:
-            forget_run(journal_of(out))
-        if not self._is_in_batch:
-            return run_to_file(step, rows, out, **options, **self.run_options())
-        options.pop("label", None)
-        batch = {**self._batch_options(options["context"]), **options}
-        return batch_to_file(step, list(rows), out, wait=not self.no_wait, **batch)
-
-    def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
-        """The same for a journal alone; other options as `run_sync`."""
         if not self._is_in_batch:
             return run_sync(step, rows, journal, **options, **self.run_options())
+        kept, context = list(rows), options["context"]
         batch = BatchRun(
-            step,
-            lambda: rows,
-            journal,
-            context=options["context"],
-            **self._batch_options(options["context"]),
+            step, lambda: kept, journal, context=context, **self._batch_options(context)
         )
         return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
 

@@ -20,11 +20,6 @@ from codefavor.sources.problems import NAMES, load_problems
 app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox; explain lanes.")
 
 
-@app.callback()
-def _main() -> None:
-    """Prove the isolation of the sandbox; explain lanes."""
-
-
 @app.command()
 def check(
     sandbox_level: SandboxLevel = "L2",

@@ -30,11 +30,6 @@ app.command()(expanded(levels))
 app.command("tests")(expanded(tests))
 
 
-@app.callback()
-def _main() -> None:
-    """Ask a model for drafts and preference data."""
-
-
 @app.command()
 @expanded
 def drafts(

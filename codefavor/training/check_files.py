@@ -12,7 +12,7 @@ from typing import Any
 from codefavor.backends.embedded import FOLDER_NAME
 from codefavor.training.findings import Finding, at, entries_of, error, warning
 from codefavor.training.output_folder import holds_inputs, is_foreign
-from codefavor.training.plan import deepspeed_file, is_local_path
+from codefavor.training.plan import deepspeed_file, is_local_path, needs_of
 from codefavor.training.recipes import processes_of
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt")
@@ -62,25 +62,15 @@ _RUNS_ON = "# Runs on:"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def header_lines(recipe: Path) -> list[str]:
-    """The comment lines of a recipe's file."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.startswith("#")]
-
-
-def needs(recipe: Path) -> str:
-    """The commands that a recipe's header says it needs, one a line."""
-    return "\n".join(line for line in header_lines(recipe) if line.startswith("# Needs:"))
-
-
 def has_header(recipe: Path) -> bool:
     """Whether a recipe has the header that ours have, which says what machine it is for."""
-    return any(line.startswith(_RUNS_ON) for line in header_lines(recipe))
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith(_RUNS_ON) for line in lines)
 
 
 def file_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
     """Files that are neither there nor made by a command of the recipe's header."""
-    made = needs(recipe)
+    made = "\n".join(needs_of(recipe))
     by_header = "no 'Needs:' line of the header"
     for _, entry in entries_of(config):
         path = str(entry.get("path") or "")

@@ -76,9 +76,8 @@ def levels(
             reasons[_NO_HARD_PAIR] = lost
         sampling = Sampling(temperature, top_p, max_tokens)
         if dry_run:
-            asked = [one.to_row() for one in chosen if kind_of_answer(one)]
             backend = flags.make_dry_backend(model, **asking.options_of_backend())
-            asking.forecast(make_hard_step(sampling), asked, backend, seed)
+            asking.forecast(make_hard_step(sampling), _asked_about(chosen), backend, seed)
             return
         place = placed(out, asking.shard)
         written = _hard(chosen, model, sampling, asking, seed, place, n_others=len(pairs))
@@ -177,6 +176,10 @@ def _show_levels(
     return row, off
 
 
+def _asked_about(chosen: list[Answered]) -> list[Row]:
+    return [one.to_row() for one in chosen if kind_of_answer(one)]
+
+
 def _hard(
     chosen: list[Answered],
     model: str,
@@ -196,7 +199,7 @@ def _hard(
     if asking.fresh:
         flags.forget_run(journal_path)
     context = asking.make_context(backend, out, seed)
-    rows = [one.to_row() for one in chosen if kind_of_answer(one)]
+    rows = _asked_about(chosen)
     manifest = hard_manifest(backend, sampling, seed)
     with asking.closing(context), Journal.open(journal_path, manifest) as journal:
         step = make_hard_step(sampling)

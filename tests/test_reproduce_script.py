@@ -19,7 +19,7 @@ from codefavor.audits.contamination_report import USUAL
 from codefavor.cli.main import app
 from codefavor.cli.train import read_overrides
 from codefavor.records import Row, write_rows
-from codefavor.training.model_shapes import known_shapes
+from codefavor.training.model_shapes import find_shape, known_models
 from codefavor.training.plan import apply_overrides
 from codefavor.training.recipes import load_yaml
 from tests.kit.server import Call, LoopbackServer, Reply, openai_reply
@@ -229,7 +229,8 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_asked(tmp_path):
 def test_the_disk_that_is_asked_for_holds_every_result():
     """Weights of all judges and merged ones, and of one training its last checkpoint twice."""
     stated = int(re.search(r"DISK_GB=(\d+)", SCRIPT.read_text())[1])
-    shapes = known_shapes(ROOT / "recipes")
+    root = ROOT / "recipes"
+    shapes = {name: find_shape({"base_model": name}, root, root) for name in known_models(root)}
     weights, models = 0.0, {}
     for recipe in (ROOT / "recipes" / "paper").glob("*.yaml"):
         config = load_yaml(recipe)

@@ -21,11 +21,6 @@ app = typer.Typer(no_args_is_help=True, help="Cached responses: list them, remov
 _DAY_S = 86_400.0
 
 
-@app.callback()
-def _main() -> None:
-    """Cached responses: list them, remove them."""
-
-
 @app.command("list")
 def list_servers(cache: Cache = None) -> None:
     """The servers whose responses are cached, with how many, their size and their age."""

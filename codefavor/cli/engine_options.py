@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -38,8 +38,8 @@ from codefavor.engine.batch import BatchRun
 from codefavor.engine.budget import OF_UNKNOWN_COST
 from codefavor.engine.health import describe_reasons
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.output import batch_to_file, journal_of, run_to_file
-from codefavor.engine.plan import Forecasted, Later, forecast
+from codefavor.engine.output import journal_of, run_to_file
+from codefavor.engine.plan import Later, forecast
 from codefavor.engine.runner import run_sync
 from codefavor.engine.shards import ALL_SHARDS
 from codefavor.errors import ConfigError
@@ -172,6 +172,30 @@ class AskingFlags:
         context.cache.start_anew(out.with_name(out.name + ".fresh"), fresh=self.fresh)
         return context
 
+    def forecast(
+        self,
+        step: Step,
+        rows: Iterable[Row],
+        backend: Backend,
+        seed: int,
+        *,
+        later: Later | None = None,
+        answers: bool = False,
+    ) -> None:
+        """Print what `--dry-run` finds out (see `plan.forecast`); nothing is asked."""
+        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
+        found = forecast(step, rows, context, later=later, in_batch=self.batch, answers=answers)
+        for number, prompt in enumerate(found.prompts, start=1):
+            typer.echo(f"--- prompt {number} ---\n{prompt}\n")
+        cost = "unknown: this model is in no price table (--prices adds yours)"
+        if found.usd_at_most is not None:
+            cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
+        typer.echo(
+            f"{found.n_rows} rows, at most {found.n_requests} requests, "
+            f"{found.input_tokens_at_most} input tokens (one for each byte; most text takes a "
+            f"third) and {found.output_tokens_at_most} output tokens; cost {cost}"
+        )
+
     @contextlib.contextmanager
     def closing(self, context: Context) -> Iterator[None]:
         """Close the backend and the cache at the end, however it comes."""
@@ -205,28 +229,21 @@ class AskingFlags:
         }
 
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
-        """Run online or in batch mode, as the flags say; other options as `run_to_file`.
+        """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
+        if self.fresh:
+            forget_run(journal_of(out))
+        return run_to_file(step, rows, out, run=self.run, **options)
+
+    def run(self, step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:
+        """The same for a journal alone; other options as `run_sync`.
 
         Online, a stream of rows is read as it is worked on; a batch needs them all.
         """
-        if self.fresh:
-            forget_run(journal_of(out))
-        if not self._is_in_batch:
-            return run_to_file(step, rows, out, **options, **self.run_options())
-        options.pop("label", None)
-        batch = {**self._batch_options(options["context"]), **options}
-        return batch_to_file(step, list(rows), out, wait=not self.no_wait, **batch)
-
-    def run(self, step: Step, rows: Sequence[Row], journal: Journal, **options: Any) -> Counts:
-        """The same for a journal alone; other options as `run_sync`."""
         if not self._is_in_batch:
             return run_sync(step, rows, journal, **options, **self.run_options())
+        kept, context = list(rows), options["context"]
         batch = BatchRun(
-            step,
-            lambda: rows,
-            journal,
-            context=options["context"],
-            **self._batch_options(options["context"]),
+            step, lambda: kept, journal, context=context, **self._batch_options(context)
         )
         return run_interruptibly(lambda event: batch.run(wait=not self.no_wait, interrupted=event))
 
@@ -260,19 +277,6 @@ class EngineFlags(AskingFlags):
             "--model", "-m", "--backend", help="KIND:NAME, such as openai:gpt-4o-mini or embedded:"
         ),
     ]
-
-    def forecast(
-        self,
-        step: Step,
-        rows: Iterable[Row],
-        backend: Backend,
-        seed: int,
-        *,
-        later: Later | None = None,
-    ) -> None:
-        """Print what `--dry-run` finds out; nothing is asked."""
-        context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
-        show_forecast(forecast(step, rows, context, later=later, in_batch=self.batch))
 
     def run_and_show(
         self,
@@ -383,17 +387,3 @@ def fail_without_results(counts: Counts, n_usable: int, why: str = "") -> None:
     words = f": {describe_reasons(reasons)}" if reasons else ""
     typer.echo(f"error: no usable result came out of {counts.n} rows{words}", err=True)
     raise typer.Exit(1)
-
-
-def show_forecast(found: Forecasted) -> None:
-    """Print what `--dry-run` found out."""
-    for number, prompt in enumerate(found.prompts, start=1):
-        typer.echo(f"--- prompt {number} ---\n{prompt}\n")
-    cost = "unknown: this model is in no price table (--prices adds yours)"
-    if found.usd_at_most is not None:
-        cost = f"at most ${found.usd_at_most:.4f} (prices of {found.prices_as_of})"
-    typer.echo(
-        f"{found.n_rows} rows, at most {found.n_requests} requests, "
-        f"{found.input_tokens_at_most} input tokens (one for each byte; most text takes a third) "
-        f"and {found.output_tokens_at_most} output tokens; cost {cost}"
-    )

@@ -16,19 +16,22 @@ from typer import Option
 from codefavor.benchmarks.attacks import ATTACKS, Side
 from codefavor.benchmarks.codeprefbench import ASPECTS
 from codefavor.benchmarks.comments import CommentRule
-from codefavor.benchmarks.pairs_benchmark import Orders
+from codefavor.benchmarks.pairs_benchmark import Orders, judge_step
 from codefavor.cli import evaluate_models, evaluate_tests, evaluate_truth
 from codefavor.cli.engine_options import (
     MAX_SEED,
     AskingFlags,
+    DryRun,
     fail_without_results,
     forget_run,
+    make_dry_backend,
     summary,
 )
 from codefavor.cli.judge_flags import JudgeCommand, JudgeFlags
 from codefavor.cli.option_groups import expanded, refuse
 from codefavor.cli.shard_flags import folder_of
 from codefavor.engine import Context
+from codefavor.errors import ConfigError
 from codefavor.evaluation.result_text import result_text
 from codefavor.evaluation.suite import (
     NAMES,
@@ -36,6 +39,8 @@ from codefavor.evaluation.suite import (
     NothingToAttackError,
     Protocol,
     Task,
+    fitted,
+    load_task,
     rescore_task,
     result_path,
     run_task,
@@ -133,6 +138,7 @@ class ResultFlags:
         Option(help="With --rescore: the result whose rows are read, for another --reduction."),
     ] = None
     dont_write: Annotated[bool, Option("--dont-write", help="Keep no files.")] = False
+    dry_run: DryRun = False
 
 
 def _tasks(name: str, bench: BenchmarkFlags, protocol: ProtocolFlags) -> list[Task]:
@@ -182,9 +188,12 @@ def pairs(
     for name, why in tasks[0].idle().items():
         refuse({name} if len(tasks) == 1 else (), why)
     if result.rescore:
-        asks = {one.name for one in fields(AskingFlags)} | {"dont_write"}
+        asks = {one.name for one in fields(AskingFlags)} | {"dont_write", "dry_run"}
         refuse(asks, "does not go with --rescore, which asks nobody")
         _rescore_all(tasks, spec, result.out, result.stored)
+    elif result.dry_run:
+        refuse({"out", "dont_write"}, "does not go with --dry-run, which keeps nothing")
+        _forecast(tasks, spec, asking)
     elif result.dont_write:
         kept = {"out", "fresh", "shard", "retry_errors", "rerun_changed"}
         refuse(kept, "does not go with --dont-write, which keeps nothing")
@@ -198,6 +207,21 @@ def _rescore_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, stored: P
     for task in tasks:
         result = rescore_task(task, spec, result_path(folder, task, spec), stored=stored)
         typer.echo(result_text(result))
+
+
+def _forecast(tasks: Sequence[Task], spec: JudgeSpec, asking: AskingFlags) -> None:
+    """All that the plain task and its attacks may ask."""
+    if not spec.chats or "pool" in spec.needs():
+        raise ConfigError(f"--dry-run is for judges that only ask chat models, and {spec} is none")
+    items = []
+    for task in tasks:
+        with contextlib.suppress(NothingToAttackError):
+            items += load_task(task)
+    first = tasks[0]
+    spec = fitted(spec, first, items)
+    backends = spec.make_backends(asking.options_of_backend(), make_dry_backend)
+    step = judge_step(spec.make_judge(backends, items), orders=first.shown_orders)
+    asking.forecast(step, items, next(iter(backends.values())), first.seed, answers=True)
 
 
 def _run_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, asking: AskingFlags) -> None:

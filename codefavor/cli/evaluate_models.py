@@ -17,7 +17,10 @@ from codefavor.backends.base import Mode
 from codefavor.cli.engine_options import (
     AskingFlags,
     CpuSeconds,
+    DryRun,
+    Limit,
     MaxTokens,
+    Sample,
     SandboxLevel,
     Seed,
     TopP,
@@ -25,14 +28,13 @@ from codefavor.cli.engine_options import (
     fail_without_results,
     forget_run,
     make_dry_backend,
-    show_forecast,
     summary,
 )
 from codefavor.cli.judge_flags import OF_REQUESTS
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.shard_flags import folder_of, n_workers
-from codefavor.engine import Context, PriceTable
-from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine import Context
+from codefavor.engine.plan import chosen_rows
 from codefavor.errors import ConfigError
 from codefavor.evaluation.model_text import model_text
 from codefavor.evaluation.models import (
@@ -103,10 +105,8 @@ class ProblemFlags:
 
     PANEL: ClassVar[str] = "Benchmark"
 
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many problems.")] = None
-    sample: Annotated[
-        int | None, Option(min=1, help="Only so many problems, drawn by the seed.")
-    ] = None
+    limit: Limit = None
+    sample: Sample = None
     split: Annotated[
         str | None,
         Option(click_type=Choice(SPLITS), help="Only this split, as `pair` and `convert` make it."),
@@ -166,7 +166,7 @@ class ModelResultFlags:
     export: Annotated[
         Path | None, Option(help="Also write the samples as EvalPlus reads them (JSONL).")
     ] = None
-    dry_run: Annotated[bool, Option("--dry-run", help="Ask nothing: prompts and forecast.")] = False
+    dry_run: DryRun = False
 
 
 def problems(
@@ -198,7 +198,8 @@ def run_task(
             f"--export {result.export}: name a file that ends in .jsonl, as EvalPlus reads no other"
         )
     if result.dry_run:
-        _forecast(task, sampled, asking)
+        dry = _backend(sampled, asking, is_dry_run=True)
+        asking.forecast(task.asking_step(), task.rows(), dry, task.seed)
         return
     name = sampled.name or sampled.model or str(sampled.samples_file)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if sampled.samples_file else name)
@@ -257,9 +258,8 @@ def task_of(name: str, sampled: SamplingFlags, chosen: ProblemFlags, runs: RunFl
         for one in asked.values()
         if chosen.split is None or split_of(one.id) == chosen.split
     ]
-    if chosen.sample is not None:
-        rows = sample_rows(rows, chosen.sample, sampled.seed)
-    kept = [Problem.from_row(row, source) for row in first_rows(rows, chosen.limit)]
+    asked_rows = chosen_rows(rows, chosen.sample, chosen.limit, sampled.seed)
+    kept = [Problem.from_row(row, source) for row in asked_rows]
     files, missing = training_files(sampled.model)
     for path in missing:
         typer.echo(f"not checked: {path}, which the model was trained on, is not here", err=True)
@@ -295,13 +295,6 @@ def _backend(sampled: SamplingFlags, asking: AskingFlags, *, is_dry_run: bool = 
     if sampled.prompt == "completion":
         options["mode"] = "completion"
     return (make_dry_backend if is_dry_run else make_backend)(sampled.model, **options)
-
-
-def _forecast(task: ModelTask, sampled: SamplingFlags, asking: AskingFlags) -> None:
-    backend = _backend(sampled, asking, is_dry_run=True)
-    context = Context(backend, seed=task.seed, prices=PriceTable.load(asking.prices))
-    step = task.asking_step()
-    show_forecast(forecast(step, task.rows(), context, in_batch=asking.batch))
 
 
 SETS = (*NAMES, OWN)

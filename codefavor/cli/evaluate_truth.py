@@ -17,8 +17,10 @@ from codefavor.backends.base import Mode
 from codefavor.backends.local import LocalBackend
 from codefavor.cli.engine_options import (
     AskingFlags,
+    Limit,
     MaxTokens,
     RerunChanged,
+    Sample,
     Seed,
     Temperature,
     TopP,
@@ -30,7 +32,7 @@ from codefavor.cli.engine_options import (
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.shard_flags import ShardOption, folder_of, make_progress
 from codefavor.engine import Context, Counts
-from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.plan import chosen_rows
 from codefavor.errors import ConfigError
 from codefavor.evaluation.answers import (
     NO_JUDGEMENT,
@@ -69,13 +71,12 @@ class ItemFlags:
     data: Annotated[
         Path | None, Option(help="The published file; left out: the data folder, then the Hub.")
     ] = None
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many.")] = None
-    sample: Annotated[int | None, Option(min=1, help="Only so many, drawn by the seed.")] = None
+    limit: Limit = None
+    sample: Sample = None
 
     def chosen(self, rows: Sequence[Row], seed: int) -> list[Row]:
         """The rows that are asked about."""
-        drawn = rows if self.sample is None else sample_rows(list(rows), self.sample, seed)
-        return list(first_rows(drawn, self.limit))
+        return list(chosen_rows(rows, self.sample, self.limit, seed))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ def new(
     from codefavor.training.rehearsal import Rehearser
     from codefavor.training.rehearse_new import rehearse_new
 
-    problems = rehearse_new(out, Rehearser(root, Path("outputs/rehearsals")))
+    problems = rehearse_new(out, Rehearser(root))
     for problem in problems:
         typer.echo(f"  {problem}")
     if problems:
@@ -225,9 +225,6 @@ def rehearse(
     tenth: Annotated[
         bool, typer.Option("--tenth", help="What changed since, and a tenth of the rest each day.")
     ] = False,
-    folder: Annotated[Path, typer.Option(help="Where stand-ins and runs are written.")] = Path(
-        "outputs/rehearsals"
-    ),
 ) -> None:
     """Really train each recipe on a small stand-in of its model, on the CPU, and check it by force.
 
@@ -240,7 +237,7 @@ def rehearse(
         raise ConfigError("name the recipes to rehearse, or pass --all")
     refuse({"all_", "tenth"}, "does not go with recipes that are named", unless=not recipes)
     refuse({"tenth"}, "does not go with --all", unless=not all_)
-    rehearse_recipes([resolve(one) for one in recipes or []], is_tenth=tenth, folder=folder)
+    rehearse_recipes([resolve(one) for one in recipes or []], is_tenth=tenth)
 
 
 def _cell(config: Row, key: str) -> str:

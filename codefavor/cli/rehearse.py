@@ -20,14 +20,14 @@ from codefavor.training.rehearse_new import rehearse_new
 _SHARES = 10
 
 
-def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> None:
+def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool) -> None:
     """Rehearse these recipes, or (none named) those that are due, and note what passed.
 
     Due are all that have no record; or (`is_tenth`) those whose record holds no longer, and a tenth
     of the others, another each day. Raises ConfigError at the end if any failed.
     """
     root = engine.find_recipes()
-    rehearser = Rehearser(root, folder)
+    rehearser = Rehearser(root)
     groups = group_alike(root, rehearser)
     n_failed = 0
     strange: list[Path] = []
@@ -60,7 +60,7 @@ def rehearse_recipes(named: Sequence[Path], *, is_tenth: bool, folder: Path) -> 
             note(root, group.values(), "" if found.problems else found.text)
     if n_failed:
         n_all = len(chosen) + len(strange)
-        raise ConfigError(f"{n_failed} of {n_all} failed; their logs are in {folder}")
+        raise ConfigError(f"{n_failed} of {n_all} failed; their logs are in {rehearser.folder}")
 
 
 def _rehearse_own(path: Path, rehearser: Rehearser) -> bool:

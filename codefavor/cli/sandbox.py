@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -20,24 +19,14 @@ from codefavor.sources.problems import NAMES, load_problems
 app = typer.Typer(no_args_is_help=True, help="Prove the isolation of the sandbox; explain lanes.")
 
 
-@app.callback()
-def _main() -> None:
-    """Prove the isolation of the sandbox; explain lanes."""
-
-
 @app.command()
 def check(
     sandbox_level: SandboxLevel = "L2",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try to break out of the jail, and print the level that this proves."""
     with SandboxPool(1, required_level=sandbox_level) as pool:
         proof = pool.proof
         example = pool.run("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n")
-    if as_json:
-        facts = {**vars(proof), "example": example.outcome, "example_s": example.seconds}
-        typer.echo(json.dumps(facts, indent=2))
-        return
     typer.echo(f"level          {proof.level}")
     typer.echo(f"layers         {', '.join(proof.layers) or 'none'}")
     typer.echo(f"kernel         {proof.kernel}, Landlock version {proof.landlock_abi}")
@@ -69,7 +58,6 @@ def explain(
         Path | None,
         typer.Option(help="A Python file that runs before the program, as a problem's `setup`."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Say which lane runs these tests, and why, without running anything.
 
@@ -91,10 +79,7 @@ def explain(
         if lane.reason.startswith(DO_NOT_PARSE):
             raise DataError(f"{name}: {lane.reason}")
     for name, lane in lanes:
-        if as_json:
-            typer.echo(json.dumps({"id": name, "lane": lane.name, "reason": lane.reason}))
-        elif len(lanes) == 1 or lane.name != "split" or NO_PROGRAM in lane.reason:
+        if len(lanes) == 1 or lane.name != "split" or NO_PROGRAM in lane.reason:
             typer.echo(f"{lane.name:<9} {name}: {lane.reason}")
-    if not as_json:
-        counts = Counter(lane.name for _, lane in lanes)
-        typer.echo(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    counts = Counter(lane.name for _, lane in lanes)
+    typer.echo(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))

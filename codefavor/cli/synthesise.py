@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,9 @@ from codefavor.cli.option_groups import expanded
 from codefavor.cli.synthesise_levels import levels
 from codefavor.cli.synthesise_pairs import commit_instruct, critic_evol
 from codefavor.cli.synthesise_tests import tests
-from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.plan import chosen_rows
 from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError
-from codefavor.records import Row
 from codefavor.settings import data_folder
 from codefavor.sources.instructions import stream_instructions
 from codefavor.sources.problems import stream_problems
@@ -30,11 +28,6 @@ app.command("commit-instruct")(expanded(commit_instruct))
 app.command("critic-evol")(expanded(critic_evol))
 app.command()(expanded(levels))
 app.command("tests")(expanded(tests))
-
-
-@app.callback()
-def _main() -> None:
-    """Ask a model for drafts and preference data."""
 
 
 @app.command()
@@ -72,10 +65,8 @@ def drafts(
         else stream_problems(problems or "starter", data_dir=folder)
     )
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
-    rows: Iterable[Row] = (problem.to_row() for problem in asked)
-    if sample is not None:
-        rows = sample_rows(rows, sample, seed)
-    asked_rows = StoredRows(first_rows(rows, limit), engine.shard)
+    rows = (problem.to_row() for problem in asked)
+    asked_rows = StoredRows(chosen_rows(rows, sample, limit, seed), engine.shard)
     flags.show_skipped("instructions", skipped)
     if not asked_rows.n_read:
         raise ConfigError("no problems are left to ask about; check --limit and --sample")

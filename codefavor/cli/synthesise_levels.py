@@ -12,9 +12,8 @@ from codefavor.backends import Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.shard_flags import placed
-from codefavor.engine import Context, PriceTable
 from codefavor.engine.output import journal_of
-from codefavor.engine.plan import first_rows, forecast, sample_rows
+from codefavor.engine.plan import chosen_rows
 from codefavor.errors import ConfigError, DataError
 from codefavor.journal import Journal, ok_rows
 from codefavor.journal_manifest import manifest_path
@@ -66,10 +65,9 @@ def levels(
         raise ConfigError("--levels hard is what --model is for: give both, or neither")
     refuse(_OF_MODEL, "belongs to --levels hard", unless=model)
     skipped: Counter[str] = Counter()
-    rows: list[Row] = [one.to_row() for one in load_answered(data, skipped)]
-    if sample is not None:
-        rows = sample_rows(rows, sample, seed)
-    chosen = [Answered.from_row(row, str(data)) for row in first_rows(rows, limit)]
+    rows = (one.to_row() for one in load_answered(data, skipped))
+    drawn = chosen_rows(rows, sample, limit, seed)
+    chosen = [Answered.from_row(row, str(data)) for row in drawn]
     flags.show_skipped("rows", skipped)
     pairs, reasons = simple_pairs(chosen, seed=seed, levels=wanted, is_balanced=True)
     hard: list[Preference] = []
@@ -78,7 +76,8 @@ def levels(
             reasons[_NO_HARD_PAIR] = lost
         sampling = Sampling(temperature, top_p, max_tokens)
         if dry_run:
-            _forecast(chosen, model, sampling, asking, seed)
+            backend = flags.make_dry_backend(model, **asking.options_of_backend())
+            asking.forecast(make_hard_step(sampling), _asked_about(chosen), backend, seed)
             return
         place = placed(out, asking.shard)
         written = _hard(chosen, model, sampling, asking, seed, place, n_others=len(pairs))
@@ -177,6 +176,10 @@ def _show_levels(
     return row, off
 
 
+def _asked_about(chosen: list[Answered]) -> list[Row]:
+    return [one.to_row() for one in chosen if kind_of_answer(one)]
+
+
 def _hard(
     chosen: list[Answered],
     model: str,
@@ -196,7 +199,7 @@ def _hard(
     if asking.fresh:
         flags.forget_run(journal_path)
     context = asking.make_context(backend, out, seed)
-    rows = [one.to_row() for one in chosen if kind_of_answer(one)]
+    rows = _asked_about(chosen)
     manifest = hard_manifest(backend, sampling, seed)
     with asking.closing(context), Journal.open(journal_path, manifest) as journal:
         step = make_hard_step(sampling)
@@ -210,12 +213,3 @@ def _hard(
     found = [row["pair"] for row in ended if row["id"] in wanted]
     flags.fail_without_results(counts, len(found) + counts.n_pending + n_others)
     return [Preference.from_row(row, str(journal_path)) for row in found]
-
-
-def _forecast(
-    chosen: list[Answered], model: str, sampling: Sampling, asking: flags.AskingFlags, seed: int
-) -> None:
-    backend = flags.make_dry_backend(model, **asking.options_of_backend())
-    context = Context(backend, seed=seed, prices=PriceTable.load(asking.prices))
-    rows = [one.to_row() for one in chosen if kind_of_answer(one)]
-    flags.show_forecast(forecast(make_hard_step(sampling), rows, context, in_batch=asking.batch))

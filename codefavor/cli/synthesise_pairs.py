@@ -19,7 +19,7 @@ from codefavor.cli.pair_options import PairFlags, judge_summary
 from codefavor.cli.shard_flags import placed
 from codefavor.engine import Step
 from codefavor.engine.output import journal_of
-from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.plan import chosen_rows
 from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError
 from codefavor.journal import read_journal
@@ -121,8 +121,7 @@ def critic_evol(
 
 def _choose(rows: Iterator[Row], pairs: PairFlags) -> Iterable[Row]:
     """What `--limit` and `--sample` leave; without them a stream: sources outgrow memory."""
-    chosen = rows if pairs.sample is None else iter(sample_rows(rows, pairs.sample, pairs.seed))
-    kept = first_rows(chosen, pairs.limit)
+    kept = chosen_rows(rows, pairs.sample, pairs.limit, pairs.seed)
     first = next(kept, None)
     if first is None:
         raise ConfigError("no rows are left to ask about; check the source, --limit and --sample")

@@ -13,7 +13,7 @@ import typer
 from codefavor.backends import Sampling
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
-from codefavor.engine.plan import first_rows, sample_rows
+from codefavor.engine.plan import chosen_rows
 from codefavor.engine.stored_rows import StoredRows
 from codefavor.errors import ConfigError, DataError, Rejected
 from codefavor.records import Problem, Row, write_rows
@@ -79,10 +79,8 @@ def tests(
     kind = cast("Framework", framework)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, n=n)
     asked = _asked(problems, functions, None if dry_run else out)
-    found: Iterable[Row] = (problem.to_row() for problem in asked)
-    if sample is not None:
-        found = sample_rows(found, sample, seed)
-    rows = StoredRows(first_rows(found, limit), engine.shard)
+    found = (problem.to_row() for problem in asked)
+    rows = StoredRows(chosen_rows(found, sample, limit, seed), engine.shard)
     if not rows.n_read:
         raise ConfigError("nothing is left to write tests for; check --limit and --sample")
     if own_tests:

@@ -16,6 +16,7 @@ from codefavor.pairs.split import hold_out, shared_questions
 from codefavor.records import Problem, Row, content_id, file_sha256, write_rows
 from codefavor.sources.row_files import read_any_rows
 from codefavor.training.formats import FORMATS, TESTS_COLUMNS, Format, get_format
+from codefavor.training.plan import needs_of
 from codefavor.training.recipes import load_yaml
 
 _CONVERT = "codefavor convert "
@@ -115,8 +116,7 @@ def rows_for(recipe: Path, data: Path, folder: Path) -> Path:
 
 def _convert_words(recipe: Path) -> list[str]:
     """The first `convert` line of a recipe's header, as words; [] without one."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    needs = (line.partition(_CONVERT)[2] for line in lines if line.startswith("# Needs:"))
+    needs = (one.partition(_CONVERT)[2] for one in needs_of(recipe))
     words = shlex.split(next(filter(None, needs), ""))
     return words if "--format" in words else []
 

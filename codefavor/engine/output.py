@@ -9,14 +9,11 @@ import logging
 import pickle
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from codefavor.backends.batch_service import BatchService
-from codefavor.engine.batch import BatchRun
 from codefavor.engine.counts import Counts
-from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.runner import Step, run_sync
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, ok_positions, read_record_at
@@ -44,38 +41,18 @@ def run_to_file(
     manifest: Mapping[str, Any],
     expand: Expand | None = None,
     beside: Mapping[Path, Expand] | None = None,
+    run: Callable[..., Counts] = run_sync,
     **options: Any,
 ) -> Counts:
     """Run a step over rows with the journal of `out`, then write `out` from what ended ok.
 
-    Of a shard there is only the journal. `options` go to the runner. The rows of `out` are sorted
-    by the id of their input row, so the file does not depend on which answers came first;
-    `expand` makes several of each, or none. `beside` are further files made so from the same
-    results.
+    Of a shard there is only the journal, and of a batch as long as a row waits for it. `run` runs
+    as `run_sync` does, with these `options`. The rows of `out` are sorted by the id of their input
+    row, so the file does not depend on which answers came first; `expand` makes several of each, or
+    none. `beside` are further files made so from the same results.
     """
     with Journal.open(journal_of(out), manifest) as journal:
-        counts = run_sync(step, rows, journal, **options)
-        if counts.is_whole:
-            _finish(journal, {out: expand, **(beside or {})})
-    return counts
-
-
-def batch_to_file(
-    step: Step,
-    rows: Sequence[Row],
-    out: Path,
-    service: BatchService,
-    *,
-    manifest: Mapping[str, Any],
-    expand: Expand | None = None,
-    beside: Mapping[Path, Expand] | None = None,
-    wait: bool = True,
-    **options: Any,
-) -> Counts:
-    """`run_to_file` in batch mode; `out` is written once no row waits for a batch."""
-    with Journal.open(journal_of(out), manifest) as journal:
-        batch = BatchRun(step, lambda: rows, journal, service, **options)
-        counts = run_interruptibly(lambda event: batch.run(wait=wait, interrupted=event))
+        counts = run(step, rows, journal, **options)
         if counts.is_whole:
             _finish(journal, {out: expand, **(beside or {})})
     return counts

@@ -20,9 +20,12 @@ from codefavor.records import Row
 _N_SHOWN = 3
 
 
-def first_rows(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
-    """The first `limit` rows, all of them for None."""
-    return iter(rows) if limit is None else itertools.islice(rows, limit)
+def chosen_rows(
+    rows: Iterable[Row], sample: int | None, limit: int | None, seed: int
+) -> Iterator[Row]:
+    """The first `limit` of `sample` drawn rows; None: all of them."""
+    drawn = rows if sample is None else sample_rows(rows, sample, seed)
+    return itertools.islice(drawn, limit)
 
 
 def sample_rows(rows: Iterable[Row], n: int, seed: int) -> list[Row]:
@@ -38,8 +41,8 @@ def sample_rows(rows: Iterable[Row], n: int, seed: int) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class LaterQuestion:
-    """A question that a row may ask after its first ones, without what answers will add to it.
+class Question:
+    """What a row asks; of a later question, without what answers will add to it.
 
     `backend` is another than the run's own, if another is asked.
     """
@@ -48,7 +51,7 @@ class LaterQuestion:
     backend: Backend | None = None
 
 
-Later = Callable[[Row, Request], Iterable[LaterQuestion]]
+Later = Callable[[Row, Request], Iterable[Question]]
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,22 @@ class _Captured(CodefavorError):
 
 
 class _CapturingClient:
-    """Sends nothing: keeps what would have been sent, and ends the step."""
+    """Sends nothing: keeps what would have been sent, and ends the step.
 
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
+    Or it goes on (`answers`) with an answer that says nothing and is as long as it may be.
+    """
+
+    def __init__(self, *, answers: bool) -> None:
+        self.questions: list[Question] = []
+        self._answers = answers
 
     async def ask(
         self, backend: Backend, request: Request, row_id: str, occurrence: int
     ) -> Response:
-        self.requests.append(request)
-        raise _Captured("captured")
+        self.questions.append(Question(request, backend))
+        if not self._answers:
+            raise _Captured("captured")
+        return Response("?" * request.sampling.max_tokens)
 
 
 def forecast(
@@ -93,16 +102,18 @@ def forecast(
     *,
     later: Later | None = None,
     in_batch: bool = False,
+    answers: bool = False,
 ) -> Forecasted:
     """Run the step up to its first question on every row, and add what `later` says may follow.
 
     What a step asks several times at once (samples of a backend that has no `n`) is counted
-    so. Raises ConfigError without a backend.
+    so. With `answers` the step goes on, each time with an answer that no reader can use: so a
+    judge asks all that it may. Raises ConfigError without a backend.
     """
     if context.backend is None:
         raise ConfigError("a forecast needs the backend that would be asked")
     totals = _Totals(context.backend)
-    asyncio.run(_add_up(step, rows, context, later, totals))
+    asyncio.run(_add_up(step, rows, context, later, totals, answers=answers))
     table = context.prices or PriceTable.load()
     usd: float | None = 0.0
     for backend, usage in totals.usages.values():
@@ -132,21 +143,21 @@ class _Totals:
         self._backend = backend
         self._bounds = TokenForecast()
 
-    def add(self, first: list[Request], later: Iterable[LaterQuestion]) -> None:
+    def add(self, first: list[Question], later: Iterable[Question]) -> None:
         """The questions of one row, in order."""
         self.n_rows += 1
         if first and len(self.shown) < _N_SHOWN:
-            self.shown.append(first[0])
+            self.shown.append(first[0].request)
         n_answered = 0
-        for request in first:
-            n_answered += self._count(request, self._backend, 0)
+        for question in first:
+            n_answered += self._count(question, 0)
         for question in later:
             # Whatever it takes from earlier answers, it cannot hold more than all of them.
-            backend = question.backend or self._backend
-            n_answered += self._count(question.request, backend, n_answered)
+            n_answered += self._count(question, n_answered)
 
-    def _count(self, request: Request, backend: Backend, n_answered: int) -> int:
-        most = self._bounds.at_most(request) + Usage(n_answered)
+    def _count(self, question: Question, n_answered: int) -> int:
+        backend = question.backend or self._backend
+        most = self._bounds.at_most(question.request) + Usage(n_answered)
         _, before = self.usages.get(id(backend), (backend, Usage()))
         self.usages[id(backend)] = backend, before + most
         self.n_requests += 1
@@ -154,15 +165,21 @@ class _Totals:
 
 
 async def _add_up(
-    step: Step, rows: Iterable[Row], context: Context, later: Later | None, totals: _Totals
+    step: Step,
+    rows: Iterable[Row],
+    context: Context,
+    later: Later | None,
+    totals: _Totals,
+    *,
+    answers: bool,
 ) -> None:
     for row in rows:
-        client = _CapturingClient()
+        client = _CapturingClient(answers=answers)
         # Captured at its first question, or rejected before it had any.
         with contextlib.suppress(CodefavorError):
             await step(row, context.asking(client).for_row(str(row.get("id"))))
-        first = client.requests
-        totals.add(first, later(row, first[0]) if later and first else ())
+        first = client.questions
+        totals.add(first, later(row, first[0].request) if later and first else ())
 
 
 def render_prompt(request: Request) -> str:

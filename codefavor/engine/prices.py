@@ -56,10 +56,9 @@ FREE = Price(0.0, 0.0)
 class PriceTable:
     """Prices by "backend:model", exactly as a backend spec is written; nothing is guessed."""
 
-    def __init__(self, prices: Mapping[str, Price], as_of: str = "", source: str = "") -> None:
+    def __init__(self, prices: Mapping[str, Price], as_of: str = "") -> None:
         self._prices = dict(prices)
         self.as_of = as_of
-        self.source = source
 
     @classmethod
     def load(cls, own: Path | None = None) -> PriceTable:
@@ -86,7 +85,7 @@ class PriceTable:
                 '{"as_of": ..., "source": ..., "prices": {"openai:some-model": '
                 '{"input": 1.0, "output": 2.0}}} in US dollars per million tokens'
             ) from error
-        return cls(prices, content.get("as_of", ""), content.get("source", ""))
+        return cls(prices, content.get("as_of", ""))
 
     def price(self, spec: str) -> Price | None:
         """The price of a model by its "backend:model"; None if it is unknown, never free."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codefavor.evaluation.result_text import percent
 from codefavor.evaluation.results import items_sha256, versions
 from codefavor.journal import read_journal
 from codefavor.records import Row
@@ -70,13 +71,11 @@ def item_result(
     license: str,
     seed: int = 0,
     trivial: Mapping[str, Row] | None = None,
-    n_resamples: int = 10_000,
 ) -> Row:
     """The result file of a model on items; pure."""
     ids = [str(one["id"]) for one in items]
     reasons = {**scores.unjudged, **scores.reasons}
     names = list(dict.fromkeys(name for one in scores.measures.values() for name in one))
-    options = {"seed": seed, "n_resamples": n_resamples}
     return {
         "format": ITEM_FORMAT,
         "benchmark": benchmark,
@@ -89,7 +88,7 @@ def item_result(
         "metrics": {
             "n_items": len(ids),
             "unscored": dict(Counter(reasons[one] for one in ids if one in reasons)),
-            "measures": {name: _figure(name, ids, scores, options) for name in names},
+            "measures": {name: _figure(name, ids, scores, seed) for name in names},
         },
         "trivial": dict(trivial or {}),
         "items": {
@@ -104,7 +103,7 @@ def item_result(
     }
 
 
-def _figure(name: str, ids: Sequence[str], scores: ItemScores, options: dict[str, int]) -> Row:
+def _figure(name: str, ids: Sequence[str], scores: ItemScores, seed: int) -> Row:
     """Mean and interval over the items that have the measure, and the bounds over all items."""
     values = {
         one: parts
@@ -128,7 +127,7 @@ def _figure(name: str, ids: Sequence[str], scores: ItemScores, options: dict[str
         return {**row, "mean": total / len(flat)}
     groups = [scores.clusters.get(one, one) for one, parts in values.items() for _ in parts]
     make_interval = cluster_bootstrap_interval if name in RANGES else share_interval
-    interval = make_interval(flat, groups, **options)
+    interval = make_interval(flat, groups, seed=seed)
     low, high = RANGES.get(name, (0.0, 1.0))
     has_parts = any(isinstance(scores.measures[one][name], Sequence) for one in values)
     sizes = scores.n_parts if has_parts else {}
@@ -185,14 +184,10 @@ def _measure_text(name: str, one: Row) -> str:
     if name in PLAIN:
         return f"{name:<22}{one['mean']:>6.1f}   ({one['n']} items)"
     text = (
-        f"{name:<22}{100 * one['mean']:>6.1f}   95 % interval {_percent(one['low'])} to "
-        f"{_percent(one['high'])}, {one['n']} of {one['n_items']} items"
+        f"{name:<22}{100 * one['mean']:>6.1f}   95 % interval {percent(one['low'])} to "
+        f"{percent(one['high'])}, {one['n']} of {one['n_items']} items"
         + (f" ({one['n_parts']} parts)" if "n_parts" in one else "")
     )
     if one["n"] < one["n_items"]:
         text += f"; {100 * one['at_least']:.1f} to {100 * one['at_most']:.1f} over all"
     return text
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -175,7 +175,6 @@ def evaluate_choices(
     shots: str = "",
     is_chat: bool = False,
     seed: int = 0,
-    license: str = TRUTHFULQA.license,
     **run_options: Any,
 ) -> tuple[Row, Counts]:
     """Score the choices of all questions (those not yet in the journal); write the result file.
@@ -212,7 +211,7 @@ def evaluate_choices(
         benchmark=BENCHMARK,
         model={"name": name, **backend.identity},
         settings=settings,
-        license=license,
+        license=TRUTHFULQA.license,
         seed=seed,
         trivial=_trivial(items),
     )

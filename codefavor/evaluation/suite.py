@@ -233,7 +233,7 @@ def run_task(
     share their judges.
     """
     items = load_task(task)
-    spec = _fitted(spec, task, items)
+    spec = fitted(spec, task, items)
     kept = kept or Kept()
     backends = kept.backends_of(spec, backend_options)
     backend = next(iter(backends.values()), None)
@@ -349,7 +349,7 @@ def _add_robustness(
         result["robustness"] = found.to_row()
 
 
-def _fitted(spec: JudgeSpec, task: Task, items: Sequence[Row]) -> JudgeSpec:
+def fitted(spec: JudgeSpec, task: Task, items: Sequence[Row]) -> JudgeSpec:
     """The judge's spec as the protocol and the data want them."""
     ties: Choice = "B" if task.protocol == "paper" else spec.ties
     return replace(spec.fitted({shown_language(item) for item in items}), ties=ties)

@@ -15,6 +15,7 @@ Answer = Verdict | CodefavorError
 S = TypeVar("S")
 T = TypeVar("T")
 _MEMO_SIZE = 100_000
+_MAX_BATCH, _MAX_WAIT_S = 256, 0.02
 
 
 class Judge(Protocol):
@@ -45,9 +46,9 @@ class BatchJudge:
 
     name = "batch"
 
-    def __init__(self, *, max_batch: int = 256, max_wait_s: float = 0.02) -> None:
+    def __init__(self) -> None:
         self._batcher: MicroBatcher[Comparison, Answer] = MicroBatcher(
-            self.answer, max_batch, max_wait_s
+            self.answer, _MAX_BATCH, _MAX_WAIT_S
         )
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:

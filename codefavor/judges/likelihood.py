@@ -31,9 +31,7 @@ _SCALES: dict[str, float] = {"implicit_sum": 0.1}
 Scored = tuple[CompletionScore, CompletionScore | None]
 
 
-def verdict_of_totals(
-    parts: Row, reduction: Reduction = "mean", scale: float | None = None
-) -> Answer:
+def verdict_of_totals(parts: Row, reduction: Reduction = "mean") -> Answer:
     """The verdict that stored log-probabilities give under a reduction; no model is needed.
 
     `parts` is what a LikelihoodJudge keeps as `raw`: for each side the total, the number of
@@ -50,8 +48,8 @@ def verdict_of_totals(
         scores[side] = total / n_tokens if reduction.endswith("mean") else total
     kept = {f"score_{side}": round(score, 6) for side, score in scores.items()}
     raw = canonical_json({**parts, **kept})
-    used = _SCALES.get(reduction, 1.0) if scale is None else scale
-    return verdict_by_scores(scores["a"], scores["b"], scale=used, raw=raw)
+    scale = _SCALES.get(reduction, 1.0)
+    return verdict_by_scores(scores["a"], scores["b"], scale=scale, raw=raw)
 
 
 class LikelihoodJudge(TextJudge[Scored]):
@@ -60,7 +58,7 @@ class LikelihoodJudge(TextJudge[Scored]):
     Only the answer counts, its end of turn included. `reduction` is "mean" (per token), "sum",
     or "implicit_mean"/"implicit_sum": policy minus reference. The reference is the same model
     with its adapter disabled, or the model at `reference` for a policy without adapter.
-    `p_a` is the logistic of `scale` times the difference (default 1, implicit_sum 0.1). The
+    `p_a` is the logistic of the difference (of implicit_sum: of a tenth of it). The
     order of the two programs plays no part, so there is no position bias.
     """
 
@@ -77,30 +75,27 @@ class LikelihoodJudge(TextJudge[Scored]):
             Path | str | None,
             Option("Reference model of an implicit reduction without adapter.", record="weights"),
         ] = None,
-        scale: float | None = None,
         language: str = "python",
         system: SystemOption = "empty",
         dtype: DtypeOption = "auto",
         device: DeviceOption = None,
-        token_budget: int | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
         check_choice("reduction", reduction, Reduction)
         self.name = name or f"likelihood ({reduction})"
         self.reduction = reduction
-        self.scale = _SCALES.get(reduction, 1.0) if scale is None else scale
         self._language = language
         self._system = system
         loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model)
         self._reference: SequenceScorer | None = None
         if reduction.startswith("implicit"):
             self._reference = self.scorer
             if reference is not None:
                 other = load_model(reference, dtype=dtype, device=device)
-                self._reference = SequenceScorer(other.model, token_budget=token_budget)
+                self._reference = SequenceScorer(other.model)
             elif not hasattr(loaded.model, "disable_adapter"):
                 raise ConfigError(
                     f"{reduction} compares a policy with its reference: give the policy as an "
@@ -131,7 +126,7 @@ class LikelihoodJudge(TextJudge[Scored]):
             parts |= {f"total_{side}": round(policy.total, 6), f"n_tokens_{side}": policy.n_tokens}
             if reference is not None:
                 parts[f"reference_{side}"] = round(reference.total, 6)
-        return verdict_of_totals(parts, self.reduction, self.scale)
+        return verdict_of_totals(parts, self.reduction)
 
 
 def _scored(

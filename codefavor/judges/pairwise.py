@@ -39,7 +39,6 @@ class PairwiseJudge(BatchJudge):
         system: SystemOption = "empty",
         dtype: DtypeOption = "auto",
         device: DeviceOption = None,
-        token_budget: int | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
@@ -48,7 +47,7 @@ class PairwiseJudge(BatchJudge):
         self._system = system
         loaded = load_model(model_path, adapter=adapter, dtype=dtype, device=device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model)
         _, self._label_ids = self.question_ids(_PROBE)
 
     def answer(self, comparisons: Sequence[Comparison]) -> list[Answer]:

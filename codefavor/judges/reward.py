@@ -32,7 +32,6 @@ class RewardJudge(TextJudge[float]):
         language: str = "python",
         system: SystemOption = "empty",
         device: DeviceOption = None,
-        token_budget: int | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
@@ -41,7 +40,7 @@ class RewardJudge(TextJudge[float]):
         self._system = system
         loaded = load_reward_model(model_path, adapter, device)
         self._tokens = ChatTokens(loaded.tokenizer)
-        self.scorer = SequenceScorer(loaded.model, token_budget=token_budget)
+        self.scorer = SequenceScorer(loaded.model)
 
     def score(self, texts: Sequence[Text]) -> list[float | BackendError]:
         """The reward of each program."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,18 +120,22 @@ class JudgeSpec:
         """The same for programs of these languages: fences carry the one there is, or none."""
         return replace(self, language=next(iter(languages)) if len(set(languages)) == 1 else "")
 
-    def make_backends(self, extra: Mapping[str, object] | None = None) -> dict[str, Backend]:
+    def make_backends(
+        self,
+        extra: Mapping[str, object] | None = None,
+        make: Callable[..., Backend] = make_backend,
+    ) -> dict[str, Backend]:
         """The backend of each chat model that is asked, by its judge as it is written.
 
-        `extra` are options of the backend that are no flags. Raises ConfigError for some where
-        no chat model is asked.
+        `extra` are options of the backend that are no flags; `make` makes a backend, as
+        `make_backend` does. Raises ConfigError for some where no chat model is asked.
         """
         if extra and not self.chats:
             raise ConfigError(f"--set is for chat models, and {self} asks none")
         found = {}
         for one in dict.fromkeys(self.chats):
             options = {**(extra or {}), **one._given("backend")}
-            found[str(one)] = make_backend(f"{one.kind}:{one.argument}", **options)
+            found[str(one)] = make(f"{one.kind}:{one.argument}", **options)
         return found
 
     def make_judge(

@@ -61,7 +61,6 @@ def leaderboard_html(
     items: Sequence[Row] = (),
     costs: Sequence[CostPoint] = (),
     title: str = "Judges compared",
-    seed: int = 0,
 ) -> str:
     """The page, a part for each benchmark.
 
@@ -76,7 +75,7 @@ def leaderboard_html(
     for name in names:
         own = [entry for entry in labelled if entry.benchmark == name]
         rows = {e.label: known[name, e.label] for e in _with_rows(own, known)}
-        benchmarks.append(_benchmark(name, own, rows, seed))
+        benchmarks.append(_benchmark(name, own, rows))
     browser, n_items = _browser(labelled, known, items)
     return render_page(
         "leaderboard.html.j2",
@@ -89,7 +88,7 @@ def leaderboard_html(
     )
 
 
-def _benchmark(name: str, entries: Sequence[Entry], records: Records, seed: int) -> Row:
+def _benchmark(name: str, entries: Sequence[Entry], records: Records) -> Row:
     """Everything about one benchmark, as the template names it."""
     ordered = sorted(entries, key=lambda entry: -(headline_share(entry).accuracy or 0.0))
     shown = [entry for entry in ordered if not entry.is_attacked]
@@ -107,7 +106,7 @@ def _benchmark(name: str, entries: Sequence[Entry], records: Records, seed: int)
         "reliabilities": [one for entry in ours if (one := reliability(entry))],
         "heat_map": _heat_map(ordered),
         "agreement": _agreement(several),
-        "tests": _tests(several, seed),
+        "tests": _tests(several),
         "defects": Board(
             ["task", "what is wrong", "pairs"],
             [Line(task, [Cell(why), Cell(str(n))]) for task, why, n in defects_of(records)],
@@ -259,10 +258,10 @@ def _agreement(records: Records) -> Board:
     return Board(["", *records], rows)
 
 
-def _tests(records: Records, seed: int) -> Board:
+def _tests(records: Records) -> Board:
     head = ["judge", "against", "gain", "95 % interval", "n", "McNemar p", "Holm", "permutation p"]
     rows = []
-    for test in paired_tests(records, seed=seed):
+    for test in paired_tests(records):
         if not test["n"]:
             nothing = [test["against"], "-", "no pair in common", "0", *["-"] * 4]
             rows.append(Line(test["system"], [Cell(text) for text in nothing]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from codefavor.backends.base import Backend, Request, Sampling
-from codefavor.engine.plan import Later, LaterQuestion
+from codefavor.engine.plan import Later, Question
 from codefavor.judges.blind_tests import LONGEST_SHOWN, MOST_SHOWN
 from codefavor.judges.llm import SCHEMA, LlmJudge
 from codefavor.judges.tested import N_DRAWS, N_TESTS
@@ -34,27 +34,27 @@ def later_questions(
     """
     is_json = settings.answer_format == "json"
 
-    def later(row: Row, first: Request) -> Iterator[LaterQuestion]:
+    def later(row: Row, first: Request) -> Iterator[Question]:
         messages = list(first.messages)
         for text, form in turns(row):
             messages = [*messages, {"role": "user", "content": text}]
             schema = form.schema() if is_json else None
             sampling = msgspec.structs.replace(settings.sampling, json_schema=schema)
-            yield LaterQuestion(Request(messages, sampling))
+            yield Question(Request(messages, sampling))
         if "tests" in verifier.ways:
             unknown = {"instruction": "", "signatures": [], "aspect": "efficiency"}
             text = render("write_tests", n_asserts=N_ASSERTS, **unknown)
             asked = [*first.messages, {"role": "user", "content": text}]
-            yield LaterQuestion(Request(asked, settings.sampling))
+            yield Question(Request(asked, settings.sampling))
         if "tested" in verifier.ways:
             text = render("blind_tests", instruction="", signatures=[], n_tests=N_TESTS)
             asked = [*first.messages, {"role": "user", "content": text}]
             for _ in range(N_DRAWS):
                 sampling = Sampling(max_tokens=verifier.max_tokens)
-                yield LaterQuestion(Request(asked, sampling), judge)
+                yield Question(Request(asked, sampling), judge)
         if verifier.asks_judge:
             for request in _judge_requests(first, verifier, judge) * _N_ORDERS:
-                yield LaterQuestion(request, judge)
+                yield Question(request, judge)
 
     return later
 

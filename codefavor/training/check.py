@@ -16,7 +16,7 @@ from codefavor.records import Row
 from codefavor.training.check_arguments import argument_findings
 from codefavor.training.check_attention import kernels_of
 from codefavor.training.check_data import data_findings
-from codefavor.training.check_files import deepspeed_settings, file_findings, needs
+from codefavor.training.check_files import deepspeed_settings, file_findings
 from codefavor.training.check_held_out import held_out_findings
 from codefavor.training.check_keys import dropped_keys
 from codefavor.training.check_model import model_findings
@@ -24,6 +24,7 @@ from codefavor.training.check_readers import one_line, quiet, reader_findings, w
 from codefavor.training.findings import Finding, error, form_findings, warning
 from codefavor.training.mistakes import mistakes
 from codefavor.training.model_shapes import find_config
+from codefavor.training.plan import needs_of
 from codefavor.training.recipes import find_recipes, load_yaml
 
 # What the schema is told of a machine that is not here: an 8-GPU node of today.
@@ -89,7 +90,7 @@ class RecipeChecker:
         for found in (
             reader_findings(config),
             file_findings(config, path, where),
-            data_findings(config, where, gpus, needs(path)),
+            data_findings(config, where, gpus, needs_of(path)),
             held_out_findings(config, path, where),
             mistakes(config, gpus),
             model_findings(config, where),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,15 @@ _FORMS = {
 
 
 def data_findings(
-    config: Mapping[str, Any], folder: Path, gpus: int | None, made: str = ""
+    config: Mapping[str, Any], folder: Path, gpus: int | None, made: Sequence[str] = ()
 ) -> Iterator[Finding]:
     """Everything that is wrong with the data sets that are here, each by itself.
 
     `made` are the commands of the recipe's header that make them.
     """
-    is_letter = at(config, "dev_accuracy.judge") == "pairwise"
-    formats = {"pairwise"} if is_letter else set(re.findall(r"--format (pairwise\w*)", made))
+    formats = set(re.findall(r"--format (pairwise\w*)", "\n".join(made)))
+    if at(config, "dev_accuracy.judge") == "pairwise":
+        formats = {"pairwise"}
     wanted = formats.pop() if len(formats) == 1 else ""
     for key, entry in entries_of(config):
         yield from _split_findings(key, entry, folder)

@@ -12,8 +12,8 @@ from typing import Any
 from codefavor.backends.embedded import FOLDER_NAME
 from codefavor.training.findings import Finding, at, entries_of, error, warning
 from codefavor.training.output_folder import holds_inputs, is_foreign
-from codefavor.training.plan import deepspeed_file, is_local_path
-from codefavor.training.recipes import processes_of
+from codefavor.training.plan import deepspeed_file, is_local_path, needs_of
+from codefavor.training.recipes import load_yaml, processes_of
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt")
 # A word in a model's name, and what alone reads its weights.
@@ -23,38 +23,6 @@ _FORMS = {
     "exl2": "ExLlama",
 }
 _QUANTISED = ("awq", "gptq", "bnb-4bit", "bnb-8bit")
-# What DeepSpeed reads at the top of its file, and below zero_optimization. It ignores other keys;
-# one that is not listed here is an error only where it looks like one that is.
-_DEEPSPEED = {
-    "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps",
-    "optimizer", "scheduler", "communication_data_type", "prescale_gradients",
-    "gradient_predivide_factor", "sparse_gradients", "fp16", "bf16", "amp", "torch_autocast",
-    "gradient_clipping", "zero_optimization", "zero_allow_untested_optimizer",
-    "zero_force_ds_cpu_optimizer", "activation_checkpointing", "aio", "steps_per_print",
-    "wall_clock_breakdown", "dump_state", "flops_profiler", "tensorboard", "wandb", "comet",
-    "csv_monitor", "comms_logger", "checkpoint", "data_types", "data_efficiency", "compile",
-    "seq_parallel_communication_data_type", "sequence_parallel_size", "tensor_parallel",
-    "autotuning", "elasticity", "hybrid_engine", "curriculum_learning", "compression_training",
-    "sparse_attention", "memory_breakdown", "disable_allgather",
-    "dataloader_drop_last", "pipeline", "eigenvalue", "progressive_layer_drop",
-}  # fmt: skip
-_ZERO = {
-    "stage", "allgather_partitions", "allgather_bucket_size", "overlap_comm", "reduce_scatter",
-    "reduce_bucket_size", "contiguous_gradients", "offload_param", "offload_optimizer",
-    "stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_prefetch_bucket_size",
-    "stage3_param_persistence_threshold", "stage3_model_persistence_threshold",
-    "stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save",
-    "stage3_module_granularity_threshold", "stage3_use_all_reduce_for_fetch_params",
-    "sub_group_size", "elastic_checkpoint", "ignore_unused_parameters", "round_robin_gradients",
-    "zero_hpz_partition_size", "zero_quantized_weights", "zero_quantized_gradients",
-    "zero_quantized_nontrainable_weights", "mics_shard_size", "mics_hierarchical_params_gather",
-    "memory_efficient_linear", "load_from_fp32_weights", "use_multi_rank_bucket_allreduce",
-    "legacy_stage1", "cpu_offload", "cpu_offload_params", "cpu_offload_use_pin_memory",
-    "override_module_apply", "log_trace_cache_warnings", "pipeline_loading_checkpoint",
-    "param_persistence_threshold", "model_persistence_threshold", "max_live_parameters",
-    "max_reuse_distance", "prefetch_bucket_size", "gather_16bit_weights_on_model_save",
-    "zeropp_loco_param", "fast_sharding_for_leaf_module", "leaf_module",
-}  # fmt: skip
 _NEAR = 0.75
 _MANIFEST = ".manifest.json"
 # The line of a header that `processes_of` reads.
@@ -62,25 +30,15 @@ _RUNS_ON = "# Runs on:"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def header_lines(recipe: Path) -> list[str]:
-    """The comment lines of a recipe's file."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.startswith("#")]
-
-
-def needs(recipe: Path) -> str:
-    """The commands that a recipe's header says it needs, one a line."""
-    return "\n".join(line for line in header_lines(recipe) if line.startswith("# Needs:"))
-
-
 def has_header(recipe: Path) -> bool:
     """Whether a recipe has the header that ours have, which says what machine it is for."""
-    return any(line.startswith(_RUNS_ON) for line in header_lines(recipe))
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith(_RUNS_ON) for line in lines)
 
 
 def file_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iterator[Finding]:
     """Files that are neither there nor made by a command of the recipe's header."""
-    made = needs(recipe)
+    made = "\n".join(needs_of(recipe))
     by_header = "no 'Needs:' line of the header"
     for _, entry in entries_of(config):
         path = str(entry.get("path") or "")
@@ -215,10 +173,14 @@ def _deepspeed_contents(name: str, written: Any) -> Iterator[Finding]:
 
 
 def _deepspeed_keys(name: str, written: Any) -> Iterator[Finding]:
-    """Keys that DeepSpeed does not know: it goes on without what they ask for."""
-    places = [("", written, _DEEPSPEED), ("zero_optimization.", {}, _ZERO)]
-    if isinstance(written, Mapping) and isinstance(written.get("zero_optimization"), Mapping):
-        places[1] = ("zero_optimization.", written["zero_optimization"], _ZERO)
+    """Keys that DeepSpeed does not know: it goes on without what they ask for.
+
+    One that is not listed here is an error only where it looks like one that is.
+    """
+    known_keys = load_yaml(Path(__file__).with_name("deepspeed_keys.yaml"))
+    below = at(written, "zero_optimization")
+    places = [("", written, known_keys["top"])]
+    places.append(("zero_optimization.", below, known_keys["zero_optimization"]))
     for where, there, known in places:
         for key in there if isinstance(there, Mapping) else ():
             if key in known:

@@ -11,8 +11,8 @@ from codefavor.errors import DataError
 from codefavor.journal_manifest import manifest_path
 from codefavor.records import Row, canonical_json, file_sha256
 from codefavor.training.check_data import files_of, first_rows, samples_of, selected_rows
-from codefavor.training.check_files import needs
 from codefavor.training.findings import Finding, entries_of, error, warning
+from codefavor.training.plan import needs_of
 
 _N_DEV = 40
 _N_BYTES = 1 << 26
@@ -121,7 +121,7 @@ def _dev_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iter
     trained = [entry for _, entry in entries_of(config, "datasets")]
     paths = {str(entry.get("path")) for entry in trained}
     text = "is what is trained on, so its accuracy says nothing; name held-out pairs (dev.jsonl)"
-    makers = [line for line in needs(recipe).splitlines() if dev in line.split()]
+    makers = [line for line in needs_of(recipe) if dev in line.split()]
     if dev in paths or any(f"--out {path}" in line for line in makers for path in paths):
         yield error(f"dev_accuracy.data: {dev} {text}")
         return

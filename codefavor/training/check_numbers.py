@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import functools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from codefavor.training.check_readers import SAMPLING_METHODS
 from codefavor.training.findings import Finding, error, number, warning
-from codefavor.training.recipes import PREFERENCES, WITH_REFERENCE, method_of
+from codefavor.training.recipes import PREFERENCES, method_of
 
 
 class Range(NamedTuple):
@@ -25,70 +28,23 @@ class Range(NamedTuple):
     methods: tuple[str, ...] = ()
 
 
-_TINY = 1e-9
-_REWARD_RATIO = "it weighs the distance to the reference"
-RANGES: tuple[Range, ...] = (
-    Range("num_epochs", _TINY, 1000, "nothing would be trained", (0.01, 100)),
-    Range("micro_batch_size", 1, 4096, "a step needs rows"),
-    Range("gradient_accumulation_steps", 1, 65536, "a step needs rows"),
-    Range(
-        "weight_decay", 0, 1, "it shrinks every weight by this share of the learning rate", (0, 0.3)
-    ),
-    Range("max_grad_norm", 0, 1000, "gradients are scaled down to this length", (0, 100)),
-    Range("warmup_ratio", 0, 0.9, "it is a share of the run: 0.1, not 10", (0, 0.5)),
-    Range("cosine_min_lr_ratio", 0, 1, "so much of the learning rate is left", (0, 0.5)),
-    Range("adam_beta1", 0, 0.99999, "it is the share of the mean that is kept", (0.5, 0.99)),
-    Range("adam_beta2", 0, 0.99999, "it is the share of the mean that is kept", (0.9, 0.9999)),
-    Range("adam_epsilon", 1e-16, 0.1, "it is added to the divisor of a step", (1e-15, 1e-4)),
-    Range("lora_r", 1, 4096, "an adapter of rank 0 is none", (1, 1024)),
-    Range("lora_alpha", _TINY, 1e6, "it scales the adapter: 0 switches it off", (1, 2048)),
-    Range("lora_dropout", 0, 0.9, "it is a probability", (0, 0.5)),
-    Range("neftune_noise_alpha", 0, 1000, "it scales the noise on the embeddings", (0, 20)),
-    Range("sequence_len", 16, 1e8, "no row fits", (64, 1e7)),
-    Range("val_set_size", 0, 1e9, "it is a share or a count of rows"),
-    Range("early_stopping_patience", 1, 1e6, "it counts evaluations without gain"),
-    Range("save_total_limit", 1, 1e6, "it counts the checkpoints that are kept"),
-    Range("dpo_label_smoothing", 0, 0.4999, "it is the share of wrong labels", (0, 0.3)),
-    Range("rl_beta", _TINY, 20, _REWARD_RATIO, (0.005, 5), WITH_REFERENCE),
-    Range("rl_beta", _TINY, 200, "it scales the mean log-probability", (0.5, 20), ("simpo",)),
-    Range("rl_beta", _TINY, 20, "it weighs the odds ratio", (0.01, 2), ("orpo",)),
-    Range("simpo_gamma", 0, 20, "it is the margin of the rewards, beta of 2 to 10", (0, 6)),
-    Range("orpo_alpha", _TINY, 20, "it weighs the odds ratio beside the likelihood", (0.01, 2)),
-    Range("cpo_alpha", 0, 100, "it weighs the likelihood beside the preference", (0, 2)),
-    Range("rpo_alpha", 0, 100, "it weighs the likelihood beside the preference", (0, 5)),
-    Range("dpop_lambda", 0, 1e4, "it weighs the penalty", (0, 100)),
-    Range("kto_desirable_weight", _TINY, 100, "answers of weight 0 teach nothing", (0.1, 10)),
-    Range("kto_undesirable_weight", _TINY, 100, "answers of weight 0 teach nothing", (0.1, 10)),
-    Range("center_rewards_coefficient", 0, 10, "it pulls rewards to a mean of 0", (0, 0.1)),
-    Range("trl.temperature", 0.01, 10, "samples of one question would all be equal", (0.3, 1.5)),
-    Range("trl.top_p", 0.01, 1, "it is a share of the probability", (0.5, 1)),
-    Range("trl.beta", 0, 10, _REWARD_RATIO, (0, 0.5)),
-    Range("trl.epsilon", _TINY, 10, "ratios are cut off beyond it", (1e-5, 0.5)),
-    Range("trl.epsilon_high", _TINY, 10, "ratios are cut off beyond it", (1e-5, 1)),
-    Range("trl.top_k", -1, 1e7, "it is a count of tokens; 0 (vLLM: -1) takes all"),
-    Range("trl.min_p", 0, 1, "it is a share of the likeliest token's probability", (0, 0.5)),
-    Range("trl.repetition_penalty", 0.01, 10, "it divides scores: 1 changes none", (0.8, 1.5)),
-    Range("trl.num_iterations", 1, 1000, "a sample is trained on so many times", (1, 10)),
-    Range("trl.ref_model_mixup_alpha", 0, 1, "it is the share of the policy in the reference"),
-    Range("trl.replay_buffer_size", 0, 1e7, "it is a count of groups"),
-    Range("loraplus_lr_ratio", _TINY, 1000, "it multiplies the learning rate of B", (1, 64)),
-    Range("sample_packing_eff_est", 0.01, 1, "it is the share of a window that rows fill"),
-    Range("dataset_num_proc", 0, 4096, "it counts processes"),
-    Range("save_steps", _TINY, 1e9, "no checkpoint would be written"),
-    Range("eval_steps", _TINY, 1e9, "nothing would be evaluated"),
-    Range("logging_steps", _TINY, 1e9, "the trainer divides by it"),
-    Range("trl.num_generations", 2, 4096, "a sample is judged against its group"),
-    Range("trl.max_completion_length", 1, 1e7, "nothing would be sampled", (16, 1e6)),
-    Range("dev_accuracy.limit", 1, 1e9, "the accuracy on so few pairs is chance", (20, 1e9)),
-    Range("ddp_timeout", 60, 1e7, "processes wait for one another for so many seconds"),
-    Range("lr_scheduler_kwargs.num_cycles", 0.01, 1000, "it counts waves", (0.25, 20)),
-    Range("overrides_of_model_config.attention_dropout", 0, 0.9, "it is a probability", (0, 0.3)),
-    Range("max_steps", -1, 1e9, "it counts steps; -1 and none are the epochs'"),
-    Range("seed", 0, 2**32 - 1, "it begins the generators of random numbers"),
-    Range("trl.vllm_server_port", 1, 65535, "it is a port"),
-    Range("vllm.port", 1, 65535, "it is a port"),
-    Range("vllm.gpu_memory_utilization", 0.01, 1, "it is a share of the GPU's memory"),
-)
+@functools.cache
+def _ranges() -> tuple[Range, ...]:
+    """Those of `ranges.csv`."""
+    with open(Path(__file__).with_name("ranges.csv"), encoding="utf-8", newline="") as lines:
+        return tuple(
+            Range(
+                line["key"],
+                float(line["low"]),
+                float(line["high"]),
+                line["reason"],
+                (float(line["usual_low"]), float(line["usual_high"]))
+                if line["usual_low"]
+                else None,
+                tuple(line["methods"].split()),
+            )
+            for line in csv.DictReader(lines)
+        )
 
 
 class Rates(NamedTuple):
@@ -119,7 +75,7 @@ _OWN_SCALE = ("muon", "dion", "sgd", "lion", "adafactor", "schedule_free", "prod
 def number_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Numbers outside the range in which they mean something, or far from those in use."""
     method = method_of(config)
-    for one in RANGES:
+    for one in _ranges():
         value = number(config, one.key)
         if value is None or (one.methods and method not in one.methods):
             continue

@@ -102,11 +102,8 @@ def _bare(side: Any) -> Any:
 def _turn_findings(key: str, entry: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
     """Conversations without the columns that are named, or without a turn to train on."""
     column = str(entry.get("field_messages") or "messages")
-    mapping = {
-        "role": "role",
-        "content": "content",
-        **(entry.get("message_property_mappings") or {}),
-    }
+    mapped = entry.get("message_property_mappings") or {}
+    mapping = {"role": "role", "content": "content", **mapped}
     for old in ("role", "content"):
         mapping[old] = str(entry.get(f"message_field_{old}") or mapping[old])
     where, first = sample[0]
@@ -124,9 +121,11 @@ def _turn_findings(key: str, entry: Mapping[str, Any], sample: Sample) -> Iterat
         return
     roles = entry.get("roles_to_train") or ["assistant"]
     trained = {_ALIASES.get(role, role) for role in roles}
-    yield from _order_findings(key, entry, mapping, column, sample)
+    own = {one: role for role, listed in (entry.get("roles") or {}).items() for one in listed or []}
+    names = {**_ALIASES, **own}
+    yield from _order_findings(key, names, mapping, column, sample)
     idle = [
-        where for where, row in sample if not _has_turn(row.get(column), mapping, entry, trained)
+        where for where, row in sample if not _has_turn(row.get(column), mapping, names, trained)
     ]
     if idle:
         what = f"have no turn of {', '.join(sorted(trained))} with a text"
@@ -136,18 +135,17 @@ def _turn_findings(key: str, entry: Mapping[str, Any], sample: Sample) -> Iterat
 
 def _order_findings(
     key: str,
-    entry: Mapping[str, Any],
+    names: Mapping[str, str],
     mapping: Mapping[str, str],
     column: str,
     sample: Sample,
 ) -> Iterator[Finding]:
     """Conversations whose turns stand in an order in which nobody speaks, or hold no text."""
-    own = {one: role for role, listed in (entry.get("roles") or {}).items() for one in listed or []}
     found: dict[str, list[str]] = {}
     for where, row in sample:
         turns = [one for one in row.get(column) or [] if isinstance(one, Mapping)]
-        names = [str(one.get(mapping["role"])) for one in turns]
-        roles = [own.get(name, _ALIASES.get(name, name)) for name in names]
+        said = [str(one.get(mapping["role"])) for one in turns]
+        roles = [names.get(name, name) for name in said]
         says = [one.get(mapping["content"]) for one in turns]
         if "system" in roles[1:]:
             found.setdefault("a system's turn behind another", []).append(where)
@@ -164,16 +162,14 @@ def _are_parts(says: Any) -> bool:
 
 
 def _has_turn(
-    turns: Any, mapping: Mapping[str, str], entry: Mapping[str, Any], trained: set[str]
+    turns: Any, mapping: Mapping[str, str], names: Mapping[str, str], trained: set[str]
 ) -> bool:
     """Whether a conversation has a turn of a trained role that says something."""
     if not isinstance(turns, list):
         return False
-    own = entry.get("roles") or {}
-    names = {source: target for target, sources in own.items() for source in sources or []}
     for turn in turns:
         role = str(turn.get(mapping["role"])) if isinstance(turn, Mapping) else ""
-        role = names.get(role, _ALIASES.get(role, role))
+        role = names.get(role, role)
         says = turn.get(mapping["content"]) if isinstance(turn, Mapping) else None
         is_text = bool(says.strip()) if isinstance(says, str) else _are_parts(says)
         if role in trained and (is_text or turn.get("tool_calls")):

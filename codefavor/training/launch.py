@@ -68,12 +68,9 @@ def launch(
     recipe: Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    data: Path | None = None,
     folder: Path | None = None,
     gpus: int | None = None,
-    log_path: Path | None = None,
     on_metrics: OnMetrics | None = None,
-    accelerate_args: Sequence[str] = (),
     fresh: bool = False,
     run: Callable[..., int] | None = None,
 ) -> TrainingRun:
@@ -85,14 +82,14 @@ def launch(
     The process group is gone when this returns or raises. Raises TrainingError with the end of the
     log when training fails. `run` starts the command in another way than `run_group`.
     """
-    plan = plan_training(recipe, overrides=overrides, data=data, folder=folder, gpus=gpus)
+    plan = plan_training(recipe, overrides=overrides, folder=folder, gpus=gpus)
     output_dir = plan.output_dir
     _refuse_foreign(plan, is_emptied=fresh)
     output_dir.mkdir(parents=True, exist_ok=True)
     with locked(output_dir):
         if fresh:
             empty(output_dir)
-        return _launch_locked(plan, log_path, on_metrics, accelerate_args, run or run_group)
+        return _launch_locked(plan, on_metrics, run or run_group)
 
 
 def _refuse_foreign(plan: TrainingPlan, *, is_emptied: bool) -> None:
@@ -108,14 +105,12 @@ def _refuse_foreign(plan: TrainingPlan, *, is_emptied: bool) -> None:
 
 def _launch_locked(
     plan: TrainingPlan,
-    log_path: Path | None,
     on_metrics: OnMetrics | None,
-    accelerate_args: Sequence[str],
     run: Callable[..., int],
 ) -> TrainingRun:
     output_dir = plan.output_dir
     card = read_card(plan)
-    command = training_command(plan, accelerate_args)
+    command = training_command(plan)
     if card.get("status") == "finished":
         metrics = tuple(read_metrics(output_dir))
         seconds = float(card["seconds"])
@@ -126,7 +121,7 @@ def _launch_locked(
     card = {**new_card(plan, command), **started, "seconds": seconds}
     write_card(output_dir, card)
     begin = time.monotonic()
-    log = log_path or output_dir / "train.log"
+    log = output_dir / "train.log"
     code = run(
         command,
         folder=plan.folder,

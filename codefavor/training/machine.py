@@ -32,30 +32,25 @@ _PACKAGES = (
 
 
 def count_gpus() -> int:
-    """How many accelerators torch can use here; asks torch only where a device file exists."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0
-    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd")):
-        return 0
-    question = "import torch; print(torch.cuda.device_count())"
-    answer = subprocess.run(
-        [sys.executable, "-c", question], capture_output=True, text=True, check=False
-    )
-    return int(answer.stdout.strip() or 0) if answer.returncode == 0 else 0
+    """How many accelerators torch can use here."""
+    return len(gpu_memories())
 
 
 def gpu_memories() -> list[tuple[str, float]]:
-    """Name and memory in GiB of every accelerator here; [] where torch sees none."""
-    if count_gpus() == 0:
+    """Name and memory in GiB of every accelerator here; asks torch only where a device file is."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return []
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd")):
         return []
     question = (
         "import json, torch; print(json.dumps([(p.name, p.total_memory / 2**30) for p in "
         "map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))]))"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", question], capture_output=True, text=True, check=True
+        [sys.executable, "-c", question], capture_output=True, text=True, check=False
     )
-    return [(str(name), float(memory)) for name, memory in json.loads(answer.stdout)]
+    found = json.loads(answer.stdout) if answer.returncode == 0 else []
+    return [(str(name), float(memory)) for name, memory in found]
 
 
 def main_memory_gib() -> float:

@@ -68,7 +68,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     """The shape from a transformers `config.json`.
 
     Its weights are those that the row of `models.yaml` states, else they are counted on the model
-    itself (`count_weights`).
+    itself (`weights_of`).
     """
     text = config.get("text_config") or config
     if not all(text.get(key) for key in _SIZES):
@@ -78,7 +78,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     counted, linear = config, tuple[tuple[str, int], ...]()
     if "parameters" not in config:
         model = build_on_meta(config)
-        counted, linear = _weights_of(model, config), _linear_of(model)
+        counted, linear = weights_of(model, config), _linear_of(model)
     latent = int(text.get("qk_nope_head_dim") or 0) + int(text.get("qk_rope_head_dim") or 0)
     size = latent or int(text.get("head_dim") or int(text["hidden_size"]) // heads)
     experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
@@ -144,15 +144,8 @@ def class_config(config: Mapping[str, Any]) -> Any:
     return transformers.AutoConfig.for_model(str(config.get("model_type")), **words)
 
 
-def count_weights(config: Mapping[str, Any]) -> dict[str, int]:
-    """`parameters` of a model, and for a mixture of experts `active` of them for one token.
-
-    Counted on the model, built without memory on torch's meta device (5 CPU seconds of imports).
-    """
-    return _weights_of(build_on_meta(config), config)
-
-
-def _weights_of(model: Any, config: Mapping[str, Any]) -> dict[str, int]:
+def weights_of(model: Any, config: Mapping[str, Any]) -> dict[str, int]:
+    """`parameters` of a model, and for a mixture of experts `active` of them for one token."""
     text = config.get("text_config") or config
     experts = next((int(text[key]) for key in _EXPERTS if text.get(key)), 0)
     total = int(model.num_parameters())
@@ -250,7 +243,7 @@ def shape_of_size(parameters: float) -> ModelShape:
 def known_models(root: Path) -> Row:
     """The configurations of the recipes' models by name on the Hub, from `models.yaml`.
 
-    `parameters` and `active` there are what `count_weights` counts; `extra_parameters` what a model
+    `parameters` and `active` there are what `weights_of` counts; `extra_parameters` what a model
     has beside its text part (a vision tower).
     """
     return load_yaml(root / MODELS_FILE)
@@ -278,11 +271,6 @@ def find_config(name: str, folder: Path, root: Path) -> Row:
             f"hf download {name} config.json tokenizer.json tokenizer_config.json"
         )
     return dict(known)
-
-
-def known_shapes(root: Path) -> dict[str, ModelShape]:
-    """The shapes of the recipes' models by name on the Hub."""
-    return {name: _whole_shape(row) for name, row in known_models(root).items()}
 
 
 def _whole_shape(config: Mapping[str, Any]) -> ModelShape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,25 +51,18 @@ def plan_training(
     recipe: Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    data: Path | None = None,
     folder: Path | None = None,
     gpus: int | None = None,
 ) -> TrainingPlan:
     """The plan of a launch; raises ConfigError for anything that is missing or cannot work here.
 
-    `overrides` are Axolotl keys (`trl__beta` reaches into a mapping). `data` replaces the path
-    of the recipe's only data set. `folder` is where relative paths start (default: here).
-    `gpus` defaults to the number that the recipe is for (`usual_gpus`); 0 is a CPU run.
+    `overrides` are Axolotl keys (`trl__beta` reaches into a mapping). `folder` is where relative
+    paths start (default: here). `gpus` defaults to the number that the recipe is for
+    (`usual_gpus`); 0 is a CPU run.
     """
-    config = written = load_yaml(recipe)
-    wanted = dict(overrides or {})
+    written, wanted = load_yaml(recipe), dict(overrides or {})
     where = (folder or Path.cwd()).resolve()
     n_gpus = usual_gpus(recipe) if gpus is None else gpus
-    if data is not None:
-        entries = config.get("datasets") or []
-        if len(entries) != 1:
-            raise ConfigError(f"{recipe}: has {len(entries)} data sets; cannot replace 'the' one")
-        wanted["datasets"] = [{**entries[0], "path": str(data)}]
     config = apply_overrides(written, wanted)
     _refuse_rewritten(written, wanted)
     if "output_dir" in wanted:
@@ -153,10 +146,15 @@ def _model_identity(recipe: Path, base_model: str, folder: Path) -> Any:
     return [file_sha256(path / "config.json"), sizes]
 
 
+def needs_of(recipe: Path) -> list[str]:
+    """The commands that a recipe's header says it needs."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return [line[len("# Needs:") :].strip() for line in lines if line.startswith("# Needs:")]
+
+
 def _needs(recipe: Path, word: str) -> str:
     """What the recipe's header names as the producer of a missing input."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    commands = [line[len("# Needs:") :].strip() for line in lines if line.startswith("# Needs:")]
+    commands = needs_of(recipe)
     fitting = [command for command in commands if word in command] or commands
     return f"make it with: {fitting[0]}" if fitting else "make it first"
 
@@ -230,9 +228,7 @@ def _looks_like_another(text: str) -> bool:
     return True
 
 
-def training_command(
-    plan: TrainingPlan, accelerate_args: Sequence[str] = (), *, hardware: str = ""
-) -> tuple[str, ...]:
+def training_command(plan: TrainingPlan, *, hardware: str = "") -> tuple[str, ...]:
     """The command line: accelerate, Axolotl's own entry, the recipe, and the overrides.
 
     A setting within a mapping is passed as the whole mapping that it gives, as Axolotl replaces
@@ -258,9 +254,10 @@ def training_command(
         own["deepspeed"] = str(found)
     changed = {key.partition("__")[0]: None for key in plan.overrides}
     values = {**{key: plan.config.get(key) for key in changed}, **own}
-    flags = [f"--{key}={fire_literal(value)}" for key, value in values.items()]
+    # python-fire, Axolotl's parser, reads a value back unchanged from its repr.
+    flags = [f"--{key}={value!r}" for key, value in values.items()]
     train = ["-m", "axolotl.cli.train", str(plan.recipe)]
-    return (accelerate, "launch", *machine, *accelerate_args, *train, *flags)
+    return (accelerate, "launch", *machine, *train, *flags)
 
 
 def deepspeed_file(config: Mapping[str, Any], recipe: Path, folder: Path) -> Path | None:
@@ -278,11 +275,6 @@ def deepspeed_file(config: Mapping[str, Any], recipe: Path, folder: Path) -> Pat
         find_recipes().parent / name,
     )
     return next((place for place in places if place.is_file()), None)
-
-
-def fire_literal(value: Any) -> str:
-    """A value as python-fire (Axolotl's parser) reads it back unchanged."""
-    return repr(value)
 
 
 def training_environment(plan: TrainingPlan) -> dict[str, str]:

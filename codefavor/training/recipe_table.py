@@ -21,48 +21,6 @@ from codefavor.training.recipes import (
 )
 
 _KINDS = ("check", "rehearsal", "cpu", "gpu")
-_INTRO = """\
-# Recipes
-
-<!-- Rendered by `codefavor recipes render` from matrix.yaml and results.yaml: do not edit. -->
-
-Every file in these folders is a complete Axolotl configuration; its header says what it is for,
-what it needs, which command makes that, and how to launch it. They are rendered from `layers/`
-and `matrix.yaml`: edit those, then run `codefavor recipes render`.
-
-    codefavor recipes list            # all of them
-    codefavor recipes show NAME       # one, complete
-    codefavor recipes new --model HUB_ID_OR_FOLDER --method dpo --gpus 4x80 --out FILE
-    codefavor recipes check           # Axolotl's own schema and what it lets pass
-    codefavor recipes rehearse NAME   # a real training of a small stand-in, checked by force
-    codefavor recipes preview NAME    # the tokens of three rows, trained ones marked
-    codefavor recipes estimate NAME   # memory, steps, hours, dollars
-    codefavor train NAME              # launch, follow, resume
-
-| folder | what |
-|---|---|
-| smollm2-135m | one recipe a method, for any machine |
-| paper | the judges of the CodeFavor paper, with its hyper-parameters |
-| seeds | the models of the other systems that this project unites |
-| gpu1x24, gpu4x80, gpu2x8x80, ... | what one would pick today, by (machines,) GPUs and their GB |
-| layers/hardware/fsdp2 | for `--layer hardware/fsdp2`: what DeepSpeed splits, by PyTorch alone |
-| layers/tracking | for `codefavor train NAME --layer tracking/wandb` (trackio, mlflow, ...) |
-| layers/vllm | for `codefavor train NAME --layer vllm/colocate` (server), over GRPO |
-| curricula | orders of levels for `codefavor convert --curriculum` |
-| deepspeed, accelerate, launch | files for many GPUs: torchrun, Slurm, Ray, SkyPilot |
-
-## What was checked and run
-
-A mark stands only for the very configuration in the file: it goes when a setting changes. "check"
-is `codefavor recipes check`; "rehearsed" is `codefavor recipes rehearse`: a real training of a
-small stand-in of the model, whose trained tokens, losses, adapter, judge and resume were checked,
-with the model's own chat template (where that is from, and its hash); "CPU" and "GPU" are recorded
-from the run card of a real training (`codefavor recipes record`). No GPU was at hand so far, so no
-recipe was run on one.
-
-| recipe | purpose | method | batch | GPUs | check | rehearsed | CPU | GPU |
-|---|---|---|---|---|---|---|---|---|
-"""
 
 
 def entry(results: Mapping[str, Any], recipe: Recipe, kind: str) -> str:
@@ -138,7 +96,8 @@ def render_table(recipes: Sequence[Recipe], results: Mapping[str, Any]) -> str:
             *(entry(results, recipe, kind) or "not run" for kind in _KINDS),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return _INTRO + "\n".join(lines) + "\n"
+    intro = Path(__file__).with_name("recipe_table.md").read_text(encoding="utf-8")
+    return intro + "\n".join(lines) + "\n"
 
 
 def read_results(root: Path) -> Row:

@@ -149,7 +149,7 @@ def _data_of_rows(recipe: Path) -> tuple[str, FormatOptions]:
 class Rehearser:
     """Rehearses recipes of the folder `root` below `folder`; stand-ins are made once."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path = Path("outputs/rehearsals")) -> None:
         self.root = root
         self.folder = folder.resolve()
         self._forks = Forks()

@@ -22,6 +22,7 @@ from codefavor.prompts.chat import SystemTurn, solution_messages, solution_text
 from codefavor.records import Preference, Problem, Row, write_rows
 from codefavor.scoring.suite_prompt import suite_question
 from codefavor.text import opened_thinking
+from codefavor.training.plan import needs_of
 from codefavor.training.reply_text import sample_text, thinks
 
 _RESULTS = {
@@ -79,8 +80,7 @@ def questions_of(pairs: Sequence[Preference], config: Mapping[str, Any]) -> list
 
 def convert_as_documented(recipe: Path, problems: Sequence[Problem], data: Path) -> None:
     """Make the rows by the very command of the recipe's header, on other problems."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    commands = [shlex.split(line[len("# Needs:") :]) for line in lines if "--format grpo" in line]
+    commands = [shlex.split(one) for one in needs_of(recipe) if "--format grpo" in one]
     if len(commands) != 1 or commands[0][:2] != ["codefavor", "convert"]:
         raise ConfigError(f"{recipe}: no '# Needs: codefavor convert' line makes its data")
     command = commands[0]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
 from codefavor.cli.evaluate import app
+from codefavor.engine.budget import TokenForecast
 from codefavor.errors import BackendError
 from codefavor.journal import read_journal
 from codefavor.judges.stored import StoredJudge, held_out_weights
@@ -200,6 +202,51 @@ def test_criteria_can_be_replaced_and_left_out(words, expected, tmp_path):
         assert expected in prompt and ("Criteria" in prompt) == bool(expected)
         assert ("It must be fast." in prompt) == (expected == "It must be fast.")
     assert result["settings"].get("criteria", "") == (words[1] if words else "")
+
+
+def talk_on(request):
+    """The longest reply that is allowed, in which no verdict can be read."""
+    talked.append(request)
+    return "? " * (request.sampling.max_tokens // 2)
+
+
+talked = []
+
+
+def bound(*words):
+    """Requests, input and output tokens that a dry run says."""
+    found, output = evaluate(*words, "--dry-run")
+    assert found.exit_code == 0, output
+    told = re.search(r"at most (\d+) requests, (\d+) input .* (\d+) output", output)
+    return map(int, told.groups())
+
+
+@pytest.mark.parametrize("judge", ["fake:{}", "jury:shorter,fake:{}", "cascade:random,fake:{}"])
+@pytest.mark.parametrize("more", ["", "--mode letter", "--protocol paper"])
+def test_a_dry_run_of_a_judge_is_a_bound_and_asks_nothing(judge, more, pairs_file, tmp_path):
+    model = ["--model", judge.format(f"{__name__}:talk_on")]
+    words = ["pairs", "--data", pairs_file, *model, *more.split()]
+    talked.clear()
+    n_requests, n_input, n_output = bound(*words)
+    assert not talked
+    evaluate(*words, "--out", tmp_path / "r", "--cache", tmp_path / "answers.sqlite")
+    at_most = [TokenForecast().at_most(one) for one in talked]
+    assert len(talked) == n_requests
+    # The blank at the end of a reply is not shown to the judge again.
+    assert 0 <= n_input - sum(one.input_tokens for one in at_most) <= n_requests
+    assert n_output == sum(one.output_tokens for one in at_most)
+
+
+def test_a_dry_run_counts_the_pairs_of_every_attack(pairs_file):
+    words = ["pairs", "--data", pairs_file, "--model", "fake:", "--attack", "praise"]
+    for side, n in (("rejected", 2), ("both", 3)):
+        assert next(bound(*words, "--attack-side", side)) == n * 4 * N
+
+
+def test_a_dry_run_is_for_judges_that_ask_chat_models(pairs_file):
+    for model in ("shorter", "execution", "tested:fake:"):
+        found, output = evaluate("pairs", "--data", pairs_file, "--model", model, "--dry-run")
+        assert found.exit_code != 0 and "only ask chat models" in output
 
 
 def test_the_originals_spelling_of_flags_is_understood(pairs_file, tmp_path):

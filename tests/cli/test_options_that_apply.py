@@ -80,6 +80,8 @@ REFUSED = [
     ("merge a --base b --weights 1 --out c", "--weights"),
     ("report leaderboard r.json --benchmark x --out o.html", "--benchmark"),
     *((f"report leaderboard r.json --out r{one}", "r.html") for one in (".csv", ".md", ".json")),
+    (f"{EVALUATE} {ASKING} --dry-run --out r", "--out"),
+    (f"{EVALUATE} --model openai:m --rescore --dry-run", "--dry-run"),
     ("report demo run --out report.json", "report.html"),
     ("report data pairs.jsonl --out pairs.jsonl", "pairs.html"),
     ("compare r.json s.json --out r.json", "r.html"),

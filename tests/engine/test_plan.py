@@ -11,7 +11,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Sampling, Usage
 from codefavor.engine import Context, Price, PriceTable, TerminalProgress
-from codefavor.engine.plan import LaterQuestion, first_rows, forecast, sample_rows
+from codefavor.engine.plan import Question, chosen_rows, forecast, sample_rows
 from codefavor.engine.progress import duration
 from codefavor.errors import ConfigError
 from codefavor.records import Row
@@ -71,7 +71,7 @@ def test_a_sample_is_the_same_for_a_seed_and_keeps_the_order() -> None:
     numbers = [int(row["id"]) for row in first]
     assert numbers == sorted(set(numbers))
     assert max(numbers) > 500
-    assert [row["id"] for row in first_rows(rows(9), 2)] == ["0", "1"]
+    assert [row["id"] for row in chosen_rows(rows(9), None, 2, 0)] == ["0", "1"]
 
 
 def test_own_prices_lie_on_top_of_the_table_and_unknown_ones_stay_unknown(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_a_later_question_may_hold_all_that_was_answered_before() -> None:
         await context.samples([message], sampling=Sampling(max_tokens=50, n=2))
         raise AssertionError("a forecast must stop at the first question")
 
-    def ask_again(row: Row, first: Request) -> list[LaterQuestion]:
-        return [LaterQuestion(first), LaterQuestion(first)]
+    def ask_again(row: Row, first: Request) -> list[Question]:
+        return [Question(first), Question(first)]
 
     backend = FakeBackend()
     alone = forecast(two_samples, rows(1), Context(backend)).input_tokens_at_most

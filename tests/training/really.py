@@ -9,9 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from codefavor.judges.base import Judge, in_both_orders
-from codefavor.records import Comparison, Verdict, write_rows
+from codefavor.records import Comparison, Row, Verdict, write_rows
 from codefavor.training.formats import convert
 from codefavor.training.launch import TrainingRun, launch
+from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs, easy_problems
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "smollm2-135m"
@@ -37,10 +38,15 @@ def train(
     return launch(
         RECIPES / f"{method}.yaml",
         folder=folder,
-        data=data,
         gpus=gpus,
-        overrides={**settings, **overrides},
+        overrides={**with_data(RECIPES / f"{method}.yaml", data), **settings, **overrides},
     )
+
+
+def with_data(recipe: Path, data: Path) -> Row:
+    """The override by which a recipe reads this file."""
+    [entry] = load_yaml(recipe)["datasets"]
+    return {"datasets": [{**entry, "path": str(data)}]}
 
 
 def values(run: TrainingRun, name: str) -> list[float]:

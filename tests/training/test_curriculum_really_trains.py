@@ -23,7 +23,7 @@ from codefavor.training.launch import launch
 from codefavor.training.preview import Preview
 from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs
-from tests.training.really import RECIPES, accuracy, train, values
+from tests.training.really import RECIPES, accuracy, train, values, with_data
 
 pytestmark = [pytest.mark.axolotl, pytest.mark.slow]
 
@@ -62,8 +62,8 @@ async def test_stages_are_trained_in_their_order_under_one_schedule(
     recipe = RECIPES / f"{method}.yaml"
     curriculum_layer = load_yaml(RECIPES.parent / "layers" / "method" / "curriculum.yaml")
     overrides = {"base_model": str(embedded_model), "warmup_steps": 1, "micro_batch_size": BATCH}
-    overrides |= curriculum_layer
-    run = launch(recipe, folder=tmp_path, data=data, gpus=0, overrides=overrides)
+    overrides |= {**curriculum_layer, **with_data(recipe, data)}
+    run = launch(recipe, folder=tmp_path, gpus=0, overrides=overrides)
 
     # The tokens that each step saw are those of the file's rows at that place, and no others.
     config = {**load_yaml(recipe), "base_model": str(embedded_model)}

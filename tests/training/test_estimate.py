@@ -21,7 +21,8 @@ from codefavor.training.estimate import (
 from codefavor.training.matrix import read_matrix
 from codefavor.training.model_shapes import (
     ModelShape,
-    known_shapes,
+    find_shape,
+    known_models,
     shape_of_config,
     shape_of_size,
 )
@@ -385,7 +386,8 @@ def test_a_group_of_samples_is_made_and_trained_for_every_question():
 
 
 def test_every_gpu_recipe_fits_the_gpus_that_it_is_for():
-    shapes = known_shapes(RECIPES)
+    models = known_models(RECIPES)
+    shapes = {name: find_shape({"base_model": name}, RECIPES, RECIPES) for name in models}
     too_large = []
     for name, line in read_matrix(RECIPES).items():
         if not line.gpus:

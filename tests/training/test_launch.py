@@ -17,7 +17,6 @@ from codefavor.training import launch as launching
 from codefavor.training.check_files import file_findings
 from codefavor.training.plan import (
     apply_overrides,
-    fire_literal,
     plan_training,
     training_command,
     training_environment,
@@ -164,15 +163,6 @@ def test_the_fingerprint_covers_config_data_and_model(folder: Path):
     assert len(prints) == 4
 
 
-def test_other_data_replaces_the_recipes_own(folder: Path):
-    other = folder / "other.jsonl"
-    other.write_text("{}\n")
-    plan = plan_training(DPO, folder=folder, gpus=0, data=other)
-    assert plan.config["datasets"][0]["path"] == str(other)
-    assert plan.config["datasets"][0]["type"] == "codefavor.preferences"
-    assert list(plan.data) == [str(other)]
-
-
 def test_missing_data_names_the_command_that_makes_it(folder: Path):
     (folder / "outputs/data/dpo.jsonl").unlink()
     with pytest.raises(ConfigError, match=r"make it with: codefavor convert .*--format dpo"):
@@ -212,7 +202,7 @@ def test_overrides_reach_into_mappings():
 )
 def test_fire_reads_every_override_back_unchanged(value):
     fire = pytest.importorskip("fire")
-    found = fire.Fire(lambda **kwargs: kwargs, command=[f"--key={fire_literal(value)}"])
+    found = fire.Fire(lambda **kwargs: kwargs, command=[f"--key={value!r}"])
     assert found == {"key": value}
 
 

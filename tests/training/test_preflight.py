@@ -22,6 +22,7 @@ from codefavor.training.preflight import model_errors, token_findings, tracker_e
 from codefavor.training.recipes import load_yaml
 from tests.training.conftest import easy_pairs
 from tests.training.hub import FakeHub, serving
+from tests.training.really import with_data
 from tests.training.templates import BEHIND, GOOD, SYSTEMLESS
 
 pytestmark = pytest.mark.axolotl
@@ -222,12 +223,8 @@ def test_the_command_ends_with_its_findings_and_not_by_a_signal(
     """The plugin that ends a training with its launcher must not take the check for one."""
     write_rows(tmp_path / "data.jsonl", convert(easy_pairs(range(1))[:2], "dpo").rows)
     wrong = {"base_model": str(embedded_model), "sequence_len": 40, "learning_ratee": 1}
-    plan = plan_training(
-        RECIPES / "smollm2-135m" / "dpo.yaml",
-        overrides=wrong,
-        data=tmp_path / "data.jsonl",
-        folder=tmp_path,
-        gpus=0,
-    )
+    recipe = RECIPES / "smollm2-135m" / "dpo.yaml"
+    wrong |= with_data(recipe, tmp_path / "data.jsonl")
+    plan = plan_training(recipe, overrides=wrong, folder=tmp_path, gpus=0)
     with pytest.raises(ConfigError, match="drops the key 'learning_ratee'"):
         check_before(plan)

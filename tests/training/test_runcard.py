@@ -13,6 +13,7 @@ from codefavor.errors import ConfigError
 from codefavor.training.machine import describe_hardware, installed_versions, main_memory_gib
 from codefavor.training.plan import plan_training
 from codefavor.training.runcard import curves, load_card, logged_seconds, new_card
+from tests.training.really import with_data
 
 DPO = Path(__file__).resolve().parents[2] / "recipes" / "smollm2-135m" / "dpo.yaml"
 
@@ -23,9 +24,8 @@ def test_a_card_names_versions_hardware_data_and_start(tmp_path: Path):
     (model / "config.json").write_text("{}")
     data = tmp_path / "rows.jsonl"
     data.write_text("{}\n")
-    plan = plan_training(
-        DPO, overrides={"base_model": str(model)}, data=data, folder=tmp_path, gpus=0
-    )
+    settings = {"base_model": str(model), **with_data(DPO, data)}
+    plan = plan_training(DPO, overrides=settings, folder=tmp_path, gpus=0)
     card = new_card(plan, ["accelerate"])
     assert card["versions"]["codefavor"] and card["versions"]["python"]
     assert card["hardware"]["cores"] >= 1 and card["hardware"]["gpus"] == []

@@ -19,6 +19,7 @@ from codefavor.cli.train_data import data_for, rows_for
 from codefavor.errors import ConfigError
 from codefavor.training.plan import plan_training, usual_gpus
 from codefavor.training.recipes import load_yaml
+from tests.training.really import with_data
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -110,7 +111,8 @@ def test_a_training_that_does_not_fit_this_machine_is_refused(tmp_path: Path, ca
     def check(micro_batch_size: int) -> None:
         recipe = RECIPES / "smollm2-135m" / "dpo.yaml"
         settings = {"micro_batch_size": micro_batch_size, "base_model": str(model)}
-        check_memory(plan_training(recipe, overrides=settings, data=data, folder=tmp_path, gpus=0))
+        settings |= with_data(recipe, data)
+        check_memory(plan_training(recipe, overrides=settings, folder=tmp_path, gpus=0))
 
     check(1)
     assert ": fits" in capsys.readouterr().out

@@ -71,11 +71,11 @@ def _of_patch(text: str) -> Iterator[str]:
 
 
 def _of_lines(text: str) -> Iterator[str]:
-    """Blocks of lines that all begin with the same kind of mark."""
+    """The lines that begin with the same kind of mark."""
     lines = text.splitlines()
     for before in _BEFORE:
-        yield from _blocks(lines, partial(_behind, before))
-    yield from _blocks(lines, _quoted)
+        yield from _block(lines, partial(_behind, before))
+    yield from _block(lines, _quoted)
 
 
 def _behind(before: re.Pattern[str], line: str) -> str | None:
@@ -88,17 +88,11 @@ def _quoted(line: str) -> str | None:
     return match["text"].replace('\\"', '"').replace("\\'", "'") if match else None
 
 
-def _blocks(lines: list[str], bare: Callable[[str], str | None]) -> Iterator[str]:
-    """The lines of each block without their marks; a blank line ends none."""
-    block: list[str] = []
-    for line in [*lines, None]:
-        inner = None if line is None else bare(line)
-        if inner is not None:
-            block.append(inner)
-        elif line is None or line.strip():
-            if len(block) >= _LEAST_LINES:
-                yield "\n".join(block)
-            block = []
+def _block(lines: list[str], bare: Callable[[str], str | None]) -> Iterator[str]:
+    """All lines with the mark, without it: who quotes piece by piece writes between the pieces."""
+    inner = [one for line in lines if (one := bare(line)) is not None]
+    if len(inner) >= _LEAST_LINES:
+        yield "\n".join(inner)
 
 
 def _of_json(text: str) -> Iterator[str]:

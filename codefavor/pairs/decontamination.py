@@ -19,10 +19,8 @@ from codefavor.pairs.carriers import carried_in
 from codefavor.pairs.fingerprints import (
     VIEWS,
     Fingerprints,
-    as_written,
     code_fingerprints,
     heads_of,
-    without_callers,
     without_docstrings,
     word_fingerprints,
 )
@@ -33,6 +31,7 @@ KINDS = VIEWS
 # bits * share ** power that is a copy; measured on plants and on mined rows, see docs/data.md.
 _NEEDED = {
     "runs": (32.0, 1.0), "pairs": (34.0, 2.0), "shape": (50.0, 2.0), "lines": (22.0, 2.0),
+    "values": (35.0, 2.0),
 }  # fmt: skip
 # How many lines apart two may be that stand together in a problem, and in a row.
 _REACH, _ROW_REACH = 1, 3
@@ -273,8 +272,7 @@ def _parts(benchmarks: Mapping[str, Sequence[Task]]) -> list[Part]:
             texts = [("task", text) for text in task.tasks]
             texts += [("code", without_docstrings(code)) for code in task.codes]
             texts += [("head", head) for code in task.codes for head in heads_of(code)]
-            values = without_callers("\n".join(task.tests))
-            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests), values)]
+            texts += [("tests", text) for text in (*task.tests, "\n".join(task.tests))]
             for what, text in texts or [("task", "")]:
                 found[Part(name, task.id, what, text, task.language)] = None
     return list(found)
@@ -321,8 +319,11 @@ class _Index:
         self._bits = np.bincount(
             entry, weights=self._weights[feature], minlength=len(KINDS) * len(parts)
         )
-        factor = np.asarray([tests_need if part.what == "tests" else 1.0 for part in parts])
+        is_tests = np.asarray([part.what == "tests" for part in parts], dtype=np.bool_)
+        factor = np.where(is_tests, tests_need, 1.0)
         self._needed = np.concatenate([needed * factor for needed, _ in _NEEDED.values()])
+        # Small numbers near each other are in the tests of any graph or matrix.
+        self._needed[KINDS.index("pairs") * len(parts) :][: len(parts)][is_tests] = np.inf
         self._power = np.repeat([power for _, power in _NEEDED.values()], len(parts))
         strongest = (self._bits / self._needed).reshape(len(KINDS), len(parts)).max(axis=0)
         self._longest = np.zeros(len(self.problems))
@@ -337,9 +338,7 @@ class _Index:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Place of a row, view, part and strength (1 is a copy) of all that have much in common."""
         carried = [carried_in(texts_of(row)) for row in rows]
-        said = [
-            (as_written(row_text(row)), *inner) for row, inner in zip(rows, carried, strict=True)
-        ]
+        said = [(row_text(row), *inner) for row, inner in zip(rows, carried, strict=True)]
         found = _fingerprints(
             ["\n".join(one) for one in said],
             [

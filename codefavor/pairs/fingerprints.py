@@ -1,4 +1,4 @@
-"""What of a text survives a disguise, as sets of 64-bit numbers: four views of it.
+"""What of a text survives a disguise, as sets of 64-bit numbers: five views of it.
 
 * "runs": three words in a row, whatever stands between them. Survives layout, comments around,
   other type hints, fences, prose around, a part of the whole.
@@ -10,6 +10,8 @@
   comparison turned round is the same, and so is a number that a constant stands for.
 * "lines": two lines near each other, own names numbered as they come within both. Survives new
   names, lines between, and lines left out.
+* "values": three in a row of numbers, truths and quoted texts, whatever stands between them.
+  Survives all that tests can be put into: other calls, a table, JSON, sentences.
 
 Words are the parts of names (`tideHours` and `tide_hours` are the same two), of prose, and numbers.
 Source of the idea to compare such sets: winnowing (Schleimer et al. 2003); here every
@@ -19,7 +21,7 @@ fingerprint is kept, as benchmarks are small.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -27,15 +29,16 @@ from numpy.typing import NDArray
 
 from codefavor.pairs.line_tokens import TRIPLE, hash_word, lines_of_tokens
 
-VIEWS = ("runs", "pairs", "shape", "lines")
+VIEWS = ("runs", "pairs", "shape", "lines", "values")
 _WORD = re.compile(
     r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_A-Za-z]+(?:[^\W\d_]+)?"
 )
-# Who is asked in a test may have another name; a word may be cut at the end of a line.
-_ASSERTED = re.compile(
-    r"(?:\b(?:assert\w*|expect)(?:\.\w+)?\b|>>>)\s*\(*(?:not\s+)?\(*(?:[\w.]+\()+"
-)
+# A word may be cut at the end of a line.
 _CUT = re.compile(r"(?<=[^\W\d_])-[ \t]*\n\s*(?=[^\W\d_])")
+_LITERAL = re.compile(
+    r"(?<![\w.])(?P<number>\d+(?:\.\d+)?)(?![\w]|\.\w)|\b(?P<truth>[Tt]rue|[Ff]alse)\b"
+    r"|(?<![\w\\])(?P<mark>[\"'`])(?P<text>(?:\\.|(?!(?P=mark))[^\\\n])*)(?P=mark)(?!\w)"
+)
 # `assertEqual(expected, f(x))` asks what `assert f(x) == expected` does.
 _TURNED_TEST = re.compile(
     r"^\s*(?:self\.)?assert\w*\((?![\w.]+\()(.*), *[\w.]+\((.*)\)\)\s*;?$", re.MULTILINE
@@ -61,6 +64,8 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Numbers = NDArray[np.uint64]
 Number = TypeVar("Number", np.int64, np.uint64, np.float64)
+# What a quoted text begins with that holds values of its own.
+_HOLDS = re.compile(r"[\[({\"'\d-]|(?:[Tt]rue|[Ff]alse)$")
 
 
 class Fingerprints(NamedTuple):
@@ -75,12 +80,6 @@ def without_docstrings(code: str) -> str:
     return _DOCSTRING.sub("", code)
 
 
-def without_callers(text: str) -> str:
-    """The text without what tests call: `assert f(1) == 2` and `>>> f(1)` are values alone, as the
-    name, and who calls it, may be another."""
-    return _ASSERTED.sub(" ", _TURNED_TEST.sub(r" \2) == \1", text))
-
-
 def heads_of(code: str) -> list[str]:
     """Of each Python function at the margin its name and those of its arguments: what is kept
     in another language, if nothing else."""
@@ -90,21 +89,12 @@ def heads_of(code: str) -> list[str]:
     ]
 
 
-def as_written(text: str) -> str:
-    """A text, and behind it the same with whole words and with tests without what they call, where
-    that makes a difference."""
-    bare = without_callers(_CUT.sub("", text))
-    return text if bare == text else f"{text}\n{bare}"
-
-
 def word_fingerprints(texts: Sequence[str]) -> dict[str, Fingerprints]:
-    """The "runs" and the "pairs" of each text."""
+    """The "runs", the "pairs" and the "values" of each text."""
     owner, words, value, is_stop = _words(texts)
     runs, same = _windows(words, owner, 3)
     values, _ = _windows(value, owner, 3)
-    # 1, 2, 3 and 0, 0, 0 stand in every test, "one": 1, "two": 2 in many programs.
-    steps = np.diff(values, axis=1)
-    same &= ~((steps[:, 0] == steps[:, 1]) | (np.abs(steps) <= 1).all(axis=1))
+    same &= ~_is_counting(values)
     found = {"runs": Fingerprints(owner[: len(runs)][same], _folded(runs[same], 1))}
     kept = ~is_stop
     owner, words, value = owner[kept], words[kept], value[kept]
@@ -116,7 +106,38 @@ def word_fingerprints(texts: Sequence[str]) -> dict[str, Fingerprints]:
         is_pair &= np.isnan(value[:-distance]) | np.isnan(value[distance:])
         parts.append(Fingerprints(owner[:-distance][is_pair], _folded(both[is_pair], 2)))
     found["pairs"] = _joined(parts)
+    found["values"] = _value_fingerprints(texts)
     return {name: _once(one) for name, one in found.items()}
+
+
+def _value_fingerprints(texts: Sequence[str]) -> Fingerprints:
+    found = [list(_values(_TURNED_TEST.sub(r"\2 \1", text))) for text in texts]
+    owner = np.repeat(np.arange(len(texts), dtype=np.int64), [len(one) for one in found])
+    said = [one for values in found for one in values]
+    words, same = _windows(np.asarray([hash_word(one) for one in said], np.uint64), owner, 3)
+    # "a", "b", "c" counts as 1, 2, 3 does.
+    value = [float(ord(one[1])) if one[0] == '"' and len(one) == 2 else _value(one) for one in said]
+    numbers, _ = _windows(np.asarray(value, np.float64), owner, 3)
+    same &= ~_is_counting(numbers)
+    return Fingerprints(owner[: len(same)][same], _folded(words[same], 4))
+
+
+def _values(text: str) -> Iterator[str]:
+    """Numbers, truths and quoted texts, in order; of what is quoted in quotes, what it holds."""
+    for match in _LITERAL.finditer(text):
+        quoted = match["text"]
+        if quoted is None:
+            yield match["truth"].lower() if match["truth"] else f"{float(match['number']):g}"
+        elif quoted and text[match.end() : match.end() + 1] != ":":
+            inner = quoted.replace('\\"', '"').replace("\\'", "'").strip()
+            yield from (_HOLDS.match(inner) and [*_values(inner)]) or [f'"{inner}']
+
+
+def _is_counting(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """1, 2, 3 and 0, 0, 0 stand in every test, "one": 1, "two": 2 in many programs."""
+    steps = np.diff(values, axis=1)
+    counting: NDArray[np.bool_] = (steps[:, 0] == steps[:, 1]) | (np.abs(steps) <= 1).all(axis=1)
+    return counting
 
 
 def code_fingerprints(codes: Iterable[tuple[int, str, str]], reach: int) -> dict[str, Fingerprints]:
@@ -184,7 +205,7 @@ def _words(
     order: list[int] = []
     lengths: list[int] = []
     for text in texts:
-        found = _WORD.findall(_ESCAPED.sub(" ", text))
+        found = _WORD.findall(_ESCAPED.sub(" ", _CUT.sub("", text)))
         order += [places.setdefault(word, len(places)) for word in found]
         lengths.append(len(found))
     known = [word.lower() for word in places]

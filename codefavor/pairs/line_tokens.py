@@ -48,6 +48,21 @@ _CONSTANT = re.compile(
     rf"(?P<value>{_STRING}|-?\d[\w.]*)\s*;?\s*$",
     re.MULTILINE,
 )
+# Loops that count, in each of their forms; all are written `for i in range(n):`.
+_COUNTED = re.compile(
+    r"\bfor\s*\(?\s*(?:[a-z]\w*\s+)?(?P<name>\w+)\s*:?=\s*(?P<low>[^;\n]+);\s*(?P=name)\s*"
+    r"(?P<sign><=?)\s*(?P<high>[^;\n]+);\s*(?:\+\+\s*(?P=name)|(?P=name)\s*(?:\+\+|\+=\s*1))\s*\)?"
+)
+_WHILE = re.compile(r"(\s*)while\b\s*\(?\s*(\w+)\s*(<=?)\s*(.+?)\s*(?:\)?\s*\{|:)\s*$")
+_FROM_ZERO = re.compile(r"\brange\(0,\s*")
+_ITEM = re.compile(
+    r"\bfor (?P<at>\w+) in range\(len\((?P<all>\w+)\)\):"
+    r"\s*\n\s*(?P<one>\w+) = (?P=all)\[(?P=at)\]\s*$"
+    r"|\bfor \w+, *(?P<named>\w+) in enumerate\((?P<given>\w+)\):",
+    re.MULTILINE,
+)
+# Lines between where the counter begins and its loop.
+_FAR = 4
 _TURNED = {">": "<", ">=": "<=", "==": "==", "!=": "!="}
 # Where an operand of a comparison ends, outside brackets.
 _ENDS = frozenset([*_KEYWORDS - {"None", "True", "False"}, *_TURNED, "<", "<=", *",:;=?", ""])
@@ -58,7 +73,8 @@ Token = tuple[str | None, str]
 
 
 def lines_of_tokens(code: str, language: str) -> list[list[int]]:
-    """By line, own names as -1, -2, ..., other tokens as their hash."""
+    """By line, own names as -1, -2, ..., other tokens as their hash; loops as `for` loops."""
+    code = _as_for(code)
     own: dict[str, int] = {}
     found = []
     for line in _lines(code, language):
@@ -75,6 +91,37 @@ def lines_of_tokens(code: str, language: str) -> list[list[int]]:
                 one.append(hash_word(_plain(kind, token)))
         found.append(one)
     return found
+
+
+def _as_for(code: str) -> str:
+    """The code with loops that count, or that count to take one of all, as `for` loops."""
+    if "while" in code:
+        code = _without_whiles(code)
+    code = _COUNTED.sub(lambda m: _range(m["name"], m["low"], m["sign"], m["high"]), code)
+    code = _FROM_ZERO.sub("range(", code)
+    return _ITEM.sub(lambda m: f"for {m['one'] or m['named']} in {m['all'] or m['given']}:", code)
+
+
+def _range(name: str, low: str, sign: str, high: str) -> str:
+    return f"for {name} in range({low.strip()}, {high.strip()}{' + 1' if sign == '<=' else ''}):"
+
+
+def _without_whiles(code: str) -> str:
+    lines: list[str | None] = list(code.split("\n"))
+    for place, line in enumerate(lines):
+        head = _WHILE.match(line or "")
+        if head is None:
+            continue
+        margin, name, sign, high = head.groups()
+        first = re.compile(rf"\s*(?:[a-z]\w* )?{name}\s*:?=\s*([^=\n].*?);?\s*$")
+        step = re.compile(rf"{margin}\s+{name}\s*(?:\+=\s*1|\+\+|=\s*{name}\s*\+\s*1);?\s*$")
+        above = range(place - 1, max(-1, place - 1 - _FAR), -1)
+        low = next(((n, m[1]) for n in above if (m := first.match(lines[n] or ""))), None)
+        end = next((n for n in range(place + 1, len(lines)) if step.match(lines[n] or "")), None)
+        if low is not None and end is not None:
+            lines[place] = margin + _range(name, low[1], sign, high)
+            lines[low[0]] = lines[end] = None
+    return "\n".join(line for line in lines if line is not None)
 
 
 def _lines(code: str, language: str) -> list[list[Token]]:

@@ -149,6 +149,7 @@ PATCH = f"--- a/u.py\n+++ b/u.py\n@@ -9,0 +9,6 @@\n{_prefixed('+')}"
         pytest.param(_numbered("{}: {}\n"), id="numbers and colons"),
         pytest.param(_numbered("{:4d} | {}\n"), id="numbers and bars"),
         pytest.param(_prefixed("> "), id="quoted"),
+        pytest.param(_prefixed("> ").replace("\n", "\nSo it is.\n"), id="quoted line by line"),
         pytest.param(_prefixed("# "), id="commented out"),
         pytest.param(_prefixed("// "), id="commented out, slashes"),
         pytest.param(json.dumps({"name": "write", "arguments": {"content": RENAMED}}), id="call"),
@@ -204,9 +205,40 @@ SHORT = tuple(
 )  # fmt: skip
 
 
+CASES = (("8, 14", 5), ("31, 4", 27), ("92, 65", 13), ("17, 71", 6), ("44, 9", 35), ("58, 23", 11))
+LOOPS = (
+    "def f(hs, m):\n    n = 0\n    for i in range(1, len(hs)):\n        for h in hs:\n"
+    "            if h - i > m:\n                n += h * i\n        n -= 2\n    return n / 2\n"
+)
+WHILES = (
+    "def f(rs, k):\n    t = 0\n    a = 1\n    while a < len(rs):\n        b = 0\n"
+    "        while b < len(rs):\n            r = rs[b]\n            if r - a > k:\n"
+    "                t += r * a\n            b += 1\n        t -= 2\n        a += 1\n"
+    "    return t / 2\n"
+)
+C_LOOPS = (
+    "function f(rs, k) {\n  let t = 0;\n  for (let a = 1; a < len(rs); a++) {\n"
+    "    for (const r of rs) {\n      if (r - a > k) {\n        t += r * a;\n      }\n    }\n"
+    "    t -= 2;\n  }\n  return t / 2;\n}\n"
+)
+
+
 @pytest.mark.parametrize(
     ("task", "hidden"),
     [
+        pytest.param(
+            Task("t", tests=SHORT),
+            "".join(f"- With {given} it has to say {value}.\n" for given, value in CASES),
+            id="tests as sentences",
+        ),
+        pytest.param(
+            Task("t", tests=SHORT),
+            json.dumps([{"given": given.split(", "), "said": str(said)} for given, said in CASES]),
+            id="tests as JSON of texts",
+        ),
+        pytest.param(Task("t", codes=(LOOPS,)), WHILES, id="for as while, renamed"),
+        pytest.param(Task("t", codes=(WHILES,)), LOOPS, id="while as for, renamed"),
+        pytest.param(Task("t", codes=(LOOPS,)), C_LOOPS, id="for with three parts, renamed"),
         pytest.param(
             Task("t", tests=SHORT), "\n".join(SHORT).replace("tide_hours", "vendor_slot"),
             id="asserts, renamed",
@@ -220,8 +252,7 @@ SHORT = tuple(
             Task("t", tests=SHORT),
             "\n".join(
                 f"        self.assertEqual({value}, vendor_slot({given}))"
-                for given, value in (("8, 14", 5), ("31, 4", 27), ("92, 65", 13), ("17, 71", 6),
-                                     ("44, 9", 35), ("58, 23", 11))
+                for given, value in CASES
             ),
             id="asserts, renamed and turned",
         ),

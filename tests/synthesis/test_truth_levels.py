@@ -460,8 +460,8 @@ def test_a_teacher_without_a_usable_reply_costs_no_other_level(
     manifest = json.loads((tmp_path / "pairs.jsonl.manifest.json").read_text(encoding="utf-8"))
     assert manifest["empty"] == ["hard"]
     failed = [n for why, n in manifest["left_out"].items() if "no reply of the model" in why]
-    # Of 180 questions; those that were asked when the hundredth failed are waited for.
-    assert [100 <= n < 180 for n in failed] == ([True] if n_times > 1 else [])
+    # What was asked when the hundredth failed is waited for.
+    assert [n >= 100 for n in failed] == ([True] if n_times > 1 else [])
     words[5] = alone = tmp_path / "hard.jsonl"
-    assert codefavor(*words, "--levels", "hard", home=tmp_path).code == 1
+    assert codefavor(*words, "--levels", "hard", home=tmp_path).code != 0
     assert not alone.exists()

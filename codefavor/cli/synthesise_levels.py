@@ -81,8 +81,7 @@ def levels(
             _forecast(chosen, model, sampling, asking, seed)
             return
         place = placed(out, asking.shard)
-        others = reasons if pairs else None
-        written = _hard(chosen, model, sampling, asking, seed, place, others)
+        written = _hard(chosen, model, sampling, asking, seed, place, reasons if pairs else None)
         if written is None:
             return
         hard = written

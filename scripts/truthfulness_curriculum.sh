@@ -8,10 +8,10 @@
 #
 # DATA are questions with a text and answers (`codefavor synthesise levels --help`); without it the pairs
 # are programs of the starter problems with one hallucination each. With TEACHER=KIND:NAME a model writes the
-# hard level; where none of its pairs is left, the script says so and trains without that level (a teacher whose
-# first 100 replies are all useless stops it, as it stops any run). RECIPE is one for DPOP whose base model MODEL
-# is. Killed at any moment, the same command goes on; with other settings
-# use another WORK. Everything below is `codefavor`.
+# hard level; where none of its pairs is left, as when it is asked no more because its first 100 replies were all
+# useless, the script says so and trains without that level. RECIPE is one for DPOP whose base model MODEL is.
+# Killed at any moment, the same command goes on; with other settings use another WORK. Everything below is
+# `codefavor`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/walk.sh"
 

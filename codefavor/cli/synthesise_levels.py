@@ -12,10 +12,11 @@ from codefavor.backends import Sampling, make_backend
 from codefavor.cli import engine_options as flags
 from codefavor.cli.option_groups import refuse
 from codefavor.cli.shard_flags import placed
+from codefavor.engine import RunStopped
 from codefavor.engine.output import journal_of
 from codefavor.engine.plan import chosen_rows
 from codefavor.errors import ConfigError, DataError
-from codefavor.journal import Journal, ok_rows
+from codefavor.journal import Journal, ok_rows, read_journal
 from codefavor.journal_manifest import manifest_path
 from codefavor.judges.baselines import copied_sign
 from codefavor.pairs.balance import Cues, balance_by_length, balance_by_signs, length_sign
@@ -80,7 +81,7 @@ def levels(
             asking.forecast(make_hard_step(sampling), _asked_about(chosen), backend, seed)
             return
         place = placed(out, asking.shard)
-        written = _hard(chosen, model, sampling, asking, seed, place, n_others=len(pairs))
+        written = _hard(chosen, model, sampling, asking, seed, place, reasons if pairs else None)
         if written is None:
             return
         hard = written
@@ -187,12 +188,12 @@ def _hard(
     asking: flags.AskingFlags,
     seed: int,
     out: Path,
-    *,
-    n_others: int,
+    reasons: Counter[str] | None,
 ) -> list[Preference] | None:
     """The pairs that a model wrote; None of a shard, which has not all of them.
 
-    None written is an error only where there are no pairs of other levels to write.
+    None written is an error only where there are no pairs of other levels to write, and so no
+    `reasons`: there replies that stop the run, as none of them is a pair, are counted.
     """
     backend = make_backend(model, **asking.options_of_backend())
     journal_path = journal_of(out)
@@ -203,7 +204,19 @@ def _hard(
     manifest = hard_manifest(backend, sampling, seed)
     with asking.closing(context), Journal.open(journal_path, manifest) as journal:
         step = make_hard_step(sampling)
-        counts = asking.run(step, rows, journal, context=context, label="hard pairs")
+        try:
+            counts = asking.run(step, rows, journal, context=context, label="hard pairs")
+        except RunStopped as stopped:
+            n_of = Counter(one["status"] for one in read_journal(journal_path))
+            # One that never replied, or gave pairs before, is worth another try.
+            is_useless = n_of["rejected"] and not n_of["ok"]
+            if reasons is None or asking.shard is not None or not is_useless:
+                raise
+            reasons["hard: no reply of the model was a pair, and it was asked no more"] = (
+                n_of.total()
+            )
+            typer.echo(stopped, err=True)
+            return []
     typer.echo(flags.summary(counts), err=True)
     if counts.is_part:
         return None
@@ -211,5 +224,5 @@ def _hard(
     # By id: a journal is in the order in which answers came.
     ended = sorted(ok_rows(journal_path), key=lambda row: str(row["id"]))
     found = [row["pair"] for row in ended if row["id"] in wanted]
-    flags.fail_without_results(counts, len(found) + counts.n_pending + n_others)
+    flags.fail_without_results(counts, len(found) + counts.n_pending + (reasons is not None))
     return [Preference.from_row(row, str(journal_path)) for row in found]

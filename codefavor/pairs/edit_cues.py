@@ -1,11 +1,13 @@
-"""What an edit shows of itself: which tokens go, which come, and between which others.
+"""What an edit shows of itself: which tokens go, which come, and what stands around them.
 
 Of two opposite edits one is commoner in programs made wrong: `<` becomes `<=` more often than the
-other way, since right programs have more of the one. Who counts tokens learns that.
+other way, since right programs have more of the one. Who counts tokens learns that; and who sees
+that a call is a statement of its own, or what is called, which of two methods is right there.
 """
 
 from __future__ import annotations
 
+import keyword
 import sys
 from collections import Counter
 from difflib import SequenceMatcher
@@ -16,12 +18,19 @@ from codefavor.pairs.code_tokens import COMMON, tokens_of
 from codefavor.pairs.number_cues import number_signs
 
 _KNOWN = COMMON | sys.stdlib_module_names
-# Beyond the ends of a program, its own names, its texts, and numbers above 2 beside an edit.
-_END, _OWN, _NUMBER, _TEXT = "", "_", "9", "'"
+# Beyond the ends of a line, a program's own names, its texts, numbers above 2 beside an edit, and
+# what joins values farther away.
+_END, _OWN, _NUMBER, _TEXT, _SIGN = "\n", "_", "9", "'", "+"
+# So many tokens of the line on either side of an edit are its surroundings: with them come the form
+# of the statement, what a method is called of, and how many arguments a call has. Beyond the
+# nearest ones only their sort counts, or no two edits would be alike.
+_AROUND = 3
+_SIGNS = {"and", "in", "is", "not", "or"}
+_KEPT = {*keyword.kwlist, *"()[]{}.,:=", _END} - {*_SIGNS, "None", "True", "False"}
 # Tokens that stand in another order are one place: which of them went is not to be seen.
 _SHORT = 8
 
-# Places that differ, each with the token before and behind it.
+# Places that differ, each with its surroundings.
 Places = tuple[tuple[str, ...], ...]
 
 
@@ -31,7 +40,7 @@ def edit_cues(instruction: str, chosen: str, rejected: str) -> Cues:
 
     A program's own names are all one: of two, the way is by the alphabet.
     """
-    ours, theirs = _places(tokens_of(chosen), tokens_of(rejected))
+    ours, theirs = _places(_lines(chosen), _lines(rejected))
     sides = [tuple(map(_general, side)) for side in (ours, theirs)]
     way = _order(*sides) or _order(ours, theirs)
     _, told = number_signs(instruction, chosen, rejected)
@@ -49,21 +58,25 @@ def _order(ours: tuple[object, ...], theirs: tuple[object, ...]) -> int:
     return (ours < theirs) - (ours > theirs)
 
 
+def _lines(code: str) -> list[str]:
+    """The tokens, with so many ends between two lines that no surroundings reach over them."""
+    ends = [_END] * _AROUND
+    return [*ends, *(one for line in code.splitlines() for one in (*tokens_of(line), *ends))]
+
+
 def _places(ours: list[str], theirs: list[str]) -> tuple[Places, Places]:
     """What differs, on both sides."""
     first = _n_equal(ours, theirs)
     last = _n_equal(ours[first:][::-1], theirs[first:][::-1])
     gone, come = ours[first : len(ours) - last], theirs[first : len(theirs) - last]
-    found = [(slice(first, first + len(gone) + 2), slice(first, first + len(come) + 2))]
+    found = [(0, len(gone), 0, len(come))]
     if max(len(gone), len(come)) > _SHORT:
-        found = [
-            (slice(first + a, first + b + 2), slice(first + c, first + d + 2))
-            for tag, a, b, c, d in SequenceMatcher(None, gone, come, autojunk=False).get_opcodes()
-            if tag != "equal"
-        ]
-    whole, other = [_END, *ours, _END], [_END, *theirs, _END]
-    return tuple(tuple(whole[one]) for one, _ in found), tuple(
-        tuple(other[one]) for _, one in found
+        opcodes = SequenceMatcher(None, gone, come, autojunk=False).get_opcodes()
+        found = [(a, b, c, d) for tag, a, b, c, d in opcodes if tag != "equal"]
+    before, behind = first - _AROUND, first + _AROUND
+    return (
+        tuple(tuple(ours[before + a : behind + b]) for a, b, _, _ in found),
+        tuple(tuple(theirs[before + c : behind + d]) for _, _, c, d in found),
     )
 
 
@@ -79,12 +92,15 @@ def _general(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """A place, without what recurs in no other program."""
     found = []
     for at, (before, token) in enumerate(zip((_END, *tokens), tokens, strict=False)):
-        is_outside = at in (0, len(tokens) - 1)
-        if token[:1] and token[0] in "\"'":
+        distance = max(_AROUND - at, at - len(tokens) + _AROUND + 1)
+        is_word = token.isidentifier() and token not in _SIGNS
+        if token[0] in "\"'":
             found.append(_TEXT)
-        elif token[:1].isdecimal() and is_outside and token not in ("0", "1", "2"):
+        elif distance > 1 and token not in _KEPT:
+            found.append(_OWN if is_word or token[0].isdecimal() else _SIGN)
+        elif token[0].isdecimal() and distance > 0 and token not in ("0", "1", "2"):
             found.append(_NUMBER)
-        elif token.isidentifier() and before != "." and token not in _KNOWN:
+        elif is_word and before != "." and token not in _KNOWN:
             found.append(_OWN)
         else:
             found.append(token)

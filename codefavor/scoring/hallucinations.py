@@ -49,7 +49,7 @@ FLAWS: dict[str, Flaw] = {
     "hallucinated_module": Flaw("naming", EASY, ("no_such_module",)),
     "hallucinated_name": Flaw("naming", EASY, ("no_such_name",)),
     "hallucinated_function": Flaw("naming", MEDIUM, ("no_such_attribute",)),
-    "hallucinated_method": Flaw("naming", MEDIUM, ("no_such_attribute",)),
+    "hallucinated_method": Flaw("naming", EASY, ("no_such_attribute",)),
     "hallucinated_keyword": Flaw("naming", EASY, ("no_such_keyword",)),
     "wrong_shape": Flaw("mapping", EASY, _UNFIT),
     "wrong_conversion": Flaw("mapping", MEDIUM, (*_UNFIT, "no_such_attribute")),
@@ -110,7 +110,8 @@ _KEYWORDS = {
 
 # Methods of which one type has the one and another type the other, and modules of which one is
 # taken for another. All of them exist, and are right in some programs and wrong in others: no name
-# tells anything.
+# tells anything. A method is easy all the same: what it is called of and with, and that its call is
+# a statement of its own, tell which one is right.
 _METHODS = (
     "append split join add", "append replace get startswith", "items split strip remove",
     "get index join items", "values count join pop", "extend update upper",

@@ -46,6 +46,10 @@ def test_opposite_edits_of_two_programs(
         ("x % 2", "x % 1", "x[1]", "x[2]"),
         # Of 10 and 11 the round one is more often right.
         ("x + 10", "x + 11", "x + 21", "x + 20"),
+        # What is called of a text, or with two arguments, or in what, tells which method is right.
+        ("x.append(n)", "x.split(n)", "''.split(x)", "''.append(x)"),
+        ("x.append(n)", "x.split(n)", "n.split(x, 1)", "n.append(x, 1)"),
+        ("x.append(n)", "x.split(n)", "[n.split(x)]", "[n.append(x)]"),
     ],
 )
 def test_what_is_no_opposite(right: str, wrong: str, other_right: str, other_wrong: str) -> None:

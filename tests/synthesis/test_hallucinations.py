@@ -258,6 +258,16 @@ def test_an_edit_that_none_is_the_opposite_of_is_not_kept(tmp_path: Path) -> Non
     assert written(pairs_of(*sides), tmp_path) == []
 
 
+def test_an_edit_whose_opposite_stands_in_another_statement_is_not_kept(tmp_path: Path) -> None:
+    """min is right where it is returned and max elsewhere: who sees the statement knows it."""
+    forms = [("return str({1}(x, {0}))", "min", "max"), ("y = str({1}(x, {0}))", "max", "min")]
+    sides = [
+        (f"def f{n}(x):\n    {form.format(n, a)}", f"def f{n}(x):\n    {form.format(n, b)}")
+        for n, (form, a, b) in enumerate(forms * 9)
+    ]
+    assert written(pairs_of(*sides), tmp_path) == []
+
+
 def test_only_edits_with_an_opposite_one_are_run() -> None:
     def problem(name: str, body: str) -> Problem:
         return Problem(id=name, instruction="Write f.", tests="", entry_point="f", source="own",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import random
 import signal
 import sys
@@ -121,6 +122,8 @@ def load(payload: dict[str, Any]) -> dict[str, Any]:
             package = package.rpartition(".")[0]
     exec(payload["program"], vars(module))
     suite = types.ModuleType("test_solution")
+    # Where pytest would have it: suites look from there for the folder of the program.
+    suite.__file__ = os.path.abspath("test_solution.py")
     sys.modules["test_solution"] = suite
     given = {n: vars(module)[n] for n in payload["injected"] if n in vars(module)}
     vars(suite).update(given)

@@ -54,6 +54,9 @@ SAME = {
     "    def test_it(self):\n        self.assertEqual(low(5, self.top), self.top)\n"
     "class Four(Base):\n    top = 4\n    def test_more(self):\n"
     "        self.assertEqual(low(1, 2), 1)\n",
+    "a path beside its own file": "import os, sys\n"
+    "sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
+    "def test_it():\n    assert low(5, 2) == 2\n    assert low(1, 2) == 1\n",
     "a test by assignment": "def make(x):\n    def run():\n"
     "        assert low(x, 2) == min(x, 2)\n    return run\ntest_one = make(1)\n"
     "test_five = make(5)\n",

@@ -167,7 +167,7 @@ class Run:
     def _failed(self, letter: str, error: BaseException, place: int, name: str = "") -> list[Any]:
         self.error = f"{name}{text_of(error)}"
         if asks_for_processes(error):
-            self.watch.note("starts_processes")
+            self.watch.note("starts_processes", text_of(error))
         return [letter, place]
 
     def _once(self) -> list[Any]:

@@ -169,7 +169,7 @@ def _defect(suite: SuiteText, target: Target, runs: SuiteRuns) -> tuple[str, str
         "ends_the_run",
     ):
         if seen in runs.seen:
-            return seen, f"seen while it ran: {runs.error}"
+            return seen, f"seen while it ran: {runs.seen[seen]}; {runs.error}".removesuffix("; ")
     counts = Counter(one.letter for one in runs.right)
     if set(counts) != {"P"}:
         return _failure(suite, runs)

@@ -101,7 +101,7 @@ class SuiteRuns:
     lines: int = 0
     branches: int = 0
     error: str = ""
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, str] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
     engine: str = ""
 
@@ -172,7 +172,7 @@ class SuiteRunner:
                 late.append(job)
                 # What is late decides little before it is known whether the right one is.
                 waiting = deque(sorted(waiting, key=lambda one: one[:2] != (0, 0)))
-            found.seen.update(said.get("seen", ()))
+            found.seen |= said.get("seen", {})
             ends[job] = ended
             if job.program == 0:
                 found.keep(said)
@@ -222,7 +222,8 @@ class SuiteRunner:
             return said, Ended(*said["one"])
         letter = {"timeout": "T", "memory": "M"}.get(run.outcome, "D")
         if run.outcome == "sandbox_violation" or "jail" in run.error:
-            return {"seen": ["starts_processes"], "error": run.error}, Ended("D")
+            seen = {"starts_processes": run.outcome}
+            return {"seen": seen, "error": run.error}, Ended("D")
         waited = {"waited": True} if WAITED in run.error else {}
         return {"error": run.error, **waited}, Ended(letter)
 
@@ -291,7 +292,7 @@ def _said(run: Execution) -> dict[str, Any] | None:
         is_whole = all(type(one) is int and one >= 0 for one in numbers.values())
         if not is_whole or type(test) is not int or letter not in LETTERS:
             return None
-        seen = [str(one) for one in found["seen"]]
+        seen = {str(what): str(how) for what, how in found["seen"].items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return {"one": [letter, test], "error": str(found.get("error", "")), "seen": seen, **numbers}

@@ -16,7 +16,7 @@ REFERENCE = "def low(x, y):\n    if x < y:\n        return x\n    return y"
 TESTS = "assert low(1, 2) == 1\nassert low(3, 2) == 2\nassert low(2, 2) == 2"
 LOW = Problem("low", "", TESTS, "low", reference=REFERENCE)
 HEAD = "from solution import low\ndef test_it():\n    assert low(1, 2) == 1\n"
-SAID = {"one": ["P", -1], "error": "", "tests": 1, "seen": [], "n_reached": 1, "lines": 1,
+SAID = {"one": ["P", -1], "error": "", "tests": 1, "seen": {}, "n_reached": 1, "lines": 1,
         "branches": 1}  # fmt: skip
 
 
@@ -111,6 +111,12 @@ def test_a_suite_that_waits_is_endless_and_is_not_given_more_time(target):
 
 
 READS = {
+    "a forger of mock's question": "    from unittest import mock\n"
+    "    text = 'def _is_async_func(f): return f.__co' + 'de__'\n"
+    "    exec(compile(text, mock.__spec__.origin, 'exec'), vars(mock))\n"
+    "    mock._is_async_func(low)\n",
+    "a forger of what mock calls": "    from unittest import mock\n    mock.dir = dir\n"
+    "    mock.iscoroutinefunction = lambda f: False\n    mock.Mock(spec=low)\n",
     "referents": "    gc = __import__('g' + 'c')\n    getattr(gc, 'get_ref' + 'erents')(low)\n",
     "referrers": "    gc = __import__('g' + 'c')\n    getattr(gc, 'get_ref' + 'errers')(low)\n",
     "a profile": "    import cProfile\n    cProfile.Profile().runcall(low, 1, 2)\n",
@@ -129,6 +135,7 @@ READS = {
 def test_the_bytecode_is_not_read_by(suite_pool, target, how):
     quality = quality_of(HEAD + READS[how], target, SuiteRunner(suite_pool))
     assert (quality.score, quality.defect) == (0.0, "reads_source")
+    assert quality.detail.startswith("seen while it ran: ") and quality.detail[-2:] != ": "
 
 
 @pytest.mark.parametrize("engine", ["plain", "pytest"])
@@ -142,6 +149,11 @@ def test_the_end_of_our_own_trace_is_no_look_at_the_source(suite_pool, target, e
 
 HARMLESS = {
     "lines": "    import sys\n    sys.stdout.writelines(['a'])\n",
+    "mock.create_autospec": "    from unittest import mock\n"
+    "    assert mock.create_autospec(low, return_value=7)(1, 2) == 7\n",
+    "patch with autospec": "    from unittest import mock\n"
+    "    with mock.patch('solution.low', autospec=True) as made:\n        made.return_value = 7\n"
+    "    mock.create_autospec(type('A', (), {'low': low}), instance=True).low(2)\n",
     "libraries that ask for frames": "    import collections, enum, logging\n"
     "    collections.namedtuple('A', 'x')\n    enum.Enum('B', 'x')\n    logging.warning('x')\n",
 }

@@ -42,6 +42,18 @@ _CHANCE = frozenset((
     "0x",
 ))  # fmt: skip
 
+# By which a plugin decides what is collected, run and counted; `pytest_generate_tests` only adds
+# cases, and what else a module of tests may hold is not called.
+_COUNTING_HOOKS = (
+    "pytest_collect", "pytest_pycollect", "pytest_itemcollected", "pytest_deselected",
+    "pytest_ignore", "pytest_runtest", "pytest_pyfunc", "pytest_report", "pytest_session",
+    "pytest_exception", "pytest_fixture", "pytest_cmdline", "pytest_keyboard", "pytest_internal",
+)  # fmt: skip
+# By which a run tells how a test ended; patching any other is the suite's own affair.
+_JUDGED_BUILTINS = ("__dict__", "isinstance", "type", "BaseException", "AssertionError")
+# What only changes how a failure looks.
+_SHOWN_ONLY = ("maxDiff", "longMessage", "_diffThreshold")
+
 
 @dataclass(frozen=True)
 class SuiteText:
@@ -134,21 +146,28 @@ def _forbidden_node(node: ast.AST) -> tuple[str, str]:
 
 
 def _patches(node: ast.AST) -> bool:
-    """Whether this changes what runs and counts the tests."""
+    """Whether this changes what runs and counts the tests, or tells how they ended."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name.startswith(_COUNTING_HOOKS)
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
-    elif isinstance(node, ast.Call) and word_of(node.func) == "setattr" and node.args:
-        first = node.args[0]
-        return base_of(first) in ("pytest", "unittest", "builtins")
-    elif isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
-        return True
-    return any(
-        isinstance(one, ast.Attribute) and base_of(one) in ("pytest", "unittest", "builtins")
-        for one in targets
-    )
+    elif isinstance(node, ast.Call) and word_of(node.func) == "setattr" and len(node.args) > 1:
+        targets = [ast.Attribute(node.args[0], word_of(node.args[1]), ast.Store())]
+    return any(isinstance(one, ast.Attribute) and _counts(one) for one in targets)
+
+
+def _counts(target: ast.Attribute) -> bool:
+    """Whether the judging rests on an attribute; one whose name is not written out is any."""
+    base, name = base_of(target), target.attr
+    if base == "builtins":
+        return not name or name in _JUDGED_BUILTINS
+    if base == "unittest":
+        part = ast.unparse(target).split(".")[1]
+        return name not in _SHOWN_ONLY and part not in ("util", "mock")
+    return base == "pytest"
 
 
 def _sleeps(nodes: list[ast.AST]) -> bool:

@@ -54,6 +54,9 @@ SAME = {
     "    def test_it(self):\n        self.assertEqual(low(5, self.top), self.top)\n"
     "class Four(Base):\n    top = 4\n    def test_more(self):\n"
     "        self.assertEqual(low(1, 2), 1)\n",
+    "cases of a hook": "def pytest_generate_tests(metafunc):\n"
+    "    metafunc.parametrize('x, want', [(1, 1), (5, 2)])\n"
+    "def test_it(x, want):\n    assert low(x, 2) == want\n",
     "a path beside its own file": "import os, sys\n"
     "sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
     "def test_it():\n    assert low(5, 2) == 2\n    assert low(1, 2) == 1\n",

@@ -184,6 +184,8 @@ def test_a_suite_checks_by(scorer, how, line):
 
 
 UNUSED = {
+    "a builtin": "import builtins\nread, builtins.input = builtins.input, lambda _: '1'\n"
+    "assert clamp(int(input('')), 2, 4) == 2\nbuiltins.input = read\n",
     "network modules": "import http.client, socket, urllib.request\n",
     "a patched process": "import subprocess\nfrom unittest.mock import patch\n"
     "with patch('subprocess.run') as run:\n    subprocess.run(['ls'])\n",

@@ -55,7 +55,8 @@ class Target:
     `trust` is "tests" where the problem's own tests passed the right program and failed each wrong
     one, and "unverified" where it has none: then a mutant may be equivalent, and the share killed
     is a lower bound. `twins` are other right programs: they say the same in other words where the
-    task leaves the words open. `n_unproven` counts the mutants left out as those tests pass them.
+    task leaves the words open. `hollow` is empty where the right one does as little (an enum, a
+    dataclass without methods). `n_unproven` counts the mutants left out as those tests pass them.
     """
 
     right: str
@@ -120,7 +121,7 @@ def make_target(
     if not wrong:
         raise Rejected("no_wrong_program", f"none of {len(mutants)} mutants is shown to be wrong")
     random.Random(seed).shuffle(wrong)
-    hollow = (_without_bodies(right),)
+    hollow = (_without_bodies(right),) if has_bodies(right) else ()
     imported = frozenset(_imported(ast.parse(right)))
     twins = _twins(problem, reference, setup, pool, limits)
     return Target(right, names, imported, tuple(wrong), hollow, trust, twins, n_unproven)
@@ -245,6 +246,12 @@ def _bytes_of(code: CodeType) -> str:
     for value in code.co_consts:
         parts.append(_bytes_of(value) if isinstance(value, CodeType) else f"{type(value)}{value!r}")
     return "|".join(parts)
+
+
+def has_bodies(code: str) -> bool:
+    """Whether a printed program does anything that it does not without its functions' bodies."""
+    hollow = compile(_without_bodies(code), "", "exec")
+    return _bytes_of(compile(code, "", "exec")) != _bytes_of(hollow)
 
 
 def _without_bodies(code: str) -> str:

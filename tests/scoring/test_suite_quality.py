@@ -392,6 +392,19 @@ def test_a_broken_sandbox_is_an_error_and_no_score(pool):
         SuiteRunner(Broken()).run(suite, target, random.Random(0))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("line", ["class Level(Enum):\n", "@dataclass\nclass Level:\n"])
+def test_nothing_is_vacuous_where_the_right_program_has_no_bodies(scorer, line):
+    names = "from dataclasses import dataclass\nfrom enum import Enum\n"
+    problem = Problem("level", "", "", "Level", reference=f"{names}{line}    LOW = 1\n    TOP = 5")
+    text = "from solution import Level\ndef test_it():\n"
+    good = scorer.quality(
+        text + "    assert getattr(Level.LOW, 'value', Level.LOW) == 1\n", problem
+    )
+    vacant = scorer.quality(text + "    assert Level\n", problem)
+    assert (good.defect, vacant.defect) == ("", "")
+    assert good.score == good.parts["kills"] > vacant.score == 0
+
+
 def test_equivalent_mutants_are_left_out_by_evidence(pool):
     target = make_target(CLAMP, pool, n_mutants=100)
     assert target.trust == "tests" and target.n_unproven > 0

@@ -271,6 +271,25 @@ def test_a_suite_that_leaves_by_an_exception_is_said_to_end_the_run(scorer):
     assert scorer.quality(text, CLAMP).defect == "ends_the_run"
 
 
+ENDS_OK = {
+    "empty": ("", 1.0),
+    "tests_another_function": ("def test_it():\n    assert 1 == 2\n", 0.0),
+    "no_tests": ("import helpers\nhelpers.clamp(1, 2, 4).foo\n", 0.0),
+    "patches_the_recorder": (IMPORT + "import unittest\nunittest.TestCase.fail = print\n"
+    "def test_it():\n" + HOLDS, 1.0),
+    "nothing_ran": (BAD["nothing_ran"], 1.0),
+    "does_not_parse": ("def (:", 0.0),
+    "too_large": (BAD["too_large"], 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", ENDS_OK)
+def test_whether_a_suite_ends_ok_is_what_its_run_on_the_right_program_shows(scorer, defect):
+    text, is_ok = ENDS_OK[defect]
+    quality = scorer.quality(text, CLAMP)
+    assert (quality.defect, quality.seed_metric) == (defect, is_ok)
+
+
 def test_folders_for_temporary_files_may_be_written(scorer):
     text = IMPORT + "def test_it(tmp_path):\n    (tmp_path / 'x').mkdir()\n" + HOLDS
     text += "    (tmp_path / 'x' / 'y').write_text('1')\n    (tmp_path / 'x' / 'y').unlink()\n"

@@ -50,11 +50,11 @@ class SuiteQuality:
     `score` is in [0, 1]. `defect` is a key of DEFECTS, "" for none. `parts` holds a number in
     [0, 1] for each of: parses, runs, ends_ok, has_checks, passes_right, kills, catches_known,
     right_reason, line_coverage, branch_coverage, deterministic, order_independent, clean; what was
-    not measured because of a defect is missing, and so are kills, catches_known and accepts_other_right where
-    there is no such program. `by_operator` is {operator: [caught, of]}; `missed` the places
-    in `target.wrong` of the programs that it lets pass; `ends` one letter a wrong program
-    (`suite_runs.LETTERS`); `unreached` the lines of the right program that never ran. `trust` is
-    the target's.
+    not measured because of a defect is missing, and so are kills, catches_known and
+    accepts_other_right where there is no such program. `by_operator` is {operator: [caught, of]};
+    `missed` the places in `target.wrong` of the programs that it lets pass; `ends` one letter a
+    wrong program (`suite_runs.LETTERS`); `unreached` the lines of the right program that never
+    ran. `trust` is the target's.
     """
 
     score: float

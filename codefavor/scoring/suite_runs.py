@@ -29,7 +29,7 @@ from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
 from codefavor.scoring.suite_target import Target
-from codefavor.scoring.suite_text import SuiteText, has_hash, names_chance
+from codefavor.scoring.suite_text import SuiteText, names_chance
 
 # One letter of a program: how the suite ended on it.
 LETTERS = {
@@ -128,7 +128,7 @@ class SuiteRunner:
 
     `pool` must accept the together lane; `order` draws the order of the programs, by default from
     what no text of a suite can foresee. The second one has one worker and is started when the
-    first suite or program has something that hangs on the seed.
+    first suite has passed on the right program in the first.
     """
 
     def __init__(self, pool: SandboxPool, order: random.Random | None = None) -> None:
@@ -192,8 +192,8 @@ class SuiteRunner:
         others = {job.program: ended for job, ended in ends.items() if job.program}
         if all(one.letter == "P" for one in found.right):
             found.sort_out([others[n] for n in sorted(others)], target)
-            if suite.hash_bound or _has_hash(target.right):
-                found.right.append(self._with_other_seed(pair, rng))
+            # No text tells whether an order or a number hangs on the seed of hashes.
+            found.right.append(self._with_other_seed(pair, rng))
         return found
 
     def _with_other_seed(self, pair: _Pair, rng: random.Random) -> Ended:
@@ -350,11 +350,6 @@ def _lines(target: Target) -> list[int]:
 @lru_cache(maxsize=256)
 def _branches(target: Target) -> list[tuple[int, int, bool]]:
     return [(one.line, one.body, one.is_body) for one in target.branches]
-
-
-@lru_cache(maxsize=256)
-def _has_hash(code: str) -> bool:
-    return has_hash(code)
 
 
 @lru_cache(maxsize=256)

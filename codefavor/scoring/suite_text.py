@@ -39,7 +39,7 @@ _CHANCE = frozenset((
     "random", "secrets", "urandom", "getrandom", "SystemRandom", "uuid", "uuid1", "uuid4",
     "default_rng", "time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic",
     "monotonic_ns", "process_time", "now", "utcnow", "today", "id", "hash", "__hash__", "getpid",
-    "0x",
+    "0x", "tempfile",
 ))  # fmt: skip
 
 # By which a plugin decides what is collected, run and counted; `pytest_generate_tests` only adds
@@ -62,8 +62,8 @@ class SuiteText:
     `checks` counts the places that check something;
     `aliases` are the names that it imports the program by; `injected` those of the program's names
     that it uses without an import; `why_pytest` says why it needs real pytest, "" where the small
-    runner of the jail does the same. `hash_bound` says whether its text has a set or a hash,
-    `is_random` whether it names something that differs from run to run.
+    runner of the jail does the same. `is_random` says whether it names something
+    that differs from run to run.
     """
 
     tree: ast.Module | None
@@ -74,7 +74,6 @@ class SuiteText:
     checks: int = 0
     aliases: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
-    hash_bound: bool = False
     is_random: bool = False
 
 
@@ -104,7 +103,7 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     _make_absolute(nodes)
     return SuiteText(
         tree, defect, detail, _sleeps(nodes), why_pytest, reached, tuple(sorted(modules)),
-        tuple(sorted(injected)), _has_hash(nodes), _names_chance(nodes),
+        tuple(sorted(injected)), _names_chance(nodes),
     )  # fmt: skip
 
 
@@ -173,16 +172,6 @@ def _counts(target: ast.Attribute) -> bool:
 def _sleeps(nodes: list[ast.AST]) -> bool:
     calls = (ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call))
     return any(call in ("sleep", "time.sleep") for call in calls)
-
-
-def _has_hash(nodes: list[ast.AST]) -> bool:
-    words = {"set", "frozenset", "hash"}
-    return any(isinstance(n, ast.Set | ast.SetComp) or word_of(n) in words for n in nodes)
-
-
-def has_hash(code: str) -> bool:
-    """Whether a program's text has a set or a hash, so that its answers may hang on a seed."""
-    return _has_hash(list(ast.walk(ast.parse(code))))
 
 
 def _names_chance(nodes: list[ast.AST]) -> bool:

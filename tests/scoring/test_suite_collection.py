@@ -8,7 +8,6 @@ import pytest
 
 from codefavor.records import Problem
 from codefavor.scoring.suite_quality import quality_of
-from codefavor.scoring.suite_runs import SuiteRunner
 from codefavor.scoring.suite_target import make_target
 from codefavor.scoring.suite_text import read_suite
 
@@ -72,12 +71,11 @@ def target(suite_pool):
 
 
 @pytest.mark.parametrize("what", SAME)
-def test_a_good_suite_is_measured_as_real_pytest_runs_it(suite_pool, target, what):
+def test_a_good_suite_is_measured_as_real_pytest_runs_it(target, what, suite_runner):
     text = HEAD + SAME[what]
-    runner = SuiteRunner(suite_pool)
-    quality = quality_of(text, target, runner)
+    quality = quality_of(text, target, suite_runner)
     assert (quality.defect, quality.detail) == ("", "")
-    real = runner._measure(
+    real = suite_runner._measure(
         "pytest", read_suite(text, target.names, target.imported), target, random.Random(0)
     )
     assert real is not None
@@ -95,15 +93,14 @@ UNCOLLECTED = {
 
 @pytest.mark.parametrize("method", UNCOLLECTED)
 def test_a_class_that_pytest_does_not_collect_holds_no_tests_and_says_why(
-    suite_pool, target, method
+    target, method, suite_runner
 ):
-    runner = SuiteRunner(suite_pool)
-    quality = quality_of(HEAD + UNCOLLECTED[method], target, runner)
+    quality = quality_of(HEAD + UNCOLLECTED[method], target, suite_runner)
     assert quality.defect == "no_tests"
     assert f"it has a {method} constructor" in quality.detail
     # What stands beside it counts.
     text = f"{HEAD}{UNCOLLECTED[method]}def test_other():\n    assert low(1, 2) == 1\n"
-    beside = quality_of(text, target, runner)
+    beside = quality_of(text, target, suite_runner)
     assert (beside.defect, beside.tests) == ("", 1)
 
 
@@ -116,12 +113,13 @@ SET_UP = {
 
 
 @pytest.mark.parametrize("where", SET_UP)
-def test_an_exception_on_an_answer_is_the_programs_wherever_it_is_asked(suite_pool, target, where):
+def test_an_exception_on_an_answer_is_the_programs_wherever_it_is_asked(
+    target, where, suite_runner
+):
     suite = read_suite(HEAD + SET_UP[where], target.names, target.imported)
-    runner = SuiteRunner(suite_pool)
     for runs in (
-        runner._measure("plain", suite, target, random.Random(0)),
-        runner._measure("pytest", suite, target, random.Random(0)),
+        suite_runner._measure("plain", suite, target, random.Random(0)),
+        suite_runner._measure("pytest", suite, target, random.Random(0)),
     ):
         # The hollow program answers None.
         assert runs is not None and [one.letter for one in runs.hollow] == ["V"]

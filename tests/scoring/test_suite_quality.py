@@ -254,6 +254,7 @@ CHANCE = {
     "    return random.SystemRandom().randrange(256)\n",
     "time_ns": "import time\ndef chance():\n    return time.time_ns() // 100\n",
     "now": "from datetime import datetime\ndef chance():\n    return datetime.now().microsecond\n",
+    "a name for a file": "import tempfile\ndef chance():\n    return ord(tempfile.mktemp()[-1])\n",
     "an address": "def chance():\n    return hash(object()) // 16\n",
 }
 
@@ -264,6 +265,15 @@ def test_a_suite_that_hangs_on_chance_is_flaky(scorer, what):
     quality = scorer.quality(text, CLAMP)
     assert quality.score == 0
     assert quality.defect in ("flaky", "fails_right_program")
+
+
+def test_a_suite_that_hangs_on_the_seed_of_hashes_is_flaky_whatever_its_text_says(scorer):
+    text = IMPORT + "def test_it():\n" + HOLDS + "    names = dict.fromkeys('vwxyz').keys()\n"
+    text += "    order = ''.join(names & names)\n    assert order == '{}', order\n"
+    # It learns the order under the first seed.
+    order = scorer.quality(text.format("?"), CLAMP).detail.rpartition(" ")[2]
+    assert sorted(order) == list("vwxyz")
+    assert scorer.quality(text.format(order), CLAMP).defect == "flaky"
 
 
 def test_a_suite_that_leaves_by_an_exception_is_said_to_end_the_run(scorer):
@@ -304,15 +314,15 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("where", MESSAGES)
-def test_only_a_suite_that_wants_exact_words_is_over_fitted(pool, where):
+def test_only_a_suite_that_wants_exact_words_is_over_fitted(pool, where, suite_runner):
     line, words = MESSAGES[where]
     said = '        raise ValueError("low is above high")'
     problem = replace(CLAMP, reference=REFERENCE.replace(said, line))
     target = make_target(problem, pool, n_mutants=3)
     text = "import pytest\n" + IMPORT + "def test_it():\n" + HOLDS
     text += "    with pytest.raises(ValueError{}):\n        clamp(1, 3, 2)\n"
-    free = quality_of(text.format(""), target, SuiteRunner(pool))
-    exact = quality_of(text.format(f", match={words!r}"), target, SuiteRunner(pool))
+    free = quality_of(text.format(""), target, suite_runner)
+    exact = quality_of(text.format(f", match={words!r}"), target, suite_runner)
     assert free.parts["accepts_other_right"] == 1 and exact.parts["accepts_other_right"] == 0
     assert exact.score == free.score / 2 > 0
 
@@ -346,7 +356,7 @@ def test_a_right_program_with_a_future_import_has_a_setup(pool):
         compile(code, "", "exec", dont_inherit=True)
 
 
-def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool):
+def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool, suite_runner):
     text = (
         "import pytest\nfrom solution import clamp\n"
         "@pytest.fixture\ndef top():\n    yield 4\n"
@@ -357,9 +367,8 @@ def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool):
     )
     target = make_target(CLAMP, pool, n_mutants=4)
     suite = read_suite(text, target.names, target.imported)
-    runner = SuiteRunner(pool)
-    fast = runner._measure("plain", suite, target, random.Random(0))
-    real = runner._measure("pytest", suite, target, random.Random(0))
+    fast = suite_runner._measure("plain", suite, target, random.Random(0))
+    real = suite_runner._measure("pytest", suite, target, random.Random(0))
     assert fast is not None and real is not None and not suite.why_pytest
     for name in ("wrong", "hollow", "twins"):
         ends = [[one.letter for one in getattr(runs, name)] for runs in (fast, real)]
@@ -454,19 +463,19 @@ DEAF = "def test_it():\n    try:\n        clamp(3, 2, 4)\n    except:\n"
 ENDLESS = "def clamp(x, low, high):\n    while True:\n        x = x\n"
 
 
-def test_a_program_that_is_slow_but_ends_is_not_caught_for_its_time(pool):
+def test_a_program_that_is_slow_but_ends_is_not_caught_for_its_time(pool, suite_runner):
     # Nor is one that a busy machine makes slow.
     target = replace(make_target(CLAMP, pool, n_mutants=1), wrong=(Wrong(SLOW, "known"),))
     suite = IMPORT + "def test_it():\n" + HOLDS
-    assert quality_of(suite, target, SuiteRunner(pool)).ends == "P"
+    assert quality_of(suite, target, suite_runner).ends == "P"
     # It waits for any exception, so that it meets the one that ends it.
     deaf = (
         IMPORT + "def test_it():\n    try:\n        clamp(3, 2, 4)\n    except:\n        assert 0\n"
     )
-    assert quality_of(deaf, target, SuiteRunner(pool)).ends == "P"
+    assert quality_of(deaf, target, suite_runner).ends == "P"
 
 
-def test_a_program_that_does_not_end_is_caught(pool):
+def test_a_program_that_does_not_end_is_caught(pool, suite_runner):
     target = replace(make_target(CLAMP, pool, n_mutants=1), wrong=(Wrong(ENDLESS, "known"),))
     deaf = (
         IMPORT
@@ -474,16 +483,16 @@ def test_a_program_that_does_not_end_is_caught(pool):
         + HOLDS
     )
     for suite in (deaf, IMPORT + "def test_it():\n" + HOLDS):
-        assert quality_of(suite, target, SuiteRunner(pool)).ends == "T"
+        assert quality_of(suite, target, suite_runner).ends == "T"
 
 
-def test_what_a_suite_draws_is_the_same_in_every_run(pool):
+def test_what_a_suite_draws_is_the_same_in_every_run(pool, suite_runner):
     target = make_target(CLAMP, pool, n_mutants=24)
     suite = "import random\n" + IMPORT + (
         "def test_it():\n    x = random.randint(0, 9)\n"
         "    assert clamp(x, 3, 6) == sorted([3, x, 6])[1]\n"
     )  # fmt: skip
-    found = {quality_of(suite, target, SuiteRunner(pool)).ends for _ in range(4)}
+    found = {quality_of(suite, target, suite_runner).ends for _ in range(4)}
     assert len(found) == 1
 
 
@@ -504,11 +513,11 @@ def test_wall_time_that_runs_out_on_a_busy_machine_is_no_verdict(pool):
     assert walls[1] > walls[0]
 
 
-def test_known_wrong_programs_have_a_part_of_their_own(pool):
+def test_known_wrong_programs_have_a_part_of_their_own(pool, suite_runner):
     target = make_target(CLAMP, pool, n_mutants=6)
     same = "def clamp(x, low, high):\n    return 2 if x < 2 else 4 if x > 4 else -1"
     target = replace(target, wrong=(*target.wrong, Wrong(same, "known")))
-    quality = quality_of(IMPORT + "def test_it():\n" + HOLDS, target, SuiteRunner(pool))
+    quality = quality_of(IMPORT + "def test_it():\n" + HOLDS, target, suite_runner)
     kills = quality.parts["kills"]
     assert quality.parts["catches_known"] == 0.0 < kills
     assert quality.score == pytest.approx(kills * 6 / 7)

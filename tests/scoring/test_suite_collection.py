@@ -83,6 +83,24 @@ def test_a_good_suite_is_measured_as_real_pytest_runs_it(target, what, suite_run
     assert (quality.tests, quality.score) == (real.tests, 1.0)
 
 
+REFUSED = {
+    "ids of another number": "@pytest.mark.parametrize('x', [1, 5], ids=['one'])\n"
+    "def test_it(x):\n    assert low(x, 2) == min(x, 2)\n",
+    "a test that yields": "def test_it():\n    assert low(5, 2) == 2\n    assert low(1, 2) == 1\n"
+    "def test_more():\n    yield low(1, 2)\n",
+    "a test that returns something": "def test_it():\n    assert low(5, 2) == 2\n    return 1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_pytest_may_refuse_is_for_pytest_to_say(target, what, suite_runner):
+    text = HEAD + REFUSED[what]
+    suite = read_suite(text, target.names, target.imported)
+    assert not suite.why_pytest
+    assert suite_runner._measure("plain", suite, target, random.Random(0)) is None
+    assert quality_of(text, target, suite_runner).engine == "pytest"
+
+
 UNCOLLECTED = {
     "__init__": "class TestLow:\n    def __init__(self):\n        self.top = 2\n"
     "    def test_it(self):\n        assert low(5, self.top) == 2\n",

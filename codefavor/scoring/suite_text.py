@@ -89,7 +89,7 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return SuiteText(None, "does_not_parse", f"{type(error).__name__}: {error}"[:300])
     nodes = list(ast.walk(tree))
-    defect, detail = _forbidden(nodes)
+    defect, detail = _forbidden(nodes, names)
     modules, from_program, injected = _program_uses(nodes, names | imported)
     if not defect and not _has_tests(nodes):
         defect, detail = "no_tests", "no function, method or class that pytest or unittest runs"
@@ -120,8 +120,11 @@ def _has_tests(nodes: list[ast.AST]) -> bool:
     return any(name[:4].lower() == "test" or name == "runTest" for name in names)
 
 
-def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
-    """The first thing that a suite must not do, and where: ("", "") for none."""
+def _forbidden(nodes: list[ast.AST], names: frozenset[str]) -> tuple[str, str]:
+    """The first thing that a suite must not do, and where: ("", "") for none.
+
+    `names` are the program's own, which is no reading of its source.
+    """
     for statement, module in imports_of(nodes):
         top = module.partition(".")[0]
         where = f"line {statement.lineno}: import {module}"
@@ -130,14 +133,15 @@ def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
         if top == "_pytest":
             return "patches_the_recorder", where
     seen = itertools.chain(nodes, *(patterns_of(node) for node in nodes))
-    return next((found for node in seen if (found := _forbidden_node(node))[0]), ("", ""))
+    return next((found for node in seen if (found := _forbidden_node(node, names))[0]), ("", ""))
 
 
-def _forbidden_node(node: ast.AST) -> tuple[str, str]:
+def _forbidden_node(node: ast.AST, names: frozenset[str]) -> tuple[str, str]:
     word = word_of(node)
     where = f"line {getattr(node, 'lineno', '?')}: {word}"
     is_field = isinstance(node, ast.Constant) and _SOURCE_FIELD.search(word)
-    if word in _SOURCE or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
+    is_source = word in _SOURCE and word not in names
+    if is_source or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
         return "reads_source", where
     if word == REACHED or _patches(node):
         return "patches_the_recorder", where
@@ -275,11 +279,11 @@ def _is_checking(call: ast.Call) -> bool:
 
 
 def _fails(statement: ast.stmt) -> bool:
-    """Whether this fails a test by itself: `raise AssertionError`, `pytest.fail()`."""
+    """Whether this fails a test by itself: `raise Exception("wrong")`, `pytest.fail()`."""
     if isinstance(statement, ast.Assert):
         return isinstance(statement.test, ast.Constant) and not statement.test.value
     if isinstance(statement, ast.Raise) and statement.exc is not None:
         error = statement.exc
-        return word_of(error.func if isinstance(error, ast.Call) else error) == "AssertionError"
+        return word_of(error.func if isinstance(error, ast.Call) else error) != "SkipTest"
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Call) and word_of(value.func) == "fail"

@@ -149,6 +149,8 @@ def test_an_event_loop_is_no_network(scorer, how):
 CHECKS_BY = {
     "an if that raises": "def test_it():\n    if clamp(1, 2, 4) != 2:\n"
     "        raise AssertionError('not 2')\n",
+    "an if that raises another exception": "def test_it():\n    if clamp(1, 2, 4) != 2:\n"
+    "        raise Exception('not 2')\n",
     "an if that fails": "import pytest\ndef test_it():\n    for x in (0, 1):\n"
     "        if clamp(x, 2, 4) != 2:\n            pytest.fail(f'{x}')\n",
     "an else that fails": "import pytest\ndef test_it():\n    if clamp(1, 2, 4) == 2:\n"

@@ -28,3 +28,21 @@ PATCHES = {
 def test_only_what_counts_tests_may_not_be_patched(line):
     suite = read_suite(f"{HEAD}    {line}\n", frozenset(["clamp"]), frozenset())
     assert suite.defect == PATCHES[line]
+
+
+def test_a_program_s_own_name_reads_no_source():
+    text = (
+        "from solution import disassemble\ndef test_it():\n    assert disassemble(12) == [1, 2]\n"
+    )
+    assert read_suite(text, frozenset(["disassemble"]), frozenset()).defect == ""
+    assert read_suite(text, frozenset(["other"]), frozenset()).defect == "reads_source"
+
+
+@pytest.mark.parametrize(
+    ("line", "checks"), [("raise OSError('x')", 1), ("raise SkipTest('x')", 0), ("raise", 0)]
+)
+def test_an_if_that_raises_is_a_check_unless_it_skips(line, checks):
+    text = (
+        f"from solution import clamp\ndef test_it():\n    if clamp(1, 2, 4) != 2:\n        {line}"
+    )
+    assert read_suite(text, frozenset(["clamp"]), frozenset()).checks == checks

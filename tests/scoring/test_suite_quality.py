@@ -444,6 +444,19 @@ def test_equivalent_mutants_are_left_out_by_evidence(pool):
     assert without.trust == "unverified" and any("x <= low" in one.code for one in without.wrong)
 
 
+def test_known_wrong_programs_that_are_not_wrong_are_left_out_and_counted(pool):
+    wrong = "def clamp(x, low, high):\n    return low"
+    right = "def clamp(x, low, high):\n    assert low <= high\n    return max(low, min(x, high))"
+    right = right.replace("assert low <= high", "if low > high:\n        raise ValueError")
+    given = [REFERENCE, right, wrong, wrong + " + 0 * x", "def clamp(:"]
+    target = make_target(CLAMP, pool, n_mutants=2, known_wrong=given)
+    codes = [one.code for one in target.wrong if one.operator == "known"]
+    assert sorted(codes) == [wrong, wrong + " + 0 * x"] and target.n_known_left_out == 3
+    # Without tests only what is equal is known to be right.
+    target = make_target(replace(CLAMP, tests=""), pool, n_mutants=2, known_wrong=given)
+    assert target.n_known_left_out == 2
+
+
 def test_lines_and_branches_are_counted_as_coverage_counts_them():
     code = "def f(x):\n    for y in x:\n        if y:\n            return y\n    while True: pass"
     assert lines_of(code) == [1, 2, 3, 4, 5]

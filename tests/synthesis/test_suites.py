@@ -11,6 +11,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage
 from codefavor.engine import Context
+from codefavor.errors import Rejected
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.pairs.suite_pairs import pair_suites
 from codefavor.records import Problem, read_records, write_rows
@@ -78,6 +79,21 @@ def test_grpo_rows_for_tests_carry_the_right_program():
     (row,) = FORMATS["grpo"](PROBLEM, FormatOptions(task="tests"))
     assert row["reference"] == PROBLEM.reference and row["tests"] == PROBLEM.tests
     assert row["prompt"][-1]["content"] == suite_question(PROBLEM)
+
+
+UNMEASURABLE = {
+    "class Full(Exception):\n    pass": "no_wrong_program",
+    "LOW = 1": "no_function",
+    "def (:": "right_program_does_not_parse",
+}
+
+
+@pytest.mark.parametrize("reference", UNMEASURABLE)
+def test_no_grpo_row_is_written_on_which_no_suite_can_be_measured(reference):
+    problem = replace(PROBLEM, tests="", reference=reference)
+    with pytest.raises(Rejected) as error:
+        FORMATS["grpo"](problem, FormatOptions(task="tests"))
+    assert error.value.reason == UNMEASURABLE[reference]
 
 
 def test_functions_of_a_folder_become_problems_with_what_they_need(tmp_path):

@@ -94,6 +94,9 @@ def run_suites(
         return {"shard": counts.shard, "n": counts.n}, counts.n_error
     scored = [row for _, row in read_rows(out)] if out.exists() else []
     summary = summarize_suites(scored, measure.threshold)
+    if measure.known_wrong:
+        left = {row["problem_id"]: row.get("known_wrong_left_out", 0) for row in scored}
+        summary["known_wrong_left_out"] = sum(left.values())
     if measure.keep is not None:
         kept = problems_with_suites(scored, measure.problems, measure.threshold)
         write_rows(measure.keep, kept)

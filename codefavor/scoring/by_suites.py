@@ -126,7 +126,13 @@ def score_suites(scorer: SuiteScorer, problems: Mapping[str, Problem]) -> Step:
         quality = await asyncio.to_thread(scorer.quality, completion["code"], problem)
         target = scorer.target_of(problem)
         missed = missed_programs(target, quality)
-        return {**completion, "quality": quality.to_row(), "missed_programs": missed}
+        n_left = target.n_known_left_out
+        return {
+            **completion,
+            "quality": quality.to_row(),
+            "missed_programs": missed,
+            **({"known_wrong_left_out": n_left} if n_left else {}),
+        }
 
     return step
 

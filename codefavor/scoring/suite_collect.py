@@ -7,6 +7,7 @@ real pytest, in a process for each program.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import types
 import unittest
@@ -105,6 +106,8 @@ def _plain(
     kind: type | None = None,
 ) -> Iterator[Test]:  # fmt: skip
     """One test a case of a function, which is a method if `kind` is its class."""
+    if function.__code__.co_flags & inspect.CO_GENERATOR:
+        raise NotImplementedError(f"{label} yields")
     marks = [*getattr(function, "pytestmark", ()), *getattr(kind, "pytestmark", ())]
     cases = [list(_cases(mark)) for mark in marks]
     given_names = {name for rows in cases for row in rows for name in row}
@@ -113,9 +116,12 @@ def _plain(
 
     def run(given: dict[str, Any]) -> BaseException | None:
         try:
-            _call(function, names, given, fixtures, kind)
+            answer = _call(function, names, given, fixtures, kind)
         except BaseException as error:  # whatever ends a test is its result
             return error
+        if answer is not None:
+            # Releases of pytest differ in what they make of it.
+            raise NotImplementedError(f"{label} returns something")
         return None
 
     for case in itertools.product(*cases):
@@ -133,6 +139,8 @@ def _cases(mark: Any) -> Iterator[dict[str, Any]]:
         names = [name.strip() for name in names.split(",") if name.strip()]
     if not rows:
         raise NotImplementedError("parametrize without cases")
+    if not isinstance(given.get("ids"), list | None) or len(given.get("ids") or rows) != len(rows):
+        raise NotImplementedError("ids that are no list of one a case")
     for row in rows:
         values = (row,) if is_one else row
         if type(row).__name__ == "ParameterSet":
@@ -148,8 +156,8 @@ _PARAMETRIZE = {"argnames", "argvalues", "ids"}
 def _call(
     test: Any, names: tuple[str, ...], given: dict[str, Any], fixtures: dict[str, Any],
     kind: type | None,
-) -> None:  # fmt: skip
-    """Call a test with its arguments and fixtures; what fixtures yield is taken back after it."""
+) -> object:  # fmt: skip
+    """What a test returns, with its arguments and fixtures; those that yield go on after it."""
     ready: dict[str, Any] = dict(given)
     open_ones: list[Iterator[Any]] = []
     instance = None if kind is None else kind()
@@ -168,9 +176,10 @@ def _call(
         return ready[name]
 
     values = {name: get(name) for name in names}
-    test(**values) if kind is None else test(instance, **values)
+    answer = test(**values) if kind is None else test(instance, **values)
     for generator in reversed(open_ones):
         next(generator, None)
+    return answer
 
 
 def _fixtures(namespace: Mapping[str, Any], outer: dict[str, Any], n_own: int) -> dict[str, Any]:

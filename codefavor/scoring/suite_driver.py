@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import random
 import signal
 import sys
@@ -121,6 +122,8 @@ def load(payload: dict[str, Any]) -> dict[str, Any]:
             package = package.rpartition(".")[0]
     exec(payload["program"], vars(module))
     suite = types.ModuleType("test_solution")
+    # Where pytest would have it: suites look from there for the folder of the program.
+    suite.__file__ = os.path.abspath("test_solution.py")
     sys.modules["test_solution"] = suite
     given = {n: vars(module)[n] for n in payload["injected"] if n in vars(module)}
     vars(suite).update(given)
@@ -164,7 +167,7 @@ class Run:
     def _failed(self, letter: str, error: BaseException, place: int, name: str = "") -> list[Any]:
         self.error = f"{name}{text_of(error)}"
         if asks_for_processes(error):
-            self.watch.note("starts_processes")
+            self.watch.note("starts_processes", text_of(error))
         return [letter, place]
 
     def _once(self) -> list[Any]:

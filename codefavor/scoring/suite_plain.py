@@ -30,7 +30,7 @@ _REAL_PYTEST = frozenset((
     "capfdbinary", "record_testsuite_property", "record_xml_attribute", "request",
     "setup_module", "teardown_module", "setup_function", "teardown_function",
     "setup_class", "teardown_class", "setup_method", "teardown_method", "pytest_plugins",
-    "pytestmark", "setUpModule", "tearDownModule", "load_tests",
+    "pytestmark", "setUpModule", "tearDownModule", "load_tests", "pytest_generate_tests",
 ))  # fmt: skip
 _PYTEST_NAMES = frozenset(("raises", "approx", "fail", "param", "mark", "fixture", "parametrize"))
 

@@ -76,7 +76,7 @@ class Plugin:
         error = call.excinfo.value
         cause = error.__cause__ if report.when == "collect" and error.__cause__ else error
         if asks_for_processes(cause):
-            self._watch.note("starts_processes")
+            self._watch.note("starts_processes", text_of(cause))
         letter = letter_of(cause, "call" if report.when == "call" else str(report.when))
         self.first = [letter, self.places.get(node.nodeid, -1)]
         self.error = f"{node.name}: {text_of(cause)}"
@@ -109,11 +109,13 @@ def run_pytest(payload: dict[str, Any]) -> dict[str, Any]:
     reached: set[int] = set()
     trace = Trace(payload["most_lines"])
     watch = Watch(lambda: trace.is_late)
-    said: dict[str, Any] = {"one": ["P", -1], "error": "", "tests": 0, "seen": [], "n_reached": 0}
+    said: dict[str, Any] = {"one": ["P", -1], "error": "", "tests": 0, "seen": {}, "n_reached": 0}
     plugin = Plugin(payload["order"], trace, watch)
     builtins.__dict__[REACHED] = reached.add
     random.seed(payload["seed"])
     text = payload["text"]
+    if "mock" in text:
+        watch.prepare_mock()
     table = {"lines": payload["lines"], "branches": payload["branches"]}
     try:
         sys.settrace(trace)

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from codefavor.records import Row, content_id
-from codefavor.scoring.suite_runs import CAUGHT, LETTERS, SuiteRunner, SuiteRuns
+from codefavor.scoring.suite_runs import CAUGHT, ENDS_OK, LETTERS, SuiteRunner, SuiteRuns
 from codefavor.scoring.suite_target import Target
 from codefavor.scoring.suite_text import SuiteText, read_suite
 
@@ -48,13 +48,13 @@ class SuiteQuality:
     """The score of a suite and what it rests on.
 
     `score` is in [0, 1]. `defect` is a key of DEFECTS, "" for none. `parts` holds a number in
-    [0, 1] for each of: parses, runs, has_checks, passes_right, kills, catches_known, right_reason,
-    line_coverage, branch_coverage, deterministic, order_independent, clean; what was not measured
-    because of a defect is missing, and so are kills, catches_known and accepts_other_right where
-    there is no such program. `by_operator` is {operator: [caught, of]}; `missed` the places
-    in `target.wrong` of the programs that it lets pass; `ends` one letter a wrong program
-    (`suite_runs.LETTERS`); `unreached` the lines of the right program that never ran. `trust` is
-    the target's.
+    [0, 1] for each of: parses, runs, ends_ok, has_checks, passes_right, kills, catches_known,
+    right_reason, line_coverage, branch_coverage, deterministic, order_independent, clean; what was
+    not measured because of a defect is missing, and so are kills, catches_known and
+    accepts_other_right where there is no such program. `by_operator` is {operator: [caught, of]};
+    `missed` the places in `target.wrong` of the programs that it lets pass; `ends` one letter a
+    wrong program (`suite_runs.LETTERS`); `unreached` the lines of the right program that never
+    ran. `trust` is the target's.
     """
 
     score: float
@@ -78,11 +78,9 @@ class SuiteQuality:
     @property
     def seed_metric(self) -> float:
         """1.0 where the suite "runs and ends with OK" on the right program, which is the measure of
-        earlier pipelines: an empty or assert-free suite has it too.
+        earlier pipelines: an empty or assert-free suite has it too. 0.0 for one too large to run.
         """
-        vacant = {"empty", "no_tests", "no_checks", "vacuous", "tests_another_function"}
-        passed = self.parts.get("passes_right", 0.0) == 1.0
-        return 1.0 if self.defect in vacant or (passed and not self.defect) else 0.0
+        return self.parts.get("ends_ok", 0.0)
 
 
 def quality_of(text: str, target: Target, runner: SuiteRunner, *, seed: int = 0) -> SuiteQuality:
@@ -94,6 +92,9 @@ def quality_of(text: str, target: Target, runner: SuiteRunner, *, seed: int = 0)
     if suite.defect:
         parses = suite.defect not in ("empty", "does_not_parse", "too_large")
         parts = {"parses": float(parses), "clean": float(not _is_unclean(suite.defect))}
+        if suite.defect != "too_large":
+            is_ok = suite.defect != "does_not_parse" and runner.ends_ok(suite, target)
+            parts["ends_ok"] = float(is_ok)
         return SuiteQuality(0.0, suite.defect, suite.detail, parts, trust=target.trust)
     rng = random.Random(content_id(seed, text))
     runs = runner.run(suite, target, rng)
@@ -115,6 +116,7 @@ def _weigh(suite: SuiteText, target: Target, runs: SuiteRuns) -> SuiteQuality:
     parts = {
         "parses": 1.0,
         "runs": float(right[0] not in "ETDN"),
+        "ends_ok": float(right[0] in ENDS_OK),
         "has_checks": float(runs.reached > 0),
         "passes_right": float(set(right) == {"P"}),
         "line_coverage": _share(runs.lines, len(target.lines)),
@@ -169,7 +171,7 @@ def _defect(suite: SuiteText, target: Target, runs: SuiteRuns) -> tuple[str, str
         "ends_the_run",
     ):
         if seen in runs.seen:
-            return seen, f"seen while it ran: {runs.error}"
+            return seen, f"seen while it ran: {runs.seen[seen]}; {runs.error}".removesuffix("; ")
     counts = Counter(one.letter for one in runs.right)
     if set(counts) != {"P"}:
         return _failure(suite, runs)

@@ -29,7 +29,7 @@ from codefavor.records import Execution
 from codefavor.sandbox import Limits, SandboxPool
 from codefavor.sandbox.conclude import WAITED
 from codefavor.scoring.suite_target import Target
-from codefavor.scoring.suite_text import SuiteText, has_hash, names_chance
+from codefavor.scoring.suite_text import SuiteText, names_chance
 
 # One letter of a program: how the suite ended on it.
 LETTERS = {
@@ -45,6 +45,8 @@ LETTERS = {
 }
 # Letters by which a suite caught a wrong program, for a reason that is the program's.
 CAUGHT = frozenset("AXVTM")
+# Those by which nothing failed, as unittest says OK where there is no test or each was skipped.
+ENDS_OK = frozenset("PN")
 
 
 class Rung(NamedTuple):
@@ -101,7 +103,7 @@ class SuiteRuns:
     lines: int = 0
     branches: int = 0
     error: str = ""
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, str] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
     engine: str = ""
 
@@ -126,7 +128,7 @@ class SuiteRunner:
 
     `pool` must accept the together lane; `order` draws the order of the programs, by default from
     what no text of a suite can foresee. The second one has one worker and is started when the
-    first suite or program has something that hangs on the seed.
+    first suite has passed on the right program in the first.
     """
 
     def __init__(self, pool: SandboxPool, order: random.Random | None = None) -> None:
@@ -150,6 +152,11 @@ class SuiteRunner:
         found = None if suite.why_pytest else self._measure("plain", suite, target, rng)
         return found or self._measure("pytest", suite, target, rng) or SuiteRuns()
 
+    def ends_ok(self, suite: SuiteText, target: Target) -> bool:
+        """Whether nothing fails on the right program, of a suite whose text has a defect."""
+        pair = _Pair("pytest", suite, target)
+        return self._one(self.pool, pair, _Job(0, 0, 0, 0), _RUNGS[0])[1].letter in ENDS_OK
+
     def _measure(
         self, engine: str, suite: SuiteText, target: Target, rng: random.Random
     ) -> SuiteRuns | None:
@@ -172,7 +179,7 @@ class SuiteRunner:
                 late.append(job)
                 # What is late decides little before it is known whether the right one is.
                 waiting = deque(sorted(waiting, key=lambda one: one[:2] != (0, 0)))
-            found.seen.update(said.get("seen", ()))
+            found.seen |= said.get("seen", {})
             ends[job] = ended
             if job.program == 0:
                 found.keep(said)
@@ -185,8 +192,8 @@ class SuiteRunner:
         others = {job.program: ended for job, ended in ends.items() if job.program}
         if all(one.letter == "P" for one in found.right):
             found.sort_out([others[n] for n in sorted(others)], target)
-            if suite.hash_bound or _has_hash(target.right):
-                found.right.append(self._with_other_seed(pair, rng))
+            # No text tells whether an order or a number hangs on the seed of hashes.
+            found.right.append(self._with_other_seed(pair, rng))
         return found
 
     def _with_other_seed(self, pair: _Pair, rng: random.Random) -> Ended:
@@ -222,7 +229,8 @@ class SuiteRunner:
             return said, Ended(*said["one"])
         letter = {"timeout": "T", "memory": "M"}.get(run.outcome, "D")
         if run.outcome == "sandbox_violation" or "jail" in run.error:
-            return {"seen": ["starts_processes"], "error": run.error}, Ended("D")
+            seen = {"starts_processes": run.outcome}
+            return {"seen": seen, "error": run.error}, Ended("D")
         waited = {"waited": True} if WAITED in run.error else {}
         return {"error": run.error, **waited}, Ended(letter)
 
@@ -291,15 +299,14 @@ def _said(run: Execution) -> dict[str, Any] | None:
         is_whole = all(type(one) is int and one >= 0 for one in numbers.values())
         if not is_whole or type(test) is not int or letter not in LETTERS:
             return None
-        seen = [str(one) for one in found["seen"]]
+        seen = {str(what): str(how) for what, how in found["seen"].items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return {"one": [letter, test], "error": str(found.get("error", "")), "seen": seen, **numbers}
 
 
 def _tree(suite: SuiteText) -> ast.Module:
-    assert suite.tree is not None
-    return suite.tree
+    return suite.tree or ast.Module([], [])
 
 
 def _text(suite: SuiteText) -> str:
@@ -343,11 +350,6 @@ def _lines(target: Target) -> list[int]:
 @lru_cache(maxsize=256)
 def _branches(target: Target) -> list[tuple[int, int, bool]]:
     return [(one.line, one.body, one.is_body) for one in target.branches]
-
-
-@lru_cache(maxsize=256)
-def _has_hash(code: str) -> bool:
-    return has_hash(code)
 
 
 @lru_cache(maxsize=256)

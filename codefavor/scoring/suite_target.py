@@ -55,7 +55,10 @@ class Target:
     `trust` is "tests" where the problem's own tests passed the right program and failed each wrong
     one, and "unverified" where it has none: then a mutant may be equivalent, and the share killed
     is a lower bound. `twins` are other right programs: they say the same in other words where the
-    task leaves the words open. `n_unproven` counts the mutants left out as those tests pass them.
+    task leaves the words open. `hollow` is empty where the right one does as little (an enum, a
+    dataclass without methods). `n_unproven` counts the mutants left out as those tests pass them,
+    `n_known_left_out` the known wrong programs that they pass, that do not parse or that are equal
+    to the right one or to each other.
     """
 
     right: str
@@ -66,6 +69,7 @@ class Target:
     trust: str
     twins: tuple[str, ...] = ()
     n_unproven: int = 0
+    n_known_left_out: int = 0
 
     @property
     def lines(self) -> list[int]:
@@ -92,38 +96,53 @@ def make_target(
     `right_program_is_wrong` (its own tests fail it) or `no_wrong_program` (nothing that a suite
     could catch). Raises SandboxError if the sandbox fails.
     """
+    reference, setup, right, codes = _programs(problem, seed)
+    known = _not_equal(right, _known(known_wrong, setup))
+    shown, n_unproven, trust = codes, 0, "unverified"
+    limits = Limits(cpu_s=_CPU_S[0] * _SLOWER, wall_s=60.0)
+    if problem.tests.strip():
+        trust = "tests"
+        limits = replace(limits, cpu_s=_SLOWER * _cpu_if_right(problem, pool))
+        shown, n_unproven = _verified(codes, problem, pool, limits, n_mutants)
+        outcomes = _outcomes(known, problem, pool, limits)
+        known = [one for one, end in zip(known, outcomes, strict=True) if end != _PASSED]
+    wrong = [*_not_equal(right, shown)[:n_mutants], *known]
+    if not wrong:
+        raise Rejected("no_wrong_program", f"none of {len(codes)} mutants is shown to be wrong")
+    random.Random(seed).shuffle(wrong)
+    hollow = (_without_bodies(right),) if has_bodies(right) else ()
+    tree = ast.parse(right)
+    names, imported = _defined(tree), frozenset(_imported(tree))
+    twins = _twins(problem, reference, setup, pool, limits)
+    n_left = len(known_wrong) - len(known)
+    return Target(right, names, imported, tuple(wrong), hollow, trust, twins, n_unproven, n_left)
+
+
+def check_measurable(problem: Problem) -> None:
+    """Raises Rejected as `make_target`, for what shows without a run."""
+    _, _, right, mutants = _programs(problem, 0)
+    if not _not_equal(right, mutants):
+        raise Rejected("no_wrong_program", f"{problem.id}: no mutant of it differs")
+
+
+def _programs(problem: Problem, seed: int) -> tuple[str, str, str, list[Wrong]]:
+    """The reference and the setup as printed, the right program, and mutants of it."""
     try:
         reference = plain_program(problem.reference)
         setup = plain_program(problem.setup) + "\n" if problem.setup.strip() else ""
         right = print_code(put_before(setup, reference))
     except DataError as error:
         raise Rejected("right_program_does_not_parse", str(error)) from error
-    names = _defined(ast.parse(right))
-    if not names:
+    if not _defined(ast.parse(right)):
         raise Rejected("no_function", "the program defines no function and no class")
-    mutants = mutants_of(reference, seed=seed)
-    codes = [
-        Wrong(print_code(put_before(setup, m.code)), m.operator, m.lineno) for m in _spread(mutants)
-    ]
-    # What does not parse every suite catches.
-    known = [
-        Wrong(put_before(setup, plain_program(c)), "known")
-        for c in dict.fromkeys(known_wrong)
-        if _parses(c)
-    ]
-    n_unproven, trust, limits = 0, "unverified", Limits(cpu_s=_CPU_S[0] * _SLOWER, wall_s=60.0)
-    if problem.tests.strip():
-        trust = "tests"
-        limits = replace(limits, cpu_s=_SLOWER * _cpu_if_right(problem, pool))
-        codes, n_unproven = _verified(codes, problem, pool, limits, n_mutants)
-    wrong = [*_not_equal(right, codes)[:n_mutants], *known]
-    if not wrong:
-        raise Rejected("no_wrong_program", f"none of {len(mutants)} mutants is shown to be wrong")
-    random.Random(seed).shuffle(wrong)
-    hollow = (_without_bodies(right),)
-    imported = frozenset(_imported(ast.parse(right)))
-    twins = _twins(problem, reference, setup, pool, limits)
-    return Target(right, names, imported, tuple(wrong), hollow, trust, twins, n_unproven)
+    mutants = _spread(mutants_of(reference, seed=seed))
+    codes = [Wrong(print_code(put_before(setup, m.code)), m.operator, m.lineno) for m in mutants]
+    return reference, setup, right, codes
+
+
+def _known(programs: Sequence[str], setup: str) -> list[Wrong]:
+    """Those that parse: what does not, every suite catches."""
+    return [Wrong(put_before(setup, plain_program(c)), "known") for c in programs if _parses(c)]
 
 
 def _twins(
@@ -207,6 +226,22 @@ def _verified(
     codes: Sequence[Wrong], problem: Problem, pool: SandboxPool, limits: Limits, wanted: int
 ) -> tuple[list[Wrong], int]:
     """The first `wanted` that the problem's tests fail; how many of those tried they pass."""
+    found: list[Wrong] = []
+    n_passed = 0
+    tried = list(codes[: wanted * _MOST_TRIED])
+    while tried and len(found) < wanted:
+        batch = [tried.pop(0) for _ in range(min(len(tried), wanted - len(found)))]
+        for one, outcome in zip(batch, _outcomes(batch, problem, pool, limits), strict=True):
+            n_passed += outcome == _PASSED
+            if outcome in ("wrong_output", "runtime_error"):
+                found.append(one)
+    return found, n_passed
+
+
+def _outcomes(
+    programs: Sequence[Wrong], problem: Problem, pool: SandboxPool, limits: Limits
+) -> list[str]:
+    """How the problem's tests end on each program."""
 
     def run(one: Wrong) -> str:
         result = pool.run(one.code, problem.tests, limits, entry_point=problem.entry_point)
@@ -215,17 +250,8 @@ def _verified(
             return _PASSED
         return "no_evidence" if result.no_evidence else result.outcome
 
-    found: list[Wrong] = []
-    n_passed = 0
-    tried = list(codes[: wanted * _MOST_TRIED])
     with ThreadPoolExecutor(pool.n_workers) as threads:
-        while tried and len(found) < wanted:
-            batch = [tried.pop(0) for _ in range(min(len(tried), wanted - len(found)))]
-            for one, outcome in zip(batch, threads.map(run, batch), strict=True):
-                n_passed += outcome == _PASSED
-                if outcome in ("wrong_output", "runtime_error"):
-                    found.append(one)
-    return found, n_passed
+        return list(threads.map(run, programs))
 
 
 def _not_equal(right: str, codes: Sequence[Wrong]) -> list[Wrong]:
@@ -245,6 +271,12 @@ def _bytes_of(code: CodeType) -> str:
     for value in code.co_consts:
         parts.append(_bytes_of(value) if isinstance(value, CodeType) else f"{type(value)}{value!r}")
     return "|".join(parts)
+
+
+def has_bodies(code: str) -> bool:
+    """Whether a printed program does anything that it does not without its functions' bodies."""
+    hollow = compile(_without_bodies(code), "", "exec")
+    return _bytes_of(compile(code, "", "exec")) != _bytes_of(hollow)
 
 
 def _without_bodies(code: str) -> str:

@@ -39,8 +39,20 @@ _CHANCE = frozenset((
     "random", "secrets", "urandom", "getrandom", "SystemRandom", "uuid", "uuid1", "uuid4",
     "default_rng", "time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic",
     "monotonic_ns", "process_time", "now", "utcnow", "today", "id", "hash", "__hash__", "getpid",
-    "0x",
+    "0x", "tempfile",
 ))  # fmt: skip
+
+# By which a plugin decides what is collected, run and counted; `pytest_generate_tests` only adds
+# cases, and what else a module of tests may hold is not called.
+_COUNTING_HOOKS = (
+    "pytest_collect", "pytest_pycollect", "pytest_itemcollected", "pytest_deselected",
+    "pytest_ignore", "pytest_runtest", "pytest_pyfunc", "pytest_report", "pytest_session",
+    "pytest_exception", "pytest_fixture", "pytest_cmdline", "pytest_keyboard", "pytest_internal",
+)  # fmt: skip
+# By which a run tells how a test ended; patching any other is the suite's own affair.
+_JUDGED_BUILTINS = ("__dict__", "isinstance", "type", "BaseException", "AssertionError")
+# What only changes how a failure looks.
+_SHOWN_ONLY = ("maxDiff", "longMessage", "_diffThreshold")
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,8 @@ class SuiteText:
     `checks` counts the places that check something;
     `aliases` are the names that it imports the program by; `injected` those of the program's names
     that it uses without an import; `why_pytest` says why it needs real pytest, "" where the small
-    runner of the jail does the same. `hash_bound` says whether its text has a set or a hash,
-    `is_random` whether it names something that differs from run to run.
+    runner of the jail does the same. `is_random` says whether it names something
+    that differs from run to run.
     """
 
     tree: ast.Module | None
@@ -62,7 +74,6 @@ class SuiteText:
     checks: int = 0
     aliases: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
-    hash_bound: bool = False
     is_random: bool = False
 
 
@@ -78,7 +89,7 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return SuiteText(None, "does_not_parse", f"{type(error).__name__}: {error}"[:300])
     nodes = list(ast.walk(tree))
-    defect, detail = _forbidden(nodes)
+    defect, detail = _forbidden(nodes, names)
     modules, from_program, injected = _program_uses(nodes, names | imported)
     if not defect and not _has_tests(nodes):
         defect, detail = "no_tests", "no function, method or class that pytest or unittest runs"
@@ -92,7 +103,7 @@ def read_suite(text: str, names: frozenset[str], imported: frozenset[str]) -> Su
     _make_absolute(nodes)
     return SuiteText(
         tree, defect, detail, _sleeps(nodes), why_pytest, reached, tuple(sorted(modules)),
-        tuple(sorted(injected)), _has_hash(nodes), _names_chance(nodes),
+        tuple(sorted(injected)), _names_chance(nodes),
     )  # fmt: skip
 
 
@@ -109,8 +120,11 @@ def _has_tests(nodes: list[ast.AST]) -> bool:
     return any(name[:4].lower() == "test" or name == "runTest" for name in names)
 
 
-def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
-    """The first thing that a suite must not do, and where: ("", "") for none."""
+def _forbidden(nodes: list[ast.AST], names: frozenset[str]) -> tuple[str, str]:
+    """The first thing that a suite must not do, and where: ("", "") for none.
+
+    `names` are the program's own, which is no reading of its source.
+    """
     for statement, module in imports_of(nodes):
         top = module.partition(".")[0]
         where = f"line {statement.lineno}: import {module}"
@@ -119,14 +133,15 @@ def _forbidden(nodes: list[ast.AST]) -> tuple[str, str]:
         if top == "_pytest":
             return "patches_the_recorder", where
     seen = itertools.chain(nodes, *(patterns_of(node) for node in nodes))
-    return next((found for node in seen if (found := _forbidden_node(node))[0]), ("", ""))
+    return next((found for node in seen if (found := _forbidden_node(node, names))[0]), ("", ""))
 
 
-def _forbidden_node(node: ast.AST) -> tuple[str, str]:
+def _forbidden_node(node: ast.AST, names: frozenset[str]) -> tuple[str, str]:
     word = word_of(node)
     where = f"line {getattr(node, 'lineno', '?')}: {word}"
     is_field = isinstance(node, ast.Constant) and _SOURCE_FIELD.search(word)
-    if word in _SOURCE or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
+    is_source = word in _SOURCE and word not in names
+    if is_source or is_field or (word == "__file__" and not isinstance(node, ast.Name)):
         return "reads_source", where
     if word == REACHED or _patches(node):
         return "patches_the_recorder", where
@@ -134,36 +149,33 @@ def _forbidden_node(node: ast.AST) -> tuple[str, str]:
 
 
 def _patches(node: ast.AST) -> bool:
-    """Whether this changes what runs and counts the tests."""
+    """Whether this changes what runs and counts the tests, or tells how they ended."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name.startswith(_COUNTING_HOOKS)
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
-    elif isinstance(node, ast.Call) and word_of(node.func) == "setattr" and node.args:
-        first = node.args[0]
-        return base_of(first) in ("pytest", "unittest", "builtins")
-    elif isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
-        return True
-    return any(
-        isinstance(one, ast.Attribute) and base_of(one) in ("pytest", "unittest", "builtins")
-        for one in targets
-    )
+    elif isinstance(node, ast.Call) and word_of(node.func) == "setattr" and len(node.args) > 1:
+        targets = [ast.Attribute(node.args[0], word_of(node.args[1]), ast.Store())]
+    return any(isinstance(one, ast.Attribute) and _counts(one) for one in targets)
+
+
+def _counts(target: ast.Attribute) -> bool:
+    """Whether the judging rests on an attribute; one whose name is not written out is any."""
+    base, name = base_of(target), target.attr
+    if base == "builtins":
+        return not name or name in _JUDGED_BUILTINS
+    if base == "unittest":
+        part = ast.unparse(target).split(".")[1]
+        return name not in _SHOWN_ONLY and part not in ("util", "mock")
+    return base == "pytest"
 
 
 def _sleeps(nodes: list[ast.AST]) -> bool:
     calls = (ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call))
     return any(call in ("sleep", "time.sleep") for call in calls)
-
-
-def _has_hash(nodes: list[ast.AST]) -> bool:
-    words = {"set", "frozenset", "hash"}
-    return any(isinstance(n, ast.Set | ast.SetComp) or word_of(n) in words for n in nodes)
-
-
-def has_hash(code: str) -> bool:
-    """Whether a program's text has a set or a hash, so that its answers may hang on a seed."""
-    return _has_hash(list(ast.walk(ast.parse(code))))
 
 
 def _names_chance(nodes: list[ast.AST]) -> bool:
@@ -267,11 +279,11 @@ def _is_checking(call: ast.Call) -> bool:
 
 
 def _fails(statement: ast.stmt) -> bool:
-    """Whether this fails a test by itself: `raise AssertionError`, `pytest.fail()`."""
+    """Whether this fails a test by itself: `raise Exception("wrong")`, `pytest.fail()`."""
     if isinstance(statement, ast.Assert):
         return isinstance(statement.test, ast.Constant) and not statement.test.value
     if isinstance(statement, ast.Raise) and statement.exc is not None:
         error = statement.exc
-        return word_of(error.func if isinstance(error, ast.Call) else error) == "AssertionError"
+        return word_of(error.func if isinstance(error, ast.Call) else error) != "SkipTest"
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Call) and word_of(value.func) == "fail"

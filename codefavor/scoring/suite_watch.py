@@ -26,6 +26,8 @@ _ASKED = ("sys._getframe", "sys._current_frames", "sys._current_exceptions")
 _INTERNALS = ("_testcapi", "_testinternalcapi", "_xxsubinterpreters")
 _AF_UNIX = 1
 _PROCESSES = ("os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "subprocess.Popen")
+_DEFECTS = {"time.sleep": "sleeps", "os.kill": "ends_the_run", "os.killpg": "ends_the_run"}
+_DEFECTS |= dict.fromkeys(_PROCESSES, "starts_processes")
 # Where each event has its paths and the descriptors of the folders that these start in.
 _CHANGES = {
     "os.mkdir": ((0, 2),),
@@ -42,14 +44,14 @@ _OWN = ("pytest-of-tests", ".pytest_cache")
 
 
 class Watch:
-    """An audit hook, which cannot be taken away again; `seen` holds the names of defects.
+    """An audit hook, which cannot be taken away again; `seen` says by what each defect shows.
 
     `is_late` tells whether the run was ended: Python stops tracing when our own trace raises.
     """
 
     def __init__(self, is_late: Callable[[], bool]) -> None:
         self._is_late = is_late
-        self.seen: list[str] = []
+        self.seen: dict[str, str] = {}
         self.is_on = False
         self._home = os.stat(os.curdir)
         # The jail's own folder, in which it is, is the one for temporary files.
@@ -59,6 +61,16 @@ class Watch:
         self._getframe = sys._getframe
         sys.addaudithook(self)
 
+    def prepare_mock(self) -> None:
+        """Let unittest.mock ask for no function's code but to tell whether it is asynchronous.
+
+        A mock with a spec gets all that `dir` names, and hands it on to what a suite can replace.
+        """
+        from unittest import mock
+
+        vars(mock)["dir"] = lambda spec: [name for name in dir(spec) if name not in _CODE]
+        self._readers.append(mock._is_async_func.__code__)  # type: ignore[attr-defined]
+
     def __call__(self, event: str, given: tuple[Any, ...]) -> None:
         if not self.is_on:
             return
@@ -66,19 +78,16 @@ class Watch:
             self._reads(given[0], given[1])
         elif event in _LOOKS or (event == "import" and given[0] in _INTERNALS):
             if event != "sys.settrace" or not self._is_late():
-                self.note("reads_source")
+                self.note("reads_source", event if event != "import" else f"import {given[0]}")
         elif event in _ASKED or event.startswith("ctypes."):
-            self._calls(event not in _ASKED)
-        elif event == "time.sleep":
-            self._by_suite("sleeps")
+            self._calls(event)
+        elif event in _DEFECTS:
+            self.note(_DEFECTS[event], event)
         elif event.startswith("socket."):
             # An event loop wakes itself by a pair of sockets of the machine's own.
             is_pair = event == "socket.__new__" and given[1] == _AF_UNIX
-            self._by_suite("uses_network", *(["/asyncio/selector_events.py"] if is_pair else []))
-        elif event in ("os.kill", "os.killpg"):
-            self._by_suite("ends_the_run")
-        elif event in _PROCESSES:
-            self._by_suite("starts_processes")
+            if not (is_pair and self._is_within("/asyncio/selector_events.py")):
+                self.note("uses_network", event)
         elif event == "open":
             self._open(given)
         elif event in _CHANGES:
@@ -104,34 +113,32 @@ class Watch:
             is_frame = name == "f_code" and isinstance(thing, types.FrameType) and not is_hidden
             is_read = is_frame and thing.f_code.co_filename == "<solution>"  # type: ignore[attr-defined]
         if is_read:
-            self.note("reads_source")
+            self.note("reads_source", f"{name} for {reader.co_name}")
         self.is_on = True
 
-    def _calls(self, is_ctypes: bool) -> None:
+    def _calls(self, event: str) -> None:
         """The suite's own frame asks for frames, or anybody uses `ctypes` but to import it."""
         self.is_on = False
+        is_ctypes = event not in _ASKED
         frame: types.FrameType | None = self._getframe(2)
         is_by_suite, is_import = _is_suite(frame), False
         while is_ctypes and frame is not None and not _is_suite(frame):
             is_import = is_import or frame.f_code.co_filename.startswith("<frozen importlib")
             frame = frame.f_back
         if not is_import if is_ctypes else is_by_suite:
-            self.note("reads_source")
+            self.note("reads_source", event)
         self.is_on = True
 
-    def note(self, what: str) -> None:
-        """Keep a defect."""
-        if what not in self.seen:
-            self.seen.append(what)
+    def note(self, what: str, how: str) -> None:
+        """Keep a defect, and the first thing that showed it in few characters."""
+        self.seen.setdefault(what, ascii(how)[1:-1][:60])
 
-    def _by_suite(self, what: str, *own: str) -> None:
-        """Keep what the suite did, but not what the libraries in the files `own` did for it."""
+    def _is_within(self, file: str) -> bool:
+        """Whether a library in such a file did it, for whomever."""
         frame: types.FrameType | None = self._getframe(2)
-        while own and frame is not None:
-            if frame.f_code.co_filename.endswith(own):
-                return
+        while frame is not None and not frame.f_code.co_filename.endswith(file):
             frame = frame.f_back
-        self.note(what)
+        return frame is not None
 
     def _open(self, given: tuple[Any, ...]) -> None:
         path, _, flags = given
@@ -140,7 +147,7 @@ class Watch:
         if flags & _WRITES:
             self._change(path, -1)
         elif os.fsdecode(path) == "solution.py":
-            self.note("reads_source")
+            self.note("reads_source", "open solution.py")
 
     def _change(self, path: object, folder: object) -> None:
         """A change of a file that lies outside the folders for temporary files."""
@@ -149,7 +156,7 @@ class Watch:
         name = os.path.normpath(os.fsdecode(path))
         if name.startswith("/"):
             if not f"{name}/".startswith(self._temporary):
-                self.note("writes_files")
+                self.note("writes_files", name)
             return
         try:
             is_dir = isinstance(folder, int) and folder >= 0
@@ -159,7 +166,7 @@ class Watch:
         # Folders in it are temporary ones, or making them was seen.
         is_home = (here.st_dev, here.st_ino) == (self._home.st_dev, self._home.st_ino)
         if is_home and not name.startswith(("tmp", *_OWN)):
-            self.note("writes_files")
+            self.note("writes_files", name)
 
 
 def _is_suite(frame: types.FrameType | None) -> bool:

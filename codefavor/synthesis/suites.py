@@ -18,11 +18,13 @@ from codefavor.prompts import prompt_sha256
 from codefavor.records import Completion, Problem, Row, content_id
 from codefavor.scoring.answers import suite_of
 from codefavor.scoring.needed import with_needed
+from codefavor.scoring.suite_nodes import word_of
 from codefavor.scoring.suite_prompt import Framework, suite_question
+from codefavor.scoring.suite_target import has_bodies, plain_program
 from codefavor.synthesis.conversation import model_spec
 
 STEP_NAME = "suites"
-_TESTABLE = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_Testable = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def make_suites_step(sampling: Sampling, framework: Framework = "pytest") -> Step:
@@ -109,7 +111,10 @@ def load_functions(path: Path, skipped: Counter[str]) -> list[Problem]:
 
 def _functions(name: str, text: str, tree: ast.Module, skipped: Counter[str]) -> Iterator[Problem]:
     for node in tree.body:
-        if not isinstance(node, _TESTABLE) or node.name.startswith("_"):
+        if not isinstance(node, _Testable) or node.name.startswith("_"):
+            continue
+        if why := _why_left_out(node):
+            skipped[why] += 1
             continue
         code = with_needed(ast.unparse(node), [text])
         imports = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
@@ -121,3 +126,16 @@ def _functions(name: str, text: str, tree: ast.Module, skipped: Counter[str]) ->
             id=f"{name}:{node.name}", instruction=instruction, tests="",
             entry_point=node.name, reference=code, source=name,
         )  # fmt: skip
+
+
+def _why_left_out(node: _Testable) -> str:
+    """Why no suite can be asked for a definition; "" where one can."""
+    names = [node.name]
+    if isinstance(node, ast.ClassDef):
+        names = [one.name for one in node.body if isinstance(one, ast.FunctionDef)]
+        if any(word_of(base).endswith("TestCase") for base in node.bases):
+            return "a test"
+        names = names if node.name.startswith("Test") else []
+    if any(name.startswith("test_") for name in names):
+        return "a test"
+    return "" if has_bodies(plain_program(ast.unparse(node))) else "has no body to test"

@@ -22,6 +22,7 @@ from codefavor.prompts.chat import (
 from codefavor.records import Comparison, Labelled, Preference, Problem, Row, content_id
 from codefavor.sandbox.lane import choose_lane
 from codefavor.scoring.suite_prompt import suite_question
+from codefavor.scoring.suite_target import check_measurable
 from codefavor.training.feedback import Letter, reasoning
 
 Order = Literal["both", "random"]
@@ -325,8 +326,10 @@ def to_grpo(problem: Problem, options: FormatOptions) -> list[Row]:
     For the task "tests" it asks for a suite, and has the column `reference`: the program on which,
     and on whose mutants, `rewards.test_quality` runs the suite. Its tests verify the mutants. Which
     messages a suite may expect stands in `instruction`, the text of the task with its prompt.
+    A problem on which no suite can be measured is rejected as far as that shows without a run.
     """
     if options.task == "tests":
+        check_measurable(problem)
         question = solution_messages(suite_question(problem), system=options.system)
         own = {n: getattr(problem, n) for n in ("reference", "tests", "entry_point", "setup")}
         task = problem.instruction + problem.prompt

@@ -21,15 +21,19 @@ def test_suites_become_rows_with_parts_and_a_summary(tmp_path):
     (tmp_path / "problems.jsonl").write_text(json.dumps(PROBLEM))
     suites = [{"problem_id": "p", "code": code} for code in (GOOD, "", "def test_it(: pass")]
     (tmp_path / "suites.jsonl").write_text("\n".join(map(json.dumps, suites)))
-    (tmp_path / "wrong.jsonl").write_text(
-        json.dumps({"problem_id": "p", "code": "def low(x, y):\n    return 1 if x == 1 else 7"})
+    known = (
+        "def low(x, y):\n    return 1 if x == 1 else 7",
+        "def low(x, y):\n    return min(x, y)",
     )
+    wrong = [{"problem_id": "p", "code": code} for code in known]
+    (tmp_path / "wrong.jsonl").write_text("\n".join(map(json.dumps, wrong)))
     words = ("score", "suites.jsonl", "--tests", "--problems", "problems.jsonl", "--workers", "1")
     more = ("--known-wrong", "wrong.jsonl", "--out", "scored.jsonl")
     done = codefavor(*words, *more, home=tmp_path)
     assert done.code == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["n"] == 3 and summary["defects"] == {"empty": 1, "does_not_parse": 1}
+    assert summary["known_wrong_left_out"] == 1
     rows = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
     (good,) = [row["quality"] for row in rows if row["code"] == GOOD]
     assert good["score"] == 1.0 and good["parts"]["catches_known"] == 1.0

@@ -8,7 +8,6 @@ import pytest
 
 from codefavor.records import Problem
 from codefavor.scoring.suite_quality import quality_of
-from codefavor.scoring.suite_runs import SuiteRunner
 from codefavor.scoring.suite_target import make_target
 from codefavor.scoring.suite_text import read_suite
 
@@ -54,6 +53,12 @@ SAME = {
     "    def test_it(self):\n        self.assertEqual(low(5, self.top), self.top)\n"
     "class Four(Base):\n    top = 4\n    def test_more(self):\n"
     "        self.assertEqual(low(1, 2), 1)\n",
+    "cases of a hook": "def pytest_generate_tests(metafunc):\n"
+    "    metafunc.parametrize('x, want', [(1, 1), (5, 2)])\n"
+    "def test_it(x, want):\n    assert low(x, 2) == want\n",
+    "a path beside its own file": "import os, sys\n"
+    "sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
+    "def test_it():\n    assert low(5, 2) == 2\n    assert low(1, 2) == 1\n",
     "a test by assignment": "def make(x):\n    def run():\n"
     "        assert low(x, 2) == min(x, 2)\n    return run\ntest_one = make(1)\n"
     "test_five = make(5)\n",
@@ -66,17 +71,34 @@ def target(suite_pool):
 
 
 @pytest.mark.parametrize("what", SAME)
-def test_a_good_suite_is_measured_as_real_pytest_runs_it(suite_pool, target, what):
+def test_a_good_suite_is_measured_as_real_pytest_runs_it(target, what, suite_runner):
     text = HEAD + SAME[what]
-    runner = SuiteRunner(suite_pool)
-    quality = quality_of(text, target, runner)
+    quality = quality_of(text, target, suite_runner)
     assert (quality.defect, quality.detail) == ("", "")
-    real = runner._measure(
+    real = suite_runner._measure(
         "pytest", read_suite(text, target.names, target.imported), target, random.Random(0)
     )
     assert real is not None
     assert quality.ends == "".join(one.letter for one in real.wrong)
     assert (quality.tests, quality.score) == (real.tests, 1.0)
+
+
+REFUSED = {
+    "ids of another number": "@pytest.mark.parametrize('x', [1, 5], ids=['one'])\n"
+    "def test_it(x):\n    assert low(x, 2) == min(x, 2)\n",
+    "a test that yields": "def test_it():\n    assert low(5, 2) == 2\n    assert low(1, 2) == 1\n"
+    "def test_more():\n    yield low(1, 2)\n",
+    "a test that returns something": "def test_it():\n    assert low(5, 2) == 2\n    return 1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_pytest_may_refuse_is_for_pytest_to_say(target, what, suite_runner):
+    text = HEAD + REFUSED[what]
+    suite = read_suite(text, target.names, target.imported)
+    assert not suite.why_pytest
+    assert suite_runner._measure("plain", suite, target, random.Random(0)) is None
+    assert quality_of(text, target, suite_runner).engine == "pytest"
 
 
 UNCOLLECTED = {
@@ -89,15 +111,14 @@ UNCOLLECTED = {
 
 @pytest.mark.parametrize("method", UNCOLLECTED)
 def test_a_class_that_pytest_does_not_collect_holds_no_tests_and_says_why(
-    suite_pool, target, method
+    target, method, suite_runner
 ):
-    runner = SuiteRunner(suite_pool)
-    quality = quality_of(HEAD + UNCOLLECTED[method], target, runner)
+    quality = quality_of(HEAD + UNCOLLECTED[method], target, suite_runner)
     assert quality.defect == "no_tests"
     assert f"it has a {method} constructor" in quality.detail
     # What stands beside it counts.
     text = f"{HEAD}{UNCOLLECTED[method]}def test_other():\n    assert low(1, 2) == 1\n"
-    beside = quality_of(text, target, runner)
+    beside = quality_of(text, target, suite_runner)
     assert (beside.defect, beside.tests) == ("", 1)
 
 
@@ -110,12 +131,13 @@ SET_UP = {
 
 
 @pytest.mark.parametrize("where", SET_UP)
-def test_an_exception_on_an_answer_is_the_programs_wherever_it_is_asked(suite_pool, target, where):
+def test_an_exception_on_an_answer_is_the_programs_wherever_it_is_asked(
+    target, where, suite_runner
+):
     suite = read_suite(HEAD + SET_UP[where], target.names, target.imported)
-    runner = SuiteRunner(suite_pool)
     for runs in (
-        runner._measure("plain", suite, target, random.Random(0)),
-        runner._measure("pytest", suite, target, random.Random(0)),
+        suite_runner._measure("plain", suite, target, random.Random(0)),
+        suite_runner._measure("pytest", suite, target, random.Random(0)),
     ):
         # The hollow program answers None.
         assert runs is not None and [one.letter for one in runs.hollow] == ["V"]

@@ -149,6 +149,8 @@ def test_an_event_loop_is_no_network(scorer, how):
 CHECKS_BY = {
     "an if that raises": "def test_it():\n    if clamp(1, 2, 4) != 2:\n"
     "        raise AssertionError('not 2')\n",
+    "an if that raises another exception": "def test_it():\n    if clamp(1, 2, 4) != 2:\n"
+    "        raise Exception('not 2')\n",
     "an if that fails": "import pytest\ndef test_it():\n    for x in (0, 1):\n"
     "        if clamp(x, 2, 4) != 2:\n            pytest.fail(f'{x}')\n",
     "an else that fails": "import pytest\ndef test_it():\n    if clamp(1, 2, 4) == 2:\n"
@@ -184,6 +186,8 @@ def test_a_suite_checks_by(scorer, how, line):
 
 
 UNUSED = {
+    "a builtin": "import builtins\nread, builtins.input = builtins.input, lambda _: '1'\n"
+    "assert clamp(int(input('')), 2, 4) == 2\nbuiltins.input = read\n",
     "network modules": "import http.client, socket, urllib.request\n",
     "a patched process": "import subprocess\nfrom unittest.mock import patch\n"
     "with patch('subprocess.run') as run:\n    subprocess.run(['ls'])\n",
@@ -252,6 +256,7 @@ CHANCE = {
     "    return random.SystemRandom().randrange(256)\n",
     "time_ns": "import time\ndef chance():\n    return time.time_ns() // 100\n",
     "now": "from datetime import datetime\ndef chance():\n    return datetime.now().microsecond\n",
+    "a name for a file": "import tempfile\ndef chance():\n    return ord(tempfile.mktemp()[-1])\n",
     "an address": "def chance():\n    return hash(object()) // 16\n",
 }
 
@@ -264,9 +269,37 @@ def test_a_suite_that_hangs_on_chance_is_flaky(scorer, what):
     assert quality.defect in ("flaky", "fails_right_program")
 
 
+def test_a_suite_that_hangs_on_the_seed_of_hashes_is_flaky_whatever_its_text_says(scorer):
+    text = IMPORT + "def test_it():\n" + HOLDS + "    names = dict.fromkeys('vwxyz').keys()\n"
+    text += "    order = ''.join(names & names)\n    assert order == '{}', order\n"
+    # It learns the order under the first seed.
+    order = scorer.quality(text.format("?"), CLAMP).detail.rpartition(" ")[2]
+    assert sorted(order) == list("vwxyz")
+    assert scorer.quality(text.format(order), CLAMP).defect == "flaky"
+
+
 def test_a_suite_that_leaves_by_an_exception_is_said_to_end_the_run(scorer):
     text = IMPORT + "import sys\ndef test_it():\n" + HOLDS + "    sys.exit(0)\n"
     assert scorer.quality(text, CLAMP).defect == "ends_the_run"
+
+
+ENDS_OK = {
+    "empty": ("", 1.0),
+    "tests_another_function": ("def test_it():\n    assert 1 == 2\n", 0.0),
+    "no_tests": ("import helpers\nhelpers.clamp(1, 2, 4).foo\n", 0.0),
+    "patches_the_recorder": (IMPORT + "import unittest\nunittest.TestCase.fail = print\n"
+    "def test_it():\n" + HOLDS, 1.0),
+    "nothing_ran": (BAD["nothing_ran"], 1.0),
+    "does_not_parse": ("def (:", 0.0),
+    "too_large": (BAD["too_large"], 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", ENDS_OK)
+def test_whether_a_suite_ends_ok_is_what_its_run_on_the_right_program_shows(scorer, defect):
+    text, is_ok = ENDS_OK[defect]
+    quality = scorer.quality(text, CLAMP)
+    assert (quality.defect, quality.seed_metric) == (defect, is_ok)
 
 
 def test_folders_for_temporary_files_may_be_written(scorer):
@@ -283,15 +316,15 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("where", MESSAGES)
-def test_only_a_suite_that_wants_exact_words_is_over_fitted(pool, where):
+def test_only_a_suite_that_wants_exact_words_is_over_fitted(pool, where, suite_runner):
     line, words = MESSAGES[where]
     said = '        raise ValueError("low is above high")'
     problem = replace(CLAMP, reference=REFERENCE.replace(said, line))
     target = make_target(problem, pool, n_mutants=3)
     text = "import pytest\n" + IMPORT + "def test_it():\n" + HOLDS
     text += "    with pytest.raises(ValueError{}):\n        clamp(1, 3, 2)\n"
-    free = quality_of(text.format(""), target, SuiteRunner(pool))
-    exact = quality_of(text.format(f", match={words!r}"), target, SuiteRunner(pool))
+    free = quality_of(text.format(""), target, suite_runner)
+    exact = quality_of(text.format(f", match={words!r}"), target, suite_runner)
     assert free.parts["accepts_other_right"] == 1 and exact.parts["accepts_other_right"] == 0
     assert exact.score == free.score / 2 > 0
 
@@ -325,7 +358,7 @@ def test_a_right_program_with_a_future_import_has_a_setup(pool):
         compile(code, "", "exec", dont_inherit=True)
 
 
-def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool):
+def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool, suite_runner):
     text = (
         "import pytest\nfrom solution import clamp\n"
         "@pytest.fixture\ndef top():\n    yield 4\n"
@@ -336,9 +369,8 @@ def test_a_plain_suite_runs_as_real_pytest_would_run_it(pool):
     )
     target = make_target(CLAMP, pool, n_mutants=4)
     suite = read_suite(text, target.names, target.imported)
-    runner = SuiteRunner(pool)
-    fast = runner._measure("plain", suite, target, random.Random(0))
-    real = runner._measure("pytest", suite, target, random.Random(0))
+    fast = suite_runner._measure("plain", suite, target, random.Random(0))
+    real = suite_runner._measure("pytest", suite, target, random.Random(0))
     assert fast is not None and real is not None and not suite.why_pytest
     for name in ("wrong", "hollow", "twins"):
         ends = [[one.letter for one in getattr(runs, name)] for runs in (fast, real)]
@@ -390,6 +422,19 @@ def test_a_broken_sandbox_is_an_error_and_no_score(pool):
         SuiteRunner(Broken()).run(suite, target, random.Random(0))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("line", ["class Level(Enum):\n", "@dataclass\nclass Level:\n"])
+def test_nothing_is_vacuous_where_the_right_program_has_no_bodies(scorer, line):
+    names = "from dataclasses import dataclass\nfrom enum import Enum\n"
+    problem = Problem("level", "", "", "Level", reference=f"{names}{line}    LOW = 1\n    TOP = 5")
+    text = "from solution import Level\ndef test_it():\n"
+    good = scorer.quality(
+        text + "    assert getattr(Level.LOW, 'value', Level.LOW) == 1\n", problem
+    )
+    vacant = scorer.quality(text + "    assert Level\n", problem)
+    assert (good.defect, vacant.defect) == ("", "")
+    assert good.score == good.parts["kills"] > vacant.score == 0
+
+
 def test_equivalent_mutants_are_left_out_by_evidence(pool):
     target = make_target(CLAMP, pool, n_mutants=100)
     assert target.trust == "tests" and target.n_unproven > 0
@@ -397,6 +442,19 @@ def test_equivalent_mutants_are_left_out_by_evidence(pool):
     assert not any("x <= low" in one.code for one in target.wrong)
     without = make_target(Problem("p", "", "", "clamp", reference=REFERENCE), pool, n_mutants=100)
     assert without.trust == "unverified" and any("x <= low" in one.code for one in without.wrong)
+
+
+def test_known_wrong_programs_that_are_not_wrong_are_left_out_and_counted(pool):
+    wrong = "def clamp(x, low, high):\n    return low"
+    right = "def clamp(x, low, high):\n    assert low <= high\n    return max(low, min(x, high))"
+    right = right.replace("assert low <= high", "if low > high:\n        raise ValueError")
+    given = [REFERENCE, right, wrong, wrong + " + 0 * x", "def clamp(:"]
+    target = make_target(CLAMP, pool, n_mutants=2, known_wrong=given)
+    codes = [one.code for one in target.wrong if one.operator == "known"]
+    assert sorted(codes) == [wrong, wrong + " + 0 * x"] and target.n_known_left_out == 3
+    # Without tests only what is equal is known to be right.
+    target = make_target(replace(CLAMP, tests=""), pool, n_mutants=2, known_wrong=given)
+    assert target.n_known_left_out == 2
 
 
 def test_lines_and_branches_are_counted_as_coverage_counts_them():
@@ -420,19 +478,19 @@ DEAF = "def test_it():\n    try:\n        clamp(3, 2, 4)\n    except:\n"
 ENDLESS = "def clamp(x, low, high):\n    while True:\n        x = x\n"
 
 
-def test_a_program_that_is_slow_but_ends_is_not_caught_for_its_time(pool):
+def test_a_program_that_is_slow_but_ends_is_not_caught_for_its_time(pool, suite_runner):
     # Nor is one that a busy machine makes slow.
     target = replace(make_target(CLAMP, pool, n_mutants=1), wrong=(Wrong(SLOW, "known"),))
     suite = IMPORT + "def test_it():\n" + HOLDS
-    assert quality_of(suite, target, SuiteRunner(pool)).ends == "P"
+    assert quality_of(suite, target, suite_runner).ends == "P"
     # It waits for any exception, so that it meets the one that ends it.
     deaf = (
         IMPORT + "def test_it():\n    try:\n        clamp(3, 2, 4)\n    except:\n        assert 0\n"
     )
-    assert quality_of(deaf, target, SuiteRunner(pool)).ends == "P"
+    assert quality_of(deaf, target, suite_runner).ends == "P"
 
 
-def test_a_program_that_does_not_end_is_caught(pool):
+def test_a_program_that_does_not_end_is_caught(pool, suite_runner):
     target = replace(make_target(CLAMP, pool, n_mutants=1), wrong=(Wrong(ENDLESS, "known"),))
     deaf = (
         IMPORT
@@ -440,16 +498,16 @@ def test_a_program_that_does_not_end_is_caught(pool):
         + HOLDS
     )
     for suite in (deaf, IMPORT + "def test_it():\n" + HOLDS):
-        assert quality_of(suite, target, SuiteRunner(pool)).ends == "T"
+        assert quality_of(suite, target, suite_runner).ends == "T"
 
 
-def test_what_a_suite_draws_is_the_same_in_every_run(pool):
+def test_what_a_suite_draws_is_the_same_in_every_run(pool, suite_runner):
     target = make_target(CLAMP, pool, n_mutants=24)
     suite = "import random\n" + IMPORT + (
         "def test_it():\n    x = random.randint(0, 9)\n"
         "    assert clamp(x, 3, 6) == sorted([3, x, 6])[1]\n"
     )  # fmt: skip
-    found = {quality_of(suite, target, SuiteRunner(pool)).ends for _ in range(4)}
+    found = {quality_of(suite, target, suite_runner).ends for _ in range(4)}
     assert len(found) == 1
 
 
@@ -470,11 +528,11 @@ def test_wall_time_that_runs_out_on_a_busy_machine_is_no_verdict(pool):
     assert walls[1] > walls[0]
 
 
-def test_known_wrong_programs_have_a_part_of_their_own(pool):
+def test_known_wrong_programs_have_a_part_of_their_own(pool, suite_runner):
     target = make_target(CLAMP, pool, n_mutants=6)
     same = "def clamp(x, low, high):\n    return 2 if x < 2 else 4 if x > 4 else -1"
     target = replace(target, wrong=(*target.wrong, Wrong(same, "known")))
-    quality = quality_of(IMPORT + "def test_it():\n" + HOLDS, target, SuiteRunner(pool))
+    quality = quality_of(IMPORT + "def test_it():\n" + HOLDS, target, suite_runner)
     kills = quality.parts["kills"]
     assert quality.parts["catches_known"] == 0.0 < kills
     assert quality.score == pytest.approx(kills * 6 / 7)

@@ -11,6 +11,7 @@ import pytest
 
 from codefavor.backends import FakeBackend, Request, Response, Sampling, Usage
 from codefavor.engine import Context
+from codefavor.errors import Rejected
 from codefavor.pairs.split import SPLITS, split_of
 from codefavor.pairs.suite_pairs import pair_suites
 from codefavor.records import Problem, read_records, write_rows
@@ -78,6 +79,21 @@ def test_grpo_rows_for_tests_carry_the_right_program():
     (row,) = FORMATS["grpo"](PROBLEM, FormatOptions(task="tests"))
     assert row["reference"] == PROBLEM.reference and row["tests"] == PROBLEM.tests
     assert row["prompt"][-1]["content"] == suite_question(PROBLEM)
+
+
+UNMEASURABLE = {
+    "class Full(Exception):\n    pass": "no_wrong_program",
+    "LOW = 1": "no_function",
+    "def (:": "right_program_does_not_parse",
+}
+
+
+@pytest.mark.parametrize("reference", UNMEASURABLE)
+def test_no_grpo_row_is_written_on_which_no_suite_can_be_measured(reference):
+    problem = replace(PROBLEM, tests="", reference=reference)
+    with pytest.raises(Rejected) as error:
+        FORMATS["grpo"](problem, FormatOptions(task="tests"))
+    assert error.value.reason == UNMEASURABLE[reference]
 
 
 def test_functions_of_a_folder_become_problems_with_what_they_need(tmp_path):
@@ -170,3 +186,43 @@ def test_suites_of_the_problems_own_checks_are_worth_what_they_hold(tmp_path, fr
         assert found["whole"] == (1.0, "") and 0 < found["one"][0] < found["half"][0]
     done = codefavor("synthesise", "tests", "--out", "s.jsonl", home=tmp_path)
     assert done.code == 2 and "--own-tests" in done.stderr
+
+
+NO_FUNCTIONS = """
+import unittest
+from dataclasses import dataclass
+from enum import Enum
+
+class Full(Exception):
+    \"\"\"Nothing more goes in.\"\"\"
+
+class Level(Enum):
+    LOW = 1
+
+@dataclass
+class Version:
+    major: int = 0
+
+def later(x): ...
+
+def test_low(): assert low(1, 2) == 1
+
+class LowCase(unittest.TestCase):
+    def test_it(self): self.assertEqual(low(1, 2), 1)
+
+class TestLow:
+    def test_it(self): assert low(1, 2) == 1
+
+class TestBench:
+    def run(self): return 1
+
+def low(x, y): return min(x, y)
+"""
+
+
+def test_only_what_has_a_body_and_is_no_test_is_asked_for(tmp_path):
+    (tmp_path / "a.py").write_text(NO_FUNCTIONS, encoding="utf-8")
+    skipped = Counter[str]()
+    found = load_functions(tmp_path / "a.py", skipped)
+    assert [one.entry_point for one in found] == ["TestBench", "low"]
+    assert skipped == {"has no body to test": 4, "a test": 3}

@@ -194,7 +194,7 @@ def _hard(
     backend = make_backend(model, **asking.options_of_backend())
     journal_path = journal_of(out)
     if asking.fresh:
-        flags.forget_run(journal_path)
+        flags.forget_run(asking.shard, journal_path)
     context = asking.make_context(backend, out, seed)
     rows = [one.to_row() for one in chosen if kind_of_answer(one)]
     manifest = hard_manifest(backend, sampling, seed)

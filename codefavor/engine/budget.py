@@ -131,7 +131,7 @@ class BudgetTracker:
         self._price = price
         self.ledger = ledger
         self._borrowing, self._looking = asyncio.Lock(), asyncio.Lock()
-        self._n_lost = 0
+        self._n_lost, self._is_refused = 0, False
         self.is_price_known = price is not None
 
     async def reserve(self, most: Usage) -> Reservation:
@@ -173,9 +173,11 @@ class BudgetTracker:
         """
         async with self._looking:
             stop_if_ending()
-            self.ledger.changed.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.ledger.changed.wait(), _ASKED_AGAIN_S)
+            # Who comes after one that was lent something may be lent something too.
+            if self._is_refused:
+                self.ledger.changed.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.ledger.changed.wait(), _ASKED_AGAIN_S)
 
     async def _borrow(self, most: Usage) -> bool:
         """Whether more was lent. Raises MoreMayComeError."""
@@ -190,7 +192,7 @@ class BudgetTracker:
             self._allow(used)
             needed = self.cost(most), _tokens(most)
             loan = await lender.lend(self.ledger.name, used, needed, n_reserved)
-            self._n_lost = loan.n_lost
+            self._n_lost, self._is_refused = loan.n_lost, loan.may_come
             if loan.may_come:
                 raise MoreMayComeError
             if loan.caps is not None:

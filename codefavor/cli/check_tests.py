@@ -50,7 +50,7 @@ def command(
     known = {one.id: one for one in load_problems(problems, data_dir=data_folder())}
     rows = _rows(known, scored, problems)
     if fresh:
-        forget_run(journal_of(out))
+        forget_run(None, journal_of(out))
     n_workers = workers or os.cpu_count() or 1
     with SandboxPool(n_workers, required_level=sandbox_level) as pool:
         counts = run_to_file(

@@ -41,7 +41,7 @@ from codefavor.engine.interrupt import run_interruptibly
 from codefavor.engine.output import journal_of, run_to_file
 from codefavor.engine.plan import Later, forecast
 from codefavor.engine.runner import run_sync
-from codefavor.engine.shards import ALL_SHARDS
+from codefavor.engine.shards import ALL_SHARDS, Shard, refuse_anew
 from codefavor.errors import ConfigError
 from codefavor.journal import Journal, forget_journal
 from codefavor.records import Row
@@ -166,6 +166,8 @@ class AskingFlags:
         context = Context(backend, seed=seed, prices=PriceTable.load(self.prices))
         if self.shard == ALL_SHARDS:
             return context
+        if self.fresh:
+            refuse_anew(self.shard, [journal_of(out)])
         own = out.with_name(out.name + ".responses.sqlite")
         is_own = self.no_cache or (self.shard is not None and self.cache is None)
         context.cache = ResponseCache(own if is_own else self.cache or default_cache())
@@ -231,7 +233,7 @@ class AskingFlags:
     def run_to_file(self, step: Step, rows: Iterable[Row], out: Path, **options: Any) -> Counts:
         """Run online or in batch mode, as the flags say; other options as `run_to_file`."""
         if self.fresh:
-            forget_run(journal_of(out))
+            forget_run(self.shard, journal_of(out))
         return run_to_file(step, rows, out, run=self.run, **options)
 
     def run(self, step: Step, rows: Iterable[Row], journal: Journal, **options: Any) -> Counts:
@@ -316,9 +318,11 @@ def make_dry_backend(spec: str, **options: Any) -> Backend:
     return make_backend(spec, **{**_DRY_OPTIONS.get(spec.partition(":")[0], {}), **options})
 
 
-def forget_run(journal: Path) -> None:
-    """Forget what an earlier run of this output recorded, for --fresh."""
-    forget_journal(journal)
+def forget_run(shard: Shard | None, *journals: Path) -> None:
+    """Forget what an earlier run of this output recorded, for --fresh; nothing if it is refused."""
+    refuse_anew(shard, journals)
+    for journal in journals:
+        forget_journal(journal)
     typer.echo("--fresh: all is asked again; should it be interrupted, go on without it", err=True)
 
 

@@ -237,7 +237,7 @@ def _run_all(tasks: Sequence[Task], spec: JudgeSpec, folder: Path, asking: Askin
 def _run(task: Task, spec: JudgeSpec, folder: Path, asking: AskingFlags, kept: Kept) -> None:
     path = result_path(folder, task, spec)
     if asking.fresh:
-        forget_run(rows_path(path))
+        forget_run(asking.shard, rows_path(path))
 
     with contextlib.ExitStack() as stack:
 

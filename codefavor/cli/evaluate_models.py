@@ -206,7 +206,7 @@ def run_task(
     folder = folder_of(result.out, asking.shard)
     path = model_result_path(folder, task, sampled.name or slug)
     if asking.fresh:
-        forget_run(rows_path(path))
+        forget_run(asking.shard, rows_path(path))
     backend = None if sampled.samples_file else _backend(sampled, asking)
     with SandboxPool(
         n_workers(runs.workers),

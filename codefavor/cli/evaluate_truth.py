@@ -135,7 +135,7 @@ def truthfulqa_choices(model: ChoiceFlags, chosen: ItemFlags, result: ItemResult
     folder = folder_of(result.out, model.shard)
     path = item_path(folder, BENCHMARK, name, model.shots, "chat" * model.chat)
     if model.fresh:
-        forget_run(rows_path(path))
+        forget_run(model.shard, rows_path(path))
     found, counts = evaluate_choices(
         items, backend, name, path, shots=shots, is_chat=model.chat, seed=model.seed,
         progress=make_progress(), shard=model.shard, rerun_changed=model.rerun_changed,
@@ -344,8 +344,8 @@ def _answers(
         f"t{model.temperature:g}" if model.temperature else "",
     )  # fmt: skip
     if asking.fresh:
-        for journal in rows_path(path).parent.glob(f"{path.stem}*.jsonl"):
-            forget_run(journal)
+        own = rows_path(path)
+        forget_run(asking.shard, *{own, *own.parent.glob(f"{path.stem}*.jsonl")})
 
     def make_context(one: Backend | None, journal: Path) -> Context:
         return (

@@ -121,7 +121,7 @@ def _make(
     known = {one.id: one for one in load_problems(problems, data_dir=data_folder())}
     rows = list(passing_rows(known, scored_rows(scored, known, problems)))
     if fresh:
-        forget_run(journal_of(out))
+        forget_run(None, journal_of(out))
     manifest = {**manifest, "code_version": __version__}
     counts = run_to_file(
         step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +32,8 @@ from codefavor.settings import DATA_VARIABLE
 # How long the process of a lost node may hold a journal before it has noticed.
 _LOCKED_S = 120.0
 _TOLD_EVERY_S = 1.0
+# Often enough that the coordinator takes nobody for lost who is there (`LOST_S`).
+_HERE_EVERY_S = 5.0
 _ANEW = ("--fresh", "--overwrite")
 # In the folder of a shard on a node's own storage: of which run it is, and of which command.
 _MARK = ".run"
@@ -117,7 +120,8 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
     others = _Others(coordinator, index)
     token = joined.set(Joined(others, others, others, lambda: _Told(coordinator, index)))
     try:
-        error = _run([*words, "--shard", f"{index}/{job.n_shards}"])
+        with _heard(coordinator, index):
+            error = _run([*words, "--shard", f"{index}/{job.n_shards}"])
     finally:
         joined.reset(token)
         ray.get([*others.give_back(), coordinator.leave.remote(index)])
@@ -125,6 +129,24 @@ def run_shard(job: Job, index: int, files: Files | None, coordinator: Any) -> En
         return Ended(error, None)
     # They stay here until they are known to have come.
     return Ended(error, read_files(folder), ray.get_runtime_context().get_node_id())
+
+
+@contextlib.contextmanager
+def _heard(coordinator: Any, shard: int) -> Iterator[None]:
+    """Tell the coordinator now and then that this process is there, whatever it is at."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_HERE_EVERY_S):
+            coordinator.here.remote(shard)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def left_here(job: Job) -> dict[int, Files]:
@@ -213,7 +235,9 @@ class _Others:
         is_first = ledger not in self._ledgers
         self._ledgers.add(ledger)
         return await _reply(
-            self._coordinator.lend.remote(ledger, used, needed, is_first, n_reserved)
+            self._coordinator.lend.remote(
+                self._shard, ledger, used, needed, is_first, n_reserved=n_reserved
+            )
         )
 
     async def places(self, model: str, cap: int, start: int | None, said: Said) -> Places:

@@ -93,7 +93,7 @@ def command(
     rows, n_unknown = _rows_of_known(completions, known, problems, shard, is_tested=not tests)
     n_at_once = n_workers(workers)
     if fresh:
-        forget_run(journal_of(out))
+        forget_run(shard, journal_of(out))
     again: dict[str, Any] = {"retry_errors": retry_errors, "rerun_changed": rerun_changed}
     if tests:
         wrong = read_known_wrong(known_wrong) if known_wrong else {}

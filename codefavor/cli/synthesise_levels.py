@@ -198,7 +198,7 @@ def _hard(
     backend = make_backend(model, **asking.options_of_backend())
     journal_path = journal_of(out)
     if asking.fresh:
-        flags.forget_run(journal_path)
+        flags.forget_run(asking.shard, journal_path)
     context = asking.make_context(backend, out, seed)
     rows = _asked_about(chosen)
     manifest = hard_manifest(backend, sampling, seed)

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from codefavor.backends.base import Backend, Request, Response
-from codefavor.engine.budget import BudgetTracker, TokenForecast, is_counted
+from codefavor.engine.budget import BudgetTracker, MoreMayComeError, TokenForecast, is_counted
 from codefavor.engine.cache import ResponseCache, response_key, unusable_reason
 from codefavor.engine.clock import Clock
 from codefavor.engine.health import RequestHealth, RunStopped
@@ -128,17 +128,21 @@ class ModelClient:
             round_number = await self._in_flight.enter()
             try:
                 response = await self._send_once(request)
+            except MoreMayComeError:
+                # Without its place, which the one who has the rest of the budget may need.
+                attempt -= 1
+                pause = self.budget.look_again(self._stop_if_ending)
             except BackendError as error:
                 self._note_failure(error, round_number)
                 if not error.retryable or attempt >= self._limits.max_attempts:
                     raise
-                wait = self._wait_s(error, attempt)
+                pause = self._pause(self._wait_s(error, attempt))
             else:
                 self._note_success(response)
                 return response
             finally:
                 self._in_flight.leave()
-            await self._pause(wait)
+            await pause
 
     async def _send_once(self, request: Request) -> Response:
         self._stop_if_ending()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -44,10 +45,18 @@ _ASKED_AGAIN_S = 0.2
 
 
 class Loan(NamedTuple):
-    """What a ledger may come to from now on; None: not so much more, but more `may_come`."""
+    """What a ledger may come to from now on; None: not so much more, but more `may_come`.
+
+    What `n_lost` lost processes had been lent is not among what may come.
+    """
 
     caps: Caps | None
     may_come: bool = False
+    n_lost: int = 0
+
+
+class MoreMayComeError(Exception):
+    """A request does not fit yet, and other processes may give something back."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +130,16 @@ class BudgetTracker:
         self._budget = budget
         self._price = price
         self.ledger = ledger
-        self._borrowing = asyncio.Lock()
+        self._borrowing, self._looking = asyncio.Lock(), asyncio.Lock()
+        self._n_lost, self._is_refused = 0, False
         self.is_price_known = price is not None
 
     async def reserve(self, most: Usage) -> Reservation:
         """Set aside the most a request may take; while it does not fit, wait for others to end.
 
         Raises BudgetError when nothing is in flight any more and it still does not fit, and
-        JournalError when what was spent cannot be recorded.
+        JournalError when what was spent cannot be recorded. Raises MoreMayComeError where other
+        processes may give something back: `look_again` says when to try again.
         """
         self.ledger.check()
         while not self.fits(most):
@@ -155,8 +166,21 @@ class BudgetTracker:
             return False
         return self._budget.usd is None or total_usd + self.cost(most) <= self._budget.usd
 
+    async def look_again(self, stop_if_ending: Callable[[], None]) -> None:
+        """Return, to one after the other, when others may have given something back.
+
+        What they have may never come: `stop_if_ending` raises what ends the wait.
+        """
+        async with self._looking:
+            stop_if_ending()
+            # Who comes after one that was lent something may be lent something too.
+            if self._is_refused:
+                self.ledger.changed.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.ledger.changed.wait(), _ASKED_AGAIN_S)
+
     async def _borrow(self, most: Usage) -> bool:
-        """Whether to look again: more may be used now, or may be later."""
+        """Whether more was lent. Raises MoreMayComeError."""
         lender = self._budget.lender
         if lender is None:
             return False
@@ -168,13 +192,12 @@ class BudgetTracker:
             self._allow(used)
             needed = self.cost(most), _tokens(most)
             loan = await lender.lend(self.ledger.name, used, needed, n_reserved)
+            self._n_lost, self._is_refused = loan.n_lost, loan.may_come
+            if loan.may_come:
+                raise MoreMayComeError
             if loan.caps is not None:
                 self._allow(loan.caps)
-            elif loan.may_come:
-                self.ledger.changed.clear()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self.ledger.changed.wait(), _ASKED_AGAIN_S)
-            return loan.caps is not None or loan.may_come
+            return loan.caps is not None
 
     def _allow(self, caps: Caps) -> None:
         usd = None if self._budget.usd is None else caps[0]
@@ -202,10 +225,14 @@ class BudgetTracker:
                 f"${spent.unsettled_usd:.4f}, {_tokens(spent.unsettled_usage)} tokens"
             )
         who = "" if self._budget.whole is None else " by all shards together; this one took"
-        return BudgetError(
-            f"the budget is spent{who}: {' and '.join(caps)}{unsettled}; what is done is kept, "
-            "raise the budget and run the same command to continue"
-        )
+        how = "raise the budget and run the same command to continue"
+        if self._n_lost:
+            how = (
+                "run the same command to continue with what was lent to processes that were lost "
+                f"({self._n_lost}) and is not spent"
+            )
+        used = " and ".join(caps) + unsettled
+        return BudgetError(f"the budget is spent{who}: {used}; what is done is kept, {how}")
 
 
 def is_counted(response: Response) -> bool:

@@ -16,8 +16,8 @@ from codefavor.engine.limits import ConcurrencyLimiter, Places, Said, SharedPlac
 # How often a process asks: where requests wait for a place, and else.
 _SHORT_S = 0.2
 _USUAL_S = 1.0
-# Of a process that was not heard of for so long, the places are free again.
-_LOST_S = 30.0
+# A process that was not heard of for so long is lost: its places are free again.
+LOST_S = 30.0
 
 
 @dataclass
@@ -40,7 +40,7 @@ class PlaceLender:
     def ask(self, holder: int, said: Said) -> Places:
         """What a process may have in flight, after what it tells has been taken to heart."""
         now = self._clock.monotonic()
-        for lost in [n for n, one in self._holders.items() if one.heard_at < now - _LOST_S]:
+        for lost in [n for n, one in self._holders.items() if one.heard_at < now - LOST_S]:
             self.forget(lost)
         for _ in range(said.n_succeeded):
             self._limiter.succeeded()

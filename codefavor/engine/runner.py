@@ -16,18 +16,17 @@ from codefavor.engine.context import Asks, Clients, Context
 from codefavor.engine.counts import Counts, by_number
 from codefavor.engine.health import RowHealth, RunStopped, StopRule
 from codefavor.engine.interrupt import run_interruptibly
-from codefavor.engine.ledger import Ledger, Spent, has_merged, ledger_path, ledgers_of
+from codefavor.engine.ledger import Ledger, Spent, has_merged, ledger_path
 from codefavor.engine.limits import Limits
 from codefavor.engine.merge_shards import merge_shards
 from codefavor.engine.progress import Progress
 from codefavor.engine.rows_to_do import RowsToDo
 from codefavor.engine.shards import (
     ALL_SHARDS,
-    FOLDER,
     Shard,
     code_sha256,
     refuse_other_divisions,
-    shard_journals,
+    refuse_shards,
 )
 from codefavor.errors import (
     BackendError,
@@ -114,25 +113,15 @@ async def run(
 def _look_beside(journal: Journal, shard: Shard | None) -> None:
     """What other parts of the output have must not be paid again. Raises ConfigError."""
     if shard is None:
-        _refuse_shards(journal)
+        try:
+            refuse_shards(journal.path, journal.done_ids(), is_merged=has_merged(journal.path))
+        except ConfigError:
+            journal.discard_if_empty()
+            raise
         return
     refuse_other_divisions(journal.path, shard)
     note_shard(journal.path, str(shard), code_sha256())
     _warn_of_plain_rows(shard, journal.path)
-
-
-def _refuse_shards(journal: Journal) -> None:
-    """Raise ConfigError where shards of this run have what it would ask, and pay, again."""
-    done, is_merged = journal.done_ids(), has_merged(journal.path)
-    for shard, path in shard_journals(journal.path):
-        has_costs = not is_merged and any(one.stat().st_size for one in ledgers_of(path))
-        if has_costs or any(one["id"] not in done for one in own_records(path)):
-            journal.discard_if_empty()
-            raise ConfigError(
-                f"{path}: is of shard {shard} of this output, whose rows would be run, and paid "
-                f"for, again, beside its budget; go on with --shard I/{shard.n} (or --ray), then "
-                f"merge-shards, or name another output (to start anew, move {FOLDER} away)"
-            )
 
 
 def _warn_of_plain_rows(shard: Shard, journal: Path) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Container, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from codefavor.engine.ledger import ledgers_of
 from codefavor.errors import ConfigError
 from codefavor.idset import id_digest
+from codefavor.journal import own_records
 from codefavor.journal_manifest import read_shard_note
 from codefavor.records import Row
 
@@ -112,6 +114,30 @@ def refuse_other_divisions(journal: Path, shard: Shard) -> None:
                 f"rows would be run again; go on with I/{other.n}, or move the folders of that "
                 f"division out of {FOLDER}"
             )
+
+
+def refuse_shards(journal: Path, done: Container[str] = (), *, is_merged: bool = False) -> None:
+    """Raise ConfigError where shards of a run have what it would ask, and pay, again.
+
+    It has the rows `done`, and their costs where shards were merged into it.
+    """
+    for shard, path in shard_journals(journal):
+        has_costs = not is_merged and any(one.stat().st_size for one in ledgers_of(path))
+        if has_costs or any(one["id"] not in done for one in own_records(path)):
+            raise ConfigError(
+                f"{path}: is of shard {shard} of this output, whose rows would be run, and paid "
+                f"for, again, beside its budget; go on with --shard I/{shard.n} (or --ray), then "
+                f"merge-shards, or name another output (to start anew, move {FOLDER} away)"
+            )
+
+
+def refuse_anew(shard: Shard | None, journals: Iterable[Path]) -> None:
+    """Raise ConfigError where a run would be refused once it had forgotten these journals."""
+    for journal in journals:
+        if shard is None:
+            refuse_shards(journal)
+        elif shard != ALL_SHARDS:
+            refuse_other_divisions(journal, shard)
 
 
 @cache

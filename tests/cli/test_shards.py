@@ -312,6 +312,34 @@ def test_a_plain_run_does_not_pay_again_for_what_shards_have(home, monkeypatch, 
     assert done.code == 0 and " 0 requests" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [DRAFTS, f"{PAIRS} --model {FAKE}", COMMANDS["answers and their judge"]]
+)
+def test_a_plain_run_that_is_refused_has_forgotten_nothing(home, words):
+    plain = words.replace("%", "shared").split()
+    # Where a shard is copied to later, there are rows of a plain run.
+    assert codefavor(*plain, "--shard", "0/2", home=home).code == 0
+    (home / "shared").rename(home / "first")
+    assert codefavor(*plain, home=home).code == 0
+    (home / "first" / "shards").rename(home / "shared" / "shards")
+    before = contents(home / "shared")
+    done = codefavor(*plain, "--fresh", home=home)
+    assert done.code == 2 and "is of shard 0/2 of this output" in done.stderr
+    assert contents(home / "shared") == before
+    # Nor has a shard of another division.
+    done = codefavor(*plain, "--fresh", "--shard", "0/3", home=home)
+    assert done.code == 2 and "is of a division into 2 of this output" in done.stderr
+    assert contents(home / "shared") == before
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith((".lock", "-shm", "-wal"))
+    }
+
+
 def test_a_plain_run_does_not_pass_over_what_a_shard_spent_without_a_row(home):
     plain = DRAFTS.replace("%", "shared").split()
     assert codefavor(*plain, "--shard", "1/3", "--budget-tokens", 1, home=home).code == 2

@@ -56,7 +56,7 @@ RANGES: tuple[Range, ...] = (
     Range("orpo_alpha", _TINY, 20, "it weighs the odds ratio beside the likelihood", (0.01, 2)),
     Range("cpo_alpha", 0, 100, "it weighs the likelihood beside the preference", (0, 2)),
     Range("rpo_alpha", 0, 100, "it weighs the likelihood beside the preference", (0, 5)),
-    Range("dpop_lambda", 0, 1e4, "it weighs the penalty", (0, 100)),
+    Range("dpop_lambda", _TINY, 1e4, "it weighs the penalty: 0 is plain DPO", (1e-3, 100)),
     Range("kto_desirable_weight", _TINY, 100, "answers of weight 0 teach nothing", (0.1, 10)),
     Range("kto_undesirable_weight", _TINY, 100, "answers of weight 0 teach nothing", (0.1, 10)),
     Range("center_rewards_coefficient", 0, 10, "it pulls rewards to a mean of 0", (0, 0.1)),

@@ -805,6 +805,12 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # keys whose absence is another loss, or none
+    Mistake(SIMPO, {"cpo_alpha": None}, "error: cpo_alpha: missing under simpo: .*CPO-SimPO"),
+    Mistake(SIMPO, {"simpo_gamma": None}, "error: simpo_gamma: missing under simpo"),
+    Mistake(SIMPO, {"rl_beta": None}, "error: rl_beta: missing under simpo"),
+    Mistake(DPOP, {"dpop_lambda": None}, "error: dpop_lambda: missing under dpop"),
+    Mistake(DPOP, {"dpop_lambda": 0}, "error: dpop_lambda: 0 is not between .*plain DPO"),
 ]
 
 
@@ -1048,7 +1054,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 372
+    assert len(MISTAKES) == 377
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.records import canonical_json, read_rows
+from codefavor.records import Row, canonical_json
+from codefavor.sources.row_files import read_any_rows
 from codefavor.training.check_answers import answer_findings, system_findings
 from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
@@ -17,6 +18,7 @@ from codefavor.training.check_readers import (
     SAMPLING_METHODS,
     columns_of_reward,
     missing_column,
+    one_line,
     type_name,
 )
 from codefavor.training.check_rows import row_findings
@@ -115,8 +117,6 @@ def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sam
         form = entry.get("ds_type")
         if form and form not in _FORMS.get(file.name.partition(".")[2], (form,)):
             yield error(f"{key}: ds_type: {form} cannot read {file.name}; leave it out")
-        if not file.name.endswith((".jsonl", ".jsonl.gz")):
-            continue
         try:
             rows = first_rows(file)
         except DataError as problem:
@@ -130,15 +130,34 @@ def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sam
 
 
 def first_rows(file: Path) -> Sample:
-    """The first rows of a JSONL file, read once while it stays the same (its time and size)."""
+    """The first rows of a data file, read once while it stays the same (its time and size)."""
     stamp = file.stat()
     return _read_first(file, (stamp.st_mtime_ns, stamp.st_size))
+
+
+def rows_of(file: Path) -> Iterator[tuple[str, Row]]:
+    """Each row of a data file of any form that Axolotl reads, with its place.
+
+    Raises DataError for a file that cannot be read, or has no rows.
+    """
+    form = next((_FORMS[one][0] for one in ("csv", "arrow", "txt") if file.suffix == f".{one}"), "")
+    if not form:
+        yield from read_any_rows(file)
+        return
+    from datasets import load_dataset
+
+    try:
+        rows = load_dataset(form, data_files=str(file), split="train", streaming=True)
+        for number, row in enumerate(rows, start=1):
+            yield f"{file}:{number}", dict(row)
+    except Exception as problem:  # its readers raise whatever they like
+        raise DataError(f"{file}: not readable as {form}: {one_line(problem)}") from problem
 
 
 @functools.lru_cache(maxsize=16)
 def _read_first(file: Path, stamp: tuple[int, int]) -> Sample:
     found = []
-    for where, row in read_rows(file):
+    for where, row in rows_of(file):
         found.append((where, row))
         if len(found) == N_ROWS:
             break
@@ -159,7 +178,7 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         return
     if rows is not None and not rows:
         yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
-    n_rows = sum(map(_n_lines, files_of(entry, folder))) if rows else 0
+    n_rows = sum(map(_n_rows, files_of(entry, folder))) if rows else 0
     if rows and len(rows) < _FEW_ROWS and n_rows >= _FEW_ROWS:
         yield error(
             f"{key}: split: {split!r} takes {len(rows)} of the {n_rows} rows of {path}, as for a "
@@ -179,7 +198,7 @@ def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:
     from datasets.arrow_reader import ReadInstruction
 
     files = files_of(entry, folder)
-    n_rows = sum(map(_n_lines, files)) if files else 10**7
+    n_rows = sum(map(_n_rows, files)) if files else 10**7
     try:
         parts = ReadInstruction.from_spec(split).to_absolute({split.partition("[")[0]: n_rows})
     except (AssertionError, KeyError) as problem:
@@ -188,9 +207,15 @@ def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:
     return range(first, n_rows if last is None else last)
 
 
-def _n_lines(file: Path) -> int:
-    with open(file, "rb") as lines:
-        return sum(1 for line in lines if line.strip())
+def _n_rows(file: Path) -> int:
+    """How many rows a file has, 0 where it cannot be read (which is told already)."""
+    if file.suffix == ".jsonl":  # of a large one much faster than reading its rows
+        with open(file, "rb") as lines:
+            return sum(1 for line in lines if line.strip())
+    try:
+        return sum(1 for _ in rows_of(file))
+    except DataError:
+        return 0
 
 
 def _role_findings(key: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
@@ -292,12 +317,12 @@ def _length_findings(
     entries = [entry for _, entry in entries_of(config, "datasets")]
     files = [files_of(entry, folder) for entry in entries]
     is_known = all(files) and not any("[" in str(entry.get("split")) for entry in entries)
-    if not is_known or any(file.suffix != ".jsonl" for group in files for file in group):
+    if not is_known:
         yield from pace_findings(config, number(config, "max_steps"))
         return
-    rows = sum(_n_lines(file) for group in files for file in group)
+    rows = sum(_n_rows(file) for group in files for file in group)
     for entry, group in zip(entries, files, strict=True):
-        shards, own = number(entry, "shards"), sum(map(_n_lines, group))
+        shards, own = number(entry, "shards"), sum(map(_n_rows, group))
         place = number(entry, "shards_idx")
         if place and place >= (shards or 1):
             yield error(

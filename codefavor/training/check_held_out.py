@@ -146,8 +146,14 @@ def _dev_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iter
 
 
 def _head(file: Path) -> bytes:
-    with open(file, "rb") as handle:
-        return handle.read(_N_BYTES)
+    """The first rows of a file as JSON."""
+    if file.suffix in {".jsonl", ".json"}:
+        with open(file, "rb") as handle:
+            return handle.read(_N_BYTES)
+    try:
+        return "\n".join(canonical_json(row) for _, row in first_rows(file)).encode()
+    except DataError:
+        return b""  # told already
 
 
 def _stands_in(row: Mapping[str, Any], written: bytes) -> bool:

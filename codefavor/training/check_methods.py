@@ -82,7 +82,9 @@ def _needed_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding
         if key == "rl_beta" and value is None:
             value = at(config, "trl.beta")
         if owner == name and value is None:
-            yield error(f"{key}: missing under {name}: without it {without}; write {key}: {usual:g}")
+            yield error(
+                f"{key}: missing under {name}: without it {without}; write {key}: {usual:g}"
+            )
 
 
 def _owners(key: _Key) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from datasets import Dataset
 
 from codefavor.records import Row, write_rows
 from codefavor.training.check import RecipeChecker
@@ -805,6 +806,15 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # rows of any form are looked at
+    Mistake(DPO, preferences_on("equal-list.json"), "error: datasets: chosen and rejected are eq"),
+    Mistake(DPO, preferences_on("equal-table.parquet"), "error: datasets: chosen and rejected are"),
+    Mistake(DPO, dev_of("pairs/again-table.parquet"), "error: dev_accuracy.data: .*pairs"),
+    Mistake(
+        DPO,
+        {**preferences_on("dpo-table.parquet"), **dev_of("pairs/again.jsonl")},
+        "error: dev_accuracy.data: .*pairs",
+    ),
     # keys whose absence is another loss, or none
     Mistake(SIMPO, {"cpo_alpha": None}, "error: cpo_alpha: missing under simpo: .*CPO-SimPO"),
     Mistake(SIMPO, {"simpo_gamma": None}, "error: simpo_gamma: missing under simpo"),
@@ -896,6 +906,12 @@ def write_data(folder: Path) -> None:
     for name in ("of-test", "pairs-of-test"):
         (data / f"{name}.jsonl.manifest.json").write_text('{"split": "test"}')
     (data / "formats" / "two.csv").write_text("messages\n")
+    (data / "equal-list.json").write_text(json.dumps(broken["equal"]))
+    Dataset.from_list(broken["equal"]).to_parquet(data / "equal-table.parquet")
+    Dataset.from_list(rows["dpo"]).to_parquet(data / "dpo-table.parquet")
+    kept = ("id", "instruction", "chosen", "rejected")
+    again = [{name: getattr(one, name) for name in kept} for one in pairs]
+    Dataset.from_list(again).to_parquet(folder / "outputs" / "pairs" / "again-table.parquet")
     (data / "broken.jsonl").write_text(json.dumps(rows["sft"][0]) + "\n{oops\n")
 
 
@@ -1054,7 +1070,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 377
+    assert len(MISTAKES) == 381
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -806,6 +806,17 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # adapters on a matrix that is two parts of the model
+    Mistake(
+        DPO,
+        {"lora_target_modules": ["q_proj", "lm_head"]},
+        "warning: lora_target_modules: lm_head: embeddings and head of .* one matrix",
+    ),
+    Mistake(
+        DPO,
+        {"lora_target_modules": r".*(q_proj|embed_tokens)"},
+        "warning: lora_target_modules: model.embed_tokens: embeddings and head",
+    ),
     # rows of any form are looked at
     Mistake(DPO, preferences_on("equal-list.json"), "error: datasets: chosen and rejected are eq"),
     Mistake(DPO, preferences_on("equal-table.parquet"), "error: datasets: chosen and rejected are"),
@@ -1070,7 +1081,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 381
+    assert len(MISTAKES) == 383
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

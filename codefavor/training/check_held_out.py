@@ -10,8 +10,9 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.journal_manifest import manifest_path
 from codefavor.records import Row, canonical_json, file_sha256
-from codefavor.training.check_data import files_of, first_rows, samples_of, selected_rows
+from codefavor.training.check_data import samples_of
 from codefavor.training.check_files import needs
+from codefavor.training.data_rows import files_of, first_rows, selected_rows
 from codefavor.training.findings import Finding, entries_of, error, warning
 
 _N_DEV = 40

@@ -11,8 +11,9 @@ from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import without_empty_thought
 from codefavor.records import Row
 from codefavor.text import THINKING_BEGINS, THINKING_MARK
-from codefavor.training.check_data import MEANINGS, files_of, first_rows
+from codefavor.training.check_data import MEANINGS
 from codefavor.training.check_readers import type_name
+from codefavor.training.data_rows import files_of, first_rows
 from codefavor.training.findings import Finding, entries_of, of_rows, shown
 
 QUESTION, ANSWER, _RULE = "A probing question.", "A probing answer.", "A probing rule."

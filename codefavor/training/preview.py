@@ -14,13 +14,13 @@ from typing import Any
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.judges.chat_tokens import ChatTokens
 from codefavor.records import Row
-from codefavor.training.check_data import files_of, rows_of
 from codefavor.training.check_readers import (
     preference_reader,
     quiet,
     type_name,
     with_tokenizer,
 )
+from codefavor.training.data_rows import files_of, rows_of
 from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100

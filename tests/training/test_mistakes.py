@@ -806,6 +806,25 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # most rows are left out, or give few steps
+    Mistake(DPO, {"val_set_size": 0.95}, r"warning: val_set_size: 0.95: .* \(1 of 16\)"),
+    Mistake(DPO, {"val_set_size": 8}, r"warning: val_set_size: 8: trains on .*\(8 of 16\)"),
+    Mistake(DPO, {"num_epochs": 0.1}, "warning: num_epochs: 0.1: trains on 10% of the rows"),
+    Mistake(
+        DPO,
+        {"datasets": [{**PAIRS, "path": "a/b", "split": "train[:10%]"}]},
+        r"warning: split: train\[:10%\]: trains on 10% of the rows",
+    ),
+    Mistake(
+        SFT,
+        {"datasets": [{**CHAT, "shards": 4}]},
+        r"warning: shards: 4: trains on 25% of the rows \(4 of 16\)",
+    ),
+    Mistake(
+        DPO,
+        {"gradient_accumulation_steps": 8},
+        "warning: gradient_accumulation_steps: 32 rows a step and 16 trained rows are 1 steps",
+    ),
     # adapters on a matrix that is two parts of the model
     Mistake(
         DPO,
@@ -1081,7 +1100,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 383
+    assert len(MISTAKES) == 389
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from codefavor.prompts.chat import solution_messages, solution_text
 from codefavor.records import write_rows
-from codefavor.training.check_data import first_rows, rows_of
+from codefavor.training.data_rows import first_rows, rows_of
 from codefavor.training.formats import convert
 from codefavor.training.preference_rows import preference_texts
 from codefavor.training.preview import Preview, TokenRow, token_budget

@@ -806,6 +806,21 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # judges' rows whose letters are never read, or mean nothing
+    Mistake(
+        PAIRWISE,
+        sft_on("spaced.jsonl"),
+        "error: datasets: 32 of 32 rows have white space around the letter",
+    ),
+    Mistake(
+        PAIRWISE, sft_on("itself.jsonl"), "error: datasets: 2 of 34 rows compare a program with its"
+    ),
+    Mistake(PAIRWISE, sft_on("sft.jsonl"), "error: datasets: none of the 16 answers is a letter"),
+    Mistake(
+        PAIRWISE,
+        dev_of("pairs/dev.jsonl", judge="likelihood"),
+        "error: dev_accuracy.judge: likelihood measures how likely",
+    ),
     # most rows are left out, or give few steps
     Mistake(DPO, {"val_set_size": 0.95}, r"warning: val_set_size: 0.95: .* \(1 of 16\)"),
     Mistake(DPO, {"val_set_size": 8}, r"warning: val_set_size: 8: trains on .*\(8 of 16\)"),
@@ -966,6 +981,14 @@ def answered(rows: list[Row], letters: dict[str, str]) -> list[Row]:
     ]
 
 
+def with_itself(row: Row) -> Row:
+    """A row of a judge that compares its first program with itself."""
+    *before, question, letter = row["messages"]
+    again = r"(Program A:\n)(.*?)(\n\nProgram B:\n).*(\n\nAnswer)"
+    text = re.sub(again, r"\1\2\3\2\4", question["content"], flags=re.DOTALL)
+    return {"messages": [*before, {**question, "content": text}, letter]}
+
+
 def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """Good rows, and one with one thing wrong."""
     pair, labelled, scored = rows["dpo"][-1], rows["kto"][-1], rows["reward"][-1]
@@ -1088,6 +1111,8 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         ),
         "cot-all-a": reasons(lambda why, letter: f"{why}[RESULT] A"),
         "cot-alike": reasons(lambda why, letter: f"{why}[RESULT] A", 2),
+        "spaced": answered(rows["pairwise"], {"A": " A", "B": " B"}),
+        "itself": [*rows["pairwise"], *map(with_itself, rows["pairwise"][:2])],
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
         "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
         "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
@@ -1100,7 +1125,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 389
+    assert len(MISTAKES) == 393
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -806,6 +806,17 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # one answer, numbers in quotes, and a scale by the root of the rank
+    Mistake(
+        SFT, sft_on("one-answer.jsonl"), "warning: datasets: the answer is one text in 20 of 20"
+    ),
+    Mistake(DPO, {"learning_rate": "0.5"}, "error: learning_rate: 0.5 is not above 0"),
+    Mistake(DPO, {"lora_dropout": "1.5"}, "error: lora_dropout: 1.5 is not between"),
+    Mistake(
+        DPO,
+        {"peft_use_rslora": True, "lora_r": 256, "lora_alpha": 512},
+        "warning: lora_alpha: 512 with lora_r 256 scales the adapter by 32 .*rslora",
+    ),
     # judges' rows whose letters are never read, or mean nothing
     Mistake(
         PAIRWISE,
@@ -1111,6 +1122,10 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         ),
         "cot-all-a": reasons(lambda why, letter: f"{why}[RESULT] A"),
         "cot-alike": reasons(lambda why, letter: f"{why}[RESULT] A", 2),
+        "one-answer": [
+            {"messages": [{**asked[-1], "content": f"Do {n}."}, {**said, "content": "Here it is."}]}
+            for n in range(20)
+        ],
         "spaced": answered(rows["pairwise"], {"A": " A", "B": " B"}),
         "itself": [*rows["pairwise"], *map(with_itself, rows["pairwise"][:2])],
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
@@ -1125,7 +1140,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 393
+    assert len(MISTAKES) == 397
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -298,18 +298,19 @@ def test_an_adapter_on_one_of_tied_matrices_is_added_to_that_one(
 ):
     """The merged model is the trained one: it was another, as both matrices were changed."""
     import peft
-    from transformers import AutoModelForCausalLM, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
     base = tiny_model(tmp_path / "base")
-    model = LlamaForCausalLM.from_pretrained(base, tie_word_embeddings=True)
-    model.save_pretrained(base)
+    config = LlamaConfig.from_pretrained(base, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(base)
+    model = LlamaForCausalLM.from_pretrained(base)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
     layers = {"target_modules": ["q_proj"], "modules_to_save": [target]}
     settings = layers if is_copy else {"target_modules": ["q_proj", target]}
     trained = peft.get_peft_model(model, peft.LoraConfig(r=2, task_type="CAUSAL_LM", **settings))
     for parameter in trained.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.5)
-    assert trained.base_model.model.config.tie_word_embeddings
     trained.save_pretrained(tmp_path / "adapter")
     tokens = torch.arange(8)[None]
     expected = trained.eval()(input_ids=tokens).logits

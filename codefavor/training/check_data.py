@@ -232,12 +232,7 @@ def _length_findings(
     """Rows that are left out, a held-out part that takes all, and paces beyond the run."""
     warmup, held_out = number(config, "warmup_steps"), number(config, "val_set_size")
     taken, total, causes = _rows_trained(config, folder)
-    if causes and 0 < 2 * taken <= total:
-        yield warning(
-            f"{', '.join(causes)}: trains on {taken / total:.0%} of the rows"
-            + (f" ({taken:.0f} of {total})" if total < 10**7 else "")
-            + "; write a smaller share to hold out, or none, or more of the rows"
-        )
+    yield from _left_out_findings(taken, total, causes)
     entries = [entry for _, entry in entries_of(config, "datasets")]
     files = [files_of(entry, folder) for entry in entries]
     is_known = all(files) and not any("[" in str(entry.get("split")) for entry in entries)
@@ -287,6 +282,16 @@ def _length_findings(
         yield warning(
             f"warmup_steps: {warmup:g} of the {steps:.0f} steps that {rows} rows give: the "
             "learning rate never gets to its height; use warmup_ratio: 0.1"
+        )
+
+
+def _left_out_findings(taken: float, total: int, causes: list[str]) -> Iterator[Finding]:
+    """Settings that leave out half of the rows or more."""
+    if causes and 0 < 2 * taken <= total:
+        yield warning(
+            f"{', '.join(causes)}: trains on {taken / total:.0%} of the rows"
+            + (f" ({taken:.0f} of {total})" if total < 10**7 else "")
+            + "; write a smaller share to hold out, or none, or more of the rows"
         )
 
 

@@ -54,7 +54,7 @@ def rows_of(file: Path) -> Iterator[tuple[str, Row]]:
     if form in {"json", "parquet"}:
         yield from read_any_rows(file)
         return
-    from datasets import load_dataset
+    from datasets.load import load_dataset
 
     try:
         rows = load_dataset(form, data_files=str(file), split="train", streaming=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from codefavor.errors import ConfigError
@@ -56,10 +57,18 @@ class ChatTokens:
         return prompt, before[len(prompt) :] + answer + end
 
     def completion_ids(self, messages: Messages, answer: str) -> tuple[list[int], list[int]]:
-        """The tokens of the prompt, and those of the answer with its end of turn."""
+        """The tokens of the prompt, and those of the answer with its end of turn.
+
+        A token that holds the prompt's end and the answer's beginning (a line end and the spaces
+        behind it, with many tokenizers) is the answer's: none of its text is lost.
+        """
         prompt, completion = self.texts(messages, answer)
-        prompt_ids = self.ids(prompt)
-        return prompt_ids, self.ids(prompt + completion)[len(prompt_ids) :]
+        whole = self.ids(prompt + completion)
+        alike = takewhile(
+            lambda pair: pair[0] == pair[1], zip(self.ids(prompt), whole, strict=False)
+        )
+        n_prompt = sum(1 for _ in alike)
+        return whole[:n_prompt], whole[n_prompt:]
 
     def choice_ids(self, messages: Messages, labels: Sequence[str]) -> tuple[list[int], list[int]]:
         """The tokens before an answer that is one of the labels, and the token of each label.

@@ -44,6 +44,8 @@ _OTHER_NAMES = (
     ("preferred_output", "non_preferred_output"),
 )
 # An arena's lists of questions and of answers, and who won.
+# Columns of what a question is about beside its text.
+_NOT_TEXT = ("images", "image", "image_path", "videos", "video", "audios", "audio")
 _LISTED = ("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b")
 _ALPACA = {"instruction", "input", "output", "system", "history"}
 _V1 = ("chosen_messages", "rejected_messages")
@@ -66,6 +68,8 @@ def known_form(row: Mapping[str, Any], where: str = "row") -> tuple[Shape, Watch
 
 def read_form(shape: Shape, row: WatchedRow, where: str) -> list[Side | Answer]:
     """What a row says; raises Rejected where that is no pair, DataError where it is unreadable."""
+    if seen := [name for name in _NOT_TEXT if dict.get(row, name)]:
+        raise Rejected("not_text", f"the row has {seen[0]}")
     if any(row[name] is None for name in shape.columns):
         raise Rejected("null_column", where)
     try:
@@ -199,7 +203,7 @@ SHAPES: tuple[Shape, ...] = (
     judged(
         "two conversations of an arena",
         "", ("conversation_a", "conversation_b"), "winner",
-        named("model_a", "model_b", "tie", "tie (bothbad)"),
+        named("model_a", "model_b", "tie", "tie (bothbad)", "both_bad"),
     ),
     *(
         judged(

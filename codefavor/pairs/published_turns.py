@@ -154,8 +154,6 @@ def turns_before(
     row: Row, column: str, own_turns: tuple[Row, ...] | None = None
 ) -> tuple[Row, ...]:
     """The turns before the answer without the row's system: the column's, history and input."""
-    if row.get("images"):
-        raise Rejected("not_text", "the row has images")
     turns = read_turns(row[column], column) if own_turns is None else own_turns
     if (
         column == "instruction"

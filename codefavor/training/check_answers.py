@@ -42,6 +42,8 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
 # So many answers of one letter are no accident of the order.
 _N_LETTERS = 8
 _PROGRAMS = re.compile(r"(.*?\bProgram A:\n)(.*?)\n\nProgram B:\n(.*)", re.DOTALL)
+# What our question has behind its second program.
+_ASKED = re.compile(r"\s*(Criteria: |Answer with one letter|First compare|\Z)")
 # A share of rows that no accident explains.
 _MANY = 0.05
 _READS_TESTS = ("passes_tests", "fraction_passed")
@@ -184,20 +186,53 @@ def _judge_findings(
     if len(talks) < len(sample):
         return
     places, answers = [place for place, _ in sample], {talk[-1].strip() for talk in talks}
+    if same := [place for place, talk in zip(places, talks, strict=True) if _is_twice(talk)]:
+        then = ": no letter is right; drop them"
+        yield of_rows(key, same, talks, "compare a program with itself", then, share=_MANY)
     if exchanged := list(exchanged_findings(wanted, key, talks, places)):
         yield from exchanged
     elif all(map(reasons_letter, talks)):
         wrong, letters = verdict_findings(key, talks, places)
         yield from wrong
+        yield from _measure_findings(config)
         if set(letters) <= LETTERS:
             told = [[*talk[:-1], one] for talk, one in zip(talks, letters, strict=True)]
             yield from _letter_findings(config, key, told, places)
     elif answers <= LETTERS:
+        padded = [p for p, talk in zip(places, talks, strict=True) if talk[-1] not in LETTERS]
+        if padded:
+            then = ", of which the tokenizer makes another token than the judge reads; write A or B"
+            yield of_rows(key, padded, talks, "have white space around the letter", then)
+        yield from _measure_findings(config)
         yield from _letter_findings(config, key, talks, places)
         yield from _question_is_trained(config, key, entry)
     else:
-        yield from _label_findings(config, key, talks, places[0])
-        yield from letter_word_findings(config, key, talks, places)
+        found = [
+            *_label_findings(config, key, talks, places[0]),
+            *letter_word_findings(config, key, talks, places),
+        ]
+        yield from found
+        if wanted and not found and not answers & LETTERS and not any(map(reasons_letter, talks)):
+            yield error(
+                f"{key}: none of the {len(talks)} answers is a letter, first {places[0]}, and the "
+                f"recipe is for a judge; write its rows (codefavor convert --format {wanted})"
+            )
+
+
+def _is_twice(talk: Sequence[str]) -> bool:
+    """Whether a question has the same program twice."""
+    found = _PROGRAMS.match("\n".join(talk[:-1]))
+    if not found or not found[3].startswith(found[2]):
+        return False
+    return bool(_ASKED.match(found[3][len(found[2]) :]))
+
+
+def _measure_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    if at(config, "dev_accuracy.judge") == "likelihood":
+        yield error(
+            "dev_accuracy.judge: likelihood measures how likely programs are, and the rows train a "
+            "judge's verdicts; write pairwise, or for a judge that reasons remove dev_accuracy"
+        )
 
 
 def _letter_findings(

@@ -67,7 +67,8 @@ def _alike_findings(
             f"{key}: {n_rows} rows are {len(bare)} again and again: they would be learnt by heart; "
             "write each once, and num_epochs for more"
         )
-    named = [(1, "better answer"), (2, "worse answer")] if method != "sft" else []
+    pair = [(1, "better answer"), (2, "worse answer")]
+    named = [(1, "answer")] if method == "sft" else pair
     for place, what in [*named, (0, "question")]:
         said = [one[place] for one in texts if one[place]]
         [(text, n_same)] = Counter(said).most_common(1) or [("", 0)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import DataError
-from codefavor.records import canonical_json, read_rows
+from codefavor.records import canonical_json
 from codefavor.training.check_answers import answer_findings, system_findings
 from codefavor.training.check_cues import cue_findings
 from codefavor.training.check_readers import (
@@ -21,6 +20,14 @@ from codefavor.training.check_readers import (
 )
 from codefavor.training.check_rows import row_findings
 from codefavor.training.check_texts import text_findings
+from codefavor.training.data_rows import (
+    FILE_FORMS,
+    files_of,
+    first_rows,
+    n_rows,
+    rows_taken,
+    selected_rows,
+)
 from codefavor.training.findings import (
     Finding,
     Sample,
@@ -32,13 +39,13 @@ from codefavor.training.findings import (
     warning,
 )
 from codefavor.training.formats import FORMATS
-from codefavor.training.plan import DATA_SUFFIXES, is_local_path
+from codefavor.training.plan import is_local_path
 from codefavor.training.recipes import global_batch, method_of
 
-# So many rows of a file are looked at; a check has to be fast.
-N_ROWS = 5000
 # Below it nothing that generalises is learnt.
 _FEW_ROWS = 16
+# With fewer steps of the optimizer a model hardly moves.
+_FEW_STEPS = 5
 _ROLES = {"system", "user", "assistant", "tool", "human", "gpt", "model", "ipython", "input"}
 # What a role is, by any of its usual names.
 MEANINGS = {
@@ -48,16 +55,6 @@ MEANINGS = {
 }
 # What Axolotl's older readers of supervised rows take from a row.
 _OLDER_COLUMNS = {"alpaca": ("instruction", "output"), "completion": ("text",)}
-# What reads a file, by its ending.
-_FORMS = {
-    "jsonl": ("json",),
-    "jsonl.gz": ("json",),
-    "json": ("json",),
-    "parquet": ("parquet",),
-    "csv": ("csv",),
-    "arrow": ("arrow",),
-    "txt": ("text",),
-}
 
 
 def data_findings(
@@ -90,17 +87,6 @@ def data_findings(
     yield from _length_findings(config, folder, gpus)
 
 
-def files_of(entry: Mapping[str, Any], folder: Path) -> list[Path]:
-    """The data files here that a data set means."""
-    if named := entry.get("data_files"):
-        listed = [folder / name for name in ([named] if isinstance(named, str) else named)]
-        return [file for file in listed if file.is_file()]
-    path = folder / str(entry.get("path") or "")
-    if path.is_dir() and entry.get("path"):
-        return sorted(file for file in path.rglob("*") if file.name.endswith(DATA_SUFFIXES))
-    return [path] if path.is_file() else []
-
-
 def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sample | Finding]:
     """The first rows of a data set's files, and what is wrong with the files."""
     files = files_of(entry, folder)
@@ -114,10 +100,8 @@ def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sam
     columns: dict[Path, set[str]] = {}
     for file in files:
         form = entry.get("ds_type")
-        if form and form not in _FORMS.get(file.name.partition(".")[2], (form,)):
+        if form and form not in FILE_FORMS.get(file.name.partition(".")[2], (form,)):
             yield error(f"{key}: ds_type: {form} cannot read {file.name}; leave it out")
-        if not file.name.endswith((".jsonl", ".jsonl.gz")):
-            continue
         try:
             rows = first_rows(file)
         except DataError as problem:
@@ -128,22 +112,6 @@ def samples_of(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Sam
     if len({frozenset(one) for one in columns.values()}) > 1:
         told = "; ".join(f"{file.name}: {', '.join(sorted(columns[file]))}" for file in columns)
         yield error(f"{key}: the files of {name} have rows of several forms ({told})")
-
-
-def first_rows(file: Path) -> Sample:
-    """The first rows of a JSONL file, read once while it stays the same (its time and size)."""
-    stamp = file.stat()
-    return _read_first(file, (stamp.st_mtime_ns, stamp.st_size))
-
-
-@functools.lru_cache(maxsize=16)
-def _read_first(file: Path, stamp: tuple[int, int]) -> Sample:
-    found = []
-    for where, row in read_rows(file):
-        found.append((where, row))
-        if len(found) == N_ROWS:
-            break
-    return found
 
 
 def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
@@ -160,38 +128,12 @@ def _split_findings(key: str, entry: Mapping[str, Any], folder: Path) -> Iterato
         return
     if rows is not None and not rows:
         yield error(f"{key}: split: {split!r} of {path} has no rows; write split: train")
-    n_rows = sum(map(_n_lines, files_of(entry, folder))) if rows else 0
-    if rows and len(rows) < _FEW_ROWS and n_rows >= _FEW_ROWS:
+    total = sum(map(n_rows, files_of(entry, folder))) if rows else 0
+    if rows and len(rows) < _FEW_ROWS and total >= _FEW_ROWS:
         yield error(
-            f"{key}: split: {split!r} takes {len(rows)} of the {n_rows} rows of {path}, as for a "
+            f"{key}: split: {split!r} takes {len(rows)} of the {total} rows of {path}, as for a "
             "try; write split: train"
         )
-
-
-def selected_rows(entry: Mapping[str, Any], folder: Path) -> range | None:
-    """The rows that the slice of a split takes; None without a slice.
-
-    Where the number of rows is not known, shares are taken of a large set. Raises ValueError for a
-    slice that cannot be read.
-    """
-    split = str(entry.get("split") or "train")
-    if "[" not in split:
-        return None
-    from datasets.arrow_reader import ReadInstruction
-
-    files = files_of(entry, folder)
-    n_rows = sum(map(_n_lines, files)) if files else 10**7
-    try:
-        parts = ReadInstruction.from_spec(split).to_absolute({split.partition("[")[0]: n_rows})
-    except (AssertionError, KeyError) as problem:
-        raise ValueError(str(problem)) from problem
-    first, last = parts[0].from_ or 0, parts[0].to
-    return range(first, n_rows if last is None else last)
-
-
-def _n_lines(file: Path) -> int:
-    with open(file, "rb") as lines:
-        return sum(1 for line in lines if line.strip())
 
 
 def _role_findings(key: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
@@ -288,17 +230,19 @@ def _twice_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _length_findings(
     config: Mapping[str, Any], folder: Path, gpus: int | None
 ) -> Iterator[Finding]:
-    """A held-out part that takes all rows, and paces that are beyond the run."""
+    """Rows that are left out, a held-out part that takes all, and paces beyond the run."""
     warmup, held_out = number(config, "warmup_steps"), number(config, "val_set_size")
+    taken, total, causes = _rows_trained(config, folder)
+    yield from _left_out_findings(taken, total, causes)
     entries = [entry for _, entry in entries_of(config, "datasets")]
     files = [files_of(entry, folder) for entry in entries]
     is_known = all(files) and not any("[" in str(entry.get("split")) for entry in entries)
-    if not is_known or any(file.suffix != ".jsonl" for group in files for file in group):
+    if not is_known:
         yield from pace_findings(config, number(config, "max_steps"))
         return
-    rows = sum(_n_lines(file) for group in files for file in group)
+    rows = sum(n_rows(file) for group in files for file in group)
     for entry, group in zip(entries, files, strict=True):
-        shards, own = number(entry, "shards"), sum(map(_n_lines, group))
+        shards, own = number(entry, "shards"), sum(map(n_rows, group))
         place = number(entry, "shards_idx")
         if place and place >= (shards or 1):
             yield error(
@@ -319,9 +263,16 @@ def _length_findings(
         yield from pace_findings(config, number(config, "max_steps"))
         return
     # Packed rows give fewer steps still.
-    steps = rows * float(config.get("num_epochs") or 1) / global_batch(config, gpus or 1)
+    epochs = max(1.0, float(config.get("num_epochs") or 1))
+    steps = taken * epochs / global_batch(config, gpus or 1)
     steps = number(config, "max_steps") or steps
     yield from pace_findings(config, steps)
+    if total >= _FEW_ROWS and steps < _FEW_STEPS and not config.get("max_steps"):
+        yield warning(
+            f"gradient_accumulation_steps: {global_batch(config, gpus or 1)} rows a step and "
+            f"{taken:.0f} trained rows are {max(1, steps):.0f} steps of the run, too few to learn "
+            "by; lower it or micro_batch_size, or raise num_epochs"
+        )
     if steps <= 1 and (warmup or number(config, "warmup_ratio")):
         # Warming up begins at rate 0.
         yield warning(
@@ -333,6 +284,40 @@ def _length_findings(
             f"warmup_steps: {warmup:g} of the {steps:.0f} steps that {rows} rows give: the "
             "learning rate never gets to its height; use warmup_ratio: 0.1"
         )
+
+
+def _left_out_findings(taken: float, total: int, causes: list[str]) -> Iterator[Finding]:
+    """Settings that leave out half of the rows or more."""
+    if causes and 0 < 2 * taken <= total:
+        yield warning(
+            f"{', '.join(causes)}: trains on {taken / total:.0%} of the rows"
+            + (f" ({taken:.0f} of {total})" if total < 10**7 else "")
+            + "; write a smaller share to hold out, or none, or more of the rows"
+        )
+
+
+def _rows_trained(config: Mapping[str, Any], folder: Path) -> tuple[float, int, list[str]]:
+    """How many rows are trained on, of how many, and the settings that leave out the others."""
+    most: dict[str, tuple[float, int]] = {}
+    causes = []
+    for _, entry in entries_of(config, "datasets"):
+        taken, total = rows_taken(entry, folder)
+        before, _ = most.get(str(entry.get("path")), (0, 0))
+        # Two slices of one file are trained on together.
+        most[str(entry.get("path"))] = min(before + taken, total), total
+        if "[" in str(entry.get("split")):
+            causes.append(f"split: {entry['split']}")
+        if entry.get("shards"):
+            causes.append(f"shards: {entry['shards']}")
+    rows, total = sum(one for one, _ in most.values()), sum(one for _, one in most.values())
+    held_out, epochs = number(config, "val_set_size"), number(config, "num_epochs")
+    if held_out:
+        causes.append(f"val_set_size: {held_out:g}")
+        rows -= held_out if held_out >= 1 else held_out * rows
+    if epochs and epochs < 1 and not config.get("max_steps"):
+        causes.append(f"num_epochs: {epochs:g}")
+        rows *= epochs
+    return rows, total, causes
 
 
 def pace_findings(config: Mapping[str, Any], steps: float | None) -> Iterator[Finding]:

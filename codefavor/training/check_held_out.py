@@ -10,7 +10,8 @@ from typing import Any
 from codefavor.errors import DataError
 from codefavor.journal_manifest import manifest_path
 from codefavor.records import Row, canonical_json, file_sha256
-from codefavor.training.check_data import files_of, first_rows, samples_of, selected_rows
+from codefavor.training.check_data import samples_of
+from codefavor.training.data_rows import files_of, first_rows, selected_rows
 from codefavor.training.findings import Finding, entries_of, error, warning
 from codefavor.training.plan import needs_of
 
@@ -146,8 +147,14 @@ def _dev_findings(config: Mapping[str, Any], recipe: Path, folder: Path) -> Iter
 
 
 def _head(file: Path) -> bytes:
-    with open(file, "rb") as handle:
-        return handle.read(_N_BYTES)
+    """The first rows of a file as JSON."""
+    if file.suffix in {".jsonl", ".json"}:
+        with open(file, "rb") as handle:
+            return handle.read(_N_BYTES)
+    try:
+        return "\n".join(canonical_json(row) for _, row in first_rows(file)).encode()
+    except DataError:
+        return b""  # told already
 
 
 def _stands_in(row: Mapping[str, Any], written: bytes) -> bool:

@@ -34,6 +34,13 @@ READ_BY: dict[str, _Key] = {
     "rl_beta": _Key((*PREFERENCES, "grpo", "gdpo", "ebft")),
     "simpo_gamma": _Key(("simpo",)),
 }
+# Keys without which another loss is trained under the method's name: what to write, and why.
+_NEEDED: tuple[tuple[str, str, float, str], ...] = (
+    ("simpo", "cpo_alpha", 0.0, "TRL adds 1.0 of the chosen answer's likelihood (CPO-SimPO)"),
+    ("simpo", "simpo_gamma", 1.0, "the first step fails"),
+    ("simpo", "rl_beta", 2.0, "TRL takes 0.1, at which lengths and margin count for nothing"),
+    ("dpop", "dpop_lambda", 50.0, "the trainer fails once the model is loaded"),
+)
 _HEADS = ("ForSequenceClassification", "ForTokenClassification")
 
 
@@ -47,6 +54,7 @@ def method_key_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         text = f"{key}: {value} is ignored by {method}; it is a setting of {_owners(one)}; remove"
         text += f" it, or train {one.methods[0]}"
         yield warning(text) if one.is_harmless else error(text)
+    yield from _needed_findings(config, method)
     yield from _weight_findings(config, method)
     head = str(config.get("model_type") or "")
     if method not in ("reward", "process_reward") and head.endswith(_HEADS):
@@ -65,6 +73,18 @@ def method_key_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
             "recipe has another; write the system turn in the rows"
         )
     yield from _scheduler_findings(config)
+
+
+def _needed_findings(config: Mapping[str, Any], method: str) -> Iterator[Finding]:
+    name = "dpop" if "DPOPTrainer" in str(config.get("trainer_cls")) else method
+    for owner, key, usual, without in _NEEDED:
+        value = config.get(key)
+        if key == "rl_beta" and value is None:
+            value = at(config, "trl.beta")
+        if owner == name and value is None:
+            yield error(
+                f"{key}: missing under {name}: without it {without}; write {key}: {usual:g}"
+            )
 
 
 def _owners(key: _Key) -> str:

@@ -85,6 +85,7 @@ def model_findings(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]
     yield from _override_findings(config, words, name)
     if config.get("adapter"):
         yield from target_findings(config, names.places, name, names.modules)
+        yield from _tied_findings(config, names, name)
         if names.places.experts:
             yield from _expert_findings(config, names.places, name)
             if not _pattern_problem(config.get("lora_target_modules")):
@@ -191,6 +192,20 @@ def target_findings(
         yield error(
             f"peft_layers_to_transform: {beyond} is beyond the {places.n_layers} layers of {name}, "
             "counted from 0"
+        )
+
+
+def _tied_findings(config: Mapping[str, Any], names: ModelNames, name: str) -> Iterator[Finding]:
+    """An adapter on the embeddings or the head of a model in which they are one matrix."""
+    tied = {one.removesuffix(".weight") for one in set(names.parameters) - names.first}
+    ends = [one for one in names.modules if one.rpartition(".")[2] in _ENDS] if tied else []
+    targets = config.get("lora_target_modules") or []
+    named = [] if targets == "all-linear" or _pattern_problem(targets) else ends
+    if found := [one for one in named if _is_target(targets, one)]:
+        yield warning(
+            f"lora_target_modules: {', '.join(found)}: embeddings and head of {name} are one "
+            "matrix, and an adapter on one parts them: added in (codefavor merge) the model is "
+            "larger by that matrix, and other programs change both; name layers alone"
         )
 
 

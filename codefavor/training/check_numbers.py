@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,8 +143,13 @@ def _weight_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(weights, list) and weights and not any(weights):
         yield error(f"trl.reward_weights: {weights}: nothing is rewarded; give one a weight")
     adapters, alpha = number(config, "lora_r"), number(config, "lora_alpha")
-    if adapters and alpha and not 1 / 16 <= alpha / adapters <= 16:
+    if not adapters or not alpha or adapters < 0:
+        return
+    is_root = bool(config.get("peft_use_rslora"))
+    scale = alpha / (math.sqrt(adapters) if is_root else adapters)
+    if not 1 / 16 <= scale <= 16:
+        by = " (by the root of lora_r: peft_use_rslora)" if is_root else ""
         yield warning(
-            f"lora_alpha: {alpha:g} with lora_r {adapters:g} scales the adapter by "
-            f"{alpha / adapters:g}; 1 or 2 is usual"
+            f"lora_alpha: {alpha:g} with lora_r {adapters:g} scales the adapter by {scale:g}{by}; "
+            "1 or 2 is usual"
         )

@@ -11,8 +11,9 @@ from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import without_empty_thought
 from codefavor.records import Row
 from codefavor.text import THINKING_BEGINS, THINKING_MARK
-from codefavor.training.check_data import MEANINGS, files_of, first_rows
+from codefavor.training.check_data import MEANINGS
 from codefavor.training.check_readers import type_name
+from codefavor.training.data_rows import files_of, first_rows
 from codefavor.training.findings import Finding, entries_of, of_rows, shown
 
 QUESTION, ANSWER, _RULE = "A probing question.", "A probing answer.", "A probing rule."
@@ -164,7 +165,7 @@ def row_findings(
     for key, entry in entries_of(config):
         for file in files_of(entry, folder):
             try:
-                sample = first_rows(file) if file.name.endswith((".jsonl", ".jsonl.gz")) else ()
+                sample = first_rows(file)
             except DataError:
                 continue  # told already
             refused, lost, thought = [], [], []

@@ -76,8 +76,16 @@ def at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def number(config: Mapping[str, Any], path: str) -> float | None:
-    """The value of a key that is a number, None for anything else."""
+    """The value of a key that is a number, None for anything else.
+
+    Axolotl's schema takes a number in quotes as one.
+    """
     value = at(config, path)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if is_number else None
 

@@ -155,9 +155,9 @@ def merge_adapters(
 
         def combine(name: str) -> Tensor:
             tensors = [adapter[name]() for adapter in adapters]
-            if ".lora_A." in name:
+            if ".lora_A." in name or name.endswith(".lora_embedding_A"):
                 return torch.cat(tensors, dim=0).contiguous()
-            if ".lora_B." in name:
+            if ".lora_B." in name or name.endswith(".lora_embedding_B"):
                 scaled = [
                     tensor * (share / sum(shares) * lora_scale(config))
                     for tensor, share, config in zip(tensors, shares, configs, strict=True)
@@ -200,6 +200,7 @@ def fold_adapter(base: Path, adapter: Path, out: Path) -> Path:
     head = _head_size(adapter)
     outputs = {} if head is None else {"num_labels": head}
     model: Any = getattr(transformers, _TASKS[task]).from_pretrained(base, dtype="auto", **outputs)
+    _untie(model, adapter)
     folded = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     has_tokenizer = (adapter / "tokenizer_config.json").is_file()
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(adapter if has_tokenizer else base)
@@ -208,6 +209,22 @@ def fold_adapter(base: Path, adapter: Path, out: Path) -> Path:
         folded.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return out
+
+
+def _untie(model: Any, adapter: Path) -> None:
+    """Parts the embeddings and the head of a model that share one matrix, if one is adapted.
+
+    What is added to one would otherwise be added to the other too: another model than was trained.
+    """
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if ends[1] is None or ends[0].weight is not ends[1].weight:
+        return
+    names = [name for name, module in model.named_modules() if any(module is one for one in ends)]
+    with open_weights(adapter) as tensors:
+        if any(f".{name}." in tensor for name in names for tensor in tensors):
+            ends[1].weight = import_torch().nn.Parameter(ends[0].weight.detach().clone())
+            model.config.tie_word_embeddings = False
+            model.config.get_text_config().tie_word_embeddings = False
 
 
 def _head_size(adapter: Path) -> int | None:

@@ -7,19 +7,20 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 from codefavor.errors import ConfigError, DataError, MissingPackageError
 from codefavor.judges.chat_tokens import ChatTokens
-from codefavor.records import Row, read_rows
+from codefavor.records import Row
 from codefavor.training.check_readers import (
     preference_reader,
     quiet,
     type_name,
     with_tokenizer,
 )
+from codefavor.training.data_rows import files_of, rows_of
 from codefavor.training.recipes import method_of
 
 IGNORED_LABEL = -100
@@ -127,7 +128,8 @@ class Preview:
         """Every token sequence of the data sets; of the first `limit` rows, if given."""
         for index, entry in enumerate(self.config.get("datasets") or []):
             read = self._reader(index, entry)
-            for number, (where, row) in enumerate(read_rows(self.folder / entry["path"])):
+            files = files_of(entry, self.folder) or [self.folder / entry["path"]]
+            for number, (where, row) in enumerate(chain.from_iterable(map(rows_of, files))):
                 if limit is not None and number >= limit:
                     break
                 try:

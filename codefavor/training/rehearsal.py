@@ -22,8 +22,8 @@ from typing import Any
 from codefavor.errors import CodefavorError, ConfigError
 from codefavor.records import Row, content_id, write_rows, write_text
 from codefavor.training.check_attention import kernels_of
-from codefavor.training.check_data import files_of, first_rows
 from codefavor.training.check_readers import METHOD_FORMATS, type_name
+from codefavor.training.data_rows import files_of, first_rows
 from codefavor.training.forks import Forks
 from codefavor.training.formats import FORMATS, FormatOptions, convert
 from codefavor.training.launch import launch, run_group

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from codefavor.backends.embedded import default_folder, ensure_embedded_model
 from codefavor.backends.local import chat_ids
 from codefavor.errors import DataError
 from codefavor.judges.chat_tokens import ChatTokens
@@ -201,3 +202,16 @@ def test_labels_of_several_tokens_are_refused():
     messages = [{"role": "user", "content": "A or B?"}]
     with pytest.raises(ConfigError, match="single token"):
         ChatTokens(make_tokenizer()).choice_ids(messages, ("Alpha", "Beta"))
+
+
+@pytest.mark.parametrize("answer", ["    return x + 1", "\n\nreturn x", "\treturn x", "return x"])
+def test_white_space_that_an_answer_begins_with_is_scored(answer: str):
+    """SmolLM2 has tokens of a line end and spaces: cut at the prompt's length, they were lost."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(ensure_embedded_model(default_folder()))
+    tokens = ChatTokens(tokenizer)
+    messages = [{"role": "user", "content": "Go on."}]
+    prompt, scored = tokens.completion_ids(messages, answer)
+    assert answer in tokenizer.decode(scored)
+    assert prompt + scored == tokens.ids("".join(tokens.texts(messages, answer)))

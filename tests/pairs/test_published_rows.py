@@ -456,6 +456,22 @@ def test_answers_pair_best_with_worst_and_ties_are_counted() -> None:
             },
             "equal_scores",
         ),
+        (
+            {
+                "conversation_a": [USER, said("a")],
+                "conversation_b": [USER, said("b")],
+                "winner": "both_bad",
+            },
+            "equal_scores",
+        ),
+        *(
+            ({"question": "What?", "chosen": "a", "rejected": "b", name: value}, "not_text")
+            for name, value in (
+                ("image", {"bytes": "/9j/", "path": "a.jpg"}),
+                ("image_path", "a.jpg"),
+                ("images", ["a.jpg"]),
+            )
+        ),
         *(
             (
                 {

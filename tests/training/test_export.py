@@ -11,6 +11,7 @@ import yaml
 from codefavor.errors import ConfigError
 from codefavor.hub import push_folder
 from codefavor.training.export import export
+from codefavor.training.merge import fold_adapter
 from codefavor.training.model_card import base_model_name, model_card, public_card
 from tests.training.hub import FakeHub, serving
 
@@ -288,3 +289,31 @@ def test_a_push_that_cannot_work_says_so(
     (tmp_path / "README.md").write_text("x")
     with pytest.raises(ConfigError, match=message):
         push_folder(tmp_path, repository, kind="model", endpoint="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_an_adapter_on_one_of_tied_matrices_is_added_to_that_one(
+    target: str, is_copy: bool, tmp_path: Path
+):
+    """The merged model is the trained one: it was another, as both matrices were changed."""
+    import peft
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+    base = tiny_model(tmp_path / "base")
+    config = LlamaConfig.from_pretrained(base, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(base)
+    model = LlamaForCausalLM.from_pretrained(base)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    layers = {"target_modules": ["q_proj"], "modules_to_save": [target]}
+    settings = layers if is_copy else {"target_modules": ["q_proj", target]}
+    trained = peft.get_peft_model(model, peft.LoraConfig(r=2, task_type="CAUSAL_LM", **settings))
+    for parameter in trained.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.5)
+    trained.save_pretrained(tmp_path / "adapter")
+    tokens = torch.arange(8)[None]
+    expected = trained.eval()(input_ids=tokens).logits
+    out = fold_adapter(base, tmp_path / "adapter", tmp_path / "out")
+    merged = AutoModelForCausalLM.from_pretrained(out).eval()
+    assert torch.allclose(merged(input_ids=tokens).logits, expected, atol=1e-5)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from datasets import Dataset
 
 from codefavor.records import Row, write_rows
 from codefavor.training.check import RecipeChecker
@@ -805,6 +806,77 @@ MISTAKES = [
     Mistake(
         DPO, {**dev_of("pairs/dev.jsonl"), "plugins": None}, "error: dev_accuracy: .*RunPlugin"
     ),
+    # one answer, numbers in quotes, and a scale by the root of the rank
+    Mistake(
+        SFT, sft_on("one-answer.jsonl"), "warning: datasets: the answer is one text in 20 of 20"
+    ),
+    Mistake(DPO, {"learning_rate": "0.5"}, "error: learning_rate: 0.5 is not above 0"),
+    Mistake(DPO, {"lora_dropout": "1.5"}, "error: lora_dropout: 1.5 is not between"),
+    Mistake(
+        DPO,
+        {"peft_use_rslora": True, "lora_r": 256, "lora_alpha": 512},
+        "warning: lora_alpha: 512 with lora_r 256 scales the adapter by 32 .*rslora",
+    ),
+    # judges' rows whose letters are never read, or mean nothing
+    Mistake(
+        PAIRWISE,
+        sft_on("spaced.jsonl"),
+        "error: datasets: 32 of 32 rows have white space around the letter",
+    ),
+    Mistake(
+        PAIRWISE, sft_on("itself.jsonl"), "error: datasets: 2 of 34 rows compare a program with its"
+    ),
+    Mistake(PAIRWISE, sft_on("sft.jsonl"), "error: datasets: none of the 16 answers is a letter"),
+    Mistake(
+        PAIRWISE,
+        dev_of("pairs/dev.jsonl", judge="likelihood"),
+        "error: dev_accuracy.judge: likelihood measures how likely",
+    ),
+    # most rows are left out, or give few steps
+    Mistake(DPO, {"val_set_size": 0.95}, r"warning: val_set_size: 0.95: .* \(1 of 16\)"),
+    Mistake(DPO, {"val_set_size": 8}, r"warning: val_set_size: 8: trains on .*\(8 of 16\)"),
+    Mistake(DPO, {"num_epochs": 0.1}, "warning: num_epochs: 0.1: trains on 10% of the rows"),
+    Mistake(
+        DPO,
+        {"datasets": [{**PAIRS, "path": "a/b", "split": "train[:10%]"}]},
+        r"warning: split: train\[:10%\]: trains on 10% of the rows",
+    ),
+    Mistake(
+        SFT,
+        {"datasets": [{**CHAT, "shards": 4}]},
+        r"warning: shards: 4: trains on 25% of the rows \(4 of 16\)",
+    ),
+    Mistake(
+        DPO,
+        {"gradient_accumulation_steps": 8},
+        "warning: gradient_accumulation_steps: 32 rows a step and 16 trained rows are 1 steps",
+    ),
+    # adapters on a matrix that is two parts of the model
+    Mistake(
+        DPO,
+        {"lora_target_modules": ["q_proj", "lm_head"]},
+        "warning: lora_target_modules: lm_head: embeddings and head of .* one matrix",
+    ),
+    Mistake(
+        DPO,
+        {"lora_target_modules": r".*(q_proj|embed_tokens)"},
+        "warning: lora_target_modules: model.embed_tokens: embeddings and head",
+    ),
+    # rows of any form are looked at
+    Mistake(DPO, preferences_on("equal-list.json"), "error: datasets: chosen and rejected are eq"),
+    Mistake(DPO, preferences_on("equal-table.parquet"), "error: datasets: chosen and rejected are"),
+    Mistake(DPO, dev_of("pairs/again-table.parquet"), "error: dev_accuracy.data: .*pairs"),
+    Mistake(
+        DPO,
+        {**preferences_on("dpo-table.parquet"), **dev_of("pairs/again.jsonl")},
+        "error: dev_accuracy.data: .*pairs",
+    ),
+    # keys whose absence is another loss, or none
+    Mistake(SIMPO, {"cpo_alpha": None}, "error: cpo_alpha: missing under simpo: .*CPO-SimPO"),
+    Mistake(SIMPO, {"simpo_gamma": None}, "error: simpo_gamma: missing under simpo"),
+    Mistake(SIMPO, {"rl_beta": None}, "error: rl_beta: missing under simpo"),
+    Mistake(DPOP, {"dpop_lambda": None}, "error: dpop_lambda: missing under dpop"),
+    Mistake(DPOP, {"dpop_lambda": 0}, "error: dpop_lambda: 0 is not between .*plain DPO"),
 ]
 
 
@@ -890,6 +962,12 @@ def write_data(folder: Path) -> None:
     for name in ("of-test", "pairs-of-test"):
         (data / f"{name}.jsonl.manifest.json").write_text('{"split": "test"}')
     (data / "formats" / "two.csv").write_text("messages\n")
+    (data / "equal-list.json").write_text(json.dumps(broken["equal"]))
+    Dataset.from_list(broken["equal"]).to_parquet(data / "equal-table.parquet")
+    Dataset.from_list(rows["dpo"]).to_parquet(data / "dpo-table.parquet")
+    kept = ("id", "instruction", "chosen", "rejected")
+    again = [{name: getattr(one, name) for name in kept} for one in pairs]
+    Dataset.from_list(again).to_parquet(folder / "outputs" / "pairs" / "again-table.parquet")
     (data / "broken.jsonl").write_text(json.dumps(rows["sft"][0]) + "\n{oops\n")
 
 
@@ -912,6 +990,14 @@ def answered(rows: list[Row], letters: dict[str, str]) -> list[Row]:
         }
         for row in rows
     ]
+
+
+def with_itself(row: Row) -> Row:
+    """A row of a judge that compares its first program with itself."""
+    *before, question, letter = row["messages"]
+    again = r"(Program A:\n)(.*?)(\n\nProgram B:\n).*(\n\nAnswer)"
+    text = re.sub(again, r"\1\2\3\2\4", question["content"], flags=re.DOTALL)
+    return {"messages": [*before, {**question, "content": text}, letter]}
 
 
 def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
@@ -1036,6 +1122,12 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         ),
         "cot-all-a": reasons(lambda why, letter: f"{why}[RESULT] A"),
         "cot-alike": reasons(lambda why, letter: f"{why}[RESULT] A", 2),
+        "one-answer": [
+            {"messages": [{**asked[-1], "content": f"Do {n}."}, {**said, "content": "Here it is."}]}
+            for n in range(20)
+        ],
+        "spaced": answered(rows["pairwise"], {"A": " A", "B": " B"}),
+        "itself": [*rows["pairwise"], *map(with_itself, rows["pairwise"][:2])],
         "small": answered(rows["pairwise"], {"A": "a", "B": "b"}),
         "numbers": answered(rows["pairwise"], {"A": "1", "B": "2"}),
         "all-right": [{**steps, "labels": [True, True], "n": n} for n in range(2)],
@@ -1048,7 +1140,7 @@ def wrong_rows(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def test_every_planted_mistake_is_found(errors_of):
-    assert len(MISTAKES) == 372
+    assert len(MISTAKES) == 397
     missed = {}
     for number, mistake in enumerate(MISTAKES):
         found = errors_of(mistake.recipe, mistake.changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from datasets import Dataset
 
 from codefavor.prompts.chat import solution_messages, solution_text
 from codefavor.records import write_rows
+from codefavor.training.data_rows import first_rows, rows_of
 from codefavor.training.formats import convert
 from codefavor.training.preference_rows import preference_texts
 from codefavor.training.preview import Preview, TokenRow, token_budget
@@ -68,6 +71,30 @@ def test_only_the_answer_and_its_end_of_turn_are_trained_on(
         texts = ["".join(span.text for span in reader.spans(one)) for one in sequences]
         # what judges show the model, character by character
         assert prompt + answer in texts
+
+
+@pytest.mark.axolotl
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_rows_of_any_form_are_trained_alike(form: str, embedded_model: Path, tmp_path: Path):
+    reader, expected = preview_of("sft", "sft", embedded_model, tmp_path)
+    rows = Dataset.from_list([row for _, row in rows_of(tmp_path / "data.jsonl")])
+    file = tmp_path / f"data.{form}"
+    if form == "parquet":
+        rows.to_parquet(file)
+    else:
+        file.write_text(json.dumps(rows.to_list()))
+    reader.config["datasets"][0]["path"] = str(file)
+    found = list(reader.sequences())
+    assert [one.input_ids for one in found] == [one.input_ids for one in expected]
+    assert [row for _, row in first_rows(file)] == [row for _, row in rows_of(file)]
+
+
+@pytest.mark.axolotl
+def test_tables_of_text_are_looked_at(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("text\nfirst\nsecond\n")
+    (tmp_path / "rows.txt").write_text("first\nsecond\n")
+    found = [[row for _, row in rows_of(tmp_path / f"rows.{one}")] for one in ("csv", "txt")]
+    assert found == [[{"text": "first"}, {"text": "second"}]] * 2
 
 
 @pytest.mark.axolotl

@@ -865,7 +865,9 @@ MISTAKES = [
     # rows of any form are looked at
     Mistake(DPO, preferences_on("equal-list.json"), "error: datasets: chosen and rejected are eq"),
     Mistake(DPO, preferences_on("equal-table.parquet"), "error: datasets: chosen and rejected are"),
-    Mistake(DPO, dev_of("pairs/again-table.parquet"), "error: dev_accuracy.data: .*pairs"),
+    Mistake(
+        DPO, dev_of("pairs/again-table.parquet"), r"error: dev_accuracy.data: .* 16 of 16 pairs"
+    ),
     Mistake(
         DPO,
         {**preferences_on("dpo-table.parquet"), **dev_of("pairs/again.jsonl")},

@@ -84,7 +84,6 @@ def test_own_prices_lie_on_top_of_the_table_and_unknown_ones_stay_unknown(tmp_pa
     assert shipped is not None
     assert table.price("openai:never-heard-of") is None
     assert table.as_of
-    assert table.source
 
 
 def test_cached_input_is_cheaper() -> None:

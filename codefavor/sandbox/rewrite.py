@@ -8,6 +8,7 @@ wait for the exception.
 from __future__ import annotations
 
 import ast
+import builtins
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -252,8 +253,11 @@ class _Rewriter(ast.NodeTransformer):
         return self._recorded([begin, node.value, held], number)
 
     def _site(self, node: ast.AST, is_guarded: bool) -> int:
-        names = [] if isinstance(node, ast.Try | ast.Call) else each_name(node)
-        is_reread = len(set(names) - self._names) < len([n for n in names if n not in self._names])
+        names = Counter([] if isinstance(node, ast.Try | ast.Call) else each_name(node))
+        # That `tuple` stands there twice says nothing of what it is given.
+        makers = [getattr(one.func, "id", "") for one in walk(node) if isinstance(one, ast.Call)]
+        names -= Counter(one for one in makers if hasattr(builtins, one))
+        is_reread = any(n > 1 for name, n in names.items() if name not in self._names)
         site = self._here._replace(node=node, is_guarded=is_guarded, is_reread=is_reread)
         self.sites.append(site)
         return len(self.sites) - 1

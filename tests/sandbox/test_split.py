@@ -975,6 +975,21 @@ def test_time_that_the_tests_used_up_is_not_the_programs(pools: dict[str, Sandbo
     assert "not the program" in result.error
 
 
+@pytest.mark.parametrize(
+    ("check", "outcome"),
+    [
+        ("tuple(f([2, 1])) == tuple([1, 2])", "passed"),
+        ("sorted(f(xs)) == sorted(xs)", "unsupported"),
+    ],
+)
+def test_a_list_sorted_in_place_is_compared_with_what_it_should_be(
+    pools: dict[str, SandboxPool], check: str, outcome: str
+) -> None:
+    program = "def f(xs):\n    xs.sort()\n    return xs"
+    result = pools["L2"].run(program, f"xs = [2, 1]\nassert {check}", entry_point="f")
+    assert result.outcome == outcome, result
+
+
 def test_time_that_copies_used_up_is_not_the_programs(pools: dict[str, SandboxPool]) -> None:
     rows = "rows = [list(range(900)) for _ in range(300)]"
     tests = f"{rows}\nfor i in range(900):\n    assert f(rows, i) == i"

@@ -188,6 +188,8 @@ def tests(
 def _write_pairing(pairing: Pairing, pairs: list[Preference], out: Path) -> None:
     for reason, n in pairing.reasons.most_common():
         typer.echo(f"{n:6} {reason}", err=True)
+    if n_left := len(pairing.pairs) - len(pairs):
+        typer.echo(f"{n_left:6} over the cap of a problem, or by which lengths differ", err=True)
     write_rows(out, (pair.to_row() for pair in pairs))
     if not pairs:
         typer.echo(f"error: no pair came out of these programs, and {out} has none", err=True)

@@ -228,7 +228,7 @@ def _is_twice(talk: Sequence[str]) -> bool:
 
 
 def _measure_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    if at(config, "dev_accuracy.judge") == "likelihood":
+    if at(config, "dev_accuracy.judge") not in (None, "pairwise"):
         yield error(
             "dev_accuracy.judge: likelihood measures how likely programs are, and the rows train a "
             "judge's verdicts; write pairwise, or for a judge that reasons remove dev_accuracy"

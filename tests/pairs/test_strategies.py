@@ -194,6 +194,14 @@ def test_a_plan_writes_nothing_and_pairs_need_a_file(tmp_path: Path, scored: Pat
     assert not (tmp_path / "x.jsonl").exists()
 
 
+def test_what_a_cap_leaves_out_is_told(tmp_path: Path, scored: Path) -> None:
+    words: list[Any] = ["pair", "tests", scored, "--problems", "problems.jsonl", "--no-balance"]
+    done = codefavor(*words, "--per-problem", "1", "--out", "x.jsonl", home=tmp_path)
+    kept, of = (int(done.stdout.split()[n]) for n in (0, 2))
+    assert f"{of - kept} over the cap of a problem" in done.stderr
+    assert of > kept == len((tmp_path / "x.jsonl").read_text().splitlines())
+
+
 def test_the_rows_of_an_evaluation_are_paired(tmp_path: Path, scored: Path) -> None:
     records = [{"id": name, "status": "ok", "row": of_evaluation(name)} for name in PROBLEMS]
     write_rows(tmp_path / "rows.jsonl", [*records, {"id": "p3", "status": "error", "row": None}])

@@ -228,10 +228,12 @@ def _is_twice(talk: Sequence[str]) -> bool:
 
 
 def _measure_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    if at(config, "dev_accuracy.judge") not in (None, "pairwise"):
+    judge = at(config, "dev_accuracy.judge")
+    if judge not in (None, "pairwise"):
         yield error(
-            "dev_accuracy.judge: likelihood measures how likely programs are, and the rows train a "
-            "judge's verdicts; write pairwise, or for a judge that reasons remove dev_accuracy"
+            f"dev_accuracy.judge: {judge} measures how likely or good programs are, and "
+            "the rows train a judge's verdicts; write pairwise, or for a judge that reasons remove "
+            "dev_accuracy"
         )
 
 
